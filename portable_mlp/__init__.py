@@ -1,0 +1,48 @@
+"""Small multi-layer perceptrons, written once against the Python array API: NumPy, CuPy, PyTorch, JAX.
+
+    >>> import numpy as np, portable_mlp as pm
+    >>> X, y = np.asarray([[0.0, 0.0], [0.0, 1.0], [1.0, 0.0], [1.0, 1.0]]), np.asarray([0, 1, 1, 0])
+    >>> net = pm.Network((2, 8, 2), activation="tanh")
+    >>> result = pm.train(net, pm.init_params(net, random_state=0), X, y, learning_rate=0.05, epochs=200)
+    >>> result.history["loss"][-1] < 0.01
+    True
+"""
+
+from .backends import Backend, BackendInfo, BackendUnavailable, backends, get_backend
+from .kernels.gradient_check import GradientCheck, check_gradient_of
+from .kernels.network import Network, forward, loss_and_grad, predict
+from .kernels.network_gradient_check import check_gradient
+from .kernels.parameters import Layer, Params, pack, unpack
+from .storage.models import ModelFileError, load_model, save_model
+from .training.initialization import init_params
+from .training.result import EpochEnd, NonFiniteError, TrainResult
+from .training.train import train
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "Backend",
+    "BackendInfo",
+    "BackendUnavailable",
+    "EpochEnd",
+    "GradientCheck",
+    "Layer",
+    "ModelFileError",
+    "Network",
+    "NonFiniteError",
+    "Params",
+    "TrainResult",
+    "backends",
+    "check_gradient",
+    "check_gradient_of",
+    "forward",
+    "get_backend",
+    "init_params",
+    "load_model",
+    "loss_and_grad",
+    "pack",
+    "predict",
+    "save_model",
+    "train",
+    "unpack",
+]

@@ -1,0 +1,195 @@
+"""What a backend must give; each library's file fills in what differs."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable
+from typing import Any, NamedTuple, TypeVar
+
+import array_api_compat
+import numpy as np
+
+Step = TypeVar("Step", bound=Callable[..., Any])
+
+
+INSTALL = {
+    "numpy": "pip install numpy",
+    "cupy": 'pip install "portable-mlp[cupy]" for CUDA 13, "portable-mlp[cupy-cuda12x]" for CUDA 12',
+    "torch": 'pip install "portable-mlp[torch]"',
+    "jax": 'pip install "portable-mlp[jax]"',
+    "strict": 'pip install "portable-mlp[strict]"',
+}
+"""The command that installs each library."""
+
+
+class BackendUnavailable(RuntimeError):
+    """A library that is known but cannot be used here; says why, and what to install."""
+
+
+class BackendInfo(NamedTuple):
+    """What is known of a backend without computing on it.
+
+    Attributes
+    ----------
+    name : str
+        What `get_backend` takes.
+    available : bool
+        Whether it would succeed.
+    version : str or None
+        Of the library, where it is installed.
+    devices : tuple of str
+        What `get_backend` takes as ``device``.
+    reason : str or None
+        Why it is not available, and the command that installs what is missing.
+    """
+
+    name: str
+    available: bool
+    version: str | None = None
+    devices: tuple[str, ...] = ()
+    reason: str | None = None
+
+
+class Backend:
+    """One array library on one device.
+
+    Used as it is for a library that has no file of its own: it then offers what the array API standard promises.
+
+    Attributes
+    ----------
+    name : str
+        "numpy", "cupy", "torch", "jax", "strict", or the module's name of any other library.
+    xp : namespace
+        The library's array API functions.
+    device : object
+        The library's own device object, as its functions take it.
+    """
+
+    name: str = "array API"
+    def __init__(self, xp: Any, device: Any) -> None:
+        self.xp = xp
+        self.device = device
+
+    def __repr__(self) -> str:
+        return f"<{self.name} backend on {self.device}>"
+
+    @classmethod
+    def open(cls, device: Any = None) -> Backend:
+        """Return the backend on a device named by a string (or the library's own object); None is its default.
+
+        Raises
+        ------
+        ValueError
+            If the library does not know a device of that name.
+        BackendUnavailable
+            If it knows such devices, but this one does not answer.
+        """
+        raise NotImplementedError
+
+    @classmethod
+    def info(cls) -> BackendInfo:
+        """Return version and devices; raise BackendUnavailable where nothing would run."""
+        raise NotImplementedError
+
+    def dtype(self, dtype: Any) -> Any:
+        """Return the library's dtype for a name such as "float32" (or any library's dtype of that name).
+
+        Raises
+        ------
+        ValueError
+            If the library, or this device, does not have it.
+        """
+        name = dtype_name(dtype)
+        known = self.xp.__array_namespace_info__().dtypes(device=self.device)
+        if name not in known:
+            raise ValueError(
+                f"dtype {name!r} is not available with {self.name} on {self.device}{self._why_no_dtype(name)}; "
+                f"choose one of {', '.join(known)}"
+            )
+        return known[name]
+
+    def asarray(self, host: Any, dtype: Any = None) -> Any:
+        """Bring an array, a list or a number to this library and device.
+
+        Parameters
+        ----------
+        host : array_like, or an array of any backend
+            What to bring.
+        dtype : str or dtype, optional
+            Of the result; by default what the library makes of it.
+
+        Returns
+        -------
+        array
+            On `device`. Shares no memory with ``host``, except that NumPy returns a NumPy array as it is.
+
+        Raises
+        ------
+        ValueError
+            If the dtype is not available here.
+        TypeError
+            If it is not made of numbers.
+        """
+        native = None if dtype is None else self.dtype(dtype)
+        if array_api_compat.is_array_api_obj(host) and array_api_compat.array_namespace(host) is self.xp:
+            return self._move(host, native)
+        return self._from_host(host_array(host), native)
+
+    def to_numpy(self, x: Any) -> np.ndarray:
+        """Bring an array of this library to the host; the result may share memory with it, and may be read-only."""
+        if array_api_compat.array_namespace(x) is not self.xp:
+            raise TypeError(f"to_numpy of the {self.name} backend got {type(x).__module__}.{type(x).__name__}")
+        return self._to_host(x)
+
+    def synchronize(self) -> None:
+        """Wait until everything enqueued on the device is done. Nothing to do where calls return when they are done."""
+
+    def compile(self, step: Step) -> Step:
+        """Return a faster function that computes the same; here the function itself."""
+        return step
+
+    def running(self) -> contextlib.AbstractContextManager[Any]:
+        """Return the context in which many steps run: the device made current, gradients not recorded, and so on."""
+        return contextlib.nullcontext()
+
+    def _why_no_dtype(self, name: str) -> str:
+        return ""
+
+    def _move(self, x: Any, dtype: Any) -> Any:
+        return self.xp.asarray(x, dtype=dtype, device=self.device)
+
+    def _from_host(self, host: np.ndarray, dtype: Any) -> Any:
+        return self.xp.asarray(host, dtype=dtype, device=self.device, copy=True)
+
+    def _to_host(self, x: Any) -> np.ndarray:
+        return np.from_dlpack(x)
+
+
+def dtype_name(dtype: Any) -> str:
+    """Return the standard's name of any library's dtype.
+
+    >>> dtype_name(np.float32), dtype_name("int64"), dtype_name(np.dtype(">f8"))
+    ('float32', 'int64', 'float64')
+    """
+    if isinstance(dtype, str):
+        return dtype
+    try:
+        return np.dtype(dtype).name
+    except TypeError:
+        return str(dtype).rsplit(".", maxsplit=1)[-1]
+
+
+def host_array(x: Any) -> np.ndarray:
+    """Return any array or array-like as a NumPy array of numbers in native byte order, C-contiguous."""
+    from . import backend_of
+
+    foreign = array_api_compat.is_array_api_obj(x) and not array_api_compat.is_numpy_array(x)
+    host = np.asarray(backend_of(x).to_numpy(x) if foreign else x, order="C")
+    if host.dtype.kind not in "biuf":
+        raise TypeError(f"an array of numbers is needed, got dtype {host.dtype}")
+    return host.astype(host.dtype.newbyteorder("="), copy=False)
+
+
+def numpy_is_quiet() -> contextlib.AbstractContextManager[Any]:
+    """Silence NumPy's floating-point warnings: training looks for non-finite numbers itself, and says where."""
+    return np.errstate(over="ignore", invalid="ignore", divide="ignore")

@@ -1,0 +1,62 @@
+"""JAX: arrays that do not change, and functions compiled by XLA."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import jax
+import jax.numpy as xp
+import numpy as np
+
+from ._base import Backend, BackendInfo, BackendUnavailable, Step
+
+
+class JaxBackend(Backend):
+    """JAX on one device: "cpu", "gpu", "cuda:1", ..."""
+
+    name = "jax"
+
+    @classmethod
+    def open(cls, device: Any = None) -> JaxBackend:
+        """Return the backend on a device, by default JAX's first, which is a GPU where JAX has one."""
+        if device is None:
+            return cls(xp, jax.devices()[0])
+        if isinstance(device, jax.Device):
+            return cls(xp, device)
+        platform, _, index = str(device).partition(":")
+        here = ", ".join(map(repr, cls.info().devices))
+        if platform not in ("cpu", "gpu", "cuda", "rocm", "tpu") or not (index or "0").isdecimal():
+            raise ValueError(f"jax has no device {device!r}; here it has {here}")
+        try:
+            return cls(xp, jax.devices(platform)[int(index or 0)])
+        except (RuntimeError, IndexError):
+            raise BackendUnavailable(f"device {device!r} of jax does not answer (devices here: {here})") from None
+
+    @classmethod
+    def info(cls) -> BackendInfo:
+        """Return the version and the devices, the default first."""
+        devices = [*jax.devices(), *jax.devices("cpu")]
+        names = dict.fromkeys(f"{device.platform}:{device.id}" for device in devices)
+        return BackendInfo(cls.name, True, jax.__version__, tuple(names))
+
+    def synchronize(self) -> None:
+        """Wait for every array that is still alive: JAX has no wait for a device."""
+        jax.block_until_ready(jax.live_arrays())
+
+    def compile(self, step: Step) -> Step:
+        """Compile with XLA, once for each shape of batch."""
+        return jax.jit(step)
+
+    def _why_no_dtype(self, name: str) -> str:
+        if name in ("float64", "int64", "uint64") and not jax.config.jax_enable_x64:
+            return ", because JAX starts with 64-bit types off: jax.config.update('jax_enable_x64', True) turns them on"
+        return ""
+
+    def _move(self, x: Any, dtype: Any) -> Any:
+        return jax.device_put(x if dtype is None else x.astype(dtype), self.device)
+
+    def _from_host(self, host: np.ndarray, dtype: Any) -> Any:
+        return xp.array(host, dtype=dtype, device=self.device)
+
+    def _to_host(self, x: Any) -> np.ndarray:
+        return np.asarray(x)

@@ -1,0 +1,39 @@
+"""NumPy: the host."""
+
+from __future__ import annotations
+
+import contextlib
+from typing import Any
+
+import array_api_compat.numpy as xp
+import numpy as np
+
+from ._base import Backend, BackendInfo, numpy_is_quiet
+
+
+class NumpyBackend(Backend):
+    """NumPy on the CPU."""
+
+    name = "numpy"
+
+    @classmethod
+    def open(cls, device: Any = None) -> NumpyBackend:
+        """Return the backend; its only device is "cpu"."""
+        if device not in (None, "cpu"):
+            raise ValueError(f"numpy has no device {device!r}; it has 'cpu'")
+        return cls(xp, "cpu")
+
+    @classmethod
+    def info(cls) -> BackendInfo:
+        """Return NumPy's version."""
+        return BackendInfo(cls.name, True, np.__version__, ("cpu",))
+
+    def running(self) -> contextlib.AbstractContextManager[Any]:
+        """Silence floating-point warnings; training finds what is not finite itself."""
+        return numpy_is_quiet()
+
+    def _from_host(self, host: np.ndarray, dtype: Any) -> Any:
+        return xp.asarray(host, dtype=dtype)
+
+    def _to_host(self, x: Any) -> np.ndarray:
+        return np.asarray(x)

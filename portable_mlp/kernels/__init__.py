@@ -1,0 +1,1 @@
+"""The mathematics: pure functions over arrays of any library. No file, no screen, no library by name."""

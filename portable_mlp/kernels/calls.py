@@ -1,0 +1,231 @@
+"""What a kernel is called with: looked at once, at the door, before any arithmetic.
+
+Only what can be known without reading a device is looked at: kinds, libraries, devices, dtypes, shapes, options.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import array_api_compat
+
+from .arrays import Array, Namespace, library
+from .parameters import Layer, Params
+
+if TYPE_CHECKING:
+    from .network import Network
+
+
+class Call(NamedTuple):
+    """Checked arguments, in the dtype of the parameters.
+
+    Attributes
+    ----------
+    xp : namespace
+        The library of every array.
+    params : tuple of Layer
+        As given.
+    X : array of shape (..., n_samples, n_features)
+        Inputs.
+    Y : array of shape (..., n_samples, n_outputs) or None
+        Encoded targets.
+    weights : array of shape (..., n_samples) or None
+        Sample weights.
+    """
+
+    xp: Namespace
+    params: Params
+    X: Array
+    Y: Array | None = None
+    weights: Array | None = None
+
+
+def check_choice(name: str, value: Any, choices: Iterable[str]) -> None:
+    """Raise ValueError unless ``value`` is one of ``choices``, which the message lists."""
+    if not isinstance(value, str) or value not in tuple(choices):
+        raise ValueError(f"{name} must be one of {', '.join(map(repr, choices))}; got {value!r}")
+
+
+def check_l2(l2: float) -> None:
+    """Raise ValueError unless ``l2`` is a finite number not below 0."""
+    if not 0.0 <= l2 < float("inf"):
+        raise ValueError(f"l2 must be a finite number, not negative; got {l2!r}")
+
+
+def check_call(
+    net: Network, params: Params, X: Array, y: Array | None = None, sample_weight: Array | None = None
+) -> Call:
+    """Check that arrays fit the network and each other, and bring them to the dtype of the parameters.
+
+    Raises
+    ------
+    ValueError
+        For two libraries or devices in one call, or a shape that does not fit; with the numbers.
+    TypeError
+        For something that is not an array, or parameters that are not real floating.
+    """
+    params = _as_layers(net, params)
+    named = {**_named(params), "X": X}
+    named |= {name: x for name, x in (("y", y), ("sample_weight", sample_weight)) if x is not None}
+    xp = common_namespace(named)
+    models = _check_params(xp, net, params)
+    _check_inputs(net, X, models)
+    dtype = params[0].W.dtype
+    n_samples = X.shape[-2]
+    Y = None if y is None else encode_targets(xp, net, y, n_samples=n_samples, models=models, dtype=dtype)
+    weights = None
+    if sample_weight is not None:
+        if tuple(sample_weight.shape) not in ((n_samples,), (*models, n_samples)):
+            raise ValueError(
+                f"sample_weight must have shape ({n_samples},), one weight for each sample; "
+                f"got {tuple(sample_weight.shape)}"
+            )
+        weights = xp.astype(sample_weight, dtype, copy=False)
+    return Call(xp, params, xp.astype(X, dtype, copy=False), Y, weights)
+
+
+def check_params(net: Network, params: Params) -> Params:
+    """Check that parameters fit the network and each other; return them as a tuple of Layer.
+
+    Raises
+    ------
+    ValueError, TypeError
+        As `check_call`.
+    """
+    params = _as_layers(net, params)
+    _check_params(common_namespace(_named(params)), net, params)
+    return params
+
+
+def _named(params: Params) -> dict[str, Array]:
+    return {f"params[{i}].{part}": x for i, layer in enumerate(params) for part, x in zip(Layer._fields, layer, strict=True)}
+
+
+def common_namespace(named: dict[str, Array]) -> Namespace:
+    """Return the library that all named arrays belong to; they must share one device too.
+
+    Raises
+    ------
+    ValueError
+        If two libraries or two devices meet; the message names both and who holds them.
+    TypeError
+        If something is not an array.
+    """
+    (first, x), *others = named.items()
+    xp, device = _namespace(first, x), array_api_compat.device(x)
+    for name, other in others:
+        other_xp, other_device = _namespace(name, other), array_api_compat.device(other)
+        # Under jax.jit an array is not on a device yet; compat says None.
+        same_device = device is None or other_device is None or other_device == device
+        if other_xp is not xp or not same_device:
+            raise ValueError(
+                f"{name} is a {library(other_xp)} array on {other_device} but {first} is a {library(xp)} array on "
+                f"{device}; arrays are never moved silently: move one with backend.asarray(...)"
+            )
+    return xp
+
+
+def _namespace(name: str, x: Array) -> Namespace:
+    try:
+        return array_api_compat.array_namespace(x)
+    except TypeError:
+        raise TypeError(
+            f"{name} must be an array (NumPy, CuPy, PyTorch, JAX, ...), got {type(x).__name__}; "
+            "backend.asarray(...) makes one"
+        ) from None
+
+
+def _as_layers(net: Network, params: Params) -> Params:
+    try:
+        layers = tuple(Layer(*layer) for layer in params)
+    except TypeError:
+        raise TypeError(f"params must be a tuple of Layer(W, b), got {type(params).__name__}") from None
+    if len(layers) != len(net.sizes) - 1:
+        raise ValueError(
+            f"{net} has {len(net.sizes) - 1} layers of parameters, but params has {len(layers)}: "
+            "they belong to another network"
+        )
+    return layers
+
+
+def _check_params(xp: Namespace, net: Network, params: Params) -> tuple[int, ...]:
+    """Return the leading axis of models: () or (n_models,)."""
+    dtype = params[0].W.dtype
+    models = tuple(params[0].W.shape[:-2])
+    for i, (W, b) in enumerate(params):
+        expected = ((*models, net.sizes[i], net.sizes[i + 1]), (*models, net.sizes[i + 1]))
+        if (tuple(W.shape), tuple(b.shape)) != expected or len(models) > 1:
+            raise ValueError(
+                f"params[{i}] has W of shape {tuple(W.shape)} and b of shape {tuple(b.shape)}, but {net} needs "
+                f"{expected[0]} and {expected[1]}: they belong to another network"
+            )
+        for part, x in (("W", W), ("b", b)):
+            if not xp.isdtype(x.dtype, "real floating"):
+                raise TypeError(f"params[{i}].{part} must be real floating, got {x.dtype}")
+            if x.dtype != dtype:
+                raise TypeError(f"params must have one dtype, but params[{i}].{part} is {x.dtype} and params[0].W {dtype}")
+    return models
+
+
+def _check_inputs(net: Network, X: Array, models: tuple[int, ...]) -> None:
+    shape = tuple(X.shape)
+    if len(shape) not in (2, 2 + len(models)) or shape[:-2] not in ((), models):
+        allowed = "(n_samples, n_features)" + (f" or {models + ('n_samples', 'n_features')}" if models else "")
+        raise ValueError(f"X must have shape {allowed}, got {shape}; a single sample is X[None, :]")
+    if shape[-1] != net.sizes[0]:
+        raise ValueError(f"X has {shape[-1]} features, but {net} takes {net.sizes[0]}; X has shape {shape}")
+    if shape[-2] == 0:
+        raise ValueError(f"X has no samples: its shape is {shape}")
+
+
+def encode_targets(
+    xp: Namespace, net: Network, y: Array, *, n_samples: int, models: tuple[int, ...], dtype: Any
+) -> Array:
+    """Bring targets to the shape and dtype of the output: labels become one-hot rows, (n,) becomes (n, 1).
+
+    Parameters
+    ----------
+    xp : namespace
+        The library of ``y``.
+    net : Network
+        Its output says what targets mean.
+    y : array
+        As for `loss_and_grad`.
+    n_samples : int
+        How many there must be.
+    models : tuple of int
+        The leading axis of the parameters: () or (n_models,).
+    dtype : dtype
+        Of the result.
+
+    Returns
+    -------
+    array of shape (n_samples, n_outputs), or (n_models, n_samples, n_outputs)
+        The encoded targets.
+    """
+    n_outputs = net.sizes[-1]
+    shape = tuple(y.shape)
+    if shape in ((n_samples, n_outputs), (*models, n_samples, n_outputs)):
+        return xp.astype(y, dtype, copy=False)
+    if shape in ((n_samples,), (*models, n_samples)):
+        if net.output == "softmax":
+            return _one_hot(xp, y, n_outputs, dtype)
+        if n_outputs == 1:
+            return xp.expand_dims(xp.astype(y, dtype, copy=False), axis=-1)
+    labels = f"({n_samples},) of integer labels or " if net.output == "softmax" else ""
+    also = f" or ({n_samples},)" if net.output != "softmax" and n_outputs == 1 else ""
+    raise ValueError(
+        f"y must have shape {labels}({n_samples}, {n_outputs}){also}, for {n_samples} samples and "
+        f"{n_outputs} outputs; got {shape}"
+    )
+
+
+def _one_hot(xp: Namespace, labels: Array, n_classes: int, dtype: Any) -> Array:
+    if not xp.isdtype(labels.dtype, ("integral", "bool")):
+        raise TypeError(f"y must be integer labels for a softmax output, or one-hot rows; got {labels.dtype} labels")
+    # Compared with the classes rather than written at an index: that needs neither a host read nor assignment. The
+    # classes have the library's index dtype, so that labels of a small integer type cannot overflow.
+    classes = xp.arange(n_classes, device=array_api_compat.device(labels))
+    labels = xp.expand_dims(xp.astype(labels, classes.dtype, copy=False), axis=-1)
+    return xp.astype(labels == classes, dtype)

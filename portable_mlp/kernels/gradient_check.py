@@ -1,0 +1,220 @@
+"""Is a gradient right? The written-out derivative against differences of the function's values.
+
+    forward   f'(x) ~ (f(x + h) - f(x)) / h            error O(h)
+    central   f'(x) ~ (f(x + h) - f(x - h)) / (2 h)    error O(h^2)
+    backward  f'(x) ~ (f(x) - f(x - h)) / h            error O(h)
+
+Unlike the kernels, a check reads its numbers back: it is a diagnosis, not a step of training.
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, NamedTuple
+
+import array_api_compat
+
+from .arrays import Array, Namespace
+from .calls import check_choice
+
+METHODS = ("forward", "central", "backward")
+
+
+class GradientCheck(NamedTuple):
+    """What a gradient check found.
+
+    Attributes
+    ----------
+    passed : bool
+        Whether the largest error is within ``tolerance``, and something was compared.
+    max_relative_error : float
+        Largest ``|analytic - numerical| / scale``, where scale is the larger of the two, but not less than a fraction of
+        the largest gradient and of the function's value: below that the difference itself is noise.
+    worst : tuple
+        Where: ``(layer, "W" or "b", index)`` of a network, the index of a plain function.
+    analytic, numerical : float
+        The two derivatives there.
+    tolerance : float
+        What was allowed: wider for one-sided differences and for float32.
+    n_checked : int
+        Entries compared.
+    n_skipped : int
+        Entries where every difference would have stepped over a kink of a ReLU.
+    """
+
+    passed: bool
+    max_relative_error: float
+    worst: tuple[Any, ...]
+    analytic: float
+    numerical: float
+    tolerance: float
+    n_checked: int
+    n_skipped: int
+
+    def __str__(self) -> str:
+        return (
+            f"gradient check {'passed' if self.passed else 'FAILED'}: largest relative error "
+            f"{self.max_relative_error:.1e} (allowed {self.tolerance:.0e}) at {self.worst}, "
+            f"analytic {self.analytic:.8g}, numerical {self.numerical:.8g}; "
+            f"{self.n_checked} entries compared, {self.n_skipped} skipped"
+        )
+
+
+class Precision(NamedTuple):
+    """What differences can tell, given the dtype they are taken in."""
+
+    epsilon: float
+    of_largest: float
+    of_value: float
+
+    def step(self, method: str) -> float:
+        """Balance truncation, which grows with the step, against rounding, which grows as it shrinks."""
+        return float(self.epsilon ** (1 / 3 if method == "central" else 1 / 2))
+
+
+_FLOAT64 = Precision(epsilon=2.0**-52, of_largest=1e-2, of_value=1e-3)
+_FLOAT32 = Precision(epsilon=2.0**-23, of_largest=1e-1, of_value=1e-2)
+_TOLERANCE = {"central": 1e-5, "forward": 1e-3, "backward": 1e-3}
+_TOLERANCE_FLOAT32_GRADIENT = 1e-3
+_TOLERANCE_FLOAT32_DIFFERENCE = 3e-2
+
+
+def _is_float64(x: Array) -> bool:
+    return "float64" in str(getattr(x, "dtype", "float64"))
+
+
+def precision_of(x: Array) -> Precision:
+    return _FLOAT64 if _is_float64(x) else _FLOAT32
+
+
+def tolerance_of(method: str, gradient: Array, differenced: Array) -> float:
+    if not _is_float64(differenced):
+        return _TOLERANCE_FLOAT32_DIFFERENCE
+    return max(_TOLERANCE[method], 0.0 if _is_float64(gradient) else _TOLERANCE_FLOAT32_GRADIENT)
+
+
+def check_gradient_of(
+    f: Callable[[Any], tuple[Any, Any]], x: Any, *, method: str = "central", step: float | None = None
+) -> GradientCheck:
+    """Compare the gradient that a function gives with differences of its value, entry by entry.
+
+    Parameters
+    ----------
+    f : callable
+        ``f(x) -> (value, gradient)``, the gradient in the shape of ``x``.
+    x : float, or array of any shape
+        Where; a scalar, a vector or a matrix of floats.
+    method : {"central", "forward", "backward"}
+        Which difference.
+    step : float, optional
+        As for `check_gradient`.
+
+    Returns
+    -------
+    GradientCheck
+        Whether it passed, and the index of the worst entry.
+
+    Raises
+    ------
+    ValueError
+        If the gradient has another shape than ``x``, ``x`` is empty, the method is unknown or the step not positive.
+    TypeError
+        If ``x`` is not real floating.
+
+    Examples
+    --------
+    >>> import numpy as np, portable_mlp as pm
+    >>> pm.check_gradient_of(lambda x: (np.sum(x**2), 2 * x), np.asarray([1.0, -2.0, 3.0])).passed
+    True
+    >>> pm.check_gradient_of(lambda x: (np.sum(x**2), 3 * x), np.asarray([1.0, -2.0, 3.0])).worst
+    (2,)
+    """
+    check_options(method, step)
+    value, gradient = f(x)
+    shape = _shape_of_point(x)
+    if tuple(getattr(gradient, "shape", ())) != shape:
+        raise ValueError(
+            f"f must return a gradient of the shape of x, {shape}; got {tuple(getattr(gradient, 'shape', ()))}"
+        )
+    entries = list(itertools.product(*map(range, shape)))
+    precision = precision_of(x)
+    numerical = []
+    for moved in _moved_along_each_entry(x, step or precision.step(method)):
+        plus = float(f(moved.plus)[0]) if method != "backward" else float(value)
+        minus = float(f(moved.minus)[0]) if method != "forward" else float(value)
+        numerical.append((plus - minus) / ((2.0 if method == "central" else 1.0) * moved.width))
+    check = compare(
+        [float(gradient[index]) if shape else float(gradient) for index in entries],
+        numerical,
+        value=float(value),
+        precision=precision,
+        tolerance=tolerance_of(method, x, x),
+    )
+    return check._replace(worst=entries[check.worst[0]])
+
+
+def compare(
+    analytic: Sequence[float], numerical: Sequence[float | None], *, value: float, precision: Precision, tolerance: float
+) -> GradientCheck:
+    """Find the worst entry; ``worst`` is its flat index here."""
+    pairs = [(i, a, d) for i, (a, d) in enumerate(zip(analytic, numerical, strict=True)) if d is not None]
+    largest = max((max(abs(a), abs(d)) for _, a, d in pairs), default=math.nan)
+    floor = max(precision.of_largest * largest, precision.of_value * abs(value), sys.float_info.min)
+    worst, error, at = 0, 0.0 if pairs else math.nan, (math.nan, math.nan)
+    for i, a, d in pairs:
+        relative = abs(a - d) / max(abs(a), abs(d), floor)
+        # "Not within" rather than "beyond", so that a NaN is the worst of all.
+        if math.isnan(at[0]) or not relative <= error:
+            worst, error, at = i, relative, (a, d)
+            if math.isnan(relative):
+                break
+    return GradientCheck(
+        passed=error <= tolerance,
+        max_relative_error=error,
+        worst=(worst,),
+        analytic=at[0],
+        numerical=at[1],
+        tolerance=tolerance,
+        n_checked=len(pairs),
+        n_skipped=len(analytic) - len(pairs),
+    )
+
+
+class _Moved(NamedTuple):
+    plus: Any
+    minus: Any
+    width: float
+
+
+def _shape_of_point(x: Any) -> tuple[int, ...]:
+    if isinstance(x, float):
+        return ()
+    xp = array_api_compat.array_namespace(x)
+    if not xp.isdtype(x.dtype, "real floating"):
+        raise TypeError(f"x must be real floating, got {x.dtype}")
+    shape = tuple(x.shape)
+    if 0 in shape:
+        raise ValueError(f"x is empty: its shape is {shape}")
+    return shape
+
+
+def _moved_along_each_entry(x: Any, step: float) -> Iterator[_Moved]:
+    if isinstance(x, float) or x.ndim == 0:
+        width = step * max(1.0, abs(float(x)))
+        yield _Moved(x + width, x - width, width)
+        return
+    xp: Namespace = array_api_compat.array_namespace(x)
+    positions = xp.reshape(xp.arange(math.prod(x.shape), device=array_api_compat.device(x)), x.shape)
+    for i, index in enumerate(itertools.product(*map(range, x.shape))):
+        width = step * max(1.0, abs(float(x[index])))
+        along = width * xp.astype(positions == i, x.dtype)
+        yield _Moved(x + along, x - along, width)
+
+
+def check_options(method: str, step: float | None) -> None:
+    check_choice("method", method, METHODS)
+    if step is not None and not 0.0 < step < math.inf:
+        raise ValueError(f"step must be positive and finite, got {step!r}")

@@ -1,0 +1,114 @@
+"""Parameters: a layer's weights and biases, and the flat vector that holds all of them.
+
+One vector means one optimizer update, one reduction between processes, one payload in a file, and one argument for
+L-BFGS and the gradient check. Layer by layer it holds W row by row, then b.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, NamedTuple, TypeAlias
+
+import array_api_compat
+
+from .arrays import Array
+
+if TYPE_CHECKING:
+    from .network import Network
+
+
+class Layer(NamedTuple):
+    """The parameters of one layer, which computes ``z = h W + b``.
+
+    Attributes
+    ----------
+    W : array of shape (fan_in, fan_out)
+        Weights; with an axis of models (n_models, fan_in, fan_out).
+    b : array of shape (fan_out,)
+        Biases; with an axis of models (n_models, fan_out).
+    """
+
+    W: Array
+    b: Array
+
+
+Params: TypeAlias = tuple[Layer, ...]
+
+
+def n_parameters(sizes: Sequence[int]) -> int:
+    """Return how many numbers the parameters of a network with these layer sizes have.
+
+    >>> n_parameters((64, 100, 10))
+    7510
+    """
+    return sum((fan_in + 1) * fan_out for fan_in, fan_out in zip(sizes[:-1], sizes[1:], strict=True))
+
+
+def pack(params: Sequence[Layer]) -> Array:
+    """Copy all parameters into one flat vector: for each layer W row by row, then b.
+
+    Parameters
+    ----------
+    params : sequence of Layer
+        Arrays of one library, dtype and device.
+
+    Returns
+    -------
+    array of shape (n_parameters,), or (n_models, n_parameters) with an axis of models
+        New memory, same library, dtype and device.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> pack([Layer(np.asarray([[1.0, 2.0], [3.0, 4.0]]), np.asarray([5.0, 6.0]))])
+    array([1., 2., 3., 4., 5., 6.])
+    """
+    xp = array_api_compat.array_namespace(params[0][0])
+    models = tuple(params[0][0].shape[:-2])
+    pieces = [xp.reshape(piece, (*models, -1)) for W, b in params for piece in (W, b)]
+    return xp.concat(pieces, axis=-1)
+
+
+def unpack(net: Network, flat: Array) -> Params:
+    """Cut a flat vector into the layers of a network, the inverse of `pack`.
+
+    Parameters
+    ----------
+    net : Network
+        Says how many units each layer has.
+    flat : array of shape (n_parameters,) or (n_models, n_parameters)
+        Any dtype.
+
+    Returns
+    -------
+    tuple of Layer
+        Views of ``flat`` where the library has views, so that writing to one is seen in the other.
+
+    Raises
+    ------
+    ValueError
+        If the length is not that of the network.
+
+    Examples
+    --------
+    >>> import numpy as np, portable_mlp as pm
+    >>> pm.unpack(pm.Network((2, 1)), np.asarray([1.0, 2.0, 3.0]))
+    (Layer(W=array([[1.],
+           [2.]]), b=array([3.])),)
+    """
+    xp = array_api_compat.array_namespace(flat)
+    expected = n_parameters(net.sizes)
+    if flat.ndim not in (1, 2) or flat.shape[-1] != expected:
+        raise ValueError(
+            f"flat must have shape ({expected},) for {net}, or (n_models, {expected}); got {tuple(flat.shape)}"
+        )
+    models = tuple(flat.shape[:-1])
+    layers = []
+    start = 0
+    for fan_in, fan_out in zip(net.sizes[:-1], net.sizes[1:], strict=True):
+        middle = start + fan_in * fan_out
+        stop = middle + fan_out
+        W = xp.reshape(flat[..., start:middle], (*models, fan_in, fan_out))
+        layers.append(Layer(W, flat[..., middle:stop]))
+        start = stop
+    return tuple(layers)

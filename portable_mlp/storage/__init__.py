@@ -1,0 +1,1 @@
+"""Files: models and tables, read strictly and replaced in one step."""

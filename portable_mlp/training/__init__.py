@@ -1,0 +1,1 @@
+"""Where kernels and backends meet: the training loop and what surrounds it."""

@@ -1,0 +1,89 @@
+"""The end of each epoch: validate, write the history, keep the best, ask the callbacks, decide whether to go on."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from typing import Any, TypeAlias
+
+from ..backends import Backend
+from ..kernels.arrays import Array
+from ..kernels.network import Network
+from ..kernels.parameters import unpack
+from .batches import Data
+from .evaluation import loss_and_score
+from .progress import Silent
+from .result import EpochEnd, History, TrainResult
+
+Callback: TypeAlias = Callable[[EpochEnd], Any]
+
+
+class Monitor:
+    """Keeps what is known about a run.
+
+    Parameters
+    ----------
+    backend : Backend
+        Where the parameters live.
+    net : Network
+        What is trained.
+    epochs : int
+        How many there will be at most.
+    validation : Data or None
+        What to validate on.
+    patience : int or None
+        Epochs without a better validation loss before training stops.
+    callbacks : sequence of callable
+        Each is given an `EpochEnd`; one that returns True ends training.
+    bar : Silent
+        Where progress is shown.
+    """
+
+    def __init__(
+        self,
+        backend: Backend,
+        net: Network,
+        *,
+        epochs: int,
+        validation: Data | None,
+        patience: int | None,
+        callbacks: Sequence[Callback],
+        bar: Silent,
+    ) -> None:
+        self.bar = bar
+        self.history: History = {"loss": [], "learning_rate": [], "samples_per_second": []}
+        if validation is not None:
+            self.history |= {"validation_loss": [], "validation_score": []}
+        self._backend, self._net, self._epochs = backend, net, epochs
+        self._validation, self._patience, self._callbacks = validation, patience, callbacks
+        self._evaluate = backend.compile(lambda flat, data: loss_and_score(backend.xp, net, unpack(net, flat), data))
+        self._best_loss, self._best_flat, self._epochs_since_best = math.inf, None, 0
+
+    def epoch_end(self, flat: Array, *, loss: Any, learning_rate: float, samples_per_second: float) -> str | None:
+        """Record an epoch; return why training should stop, or None."""
+        epoch = len(self.history["loss"])
+        now = {"loss": loss, "learning_rate": learning_rate, "samples_per_second": samples_per_second}
+        if self._validation is not None:
+            numbers = self._backend.to_numpy(self._evaluate(flat, self._validation)).tolist()
+            now |= zip(("validation_loss", "validation_score"), numbers, strict=True)
+        for name, number in now.items():
+            self.history[name].append(number)
+        self.bar.epoch_end(epoch, loss, samples_per_second)
+        out_of_patience = self._patience is not None and self._out_of_patience(flat, now["validation_loss"])
+        event = EpochEnd(epoch, self._epochs, unpack(self._net, flat), self.history)
+        # Every callback is asked, also after one has said stop.
+        stop_asked = any([callback(event) is True for callback in self._callbacks])
+        if out_of_patience:
+            return "patience"
+        return "callback" if stop_asked else None
+
+    def result(self, flat: Array, stopped_because: str) -> TrainResult:
+        """Return the run's result: the best parameters where ``patience`` looked for them, else ``flat``."""
+        chosen = flat if self._best_flat is None else self._best_flat
+        return TrainResult(unpack(self._net, chosen), self.history, len(self.history["loss"]), stopped_because)
+
+    def _out_of_patience(self, flat: Array, validation_loss: float) -> bool:
+        self._epochs_since_best += 1
+        if validation_loss < self._best_loss:
+            self._best_loss, self._best_flat, self._epochs_since_best = validation_loss, flat, 0
+        return self._epochs_since_best >= (self._patience or 0)

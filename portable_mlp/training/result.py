@@ -1,0 +1,78 @@
+"""What training gives back, during and at its end, well or not."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from ..kernels.parameters import Params
+
+History = dict[str, list[float]]
+"""One number for each epoch, by name."""
+
+
+class TrainResult(NamedTuple):
+    """What `train` returns.
+
+    Attributes
+    ----------
+    params : tuple of Layer
+        The trained parameters; with ``patience`` those of the best validation loss.
+    history : dict of lists
+        For each epoch its "loss" (the mean over the samples, with the penalty, while the parameters moved),
+        "learning_rate" and "samples_per_second"; with validation data also "validation_loss" (without the penalty) and
+        "validation_score". With an axis of models a loss is a list with one number for each.
+    n_epochs : int
+        Epochs completed.
+    stopped_because : str
+        "max_epochs", "patience", "learning_rate" (the adaptive schedule reached its end), "converged" or
+        "no_progress" (L-BFGS: the line search found nothing better), "callback" or "interrupted".
+    """
+
+    params: Params
+    history: History
+    n_epochs: int
+    stopped_because: str
+
+
+class EpochEnd(NamedTuple):
+    """What a callback is given after each epoch.
+
+    Attributes
+    ----------
+    epoch : int
+        Which one, from 0.
+    epochs : int
+        How many there will be at most.
+    params : tuple of Layer
+        As they are now.
+    history : dict of lists
+        So far, this epoch included.
+    """
+
+    epoch: int
+    epochs: int
+    params: Params
+    history: History
+
+
+class NonFiniteError(ValueError):
+    """Training diverged: the loss or a parameter became infinite or NaN.
+
+    Attributes
+    ----------
+    params : tuple of Layer
+        The last good parameters: those at the end of the epoch before.
+    history : dict of lists
+        Of the epochs completed.
+    epoch : int
+        Which epoch failed, counted from 1.
+    batch : int
+        After how many batches of that epoch.
+    """
+
+    def __init__(self, message: str, *, params: Params, history: History, epoch: int, batch: int) -> None:
+        super().__init__(message)
+        self.params = params
+        self.history = history
+        self.epoch = epoch
+        self.batch = batch

@@ -1,0 +1,102 @@
+"""The libraries every kernel is tested on, and what a test may skip for."""
+
+import os
+
+os.environ.setdefault("JAX_ENABLE_X64", "1")  # read when JAX is imported
+
+from dataclasses import dataclass
+from typing import Any
+
+import array_api_compat
+import array_api_strict
+import numpy as np
+import pytest
+
+import portable_mlp as pm
+
+array_api_strict.set_array_api_strict_flags(boolean_indexing=False, data_dependent_shapes=False)
+
+NO_GPU = "no NVIDIA GPU answers on this machine"
+
+
+@dataclass(frozen=True)
+class Library:
+    """A backend and a floating dtype."""
+
+    backend: pm.Backend
+    dtype: str
+
+    @property
+    def xp(self) -> Any:
+        return self.backend.xp
+
+    @property
+    def rtol(self) -> float:
+        """What a result may differ from float64 by."""
+        return 1e-12 if self.dtype == "float64" else 2e-5
+
+    def array(self, host: Any, dtype: str | None = None) -> Any:
+        """Bring numbers to the library: floats in its dtype, integers and booleans as they are."""
+        host = np.asarray(host)
+        if dtype is None and host.dtype.kind == "f":
+            dtype = self.dtype
+        return self.backend.asarray(host, dtype=dtype)
+
+    def params(self, layers: Any) -> pm.Params:
+        return tuple(pm.Layer(self.array(W), self.array(b)) for W, b in layers)
+
+    def numpy(self, x: Any) -> np.ndarray:
+        """Bring a result to the host, having checked that it never left the library, device and dtype."""
+        self.assert_home(x)
+        return self.backend.to_numpy(x)
+
+    def assert_home(self, x: Any) -> None:
+        assert array_api_compat.array_namespace(x) is self.xp
+        assert array_api_compat.device(x) == self.backend.device
+        assert x.dtype == self.backend.dtype(self.dtype)
+
+
+LIBRARIES = {
+    "numpy-float64": ("numpy", None, "float64"),
+    "numpy-float32": ("numpy", None, "float32"),
+    "strict-cpu": ("strict", "cpu", "float64"),
+    "strict-device1": ("strict", "device1", "float64"),
+    "strict-no_float64": ("strict", "no_float64", "float32"),
+    "torch-cpu": ("torch", "cpu", "float64"),
+    "torch-cpu-float32": ("torch", "cpu", "float32"),
+    "jax": ("jax", "cpu", "float64"),
+    "jax-float32": ("jax", "cpu", "float32"),
+    "cupy": ("cupy", None, "float64"),
+    "cupy-float32": ("cupy", None, "float32"),
+    "torch-cuda": ("torch", "cuda", "float64"),
+}
+
+
+def _marks(name: str) -> tuple[pytest.MarkDecorator, ...]:
+    return (pytest.mark.gpu,) if LIBRARIES[name][0] == "cupy" or LIBRARIES[name][1] == "cuda" else ()
+
+
+@pytest.fixture(params=[pytest.param(name, id=name, marks=_marks(name)) for name in LIBRARIES])
+def lib(request: pytest.FixtureRequest) -> Library:
+    """Every library, device and dtype in turn. Only a missing GPU is a reason to skip."""
+    backend, device, dtype = LIBRARIES[request.param]
+    on_gpu = backend == "cupy" or device == "cuda"
+    try:
+        return Library(pm.get_backend(backend, device=device), dtype)
+    except pm.BackendUnavailable:
+        if not on_gpu:
+            raise
+        pytest.skip(NO_GPU)
+
+
+def pytest_terminal_summary(terminalreporter: Any) -> None:
+    """Say how many tests were skipped for want of a GPU, and turn any other skip into a failure."""
+    for report in terminalreporter.stats.get("skipped", []):
+        if NO_GPU not in str(report.longrepr):
+            terminalreporter.write_line(f"skipped for another reason than a missing GPU: {report.nodeid}", red=True)
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    reporter = session.config.pluginmanager.get_plugin("terminalreporter")
+    if any(NO_GPU not in str(report.longrepr) for report in reporter.stats.get("skipped", [])):
+        session.exitstatus = pytest.ExitCode.TESTS_FAILED
