@@ -1,11 +1,11 @@
 """Small multi-layer perceptrons, written once against the Python array API: NumPy, CuPy, PyTorch, JAX.
 
-    >>> import numpy as np, portable_mlp as pm
-    >>> X, y = np.asarray([[0.0, 0.0], [0.0, 1.0], [1.0, 0.0], [1.0, 1.0]]), np.asarray([0, 1, 1, 0])
-    >>> net = pm.Network((2, 8, 2), activation="tanh")
-    >>> result = pm.train(net, pm.init_params(net, random_state=0), X, y, learning_rate=0.05, epochs=200)
-    >>> result.history["loss"][-1] < 0.01
-    True
+>>> import numpy as np, portable_mlp as pm
+>>> X, y = np.asarray([[0.0, 0.0], [0.0, 1.0], [1.0, 0.0], [1.0, 1.0]]), np.asarray([0, 1, 1, 0])
+>>> net = pm.Network((2, 8, 2), activation="tanh")
+>>> result = pm.train(net, pm.init_params(net, random_state=0), X, y, learning_rate=0.05, epochs=200)
+>>> result.history["loss"][-1] < 0.01
+True
 """
 
 from .backends import Backend, BackendInfo, BackendUnavailable, backends, get_backend

@@ -1,4 +1,4 @@
-"""The array libraries, chosen at run time. Only the files of this package name them, and each is loaded when asked for."""
+"""The array libraries, chosen at run time. Only this package names them; each file is loaded when asked for."""
 
 from __future__ import annotations
 

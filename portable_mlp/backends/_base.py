@@ -66,12 +66,18 @@ class Backend:
     """
 
     name: str = "array API"
+
     def __init__(self, xp: Any, device: Any) -> None:
         self.xp = xp
         self.device = device
 
     def __repr__(self) -> str:
-        return f"<{self.name} backend on {self.device}>"
+        return f"<{self.name} backend on {self.device_name}>"
+
+    @property
+    def device_name(self) -> str:
+        """The device as `get_backend` takes it."""
+        return str(self.device)
 
     @classmethod
     def open(cls, device: Any = None) -> Backend:
@@ -103,7 +109,7 @@ class Backend:
         known = self.xp.__array_namespace_info__().dtypes(device=self.device)
         if name not in known:
             raise ValueError(
-                f"dtype {name!r} is not available with {self.name} on {self.device}{self._why_no_dtype(name)}; "
+                f"dtype {name!r} is not available with {self.name} on {self.device_name}{self._why_no_dtype(name)}; "
                 f"choose one of {', '.join(known)}"
             )
         return known[name]

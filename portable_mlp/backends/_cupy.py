@@ -37,11 +37,16 @@ class CupyBackend(Backend):
         """Return the version and the GPUs."""
         if not cupy.is_available():
             raise BackendUnavailable(
-                f"cupy {cupy.__version__} is installed, but no NVIDIA GPU with a working driver answers (nvidia-smi shows "
-                f"both); the package must match the CUDA version: {INSTALL[cls.name]}"
+                f"cupy {cupy.__version__} is installed, but no NVIDIA GPU with a working driver "
+                f"answers (see nvidia-smi); the package must match the CUDA version: {INSTALL[cls.name]}"
             )
         devices = tuple(f"cuda:{i}" for i in range(cupy.cuda.runtime.getDeviceCount()))
         return BackendInfo(cls.name, True, cupy.__version__, devices)
+
+    @property
+    def device_name(self) -> str:
+        """The device's number among the GPUs."""
+        return f"cuda:{self.device.id}"
 
     def synchronize(self) -> None:
         """Wait for the GPU."""

@@ -36,8 +36,12 @@ class JaxBackend(Backend):
     def info(cls) -> BackendInfo:
         """Return the version and the devices, the default first."""
         devices = [*jax.devices(), *jax.devices("cpu")]
-        names = dict.fromkeys(f"{device.platform}:{device.id}" for device in devices)
-        return BackendInfo(cls.name, True, jax.__version__, tuple(names))
+        return BackendInfo(cls.name, True, jax.__version__, tuple(dict.fromkeys(map(_device_name, devices))))
+
+    @property
+    def device_name(self) -> str:
+        """The platform and the number; JAX's own text for a device reads otherwise on some platforms."""
+        return _device_name(self.device)
 
     def synchronize(self) -> None:
         """Wait for every array that is still alive: JAX has no wait for a device."""
@@ -60,3 +64,7 @@ class JaxBackend(Backend):
 
     def _to_host(self, x: Any) -> np.ndarray:
         return np.asarray(x)
+
+
+def _device_name(device: Any) -> str:
+    return f"{device.platform}:{device.id}" if isinstance(device, jax.Device) else str(device)

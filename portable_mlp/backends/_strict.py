@@ -32,6 +32,11 @@ class StrictBackend(Backend):
         devices = tuple(map(_device_name, xp.__array_namespace_info__().devices()))
         return BackendInfo(cls.name, True, xp.__version__, devices)
 
+    @property
+    def device_name(self) -> str:
+        """The device without the class around it."""
+        return _device_name(self.device)
+
     def running(self) -> contextlib.AbstractContextManager[Any]:
         """Silence floating-point warnings of the NumPy underneath."""
         return numpy_is_quiet()

@@ -33,7 +33,7 @@ def constant(xp: Namespace, like: Array, value: float) -> Array:
 
 
 def relevel(xp: Namespace, x: Array, n_axes: int) -> Array:
-    """Append ``n_axes`` axes of length one to ``x`` unless it is 0-d (or a Python number), which broadcasts as it is."""
+    """Append ``n_axes`` axes of length one to ``x``; a 0-d array or a Python number broadcasts as it is."""
     if getattr(x, "ndim", 0) == 0:
         return x
     return xp.reshape(x, (*x.shape, *(1,) * n_axes))

@@ -99,7 +99,9 @@ def check_params(net: Network, params: Params) -> Params:
 
 
 def _named(params: Params) -> dict[str, Array]:
-    return {f"params[{i}].{part}": x for i, layer in enumerate(params) for part, x in zip(Layer._fields, layer, strict=True)}
+    return {
+        f"params[{i}].{part}": x for i, layer in enumerate(params) for part, x in zip(Layer._fields, layer, strict=True)
+    }
 
 
 def common_namespace(named: dict[str, Array]) -> Namespace:
@@ -164,14 +166,16 @@ def _check_params(xp: Namespace, net: Network, params: Params) -> tuple[int, ...
             if not xp.isdtype(x.dtype, "real floating"):
                 raise TypeError(f"params[{i}].{part} must be real floating, got {x.dtype}")
             if x.dtype != dtype:
-                raise TypeError(f"params must have one dtype, but params[{i}].{part} is {x.dtype} and params[0].W {dtype}")
+                raise TypeError(
+                    f"params must have one dtype, but params[{i}].{part} is {x.dtype} and params[0].W {dtype}"
+                )
     return models
 
 
 def _check_inputs(net: Network, X: Array, models: tuple[int, ...]) -> None:
     shape = tuple(X.shape)
     if len(shape) not in (2, 2 + len(models)) or shape[:-2] not in ((), models):
-        allowed = "(n_samples, n_features)" + (f" or {models + ('n_samples', 'n_features')}" if models else "")
+        allowed = "(n_samples, n_features)" + (f" or {(*models, 'n_samples', 'n_features')}" if models else "")
         raise ValueError(f"X must have shape {allowed}, got {shape}; a single sample is X[None, :]")
     if shape[-1] != net.sizes[0]:
         raise ValueError(f"X has {shape[-1]} features, but {net} takes {net.sizes[0]}; X has shape {shape}")

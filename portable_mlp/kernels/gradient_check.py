@@ -31,8 +31,8 @@ class GradientCheck(NamedTuple):
     passed : bool
         Whether the largest error is within ``tolerance``, and something was compared.
     max_relative_error : float
-        Largest ``|analytic - numerical| / scale``, where scale is the larger of the two, but not less than a fraction of
-        the largest gradient and of the function's value: below that the difference itself is noise.
+        Largest ``|analytic - numerical| / scale``, where scale is the larger of the two, but not less than a fraction
+        of the largest gradient and of the function's value: below that the difference itself is noise.
     worst : tuple
         Where: ``(layer, "W" or "b", index)`` of a network, the index of a plain function.
     analytic, numerical : float
@@ -87,10 +87,12 @@ def _is_float64(x: Array) -> bool:
 
 
 def precision_of(x: Array) -> Precision:
+    """Return what differences of a function at ``x`` can tell."""
     return _FLOAT64 if _is_float64(x) else _FLOAT32
 
 
 def tolerance_of(method: str, gradient: Array, differenced: Array) -> float:
+    """Return the error to allow, for a gradient and for the point where differences are taken."""
     if not _is_float64(differenced):
         return _TOLERANCE_FLOAT32_DIFFERENCE
     return max(_TOLERANCE[method], 0.0 if _is_float64(gradient) else _TOLERANCE_FLOAT32_GRADIENT)
@@ -157,7 +159,12 @@ def check_gradient_of(
 
 
 def compare(
-    analytic: Sequence[float], numerical: Sequence[float | None], *, value: float, precision: Precision, tolerance: float
+    analytic: Sequence[float],
+    numerical: Sequence[float | None],
+    *,
+    value: float,
+    precision: Precision,
+    tolerance: float,
 ) -> GradientCheck:
     """Find the worst entry; ``worst`` is its flat index here."""
     pairs = [(i, a, d) for i, (a, d) in enumerate(zip(analytic, numerical, strict=True)) if d is not None]
@@ -215,6 +222,7 @@ def _moved_along_each_entry(x: Any, step: float) -> Iterator[_Moved]:
 
 
 def check_options(method: str, step: float | None) -> None:
+    """Raise ValueError for an unknown method, or a step that is not positive and finite."""
     check_choice("method", method, METHODS)
     if step is not None and not 0.0 < step < math.inf:
         raise ValueError(f"step must be positive and finite, got {step!r}")

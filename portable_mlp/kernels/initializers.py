@@ -5,6 +5,7 @@ Biases start at exactly 0 and take no random numbers.
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, TypeAlias
@@ -122,9 +123,9 @@ def draw_weights(net: Network, scheme: str, random_state: RandomState, std: floa
     if std is not None and not 0.0 < std < math.inf:
         raise ValueError(f"std must be positive and finite, got {std!r}")
     scale = DEFAULT_STD if std is None else std
-    draw = SCHEMES.get(scheme, lambda rng, fan_in, fan_out: _normal(rng, scale, fan_in, fan_out))
+    draw: Draw = SCHEMES.get(scheme, lambda rng, fan_in, fan_out: _normal(rng, scale, fan_in, fan_out))
     rng = as_sampler(random_state)
-    return [draw(rng, fan_in, fan_out) for fan_in, fan_out in zip(net.sizes[:-1], net.sizes[1:], strict=True)]
+    return [draw(rng, fan_in, fan_out) for fan_in, fan_out in itertools.pairwise(net.sizes)]
 
 
 def draw_direction(n: int, random_state: RandomState) -> list[float]:

@@ -1,9 +1,9 @@
 """Losses: for each sample its loss, and beside it the gradient at the pre-activation of the output.
 
 The contract: ``loss(xp, z, Y, output) -> (losses, dz)`` with the output layer's pre-activation ``z`` (the logits) of
-shape (..., n_samples, n_outputs), the encoded targets ``Y`` of that shape (or without the leading axis), and the name of
-the output. ``losses`` is (..., n_samples), summed over outputs; ``dz`` has the shape of ``z``: the derivative of each
-sample's own loss, before any reduction over samples. Output and loss are taken in one step because their
+shape (..., n_samples, n_outputs), the encoded targets ``Y`` of that shape (or without the leading axis), and the name
+of the output. ``losses`` is (..., n_samples), summed over outputs; ``dz`` has the shape of ``z``: the derivative of
+each sample's own loss, before any reduction over samples. Output and loss are taken in one step because their
 composition is simpler, and far more accurate, than its parts: ``log(softmax(z))`` underflows where this does not.
 """
 

@@ -109,7 +109,7 @@ def _checked_names(activation: str | Sequence[str], n_hidden: int) -> tuple[str,
 
 
 def _one_name_if_alike(names: tuple[str, ...]) -> str | tuple[str, ...]:
-    """Give equal networks one spelling, so that ``==`` and ``hash`` agree. Without a hidden layer nothing is applied."""
+    """Give equal networks one spelling, so that ``==`` and ``hash`` agree; no hidden layer applies "identity"."""
     if len(set(names)) > 1:
         return names
     return names[0] if names else "identity"
@@ -180,7 +180,13 @@ def penalty(xp: Namespace, params: Params, strength: float) -> Array:
 
 
 def reduced(
-    xp: Namespace, params: Params, loss: Array, grads: Sequence[Layer], *, strength: float | Array, divisor: float | Array
+    xp: Namespace,
+    params: Params,
+    loss: Array,
+    grads: Sequence[Layer],
+    *,
+    strength: float | Array,
+    divisor: float | Array,
 ) -> tuple[Array, Params]:
     """Turn sums over samples into the objective ``(loss + strength / 2 sum W^2) / divisor`` and its gradients.
 
@@ -295,8 +301,8 @@ def loss_and_grad(
     X : array of shape (n_samples, n_features) or (n_models, n_samples, n_features)
         As for `forward`.
     y : array
-        For softmax integer labels (n_samples,) in 0..n_outputs-1, or one-hot rows (n_samples, n_outputs), which sum to 1
-        and may be integer. Otherwise values (n_samples, n_outputs), or (n_samples,) for one output. An axis of models
+        For softmax integer labels (n_samples,) in 0..n_outputs-1, or one-hot rows (n_samples, n_outputs), which sum to
+        1 and may be integer. Otherwise values (n_samples, n_outputs), or (n_samples,) for one output. An axis of models
         may lead.
     l2 : float
         Adds ``l2 / 2`` times the sum of squared weights, never biases, after the reduction; not negative.
@@ -322,7 +328,8 @@ def loss_and_grad(
     --------
     >>> import numpy as np, portable_mlp as pm
     >>> net = pm.Network((2, 2))
-    >>> loss, grads = pm.loss_and_grad(net, pm.init_params(net, scheme="normal", std=1e-3), np.eye(2), np.asarray([0, 1]))
+    >>> params = pm.init_params(net, scheme="normal", std=1e-3)
+    >>> loss, grads = pm.loss_and_grad(net, params, np.eye(2), np.asarray([0, 1]))
     >>> bool(abs(loss - np.log(2)) < 1e-2)
     True
     """
@@ -341,5 +348,3 @@ def loss_and_grad(
 def _in_units_of_sum(l2: float, divisor: float | Array) -> float | Array:
     """Undo beforehand the division that the penalty is to be spared."""
     return l2 * divisor if l2 > 0.0 else 0.0
-
-

@@ -6,6 +6,7 @@ costs a few wide forward passes instead of two narrow ones for every parameter.
 
 from __future__ import annotations
 
+import itertools
 import math
 import sys
 from collections.abc import Sequence
@@ -38,8 +39,8 @@ def check_gradient(
 ) -> GradientCheck:
     """Compare every entry of a network's gradient with a difference of losses.
 
-    The differences are taken in float64 where the library offers it. Where a step would carry a ReLU over its kink, where the loss has no derivative, the
-    difference on the other side, or a smaller step, takes its place.
+    The differences are taken in float64 where the library offers it. Where a step would carry a ReLU over its kink,
+    where the loss has no derivative, the difference on the other side, or a smaller step, takes its place.
 
     Parameters
     ----------
@@ -48,8 +49,8 @@ def check_gradient(
     method : {"central", "forward", "backward"}
         Which difference.
     step : float, optional
-        Width h for parameters up to 1 in size, in proportion for larger ones. By default the width that balances truncation
-        against rounding.
+        Width h for parameters up to 1 in size, in proportion for larger ones. By default the width that balances
+        truncation against rounding.
     l2 : float
         As for `loss_and_grad`.
     reduction : {"mean", "sum"}
@@ -114,7 +115,7 @@ def check_direction(
     float
         ``|g . v - (f(p + h v) - f(p - h v)) / (2 h)|`` over the length of g.
     """
-    loss, grads = loss_and_grad(net, params, X, y, l2=l2, reduction=reduction)
+    _, grads = loss_and_grad(net, params, X, y, l2=l2, reduction=reduction)
     objective = _Objective(net, check_call(net, params, X, y), l2, reduction)
     xp, flat = objective.xp, objective.flat
     draw = draw_direction(flat.shape[0], random_state)
@@ -158,7 +159,9 @@ class _Objective:
     def moved(self, indices: Sequence[int], widths: Sequence[float]) -> tuple[list[float], list[bool]]:
         """Return the loss with entry ``indices[k]`` moved by ``widths[k]``, and whether a unit changed sides then."""
         xp, device = self.xp, array_api_compat.device(self.flat)
-        rows = xp.asarray(list(indices), device=device)[:, None] == xp.arange(self.flat.shape[0], device=device)[None, :]
+        rows = (
+            xp.asarray(list(indices), device=device)[:, None] == xp.arange(self.flat.shape[0], device=device)[None, :]
+        )
         step = xp.asarray(list(widths), dtype=self.flat.dtype, device=device)[:, None]
         losses, sides = self.loss_and_sides(self.flat + xp.astype(rows, self.flat.dtype) * step)
         crossed = [False] * len(indices)
@@ -188,7 +191,7 @@ def _differences(objective: _Objective, method: str, step: float | None) -> list
 
 
 def _chunk_differences(objective: _Objective, indices: Sequence[int], method: str, h: float) -> list[float | None]:
-    """Return the derivative of some entries; None where the method's step crosses a kink ("either" takes a free side)."""
+    """Return some derivatives; None where the method's step crosses a kink ("either" takes a side that is free)."""
     base = float(objective.loss(objective.flat))
     widths = [h * max(1.0, abs(float(objective.flat[i]))) for i in indices]
     stay = (base, False)
@@ -214,7 +217,7 @@ def _chunk_differences(objective: _Objective, indices: Sequence[int], method: st
 def _locate(net: Network, flat_index: int) -> tuple[int, str, tuple[int, ...]]:
     """Return the layer, the part and the index within it of an entry of the flat vector."""
     layer = 0
-    for fan_in, fan_out in zip(net.sizes[:-1], net.sizes[1:], strict=True):
+    for fan_in, fan_out in itertools.pairwise(net.sizes):
         if flat_index < fan_in * fan_out:
             return layer, "W", divmod(flat_index, fan_out)
         flat_index -= fan_in * fan_out

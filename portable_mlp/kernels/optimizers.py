@@ -47,10 +47,8 @@ def momentum_update(p: Array, g: Array, v: Array, rate: float, carry: float) -> 
     return p + v, v
 
 
-def nesterov_update(
-    p: Array, g: Array, v: Array, rate: float, carry: float, momentum: float
-) -> tuple[Array, Array]:
-    """Return ``p + momentum v' - rate g`` and ``v' = carry v - rate g`` (Nesterov's look-ahead, Sutskever et al. 2013)."""
+def nesterov_update(p: Array, g: Array, v: Array, rate: float, carry: float, momentum: float) -> tuple[Array, Array]:
+    """Return ``p + momentum v' - rate g`` and ``v' = carry v - rate g`` (Nesterov; Sutskever et al. 2013)."""
     step = rate * g
     v = carry * v - step
     return p + (momentum * v - step), v
@@ -76,8 +74,8 @@ def adam_update(
 def sgd(momentum: float = 0.9, nesterov: bool = True) -> Optimizer:
     """Return stochastic gradient descent, with momentum unless that is 0.
 
-    ``v`` holds minus the rate times PyTorch's momentum buffer. When the learning rate changes, the velocity is rescaled with
-    it (``carry = momentum rate / last_rate``), so that the buffer does not depend on rates gone by.
+    ``v`` holds minus the rate times PyTorch's momentum buffer. When the learning rate changes, the velocity is
+    rescaled with it (``carry = momentum rate / last_rate``), so that the buffer does not depend on rates gone by.
 
     Parameters
     ----------
@@ -127,7 +125,9 @@ def adam(beta_1: float = 0.9, beta_2: float = 0.999, epsilon: float = 1e-8) -> O
         return rate * correction / (1.0 - beta_1**t), epsilon * correction
 
     def update(xp: Namespace, p: Array, g: Array, state: State, scalars: Scalars) -> tuple[Array, State]:
-        p, m, v = adam_update(p, g, *state, xp.sqrt, *scalars, beta_1, beta_2)
+        m, v = state
+        step, epsilon_now = scalars
+        p, m, v = adam_update(p, g, m, v, xp.sqrt, step, epsilon_now, beta_1, beta_2)
         return p, (m, v)
 
     return Optimizer(lambda xp, p: (xp.zeros_like(p), xp.zeros_like(p)), scalars, update)

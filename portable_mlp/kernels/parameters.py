@@ -6,6 +6,7 @@ L-BFGS and the gradient check. Layer by layer it holds W row by row, then b.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 
@@ -41,7 +42,7 @@ def n_parameters(sizes: Sequence[int]) -> int:
     >>> n_parameters((64, 100, 10))
     7510
     """
-    return sum((fan_in + 1) * fan_out for fan_in, fan_out in zip(sizes[:-1], sizes[1:], strict=True))
+    return sum((fan_in + 1) * fan_out for fan_in, fan_out in itertools.pairwise(sizes))
 
 
 def pack(params: Sequence[Layer]) -> Array:
@@ -105,7 +106,7 @@ def unpack(net: Network, flat: Array) -> Params:
     models = tuple(flat.shape[:-1])
     layers = []
     start = 0
-    for fan_in, fan_out in zip(net.sizes[:-1], net.sizes[1:], strict=True):
+    for fan_in, fan_out in itertools.pairwise(net.sizes):
         middle = start + fan_in * fan_out
         stop = middle + fan_out
         W = xp.reshape(flat[..., start:middle], (*models, fan_in, fan_out))

@@ -26,7 +26,9 @@ class ModelFileError(ValueError):
     """A model file that cannot be used; the message begins with its path and says why."""
 
 
-def save_model(path: str | os.PathLike[str], net: Network, params: Params, metadata: dict[str, Any] | None = None) -> None:
+def save_model(
+    path: str | os.PathLike[str], net: Network, params: Params, metadata: dict[str, Any] | None = None
+) -> None:
     """Write a model to a file, which is replaced in one step: a crash leaves the old file or the new one.
 
     Parameters
@@ -117,12 +119,12 @@ def load_model(
         content = file.read()
     try:
         net, flat, metadata = _decoded(content)
-    except _Defect as defect:
+    except _DefectError as defect:
         raise ModelFileError(f"{os.fspath(path)}: {defect}") from None
     return net, unpack(net, chosen.asarray(flat, dtype=flat.dtype if dtype is None else dtype)), metadata
 
 
-class _Defect(Exception):
+class _DefectError(Exception):
     """What is wrong with a file's content."""
 
 
@@ -157,7 +159,7 @@ def _keys_are_text(value: Any) -> bool:
 
 
 def _decoded(content: bytes) -> tuple[Network, Any, dict[str, Any]]:
-    """Return the network, the flat vector and the metadata; raise _Defect for anything that is not as it was written."""
+    """Return the network, the flat vector and the metadata; raise _DefectError for what cannot have been written."""
     import numpy as np
     from safetensors import SafetensorError
     from safetensors.numpy import load
@@ -165,23 +167,23 @@ def _decoded(content: bytes) -> tuple[Network, Any, dict[str, Any]]:
     try:
         tensors = load(content)
     except (SafetensorError, KeyError, ValueError) as error:
-        raise _Defect(f"not a safetensors file that can be read here ({error})") from None
+        raise _DefectError(f"not a safetensors file that can be read here ({error})") from None
     described = _description(content)
     net = _network(described)
     expected = list(itertools.chain.from_iterable(_shapes(net)))
     found = {name: tuple(x.shape) for name, x in tensors.items()}
     if found != dict(expected):
-        raise _Defect(f"{net} needs the tensors {dict(expected)}, the file has {found}")
+        raise _DefectError(f"{net} needs the tensors {dict(expected)}, the file has {found}")
     dtypes = {x.dtype for x in tensors.values()}
     if len(dtypes) > 1 or dtypes.pop().kind != "f":
-        raise _Defect("the tensors must have one floating dtype")
+        raise _DefectError("the tensors must have one floating dtype")
     flat = np.concatenate([tensors[name].reshape(-1) for name, _ in expected])
     assert flat.shape == (n_parameters(net.sizes),)  # the shapes were just compared
     if described.get("sha256") != _sha256(flat):
-        raise _Defect("the numbers are not those that were written: the SHA-256 checksum differs")
+        raise _DefectError("the numbers are not those that were written: the SHA-256 checksum differs")
     metadata = described.get("metadata")
     if not isinstance(metadata, dict):
-        raise _Defect("the metadata entry is not a dict")
+        raise _DefectError("the metadata entry is not a dict")
     return net, flat, metadata
 
 
@@ -190,27 +192,27 @@ def _description(content: bytes) -> dict[str, Any]:
     header = json.loads(content[8 : 8 + int.from_bytes(content[:8], "little")])
     text = (header.get("__metadata__") or {}).get(_METADATA_KEY)
     if text is None:
-        raise _Defect("a safetensors file, but not one that portable_mlp wrote: its description is missing")
+        raise _DefectError("a safetensors file, but not one that portable_mlp wrote: its description is missing")
     try:
         described = json.loads(text)
     except (ValueError, RecursionError):
-        raise _Defect("the description is not JSON") from None
+        raise _DefectError("the description is not JSON") from None
     if not isinstance(described, dict) or described.get("format_version") != FORMAT_VERSION:
         version = described.get("format_version") if isinstance(described, dict) else None
-        raise _Defect(f"format version {version!r} is not known; this release reads version {FORMAT_VERSION}")
+        raise _DefectError(f"format version {version!r} is not known; this release reads version {FORMAT_VERSION}")
     return described
 
 
 def _network(described: dict[str, Any]) -> Network:
     fields = described.get("network")
     if not isinstance(fields, dict) or set(fields) != {"sizes", "activation", "output", "loss"}:
-        raise _Defect("the description of the network is incomplete")
+        raise _DefectError("the description of the network is incomplete")
     try:
         return Network(**fields)
     except (TypeError, ValueError) as error:
-        raise _Defect(f"the description of the network is wrong: {error}") from None
+        raise _DefectError(f"the description of the network is wrong: {error}") from None
 
 
 def _shapes(net: Network) -> list[list[tuple[str, tuple[int, ...]]]]:
-    pairs = zip(net.sizes[:-1], net.sizes[1:], strict=True)
+    pairs = itertools.pairwise(net.sizes)
     return [_named(i, ((fan_in, fan_out), (fan_out,))) for i, (fan_in, fan_out) in enumerate(pairs, start=1)]

@@ -36,8 +36,8 @@ class Data(NamedTuple):
 class Shuffle:
     """A new order of the samples for every epoch.
 
-    One integer is drawn from ``random_state``; with the epoch it keys a counter-based generator (Philox). So the order of
-    epoch 7 needs none of the epochs before it.
+    One integer is drawn from ``random_state``; with the epoch it keys a counter-based generator (Philox). So the order
+    of epoch 7 needs none of the epochs before it.
     """
 
     def __init__(self, random_state: RandomState) -> None:

@@ -56,11 +56,13 @@ def _check_targets(xp: Namespace, net: Network, y: Array, name: str) -> None:
         sums = xp.sum(xp.astype(y, xp.float32), axis=-1)
         if low < 0 or float(xp.max(xp.abs(sums - 1.0))) > 1e-3:
             raise ValueError(
-                f"each row of {name} must hold probabilities that sum to 1, such as one-hot rows; got values from {low:g} "
-                f"to {high:g} and row sums from {float(xp.min(sums)):g} to {float(xp.max(sums)):g}"
+                f"each row of {name} must hold probabilities that sum to 1, such as one-hot rows; got values from "
+                f"{low:g} to {high:g} and row sums from {float(xp.min(sums)):g} to {float(xp.max(sums)):g}"
             )
     if net.loss == "binary_cross_entropy" and not (low >= 0 and high <= 1):
-        raise ValueError(f"{name} must lie in 0 to 1 for the loss binary_cross_entropy; got values from {low:g} to {high:g}")
+        raise ValueError(
+            f"{name} must lie in 0 to 1 for the loss binary_cross_entropy; got values from {low:g} to {high:g}"
+        )
     if net.loss == "poisson" and low < 0:
         raise ValueError(f"{name} must not be negative for the loss poisson; got {low:g}")
 

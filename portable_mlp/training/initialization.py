@@ -21,8 +21,8 @@ def init_params(
 ) -> Params:
     """Draw the first parameters of a network: random weights, biases of exactly 0.
 
-    The numbers are drawn with NumPy in float64, layer by layer, then cast and moved: the same seed gives the same numbers
-    on every backend.
+    The numbers are drawn with NumPy in float64, layer by layer, then cast and moved: the same seed gives the same
+    numbers on every backend.
 
     Parameters
     ----------

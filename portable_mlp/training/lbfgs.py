@@ -20,8 +20,8 @@ def minimize(
 ) -> TrainResult:
     """Minimise the loss of all samples with L-BFGS-B (Byrd et al. 1995); an epoch is one of its iterations.
 
-    The vector travels to the host and back at every evaluation, where SciPy works in float64. The learning rate in the history
-    is NaN: the line search chooses its own steps.
+    The vector travels to the host and back at every evaluation, where SciPy works in float64. The learning rate in the
+    history is NaN: the line search chooses its own steps.
 
     Raises
     ------
@@ -38,8 +38,8 @@ def minimize(
 
     def objective(flat: Array, data: Data) -> Array:
         params = unpack(net, flat)
-        loss, grads = loss_and_sums(xp, net, params, data.X, data.Y, None)
-        loss, grads = reduced(xp, params, loss, grads, strength=l2 * n, divisor=n)
+        loss_sum, sums = loss_and_sums(xp, net, params, data.X, data.Y, None)
+        loss, grads = reduced(xp, params, loss_sum, sums, strength=l2 * n, divisor=n)
         return xp.concat([xp.reshape(loss, (1,)), pack(grads)])
 
     compiled = backend.compile(objective)

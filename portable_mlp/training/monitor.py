@@ -56,7 +56,11 @@ class Monitor:
             self.history |= {"validation_loss": [], "validation_score": []}
         self._backend, self._net, self._epochs = backend, net, epochs
         self._validation, self._patience, self._callbacks = validation, patience, callbacks
-        self._evaluate = backend.compile(lambda flat, data: loss_and_score(backend.xp, net, unpack(net, flat), data))
+
+        def evaluate(flat: Array, data: Data) -> Array:
+            return loss_and_score(backend.xp, net, unpack(net, flat), data)
+
+        self._evaluate = backend.compile(evaluate)
         self._best_loss, self._best_flat, self._epochs_since_best = math.inf, None, 0
 
     def epoch_end(self, flat: Array, *, loss: Any, learning_rate: float, samples_per_second: float) -> str | None:
@@ -72,7 +76,8 @@ class Monitor:
         out_of_patience = self._patience is not None and self._out_of_patience(flat, now["validation_loss"])
         event = EpochEnd(epoch, self._epochs, unpack(self._net, flat), self.history)
         # Every callback is asked, also after one has said stop.
-        stop_asked = any([callback(event) is True for callback in self._callbacks])
+        answers = [callback(event) for callback in self._callbacks]
+        stop_asked = any(answer is True for answer in answers)
         if out_of_patience:
             return "patience"
         return "callback" if stop_asked else None

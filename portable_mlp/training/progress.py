@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import time
-from types import TracebackType
 from typing import Any, Self
 
 SECONDS_BETWEEN_UPDATES = 0.1
@@ -39,7 +38,9 @@ class Bar(Silent):
             from rich import progress
             from rich.console import Console
         except ImportError:
-            raise ImportError('progress=True draws with rich, which is missing: pip install "portable-mlp[cli]"') from None
+            raise ImportError(
+                'progress=True draws with rich, which is missing: pip install "portable-mlp[cli]"'
+            ) from None
         self._epochs = epochs
         self._pending = 0
         self._shown = time.perf_counter()
@@ -56,9 +57,7 @@ class Bar(Silent):
         self._bar.start()
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *exc: object) -> None:
         self._flush()
         self._bar.stop()
 

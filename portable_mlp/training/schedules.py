@@ -50,7 +50,9 @@ class Schedule:
         """
         rate = float(self._formula(epoch))
         if not 0.0 <= rate < math.inf:
-            raise ValueError(f"the schedule gave the learning rate {rate} for epoch {epoch}; it must be finite, not negative")
+            raise ValueError(
+                f"the schedule gave the learning rate {rate} for epoch {epoch}; it must be finite, not negative"
+            )
         return rate
 
     def goes_on_after(self, loss: float) -> bool:

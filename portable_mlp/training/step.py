@@ -16,16 +16,18 @@ Step: TypeAlias = Callable[[Array, State, Array, Any, Scalars], tuple[Array, Sta
 def make_step(xp: Namespace, net: Network, optimizer: Optimizer, l2: float) -> Step:
     """Return ``step(flat, state, total, batch, scalars) -> (flat, state, total, loss)``.
 
-    ``flat`` holds all parameters, ``state`` belongs to the optimizer, ``loss`` is the batch's mean with the penalty, and
-    ``total`` adds it up over the epoch's samples, on the device: the host reads it once an epoch.
+    ``flat`` holds all parameters, ``state`` belongs to the optimizer, ``loss`` is the batch's mean with the penalty,
+    and ``total`` adds it up over the epoch's samples, on the device: the host reads it once an epoch.
     """
 
-    def step(flat: Array, state: State, total: Array, batch: Any, scalars: Scalars) -> tuple[Array, State, Array, Array]:
+    def step(
+        flat: Array, state: State, total: Array, batch: Any, scalars: Scalars
+    ) -> tuple[Array, State, Array, Array]:
         X, Y = batch
         n = float(X.shape[-2])
         params = unpack(net, flat)
-        loss, grads = loss_and_sums(xp, net, params, X, Y, None)
-        loss, grads = reduced(xp, params, loss, grads, strength=l2 * n, divisor=n)
+        loss_sum, sums = loss_and_sums(xp, net, params, X, Y, None)
+        loss, grads = reduced(xp, params, loss_sum, sums, strength=l2 * n, divisor=n)
         flat, state = optimizer.update(xp, flat, pack(grads), state, scalars)
         return flat, state, total + loss * n, loss
 

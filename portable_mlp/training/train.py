@@ -59,8 +59,8 @@ def train(
     net : Network
         What is trained.
     params : tuple of Layer
-        Where to start, as from `init_params`; left as they are. With a leading axis of models all of them are trained at
-        once, each as if alone.
+        Where to start, as from `init_params`; left as they are. With a leading axis of models all of them are trained
+        at once, each as if alone.
     X : array of shape (n_samples, n_features)
         Inputs, all finite, of the same library and device.
     y : array
@@ -80,9 +80,9 @@ def train(
     beta_1, beta_2, epsilon : float
         Of "adam".
     schedule : {"constant", "exponential", "invscaling", "adaptive", "cosine"} or callable
-        The learning rate of each epoch, counted from 0: "exponential" is ``learning_rate * decay**epoch``, "invscaling" divides
-        by the root of the samples seen, "adaptive" divides by 5 where the loss stalls, "cosine" falls to 0. A function of
-        the epoch returns the rate itself.
+        The learning rate of each epoch, counted from 0: "exponential" is ``learning_rate * decay**epoch``,
+        "invscaling" divides by the root of the samples seen, "adaptive" divides by 5 where the loss stalls, "cosine"
+        falls to 0. A function of the epoch returns the rate itself.
     decay : float
         Of the schedule "exponential", positive.
     l2 : float
@@ -103,7 +103,8 @@ def train(
     Returns
     -------
     TrainResult
-        ``params``, ``history``, ``n_epochs`` and ``stopped_because``. Ctrl-C ends training cleanly and returns what was reached.
+        ``params``, ``history``, ``n_epochs`` and ``stopped_because``. Ctrl-C ends training cleanly and returns what
+        was reached.
 
     Raises
     ------
@@ -130,9 +131,7 @@ def train(
     _check_numbers(learning_rate, momentum, beta_1, beta_2, epsilon, decay)
     check_l2(l2)
     data = checked_data(net, params, X, y)
-    plan = make_schedule(
-        schedule, learning_rate=learning_rate, decay=decay, epochs=epochs, n_samples=data.n_samples
-    )
+    plan = make_schedule(schedule, learning_rate=learning_rate, decay=decay, epochs=epochs, n_samples=data.n_samples)
     held_out = _checked_validation(net, params, validation)
     patience = _checked_patience(patience, validation)
     _check_one_model(params, patience is not None, schedule == "adaptive", solver == "lbfgs")
@@ -194,9 +193,9 @@ class _Loop:
 
         batch = next((i for i, loss in enumerate(losses, start=1) if not is_finite(loss)), len(losses))
         return NonFiniteError(
-            f"training diverged in epoch {epoch + 1}, at batch {batch} of {len(losses)}: the loss or a parameter became "
-            "infinite or NaN; a smaller learning_rate or scaled inputs may help (the error's params holds those of the "
-            "epoch before)",
+            f"training diverged in epoch {epoch + 1}, at batch {batch} of {len(losses)}: the loss or a parameter "
+            "became infinite or NaN; a smaller learning_rate or scaled inputs may help (the error's params "
+            "holds those of the epoch before)",
             params=unpack(self.net, good),
             history=monitor.history,
             epoch=epoch + 1,

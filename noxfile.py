@@ -1,0 +1,61 @@
+"""Sessions: ``nox -s tests`` installs what the tests need and runs them; ``nox -l`` lists the others."""
+
+import pathlib
+
+import nox
+
+nox.options.sessions = ["tests", "lint", "typing"]
+nox.options.default_venv_backend = "virtualenv"
+
+PYPROJECT = nox.project.load_toml("pyproject.toml")
+
+
+@nox.session
+def tests(session: nox.Session) -> None:
+    """Run the tests on every library that has a CPU build; arguments go to pytest."""
+    session.install("-e", ".[demo,lbfgs]", *nox.project.dependency_groups(PYPROJECT, "test"))
+    session.run("pytest", *session.posargs)
+
+
+@nox.session
+def lint(session: nox.Session) -> None:
+    """Check the style of the code."""
+    session.install(*nox.project.dependency_groups(PYPROJECT, "lint"))
+    session.run("ruff", "check")
+    session.run("ruff", "format", "--check")
+
+
+@nox.session
+def typing(session: nox.Session) -> None:
+    """Check the types of the package, strictly."""
+    session.install("-e", ".[demo,lbfgs]", *nox.project.dependency_groups(PYPROJECT, "lint"))
+    session.run("mypy")
+
+
+@nox.session
+def demo(session: nox.Session) -> None:
+    """Learn the handwritten digits."""
+    session.install(".[demo]")
+    session.run("portable-mlp", "demo", *session.posargs)
+
+
+@nox.session
+def gpu(session: nox.Session) -> None:
+    """Run the tests that need an NVIDIA GPU, with CuPy for CUDA 13."""
+    session.install("-e", ".[demo,lbfgs,cupy]", *nox.project.dependency_groups(PYPROJECT, "test"))
+    session.run("pytest", "-m", "gpu", *session.posargs)
+
+
+@nox.session
+def bench(session: nox.Session) -> None:
+    """Time a training step on every library; arguments go to pytest."""
+    session.install("-e", ".[demo]", *nox.project.dependency_groups(PYPROJECT, "test", "bench"))
+    session.run("pytest", "benchmarks", "--benchmark-only", *session.posargs)
+
+
+@nox.session
+def build(session: nox.Session) -> None:
+    """Build the source distribution and the wheel, and look them over."""
+    session.install("build", "twine")
+    session.run("python", "-m", "build")
+    session.run("twine", "check", "--strict", *map(str, pathlib.Path("dist").glob("*")))

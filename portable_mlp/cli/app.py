@@ -1,0 +1,76 @@
+"""The commands put together, and the end of every mistake: one paragraph on stderr and exit code 2."""
+
+from __future__ import annotations
+
+import sys
+from typing import Annotated
+
+import typer
+
+from .. import __version__
+from ..backends import BackendUnavailable
+from .backends import backends
+from .demo import demo
+from .gradcheck import gradcheck
+from .inspect import inspect
+from .predict import predict
+from .train import train
+
+USERS_MISTAKE = 2
+INTERRUPTED = 130
+
+app = typer.Typer(
+    name="portable-mlp",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+for _command in (demo, backends, train, predict, inspect, gradcheck):
+    app.command()(_command)
+
+
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"portable-mlp {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def portable_mlp(
+    version: Annotated[
+        bool, typer.Option("--version", help="Show the version and exit.", callback=_show_version, is_eager=True)
+    ] = False,
+) -> None:
+    """Train small multi-layer perceptrons on NumPy, CuPy, PyTorch or JAX.
+
+    Start with: portable-mlp demo
+    """
+
+
+def run(arguments: list[str] | None = None) -> int:
+    """Run one command; return its exit code: 0 done, 1 a check failed, 2 the user's mistake, 130 interrupted."""
+    try:
+        code = app(args=arguments, standalone_mode=False)
+    except (ValueError, OSError, BackendUnavailable, ImportError) as error:
+        return _mistake(_in_words(error))
+    except (KeyboardInterrupt, typer.Abort):
+        sys.stderr.write("portable-mlp: interrupted\n")
+        return INTERRUPTED
+    except Exception as error:
+        # Typer's own errors (an unknown option, a value of the wrong kind) share no public base in all its versions.
+        if not hasattr(error, "format_message"):
+            raise
+        return _mistake(error.format_message() or "no command was given; see portable-mlp --help")
+    return code if isinstance(code, int) else 0
+
+
+def _in_words(error: Exception) -> str:
+    if isinstance(error, OSError) and error.filename is not None and error.strerror:
+        return f"{error.filename}: {error.strerror}"
+    return str(error)
+
+
+def _mistake(message: str) -> int:
+    sys.stderr.write(f"portable-mlp: {' '.join(message.split())}\n")
+    return USERS_MISTAKE

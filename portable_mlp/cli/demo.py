@@ -1,0 +1,129 @@
+"""``portable-mlp demo``: a two-layer network learns real handwritten digits, on the backend chosen at run time."""
+
+from __future__ import annotations
+
+import pathlib
+import statistics
+from typing import Annotated, NamedTuple
+
+import numpy as np
+import typer
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from ..backends import Backend, backends, get_backend
+from ..kernels.network import Network, predict
+from ..storage.models import save_model
+from ..training.initialization import init_params
+from ..training.result import TrainResult
+from ..training.train import train
+from .demo_picture import draw
+from .options import BackendOption
+from .preparation import Preparation
+from .train import Rows, digits
+
+HIDDEN = 100
+BATCH_SIZE = 32
+EPOCHS = 40
+LEARNING_RATE = 2e-3
+L2 = 1e-4
+BRIGHTEST = 16.0
+TEST_FRACTION = 0.25
+
+TIMED_EPOCHS = 20
+TIMED_BATCH_SIZE = 200
+
+
+class Split(NamedTuple):
+    """Rows to learn from and rows to be tested on."""
+
+    train: Rows
+    test: Rows
+
+
+def demo(
+    backend: BackendOption = "auto",
+    output: Annotated[pathlib.Path, typer.Option(help="Folder for the model and the picture.")] = pathlib.Path(
+        "demo-output"
+    ),
+) -> None:
+    """Learn 1,347 handwritten digits, test on 450 others, and compare the backends."""
+    chosen = get_backend(backend)
+    output.mkdir(parents=True, exist_ok=True)
+    shown = Console(stderr=True, highlight=False)
+    table = digits()
+    split = _split(Rows(table.X / BRIGHTEST, np.asarray(table.y)))
+    net = Network((split.train.X.shape[1], HIDDEN, 10), activation="relu")
+    shown.print(
+        f"Learning {len(split.train.X)} handwritten digits with {net} on {chosen.name} ({chosen.device_name})",
+        markup=False,
+    )
+    result = _learn(net, split, chosen)
+    inputs = chosen.asarray(split.test.X, dtype="float32")
+    proba = chosen.to_numpy(predict(net, result.params, inputs))
+    accuracy = float(np.mean(np.argmax(proba, axis=1) == split.test.y))
+    typer.echo(f"test accuracy {accuracy:.4f} ({len(split.test.y)} digits that were never trained on)")
+    model, picture = output / "digits.safetensors", output / "digits.png"
+    preparation = Preparation(
+        list(table.feature_names), table.target_name, [0.0] * net.sizes[0], [BRIGHTEST] * net.sizes[0], list(range(10))
+    )
+    save_model(model, net, result.params, {"preparation": preparation.to_metadata()})
+    draw(picture, result.history, split.test, proba)
+    typer.echo(f"model:   {model}   (try: portable-mlp inspect {model})")
+    typer.echo(f"picture: {picture}")
+    _compare_backends(split, shown)
+
+
+def _split(rows: Rows) -> Split:
+    order = np.random.RandomState(0).permutation(len(rows.X))
+    n_test = round(len(order) * TEST_FRACTION)
+    test, kept = order[:n_test], order[n_test:]
+    return Split(Rows(rows.X[kept], rows.y[kept]), Rows(rows.X[test], rows.y[test]))
+
+
+def _learn(net: Network, split: Split, backend: Backend) -> TrainResult:
+    return train(
+        net,
+        init_params(net, scheme="he_uniform", random_state=0, backend=backend, dtype="float32"),
+        *_moved(split.train, backend, "float32"),
+        learning_rate=LEARNING_RATE,
+        batch_size=BATCH_SIZE,
+        epochs=EPOCHS,
+        schedule="cosine",
+        l2=L2,
+        validation=_moved(split.test, backend, "float32"),
+        progress=True,
+    )
+
+
+def _moved(rows: Rows, backend: Backend, dtype: str) -> tuple[object, object]:
+    return backend.asarray(rows.X, dtype=dtype), backend.asarray(rows.y)
+
+
+def _compare_backends(split: Split, shown: Console) -> None:
+    """Print a table: how fast each backend trains, and how far its loss is from NumPy's in float64."""
+    net = Network((split.train.X.shape[1], HIDDEN, 10))
+    reference = _timed(net, split, get_backend("numpy"), "float64").history["loss"]
+    table = Table(
+        "backend", "device", "samples/s", "difference of the loss",
+        title=f"{TIMED_EPOCHS} epochs of Adam, batches of {TIMED_BATCH_SIZE}, float32; loss against NumPy float64",
+    )  # fmt: skip
+    for info in backends():
+        if not info.available:
+            table.add_row(info.name, "-", Text("not available here"), "-")
+            continue
+        backend = get_backend(info.name)
+        with shown.status(f"timing {info.name}"):
+            history = _timed(net, split, backend, "float32").history
+        # The first epoch compiles; the median of the others is what a long training sees.
+        speed = statistics.median(history["samples_per_second"][1:])
+        difference = max(abs(a - b) for a, b in zip(history["loss"], reference, strict=True))
+        table.add_row(info.name, backend.device_name, f"{speed:,.0f}", f"{difference:.1e}")
+    Console().print(table)
+    typer.echo("portable-mlp backends says what is missing, and how to install it")
+
+
+def _timed(net: Network, split: Split, backend: Backend, dtype: str) -> TrainResult:
+    params = init_params(net, backend=backend, dtype=dtype)
+    return train(net, params, *_moved(split.train, backend, dtype), epochs=TIMED_EPOCHS, batch_size=TIMED_BATCH_SIZE)

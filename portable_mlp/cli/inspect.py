@@ -1,0 +1,46 @@
+"""``portable-mlp inspect``: what is in a model file."""
+
+from __future__ import annotations
+
+import pathlib
+from typing import Annotated, Any
+
+import typer
+
+from ..kernels.parameters import n_parameters
+from ..storage.models import load_model
+from .options import JsonOption, print_json
+from .predict import preparation_of
+
+
+def inspect(model: Annotated[pathlib.Path, typer.Argument(help="Model file.")], as_json: JsonOption = False) -> None:
+    """Show what is in a model file, having verified its checksum."""
+    net, params, metadata = load_model(model)
+    described: dict[str, Any] = {
+        "file": str(model),
+        "bytes": model.stat().st_size,
+        "sizes": list(net.sizes),
+        "activation": net.activation,
+        "output": net.output,
+        "loss": net.loss,
+        "parameters": n_parameters(net.sizes),
+        "dtype": str(params[0].W.dtype),
+    }
+    if as_json:
+        print_json({**described, "metadata": metadata})
+        return
+    preparation = preparation_of(model, net, metadata)
+    described["sizes"] = "-".join(map(str, net.sizes))
+    if preparation.target_name is not None:
+        described["predicts"] = preparation.target_name
+    if preparation.classes is not None:
+        described["classes"] = _shortened(preparation.classes)
+    if preparation.feature_names:
+        described["features"] = _shortened(preparation.feature_names)
+    for name, value in described.items():
+        typer.echo(f"{name:<11}{value}")
+
+
+def _shortened(names: list[Any], most: int = 12) -> str:
+    more = f" and {len(names) - most} more" if len(names) > most else ""
+    return ", ".join(ascii(name) if isinstance(name, str) else str(name) for name in names[:most]) + more

@@ -1,0 +1,31 @@
+"""Options that several commands share, with one help text each."""
+
+from __future__ import annotations
+
+import json
+import math
+from typing import Annotated, Any, TypeAlias
+
+import typer
+
+BackendOption: TypeAlias = Annotated[
+    str,
+    typer.Option(help="Array library: auto (CuPy where a GPU answers, else NumPy), numpy, cupy, torch, jax, strict."),
+]
+DeviceOption: TypeAlias = Annotated[
+    str | None, typer.Option(help="Device of that library, such as cpu or cuda:0. [default: the library's own]")
+]
+JsonOption: TypeAlias = Annotated[bool, typer.Option("--json", help="Print JSON, alone on stdout.")]
+
+
+def print_json(value: Any) -> None:
+    """Print a value as JSON on stdout; numbers that JSON does not have (NaN, infinity) become null."""
+    typer.echo(json.dumps(_without_nan(value), indent=2, allow_nan=False))
+
+
+def _without_nan(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _without_nan(inner) for key, inner in value.items()}
+    if isinstance(value, list | tuple):
+        return [_without_nan(inner) for inner in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value

@@ -1,0 +1,95 @@
+"""``portable-mlp predict``: from raw rows and a model file to predictions."""
+
+from __future__ import annotations
+
+import pathlib
+import sys
+from typing import Annotated, Any
+
+import numpy as np
+import typer
+
+from ..backends import get_backend
+from ..kernels.network import Network
+from ..kernels.network import predict as outputs_of
+from ..storage.models import ModelFileError, load_model
+from ..storage.tables import read_prediction_table, write_csv
+from .options import BackendOption
+from .preparation import Preparation
+from .train import digits
+
+ROWS_AT_ONCE = 2**16
+
+
+def predict(
+    model: Annotated[pathlib.Path, typer.Argument(help="Model file that train wrote.")],
+    data: Annotated[str, typer.Argument(help="digits, or a table with the columns the model was trained on.")],
+    proba: Annotated[bool, typer.Option("--proba", help="Write each class's probability too.")] = False,
+    output: Annotated[pathlib.Path | None, typer.Option(help="CSV file to write. [default: the terminal]")] = None,
+    backend: BackendOption = "auto",
+) -> None:
+    """Predict with a saved model; write a CSV with the column prediction.
+
+    Example: portable-mlp predict houses.safetensors new.csv --output prices.csv
+    """
+    chosen = get_backend(backend)
+    net, params, metadata = load_model(model, backend=chosen)
+    preparation = preparation_of(model, net, metadata)
+    if proba and preparation.classes is None:
+        raise ValueError(f"{model} predicts quantities, not classes: --proba does not go with it")
+    X = _rows(data, preparation)
+    if X.shape[1] != net.sizes[0]:
+        raise ValueError(f"{data} has {X.shape[1]} features, but {model} takes {net.sizes[0]}")
+    inputs = preparation.inputs(X)
+    dtype = params[0].W.dtype
+    pieces = [
+        chosen.to_numpy(outputs_of(net, params, chosen.asarray(inputs[start : start + ROWS_AT_ONCE], dtype=dtype)))
+        for start in range(0, len(inputs), ROWS_AT_ONCE)
+    ]
+    header, columns = _columns(preparation, np.concatenate(pieces).astype(np.float64), proba)
+    write_csv(sys.stdout if output is None else output, header, columns)
+
+
+def preparation_of(model: pathlib.Path, net: Network, metadata: dict[str, Any]) -> Preparation:
+    """Return how the model's rows are prepared; a model saved without it takes rows as they are.
+
+    Raises
+    ------
+    ModelFileError
+        If the file's preparation does not fit its network.
+    """
+    n_features, n_outputs = net.sizes[0], net.sizes[-1]
+    if "preparation" not in metadata:
+        classes = list(range(n_outputs)) if net.output == "softmax" else None
+        return Preparation(
+            [], None, [0.0] * n_features, [1.0] * n_features, classes, [0.0] * n_outputs, [1.0] * n_outputs
+        )
+    try:
+        preparation = Preparation(**metadata["preparation"])
+        lengths = {len(x) for x in (preparation.feature_names, preparation.input_mean, preparation.input_scale)}
+        outputs = preparation.classes or preparation.target_mean or []
+        sound = lengths == {n_features} and len(outputs) == n_outputs
+    except TypeError:
+        sound = False
+    if not sound:
+        raise ModelFileError(f"{model}: the preparation of the inputs does not fit the network {net}")
+    return preparation
+
+
+def _rows(data: str, preparation: Preparation) -> np.ndarray:
+    if data == "digits":
+        return digits().X
+    return read_prediction_table(data, tuple(preparation.feature_names) or None, preparation.target_name).X
+
+
+def _columns(preparation: Preparation, outputs: np.ndarray, proba: bool) -> tuple[list[str], list[Any]]:
+    predictions = preparation.predictions(outputs)
+    if predictions.ndim == 1 or predictions.shape[1] == 1:
+        header, columns = ["prediction"], [predictions.reshape(-1)]
+    else:
+        header = [f"prediction_{j}" for j in range(predictions.shape[1])]
+        columns = list(predictions.T)
+    if proba:
+        header += [f"proba_{name}" for name in preparation.classes or ()]
+        columns += list(outputs.T)
+    return header, columns

@@ -1,0 +1,108 @@
+"""Between a table and a network: classes to labels and back, columns to zero mean and unit deviation and back.
+
+What was learnt from the training rows travels in the model file's metadata, so that `predict` takes raw rows.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+
+MOST_WHOLE_NUMBER_CLASSES = 20
+"""Whole-number targets with more distinct values than this are taken for a quantity, not for classes."""
+
+
+@dataclass(frozen=True)
+class Preparation:
+    """How rows become inputs, and outputs become predictions.
+
+    Attributes
+    ----------
+    feature_names : list of str
+        The columns, in the order of the inputs.
+    target_name : str or None
+        The column that is predicted.
+    input_mean, input_scale : list of float
+        Of each feature over the training rows.
+    classes : list or None
+        The class of each output, sorted; None for regression.
+    target_mean, target_scale : list of float or None
+        Of each target over the training rows, for regression.
+    """
+
+    feature_names: list[str]
+    target_name: str | None
+    input_mean: list[float]
+    input_scale: list[float]
+    classes: list[Any] | None = None
+    target_mean: list[float] | None = None
+    target_scale: list[float] | None = None
+
+    def inputs(self, X: np.ndarray) -> np.ndarray:
+        """Standardise rows (n_samples, n_features)."""
+        return (X - np.asarray(self.input_mean)) / np.asarray(self.input_scale)
+
+    def targets(self, y: np.ndarray) -> np.ndarray:
+        """Return labels (n_samples,) of classes, or standardised values (n_samples, n_outputs)."""
+        if self.classes is not None:
+            return np.searchsorted(np.asarray(self.classes), y)
+        return (_columns(y) - np.asarray(self.target_mean)) / np.asarray(self.target_scale)
+
+    def predictions(self, outputs: np.ndarray) -> np.ndarray:
+        """Return the class (n_samples,) of each row of probabilities, or values (n_samples, n_outputs) unscaled."""
+        if self.classes is not None:
+            return np.asarray(self.classes)[np.argmax(outputs, axis=1)]
+        return outputs * np.asarray(self.target_scale) + np.asarray(self.target_mean)
+
+    def to_metadata(self) -> dict[str, Any]:
+        """Return what JSON can keep."""
+        return asdict(self)
+
+
+def is_classification(y: np.ndarray) -> bool:
+    """Tell classes from quantities: texts, booleans, or whole numbers with few distinct values are classes."""
+    if y.ndim > 1:
+        return False
+    return y.dtype.kind in "USb" or (y.dtype.kind in "iu" and len(np.unique(y)) <= MOST_WHOLE_NUMBER_CLASSES)
+
+
+def learn(
+    X: np.ndarray, y: np.ndarray, *, classification: bool, feature_names: tuple[str, ...], target_name: str | None
+) -> Preparation:
+    """Learn the classes or the target's scale, and the inputs' scale, from training rows.
+
+    Raises
+    ------
+    ValueError
+        If there is only one class, or several target columns for classification.
+    """
+    mean, scale = _mean_and_scale(X)
+    learnt: dict[str, Any] = {
+        "feature_names": list(feature_names),
+        "target_name": target_name,
+        "input_mean": mean,
+        "input_scale": scale,
+    }
+    if not classification:
+        if y.dtype.kind not in "fiub":
+            raise ValueError("the target is text, which only --task classification can learn")
+        target_mean, target_scale = _mean_and_scale(_columns(y))
+        return Preparation(**learnt, target_mean=target_mean, target_scale=target_scale)
+    if y.ndim > 1:
+        raise ValueError(f"classification needs one target for each row, but y has shape {y.shape}")
+    classes = np.unique(y).tolist()
+    if len(classes) < 2:
+        raise ValueError(f"classification needs at least two classes, but every target is {classes[0]!r}")
+    return Preparation(**learnt, classes=classes)
+
+
+def _columns(y: np.ndarray) -> np.ndarray:
+    return y.reshape(len(y), -1).astype(np.float64)
+
+
+def _mean_and_scale(x: np.ndarray) -> tuple[list[float], list[float]]:
+    deviation = x.std(axis=0)
+    # A constant column carries nothing: it becomes 0 whatever it is divided by.
+    return x.mean(axis=0).tolist(), np.where(deviation > 0.0, deviation, 1.0).tolist()

@@ -1,0 +1,156 @@
+"""Each loss beside a loop over floats, its gradient beside two autograd engines, its digits beside mpmath."""
+
+import jax.numpy as jnp
+import mpmath
+import numpy as np
+import pytest
+
+import portable_mlp as pm
+from portable_mlp.kernels.losses import LOSS_OUTPUTS, LOSSES, NATURAL_LOSS
+from tests import reference
+from tests.reference import PAIRS, assert_close, float32_exact, random_problem
+
+
+def logits_problem(output, loss, n_outputs=4):
+    """Return a problem whose inputs are the logits: one layer, W the identity, b zero."""
+    net = pm.Network((n_outputs, n_outputs), output=output, loss=loss)
+    return random_problem(net, n_samples=7)._replace(params=[(np.eye(n_outputs), np.zeros(n_outputs))])
+
+
+def call(lib, name, z, Y, output):
+    """Return the losses and the gradient on the host."""
+    losses, dz = LOSSES[name](lib.xp, lib.array(np.asarray(z)), lib.array(np.asarray(Y)), output)
+    return lib.numpy(losses), lib.numpy(dz)
+
+
+def test_tables_hold_every_pair_once():
+    assert {(output, loss) for loss, outputs in LOSS_OUTPUTS.items() for output in outputs} == set(PAIRS)
+    assert all((output, loss) in PAIRS for output, loss in NATURAL_LOSS.items())
+
+
+@pytest.mark.parametrize(("output", "loss"), PAIRS)
+def test_values_equal_the_loop(lib, output, loss):
+    p = logits_problem(output, loss)
+    losses, _ = call(lib, loss, p.X, p.Y, output)
+    y_hats = reference.forward(p.net, p.params, p.X)[-1]
+    expected = [
+        sum(reference.loss_of_unit(loss, y, y_hat) for y, y_hat in zip(*rows, strict=True))
+        for rows in zip(p.Y.tolist(), y_hats.tolist(), strict=True)
+    ]
+    assert_close(losses, expected, rtol=10 * lib.rtol)
+
+
+@pytest.mark.parametrize(("output", "loss"), PAIRS)
+def test_gradient_equals_autograd(lib, output, loss):
+    # With one sample and W = 1 x identity the gradient at b is the gradient at the logits.
+    p = logits_problem(output, loss)
+    _, dz = call(lib, loss, p.X, p.Y, output)
+    for s in range(len(p.X)):
+        one = p._replace(X=p.X[s : s + 1], Y=p.Y[s : s + 1])
+        assert_close(dz[s], reference.torch_gradient(one)[0][1], rtol=10 * lib.rtol)
+
+
+@pytest.mark.parametrize(("output", "loss"), PAIRS)
+def test_gradient_equals_jax(output, loss):
+    p = logits_problem(output, loss)
+    _, dz = LOSSES[loss](jnp, jnp.asarray(p.X), jnp.asarray(p.Y), output)
+    assert_close(np.sum(np.asarray(dz), axis=0) / len(p.X), reference.jax_gradient(p)[0][1], rtol=1e-12)
+
+
+@pytest.mark.parametrize(("output", "loss"), PAIRS)
+def test_models_share_targets_or_have_their_own(lib, output, loss):
+    p = logits_problem(output, loss)
+    models = float32_exact(np.stack([p.X, -0.5 * p.X, p.X[::-1]]))
+    for Y in (p.Y, np.stack([p.Y, p.Y[::-1], p.Y])):
+        losses, dz = call(lib, loss, models, Y, output)
+        assert losses.shape == (3, 7)
+        for m in range(3):
+            alone = call(lib, loss, models[m], Y[m] if Y.ndim == 3 else Y, output)
+            assert_close(losses[m], alone[0], rtol=lib.rtol)
+            assert_close(dz[m], alone[1], rtol=lib.rtol)
+
+
+@pytest.mark.parametrize(("output", "loss"), PAIRS)
+def test_arguments_are_left_alone(lib, output, loss):
+    p = logits_problem(output, loss)
+    z, Y = lib.array(p.X.copy()), lib.array(p.Y.copy())
+    LOSSES[loss](lib.xp, z, Y, output)
+    assert_close(lib.numpy(z), p.X, rtol=0)
+    assert_close(lib.numpy(Y), p.Y, rtol=0)
+
+
+@pytest.mark.parametrize(("output", "loss", "Y"), [*[("softmax", "cross_entropy", Y) for Y in ([1.0, 0, 0], [0, 0, 1.0])],
+    *[("logistic", "binary_cross_entropy", Y) for Y in ([1.0, 0, 1.0], [0, 1.0, 0])]])
+def test_huge_logits_stay_finite_and_right(lib, output, loss, Y):
+    for z, expected in (([1e4, -1e4, 0.0], None), ([-1e4, 1e4, 1e4], None), ([0.0, 1e4, -1e4], None)):
+        losses, dz = call(lib, loss, [z], [Y], output)
+        if output == "softmax":
+            top = max(z)
+            proba = [1.0 / z.count(top) if v == top else 0.0 for v in z]
+            expected = top - sum(v * y for v, y in zip(z, Y, strict=True)) + np.log(z.count(top))
+        else:
+            proba = [0.5 if v == 0.0 else float(v > 0.0) for v in z]
+            expected = sum(np.log(2.0) if v == 0.0 else max(v, 0.0) - v * y for v, y in zip(z, Y, strict=True))
+        assert_close(losses, [expected], rtol=lib.rtol)
+        assert_close(dz, [np.subtract(proba, Y)], rtol=lib.rtol)
+
+
+# --- digits ------------------------------------------------------------------------------------------------------
+
+
+def exact_cross_entropy(z, label):
+    return mpmath.log(mpmath.fsum(mpmath.exp(mpmath.mpf(v) - z[label]) for v in z))
+
+
+def exact_binary_cross_entropy(z, Y):
+    return mpmath.fsum(mpmath.log1p(mpmath.exp(-v if y else v)) for v, y in zip(map(mpmath.mpf, z), Y, strict=True))
+
+
+def ulps(got, exact):
+    """Return the error in units of the last place of the exact value."""
+    return abs(float((mpmath.mpf(float(got)) - exact) / mpmath.mpf(float(np.spacing(float(exact))))))
+
+
+EXTREME = [[10.0, -10.0], [40.0, 0.0], [0.0, 0.0], [-40.0, 40.0, -40.0], [700.0, 0.0], [1e-9, 0.0], [3.0, 3.0, -30.0]]
+
+
+def rows_of_logits(n=200):
+    rng = np.random.default_rng(5)
+    return [rng.uniform(-scale, scale, rng.integers(2, 9)).tolist() for scale in rng.uniform(0.0, 40.0, n)]
+
+
+def test_cross_entropy_keeps_its_digits():
+    """Within 4 ulp, where the differences of logits are exact: a multiple of 2**-40 each."""
+    with mpmath.workdps(50):
+        for row in EXTREME + rows_of_logits():
+            z = np.round(np.asarray(row) * 2.0**40) / 2.0**40
+            for label in range(len(z)):
+                losses, _ = LOSSES["cross_entropy"](np, z[None, :], np.eye(len(z))[[label]], "softmax")
+                assert ulps(losses[0], exact_cross_entropy(z.tolist(), label)) <= 4.0, (row, label)
+
+
+def test_cross_entropy_of_any_logits_is_limited_by_their_differences():
+    """Rounding the largest difference d of two logits costs up to spacing(d) / 2 of the loss, besides the 4 ulp."""
+    with mpmath.workdps(50):
+        for row in EXTREME + rows_of_logits():
+            z = np.asarray(row)
+            for label in range(len(z)):
+                losses, _ = LOSSES["cross_entropy"](np, z[None, :], np.eye(len(z))[[label]], "softmax")
+                exact = exact_cross_entropy(row, label)
+                allowed = 4.0 * np.spacing(float(exact)) + 0.5 * np.spacing(np.ptp(z)) * float(exact)
+                assert abs(float(losses[0] - exact)) <= allowed, (row, label)
+
+
+def test_binary_cross_entropy_keeps_its_digits():
+    with mpmath.workdps(50):
+        for i, row in enumerate(EXTREME + rows_of_logits()):
+            z = np.asarray([row])
+            for Y in (np.ones(len(row)), np.zeros(len(row)), (np.arange(len(row)) + i) % 2.0):
+                losses, _ = LOSSES["binary_cross_entropy"](np, z, Y[None, :], "logistic")
+                assert ulps(losses[0], exact_binary_cross_entropy(row, Y)) <= 4.0, (row, Y)
+
+
+def test_poisson_is_zero_at_its_target_and_takes_zero_counts(lib):
+    losses, dz = call(lib, "poisson", np.asarray([[0.0, -30.0]]), np.asarray([[1.0, 0.0]]), "exp")
+    assert_close(losses, [np.exp(-30.0)], rtol=lib.rtol)
+    assert_close(dz, [[0.0, np.exp(-30.0)]], rtol=lib.rtol)

@@ -1,0 +1,748 @@
+from __future__ import annotations
+
+import csv
+import io
+import math
+import os
+import pickle
+import re
+import tracemalloc
+import zipfile
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+from numpy.testing import assert_array_equal
+
+from portable_mlp.storage.tables import (
+    DataError,
+    Table,
+    read_prediction_table,
+    read_training_table,
+    write_csv,
+)
+
+WriteFile = Callable[[str | bytes], Path]
+SaveArrays = Callable[..., Path]
+
+
+@pytest.fixture
+def data_csv(tmp_path: Path) -> WriteFile:
+    """Write the content of data.csv."""
+
+    def write(content: str | bytes) -> Path:
+        path = tmp_path / "data.csv"
+        path.write_bytes(content if isinstance(content, bytes) else content.encode())
+        return path
+
+    return write
+
+
+@pytest.fixture
+def data_npz(tmp_path: Path) -> SaveArrays:
+    """Save the arrays of data.npz."""
+
+    def save(**arrays: Any) -> Path:
+        path = tmp_path / "data.npz"
+        np.savez(path, **arrays)
+        return path
+
+    return save
+
+
+@pytest.fixture
+def data_npy(tmp_path: Path) -> SaveArrays:
+    """Save the array of data.npy."""
+
+    def save(array: Any) -> Path:
+        path = tmp_path / "data.npy"
+        np.save(path, array)
+        return path
+
+    return save
+
+
+def refusal(path: Path, message: str) -> Any:
+    """Expect a DataError with this message, no more and no less, after the path."""
+    return pytest.raises(DataError, match="^" + re.escape(f"{path}{message}") + r"\Z")
+
+
+def assert_table(table: Table, X: Any, y: Any, names: Sequence[str], target: str | None) -> None:
+    assert table.X.dtype == np.float64
+    assert table.X.flags.c_contiguous
+    assert_array_equal(table.X, np.array(X, dtype=np.float64), strict=True)
+    if y is None:
+        assert table.y is None
+    else:
+        assert table.y is not None
+        assert_array_equal(table.y, y, strict=True)
+    assert table.feature_names == tuple(names)
+    assert table.target_name == target
+
+
+# --- Text files that can be read
+
+FLOWERS = "length,width,kind\n1,2,setosa\n3,4,virginica\n"
+
+
+@pytest.mark.parametrize(
+    ("target", "X", "y", "names"),
+    [
+        (None, [[1, 2], [3, 4]], np.array(["setosa", "virginica"]), ("length", "width")),
+        ("kind", [[1, 2], [3, 4]], np.array(["setosa", "virginica"]), ("length", "width")),
+        (" kind\t", [[1, 2], [3, 4]], np.array(["setosa", "virginica"]), ("length", "width")),
+    ],
+)
+def test_the_target_is_the_named_or_the_last_column(
+    data_csv: WriteFile, target: str | None, X: Any, y: Any, names: Sequence[str]
+) -> None:
+    assert_table(read_training_table(data_csv(FLOWERS), target), X, y, names, "kind")
+
+
+def test_the_target_may_be_any_column(data_csv: WriteFile) -> None:
+    table = read_training_table(data_csv("a,b,c\n1,2,3\n4,5,6\n"), "b")
+    assert_table(table, [[1, 3], [4, 6]], np.array([2, 5]), ("a", "c"), "b")
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        pytest.param("a,b,c\n1,2,x\n3,4,y\n", id="plain"),
+        pytest.param("a,b,c\n1,2,x\n3,4,y", id="no line end at the end"),
+        pytest.param("a,b,c\r\n1,2,x\r\n3,4,y\r\n", id="line ends of Windows"),
+        pytest.param("a,b,c\n1,2,x\n3,4,y\n\n\r\n\n", id="blank lines at the end"),
+        pytest.param("\ufeffa,b,c\n1,2,x\n3,4,y\n", id="byte order mark"),
+        pytest.param('"a","b","c"\n"1","2","x"\n"3","4","y"\n', id="quoted cells"),
+        pytest.param(" a , b\t, c \n 1 ,\t2,  x\n3\t, 4 ,y \t\n", id="blanks around cells"),
+        pytest.param("a,b,c\n+1.,.2e+1,x\n0.3E1,400e-2,y\n", id="forms of numbers"),
+    ],
+)
+def test_ways_to_write_one_table(data_csv: WriteFile, content: str) -> None:
+    table = read_training_table(data_csv(content))
+    assert_table(table, [[1, 2], [3, 4]], np.array(["x", "y"]), ("a", "b"), "c")
+
+
+@pytest.mark.parametrize("name", ["data.tsv", "DATA.TSV"])
+def test_cells_of_a_tsv_file_end_at_tabs(tmp_path: Path, name: str) -> None:
+    path = tmp_path / name
+    path.write_text("a\tb, c\ty\n1\t 2 \tx, z\n")
+    assert_table(read_training_table(path), [[1, 2]], np.array(["x, z"]), ("a", "b, c"), "y")
+
+
+def test_quoted_cells_may_hold_delimiters_quotes_and_lines(data_csv: WriteFile) -> None:
+    path = data_csv('"a ""b""",y\n1,"one,\nor ""two"""\n')
+    assert_table(read_training_table(path), [[1]], np.array(['one,\nor "two"']), ('a "b"',), "y")
+
+
+@pytest.mark.parametrize(
+    ("cells", "y"),
+    [
+        (["1", "-2", "+3", "007"], np.array([1, -2, 3, 7])),
+        (["9223372036854775807", "-9223372036854775808"], np.array([2**63 - 1, -(2**63)])),
+        (["9223372036854775808", "1"], np.array([2.0**63, 1.0])),
+        (["10000000000000000000000", "1"], np.array([1e22, 1.0])),
+        (["1", "2.0"], np.array([1.0, 2.0])),
+        (["1e3", "2"], np.array([1000.0, 2.0])),
+        (["1", "two"], np.array(["1", "two"])),
+        (["0x1", "1_0", "\uff11"], np.array(["0x1", "1_0", "\uff11"])),
+        (["1e999", "nan", "other"], np.array(["1e999", "nan", "other"])),
+        (["é", "日本"], np.array(["é", "日本"])),
+    ],
+)
+def test_dtype_of_targets_in_text(data_csv: WriteFile, cells: Sequence[str], y: Any) -> None:
+    table = read_training_table(data_csv("a,y\n" + "".join(f"0, {cell} \n" for cell in cells)))
+    assert_table(table, [[0]] * len(cells), y, ("a",), "y")
+
+
+def test_numbers_whose_sum_overflows_are_finite(data_csv: WriteFile) -> None:
+    path = data_csv("a,b\n1.7e308,1.7e308\n")
+    assert_table(read_prediction_table(path), [[1.7e308, 1.7e308]], None, ("a", "b"), None)
+
+
+@pytest.mark.parametrize(
+    ("header", "feature_names", "target_name", "X", "names"),
+    [
+        ("a,b,c", None, None, [[1, 2, 3]], ("a", "b", "c")),
+        ("a,b,c", None, "b", [[1, 3]], ("a", "c")),
+        ("a,b,c", None, "absent", [[1, 2, 3]], ("a", "b", "c")),
+        ("a,b,c", ["a", "b", "c"], None, [[1, 2, 3]], ("a", "b", "c")),
+        ("a,b,c", ["c", "a", "b"], None, [[3, 1, 2]], ("c", "a", "b")),
+        ("a,b,c", ["c", "a"], "b", [[3, 1]], ("c", "a")),
+    ],
+)
+def test_columns_for_prediction(
+    data_csv: WriteFile,
+    header: str,
+    feature_names: Sequence[str] | None,
+    target_name: str | None,
+    X: Any,
+    names: Sequence[str],
+) -> None:
+    table = read_prediction_table(data_csv(f"{header}\n1,2,3\n"), feature_names, target_name)
+    assert_table(table, X, None, names, None)
+
+
+@pytest.mark.parametrize("cell", ["", "nan", "any text"])
+def test_the_target_is_not_parsed_for_prediction(data_csv: WriteFile, cell: str) -> None:
+    table = read_prediction_table(data_csv(f"y,a\n{cell},1\n"), ["a"], "y")
+    assert_table(table, [[1]], None, ("a",), None)
+
+
+# --- Text files that cannot be read
+
+
+@pytest.mark.parametrize(
+    ("cell", "reason"),
+    [
+        ("", "the cell is empty; a number is expected (remove the row or fill the cell)"),
+        (" \t ", "the cell is empty; a number is expected (remove the row or fill the cell)"),
+        ("abc", "'abc' is not a number"),
+        ("1 2", "'1 2' is not a number"),
+        ("1.2.3", "'1.2.3' is not a number"),
+        (".", "'.' is not a number"),
+        ("e5", "'e5' is not a number"),
+        ("1e", "'1e' is not a number"),
+        ("--1", "'--1' is not a number"),
+        ("1_000", "'1_000' is not a number"),
+        ("0x10", "'0x10' is not a number"),
+        ("\uff11", "'\uff11' is not a number"),
+        ("\u00a01", r"'\xa01' is not a number"),
+        ("1\u2003", r"'1\u2003' is not a number"),
+        ("NA", "'NA' is not a number"),
+        ("1\x1b[31m", r"'1\x1b[31m' is not a number"),
+        ('"1,5"', "'1,5' is not a number"),
+        ('"1\n"', r"'1\n' is not a number"),
+        ("x" * 40, f"'{'x' * 40}' is not a number"),
+        ("x" * 41, f"'{'x' * 40}'... is not a number"),
+        ("nan", "'nan' is not a finite number"),
+        (" NaN", "' NaN' is not a finite number"),
+        ("-inf", "'-inf' is not a finite number"),
+        ("Infinity", "'Infinity' is not a finite number"),
+        ("\u0131nf", "'\u0131nf' is not a number"),
+        ("1e999", "'1e999' is too large for float64"),
+        ("-1e999", "'-1e999' is too large for float64"),
+        ("9" * 400, f"'{'9' * 40}'... is too large for float64"),
+    ],
+)
+def test_a_cell_that_is_no_finite_number_is_named(data_csv: WriteFile, cell: str, reason: str) -> None:
+    path = data_csv(f"a,b,y\n1,2,3\n1,{cell},3\n")
+    with refusal(path, f":3:2: {reason}"):
+        read_training_table(path)
+    with refusal(path, f":3:2: {reason}"):
+        read_prediction_table(path)
+
+
+def test_a_cell_is_named_by_its_place_in_the_file(data_csv: WriteFile) -> None:
+    path = data_csv('a,b,c\n1,"two\nlines",3\n4,x,y\n')
+    with refusal(path, ":4:3: 'y' is not a number"):
+        read_prediction_table(path, ["c", "a"], "b")
+
+
+def test_the_line_of_a_cell_is_that_on_which_its_row_starts(data_csv: WriteFile) -> None:
+    path = data_csv('a,y\n1,x\nno,"three\nlines\nhere"\n')
+    with refusal(path, ":3:1: 'no' is not a number"):
+        read_training_table(path)
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ("", ": the file is empty; a header line is expected"),
+        ("\ufeff", ": the file is empty; a header line is expected"),
+        ("\n\n", ": the file is empty; a header line is expected"),
+        ("a,y\n", ": no row after the header line"),
+        ("a,y\n\n\n", ": no row after the header line"),
+        ("1,2.5,-3e4\n4,5,6\n", ":1: the first line is all numbers; a header line with names is expected"),
+        ("a,,y\n1,2,3\n", ":1:2: the column has no name"),
+        ("a,b, \n1,2,3\n", ":1:3: the column has no name"),
+        ("a,b, a \n1,2,3\n", ":1:3: the name 'a' is that of column 1 too"),
+        ("y\n1\n", ":1: 'y' is the only column; no feature is left"),
+        ("a,b,y\n1,2,3\n4,5\n", ":3: 2 cells where the header has 3"),
+        ("a,b,y\n1,2,3\n4,5,6,7\n", ":3: 4 cells where the header has 3"),
+        ("a,b,y\n1,2,3\n \n", ":3: 1 cell where the header has 3"),
+        ("a,y\n1,2\n\n\n3,4\n", ":3: blank line (blank lines may stand at the end only)"),
+        ("\na,y\n1,2\n", ":1: blank line (blank lines may stand at the end only)"),
+        ("a,y\n1,\n", ":2:2: the target is empty (remove the row or fill the cell)"),
+        ("a,y\n1, \t\n", ":2:2: the target is empty (remove the row or fill the cell)"),
+        ('a,y\n1,2\n3,"x"z\n', ":3: text after the closing quote of a cell"),
+        ('a,y\n1,2\n3,"x\n4,5\n', ":3: the closing quote of a cell is missing"),
+        ("a,y\r1,2\r", r":1: a carriage return inside an unquoted cell (lines end with \n or \r\n)"),
+        (f'a,y\n1,"{"x" * 200_000}"\n', ":2: a cell is too long (is a closing quote missing?)"),
+        ("a,y\n1,2\n3,\x00\n", ":3: a NUL byte; the file is not UTF-8 text"),
+        (b"a,y\n1,2\n3,\xe9t\xe9\n", ":3: byte 0xe9 is not valid UTF-8 (save the file as UTF-8)"),
+        ("a,y\n1,2\n".encode("utf-16"), ":1: a NUL byte; the file is not UTF-8 text"),
+        ("x," * 10_000 + "x\n", ":1: 10001 columns; at most 10000 can be read"),
+        ("a,y\n1,2\n3," + "4" * 1_000_000, ":3: the row is longer than 1000000 bytes"),
+        ("a,y\n1," + '"\n",' * 300_000, ":2: the row is longer than 1000000 bytes"),
+        ("a,y\n1,1.5\n2,nan\n", ":3:2: 'nan' is not a finite number"),
+        ("a,y\n1,15\n2,-Inf\n", ":3:2: '-Inf' is not a finite number"),
+        ("a,y\n1,1.5\n2,1e400\n", ":3:2: '1e400' is too large for float64"),
+    ],
+)
+def test_a_mistake_in_a_text_file(data_csv: WriteFile, content: str | bytes, message: str) -> None:
+    path = data_csv(content)
+    with refusal(path, message):
+        read_training_table(path)
+
+
+def test_ten_thousand_columns_can_be_read(data_csv: WriteFile) -> None:
+    header = ",".join(f"c{column}" for column in range(10_000))
+    table = read_prediction_table(data_csv(f"{header}\n{'7,' * 9_999}7\n"))
+    assert table.X.shape == (1, 10_000)
+
+
+def test_labels_that_would_fill_the_memory_are_refused(data_csv: WriteFile) -> None:
+    path = data_csv("a,y\n1,z\n1," + "x" * 100_000 + "\n" + "1,z\n" * 3_000)
+    with refusal(path, ":3:2: a target of 100000 characters is too long for a label"):
+        read_training_table(path)
+
+
+FIRST_NAMES = ", ".join(f"'c{i:02}'" for i in range(20))
+
+
+@pytest.mark.parametrize(
+    ("header", "target", "message"),
+    [
+        ("a,b", "z", ":1: no column 'z'; the columns are 'a', 'b'"),
+        ("a,Cost", "cost", ":1: no column 'cost' (did you mean 'Cost'?); the columns are 'a', 'Cost'"),
+        (
+            ",".join(f"c{i:02}" for i in range(23)),
+            "target",
+            f":1: no column 'target'; the columns are {FIRST_NAMES} and 3 more",
+        ),
+    ],
+)
+def test_a_missing_target(data_csv: WriteFile, header: str, target: str, message: str) -> None:
+    path = data_csv(header + "\n")
+    with refusal(path, message):
+        read_training_table(path, target)
+
+
+@pytest.mark.parametrize(
+    ("header", "feature_names", "target_name", "faults"),
+    [
+        ("a,c", ["a", "b", "c"], None, "lacks 'b'"),
+        ("c,a", ["a", "b", "c", "d"], "y", "lacks 'b', 'd'"),
+        ("a,z,b,w", ["a", "b"], None, "has besides 'z', 'w'"),
+        ("a,z,y", ["a", "b"], "y", "lacks 'b' and has besides 'z'"),
+    ],
+)
+def test_columns_that_the_model_does_not_expect(
+    data_csv: WriteFile, header: str, feature_names: Sequence[str], target_name: str | None, faults: str
+) -> None:
+    path = data_csv(header + "\n")
+    expected = ", ".join(map(repr, feature_names))
+    with refusal(path, f":1: the model expects the columns {expected}, the file {faults}"):
+        read_prediction_table(path, feature_names, target_name)
+
+
+def test_a_file_for_prediction_with_the_target_only(data_csv: WriteFile) -> None:
+    path = data_csv("y\n1\n")
+    with refusal(path, ":1: 'y' is the only column; no feature is left"):
+        read_prediction_table(path, None, "y")
+
+
+@pytest.mark.parametrize("read", [read_training_table, read_prediction_table])
+@pytest.mark.parametrize("name", ["data.txt", "data", "data.csv.gz", ".csv"])
+def test_files_of_other_kinds(tmp_path: Path, name: str, read: Callable[[Path], Table]) -> None:
+    with refusal(tmp_path / name, ": the file's name must end in .csv, .tsv, .npy or .npz"):
+        read(tmp_path / name)
+
+
+@pytest.mark.parametrize("read", [read_training_table, read_prediction_table])
+@pytest.mark.parametrize("suffix", [".csv", ".tsv", ".npz", ".npy"])
+def test_files_that_the_system_cannot_open(
+    tmp_path: Path,
+    suffix: str,
+    read: Callable[[Path], Table],
+) -> None:
+    missing, directory, loop = (tmp_path / f"{name}{suffix}" for name in ("missing", "directory", "loop"))
+    directory.mkdir()
+    loop.symlink_to(loop)
+    with refusal(missing, ": No such file or directory"):
+        read(missing)
+    with refusal(directory, ": Is a directory"):
+        read(directory)
+    with refusal(loop, ": Too many levels of symbolic links"):
+        read(loop)
+
+
+NUMBER = re.compile(r"[ \t]*[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?[ \t]*")
+NUMBER_LIKE = st.text(alphabet="0123456789+-.eE_ \tnaif", max_size=12)
+
+
+def is_finite_number(cell: str) -> bool:
+    """Say what the reader must accept, from the grammar written out."""
+    return NUMBER.fullmatch(cell) is not None and math.isfinite(float(cell))
+
+
+@settings(max_examples=300, deadline=None)
+@given(cells=st.lists(st.text() | NUMBER_LIKE | st.floats().map(repr), min_size=1, max_size=4))
+@example(cells=["1_0"])
+@example(cells=["\u0661"])
+@example(cells=["1", "1e999"])
+@example(cells=["\n\0"])
+def test_a_cell_is_read_as_float_reads_it_or_refused(
+    tmp_path_factory: pytest.TempPathFactory, cells: list[str]
+) -> None:
+    path = tmp_path_factory.mktemp("random") / "data.csv"
+    with open(path, "w", encoding="utf-8", newline="") as file:
+        writer = csv.writer(file, quoting=csv.QUOTE_ALL)
+        writer.writerows([[f"c{column}" for column in range(len(cells))], cells])
+    if not all(is_finite_number(cell) for cell in cells):
+        with pytest.raises(DataError, match="^" + re.escape(f"{path}:")):
+            read_prediction_table(path)
+    else:
+        X = read_prediction_table(path).X
+        assert np.isfinite(X).all()
+        assert X.tolist() == [[float(cell) for cell in cells]]
+
+
+def peak_memory(call: Callable[[], Any]) -> int:
+    tracemalloc.start()
+    try:
+        call()
+        return tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+
+
+def test_memory_is_a_small_multiple_of_the_table(data_csv: WriteFile) -> None:
+    path = data_csv(",".join("abcdefghij") + "\n" + ("0.123456789," * 9 + "1\n") * 20_000)
+    assert read_prediction_table(path).X.shape == (20_000, 10)
+    assert peak_memory(lambda: read_prediction_table(path)) < 3 * 20_000 * 10 * 8
+
+
+def test_a_line_without_end_takes_no_memory(data_csv: WriteFile) -> None:
+    path = data_csv("a,y\n" + "1" * 20_000_000)
+
+    def read() -> None:
+        with refusal(path, ":2: the row is longer than 1000000 bytes"):
+            read_training_table(path)
+
+    assert peak_memory(read) < 4_000_000
+
+
+# --- Arrays
+
+
+@pytest.mark.parametrize("dtype", ["?", "i1", "u8", "f2", "f4", ">f8", "g"])
+@pytest.mark.parametrize("order", ["C", "F"])
+def test_real_features_become_float64(data_npz: SaveArrays, dtype: str, order: Any) -> None:
+    X = np.array([[0, 1, 1], [1, 0, 1]], dtype=dtype, order=order)
+    path = data_npz(X=X, y=np.array([1.5, 2.5]))
+    assert_table(read_training_table(path), X, np.array([1.5, 2.5]), ("x0", "x1", "x2"), None)
+    assert_table(read_prediction_table(path, ["a", "b", "c"]), X, None, ("x0", "x1", "x2"), None)
+
+
+@pytest.mark.parametrize(
+    "y",
+    [
+        np.array([1, 2], dtype=np.uint8),
+        np.array([True, False]),
+        np.array([0.5, 1.0], dtype=np.float32),
+        np.array(["no", "yes"]),
+        np.array([[1.0, 2.0], [3.0, 4.0]]),
+    ],
+)
+def test_targets_of_an_archive_keep_their_dtype_and_shape(data_npz: SaveArrays, y: Any) -> None:
+    path = data_npz(X=np.eye(2), y=y, other=np.array([None]))
+    assert_table(read_training_table(path), np.eye(2), y, ("x0", "x1"), None)
+
+
+def test_features_of_an_archive_without_targets(data_npz: SaveArrays) -> None:
+    assert_table(read_prediction_table(data_npz(X=np.eye(2))), np.eye(2), None, ("x0", "x1"), None)
+
+
+@pytest.mark.parametrize("dtype", [np.float64, np.float32, np.int64])
+def test_the_last_column_of_an_array_is_the_target(data_npy: SaveArrays, dtype: Any) -> None:
+    joined = np.arange(6, dtype=dtype).reshape(2, 3)
+    path = data_npy(joined)
+    assert_table(read_training_table(path), joined[:, :2], joined[:, 2], ("x0", "x1"), None)
+    assert_table(read_prediction_table(path), joined, None, ("x0", "x1", "x2"), None)
+
+
+@pytest.mark.parametrize(
+    ("X", "message"),
+    [
+        (np.ones(3), "X has 1 dimension; 2 are expected"),
+        (np.ones((1, 2, 3)), "X has 3 dimensions; 2 are expected"),
+        (np.ones((2, 2), dtype=complex), "X has dtype complex128; real numbers are expected"),
+        (np.array([["1", "2"]]), "X has dtype <U1; real numbers are expected"),
+        (np.zeros((1, 2), dtype="M8[s]"), "X has dtype datetime64[s]; real numbers are expected"),
+        (np.ones((0, 3)), "X of shape (0, 3) is empty"),
+        (np.ones((3, 0)), "X of shape (3, 0) is empty"),
+        (np.array([[1.0, 2.0], [3.0, np.nan]]), "X[1, 1] is nan; finite numbers are expected"),
+        (np.array([[1.0, -np.inf], [np.nan, 1.0]]), "X[0, 1] is -inf; finite numbers are expected"),
+        (np.array([[np.finfo("g").max]]), "X[0, 0] is inf; finite numbers are expected"),
+        (
+            np.array([[1, None]]),
+            "the array 'X' cannot be read: it holds Python objects (a pickle), which are refused",
+        ),
+    ],
+)
+def test_features_that_are_no_matrix_of_numbers(data_npz: SaveArrays, X: Any, message: str) -> None:
+    path = data_npz(X=X, y=np.ones(len(X)))
+    with refusal(path, f": {message}"):
+        read_training_table(path)
+    with refusal(path, f": {message}"):
+        read_prediction_table(path)
+
+
+@pytest.mark.parametrize(
+    ("y", "message"),
+    [
+        (np.array(1.0), "y has 0 dimensions; 1 or 2 are expected"),
+        (np.ones((2, 1, 1)), "y has 3 dimensions; 1 or 2 are expected"),
+        (np.ones(2, dtype=complex), "y has dtype complex128; bool, integers, floats or str are expected"),
+        (np.array([b"a", b"b"]), "y has dtype |S1; bool, integers, floats or str are expected"),
+        (np.ones(3), "X has 2 rows, y has 3"),
+        (np.ones((2, 0)), "y of shape (2, 0) is empty"),
+        (np.array([1.0, np.inf]), "y[1] is inf; finite numbers are expected"),
+        (np.array([[1.0, np.nan], [1.0, 1.0]]), "y[0, 1] is nan; finite numbers are expected"),
+        (
+            np.array(["a", None]),
+            "the array 'y' cannot be read: it holds Python objects (a pickle), which are refused",
+        ),
+    ],
+)
+def test_targets_that_do_not_fit(data_npz: SaveArrays, y: Any, message: str) -> None:
+    path = data_npz(X=np.eye(2), y=y)
+    with refusal(path, f": {message}"):
+        read_training_table(path)
+
+
+@pytest.mark.parametrize(
+    ("arrays", "message"),
+    [
+        ({"y": np.ones(2)}, "no array 'X'; the file holds 'y'"),
+        ({"X": np.eye(2)}, "no array 'y'; the file holds 'X'"),
+        ({"x": np.eye(2), "Y": np.ones(2)}, "no array 'X'; the file holds 'x', 'Y'"),
+        ({}, "no array 'X'; the file holds no array"),
+    ],
+)
+def test_arrays_that_an_archive_lacks(
+    data_npz: SaveArrays,
+    arrays: dict[str, Any],
+    message: str,
+) -> None:
+    path = data_npz(**arrays)
+    with refusal(path, f": {message}"):
+        read_training_table(path)
+
+
+@pytest.mark.parametrize(
+    ("array", "message"),
+    [
+        (np.ones(3), "array has 1 dimension; 2 are expected"),
+        (np.array([[1.0, 2.0], [np.nan, 4.0]]), "array[1, 0] is nan; finite numbers are expected"),
+        (
+            np.array([[1, None]]),
+            "the array cannot be read: it holds Python objects (a pickle), which are refused",
+        ),
+    ],
+)
+def test_an_array_that_is_no_matrix_of_numbers(data_npy: SaveArrays, array: Any, message: str) -> None:
+    path = data_npy(array)
+    with refusal(path, f": {message}"):
+        read_training_table(path)
+    with refusal(path, f": {message}"):
+        read_prediction_table(path)
+
+
+def test_an_array_with_the_target_only(data_npy: SaveArrays) -> None:
+    path = data_npy(np.ones((3, 1)))
+    with refusal(path, ": the only column is the target; no feature is left"):
+        read_training_table(path)
+
+
+def test_a_target_cannot_be_chosen_in_arrays(data_npz: SaveArrays, data_npy: SaveArrays) -> None:
+    choice = "the target column 'price' can be chosen in .csv and .tsv files only"
+    path = data_npz(X=np.eye(2), y=np.ones(2))
+    with refusal(path, f": the target of an .npz file is the array y; {choice}"):
+        read_training_table(path, "price")
+    path = data_npy(np.eye(2))
+    with refusal(path, f": the target of an .npy file is the last column; {choice}"):
+        read_training_table(path, "price")
+
+
+@pytest.mark.parametrize(
+    ("names", "message"), [("abc", "expected 3 features, got 2"), ("a", "expected 1 feature, got 2")]
+)
+def test_a_width_that_the_model_does_not_expect(
+    data_npz: SaveArrays, data_npy: SaveArrays, names: str, message: str
+) -> None:
+    for path in (data_npz(X=np.eye(2)), data_npy(np.eye(2))):
+        with refusal(path, f": {message}"):
+            read_prediction_table(path, list(names))
+
+
+@pytest.mark.parametrize("suffix", [".npz", ".npy"])
+@pytest.mark.parametrize("content", [b"", b"a,b\n1,2\n", pickle.dumps([[1.0, 2.0]])])
+def test_a_file_that_only_has_the_name_of_an_array_file(tmp_path: Path, suffix: str, content: bytes) -> None:
+    path = tmp_path / f"data{suffix}"
+    path.write_bytes(content)
+    with refusal(path, f": not an {suffix} file of NumPy (a pickle, perhaps; pickles are refused)"):
+        read_training_table(path)
+
+
+def test_an_archive_with_the_name_of_an_array(data_npz: SaveArrays, tmp_path: Path) -> None:
+    path = data_npz(X=np.eye(2), y=np.ones(2)).rename(tmp_path / "data.npy")
+    with refusal(path, ": not an .npy file of NumPy (a pickle, perhaps; pickles are refused)"):
+        read_training_table(path)
+
+
+def test_a_file_in_an_archive_that_is_no_array(tmp_path: Path) -> None:
+    path = tmp_path / "data.npz"
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("X", "1,2\n")
+    with refusal(path, ": 'X' is not a NumPy array"):
+        read_training_table(path)
+
+
+def test_an_archive_without_its_end(data_npz: SaveArrays) -> None:
+    path = data_npz(X=np.eye(2), y=np.ones(2))
+    path.write_bytes(path.read_bytes()[:-30])
+    with refusal(path, ": the archive cannot be read: File is not a zip file"):
+        read_training_table(path)
+
+
+def test_an_archive_with_a_changed_byte(data_npz: SaveArrays) -> None:
+    path = data_npz(X=np.array([[1.5]]), y=np.ones(1))
+    path.write_bytes(path.read_bytes().replace(np.float64(1.5).tobytes(), np.float64(2.5).tobytes()))
+    with refusal(path, ": the array 'X' cannot be read: Bad CRC-32 for file 'X.npy'"):
+        read_training_table(path)
+
+
+def test_an_array_without_its_end(data_npy: SaveArrays) -> None:
+    path = data_npy(np.eye(3))
+    path.write_bytes(path.read_bytes()[:-30])
+    with pytest.raises(DataError, match="^" + re.escape(f"{path}: the array cannot be read: ") + "."):
+        read_training_table(path)
+
+
+@pytest.mark.parametrize(
+    ("error", "reason"),
+    [
+        (ValueError("two\n lines"), "two lines"),
+        (ValueError("x" * 201), "x" * 200),
+        (EOFError(), "EOFError"),
+        (MemoryError("Unable to allocate 7.28 TiB"), "Unable to allocate 7.28 TiB"),
+    ],
+)
+def test_the_reason_that_numpy_gives(
+    data_npy: SaveArrays, monkeypatch: pytest.MonkeyPatch, error: Exception, reason: str
+) -> None:
+    def fail(*_: Any, **__: Any) -> None:
+        raise error
+
+    path = data_npy(np.eye(2))
+    monkeypatch.setattr(np, "load", fail)
+    with refusal(path, f": the array cannot be read: {reason}"):
+        read_training_table(path)
+
+
+def test_every_broken_array_file_is_a_data_error(data_npz: SaveArrays, data_npy: SaveArrays) -> None:
+    for path in (data_npz(X=np.eye(2), y=np.ones(2)), data_npy(np.eye(2))):
+        whole = path.read_bytes()
+        for size in range(len(whole)):
+            path.write_bytes(whole[:size])
+            with pytest.raises(DataError, match="^" + re.escape(f"{path}: ")):
+                read_training_table(path)
+
+
+# --- Writing
+
+
+@pytest.mark.parametrize(
+    ("header", "columns", "text"),
+    [
+        (["a"], [np.array([0.1, 1e300, -0.0, 2.0])], "a\n0.1\n1e+300\n-0.0\n2.0\n"),
+        (["a"], [np.array([0.1], dtype=np.float32)], "a\n0.10000000149011612\n"),
+        (["a"], [[np.float32(0.1), np.float64(0.1), np.int64(7)]], "a\n0.10000000149011612\n0.1\n7\n"),
+        (["a"], [np.array([-1, 2], dtype=np.int8)], "a\n-1\n2\n"),
+        (["a"], [np.array([True, False])], "a\nTrue\nFalse\n"),
+        (["a, b", 'c "d"'], [["x", "y\nz"], [1, "é"]], '"a, b","c ""d"""\nx,1\n"y\nz",é\n'),
+        (["a"], [["x\ry", "x\r\ny"]], 'a\n"x\ry"\n"x\r\ny"\n'),
+        (["a", "b"], [np.array(["x", "y"]), [0.5, 1]], "a,b\nx,0.5\ny,1\n"),
+        (["a", "b"], [[], np.array([])], "a,b\n"),
+    ],
+)
+def test_what_is_written(tmp_path: Path, header: Sequence[str], columns: Any, text: str) -> None:
+    path = tmp_path / "out.csv"
+    write_csv(path, header, columns)
+    assert path.read_bytes() == text.encode()
+    file = io.StringIO(newline="")
+    write_csv(file, header, columns)
+    assert file.getvalue() == text
+
+
+@settings(deadline=None)
+@given(
+    rows=st.lists(
+        st.tuples(
+            st.floats(allow_nan=False, allow_infinity=False),
+            st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), min_size=1).map(
+                lambda text: f"<{text}>"
+            ),
+        ),
+        min_size=1,
+    )
+)
+def test_what_is_written_can_be_read(
+    tmp_path_factory: pytest.TempPathFactory,
+    rows: list[tuple[float, str]],
+) -> None:
+    path = tmp_path_factory.mktemp("written") / "out.csv"
+    numbers, labels = zip(*rows, strict=True)
+    write_csv(path, ["number", "label"], [np.array(numbers), labels])
+    table = read_training_table(path)
+    assert table.X.tobytes() == np.array(numbers).tobytes()
+    assert table.y is not None
+    assert table.y.tolist() == list(labels)
+
+
+@pytest.mark.parametrize(
+    ("header", "columns", "message"),
+    [
+        (["a", "b"], [[1]], "2 names for 1 column"),
+        (["a"], [np.eye(2)], "every column must have one dimension"),
+        (["a"], [np.array(1.0)], "every column must have one dimension"),
+        (["a", "b"], [[1, 2], [1]], "the columns have different lengths: 1, 2"),
+    ],
+)
+def test_columns_that_make_no_table(
+    tmp_path: Path,
+    header: Sequence[str],
+    columns: Any,
+    message: str,
+) -> None:
+    with pytest.raises(ValueError, match=f"^{message}$"):
+        write_csv(tmp_path / "out.csv", header, columns)
+    assert os.listdir(tmp_path) == []
+
+
+def test_a_failure_leaves_the_file_as_it_was(tmp_path: Path) -> None:
+    path = tmp_path / "out.csv"
+    path.write_text("old")
+    with pytest.raises(UnicodeEncodeError, match="surrogates not allowed"):
+        write_csv(path, ["a"], [["fine", "\ud800"]])
+    assert path.read_text() == "old"
+    assert os.listdir(tmp_path) == ["out.csv"]
+
+
+def test_a_file_that_cannot_be_written_is_named(tmp_path: Path) -> None:
+    path = tmp_path / "missing" / "out.csv"
+    with pytest.raises(FileNotFoundError, match=re.escape(f"'{path}'")):
+        write_csv(path, ["a"], [[1.0]])
+
+
+def test_an_open_file_stays_open(tmp_path: Path) -> None:
+    with open(tmp_path / "out.csv", "w", encoding="utf-8", newline="") as file:
+        write_csv(file, ["a"], [[math.pi]])
+        file.write("after\n")
+    assert (tmp_path / "out.csv").read_bytes() == b"a\n3.141592653589793\nafter\n"

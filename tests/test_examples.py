@@ -1,0 +1,137 @@
+"""The examples, run as a reader runs them: on NumPy and on one other library each, with warnings as errors."""
+
+import math
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+EXAMPLES = Path(__file__).resolve().parents[1] / "examples"
+
+# The second library of each; together they are all that run on every machine.
+OTHER_BACKEND = {
+    "tanh_softmax": "jax",
+    "two_layer_net": "torch",
+    "by_hand": "strict",
+    "gradient_checking": "torch",
+    "xor": "jax",
+}
+
+
+def run(name: str, *options: str, jax_enable_x64: str = "1") -> subprocess.CompletedProcess[str]:
+    # Without JAX_PLATFORMS a JAX that was built for the CPU complains on stderr where it sees a GPU.
+    environment = os.environ | {"JAX_ENABLE_X64": jax_enable_x64, "JAX_PLATFORMS": "cpu"}
+    command = [sys.executable, "-W", "error", str(EXAMPLES / f"{name}.py"), *options]
+    return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=120, check=False)
+
+
+def output_of(name: str, backend: str) -> str:
+    done = run(name, "--backend", backend)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.startswith(f"{backend} on ")
+    assert done.stdout.splitlines()[0].endswith(", float64")
+    return done.stdout
+
+
+def on_numpy_and_another(name: str) -> pytest.MarkDecorator:
+    return pytest.mark.parametrize("backend", ["numpy", OTHER_BACKEND[name]])
+
+
+def test_every_example_is_run_here_on_every_backend() -> None:
+    assert set(OTHER_BACKEND) == {path.stem for path in EXAMPLES.glob("[!_]*.py")}
+    assert {"numpy", *OTHER_BACKEND.values()} == {"numpy", "torch", "jax", "strict"}
+
+
+@on_numpy_and_another("tanh_softmax")
+def test_tanh_softmax(backend: str) -> None:
+    out = output_of("tanh_softmax", backend)
+    variances = re.findall(r"^W\d \(\d+, \d+\) +(\S+) +(\S+)$", out, re.MULTILINE)
+    assert [asked for _, asked in variances] == ["0.0222", "0.0400"]
+    for drawn, asked in variances:
+        assert float(drawn) == pytest.approx(float(asked), rel=0.1)
+    by_library, by_equations = re.search(r"summed cross-entropy +(\S+) +(\S+)", out).groups()
+    assert by_library == by_equations
+    differences = re.findall(r"length of (\S+) +.*differ by (\S+)", out)
+    assert [name for name, _ in differences] == ["dW1", "db1", "dW2", "db2"]
+    assert all(float(difference) < 1e-13 for _, difference in differences)
+    assert "gradient check passed" in out
+    assert math.isfinite(float(re.search(r"10,000 times as large: (\S+)", out)[1]))
+
+
+@on_numpy_and_another("two_layer_net")
+def test_two_layer_net(backend: str) -> None:
+    out = output_of("two_layer_net", backend)
+    first_loss = float(re.search(r"first loss (\S+),", out)[1])
+    assert first_loss == pytest.approx(math.log(10), abs=1e-3)
+    rows = [line.split() for line in out.splitlines() if re.match(r" +\d+ ", line)]
+    epochs, rates, losses, validation_losses, accuracies = zip(*rows, strict=True)
+    assert epochs == tuple(map(str, range(1, 13)))
+    assert rates == tuple(f"{0.5 * 0.95**epoch:.4f}" for epoch in range(12))
+    assert float(losses[-1]) < 0.1
+    assert float(validation_losses[-1]) < 0.2
+    assert float(accuracies[-1]) > 0.94
+    assert float(re.search(r"test accuracy (\S+)", out)[1]) > 0.95
+
+
+@on_numpy_and_another("by_hand")
+def test_by_hand(backend: str) -> None:
+    out = output_of("by_hand", backend)
+    figures = {}
+    for line in out.splitlines()[3:-2]:
+        name, numbers = line[:6].strip(), line[6:].split()
+        by_hand, by_library = numbers[: len(numbers) // 2], numbers[len(numbers) // 2 :]
+        assert by_hand == by_library
+        last = name or last
+        figures.setdefault(last, []).append([float(number) for number in by_library])
+    assert figures == {
+        "h": [[1.5, 3.4, 5.3, 7.2]],
+        "y_pred": [[7.93, 10.29]],
+        "loss": [[72.6325]],
+        "dL/dz2": [[7.43, 9.49]],
+        "dW2": [[11.145, 25.262, 39.379, 53.496], [14.235, 32.266, 50.297, 68.328]],
+        "db2": [[7.43, 9.49]],
+        "dW1": [[4.333, 8.666, 12.999], [7.717, 15.434, 23.151], [7.099, 14.198, 21.297], [10.77, 21.54, 32.31]],
+        "db1": [[4.333, 7.717, 7.099, 10.77]],
+    }
+    assert float(re.search(r"largest difference (\S+)", out)[1]) < 1e-12
+
+
+@on_numpy_and_another("gradient_checking")
+def test_gradient_checking(backend: str) -> None:
+    out = output_of("gradient_checking", backend)
+    right, wrong = out.split("\nsum of squares, one wrong entry\n")
+    assert len(re.findall("passed", right)) == 4 * 3
+    for forward, central, backward in re.findall(r"  (\S+) passed +(\S+) passed +(\S+) passed", right):
+        assert float(central) < 0.1 * min(float(forward), float(backward))
+    assert len(re.findall("gradient check FAILED", wrong)) == 2
+    assert "passed" not in wrong
+    assert "at (2,), analytic 6.5, numerical 6" in wrong
+
+
+@on_numpy_and_another("xor")
+def test_xor(backend: str) -> None:
+    out = output_of("xor", backend)
+    untrained = """\
+  0  0    0.50000000  0.50000000  0
+  0  1    0.52153874  0.47846126  0
+  1  0    0.65079658  0.34920342  0
+  1  1    0.62154818  0.37845182  0
+"""
+    assert untrained in out
+    assert out.count("\nuntrained: ") == 2
+    assert out.count("\ntrained: 4 of 4\n") == 2
+    assert "Network((2, 4, 4, 2)" in out
+
+
+def test_without_64_bit_types_jax_is_refused_with_the_reason_and_float32_runs() -> None:
+    refused = run("xor", "--backend", "jax", jax_enable_x64="0")
+    assert (refused.returncode, refused.stdout) == (2, "")
+    assert "dtype 'float64' is not available with jax" in refused.stderr
+    assert "jax_enable_x64" in refused.stderr
+    assert "Traceback" not in refused.stderr
+    done = run("xor", "--backend", "jax", "--dtype", "float32", jax_enable_x64="0")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.count("\ntrained: 4 of 4\n") == 2
