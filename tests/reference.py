@@ -235,6 +235,21 @@ def random_targets(rng: np.random.Generator, net: Any, n: int, target: str) -> t
     return (y.astype(kind) if kind else y), Y
 
 
+def _read_only(x: np.ndarray) -> np.ndarray:
+    x = x.copy()
+    x.flags.writeable = False
+    return x
+
+
+LAYOUTS = {
+    "fortran": np.asfortranarray,
+    "strided": lambda x: np.repeat(x, 2, axis=-1)[..., ::2],
+    "reversed": lambda x: np.flip(np.flip(x).copy()),
+    "read-only": _read_only,
+}
+"""The same numbers, laid out otherwise in memory."""
+
+
 def float32_exact(x: np.ndarray) -> np.ndarray:
     return x.astype(np.float32).astype(np.float64)
 

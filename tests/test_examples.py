@@ -79,13 +79,14 @@ def test_two_layer_net(backend: str) -> None:
 @on_numpy_and_another("by_hand")
 def test_by_hand(backend: str) -> None:
     out = output_of("by_hand", backend)
-    figures = {}
+    figures: dict[str, list[list[float]]] = {}
+    rows: list[list[float]] = []
     for line in out.splitlines()[3:-2]:
         name, numbers = line[:6].strip(), line[6:].split()
         by_hand, by_library = numbers[: len(numbers) // 2], numbers[len(numbers) // 2 :]
         assert by_hand == by_library
-        last = name or last
-        figures.setdefault(last, []).append([float(number) for number in by_library])
+        rows = figures.setdefault(name, []) if name else rows  # a row without a name belongs to the matrix above it
+        rows.append([float(number) for number in by_library])
     assert figures == {
         "h": [[1.5, 3.4, 5.3, 7.2]],
         "y_pred": [[7.93, 10.29]],

@@ -1,11 +1,11 @@
 """The five systems that the project grew out of: every figure they print, and what they got wrong put right."""
 
 import math
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 import pytest
-from conftest import Library
 
 import portable_mlp as pm
 
@@ -14,18 +14,18 @@ XOR = np.array([[0.0, 0.0], [0.0, 1.0], [1.0, 0.0], [1.0, 1.0]])
 XOR_ONE_HOT = np.array([[1, 0], [0, 1], [0, 1], [1, 0]])
 
 
-def assert_prints(lib: Library, actual: Any, figures: Any) -> None:
+def assert_prints(lib: Any, actual: Any, figures: Any) -> None:
     """NumPy prints eight decimals, and no zeros at the end: 7.93 stands for 7.93000000."""
     np.testing.assert_allclose(lib.numpy(actual), figures, rtol=lib.rtol, atol=5e-9)
 
 
-def assert_same(lib: Library, actual: pm.Params, expected: list[tuple[np.ndarray, np.ndarray]]) -> None:
+def assert_same(lib: Any, actual: pm.Params, expected: Sequence[tuple[np.ndarray, np.ndarray]]) -> None:
     for layer, layer_expected in zip(actual, expected, strict=True):
         for got, want in zip(layer, layer_expected, strict=True):
             np.testing.assert_allclose(lib.numpy(got), want, rtol=lib.rtol, atol=lib.rtol * np.max(np.abs(want)))
 
 
-def on_host(lib: Library, params: pm.Params) -> list[tuple[np.ndarray, np.ndarray]]:
+def on_host(lib: Any, params: pm.Params) -> list[tuple[np.ndarray, np.ndarray]]:
     return [(lib.numpy(W).astype("float64"), lib.numpy(b).astype("float64")) for W, b in params]
 
 
@@ -34,7 +34,7 @@ def softmax_of(Z: np.ndarray) -> np.ndarray:
     return E / E.sum(axis=1, keepdims=True)
 
 
-def output_layer_alone(lib: Library, n: int, **options: str) -> tuple[pm.Network, pm.Params]:
+def output_layer_alone(lib: Any, n: int, **options: str) -> tuple[pm.Network, pm.Params]:
     """A network whose logits are its inputs."""
     return pm.Network((n, n), **options), lib.params([(np.eye(n), np.zeros(n))])
 
@@ -42,7 +42,7 @@ def output_layer_alone(lib: Library, n: int, **options: str) -> tuple[pm.Network
 # ---- 000: tanh, softmax, summed cross-entropy, Xavier normal -------------------------------------------------------
 
 
-def test_000_xavier_variance_is_two_over_n_plus_m_and_biases_are_zero(lib: Library) -> None:
+def test_000_xavier_variance_is_two_over_n_plus_m_and_biases_are_zero(lib: Any) -> None:
     net = pm.Network((300, 200, 100), activation="tanh", output="softmax")
     params = pm.init_params(net, scheme="glorot_normal", random_state=0, backend=lib.backend, dtype=lib.dtype)
     for (W, b), n, m in zip(on_host(lib, params), net.sizes[:-1], net.sizes[1:], strict=True):
@@ -51,22 +51,22 @@ def test_000_xavier_variance_is_two_over_n_plus_m_and_biases_are_zero(lib: Libra
         assert np.all(b == 0.0)
 
 
-def test_000_a_seed_belongs_to_a_call_not_to_every_call(lib: Library) -> None:
+def test_000_a_seed_belongs_to_a_call_not_to_every_call(lib: Any) -> None:
     net = pm.Network((5, 5, 5))
-    np.random.seed(7)  # noqa: NPY002
-    state = np.random.get_state()[1].copy()  # noqa: NPY002
+    np.random.seed(7)
+    state = np.random.get_state()[1].copy()
     drawn = [
         on_host(lib, pm.init_params(net, scheme="glorot_normal", random_state=s, backend=lib.backend, dtype=lib.dtype))
         for s in (0, 0, 1, None, None)
     ]
-    assert np.array_equal(state, np.random.get_state()[1])  # noqa: NPY002
+    assert np.array_equal(state, np.random.get_state()[1])
     first_weights = [layers[0][0] for layers in drawn]
     assert np.array_equal(first_weights[0], first_weights[1])
     assert len({W.tobytes() for W in first_weights}) == 4
     assert not np.array_equal(drawn[0][0][0], drawn[0][1][0])
 
 
-def test_000_gradients_of_the_sum_follow_the_equations(lib: Library) -> None:
+def test_000_gradients_of_the_sum_follow_the_equations(lib: Any) -> None:
     rng = np.random.RandomState(0)
     net = pm.Network((4, 5, 3), activation="tanh", output="softmax")
     params = pm.init_params(net, scheme="glorot_normal", random_state=0, backend=lib.backend, dtype=lib.dtype)
@@ -81,10 +81,9 @@ def test_000_gradients_of_the_sum_follow_the_equations(lib: Library) -> None:
     loss, grads = pm.loss_and_grad(net, params, lib.array(X), lib.array(Y), reduction="sum")
     assert_prints(lib, loss, -np.sum(Y * np.log(P)))
     assert_same(lib, grads, [(X.T @ delta2, delta2.sum(axis=0)), (H.T @ delta3, delta3.sum(axis=0))])
-    assert pm.check_gradient(net, params, lib.array(X), lib.array(Y), reduction="sum").passed
 
 
-def test_000_the_softmax_is_shifted_and_overflows_for_no_logit(lib: Library) -> None:
+def test_000_the_softmax_is_shifted_and_overflows_for_no_logit(lib: Any) -> None:
     net, params = output_layer_alone(lib, 2, output="softmax")
     X, Y = lib.array(np.array([[1000.0, 0.0], [-1000.0, 0.0]])), lib.array(np.array([[0, 1], [0, 1]]))
     assert_prints(lib, pm.predict(net, params, X), [[1.0, 0.0], [0.0, 1.0]])
@@ -96,7 +95,7 @@ def test_000_the_softmax_is_shifted_and_overflows_for_no_logit(lib: Library) -> 
 # ---- 001: TwoLayerNet ----------------------------------------------------------------------------------------------
 
 
-def two_layer_net(lib: Library, n_samples: int = 450) -> tuple[pm.Network, pm.Params, np.ndarray, np.ndarray]:
+def two_layer_net(lib: Any, n_samples: int = 450) -> tuple[pm.Network, pm.Params, np.ndarray, np.ndarray]:
     """Return a network as small at first as the seed's, and samples of ten classes that can be told apart."""
     rng = np.random.RandomState(1)
     net = pm.Network((20, 30, 10), activation="relu", output="softmax")
@@ -106,7 +105,7 @@ def two_layer_net(lib: Library, n_samples: int = 450) -> tuple[pm.Network, pm.Pa
     return net, params, X, y
 
 
-def test_001_first_weights_are_small_and_the_first_loss_is_log_k(lib: Library) -> None:
+def test_001_first_weights_are_small_and_the_first_loss_is_log_k(lib: Any) -> None:
     net, params, X, y = two_layer_net(lib)
     for W, b in on_host(lib, params):
         assert np.std(W) == pytest.approx(4e-3, rel=0.1)
@@ -115,7 +114,7 @@ def test_001_first_weights_are_small_and_the_first_loss_is_log_k(lib: Library) -
     assert float(lib.numpy(loss)) == pytest.approx(math.log(10), abs=1e-3)
 
 
-def test_001_the_hidden_relu_has_an_effect(lib: Library) -> None:
+def test_001_the_hidden_relu_has_an_effect(lib: Any) -> None:
     net = pm.Network((2, 2, 2), activation="relu", output="softmax")
     params = lib.params([(np.array([[1.0, -1.0], [1.0, -1.0]]), np.zeros(2)), (np.eye(2), np.zeros(2))])
     X, y = lib.array(np.array([[1.0, 2.0]])), lib.array(np.array([1]))
@@ -125,7 +124,7 @@ def test_001_the_hidden_relu_has_an_effect(lib: Library) -> None:
     assert np.all(lib.numpy(grads[0].W)[:, 1] == 0.0)
 
 
-def test_001_loss_and_gradients_from_labels_with_the_penalty(lib: Library) -> None:
+def test_001_loss_and_gradients_from_labels_with_the_penalty(lib: Any) -> None:
     net, params, X, y = two_layer_net(lib, 40)
     params = tuple(pm.Layer(50.0 * W, b + 0.1) for W, b in params)  # large enough for the penalty to count
     X, reg = X.astype("float32").astype("float64"), 0.1
@@ -140,13 +139,11 @@ def test_001_loss_and_gradients_from_labels_with_the_penalty(lib: Library) -> No
 
     loss, grads = pm.loss_and_grad(net, params, lib.array(X), lib.array(y), l2=reg)
     assert_prints(lib, loss, -np.mean(np.log(P[np.arange(40), y])) + penalty)
-    assert_same(
-        lib, grads, [(X.T @ dZ1 + reg * W1, dZ1.sum(axis=0)), (H.T @ dZ2 + reg * W2, dZ2.sum(axis=0))]
-    )
+    assert_same(lib, grads, [(X.T @ dZ1 + reg * W1, dZ1.sum(axis=0)), (H.T @ dZ2 + reg * W2, dZ2.sum(axis=0))])
     assert pm.check_gradient(net, params, lib.array(X), lib.array(y), l2=reg).passed
 
 
-def test_001_train_takes_the_arguments_of_the_seed(lib: Library) -> None:
+def test_001_train_takes_the_arguments_of_the_seed(lib: Any) -> None:
     net, params, X, y = two_layer_net(lib)
     seen = []
     result = pm.train(
@@ -165,25 +162,25 @@ def test_001_train_takes_the_arguments_of_the_seed(lib: Library) -> None:
         lib.assert_home(b)
 
 
-def test_001_train_takes_one_step_for_every_200_samples_and_decays_once_an_epoch(lib: Library) -> None:
+def test_001_train_takes_one_step_for_every_200_samples_and_decays_once_an_epoch(lib: Any) -> None:
     net, params, X, y = two_layer_net(lib)
-    X, y = lib.array(X), lib.array(y)
+    X = X.astype("float32").astype("float64")
     result = pm.train(
-        net, params, X, y, solver="sgd", momentum=0.0, learning_rate=0.5, schedule="exponential", decay=0.95, l2=1e-3,
-        batch_size=200, epochs=3, shuffle=False,
+        net, params, lib.array(X), lib.array(y), solver="sgd", momentum=0.0, learning_rate=0.5, schedule="exponential",
+        decay=0.95, l2=1e-3, batch_size=200, epochs=3, shuffle=False,
     )  # fmt: skip
-    expected = params
+    expected = tuple(pm.Layer(W, b) for W, b in on_host(lib, params))
     for epoch in range(3):
-        for start, stop in ((0, 200), (200, 400), (400, 450)):
-            _, grads = pm.loss_and_grad(net, expected, X[start:stop, :], y[start:stop], l2=1e-3)
-            rate = 0.5 * 0.95**epoch
+        rate = 0.5 * 0.95**epoch
+        for batch in (slice(0, 200), slice(200, 400), slice(400, 450)):
+            _, grads = pm.loss_and_grad(net, expected, X[batch], y[batch], l2=1e-3)
             expected = tuple(
                 pm.Layer(W - rate * dW, b - rate * db) for (W, b), (dW, db) in zip(expected, grads, strict=True)
             )
-    assert_same(lib, result.params, on_host(lib, expected))
+    assert_same(lib, result.params, expected)
 
 
-def test_001_train_learns(lib: Library) -> None:
+def test_001_train_learns(lib: Any) -> None:
     net, params, X, y = two_layer_net(lib)
     result = pm.train(
         net, params, lib.array(X[:400]), lib.array(y[:400]), validation=(lib.array(X[400:]), lib.array(y[400:])),
@@ -197,7 +194,7 @@ def test_001_train_learns(lib: Library) -> None:
 # ---- 002: 3-4-2, worked by hand ------------------------------------------------------------------------------------
 
 
-def worked_by_hand(lib: Library) -> tuple[pm.Network, pm.Params, Any, Any]:
+def worked_by_hand(lib: Any) -> tuple[pm.Network, pm.Params, Any, Any]:
     """Rows here are the seed's columns, so its weights are transposed."""
     W1 = np.array([[0.1, 0.2, 0.3], [0.4, 0.5, 0.6], [0.7, 0.8, 0.9], [1.0, 1.1, 1.2]])
     W2 = np.array([[0.2, 0.4, 0.7, 0.3], [0.3, 0.5, 0.2, 0.9]])
@@ -206,7 +203,7 @@ def worked_by_hand(lib: Library) -> tuple[pm.Network, pm.Params, Any, Any]:
     return net, params, lib.array(np.array([[1.0, 2.0, 3.0]])), lib.array(np.array([[0.5, 0.8]]))
 
 
-def test_002_every_number_worked_by_hand(lib: Library) -> None:
+def test_002_every_number_worked_by_hand(lib: Any) -> None:
     net, params, X, Y = worked_by_hand(lib)
     hidden, y_pred = pm.forward(net, params, X)
     assert_prints(lib, hidden, [[1.5, 3.4, 5.3, 7.2]])
@@ -217,10 +214,9 @@ def test_002_every_number_worked_by_hand(lib: Library) -> None:
     assert_prints(lib, dW2.T, [[11.145, 25.262, 39.379, 53.496], [14.235, 32.266, 50.297, 68.328]])
     assert_prints(lib, db1, [4.333, 7.717, 7.099, 10.77])
     assert_prints(lib, dW1.T, np.outer([4.333, 7.717, 7.099, 10.77], [1.0, 2.0, 3.0]))
-    assert pm.check_gradient(net, params, X, Y, reduction="sum").passed
 
 
-def test_002_the_hidden_relu_is_derived_at_its_own_pre_activation(lib: Library) -> None:
+def test_002_the_hidden_relu_is_derived_at_its_own_pre_activation(lib: Any) -> None:
     net, ((W1, b1), output), X, Y = worked_by_hand(lib)
     signs = lib.array(np.array([-1.0, 1.0, 1.0, 1.0]))  # z1 = -1.5 3.4 5.3 7.2, while both z2 stay positive
     params = (pm.Layer(W1 * signs, b1 * signs), output)
@@ -244,12 +240,12 @@ def test_002_the_hidden_relu_is_derived_at_its_own_pre_activation(lib: Library) 
         ([[-1001.0, -1002.0]], [[0.73105858, 0.26894142]]),
     ],
 )
-def test_003_softmax(lib: Library, Z: list[list[float]], figures: list[list[float]]) -> None:
+def test_003_softmax(lib: Any, Z: list[list[float]], figures: list[list[float]]) -> None:
     net, params = output_layer_alone(lib, 2, output="softmax")
     assert_prints(lib, pm.predict(net, params, lib.array(np.array(Z))), figures)
 
 
-def test_003_logistic_and_its_derivative(lib: Library) -> None:
+def test_003_logistic_and_its_derivative(lib: Any) -> None:
     net, params = output_layer_alone(lib, 2, output="logistic", loss="squared_error")
     Z = lib.array(np.array([[1.0, 2.0], [-1.0, -2.0]]))
     value = pm.predict(net, params, Z)
@@ -260,12 +256,12 @@ def test_003_logistic_and_its_derivative(lib: Library) -> None:
         np.testing.assert_allclose(lib.numpy(grads[0].b), [0.19661193, 0.10499359], rtol=lib.rtol, atol=5e-9)
 
 
-def test_003_logistic_saturates_and_overflows_for_no_input(lib: Library) -> None:
+def test_003_logistic_saturates_and_overflows_for_no_input(lib: Any) -> None:
     net, params = output_layer_alone(lib, 2, output="logistic")
     assert_prints(lib, pm.predict(net, params, lib.array(np.array([[1000.0, -1000.0]]))), [[1.0, 0.0]])
 
 
-def test_003_parameters_are_packed_as_W1_b1_W2_b2(lib: Library) -> None:  # noqa: N802
+def test_003_parameters_are_packed_layer_by_layer_weights_first(lib: Any) -> None:
     net = pm.Network((10, 5, 10), activation="logistic", output="softmax")
     numbers = np.arange(11.0 * 5 + 6 * 10)
     (W1, b1), (W2, b2) = pm.unpack(net, lib.array(numbers))
@@ -276,7 +272,7 @@ def test_003_parameters_are_packed_as_W1_b1_W2_b2(lib: Library) -> None:  # noqa
 
 @pytest.mark.parametrize("method", METHODS)
 @pytest.mark.parametrize("shape", [(), (3,), (4, 5)], ids=["scalar", "vector", "matrix"])
-def test_003_check_of_a_sum_of_squares(lib: Library, shape: tuple[int, ...], method: str) -> None:
+def test_003_check_of_a_sum_of_squares(lib: Any, shape: tuple[int, ...], method: str) -> None:
     host = np.random.RandomState(0).normal(size=shape) if shape else np.asarray(123.456)
     x, xp = lib.array(host), lib.xp
     check = pm.check_gradient_of(lambda x: (xp.sum(x * x), 2.0 * x), x, method=method)
@@ -288,7 +284,7 @@ def test_003_check_of_a_sum_of_squares(lib: Library, shape: tuple[int, ...], met
     assert wrong.worst == tuple(size - 1 for size in shape)
 
 
-def logistic_net(lib: Library) -> tuple[pm.Network, Any, Any, Any]:
+def logistic_net(lib: Any) -> tuple[pm.Network, Any, Any, Any]:
     """Return the network that the seed checks, its parameters in one vector, and data with one-hot targets."""
     rng = np.random.RandomState(0)
     net = pm.Network((10, 5, 10), activation="logistic", output="softmax")
@@ -297,14 +293,14 @@ def logistic_net(lib: Library) -> tuple[pm.Network, Any, Any, Any]:
 
 
 @pytest.mark.parametrize("method", METHODS)
-def test_003_the_right_gradient_of_the_network_passes(lib: Library, method: str) -> None:
+def test_003_the_right_gradient_of_the_network_passes(lib: Any, method: str) -> None:
     net, flat, X, Y = logistic_net(lib)
     check = pm.check_gradient(net, pm.unpack(net, flat), X, Y, method=method)
     assert check.passed, str(check)
     assert (check.n_checked, check.n_skipped) == (115, 0)
 
 
-def test_003_the_network_can_be_checked_as_a_function_of_its_packed_parameters(lib: Library) -> None:
+def test_003_the_network_can_be_checked_as_a_function_of_its_packed_parameters(lib: Any) -> None:
     net, flat, X, Y = logistic_net(lib)
 
     def f(flat: Any, error: Any = 0.0) -> tuple[Any, Any]:
@@ -317,7 +313,7 @@ def test_003_the_network_can_be_checked_as_a_function_of_its_packed_parameters(l
     assert wrong.worst == (7,)
 
 
-def test_003_mean_cross_entropy_from_labels_equals_that_from_one_hot(lib: Library) -> None:
+def test_003_mean_cross_entropy_from_labels_equals_that_from_one_hot(lib: Any) -> None:
     net, flat, X, Y = logistic_net(lib)
     params = pm.unpack(net, flat)
     labels = lib.array(lib.numpy(Y).argmax(axis=1))
@@ -331,14 +327,14 @@ def test_003_mean_cross_entropy_from_labels_equals_that_from_one_hot(lib: Librar
 # ---- 004: XOR, Glorot uniform, any depth ---------------------------------------------------------------------------
 
 
-def xor_net(lib: Library, *sizes: int) -> tuple[pm.Network, pm.Params, Any, Any]:
+def xor_net(lib: Any, *sizes: int) -> tuple[pm.Network, pm.Params, Any, Any]:
     net = pm.Network(sizes, activation="relu", output="softmax")
     rng = np.random.RandomState(0)
     params = pm.init_params(net, scheme="glorot_uniform", random_state=rng, backend=lib.backend, dtype=lib.dtype)
     return net, params, lib.array(XOR), lib.array(XOR_ONE_HOT)
 
 
-def test_004_forward_of_the_untrained_network(lib: Library) -> None:
+def test_004_forward_of_the_untrained_network(lib: Any) -> None:
     net, params, X, _ = xor_net(lib, 2, 3, 2)
     proba = pm.predict(net, params, X)
     assert_prints(
@@ -347,7 +343,7 @@ def test_004_forward_of_the_untrained_network(lib: Library) -> None:
     assert lib.numpy(proba).argmax(axis=1).tolist() == [0, 0, 0, 0]
 
 
-def test_004_weights_are_drawn_layer_by_layer_from_one_stream(lib: Library) -> None:
+def test_004_weights_are_drawn_layer_by_layer_from_one_stream(lib: Any) -> None:
     _, params, _, _ = xor_net(lib, 2, 3, 4, 2)
     rng = np.random.RandomState(0)
     for (W, b), n, m in zip(params, (2, 3, 4), (3, 4, 2), strict=True):
@@ -357,7 +353,7 @@ def test_004_weights_are_drawn_layer_by_layer_from_one_stream(lib: Library) -> N
 
 
 @pytest.mark.parametrize("sizes", [(2, 3, 2), (2, 4, 4, 2), (2, 8, 8, 8, 2)], ids=str)
-def test_004_xor_is_learnt_at_any_depth(lib: Library, sizes: tuple[int, ...]) -> None:
+def test_004_xor_is_learnt_at_any_depth(lib: Any, sizes: tuple[int, ...]) -> None:
     net, params, X, Y = xor_net(lib, *sizes)
     result = pm.train(net, params, X, Y, solver="adam", learning_rate=0.05, epochs=200)
     proba = lib.numpy(pm.predict(net, result.params, X))
@@ -365,7 +361,7 @@ def test_004_xor_is_learnt_at_any_depth(lib: Library, sizes: tuple[int, ...]) ->
     assert result.history["loss"][-1] < 0.05
 
 
-def test_004_back_propagation_through_three_layers(lib: Library) -> None:
+def test_004_back_propagation_through_three_layers(lib: Any) -> None:
     net, params, X, Y = xor_net(lib, 2, 4, 3, 2)
     params = tuple(pm.Layer(W, b + 0.1) for W, b in params)  # off the kink of the ReLU at X = 0
     (W1, b1), (W2, b2), (W3, b3) = on_host(lib, params)
@@ -379,4 +375,3 @@ def test_004_back_propagation_through_three_layers(lib: Library) -> None:
     _, grads = pm.loss_and_grad(net, params, X, Y)
     inputs_and_deltas = ((XOR, delta1), (X2, delta2), (X3, delta3))
     assert_same(lib, grads, [(inputs.T @ delta, delta.sum(axis=0)) for inputs, delta in inputs_and_deltas])
-    assert pm.check_gradient(net, params, X, Y).passed

@@ -131,7 +131,7 @@ def check_gradient_of(
     >>> import numpy as np, portable_mlp as pm
     >>> pm.check_gradient_of(lambda x: (np.sum(x**2), 2 * x), np.asarray([1.0, -2.0, 3.0])).passed
     True
-    >>> pm.check_gradient_of(lambda x: (np.sum(x**2), 3 * x), np.asarray([1.0, -2.0, 3.0])).worst
+    >>> pm.check_gradient_of(lambda x: (np.sum(x**2), np.asarray([2, 2, 3]) * x), np.ones(3)).worst
     (2,)
     """
     check_options(method, step)

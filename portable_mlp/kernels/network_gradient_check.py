@@ -44,8 +44,14 @@ def check_gradient(
 
     Parameters
     ----------
-    net, params, X, y
+    net : Network
+        What is computed and minimised.
+    params : tuple of Layer
         As for `loss_and_grad`, without an axis of models.
+    X : array of shape (n_samples, n_features)
+        As for `loss_and_grad`.
+    y : array
+        As for `loss_and_grad`.
     method : {"central", "forward", "backward"}
         Which difference.
     step : float, optional

@@ -113,6 +113,17 @@ def load_model(
         If it cannot be read.
     ValueError
         If the backend does not have the dtype.
+
+    Examples
+    --------
+    >>> import pathlib, tempfile, portable_mlp as pm
+    >>> net = pm.Network((2, 2))
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     path = pathlib.Path(folder) / "model.safetensors"
+    ...     pm.save_model(path, net, pm.init_params(net))
+    ...     _, params, _ = pm.load_model(path, dtype="float32")
+    >>> params[0].W.dtype
+    dtype('float32')
     """
     chosen = get_backend(backend)
     with open(path, "rb") as file:

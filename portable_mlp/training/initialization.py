@@ -55,8 +55,8 @@ def init_params(
     --------
     >>> import portable_mlp as pm
     >>> pm.init_params(pm.Network((2, 2)), random_state=0)[0].W.round(3)
-    array([[ 0.12 ,  0.527],
-           [ 0.252,  0.11 ]])
+    array([[0.12 , 0.527],
+           [0.252, 0.11 ]])
     """
     chosen = get_backend(backend)
     native = chosen.dtype(dtype)

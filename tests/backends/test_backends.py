@@ -1,0 +1,215 @@
+"""Is a library there, and why not; devices; to and from the host; waiting; compiling."""
+
+import importlib
+import sys
+import types
+from typing import Any
+
+import numpy as np
+import pytest
+
+import portable_mlp as pm
+from portable_mlp.backends import backend_of
+
+ROWS = [[1.5, -2.0], [0.0, 3.0]]
+
+
+def test_every_test_library_is_available() -> None:
+    """A missing test dependency is a failure, not a skip."""
+    infos = {info.name: info for info in pm.backends()}
+    assert list(infos) == ["numpy", "cupy", "torch", "jax", "strict"]
+    for name in ("numpy", "torch", "jax", "strict"):
+        assert infos[name].available, infos[name].reason
+        assert infos[name].version
+        assert infos[name].devices
+        assert infos[name].reason is None
+
+
+def test_every_listed_device_opens() -> None:
+    for info in pm.backends():
+        for device in info.devices:
+            backend = pm.get_backend(info.name, device=device)
+            assert backend.device_name == device
+            assert pm.get_backend(info.name, device=backend.device).device == backend.device
+
+
+def test_there_and_back(lib) -> None:
+    x = lib.array(ROWS)
+    lib.assert_home(x)
+    assert lib.backend.to_numpy(x).tolist() == ROWS
+    assert type(lib.backend.to_numpy(x)) is np.ndarray
+    lib.backend.synchronize()
+
+
+@pytest.mark.parametrize(
+    "dtype", ["int32", "bool", np.int32, np.dtype("int32")], ids=["int32", "bool", "type", "dtype"]
+)
+def test_dtypes_by_any_name(lib, dtype: Any) -> None:
+    x = lib.backend.asarray([0, 1], dtype=dtype)
+    assert lib.backend.to_numpy(x).dtype == np.dtype(dtype)
+
+
+def test_from_any_library_to_any_other(lib) -> None:
+    for name in ("numpy", "torch", "jax", "strict"):
+        other = pm.get_backend(name)
+        there = lib.backend.asarray(other.asarray(ROWS, dtype="float32"), dtype="float32")
+        assert lib.backend.to_numpy(there).tolist() == ROWS
+
+
+@pytest.mark.parametrize(
+    "host",
+    [np.asfortranarray(ROWS), np.asarray(ROWS)[::-1][::-1], np.asarray(ROWS, dtype=">f8"), tuple(map(tuple, ROWS))],
+    ids=["Fortran", "negative strides", "big-endian", "tuples"],
+)
+def test_any_memory_layout(lib, host: Any) -> None:
+    assert lib.backend.to_numpy(lib.backend.asarray(host, dtype=lib.dtype)).tolist() == ROWS
+
+
+def test_a_read_only_array_is_taken(lib) -> None:
+    host = np.asarray(ROWS)
+    host.flags.writeable = False
+    assert lib.backend.to_numpy(lib.array(host)).tolist() == ROWS
+
+
+def test_no_memory_is_shared_with_the_host_but_by_numpy(lib) -> None:
+    host = np.asarray(ROWS, dtype=lib.dtype)
+    x = lib.array(host)
+    host[0, 0] = 99.0
+    shared = lib.backend.name == "numpy"
+    assert lib.backend.to_numpy(x)[0, 0] == (99.0 if shared else 1.5)
+
+
+def test_backend_of_an_array(lib) -> None:
+    found = backend_of(lib.array(ROWS))
+    assert type(found) is type(lib.backend)
+    assert found.device == lib.backend.device
+
+
+def test_compile_and_running_keep_the_numbers(lib) -> None:
+    with lib.backend.running():
+        doubled = lib.backend.compile(lambda x: x + x)(lib.array(ROWS))
+    assert lib.numpy(doubled).tolist() == [[3.0, -4.0], [0.0, 6.0]]
+
+
+def test_a_library_without_a_file_has_a_plain_backend() -> None:
+    strict = pm.get_backend("strict")
+    plain = pm.Backend(strict.xp, strict.device)
+    there = plain.asarray(np.asarray(ROWS), dtype="float32")
+    assert there.dtype == strict.xp.float32
+    assert plain.to_numpy(there).tolist() == ROWS
+    assert plain.compile(len) is len
+    with plain.running():
+        plain.synchronize()
+
+
+def test_auto_is_cupy_where_a_gpu_answers_else_numpy() -> None:
+    expected = "cupy" if {i.name: i.available for i in pm.backends()}["cupy"] else "numpy"
+    assert pm.get_backend("auto").name == expected
+    assert pm.get_backend().name == expected
+
+
+def test_a_backend_is_returned_as_it_is() -> None:
+    backend = pm.get_backend("torch")
+    assert pm.get_backend(backend) is backend
+    with pytest.raises(ValueError, match=r"device='cpu' was given with .*torch.*, which already has one"):
+        pm.get_backend(backend, device="cpu")
+
+
+def test_unknown_backend_lists_the_choices() -> None:
+    with pytest.raises(ValueError, match=r"no backend 'nunpy'; choose one of 'auto', 'numpy', 'cupy', 'torch'"):
+        pm.get_backend("nunpy")
+
+
+@pytest.mark.parametrize("name", ["numpy", "torch", "jax", "strict"])
+def test_unknown_device_is_named(name: str) -> None:
+    with pytest.raises(ValueError, match=f"{name} has no device 'abacus'"):
+        pm.get_backend(name, device="abacus")
+
+
+@pytest.mark.parametrize(("name", "device"), [("torch", "cuda:77"), ("jax", "cuda:77"), ("jax", "cpu:77")])
+def test_a_device_that_does_not_answer_is_named(name: str, device: str) -> None:
+    with pytest.raises(pm.BackendUnavailable, match=f"device '{device}' of {name} does not answer"):
+        pm.get_backend(name, device=device)
+
+
+def test_a_dtype_that_the_device_lacks() -> None:
+    backend = pm.get_backend("strict", device="no_float64")
+    with pytest.raises(ValueError, match=r"'float64' is not available with strict on no_float64; .*float32"):
+        backend.asarray([1.0], dtype="float64")
+    with pytest.raises(ValueError, match=r"'float23' is not available with numpy"):
+        pm.get_backend("numpy").asarray([1.0], dtype="float23")
+
+
+def test_jax_says_how_to_turn_64_bits_on() -> None:
+    import jax
+
+    with jax.enable_x64(False), pytest.raises(ValueError, match=r"jax.config.update\('jax_enable_x64', True\)"):
+        pm.get_backend("jax").asarray([1.0], dtype="float64")
+
+
+def test_only_numbers_are_taken(lib) -> None:
+    with pytest.raises(TypeError, match="an array of numbers is needed"):
+        lib.backend.asarray(["a", "b"])
+    with pytest.raises(TypeError, match="an array of numbers is needed"):
+        lib.backend.asarray([1j])
+
+
+def test_to_numpy_refuses_another_librarys_array() -> None:
+    with pytest.raises(TypeError, match=r"to_numpy of the torch backend got numpy.ndarray"):
+        pm.get_backend("torch").to_numpy(np.zeros(1))
+
+
+def test_a_missing_library_names_the_command(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "torch", None)
+    monkeypatch.delitem(sys.modules, "portable_mlp.backends._torch", raising=False)
+    with pytest.raises(pm.BackendUnavailable, match=r'cannot be loaded: .*; pip install "portable-mlp\[torch\]"'):
+        pm.get_backend("torch")
+    unavailable = next(info for info in pm.backends() if info.name == "torch")
+    assert not unavailable.available
+    assert "pip install" in str(unavailable.reason)
+
+
+class FakeCupy(types.ModuleType):
+    """As much of CuPy as asking for a GPU takes."""
+
+    def __init__(self, n_gpus: int) -> None:
+        super().__init__("cupy")
+        self.__version__ = "14.2.0"
+        self.is_available = lambda: n_gpus > 0
+        self.cuda = types.SimpleNamespace(
+            runtime=types.SimpleNamespace(getDeviceCount=lambda: n_gpus),
+            Device=type("Device", (), {"__init__": lambda self, id=0: setattr(self, "id", id)}),
+        )
+
+
+@pytest.fixture
+def fake_cupy(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Put a CuPy with so many GPUs in the place of any other."""
+    monkeypatch.setitem(sys.modules, "cupy", FakeCupy(request.param))
+    monkeypatch.setitem(sys.modules, "array_api_compat.cupy", types.ModuleType("array_api_compat.cupy"))
+    monkeypatch.setattr("array_api_compat.cupy", sys.modules["array_api_compat.cupy"], raising=False)
+    monkeypatch.delitem(sys.modules, "portable_mlp.backends._cupy", raising=False)
+    yield
+    sys.modules.pop("portable_mlp.backends._cupy", None)
+    importlib.invalidate_caches()
+
+
+@pytest.mark.parametrize("fake_cupy", [0], indirect=True)
+@pytest.mark.usefixtures("fake_cupy")
+def test_cupy_without_a_gpu_says_why_and_what_to_install() -> None:
+    with pytest.raises(pm.BackendUnavailable, match=r"no NVIDIA GPU .* answers .*portable-mlp\[cupy-cuda12x\]"):
+        pm.get_backend("cupy")
+    with pytest.raises(pm.BackendUnavailable, match="no NVIDIA GPU"):
+        pm.get_backend("cupy", device="cuda:0")
+    assert pm.get_backend("auto").name == "numpy"
+
+
+@pytest.mark.parametrize("fake_cupy", [2], indirect=True)
+@pytest.mark.usefixtures("fake_cupy")
+def test_cupy_devices_by_name() -> None:
+    assert pm.get_backend("auto").name == "cupy"
+    assert pm.get_backend("cupy", device="cuda:1").device_name == "cuda:1"
+    with pytest.raises(pm.BackendUnavailable, match="device 'cuda:2' of cupy does not answer"):
+        pm.get_backend("cupy", device="cuda:2")
+    with pytest.raises(ValueError, match="cupy has no device 'cpu'"):
+        pm.get_backend("cupy", device="cpu")

@@ -1,0 +1,75 @@
+"""The arrows between the rooms, and which rooms may name an array library."""
+
+import ast
+import pathlib
+import subprocess
+import sys
+
+import pytest
+
+PACKAGE = pathlib.Path(__file__).parent.parent / "portable_mlp"
+MAY_IMPORT = {
+    "kernels": set(),
+    "backends": set(),
+    "training": {"kernels", "backends"},
+    "storage": {"training", "kernels", "backends"},
+    "cli": {"storage", "training", "kernels", "backends"},
+}
+LIBRARIES = {"numpy", "cupy", "torch", "jax", "array_api_strict"}
+DRAWS_ON_THE_HOST = {"kernels/initializers.py", "training/batches.py"}
+HEAVY = "torch jax cupy array_api_strict sklearn scipy pandas numba matplotlib rich typer safetensors".split()
+
+
+def _modules(room: str) -> list[pathlib.Path]:
+    return sorted((PACKAGE / room).glob("*.py"))
+
+
+def _imported(path: pathlib.Path) -> set[str]:
+    """Return the dotted names a file imports, its own package's made absolute."""
+    package = ("portable_mlp", *path.relative_to(PACKAGE).parts[:-1])
+    names = set()
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            names |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            base = ".".join(package[: len(package) + 1 - node.level]) if node.level else ""
+            module = ".".join(filter(None, (base, node.module)))
+            names |= {module, *(f"{module}.{alias.name}" for alias in node.names)}
+    return names
+
+
+@pytest.mark.parametrize("room", MAY_IMPORT)
+def test_imports_point_one_way(room: str) -> None:
+    forbidden = set(MAY_IMPORT) - MAY_IMPORT[room] - {room}
+    for path in _modules(room):
+        rooms = {name.split(".")[1] for name in _imported(path) if name.startswith("portable_mlp.")}
+        assert not rooms & forbidden, f"{path} imports {rooms & forbidden}"
+
+
+@pytest.mark.parametrize("room", ["kernels", "training"])
+def test_no_library_by_name(room: str) -> None:
+    for path in _modules(room):
+        libraries = {name.split(".")[0] for name in _imported(path)} & LIBRARIES
+        allowed = {"numpy"} if f"{room}/{path.name}" in DRAWS_ON_THE_HOST else set()
+        assert libraries <= allowed, f"{path} names {libraries}"
+
+
+def test_every_room_is_known() -> None:
+    assert {path.name for path in PACKAGE.iterdir() if path.is_dir() and path.name != "__pycache__"} == set(MAY_IMPORT)
+
+
+@pytest.mark.parametrize(
+    "path", _modules("kernels") + _modules("training"), ids=lambda path: f"{path.parent.name}-{path.stem}"
+)
+def test_nothing_that_waits_for_a_device_or_leaves_the_standard(path: pathlib.Path) -> None:
+    """``@`` hides the product from a backend; ``clip`` and ``sign`` wait for the device on CuPy."""
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        assert not isinstance(node, ast.MatMult), path
+        if isinstance(node, ast.Attribute) and getattr(node.value, "id", "") == "xp":
+            assert node.attr not in {"clip", "sign", "nonzero"}, f"{path}:{node.lineno} uses xp.{node.attr}"
+
+
+def test_import_loads_numpy_and_array_api_compat_alone() -> None:
+    code = f"import sys, portable_mlp; print([name for name in {HEAVY} if name in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60)
+    assert done.stdout.strip() == "[]"

@@ -1,0 +1,60 @@
+"""What `train` refuses in the data: values that kernels trust."""
+
+import numpy as np
+import pytest
+
+import portable_mlp as pm
+
+X = np.zeros((4, 2))
+
+
+def train(output: str, y: np.ndarray, X: np.ndarray = X, n_outputs: int = 3) -> None:
+    net = pm.Network((2, n_outputs), output=output)
+    pm.train(net, pm.init_params(net), X, y, epochs=1)
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+def test_inputs_must_be_finite(lib, value: float) -> None:
+    bad = X.copy()
+    bad[2, 1] = value
+    net = pm.Network((2, 3))
+    params = pm.init_params(net, backend=lib.backend, dtype=lib.dtype)
+    with pytest.raises(ValueError, match=rf"X\[2, 1\] is {value}; every value must be finite"):
+        pm.train(net, params, lib.array(bad), lib.array([0, 1, 2, 0]))
+
+
+@pytest.mark.parametrize(
+    ("output", "y", "message"),
+    [
+        ("softmax", [0, 1, 3, 0], "y must hold labels from 0 to 2, for 3 outputs; got labels from 0 to 3"),
+        ("softmax", [0, -1, 2, 0], "y must hold labels from 0 to 2, for 3 outputs; got labels from -1 to 2"),
+        ("softmax", np.ones((4, 3)), "each row of y must hold probabilities .* row sums from 3 to 3"),
+        ("softmax", [[2, -1, 0]] * 4, "each row of y must hold probabilities .* values from -1 to 2"),
+        ("logistic", np.full((4, 3), 2), "y must lie in 0 to 1 .*binary_cross_entropy; got values from 2 to 2"),
+        ("exp", np.full((4, 3), -0.5), "y must not be negative for the loss poisson; got -0.5"),
+        ("identity", np.full((4, 3), np.nan), r"y\[0, 0\] is nan; every value must be finite"),
+    ],
+    ids=["label-high", "label-low", "row-sums", "negative-probability", "binary", "poisson", "nan"],
+)
+def test_targets_must_fit_the_loss(output: str, y: np.ndarray, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        train(output, np.asarray(y))
+
+
+def test_validation_data_are_named() -> None:
+    net = pm.Network((2, 3))
+    y = np.asarray([0, 1, 2, 0])
+    with pytest.raises(ValueError, match=r"X_val\[0, 0\] is nan"):
+        pm.train(net, pm.init_params(net), X, y, validation=(X * np.nan, y))
+    with pytest.raises(ValueError, match="y_val must hold labels from 0 to 2"):
+        pm.train(net, pm.init_params(net), X, y, validation=(X, y + 1))
+
+
+@pytest.mark.parametrize("y", [[True, False, True, True], [0, 1, 1, 0]], ids=["bool", "int"])
+def test_binary_targets_of_any_integer_kind(y: list[int]) -> None:
+    train("logistic", np.asarray(y), n_outputs=1)
+    train("softmax", np.asarray(y), n_outputs=2)
+
+
+def test_soft_labels_are_taken() -> None:
+    train("softmax", np.full((4, 3), 1 / 3))
