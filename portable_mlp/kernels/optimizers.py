@@ -1,12 +1,14 @@
 """Optimizers: pairs of an init and an update over the flat vector of all parameters.
 
 ``init(xp, p) -> state`` and ``update(xp, p, g, state, scalars) -> (p, state)``, element by element: p the parameters,
-g the gradient. ``scalars(t, rate, last_rate)`` gives the Python floats of step t = 1, 2, ..., computed on the host, so
-that an update is a closed formula of its arguments and a backend may compile it once for all steps.
+g the gradient. The same options give the same pair. ``scalars(t, rate, last_rate)`` gives the Python floats of step t
+= 1, 2, ..., computed on the host, so that an update is a closed formula of its arguments and a backend may compile it
+once for all steps.
 """
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Callable
 from typing import Any, NamedTuple, TypeAlias
@@ -71,6 +73,7 @@ def adam_update(
     return p - step * m / (sqrt(v) + epsilon), m, v
 
 
+@functools.cache
 def sgd(momentum: float = 0.9, nesterov: bool = True) -> Optimizer:
     """Return stochastic gradient descent, with momentum unless that is 0.
 
@@ -105,6 +108,7 @@ def sgd(momentum: float = 0.9, nesterov: bool = True) -> Optimizer:
     return Optimizer(lambda xp, p: (xp.zeros_like(p),), scalars, update)
 
 
+@functools.cache
 def adam(beta_1: float = 0.9, beta_2: float = 0.999, epsilon: float = 1e-8) -> Optimizer:
     """Return Adam (Kingma and Ba, arXiv:1412.6980), as in algorithm 1 of the paper and in PyTorch.
 

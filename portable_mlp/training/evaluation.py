@@ -2,12 +2,26 @@
 
 from __future__ import annotations
 
+import functools
+from collections.abc import Callable
+
 from ..kernels.activations import OUTPUTS
 from ..kernels.arrays import Array, Namespace, constant
 from ..kernels.losses import LOSSES
 from ..kernels.network import Network, forward_pass
-from ..kernels.parameters import Params
+from ..kernels.parameters import Params, unpack
 from .batches import Data
+from .step import FUNCTIONS_KEPT
+
+
+@functools.lru_cache(FUNCTIONS_KEPT)
+def make_evaluation(xp: Namespace, net: Network) -> Callable[[Array, Data], Array]:
+    """Return ``evaluate(flat, data) -> loss_and_score``, the same function for the same network."""
+
+    def evaluate(flat: Array, data: Data) -> Array:
+        return loss_and_score(xp, net, unpack(net, flat), data)
+
+    return evaluate
 
 
 def loss_and_score(xp: Namespace, net: Network, params: Params, data: Data) -> Array:

@@ -8,11 +8,12 @@ from typing import Any
 
 from ..backends import Backend
 from ..kernels.arrays import Array
-from ..kernels.network import Network, loss_and_sums, reduced
-from ..kernels.parameters import pack, unpack
+from ..kernels.network import Network
+from ..kernels.parameters import unpack
 from .batches import Data
 from .monitor import Monitor
 from .result import NonFiniteError, TrainResult
+from .step import make_objective
 
 
 def minimize(
@@ -34,23 +35,16 @@ def minimize(
         from scipy import optimize
     except ImportError:
         raise ImportError('solver "lbfgs" needs SciPy: pip install "portable-mlp[lbfgs]"') from None
-    xp, dtype, n = backend.xp, flat.dtype, float(data.n_samples)
-
-    def objective(flat: Array, data: Data) -> Array:
-        params = unpack(net, flat)
-        loss_sum, sums = loss_and_sums(xp, net, params, data.X, data.Y, None)
-        loss, grads = reduced(xp, params, loss_sum, sums, strength=l2 * n, divisor=n)
-        return xp.concat([xp.reshape(loss, (1,)), pack(grads)])
-
-    compiled = backend.compile(objective)
+    dtype = flat.dtype
+    objective = backend.compile(make_objective(backend.xp, net, l2))
     evaluations = 0
 
     def on_host(x: Any) -> tuple[float, Any]:
         nonlocal evaluations
         evaluations += 1
         monitor.bar.advance(0)
-        numbers = backend.to_numpy(compiled(backend.asarray(x, dtype=dtype), data)).astype("float64")
-        return float(numbers[0]), numbers[1:]
+        loss, gradient = objective(backend.asarray(x, dtype=dtype), data)
+        return float(backend.to_numpy(loss)), backend.to_numpy(gradient).astype("float64")
 
     stopped_because = "converged"
     good = flat
@@ -64,7 +58,7 @@ def minimize(
             _raise_non_finite(net, good, monitor)
         good = now
         seconds = time.perf_counter() - epoch_start
-        speed = n * (evaluations - evaluations_before) / seconds
+        speed = data.n_samples * (evaluations - evaluations_before) / seconds
         monitor.bar.advance(data.n_samples)
         reason = monitor.epoch_end(now, loss=loss, learning_rate=math.nan, samples_per_second=speed)
         epoch_start, evaluations_before = time.perf_counter(), evaluations

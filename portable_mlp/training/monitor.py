@@ -11,7 +11,7 @@ from ..kernels.arrays import Array
 from ..kernels.network import Network
 from ..kernels.parameters import unpack
 from .batches import Data
-from .evaluation import loss_and_score
+from .evaluation import make_evaluation
 from .progress import Silent
 from .result import EpochEnd, History, TrainResult
 
@@ -56,11 +56,7 @@ class Monitor:
             self.history |= {"validation_loss": [], "validation_score": []}
         self._backend, self._net, self._epochs = backend, net, epochs
         self._validation, self._patience, self._callbacks = validation, patience, callbacks
-
-        def evaluate(flat: Array, data: Data) -> Array:
-            return loss_and_score(backend.xp, net, unpack(net, flat), data)
-
-        self._evaluate = backend.compile(evaluate)
+        self._evaluate = backend.compile(make_evaluation(backend.xp, net))
         self._best_loss, self._best_flat, self._epochs_since_best = math.inf, None, 0
 
     def epoch_end(self, flat: Array, *, loss: Any, learning_rate: float, samples_per_second: float) -> str | None:

@@ -1,0 +1,330 @@
+"""The command line as its user meets it: what it prints, what it leaves, how it ends."""
+
+import csv
+import io
+import json
+import os
+import pathlib
+import subprocess
+import sys
+from typing import Any
+
+import numpy as np
+import pytest
+
+import portable_mlp as pm
+from portable_mlp.cli.app import run
+
+ROWS = 60
+
+
+@pytest.fixture(autouse=True)
+def in_an_empty_folder(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> pathlib.Path:
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+@pytest.fixture
+def flowers() -> pathlib.Path:
+    """A table with three classes named by text, told apart by two columns of very different scale."""
+    rng = np.random.default_rng(0)
+    path = pathlib.Path("flowers.csv")
+    with path.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file)
+        writer.writerow(["length", "kind", "weight, g"])
+        for i in range(ROWS):
+            kind = i % 3
+            writer.writerow([kind + rng.normal() / 10, ["äster", "=rose", "tulip"][kind], 1e6 + 1e4 * kind])
+    return path
+
+
+@pytest.fixture
+def houses() -> pathlib.Path:
+    """A table with a price far from zero."""
+    rng = np.random.default_rng(0)
+    size = rng.uniform(50, 200, ROWS)
+    path = pathlib.Path("houses.tsv")
+    path.write_text("size\tprice\n" + "".join(f"{s}\t{2e5 + 3e3 * s}\n" for s in size))
+    return path
+
+
+def command(*arguments: Any, capfd: pytest.CaptureFixture[str]) -> tuple[int, str, str]:
+    """Run a command in this process; return its exit code, stdout and stderr."""
+    capfd.readouterr()
+    code = run([str(argument) for argument in arguments])
+    out, err = capfd.readouterr()
+    return code, out, err
+
+
+def mistake(*arguments: Any, capfd: pytest.CaptureFixture[str]) -> str:
+    """Run a command that must fail as a user's mistake: code 2, nothing on stdout, one line on stderr."""
+    code, out, err = command(*arguments, capfd=capfd)
+    assert code == 2, (out, err)
+    assert out == ""
+    assert err.startswith("portable-mlp: ")
+    assert err.endswith("\n")
+    assert err.count("\n") == 1
+    return err
+
+
+def trained(path: pathlib.Path, *arguments: Any, capfd: pytest.CaptureFixture[str]) -> dict[str, Any]:
+    code, out, err = command("train", path, "--json", *arguments, capfd=capfd)
+    assert code == 0, err
+    summary: dict[str, Any] = json.loads(out)
+    return summary
+
+
+def predictions(*arguments: Any, capfd: pytest.CaptureFixture[str]) -> list[dict[str, str]]:
+    code, out, err = command("predict", *arguments, capfd=capfd)
+    assert (code, err) == (0, "")
+    return list(csv.DictReader(io.StringIO(out)))
+
+
+def test_text_classes_are_learnt_and_predicted(flowers, capfd) -> None:
+    summary = trained(
+        flowers, "--target", "kind", "--save", "model.safetensors", "--epochs", 60, "--hidden", "16", capfd=capfd
+    )
+    assert summary["task"] == "classification"
+    assert summary["validation_accuracy"] == 1.0
+    rows = predictions("model.safetensors", flowers, "--proba", capfd=capfd)
+    assert list(rows[0]) == ["prediction", "proba_=rose", "proba_tulip", "proba_äster"]
+    assert [row["prediction"] for row in rows] == ["äster", "=rose", "tulip"] * (ROWS // 3)
+    assert sum(float(rows[0][name]) for name in list(rows[0])[1:]) == pytest.approx(1.0, abs=1e-6)
+
+
+def test_predict_finds_its_columns_by_name_and_needs_no_target(flowers, capfd) -> None:
+    trained(flowers, "--target", "kind", "--save", "m.safetensors", "--epochs", 60, "--hidden", "16", capfd=capfd)
+    pathlib.Path("new.csv").write_text('"weight, g",length\n1020000,2.0\n1000000,0.0\n')
+    assert [row["prediction"] for row in predictions("m.safetensors", "new.csv", capfd=capfd)] == ["tulip", "äster"]
+
+
+def test_a_quantity_is_predicted_in_its_own_units(houses, capfd) -> None:
+    summary = trained(houses, "--save", "m.safetensors", "--epochs", 200, "--batch-size", 10, capfd=capfd)
+    assert summary["task"] == "regression"
+    assert summary["validation_r2"] > 0.99
+    assert len(summary["history"]["loss"]) == 200
+    pathlib.Path("new.csv").write_text("size\n100\n")
+    price = float(predictions("m.safetensors", "new.csv", capfd=capfd)[0]["prediction"])
+    assert price == pytest.approx(5e5, rel=0.02)
+
+
+def test_arrays_are_taken(capfd) -> None:
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(40, 3))
+    np.savez("data.npz", X=X, y=X @ rng.normal(size=(3, 2)))
+    trained("data.npz", "--save", "m.safetensors", "--epochs", 3, capfd=capfd)
+    np.save("new.npy", X[:5])
+    rows = predictions("m.safetensors", "new.npy", capfd=capfd)
+    assert [list(row) for row in rows] == [["prediction_0", "prediction_1"]] * 5
+
+
+def test_predictions_go_to_a_file_in_one_step(flowers, capfd) -> None:
+    trained(flowers, "--target", "kind", "--save", "m.safetensors", "--epochs", 2, capfd=capfd)
+    assert command("predict", "m.safetensors", flowers, "--output", "out.csv", capfd=capfd) == (0, "", "")
+    lines = pathlib.Path("out.csv").read_text(encoding="utf-8").splitlines()
+    assert lines[0] == "prediction"
+    assert len(lines) == ROWS + 1
+
+
+def test_a_model_saved_without_preparation_predicts_raw_rows(capfd) -> None:
+    net = pm.Network((2, 2))
+    params = (pm.Layer(np.asarray([[1.0, -1.0], [0.0, 0.0]]), np.zeros(2)),)
+    pm.save_model("m.safetensors", net, params)
+    pathlib.Path("new.csv").write_text("a,b\n-3,0\n3,0\n")
+    assert [row["prediction"] for row in predictions("m.safetensors", "new.csv", capfd=capfd)] == ["1", "0"]
+
+
+@pytest.mark.parametrize("backend", ["numpy", "torch", "jax", "strict"])
+def test_every_backend_trains_and_predicts(backend: str, flowers, capfd) -> None:
+    arguments = ("--target", "kind", "--epochs", 3, "--save", "m.safetensors", "--backend", backend)
+    assert trained(flowers, *arguments, capfd=capfd)["backend"] == backend
+    assert len(predictions("m.safetensors", flowers, "--backend", backend, capfd=capfd)) == ROWS
+
+
+def test_options_reach_the_training(flowers, capfd) -> None:
+    summary = trained(
+        flowers, "--target", "kind", "--hidden", "", "--solver", "sgd", "--schedule", "cosine", "--learning-rate", 0.5,
+        "--batch-size", 7, "--l2", 0, "--validation", 0, "--seed", 3, "--dtype", "float64", "--epochs", 2,
+        "--save", "m.safetensors", capfd=capfd,
+    )  # fmt: skip
+    assert summary["history"]["learning_rate"] == [0.5, 0.25]
+    assert "validation_loss" not in summary["history"]
+    net, params, _ = pm.load_model("m.safetensors")
+    assert net.sizes == (2, 3)
+    assert params[0].W.dtype == np.float64
+
+
+def test_patience_reports_the_epoch_that_was_kept(flowers, capfd) -> None:
+    summary = trained(flowers, "--target", "kind", "--patience", 1, "--learning-rate", 1, "--epochs", 50, capfd=capfd)
+    assert summary["validation_loss"] == min(summary["history"]["validation_loss"])
+
+
+def test_the_summary_is_readable(flowers, capfd) -> None:
+    code, out, err = command("train", flowers, "--target", "kind", "--epochs", 2, capfd=capfd)
+    assert code == 0
+    assert "validation accuracy: " in out
+    assert "classification of kind, 3 classes" in err
+
+
+def test_inspect_shows_the_model(flowers, capfd) -> None:
+    trained(flowers, "--target", "kind", "--save", "m.safetensors", "--epochs", 2, capfd=capfd)
+    code, out, _ = command("inspect", "m.safetensors", capfd=capfd)
+    assert code == 0
+    for word in ("2-128-64-3", "relu", "float32", "kind", r"'\xe4ster'", "'weight, g'"):
+        assert word in out
+    code, out, _ = command("inspect", "m.safetensors", "--json", capfd=capfd)
+    assert json.loads(out)["sizes"] == [2, 128, 64, 3]
+    assert json.loads(out)["metadata"]["preparation"]["classes"] == ["=rose", "tulip", "äster"]
+
+
+def test_backends_are_listed(capfd) -> None:
+    code, out, _ = command("backends", "--json", capfd=capfd)
+    infos = {info["name"]: info for info in json.loads(out)}
+    assert code == 0
+    assert infos["numpy"]["available"]
+    code, out, _ = command("backends", capfd=capfd)
+    assert "numpy" in out
+    assert "array_api_strict" not in out
+
+
+def test_gradcheck_passes_on_every_backend(capfd) -> None:
+    code, out, _ = command("gradcheck", capfd=capfd)
+    assert code == 0
+    for name in ("numpy", "torch", "jax", "strict"):
+        assert name in out
+    assert "WRONG" not in out
+
+
+def test_gradcheck_fails_on_a_wrong_gradient(monkeypatch: pytest.MonkeyPatch, capfd) -> None:
+    from portable_mlp.kernels import activations
+
+    wrong = activations.ACTIVATIONS["tanh"]._replace(backward=lambda xp, dh, z, h: dh * (1.0 - h))
+    monkeypatch.setitem(activations.ACTIVATIONS, "tanh", wrong)
+    code, out, _ = command("gradcheck", "--backend", "numpy", capfd=capfd)
+    assert code == 1
+    assert "WRONG" in out
+    assert "tanh" in out
+
+
+def test_demo_learns_the_digits(capfd) -> None:
+    code, out, err = command("demo", "--output", "out", capfd=capfd)
+    assert code == 0, err
+    accuracy = float(out.split("test accuracy ")[1].split()[0])
+    assert accuracy >= 0.97
+    assert {path.suffix for path in pathlib.Path("out").iterdir()} == {".safetensors", ".png"}
+    assert pathlib.Path("out/digits.png").read_bytes().startswith(b"\x89PNG")
+    for name in ("numpy", "cupy", "torch", "jax", "strict"):
+        assert name in out
+    rows = predictions("out/digits.safetensors", "digits", capfd=capfd)
+    assert len(rows) == 1797
+
+
+BAD_TABLES = {
+    "no-number": ("a,b\n1,2\nx,3\n", r"data.csv:3:1: 'x' is not a number"),
+    "nan": ("a,b\n1,2\nnan,3\n", r"data.csv:3:1: 'nan' is not a finite number"),
+    "infinity": ("a,b\n1,2\ninf,3\n", r"data.csv:3:1: 'inf' is not a finite number"),
+    "ragged": ("a,b\n1,2\n1,2,3\n", "data.csv:3: 3 cells where the header has 2"),
+    "empty": ("", "data.csv: the file is empty"),
+    "header-only": ("a,b\n", "data.csv"),
+    "one-class": ("a,b\n1,x\n2,x\n3,x\n", "at least two classes, but every target is 'x'"),
+}
+
+
+@pytest.mark.parametrize(("content", "message"), BAD_TABLES.values(), ids=BAD_TABLES)
+def test_a_bad_table_is_one_clear_line_and_leaves_nothing(content: str, message: str, capfd) -> None:
+    pathlib.Path("data.csv").write_text(content)
+    assert message in mistake("train", "data.csv", "--save", "m.safetensors", "--validation", 0, capfd=capfd)
+    assert not pathlib.Path("m.safetensors").exists()
+
+
+MISTAKES = {
+    "missing file": (("train", "none.csv"), "none.csv: No such file or directory"),
+    "missing column": (("train", "flowers.csv", "--target", "kid"), "no column 'kid' (did you mean 'kind'?)"),
+    "unknown backend": (("train", "digits", "--backend", "abacus"), "there is no backend 'abacus'"),
+    "unknown device": (("train", "digits", "--backend", "torch", "--device", "moon"), "torch has no device 'moon'"),
+    "unknown dtype": (("train", "digits", "--dtype", "float16x"), "dtype 'float16x' is not available"),
+    "integer dtype": (("train", "digits", "--dtype", "int32"), "parameters must be real floating"),
+    "unknown option": (("train", "digits", "--epoch", "3"), "No such option"),
+    "no number": (("train", "digits", "--epochs", "many"), "--epochs"),
+    "no command": (("tain",), "tain"),
+    "bad hidden": (("train", "digits", "--hidden", "1,x"), "--hidden takes whole numbers separated by commas"),
+    "zero hidden": (("train", "digits", "--hidden", "0"), "--hidden needs at least one unit"),
+    "bad activation": (("train", "digits", "--activation", "sigmoid"), "activation must be one of"),
+    "bad task": (("train", "digits", "--task", "clustering"), "--task must be one of 'auto', 'classification'"),
+    "bad validation": (("train", "digits", "--validation", "1"), "--validation is a fraction"),
+    "no rows left": (("train", "digits", "--validation", "0.0001"), "leaves nothing to train or to validate on"),
+    "no patience": (
+        ("train", "digits", "--validation", "0", "--patience", "3"),
+        "patience looks at the validation loss",
+    ),
+    "target of digits": (("train", "digits", "--target", "x"), "--target does not go with digits"),
+    "no folder": (("train", "digits", "--save", "no/m.safetensors"), "the folder no does not exist"),
+    "folder": (("train", "digits", "--save", "."), "this is a folder"),
+    "diverged": (("train", "digits", "--learning-rate", "1e30", "--solver", "sgd"), "training diverged in epoch 1"),
+    "no model": (("predict", "none.safetensors", "digits"), "none.safetensors: No such file or directory"),
+    "not a model": (("inspect", "flowers.csv"), "flowers.csv: not a safetensors file"),
+    "quantities have no classes": (("predict", "m.safetensors", "digits", "--proba"), "predicts quantities"),
+    "another width": (("predict", "m.safetensors", "digits"), "digits has 64 features, but m.safetensors takes 2"),
+    "seed": (("train", "digits", "--seed", "-1"), "seed"),
+}
+
+
+@pytest.mark.parametrize(("arguments", "message"), MISTAKES.values(), ids=MISTAKES)
+@pytest.mark.usefixtures("flowers")
+def test_a_mistake_is_one_clear_line(arguments: tuple[str, ...], message: str, capfd) -> None:
+    net = pm.Network((2, 1), output="identity")
+    pm.save_model("m.safetensors", net, pm.init_params(net))
+    assert message in mistake(*arguments, capfd=capfd)
+
+
+def test_a_table_of_another_width_is_named(flowers, houses, capfd) -> None:
+    trained(flowers, "--target", "kind", "--save", "m.safetensors", "--epochs", 1, capfd=capfd)
+    message = mistake("predict", "m.safetensors", houses, capfd=capfd)
+    assert "the model expects the columns 'length', 'weight, g', the file lacks" in message
+    np.save("narrow.npy", np.zeros((3, 1)))
+    assert "expected 2 features, got 1" in mistake("predict", "m.safetensors", "narrow.npy", capfd=capfd)
+
+
+def test_a_broken_preparation_is_a_model_file_error(capfd) -> None:
+    net = pm.Network((2, 2))
+    for preparation in (
+        3,
+        {},
+        {"feature_names": ["a"], "target_name": None, "input_mean": [0.0], "input_scale": [1.0]},
+    ):
+        pm.save_model("m.safetensors", net, pm.init_params(net), {"preparation": preparation})
+        assert "preparation of the inputs does not fit" in mistake("predict", "m.safetensors", "digits", capfd=capfd)
+
+
+def test_help_and_version(capfd) -> None:
+    assert command("--version", capfd=capfd) == (0, f"portable-mlp {pm.__version__}\n", "")
+    for name in ("demo", "backends", "train", "predict", "inspect", "gradcheck"):
+        code, out, err = command(name, "--help", capfd=capfd)
+        assert (code, err) == (0, "")
+        assert "Usage" in out
+
+
+def test_ctrl_c_ends_with_130(monkeypatch: pytest.MonkeyPatch, capfd) -> None:
+    def interrupted(*arguments: Any, **options: Any) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("portable_mlp.cli.inspect.load_model", interrupted)
+    code, out, err = command("inspect", "m", capfd=capfd)
+    assert (code, out, err) == (130, "", "portable-mlp: interrupted\n")
+
+
+def test_as_a_module_and_as_a_program() -> None:
+    environment = {**os.environ, "COLUMNS": "100"}
+    program = pathlib.Path(sys.executable).with_name("portable-mlp")
+    for start in ([sys.executable, "-m", "portable_mlp"], [str(program)]):
+        done = subprocess.run([*start, "--version"], capture_output=True, text=True, env=environment, timeout=60)
+        assert (done.returncode, done.stdout) == (0, f"portable-mlp {pm.__version__}\n")
+
+
+def test_without_typer_the_command_is_named() -> None:
+    code = "import sys; sys.modules['typer'] = None; from portable_mlp.__main__ import main; sys.exit(main())"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
+    assert done.returncode == 2
+    assert (
+        done.stderr == 'portable-mlp: the command line needs typer, which is missing: pip install "portable-mlp[cli]"\n'
+    )
