@@ -140,7 +140,8 @@ def test_001_loss_and_gradients_from_labels_with_the_penalty(lib: Any) -> None:
     loss, grads = pm.loss_and_grad(net, params, lib.array(X), lib.array(y), l2=reg)
     assert_prints(lib, loss, -np.mean(np.log(P[np.arange(40), y])) + penalty)
     assert_same(lib, grads, [(X.T @ dZ1 + reg * W1, dZ1.sum(axis=0)), (H.T @ dZ2 + reg * W2, dZ2.sum(axis=0))])
-    assert pm.check_gradient(net, params, lib.array(X), lib.array(y), l2=reg).passed
+    check = pm.check_gradient(net, params, lib.array(X), lib.array(y), l2=reg)
+    assert check.passed, str(check)
 
 
 def test_001_train_takes_the_arguments_of_the_seed(lib: Any) -> None:

@@ -108,9 +108,10 @@ class Backend:
         name = dtype_name(dtype)
         known = self.xp.__array_namespace_info__().dtypes(device=self.device)
         if name not in known:
+            alike = [other for other in known if other.rstrip("0123456789") == name.rstrip("0123456789")]
             raise ValueError(
                 f"dtype {name!r} is not available with {self.name} on {self.device_name}{self._why_no_dtype(name)}; "
-                f"choose one of {', '.join(known)}"
+                f"choose one of {', '.join(sorted(alike or known))}"
             )
         return known[name]
 

@@ -53,7 +53,10 @@ class JaxBackend(Backend):
 
     def _why_no_dtype(self, name: str) -> str:
         if name in ("float64", "int64", "uint64") and not jax.config.jax_enable_x64:
-            return ", because JAX starts with 64-bit types off: jax.config.update('jax_enable_x64', True) turns them on"
+            return (
+                ", because JAX starts with 64-bit types off: jax.config.update('jax_enable_x64', True), or "
+                "JAX_ENABLE_X64=1 in the environment, turns them on"
+            )
         return ""
 
     def _move(self, x: Any, dtype: Any) -> Any:

@@ -15,8 +15,8 @@ from ..backends import Backend, backends, get_backend
 from ..kernels.activations import ACTIVATIONS, OUTPUTS
 from ..kernels.gradient_check import GradientCheck
 from ..kernels.network import Network
-from ..kernels.network_gradient_check import check_gradient
 from ..training.initialization import init_params
+from ..training.network_gradient_check import check_gradient
 
 SIZES = (5, 6, 3)
 N_SAMPLES = 8

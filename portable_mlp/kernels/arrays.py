@@ -37,12 +37,3 @@ def relevel(xp: Namespace, x: Array, n_axes: int) -> Array:
     if getattr(x, "ndim", 0) == 0:
         return x
     return xp.reshape(x, (*x.shape, *(1,) * n_axes))
-
-
-def widest_float(xp: Namespace, like: Array) -> Any:
-    """Return float64 where the library offers it on the device of ``like``, else the dtype of ``like``."""
-    info = getattr(xp, "__array_namespace_info__", None)
-    if info is None:
-        return like.dtype
-    floats = info().dtypes(device=array_api_compat.device(like), kind="real floating")
-    return floats.get("float64", like.dtype)

@@ -32,7 +32,7 @@ class GradientCheck(NamedTuple):
         Whether the largest error is within ``tolerance``, and something was compared.
     max_relative_error : float
         Largest ``|analytic - numerical| / scale``, where scale is the larger of the two, but not less than a fraction
-        of the largest gradient and of the function's value: below that the difference itself is noise.
+        of the largest gradient, nor so little that rounding of the function's values would exceed the tolerance.
     worst : tuple
         Where: ``(layer, "W" or "b", index)`` of a network, the index of a plain function.
     analytic, numerical : float
@@ -63,20 +63,33 @@ class GradientCheck(NamedTuple):
         )
 
 
+class Difference(NamedTuple):
+    """A numerical derivative, and how far rounding alone may have put it off."""
+
+    value: float
+    noise: float
+
+
 class Precision(NamedTuple):
-    """What differences can tell, given the dtype they are taken in."""
+    """What differences can tell, given the dtype that the function is computed in."""
 
     epsilon: float
     of_largest: float
-    of_value: float
+    """Entries smaller than this fraction of the largest are not told apart from it more finely."""
 
     def step(self, method: str) -> float:
         """Balance truncation, which grows with the step, against rounding, which grows as it shrinks."""
         return float(self.epsilon ** (1 / 3 if method == "central" else 1 / 2))
 
+    def difference(self, plus: float, minus: float, width: float) -> Difference:
+        """Return ``(plus - minus) / width``; each value may be off by some units in its last place."""
+        noise = _UNITS_LOST * self.epsilon * max(abs(plus), abs(minus)) / width
+        return Difference((plus - minus) / width, noise)
 
-_FLOAT64 = Precision(epsilon=2.0**-52, of_largest=1e-2, of_value=1e-3)
-_FLOAT32 = Precision(epsilon=2.0**-23, of_largest=1e-1, of_value=1e-2)
+
+_UNITS_LOST = 8.0
+_FLOAT64 = Precision(epsilon=2.0**-52, of_largest=1e-2)
+_FLOAT32 = Precision(epsilon=2.0**-23, of_largest=1e-1)
 _TOLERANCE = {"central": 1e-5, "forward": 1e-3, "backward": 1e-3}
 _TOLERANCE_FLOAT32_GRADIENT = 1e-3
 _TOLERANCE_FLOAT32_DIFFERENCE = 3e-2
@@ -147,11 +160,11 @@ def check_gradient_of(
     for moved in _moved_along_each_entry(x, step or precision.step(method)):
         plus = float(f(moved.plus)[0]) if method != "backward" else float(value)
         minus = float(f(moved.minus)[0]) if method != "forward" else float(value)
-        numerical.append((plus - minus) / ((2.0 if method == "central" else 1.0) * moved.width))
+        width = (2.0 if method == "central" else 1.0) * moved.width
+        numerical.append(precision.difference(plus, minus, width))
     check = compare(
         [float(gradient[index]) if shape else float(gradient) for index in entries],
         numerical,
-        value=float(value),
         precision=precision,
         tolerance=tolerance_of(method, x, x),
     )
@@ -160,19 +173,18 @@ def check_gradient_of(
 
 def compare(
     analytic: Sequence[float],
-    numerical: Sequence[float | None],
+    numerical: Sequence[Difference | None],
     *,
-    value: float,
     precision: Precision,
     tolerance: float,
 ) -> GradientCheck:
-    """Find the worst entry; ``worst`` is its flat index here."""
+    """Find the worst entry; ``worst`` holds its flat index here."""
     pairs = [(i, a, d) for i, (a, d) in enumerate(zip(analytic, numerical, strict=True)) if d is not None]
-    largest = max((max(abs(a), abs(d)) for _, a, d in pairs), default=math.nan)
-    floor = max(precision.of_largest * largest, precision.of_value * abs(value), sys.float_info.min)
+    largest = max((max(abs(a), abs(d.value)) for _, a, d in pairs), default=math.nan)
     worst, error, at = 0, 0.0 if pairs else math.nan, (math.nan, math.nan)
-    for i, a, d in pairs:
-        relative = abs(a - d) / max(abs(a), abs(d), floor)
+    for i, a, (d, noise) in pairs:
+        scale = max(abs(a), abs(d), precision.of_largest * largest, noise / tolerance, sys.float_info.min)
+        relative = abs(a - d) / scale
         # "Not within" rather than "beyond", so that a NaN is the worst of all.
         if math.isnan(at[0]) or not relative <= error:
             worst, error, at = i, relative, (a, d)

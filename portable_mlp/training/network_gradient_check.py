@@ -1,7 +1,8 @@
 """Is the gradient of a network right? Every entry against differences of the loss, or one random direction.
 
-The parameters are moved many at a time: each moved copy is one model on the leading axis of models, so that a check
-costs a few wide forward passes instead of two narrow ones for every parameter.
+The gradient is that of the parameters' own library, device and dtype; the losses it is compared with are NumPy's, in
+float64, so that a difference is as exact on every library. The parameters are moved many at a time: each moved copy is
+one model on the leading axis of models, and a check costs a few wide forward passes, not two narrow ones a parameter.
 """
 
 from __future__ import annotations
@@ -11,16 +12,15 @@ import math
 import sys
 from collections.abc import Sequence
 
-import array_api_compat
-
-from .activations import ACTIVATIONS, ELEMENTWISE_OUTPUTS
-from .arrays import Array, widest_float
-from .calls import Call, check_call
-from .gradient_check import GradientCheck, check_options, compare, precision_of, tolerance_of
-from .initializers import RandomState, draw_direction
-from .losses import LOSSES
-from .network import Network, forward_pass, loss_and_grad, penalty
-from .parameters import Params, pack, unpack
+from ..backends import backend_of, get_backend
+from ..kernels.activations import ACTIVATIONS, ELEMENTWISE_OUTPUTS
+from ..kernels.arrays import Array
+from ..kernels.gradient_check import Difference, GradientCheck, check_options, compare, precision_of, tolerance_of
+from ..kernels.initializers import RandomState, draw_direction
+from ..kernels.losses import LOSSES
+from ..kernels.network import Network, forward_pass, loss_and_grad, penalty
+from ..kernels.parameters import Layer, Params, pack, unpack
+from .data import checked_data
 
 _ELEMENTS_AT_ONCE = 2**22
 """How many numbers the moved models of one pass may take together; bounds the memory."""
@@ -39,8 +39,9 @@ def check_gradient(
 ) -> GradientCheck:
     """Compare every entry of a network's gradient with a difference of losses.
 
-    The differences are taken in float64 where the library offers it. Where a step would carry a ReLU over its kink,
-    where the loss has no derivative, the difference on the other side, or a smaller step, takes its place.
+    The losses are computed with NumPy in float64, whatever the library and dtype of the gradient. Where a step would
+    carry a ReLU over its kink, where the loss has no derivative, the difference on the other side, or a smaller step,
+    takes its place. To check a derivation of your own, see `check_gradient_of`.
 
     Parameters
     ----------
@@ -70,7 +71,7 @@ def check_gradient(
     Raises
     ------
     ValueError
-        As for `loss_and_grad`; also for an unknown method or a step that is not positive.
+        As for `loss_and_grad`; also for values that `train` refuses, an unknown method, or a step that is not positive.
 
     Examples
     --------
@@ -80,18 +81,12 @@ def check_gradient(
     True
     """
     check_options(method, step)
-    loss, grads = loss_and_grad(net, params, X, y, l2=l2, reduction=reduction)
-    if loss.ndim:
-        raise ValueError("check_gradient takes one model at a time, but params have a leading axis of models")
-    gradient = pack(grads)
-    objective = _Objective(net, check_call(net, params, X, y), l2, reduction)
-    numerical = _differences(objective, method, step)
-    precision = precision_of(objective.flat)
+    gradient = _gradient(net, params, X, y, l2, reduction)
+    objective = _Objective(net, params, X, y, l2, reduction)
     check = compare(
-        [float(gradient[i]) for i in range(gradient.shape[0])],
-        numerical,
-        value=float(loss),
-        precision=precision,
+        backend_of(gradient).to_numpy(gradient).tolist(),
+        _differences(objective, method, step),
+        precision=precision_of(objective.flat),
         tolerance=tolerance_of(method, gradient, objective.flat),
     )
     return check._replace(worst=_locate(net, check.worst[0]))
@@ -112,7 +107,7 @@ def check_direction(
     Parameters
     ----------
     net, params, X, y, l2, reduction
-        As for `check_gradient`.
+        As for `check_gradient`. No ReLU may stand exactly at its kink.
     random_state : None, int, RandomState or Generator
         Draws the direction, uniform on the sphere.
 
@@ -121,28 +116,34 @@ def check_direction(
     float
         ``|g . v - (f(p + h v) - f(p - h v)) / (2 h)|`` over the length of g.
     """
-    _, grads = loss_and_grad(net, params, X, y, l2=l2, reduction=reduction)
-    objective = _Objective(net, check_call(net, params, X, y), l2, reduction)
-    xp, flat = objective.xp, objective.flat
-    draw = draw_direction(flat.shape[0], random_state)
-    v = xp.asarray(draw, dtype=flat.dtype, device=array_api_compat.device(flat))
-    h = precision_of(flat).step("central")
-    plus, minus = (float(objective.loss(flat + s * h * v)) for s in (1.0, -1.0))
-    gradient = xp.astype(pack(grads), flat.dtype)
-    along = float(xp.sum(gradient * v))
-    length = math.sqrt(float(xp.sum(gradient * gradient)))
+    on_device = _gradient(net, params, X, y, l2, reduction)
+    objective = _Objective(net, params, X, y, l2, reduction)
+    gradient = get_backend("numpy").asarray(backend_of(on_device).to_numpy(on_device), dtype="float64")
+    v = objective.xp.asarray(draw_direction(objective.flat.shape[0], random_state))
+    h = precision_of(objective.flat).step("central")
+    plus, minus = (float(objective.loss(objective.flat + s * h * v)) for s in (1.0, -1.0))
+    along = float(objective.xp.sum(gradient * v))
+    length = math.sqrt(float(objective.xp.sum(gradient * gradient)))
     return abs(along - (plus - minus) / (2.0 * h)) / max(length, sys.float_info.min)
 
 
-class _Objective:
-    """The loss of a network as a function of the flat vector, in the widest float dtype."""
+def _gradient(net: Network, params: Params, X: Array, y: Array, l2: float, reduction: str) -> Array:
+    loss, grads = loss_and_grad(net, params, X, y, l2=l2, reduction=reduction)
+    if loss.ndim:
+        raise ValueError("a gradient check takes one model at a time, but params have a leading axis of models")
+    return pack(grads)
 
-    def __init__(self, net: Network, call: Call, l2: float, reduction: str) -> None:
-        self.xp, self.net, self.l2 = call.xp, net, l2
-        flat = pack(call.params)
-        dtype = widest_float(call.xp, flat)
-        self.flat, self.X, self.Y = (call.xp.astype(x, dtype) for x in (flat, call.X, call.Y))
-        self.divisor = float(call.X.shape[0]) if reduction == "mean" else 1.0
+
+class _Objective:
+    """The loss of a network as a function of the flat vector, with NumPy in float64."""
+
+    def __init__(self, net: Network, params: Params, X: Array, y: Array, l2: float, reduction: str) -> None:
+        host = get_backend("numpy")
+        on_host = [Layer(*(host.asarray(x, dtype="float64") for x in layer)) for layer in params]
+        self.xp, self.net, self.l2 = host.xp, net, l2
+        self.X, self.Y = checked_data(net, tuple(on_host), host.asarray(X), host.asarray(y))
+        self.flat = pack(on_host)
+        self.divisor = float(self.X.shape[0]) if reduction == "mean" else 1.0
         self.sides = self.loss_and_sides(self.flat)[1]
 
     def loss(self, flat: Array) -> Array:
@@ -162,59 +163,54 @@ class _Objective:
             sides.append(trace.logits > 0)
         return loss, sides
 
-    def moved(self, indices: Sequence[int], widths: Sequence[float]) -> tuple[list[float], list[bool]]:
+    def moved(self, indices: Sequence[int], widths: Sequence[float]) -> list[tuple[float, bool]]:
         """Return the loss with entry ``indices[k]`` moved by ``widths[k]``, and whether a unit changed sides then."""
-        xp, device = self.xp, array_api_compat.device(self.flat)
-        rows = (
-            xp.asarray(list(indices), device=device)[:, None] == xp.arange(self.flat.shape[0], device=device)[None, :]
-        )
-        step = xp.asarray(list(widths), dtype=self.flat.dtype, device=device)[:, None]
-        losses, sides = self.loss_and_sides(self.flat + xp.astype(rows, self.flat.dtype) * step)
-        crossed = [False] * len(indices)
+        xp = self.xp
+        here = xp.asarray(list(indices))[:, None] == xp.arange(self.flat.shape[0])[None, :]
+        step = xp.asarray(list(widths))[:, None]
+        losses, sides = self.loss_and_sides(self.flat + xp.astype(here, self.flat.dtype) * step)
+        crossed = xp.zeros(len(indices), dtype=xp.bool)
         for now, before in zip(sides, self.sides, strict=True):
-            changed = xp.any(now != before, axis=(-2, -1))
-            crossed = [c or bool(changed[k]) for k, c in enumerate(crossed)]
-        return [float(losses[k]) for k in range(len(indices))], crossed
+            crossed = crossed | xp.any(now != before, axis=(-2, -1))
+        return list(zip(losses.tolist(), crossed.tolist(), strict=True))
 
 
-def _differences(objective: _Objective, method: str, step: float | None) -> list[float | None]:
+def _differences(objective: _Objective, method: str, step: float | None) -> list[Difference | None]:
     """Return the numerical derivative of every entry, None where no step stays clear of a kink."""
     n = objective.flat.shape[0]
     units = max(objective.net.sizes) * objective.X.shape[0]
     at_once = max(1, _ELEMENTS_AT_ONCE // (n + units))
-    h = step or precision_of(objective.flat).step(method)
-    h_small = min(h, precision_of(objective.flat).step("forward"))
-    numerical: list[float | None] = []
+    precision = precision_of(objective.flat)
+    h = step or precision.step(method)
+    h_small = min(h, precision.step("forward"))
+    numerical: list[Difference | None] = []
     for start in range(0, n, at_once):
         indices = range(start, min(start + at_once, n))
-        here = _chunk_differences(objective, indices, method, h)
-        over_kink = [i for i, d in zip(indices, here, strict=True) if d is None]
+        here = dict(zip(indices, _chunk_differences(objective, indices, method, h), strict=True))
+        over_kink = [i for i, difference in here.items() if difference is None]
         if over_kink:
-            again = dict(zip(over_kink, _chunk_differences(objective, over_kink, "either", h_small), strict=True))
-            here = [again[i] if d is None else d for i, d in zip(indices, here, strict=True)]
-        numerical += here
+            here |= zip(over_kink, _chunk_differences(objective, over_kink, "either", h_small), strict=True)
+        numerical += here.values()
     return numerical
 
 
-def _chunk_differences(objective: _Objective, indices: Sequence[int], method: str, h: float) -> list[float | None]:
+def _chunk_differences(objective: _Objective, indices: Sequence[int], method: str, h: float) -> list[Difference | None]:
     """Return some derivatives; None where the method's step crosses a kink ("either" takes a side that is free)."""
     base = float(objective.loss(objective.flat))
-    widths = [h * max(1.0, abs(float(objective.flat[i]))) for i in indices]
-    stay = (base, False)
-    pluses = list(zip(*objective.moved(indices, widths), strict=True)) if method != "backward" else [stay] * len(widths)
-    minuses = (
-        list(zip(*objective.moved(indices, [-w for w in widths]), strict=True))
-        if method != "forward"
-        else [stay] * len(widths)
-    )
-    differences: list[float | None] = []
+    precision = precision_of(objective.flat)
+    widths = [h * max(1.0, abs(p)) for p in objective.flat[list(indices)].tolist()]
+    stay = [(base, False)] * len(widths)
+    pluses = stay if method == "backward" else objective.moved(indices, widths)
+    minuses = stay if method == "forward" else objective.moved(indices, [-w for w in widths])
+    differences: list[Difference | None] = []
     for w, (plus, crossed_plus), (minus, crossed_minus) in zip(widths, pluses, minuses, strict=True):
         if not (crossed_plus or crossed_minus):
-            differences.append((plus - minus) / (w if method in ("forward", "backward") else 2.0 * w))
+            width = w if method in ("forward", "backward") else 2.0 * w
+            differences.append(precision.difference(plus, minus, width))
         elif method == "either" and not crossed_plus:
-            differences.append((plus - base) / w)
+            differences.append(precision.difference(plus, base, w))
         elif method == "either" and not crossed_minus:
-            differences.append((base - minus) / w)
+            differences.append(precision.difference(base, minus, w))
         else:
             differences.append(None)
     return differences

@@ -1,0 +1,53 @@
+"""What README.md says, done."""
+
+import pathlib
+import re
+import shlex
+from typing import Any
+
+import pytest
+
+from portable_mlp.cli.app import run
+
+ROOT = pathlib.Path(__file__).parent.parent
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+
+
+def blocks(language: str) -> list[str]:
+    return re.findall(rf"^```{language}\n(.*?)^```", README, flags=re.DOTALL | re.MULTILINE)
+
+
+@pytest.mark.parametrize("backend", ["numpy", "torch", "jax", "strict"])
+def test_the_eight_lines_run_on_every_library(backend: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """The second block's one word is all that changes."""
+    eight, change = blocks("python")[:2]
+    assert len([line for line in eight.splitlines() if line]) == 8
+    assert change.strip() == 'backend = pm.get_backend("cupy")'
+    assert eight.count('get_backend("numpy")') == 1
+    exec(eight.replace('get_backend("numpy")', f'get_backend("{backend}")'), {})
+    loss = float(capsys.readouterr().out.split()[0])
+    assert 0.0 < loss < 1.0
+
+
+def test_the_two_commands_come_first() -> None:
+    first, second = blocks("bash")[:2]
+    assert first.strip().endswith("python -m portable_mlp demo")
+    assert second.strip().endswith("nox -s tests")
+
+
+def test_every_command_it_shows_exists(capfd: pytest.CaptureFixture[str]) -> None:
+    lines = [line for block in blocks("text") for line in block.splitlines() if line.startswith("portable-mlp ")]
+    assert len(lines) >= 6
+    for line in lines:
+        name, *arguments = shlex.split(line.split("  ")[0].replace("portable-mlp ", "", 1))
+        assert run([name, "--help"]) == 0
+        shown = capfd.readouterr().out
+        for argument in arguments:
+            assert not argument.startswith("--") or argument in shown, (name, argument)
+
+
+def test_links_lead_somewhere() -> None:
+    targets: list[Any] = re.findall(r"\]\(([^)]+)\)", README)
+    for target in targets:
+        if not target.startswith("http"):
+            assert (ROOT / target).exists(), target
