@@ -55,13 +55,14 @@ def run(arguments: list[str] | None = None) -> int:
     except (ValueError, OSError, BackendUnavailable, ImportError) as error:
         return _mistake(_in_words(error))
     except (KeyboardInterrupt, typer.Abort):
-        sys.stderr.write("portable-mlp: interrupted\n")
-        return INTERRUPTED
+        code = INTERRUPTED
     except Exception as error:
         # Typer's own errors (an unknown option, a value of the wrong kind) share no public base in all its versions.
         if not hasattr(error, "format_message"):
             raise
         return _mistake(error.format_message() or "no command was given; see portable-mlp --help")
+    if code == INTERRUPTED:
+        sys.stderr.write("portable-mlp: interrupted\n")
     return code if isinstance(code, int) else 0
 
 

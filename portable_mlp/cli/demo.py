@@ -19,17 +19,17 @@ from ..training.initialization import init_params
 from ..training.result import TrainResult
 from ..training.train import train
 from .demo_picture import draw
+from .digits import BRIGHTEST, digits
 from .options import BackendOption
 from .preparation import Preparation
-from .train import Rows, digits
+from .rows import Rows
 
 HIDDEN = 100
 BATCH_SIZE = 32
 EPOCHS = 40
 LEARNING_RATE = 2e-3
 L2 = 1e-4
-BRIGHTEST = 16.0
-TEST_FRACTION = 0.25
+N_TEST = 450
 
 TIMED_EPOCHS = 20
 TIMED_BATCH_SIZE = 200
@@ -77,8 +77,7 @@ def demo(
 
 def _split(rows: Rows) -> Split:
     order = np.random.RandomState(0).permutation(len(rows.X))
-    n_test = round(len(order) * TEST_FRACTION)
-    test, kept = order[:n_test], order[n_test:]
+    test, kept = order[:N_TEST], order[N_TEST:]
     return Split(Rows(rows.X[kept], rows.y[kept]), Rows(rows.X[test], rows.y[test]))
 
 
@@ -86,19 +85,15 @@ def _learn(net: Network, split: Split, backend: Backend) -> TrainResult:
     return train(
         net,
         init_params(net, scheme="he_uniform", random_state=0, backend=backend, dtype="float32"),
-        *_moved(split.train, backend, "float32"),
+        *split.train.moved(backend, "float32"),
         learning_rate=LEARNING_RATE,
         batch_size=BATCH_SIZE,
         epochs=EPOCHS,
         schedule="cosine",
         l2=L2,
-        validation=_moved(split.test, backend, "float32"),
+        validation=split.test.moved(backend, "float32"),
         progress=True,
     )
-
-
-def _moved(rows: Rows, backend: Backend, dtype: str) -> tuple[object, object]:
-    return backend.asarray(rows.X, dtype=dtype), backend.asarray(rows.y)
 
 
 def _compare_backends(split: Split, shown: Console) -> None:
@@ -126,4 +121,4 @@ def _compare_backends(split: Split, shown: Console) -> None:
 
 def _timed(net: Network, split: Split, backend: Backend, dtype: str) -> TrainResult:
     params = init_params(net, backend=backend, dtype=dtype)
-    return train(net, params, *_moved(split.train, backend, dtype), epochs=TIMED_EPOCHS, batch_size=TIMED_BATCH_SIZE)
+    return train(net, params, *split.train.moved(backend, dtype), epochs=TIMED_EPOCHS, batch_size=TIMED_BATCH_SIZE)

@@ -10,7 +10,7 @@ import numpy as np
 
 from ..storage.atomic import replace_file
 from ..training.result import History
-from .train import Rows
+from .rows import Rows
 
 COLUMNS, ROWS = 8, 3
 N_MISTAKES_SHOWN = 8

@@ -14,9 +14,9 @@ from ..kernels.network import Network
 from ..kernels.network import predict as outputs_of
 from ..storage.models import ModelFileError, load_model
 from ..storage.tables import read_prediction_table, write_csv
+from .digits import digits
 from .options import BackendOption
 from .preparation import Preparation
-from .train import digits
 
 ROWS_AT_ONCE = 2**16
 
@@ -67,8 +67,7 @@ def preparation_of(model: pathlib.Path, net: Network, metadata: dict[str, Any]) 
     try:
         preparation = Preparation(**metadata["preparation"])
         lengths = {len(x) for x in (preparation.feature_names, preparation.input_mean, preparation.input_scale)}
-        outputs = preparation.classes or preparation.target_mean or []
-        sound = lengths == {n_features} and len(outputs) == n_outputs
+        sound = lengths == {n_features} and preparation.n_outputs == n_outputs
     except TypeError:
         sound = False
     if not sound:

@@ -40,6 +40,11 @@ class Preparation:
     target_mean: list[float] | None = None
     target_scale: list[float] | None = None
 
+    @property
+    def n_outputs(self) -> int:
+        """How many outputs the network has."""
+        return len(self.classes if self.classes is not None else self.target_mean or ())
+
     def inputs(self, X: np.ndarray) -> np.ndarray:
         """Standardise rows (n_samples, n_features)."""
         return (X - np.asarray(self.input_mean)) / np.asarray(self.input_scale)
@@ -86,8 +91,6 @@ def learn(
         "input_scale": scale,
     }
     if not classification:
-        if y.dtype.kind not in "fiub":
-            raise ValueError("the target is text, which only --task classification can learn")
         target_mean, target_scale = _mean_and_scale(_columns(y))
         return Preparation(**learnt, target_mean=target_mean, target_scale=target_scale)
     if y.ndim > 1:

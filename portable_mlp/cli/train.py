@@ -4,32 +4,27 @@ from __future__ import annotations
 
 import pathlib
 import time
-from typing import Annotated, Any, NamedTuple
+from typing import Annotated, Any
 
 import numpy as np
 import typer
-from rich.console import Console
 
-from ..backends import Backend, get_backend
+from ..backends import get_backend
 from ..kernels.activations import ACTIVATIONS
 from ..kernels.calls import check_choice
 from ..kernels.network import Network
 from ..storage.models import save_model
-from ..storage.tables import Table, read_training_table
+from ..storage.tables import MixedTargetError, Table, TargetKind, read_training_table
 from ..training.initialization import init_params
 from ..training.result import TrainResult
 from ..training.train import train as fit
+from .digits import digits
 from .options import BackendOption, DeviceOption, JsonOption, print_json
 from .preparation import Preparation, is_classification, learn
+from .rows import Rows, split
 
-TASKS = ("auto", "classification", "regression")
-
-
-class Rows(NamedTuple):
-    """Prepared rows: inputs and targets."""
-
-    X: np.ndarray
-    y: np.ndarray
+TARGET_KINDS: dict[str, TargetKind] = {"auto": "unmixed", "classification": "any", "regression": "numbers"}
+"""What each task takes for targets."""
 
 
 def train(
@@ -52,7 +47,9 @@ def train(
     patience: Annotated[
         int | None, typer.Option(help="Stop after so many epochs without a better validation loss, and keep the best.")
     ] = None,
-    seed: Annotated[int, typer.Option(help="Seed of the first weights, the split and the shuffle.")] = 0,
+    seed: Annotated[
+        int, typer.Option(min=0, max=2**32 - 1, help="Seed of the first weights, the split and the shuffle.")
+    ] = 0,
     backend: BackendOption = "auto",
     device: DeviceOption = None,
     dtype: Annotated[str, typer.Option(help="float32 or float64.")] = "float32",
@@ -65,26 +62,26 @@ def train(
     portable-mlp train houses.csv --target price --save houses.safetensors
     """
     sizes = _hidden_sizes(hidden)
-    check_choice("--task", task, TASKS)
+    check_choice("--task", task, TARGET_KINDS)
     if not 0.0 <= validation < 1.0:
         raise ValueError(f"--validation is a fraction of the rows, from 0 to below 1; got {validation}")
     _check_can_save(save)
     chosen = get_backend(backend, device)
-    table = _read(data, target)
-    classification = _classifies(task, table)
-    shown = Console(stderr=True, highlight=False)
+    table = _read(data, target, task)
     start = time.perf_counter()
+    classification = is_classification(_targets(table)) if task == "auto" else task == "classification"
     preparation, rows, held_out = _prepare(table, classification, validation, seed)
+    if patience is not None and held_out is None:
+        raise ValueError(f"--patience needs rows to validate on, and --validation {validation} leaves none")
     net = Network(
-        (rows.X.shape[1], *sizes, len(preparation.classes or preparation.target_mean or ())),
+        (rows.X.shape[1], *sizes, preparation.n_outputs),
         activation=activation,
         output="softmax" if classification else "identity",
     )
-    shown.print(_headline(data, table, preparation, net, chosen, dtype), markup=False, soft_wrap=True)
     result = fit(
         net,
         init_params(net, scheme=_scheme(activation), random_state=seed, backend=chosen, dtype=dtype),
-        *_moved(rows, chosen, dtype),
+        *rows.moved(chosen, dtype),
         solver=solver,
         learning_rate=learning_rate,
         batch_size=batch_size,
@@ -92,22 +89,31 @@ def train(
         schedule=schedule,
         l2=l2,
         random_state=seed,
-        validation=None if held_out is None else _moved(held_out, chosen, dtype),
+        validation=None if held_out is None else held_out.moved(chosen, dtype),
         patience=patience,
         progress=True,
     )
     if save is not None:
         save_model(save, net, result.params, {"preparation": preparation.to_metadata()})
-    summary = _summary(result, classification, chosen, time.perf_counter() - start, save)
+    summary = {
+        "task": "classification" if classification else "regression",
+        "target": table.target_name,
+        "outputs": preparation.n_outputs,
+        "rows": len(table.X),
+        "network": "-".join(map(str, net.sizes)),
+        "backend": chosen.name,
+        "device": chosen.device_name,
+        "dtype": dtype,
+        **_figures(result, classification, patience is not None),
+        "seconds": round(time.perf_counter() - start, 3),
+        "saved": None if save is None else str(save),
+    }
     if as_json:
         print_json({**summary, "history": result.history})
-    else:
-        for name, value in summary.items():
-            typer.echo(
-                f"{name.replace('_', ' ')}: {value:.6g}"
-                if isinstance(value, float)
-                else f"{name.replace('_', ' ')}: {value}"
-            )
+        return
+    for name, value in summary.items():
+        shown = f"{value:.6g}" if isinstance(value, float) else value
+        typer.echo(f"{name.replace('_', ' '):<20}{shown}")
 
 
 def _hidden_sizes(hidden: str) -> tuple[int, ...]:
@@ -128,41 +134,26 @@ def _check_can_save(save: pathlib.Path | None) -> None:
         raise ValueError(f"--save {save}: this is a folder; name a file in it")
 
 
-def _read(data: str, target: str | None) -> Table:
-    if data != "digits":
-        return read_training_table(data, target)
-    if target is not None:
-        raise ValueError("--target does not go with digits, whose target is the digit")
-    return digits()
-
-
-def digits() -> Table:
-    """Return the handwritten digits that scikit-learn ships: 1,797 images of 8 x 8 pixels from 0 to 16."""
+def _read(data: str, target: str | None, task: str) -> Table:
+    if data == "digits":
+        if target is not None:
+            raise ValueError("--target does not go with digits, whose target is the digit")
+        return digits()
     try:
-        from sklearn.datasets import load_digits
-    except ImportError:
-        raise ImportError('the digits come with scikit-learn: pip install "portable-mlp[sklearn]"') from None
-    bunch = load_digits()
-    return Table(bunch.data, bunch.target, tuple(bunch.feature_names), "digit")
+        return read_training_table(data, target, target_kind=TARGET_KINDS[task])
+    except MixedTargetError as error:
+        raise MixedTargetError(f"{error}; --task classification takes it as a class") from None
 
 
-def _classifies(task: str, table: Table) -> bool:
-    if task == "auto":
-        return is_classification(np.asarray(table.y))
-    return task == "classification"
+def _targets(table: Table) -> np.ndarray:
+    assert table.y is not None  # a training table has them
+    return table.y
 
 
-def _prepare(table: Table, classification: bool, validation: float, seed: int) -> tuple[Preparation, Rows, Rows | None]:
-    """Split off the validation rows, learn the preparation from the others, and apply it to both."""
-    X, y = table.X, np.asarray(table.y)
-    n_held_out = round(len(X) * validation) if validation else 0
-    if validation and not 0 < n_held_out < len(X):
-        raise ValueError(
-            f"--validation {validation} of {len(X)} rows leaves nothing to train or to validate on; "
-            "use another fraction, or 0"
-        )
-    order = np.random.RandomState(seed).permutation(len(X))
-    held_out, kept = order[:n_held_out], np.sort(order[n_held_out:])
+def _prepare(table: Table, classification: bool, fraction: float, seed: int) -> tuple[Preparation, Rows, Rows | None]:
+    """Hold out the validation rows, learn the preparation from the others, and apply it to both."""
+    X, y = table.X, _targets(table)
+    kept, held_out = split(y, fraction, classification=classification, seed=seed)
     preparation = learn(
         X[kept],
         y[kept],
@@ -170,58 +161,26 @@ def _prepare(table: Table, classification: bool, validation: float, seed: int) -
         feature_names=table.feature_names,
         target_name=table.target_name,
     )
-    if classification:
-        _check_classes_known(preparation, y[held_out])
-    rows = Rows(preparation.inputs(X[kept]), preparation.targets(y[kept]))
-    if not n_held_out:
-        return preparation, rows, None
-    return preparation, rows, Rows(preparation.inputs(X[held_out]), preparation.targets(y[held_out]))
-
-
-def _check_classes_known(preparation: Preparation, y: np.ndarray) -> None:
-    unknown = sorted(set(y.tolist()) - set(preparation.classes or ()))
-    if unknown:
-        raise ValueError(
-            f"class {unknown[0]!r} is so rare that all its rows were held out for validation; use another --seed, "
-            "a smaller --validation, or 0"
-        )
+    rows, others = (Rows(preparation.inputs(X[i]), preparation.targets(y[i])) for i in (kept, held_out))
+    return preparation, rows, others if len(held_out) else None
 
 
 def _scheme(activation: str) -> str:
-    """He's scheme for the activations that are half zero, Glorot's for the others."""
+    """Return He's scheme for the activations that are half zero, Glorot's for the others."""
     return "he_uniform" if "relu" in activation else "glorot_uniform"
 
 
-def _moved(rows: Rows, backend: Backend, dtype: str) -> tuple[Any, Any]:
-    y = backend.asarray(rows.y) if rows.y.dtype.kind in "iu" else backend.asarray(rows.y, dtype=dtype)
-    return backend.asarray(rows.X, dtype=dtype), y
-
-
-def _headline(data: str, table: Table, preparation: Preparation, net: Network, backend: Backend, dtype: str) -> str:
-    if preparation.classes is not None:
-        task = f"classification of {table.target_name or 'y'}, {len(preparation.classes)} classes"
-    else:
-        task = f"regression of {table.target_name or 'y'}"
-    sizes = "-".join(map(str, net.sizes))
-    return f"{data}: {len(table.X)} rows; {task}; network {sizes}; {backend.name} on {backend.device_name}, {dtype}"
-
-
-def _summary(
-    result: TrainResult, classification: bool, backend: Backend, seconds: float, save: pathlib.Path | None
-) -> dict[str, Any]:
+def _figures(result: TrainResult, classification: bool, patient: bool) -> dict[str, Any]:
+    """Return what the run came to: the losses of the epoch whose parameters were kept."""
     history = result.history
-    summary: dict[str, Any] = {
-        "task": "classification" if classification else "regression",
-        "backend": backend.name,
+    figures: dict[str, Any] = {
         "epochs": result.n_epochs,
         "stopped_because": result.stopped_because,
         "loss": history["loss"][-1] if history["loss"] else None,
     }
     if history.get("validation_loss"):
-        # With patience the best epoch's parameters are kept; without it the last one's.
-        best = int(np.argmin(history["validation_loss"])) if result.stopped_because == "patience" else -1
-        summary["validation_loss"] = history["validation_loss"][best]
-        summary["validation_accuracy" if classification else "validation_r2"] = history["validation_score"][best]
-    summary["seconds"] = round(seconds, 3)
-    summary["saved"] = None if save is None else str(save)
-    return summary
+        # With patience the parameters are those of the best epoch, also where it did not run out.
+        kept = int(np.argmin(history["validation_loss"])) if patient else -1
+        figures["validation_loss"] = history["validation_loss"][kept]
+        figures["validation_accuracy" if classification else "validation_r2"] = history["validation_score"][kept]
+    return figures

@@ -70,6 +70,7 @@ def save_model(
     # All tensors are cut from one C-contiguous vector: safetensors 0.8 writes wrong bytes for other layouts
     # (https://github.com/huggingface/safetensors/issues/825).
     flat = backend_of(checked[0].W).to_numpy(pack(checked))
+    flat = flat.astype(flat.dtype.newbyteorder("="), copy=False)
     described = {
         "format_version": FORMAT_VERSION,
         "network": {"sizes": net.sizes, "activation": net.activation, "output": net.output, "loss": net.loss},

@@ -82,7 +82,7 @@ def predictions(*arguments: Any, capfd: pytest.CaptureFixture[str]) -> list[dict
 
 def test_text_classes_are_learnt_and_predicted(flowers, capfd) -> None:
     summary = trained(
-        flowers, "--target", "kind", "--save", "model.safetensors", "--epochs", 60, "--hidden", "16", capfd=capfd
+        flowers, "--target", "kind", "--save", "model.safetensors", "--epochs", 60, "--learning-rate", 0.05, capfd=capfd
     )
     assert summary["task"] == "classification"
     assert summary["validation_accuracy"] == 1.0
@@ -93,7 +93,9 @@ def test_text_classes_are_learnt_and_predicted(flowers, capfd) -> None:
 
 
 def test_predict_finds_its_columns_by_name_and_needs_no_target(flowers, capfd) -> None:
-    trained(flowers, "--target", "kind", "--save", "m.safetensors", "--epochs", 60, "--hidden", "16", capfd=capfd)
+    trained(
+        flowers, "--target", "kind", "--save", "m.safetensors", "--epochs", 60, "--learning-rate", 0.05, capfd=capfd
+    )
     pathlib.Path("new.csv").write_text('"weight, g",length\n1020000,2.0\n1000000,0.0\n')
     assert [row["prediction"] for row in predictions("m.safetensors", "new.csv", capfd=capfd)] == ["tulip", "äster"]
 
@@ -162,8 +164,11 @@ def test_patience_reports_the_epoch_that_was_kept(flowers, capfd) -> None:
 def test_the_summary_is_readable(flowers, capfd) -> None:
     code, out, err = command("train", flowers, "--target", "kind", "--epochs", 2, capfd=capfd)
     assert code == 0
-    assert "validation accuracy: " in out
-    assert "classification of kind, 3 classes" in err
+    shown = dict(line.rsplit(maxsplit=1) for line in out.splitlines())
+    assert shown["task"] == "classification"
+    assert shown["network"] == "2-128-64-3"
+    assert float(shown["validation accuracy"]) >= 0.0
+    assert "epoch 2/2" in err
 
 
 def test_inspect_shows_the_model(flowers, capfd) -> None:
@@ -252,20 +257,18 @@ MISTAKES = {
     "bad activation": (("train", "digits", "--activation", "sigmoid"), "activation must be one of"),
     "bad task": (("train", "digits", "--task", "clustering"), "--task must be one of 'auto', 'classification'"),
     "bad validation": (("train", "digits", "--validation", "1"), "--validation is a fraction"),
-    "no rows left": (("train", "digits", "--validation", "0.0001"), "leaves nothing to train or to validate on"),
     "no patience": (
         ("train", "digits", "--validation", "0", "--patience", "3"),
-        "patience looks at the validation loss",
+        "--patience needs rows to validate on",
     ),
     "target of digits": (("train", "digits", "--target", "x"), "--target does not go with digits"),
     "no folder": (("train", "digits", "--save", "no/m.safetensors"), "the folder no does not exist"),
     "folder": (("train", "digits", "--save", "."), "this is a folder"),
-    "diverged": (("train", "digits", "--learning-rate", "1e30", "--solver", "sgd"), "training diverged in epoch 1"),
     "no model": (("predict", "none.safetensors", "digits"), "none.safetensors: No such file or directory"),
     "not a model": (("inspect", "flowers.csv"), "flowers.csv: not a safetensors file"),
     "quantities have no classes": (("predict", "m.safetensors", "digits", "--proba"), "predicts quantities"),
     "another width": (("predict", "m.safetensors", "digits"), "digits has 64 features, but m.safetensors takes 2"),
-    "seed": (("train", "digits", "--seed", "-1"), "seed"),
+    "seed": (("train", "digits", "--seed", "-1"), "--seed"),
 }
 
 
@@ -275,6 +278,33 @@ def test_a_mistake_is_one_clear_line(arguments: tuple[str, ...], message: str, c
     net = pm.Network((2, 1), output="identity")
     pm.save_model("m.safetensors", net, pm.init_params(net))
     assert message in mistake(*arguments, capfd=capfd)
+
+
+def test_divergence_is_told_below_the_progress_bar(capfd) -> None:
+    code, out, err = command("train", "digits", "--learning-rate", "1e30", "--solver", "sgd", capfd=capfd)
+    assert (code, out) == (2, "")
+    assert err.splitlines()[-1].startswith("portable-mlp: training diverged in epoch 1, at batch ")
+
+
+@pytest.mark.parametrize("n_rows", [2, 3, 4, 7])
+def test_tiny_tables_train(n_rows: int, capfd) -> None:
+    """Every class keeps a row to train on; a table too small to hold any out is not validated."""
+    pathlib.Path("tiny.csv").write_text("x,kind\n" + "".join(f"{i},{'ab'[i % 2]}\n" for i in range(n_rows)))
+    summary = trained(pathlib.Path("tiny.csv"), "--epochs", 1, "--validation", 0.4, capfd=capfd)
+    assert summary["outputs"] == 2
+    assert ("validation_loss" in summary) == (n_rows > 2)
+
+
+def test_a_broken_number_column_is_not_taken_for_classes(capfd) -> None:
+    rows = [f"{i},{i / 2}" for i in range(30)]
+    rows[5] = "5,abc"
+    pathlib.Path("prices.csv").write_text("size,price\n" + "\n".join(rows) + "\n")
+    message = mistake("train", "prices.csv", capfd=capfd)
+    assert "prices.csv:7:2: 'abc' is not a number" in message
+    assert "--task classification takes it as a class" in message
+    assert "prices.csv:7:2: 'abc' is not a number" in mistake(
+        "train", "prices.csv", "--task", "regression", capfd=capfd
+    )
 
 
 def test_a_table_of_another_width_is_named(flowers, houses, capfd) -> None:

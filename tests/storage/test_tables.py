@@ -20,6 +20,7 @@ from numpy.testing import assert_array_equal
 
 from portable_mlp.storage.tables import (
     DataError,
+    MixedTargetError,
     Table,
     read_prediction_table,
     read_training_table,
@@ -301,6 +302,81 @@ def test_labels_that_would_fill_the_memory_are_refused(data_csv: WriteFile) -> N
         read_training_table(path)
 
 
+@pytest.mark.parametrize(
+    ("cell", "reason"),
+    [
+        ("abc", "'abc' is not a number"),
+        ("1_000", "'1_000' is not a number"),
+        (" nan", "'nan' is not a finite number"),
+        ("-1e999", "'-1e999' is too large for float64"),
+        ("", "the target is empty (remove the row or fill the cell)"),
+    ],
+)
+def test_a_target_that_must_be_a_number_and_is_not(data_csv: WriteFile, cell: str, reason: str) -> None:
+    path = data_csv(f"a,y,b\n1,2,3\n1,{cell},3\n1,def,3\n")
+    with refusal(path, f":3:2: {reason}"):
+        read_training_table(path, "y", target_kind="numbers")
+
+
+@pytest.mark.parametrize(
+    ("cells", "y"), [(["1", " -2"], np.array([1, -2])), (["1", "2.5"], np.array([1.0, 2.5]))], ids=["int", "float"]
+)
+@pytest.mark.parametrize("kind", ["any", "unmixed", "numbers"])
+def test_targets_that_are_numbers_are_of_every_kind(data_csv: WriteFile, kind: Any, cells: list[str], y: Any) -> None:
+    path = data_csv("a,y\n" + "".join(f"0,{cell}\n" for cell in cells))
+    assert_table(read_training_table(path, target_kind=kind), [[0], [0]], y, ("a",), "y")
+
+
+MIXED = [
+    pytest.param(["1.5"] * 10 + ["abc"], ":12:2: 'abc' is not a number, while 10 of the 11 targets are numbers"),
+    pytest.param(["abc", "def"] + ["7"] * 18, ":2:2: 'abc' is not a number, while 18 of the 20 targets are numbers"),
+    pytest.param(["5"] * 90 + ["x"] * 10, ":92:2: 'x' is not a number, while 90 of the 100 targets are numbers"),
+    pytest.param(
+        ["2"] * 30 + ["nan", "-"], ":32:2: 'nan' is not a finite number, while 30 of the 32 targets are numbers"
+    ),
+    pytest.param(
+        ["1e999"] + ["2"] * 30 + ["-"], ":2:2: '1e999' is too large for float64, while 30 of the 32 targets are numbers"
+    ),
+]
+"""At least ten targets, and at least nine out of ten, are finite numbers; the others are a mistake, most likely."""
+
+
+@pytest.mark.parametrize(("cells", "message"), MIXED)
+def test_numbers_with_a_few_texts_among_them(data_csv: WriteFile, cells: list[str], message: str) -> None:
+    path = data_csv("a,y\n" + "".join(f"0,{cell}\n" for cell in cells))
+    with refusal(path, message) as caught:
+        read_training_table(path, target_kind="unmixed")
+    assert caught.type is MixedTargetError
+    assert_table(read_training_table(path), [[0]] * len(cells), np.array(cells), ("a",), "y")
+
+
+@pytest.mark.parametrize(
+    "cells",
+    [
+        pytest.param(["1"] * 9 + ["abc"], id="too few numbers"),
+        pytest.param(["1"] * 26 + ["abc"] * 3, id="too many texts"),
+        pytest.param(["1"] * 10 + ["nan", "abc"], id="too many cells that are not finite"),
+        pytest.param(["abc", "def"], id="no number"),
+    ],
+)
+def test_texts_with_a_few_numbers_among_them_are_classes(data_csv: WriteFile, cells: list[str]) -> None:
+    path = data_csv("a,y\n" + "".join(f"0,{cell}\n" for cell in cells))
+    table = read_training_table(path, target_kind="unmixed")
+    assert_table(table, [[0]] * len(cells), np.array(cells), ("a",), "y")
+
+
+def test_a_missing_value_among_numbers_is_no_class(data_csv: WriteFile) -> None:
+    path = data_csv("a,y\n" + "0,1\n" * 20 + "0,nan\n")
+    with refusal(path, ":22:2: 'nan' is not a finite number") as caught:
+        read_training_table(path, target_kind="unmixed")
+    assert caught.type is DataError
+
+
+def test_an_unknown_kind_of_targets(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match=r"^target_kind must be one of 'any', 'unmixed', 'numbers'; got 'float'$"):
+        read_training_table(tmp_path / "data.csv", target_kind="float")  # type: ignore[arg-type]
+
+
 FIRST_NAMES = ", ".join(f"'c{i:02}'" for i in range(20))
 
 
@@ -500,6 +576,7 @@ def test_features_that_are_no_matrix_of_numbers(data_npz: SaveArrays, X: Any, me
         (np.ones((2, 1, 1)), "y has 3 dimensions; 1 or 2 are expected"),
         (np.ones(2, dtype=complex), "y has dtype complex128; bool, integers, floats or str are expected"),
         (np.array([b"a", b"b"]), "y has dtype |S1; bool, integers, floats or str are expected"),
+        (np.array([["a"], ["b"]]), "y has dtype <U1 and 2 dimensions; texts have 1"),
         (np.ones(3), "X has 2 rows, y has 3"),
         (np.ones((2, 0)), "y of shape (2, 0) is empty"),
         (np.array([1.0, np.inf]), "y[1] is inf; finite numbers are expected"),
@@ -514,6 +591,33 @@ def test_targets_that_do_not_fit(data_npz: SaveArrays, y: Any, message: str) -> 
     path = data_npz(X=np.eye(2), y=y)
     with refusal(path, f": {message}"):
         read_training_table(path)
+
+
+@pytest.mark.parametrize("y", [np.array(["1", "2"]), np.array([["a"], ["b"]]), np.array([1j, 2.0])])
+def test_targets_of_an_archive_that_must_be_numbers_and_are_not(data_npz: SaveArrays, y: Any) -> None:
+    path = data_npz(X=np.eye(2), y=y)
+    with refusal(path, f": y has dtype {y.dtype}; real numbers are expected"):
+        read_training_table(path, target_kind="numbers")
+
+
+@pytest.mark.parametrize("y", [np.array([True, False]), np.array([3, 4], dtype=np.uint8), np.array([[1.5], [2.5]])])
+def test_targets_of_an_archive_that_are_numbers(data_npz: SaveArrays, y: Any) -> None:
+    path = data_npz(X=np.eye(2), y=y)
+    assert_table(read_training_table(path, target_kind="numbers"), np.eye(2), y, ("x0", "x1"), None)
+
+
+def test_texts_in_an_archive_are_classes_whatever_they_say(data_npz: SaveArrays) -> None:
+    y = np.array(["1"] * 20 + ["abc"])
+    path = data_npz(X=np.ones((21, 1)), y=y)
+    assert_table(read_training_table(path, target_kind="unmixed"), np.ones((21, 1)), y, ("x0",), None)
+
+
+def test_the_last_column_of_an_array_that_must_be_numbers(data_npy: SaveArrays) -> None:
+    path = data_npy(np.eye(2))
+    assert_table(read_training_table(path, target_kind="numbers"), [[1], [0]], np.array([0.0, 1.0]), ("x0",), None)
+    path = data_npy(np.array([["1", "2"]]))
+    with refusal(path, ": array has dtype <U1; real numbers are expected"):
+        read_training_table(path, target_kind="numbers")
 
 
 @pytest.mark.parametrize(

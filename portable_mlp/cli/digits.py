@@ -1,0 +1,24 @@
+"""The data set that needs no file: the handwritten digits that scikit-learn ships."""
+
+from __future__ import annotations
+
+from ..storage.tables import Table
+
+BRIGHTEST = 16.0
+"""The largest value of a pixel."""
+
+
+def digits() -> Table:
+    """Return 1,797 images of 8 x 8 pixels from 0 to 16, and the digit that each shows.
+
+    Raises
+    ------
+    ImportError
+        If scikit-learn is missing.
+    """
+    try:
+        from sklearn.datasets import load_digits
+    except ImportError:
+        raise ImportError('the digits come with scikit-learn: pip install "portable-mlp[sklearn]"') from None
+    bunch = load_digits()
+    return Table(bunch.data, bunch.target, tuple(bunch.feature_names), "digit")

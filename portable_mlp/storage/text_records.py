@@ -1,0 +1,107 @@
+"""The records of a text file: its bytes as lines of UTF-8, its lines as lists of cells."""
+
+from __future__ import annotations
+
+import codecs
+import csv
+from collections.abc import Iterator
+from typing import BinaryIO
+
+from .table_errors import DataError, counted
+
+__all__ = ["Records", "read_records", "records_of_width"]
+
+Records = Iterator[tuple[int, list[str]]]
+"""The number of the first line and the cells of every record."""
+
+_MAX_RECORD_BYTES = 1_000_000
+
+# By a part of the message of `csv.Error`, which speaks to programmers.
+_CSV_REASONS = {
+    "new-line character": r"a carriage return inside an unquoted cell (lines end with \n or \r\n)",
+    "unexpected end": "the closing quote of a cell is missing",
+    "expected after": "text after the closing quote of a cell",
+    "field larger": "a cell is too long (is a closing quote missing?)",
+}
+
+
+def read_records(file: BinaryIO, path: str, delimiter: str) -> Records:
+    """Yield the records, the header among them, without blank lines at the end."""
+    lines = _TextLines(file, path)
+    reader = csv.reader(lines, delimiter=delimiter, strict=True)
+    blank = None
+    while True:
+        line = lines.start_record()
+        try:
+            cells = next(reader)
+        except StopIteration:
+            return
+        except csv.Error as error:
+            raise DataError(f"{path}:{line}: {_csv_reason(error)}") from error
+        if not cells:
+            blank = blank or line
+        elif blank is not None:
+            raise DataError(f"{path}:{blank}: blank line (blank lines may stand at the end only)")
+        else:
+            yield line, cells
+
+
+def records_of_width(records: Records, width: int, path: str) -> Records:
+    """Yield the records after the header, each as wide as the header."""
+    for line, cells in records:
+        if len(cells) != width:
+            raise DataError(f"{path}:{line}: {counted(len(cells), 'cell')} where the header has {width}")
+        yield line, cells
+
+
+class _TextLines:
+    """The lines of a text file, each with its line end, and the number of the last one.
+
+    The limit on the length holds for a whole record, since an open quote may join many lines.
+    """
+
+    def __init__(self, file: BinaryIO, path: str) -> None:
+        self._file = file
+        self._path = path
+        self._number = 0
+        self._record = 1
+        self._room = _MAX_RECORD_BYTES
+
+    def start_record(self) -> int:
+        """Return the number of the line that comes next; a record begins there."""
+        self._room = _MAX_RECORD_BYTES
+        self._record = self._number + 1
+        return self._record
+
+    def __iter__(self) -> _TextLines:
+        return self
+
+    def __next__(self) -> str:
+        line = self._file.readline(self._room + 1)
+        if not line:
+            raise StopIteration
+        self._number += 1
+        self._room -= len(line)
+        if self._room < 0:
+            raise DataError(f"{self._path}:{self._record}: the row is longer than {_MAX_RECORD_BYTES} bytes")
+        if b"\0" in line:
+            raise DataError(f"{self._path}:{self._number}: a NUL byte; the file is not UTF-8 text")
+        return self._decoded(line)
+
+    def _decoded(self, line: bytes) -> str:
+        """Return the line as text, without the mark that some programs put before the first one."""
+        if self._number == 1:
+            line = line.removeprefix(codecs.BOM_UTF8)
+        try:
+            return line.decode("utf-8")
+        except UnicodeDecodeError as error:
+            byte = line[error.start]
+            raise DataError(
+                f"{self._path}:{self._number}: byte 0x{byte:02x} is not valid UTF-8 (save the file as UTF-8)"
+            ) from error
+
+
+def _csv_reason(error: csv.Error) -> str:
+    """Return what is wrong with a record, in words for the author of the file."""
+    message = str(error)
+    return next((reason for part, reason in _CSV_REASONS.items() if part in message), message)
