@@ -10,8 +10,9 @@ True
 
 from .backends import Backend, BackendInfo, BackendUnavailable, backends, get_backend
 from .kernels.gradient_check import GradientCheck, check_gradient_of
-from .kernels.network import Network, forward, loss_and_grad, predict
+from .kernels.network import Network
 from .kernels.parameters import Layer, Params, pack, unpack
+from .kernels.propagation import forward, loss_and_grad, predict
 from .storage.models import ModelFileError, load_model, save_model
 from .training.initialization import init_params
 from .training.network_gradient_check import check_gradient

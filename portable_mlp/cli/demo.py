@@ -13,7 +13,8 @@ from rich.table import Table
 from rich.text import Text
 
 from ..backends import Backend, backends, get_backend
-from ..kernels.network import Network, predict
+from ..kernels.network import Network
+from ..kernels.propagation import predict
 from ..storage.models import save_model
 from ..training.initialization import init_params
 from ..training.result import TrainResult

@@ -11,7 +11,7 @@ import typer
 
 from ..backends import get_backend
 from ..kernels.network import Network
-from ..kernels.network import predict as outputs_of
+from ..kernels.propagation import predict as outputs_of
 from ..storage.models import ModelFileError, load_model
 from ..storage.tables import read_prediction_table, write_csv
 from .digits import digits

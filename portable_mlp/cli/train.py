@@ -11,8 +11,8 @@ import typer
 
 from ..backends import get_backend
 from ..kernels.activations import ACTIVATIONS
-from ..kernels.calls import check_choice
 from ..kernels.network import Network
+from ..kernels.options import check_choice
 from ..storage.models import save_model
 from ..storage.tables import MixedTargetError, Table, TargetKind, read_training_table
 from ..training.initialization import init_params

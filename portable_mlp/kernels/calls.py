@@ -5,16 +5,13 @@ Only what can be known without reading a device is looked at: kinds, libraries, 
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import array_api_compat
 
 from .arrays import Array, Namespace, library
+from .network import Network
 from .parameters import Layer, Params
-
-if TYPE_CHECKING:
-    from .network import Network
 
 
 class Call(NamedTuple):
@@ -39,18 +36,6 @@ class Call(NamedTuple):
     X: Array
     Y: Array | None = None
     weights: Array | None = None
-
-
-def check_choice(name: str, value: Any, choices: Iterable[str]) -> None:
-    """Raise ValueError unless ``value`` is one of ``choices``, which the message lists."""
-    if not isinstance(value, str) or value not in tuple(choices):
-        raise ValueError(f"{name} must be one of {', '.join(map(repr, choices))}; got {value!r}")
-
-
-def check_l2(l2: float) -> None:
-    """Raise ValueError unless ``l2`` is a finite number not below 0."""
-    if not 0.0 <= l2 < float("inf"):
-        raise ValueError(f"l2 must be a finite number, not negative; got {l2!r}")
 
 
 def check_call(

@@ -18,7 +18,7 @@ from typing import Any, NamedTuple
 import array_api_compat
 
 from .arrays import Array, Namespace
-from .calls import check_choice
+from .options import check_choice
 
 METHODS = ("forward", "central", "backward")
 

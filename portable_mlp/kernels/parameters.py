@@ -8,14 +8,12 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, NamedTuple, TypeAlias
+from typing import NamedTuple, TypeAlias
 
 import array_api_compat
 
 from .arrays import Array
-
-if TYPE_CHECKING:
-    from .network import Network
+from .network import Network
 
 
 class Layer(NamedTuple):

@@ -138,6 +138,8 @@ def _check_targets(y: NDArray[Any], n_samples: int, target_kind: TargetKind, pat
         _check_real(y, "y", path)
     if y.dtype.kind not in "biufU":
         raise DataError(f"{path}: y has dtype {y.dtype}; bool, integers, floats or str are expected")
+    if y.dtype.kind == "U" and y.ndim > 1:
+        raise DataError(f"{path}: y has dtype {y.dtype} and {y.ndim} dimensions; texts have 1")
     if len(y) != n_samples:
         raise DataError(f"{path}: X has {counted(n_samples, 'row')}, y has {len(y)}")
     if not y.size:

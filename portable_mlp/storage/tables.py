@@ -10,7 +10,7 @@ import os
 from collections.abc import Sequence
 from typing import get_args
 
-from ..kernels.calls import check_choice
+from ..kernels.options import check_choice
 from .array_tables import ARRAY_SUFFIXES, read_prediction_arrays, read_training_arrays
 from .csv_output import write_csv
 from .table_errors import DataError, MixedTargetError

@@ -8,8 +8,9 @@ from collections.abc import Callable
 from ..kernels.activations import OUTPUTS
 from ..kernels.arrays import Array, Namespace, constant
 from ..kernels.losses import LOSSES
-from ..kernels.network import Network, forward_pass
+from ..kernels.network import Network
 from ..kernels.parameters import Params, unpack
+from ..kernels.propagation import forward_pass
 from .batches import Data
 from .step import FUNCTIONS_KEPT
 

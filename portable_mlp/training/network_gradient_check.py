@@ -18,8 +18,9 @@ from ..kernels.arrays import Array
 from ..kernels.gradient_check import Difference, GradientCheck, check_options, compare, precision_of, tolerance_of
 from ..kernels.initializers import RandomState, draw_direction
 from ..kernels.losses import LOSSES
-from ..kernels.network import Network, forward_pass, loss_and_grad, penalty
+from ..kernels.network import Network
 from ..kernels.parameters import Layer, Params, pack, unpack
+from ..kernels.propagation import forward_pass, loss_and_grad, penalty
 from .data import checked_data
 
 _ELEMENTS_AT_ONCE = 2**22

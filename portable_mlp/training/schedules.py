@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable
 from typing import TypeAlias
 
-from ..kernels.calls import check_choice
+from ..kernels.options import check_choice
 
 Formula: TypeAlias = Callable[[int], float]
 

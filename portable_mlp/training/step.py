@@ -10,9 +10,10 @@ from collections.abc import Callable
 from typing import TypeAlias
 
 from ..kernels.arrays import Array, Namespace
-from ..kernels.network import Network, loss_and_sums, reduced
+from ..kernels.network import Network
 from ..kernels.optimizers import Optimizer, Scalars, State
 from ..kernels.parameters import pack, unpack
+from ..kernels.propagation import loss_and_sums, reduced
 from .batches import Data
 
 Objective: TypeAlias = Callable[[Array, Data], tuple[Array, Array]]

@@ -10,10 +10,10 @@ from typing import Any
 
 from ..backends import Backend, backend_of
 from ..kernels.arrays import Array
-from ..kernels.calls import check_choice, check_l2
 from ..kernels.initializers import RandomState
 from ..kernels.network import Network
 from ..kernels.optimizers import Optimizer, adam, sgd
+from ..kernels.options import check_choice, check_l2
 from ..kernels.parameters import Params, pack, unpack
 from . import lbfgs
 from .batches import Data, Shuffle, batches

@@ -1,0 +1,253 @@
+"""The two passes through a network: forward, and backward through the same layers.
+
+This is not an autograd engine: the gradients of fully connected layers are written out by hand, once, in functions of
+the array API standard. Nothing here reads a value back from a device or writes into an array it was given.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from .activations import ACTIVATIONS, OUTPUTS
+from .arrays import Array, Namespace, relevel
+from .calls import check_call
+from .losses import LOSSES
+from .network import Network
+from .options import check_choice, check_l2
+from .parameters import Layer, Params
+
+
+class Trace(NamedTuple):
+    """What the forward pass keeps for the backward pass.
+
+    Attributes
+    ----------
+    inputs : list of array
+        What each layer was given: X, then the hidden activations.
+    pre_activations : list of array
+        ``z`` of each hidden layer; None where the derivative does not need it.
+    logits : array
+        ``z`` of the output layer.
+    """
+
+    inputs: list[Array]
+    pre_activations: list[Array]
+    logits: Array
+
+
+def forward_pass(xp: Namespace, net: Network, params: Params, X: Array) -> Trace:
+    """Compute every layer, without checks: z = h W + b, h = f(z)."""
+    inputs, pre_activations = [X], []
+    for (W, b), name in zip(params[:-1], net.activations, strict=True):
+        z = xp.matmul(inputs[-1], W) + xp.expand_dims(b, axis=-2)
+        activation = ACTIVATIONS[name]
+        inputs.append(activation.value(xp, z))
+        pre_activations.append(z if activation.needs_z else None)
+    W, b = params[-1]
+    return Trace(inputs, pre_activations, xp.matmul(inputs[-1], W) + xp.expand_dims(b, axis=-2))
+
+
+def backward_pass(xp: Namespace, net: Network, params: Params, trace: Trace, dlogits: Array) -> list[Layer]:
+    """Return the gradients of a sum over samples, given the derivative ``dlogits`` at the logits.
+
+    For z = h W + b:  dW = h^T dz,  db = sum over samples of dz,  dh = dz W^T;  and through h = f(z):  dz = dh f'(z).
+    """
+    grads = []
+    dz = dlogits
+    for i in reversed(range(len(params))):
+        h = trace.inputs[i]
+        grads.append(Layer(xp.matmul(xp.matrix_transpose(h), dz), xp.sum(dz, axis=-2)))
+        if i > 0:
+            dh = xp.matmul(dz, xp.matrix_transpose(params[i].W))
+            dz = ACTIVATIONS[net.activations[i - 1]].backward(xp, dh, trace.pre_activations[i - 1], h)
+    return grads[::-1]
+
+
+def loss_and_sums(
+    xp: Namespace, net: Network, params: Params, X: Array, Y: Array, weights: Array | None
+) -> tuple[Array, list[Layer]]:
+    """Return the weighted sum over samples of the loss, and its gradients; without penalty and without checks."""
+    trace = forward_pass(xp, net, params, X)
+    losses, dlogits = LOSSES[str(net.loss)](xp, trace.logits, Y, net.output)
+    if weights is not None:
+        losses = losses * weights
+        dlogits = dlogits * xp.expand_dims(weights, axis=-1)
+    return xp.sum(losses, axis=-1), backward_pass(xp, net, params, trace, dlogits)
+
+
+def penalty(xp: Namespace, params: Params, strength: float) -> Array:
+    """Return ``strength / 2`` times the sum of all squared weights; biases are free."""
+    squares = [xp.sum(W * W, axis=(-2, -1)) for W, _ in params]
+    return 0.5 * strength * sum(squares[1:], start=squares[0])
+
+
+def reduced(
+    xp: Namespace,
+    params: Params,
+    loss: Array,
+    grads: Sequence[Layer],
+    *,
+    strength: float | Array,
+    divisor: float | Array,
+) -> tuple[Array, Params]:
+    """Turn sums over samples into the objective ``(loss + strength / 2 sum W^2) / divisor`` and its gradients.
+
+    Parameters
+    ----------
+    xp : namespace
+        The library of the arrays.
+    params : tuple of Layer
+        Where the sums were taken.
+    loss : array of shape () or (n_models,)
+        Sum of the losses.
+    grads : sequence of Layer
+        Its gradients.
+    strength : float or array
+        L2 strength in units of the sum, 0.0 for none: ``dW = (dW + strength W) / divisor``.
+    divisor : float or array of shape () or (n_models,)
+        How many samples the sum is over, or their weight; 1.0 leaves the sum.
+    """
+    penalised = not (isinstance(strength, float) and strength == 0.0)
+    if penalised:
+        loss = loss + penalty(xp, params, strength)
+        strength = relevel(xp, strength, 2)
+        grads = [Layer(dW + strength * W, db) for (dW, db), (W, _) in zip(grads, params, strict=True)]
+    if isinstance(divisor, float) and divisor == 1.0:
+        return loss, tuple(grads)
+    over_W, over_b = relevel(xp, divisor, 2), relevel(xp, divisor, 1)
+    return loss / divisor, tuple(Layer(dW / over_W, db / over_b) for dW, db in grads)
+
+
+def forward(net: Network, params: Params, X: Array) -> tuple[Array, ...]:
+    """Compute the activations of every layer.
+
+    Parameters
+    ----------
+    net : Network
+        What is computed.
+    params : tuple of Layer
+        Weights W (fan_in, fan_out) and biases b (fan_out,), real floating; all may carry a leading axis of models.
+    X : array of shape (n_samples, n_features) or (n_models, n_samples, n_features)
+        Inputs, from the library and device of ``params``; computed in the dtype of ``params``.
+
+    Returns
+    -------
+    tuple of array
+        The activations (n_samples, n_units) of the hidden layers, then of the output.
+
+    Raises
+    ------
+    ValueError
+        If a shape does not fit the network, or if arrays of two libraries or devices meet.
+    TypeError
+        If something is not an array, or ``params`` are not real floating.
+
+    Examples
+    --------
+    >>> import numpy as np, portable_mlp as pm
+    >>> net = pm.Network((2, 3, 2))
+    >>> hidden, proba = pm.forward(net, pm.init_params(net), np.asarray([[0.0, 0.0]]))
+    >>> proba
+    array([[0.5, 0.5]])
+    """
+    call = check_call(net, params, X)
+    trace = forward_pass(call.xp, net, call.params, call.X)
+    return (*trace.inputs[1:], OUTPUTS[net.output](call.xp, trace.logits))
+
+
+def predict(net: Network, params: Params, X: Array) -> Array:
+    """Compute the output alone.
+
+    Parameters
+    ----------
+    net : Network
+        What is computed.
+    params : tuple of Layer
+        As for `forward`.
+    X : array of shape (n_samples, n_features) or (n_models, n_samples, n_features)
+        As for `forward`.
+
+    Returns
+    -------
+    array of shape (n_samples, n_outputs), or (n_models, n_samples, n_outputs)
+        Probabilities for softmax and logistic, else the predicted values.
+
+    Examples
+    --------
+    >>> import numpy as np, portable_mlp as pm
+    >>> net = pm.Network((2, 1), output="identity")
+    >>> pm.predict(net, (pm.Layer(np.asarray([[1.0], [2.0]]), np.asarray([0.5])),), np.asarray([[10.0, 100.0]]))
+    array([[210.5]])
+    """
+    return forward(net, params, X)[-1]
+
+
+def loss_and_grad(
+    net: Network,
+    params: Params,
+    X: Array,
+    y: Array,
+    *,
+    l2: float = 0.0,
+    reduction: str = "mean",
+    sample_weight: Array | None = None,
+) -> tuple[Array, Params]:
+    """Compute the loss and its gradient with respect to every parameter.
+
+    Parameters
+    ----------
+    net : Network
+        What is computed and minimised.
+    params : tuple of Layer
+        As for `forward`.
+    X : array of shape (n_samples, n_features) or (n_models, n_samples, n_features)
+        As for `forward`.
+    y : array
+        For softmax integer labels (n_samples,) in 0..n_outputs-1, or one-hot rows (n_samples, n_outputs), which sum to
+        1 and may be integer. Otherwise values (n_samples, n_outputs), or (n_samples,) for one output. An axis of models
+        may lead.
+    l2 : float
+        Adds ``l2 / 2`` times the sum of squared weights, never biases, after the reduction; not negative.
+    reduction : {"mean", "sum"}
+        Over samples; over outputs it is always the sum.
+    sample_weight : array of shape (n_samples,) or (n_models, n_samples), optional
+        Each sample's weight; the mean divides by their sum.
+
+    Returns
+    -------
+    loss : array of shape (), or (n_models,)
+        On the device of ``params``; nothing is read back.
+    grads : tuple of Layer
+        As ``params``.
+
+    Raises
+    ------
+    ValueError
+        As for `forward`; also if ``l2`` is negative or ``reduction`` unknown. Labels out of range are not looked for:
+        that would read the device (`train` does it once).
+
+    Examples
+    --------
+    >>> import numpy as np, portable_mlp as pm
+    >>> net = pm.Network((2, 2))
+    >>> params = pm.init_params(net, scheme="normal", std=1e-3)
+    >>> loss, grads = pm.loss_and_grad(net, params, np.eye(2), np.asarray([0, 1]))
+    >>> bool(abs(loss - np.log(2)) < 1e-2)
+    True
+    """
+    check_choice("reduction", reduction, ("mean", "sum"))
+    check_l2(l2)
+    call = check_call(net, params, X, y, sample_weight)
+    xp = call.xp
+    loss, grads = loss_and_sums(xp, net, call.params, call.X, call.Y, call.weights)
+    if reduction == "sum":
+        divisor: float | Array = 1.0
+    else:
+        divisor = float(call.X.shape[-2]) if call.weights is None else xp.sum(call.weights, axis=-1)
+    return reduced(xp, call.params, loss, grads, strength=_in_units_of_sum(l2, divisor), divisor=divisor)
+
+
+def _in_units_of_sum(l2: float, divisor: float | Array) -> float | Array:
+    """Undo beforehand the division that the penalty is to be spared."""
+    return l2 * divisor if l2 > 0.0 else 0.0
