@@ -81,7 +81,7 @@ def learn(
     Raises
     ------
     ValueError
-        If there is only one class, or several target columns for classification.
+        If there is only one class.
     """
     mean, scale = _mean_and_scale(X)
     learnt: dict[str, Any] = {
@@ -93,8 +93,6 @@ def learn(
     if not classification:
         target_mean, target_scale = _mean_and_scale(_columns(y))
         return Preparation(**learnt, target_mean=target_mean, target_scale=target_scale)
-    if y.ndim > 1:
-        raise ValueError(f"classification needs one target for each row, but y has shape {y.shape}")
     classes = np.unique(y).tolist()
     if len(classes) < 2:
         raise ValueError(f"classification needs at least two classes, but every target is {classes[0]!r}")

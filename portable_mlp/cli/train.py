@@ -153,6 +153,8 @@ def _targets(table: Table) -> np.ndarray:
 def _prepare(table: Table, classification: bool, fraction: float, seed: int) -> tuple[Preparation, Rows, Rows | None]:
     """Hold out the validation rows, learn the preparation from the others, and apply it to both."""
     X, y = table.X, _targets(table)
+    if classification and y.ndim > 1:
+        raise ValueError(f"classification needs one target for each row, but y has shape {y.shape}")
     kept, held_out = split(y, fraction, classification=classification, seed=seed)
     preparation = learn(
         X[kept],

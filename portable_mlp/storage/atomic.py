@@ -15,12 +15,12 @@ from typing import BinaryIO
 def replace_file(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
     """Yield a binary file that takes the place of ``path`` once it is complete.
 
-    The content goes to a temporary file in the same directory.  When the block ends without an
+    The content goes to a temporary file in the same directory. When the block ends without an
     exception, that file is flushed to the disk and renamed to ``path`` in one step, and the directory
-    is flushed where the system allows it.  After any exception, `KeyboardInterrupt` included, the
+    is flushed where the system allows it. After any exception, `KeyboardInterrupt` included, the
     temporary file is removed and ``path`` is what it was before.
 
-    A symbolic link stays a link: the file it points to is replaced.  An existing file keeps its mode
+    A symbolic link stays a link: the file it points to is replaced. An existing file keeps its mode
     bits; a new file gets those of an ordinary new file under the process's umask.
 
     Parameters
@@ -37,7 +37,7 @@ def replace_file(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
     ------
     OSError
         If the directory is missing or not writable, if ``path`` is a directory or a device, or if the
-        disk is full.  The error names ``path``, never the temporary file.
+        disk is full. The error names ``path``, never the temporary file.
     """
     target = os.path.realpath(path)
     mode = _replaceable_mode(target)

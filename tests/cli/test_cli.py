@@ -295,6 +295,12 @@ def test_tiny_tables_train(n_rows: int, capfd) -> None:
     assert ("validation_loss" in summary) == (n_rows > 2)
 
 
+def test_several_targets_are_no_classes(capfd) -> None:
+    np.savez("two.npz", X=np.zeros((4, 2)), y=np.zeros((4, 2), dtype=np.int64))
+    message = mistake("train", "two.npz", "--task", "classification", capfd=capfd)
+    assert "classification needs one target for each row, but y has shape (4, 2)" in message
+
+
 def test_a_broken_number_column_is_not_taken_for_classes(capfd) -> None:
     rows = [f"{i},{i / 2}" for i in range(30)]
     rows[5] = "5,abc"

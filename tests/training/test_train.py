@@ -1,5 +1,6 @@
 """The training loop: the same run on every library, every option, every way to end."""
 
+import itertools
 import math
 import signal
 import subprocess
@@ -153,7 +154,7 @@ def test_adaptive_divides_by_five_where_the_loss_stalls_and_stops_at_the_end() -
     rates = result.history["learning_rate"]
     assert result.stopped_because == "learning_rate"
     assert len(rates) < 100
-    ratios = {round(a / b, 10) for a, b in zip(rates[:-1], rates[1:], strict=True)}
+    ratios = {round(a / b, 10) for a, b in itertools.pairwise(rates)}
     assert ratios == {1.0, 5.0}
 
 
