@@ -4,6 +4,7 @@ Values come from plain loops, gradients from the autograd of PyTorch and of JAX 
 Of a network only its description is read: ``sizes``, ``activations`` (one name a layer), ``output`` and ``loss``.
 """
 
+import functools
 import math
 from typing import Any, NamedTuple
 
@@ -113,7 +114,7 @@ TORCH = {
     "logistic": torch.sigmoid,
     "leaky_relu": torch.nn.functional.leaky_relu,
     "elu": torch.nn.functional.elu,
-    "softplus": torch.nn.functional.softplus,
+    "softplus": functools.partial(torch.nn.functional.softplus, threshold=50.0),  # a straight line from there on
     "gelu": lambda z: torch.nn.functional.gelu(z, approximate="tanh"),
     "silu": torch.nn.functional.silu,
     "exp": torch.exp,
@@ -169,7 +170,7 @@ def torch_gradient(p: "Problem") -> list[tuple[np.ndarray, np.ndarray]]:
 
 def jax_gradient(p: "Problem") -> list[tuple[np.ndarray, np.ndarray]]:
     params, X, Y, weights = jax.tree.map(jnp.asarray, (p.params, p.X, p.Y, p.plain_weights))
-    grads = jax.grad(lambda params: _objective(JAX, p, params, X, Y, weights))(params)
+    grads = jax.jit(jax.grad(lambda params: _objective(JAX, p, params, X, Y, weights)))(params)
     return [(np.asarray(dW), np.asarray(db)) for dW, db in grads]
 
 
@@ -220,7 +221,8 @@ def random_problem(
 def random_targets(rng: np.random.Generator, net: Any, n: int, target: str) -> tuple[np.ndarray, np.ndarray]:
     """Return targets as ``target`` says, and as float rows.
 
-    "rows" are (n, n_outputs) floats and "int64-rows" integers; "vector" and "int64-vector" are (n,), labels for softmax.
+    "rows" are (n, n_outputs) floats and "int64-rows" integers; "vector" and "int64-vector" are (n,): for softmax
+    labels.
     """
     kind, _, shape = target.rpartition("-")
     n_outputs = net.sizes[-1]
@@ -248,6 +250,10 @@ LAYOUTS = {
     "read-only": _read_only,
 }
 """The same numbers, laid out otherwise in memory."""
+
+
+WRITEABLE = ("numpy-float64", "strict-cpu", "torch-cpu", "cupy", "torch-cuda")
+"""The libraries, by the name of the fixture's parameter, whose arrays can be written into."""
 
 
 def float32_exact(x: np.ndarray) -> np.ndarray:

@@ -148,8 +148,8 @@ def check_gradient_of(
     (2,)
     """
     check_options(method, step)
-    value, gradient = f(x)
     shape = _shape_of_point(x)
+    value, gradient = f(x)
     if tuple(getattr(gradient, "shape", ())) != shape:
         raise ValueError(
             f"f must return a gradient of the shape of x, {shape}; got {tuple(getattr(gradient, 'shape', ()))}"
@@ -157,7 +157,7 @@ def check_gradient_of(
     entries = list(itertools.product(*map(range, shape)))
     precision = precision_of(x)
     numerical = []
-    for moved in _moved_along_each_entry(x, step or precision.step(method)):
+    for moved in _moved_along_each_entry(x, float(step or precision.step(method))):
         plus = float(f(moved.plus)[0]) if method != "backward" else float(value)
         minus = float(f(moved.minus)[0]) if method != "forward" else float(value)
         width = (2.0 if method == "central" else 1.0) * moved.width
@@ -211,6 +211,8 @@ class _Moved(NamedTuple):
 def _shape_of_point(x: Any) -> tuple[int, ...]:
     if isinstance(x, float):
         return ()
+    if not array_api_compat.is_array_api_obj(x):
+        raise TypeError(f"x must be a float or an array of floats, got {type(x).__name__}")
     xp = array_api_compat.array_namespace(x)
     if not xp.isdtype(x.dtype, "real floating"):
         raise TypeError(f"x must be real floating, got {x.dtype}")

@@ -91,6 +91,8 @@ def _checked_sizes(sizes: Iterable[int]) -> tuple[int, ...]:
 
 
 def _checked_names(activation: str | Sequence[str], n_hidden: int) -> tuple[str, ...]:
+    if not isinstance(activation, str | Iterable):
+        raise TypeError(f"activation must be one name, or a sequence of one for each hidden layer; got {activation!r}")
     names = (activation,) if isinstance(activation, str) else tuple(activation)
     for name in names:
         check_choice("activation", name, ACTIVATIONS)

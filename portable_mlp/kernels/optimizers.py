@@ -27,8 +27,8 @@ class Optimizer(NamedTuple):
     init : callable
         ``init(xp, p) -> state``, a tuple of arrays like ``p``.
     scalars : callable
-        ``scalars(t, rate, last_rate) -> tuple of float``, for step t with learning rate ``rate``, the step before
-        having had ``last_rate``.
+        ``scalars(t, rate, last_rate) -> tuple of float``, for step t with learning rate ``rate``; ``last_rate`` is the
+        rate of the last step before it that was not 0, and 0 if there was none.
     update : callable
         ``update(xp, p, g, state, scalars) -> (p, state)``, new arrays.
     """
@@ -73,12 +73,11 @@ def adam_update(
     return p - step * m / (sqrt(v) + epsilon), m, v
 
 
-@functools.cache
 def sgd(momentum: float = 0.9, nesterov: bool = True) -> Optimizer:
     """Return stochastic gradient descent, with momentum unless that is 0.
 
-    ``v`` holds minus the rate times PyTorch's momentum buffer. When the learning rate changes, the velocity is
-    rescaled with it (``carry = momentum rate / last_rate``), so that the buffer does not depend on rates gone by.
+    ``v`` holds minus the rate times PyTorch's momentum buffer. When the learning rate changes, the velocity is rescaled
+    with it (``carry = momentum rate / last_rate``), so that the buffer does not depend on rates gone by.
 
     Parameters
     ----------
@@ -87,28 +86,36 @@ def sgd(momentum: float = 0.9, nesterov: bool = True) -> Optimizer:
     nesterov : bool
         Whether the step looks ahead along the new velocity.
     """
+    return _sgd(float(momentum), bool(nesterov))
+
+
+# Plain floats before the cache: a NumPy scalar would equal them there, and widen float32 arrays later.
+@functools.cache
+def _sgd(momentum: float, nesterov: bool) -> Optimizer:
     if momentum == 0.0:
         return Optimizer(
             init=lambda xp, p: (),
             scalars=lambda t, rate, last_rate: (rate,),
             update=lambda xp, p, g, state, scalars: (sgd_update(p, g, *scalars), ()),
         )
+    formula = nesterov_update if nesterov else momentum_update
+    ends = (momentum,) if nesterov else ()
 
     def scalars(t: int, rate: float, last_rate: float) -> Scalars:
-        # After an epoch with rate 0 the velocity is 0: there is nothing left to rescale.
-        carry = momentum * (rate / last_rate) if last_rate > 0.0 else 0.0
-        return (rate, carry, momentum) if nesterov else (rate, carry)
-
-    formula = nesterov_update if nesterov else momentum_update
+        # A step of rate 0 leaves p alone, but the velocity goes on, in units of the rate before it (or of 1).
+        last_unit = last_rate if last_rate > 0.0 else 1.0
+        unit = rate if rate > 0.0 else last_unit
+        moving = (unit, momentum * (unit / last_unit), *ends)
+        return moving if rate > 0.0 else (*moving, rate)
 
     def update(xp: Namespace, p: Array, g: Array, state: State, scalars: Scalars) -> tuple[Array, State]:
-        p, v = formula(p, g, *state, *scalars)
-        return p, (v,)
+        n_moving = 2 + len(ends)
+        moved, v = formula(p, g, *state, *scalars[:n_moving])
+        return (moved if len(scalars) == n_moving else p), (v,)
 
     return Optimizer(lambda xp, p: (xp.zeros_like(p),), scalars, update)
 
 
-@functools.cache
 def adam(beta_1: float = 0.9, beta_2: float = 0.999, epsilon: float = 1e-8) -> Optimizer:
     """Return Adam (Kingma and Ba, arXiv:1412.6980), as in algorithm 1 of the paper and in PyTorch.
 
@@ -123,7 +130,11 @@ def adam(beta_1: float = 0.9, beta_2: float = 0.999, epsilon: float = 1e-8) -> O
     epsilon : float
         Added to the root, positive.
     """
+    return _adam(float(beta_1), float(beta_2), float(epsilon))
 
+
+@functools.cache
+def _adam(beta_1: float, beta_2: float, epsilon: float) -> Optimizer:
     def scalars(t: int, rate: float, last_rate: float) -> Scalars:
         correction = math.sqrt(1.0 - beta_2**t)
         return rate * correction / (1.0 - beta_1**t), epsilon * correction

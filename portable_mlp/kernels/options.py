@@ -12,7 +12,11 @@ def check_choice(name: str, value: Any, choices: Iterable[str]) -> None:
         raise ValueError(f"{name} must be one of {', '.join(map(repr, choices))}; got {value!r}")
 
 
-def check_l2(l2: float) -> None:
-    """Raise ValueError unless ``l2`` is a finite number not below 0."""
+def checked_l2(l2: float) -> float:
+    """Return a penalty's strength as a plain float; raise ValueError unless it is finite and not below 0.
+
+    A NumPy scalar is a strong float64, which would widen float32 arrays.
+    """
     if not 0.0 <= l2 < float("inf"):
         raise ValueError(f"l2 must be a finite number, not negative; got {l2!r}")
+    return float(l2)

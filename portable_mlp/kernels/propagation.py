@@ -14,7 +14,7 @@ from .arrays import Array, Namespace, relevel
 from .calls import check_call
 from .losses import LOSSES
 from .network import Network
-from .options import check_choice, check_l2
+from .options import check_choice, checked_l2
 from .parameters import Layer, Params
 
 
@@ -237,7 +237,7 @@ def loss_and_grad(
     True
     """
     check_choice("reduction", reduction, ("mean", "sum"))
-    check_l2(l2)
+    l2 = checked_l2(l2)
     call = check_call(net, params, X, y, sample_weight)
     xp = call.xp
     loss, grads = loss_and_sums(xp, net, call.params, call.X, call.Y, call.weights)

@@ -182,7 +182,7 @@ def _differences(objective: _Objective, method: str, step: float | None) -> list
     units = max(objective.net.sizes) * objective.X.shape[0]
     at_once = max(1, _ELEMENTS_AT_ONCE // (n + units))
     precision = precision_of(objective.flat)
-    h = step or precision.step(method)
+    h = float(step or precision.step(method))
     h_small = min(h, precision.step("forward"))
     numerical: list[Difference | None] = []
     for start in range(0, n, at_once):

@@ -13,7 +13,7 @@ from ..kernels.arrays import Array
 from ..kernels.initializers import RandomState
 from ..kernels.network import Network
 from ..kernels.optimizers import Optimizer, adam, sgd
-from ..kernels.options import check_choice, check_l2
+from ..kernels.options import check_choice, checked_l2
 from ..kernels.parameters import Params, pack, unpack
 from . import lbfgs
 from .batches import Data, Shuffle, batches
@@ -129,9 +129,11 @@ def train(
     check_choice("solver", solver, SOLVERS)
     epochs, batch_size = _whole("epochs", epochs), _whole("batch_size", batch_size)
     _check_numbers(learning_rate, momentum, beta_1, beta_2, epsilon, decay)
-    check_l2(l2)
+    l2 = checked_l2(l2)
     data = checked_data(net, params, X, y)
-    plan = make_schedule(schedule, learning_rate=learning_rate, decay=decay, epochs=epochs, n_samples=data.n_samples)
+    plan = make_schedule(
+        schedule, learning_rate=float(learning_rate), decay=float(decay), epochs=epochs, n_samples=data.n_samples
+    )
     held_out = _checked_validation(net, params, validation)
     patience = _checked_patience(patience, validation)
     _check_one_model(params, patience is not None, schedule == "adaptive", solver == "lbfgs")
@@ -172,7 +174,7 @@ class _Loop:
             self._n_steps += 1
             scalars = self._scalars(self._n_steps, rate, self._last_rate)
             self.flat, self._state, total, loss = self._step(self.flat, self._state, total, batch, scalars)
-            self._last_rate = rate
+            self._last_rate = rate or self._last_rate
             losses.append(loss)
             monitor.bar.advance(batch.n_samples)
         mean, finite = self._read(total)

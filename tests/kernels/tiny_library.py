@@ -33,6 +33,12 @@ class TinyArray:
     def __getitem__(self, key: Any) -> "TinyArray":
         return wrap(self.inner[key])
 
+    def __dlpack__(self, **options: Any) -> Any:
+        return self.inner.__dlpack__(**options)
+
+    def __dlpack_device__(self) -> Any:
+        return self.inner.__dlpack_device__()
+
     def __float__(self) -> float:
         return float(self.inner)
 
