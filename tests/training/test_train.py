@@ -256,9 +256,11 @@ def test_ctrl_c_returns_what_was_reached(solver: str) -> None:
     np.testing.assert_array_equal(flat(result.params), flat(run(epochs=2, solver=solver).params))
 
 
-def test_a_real_ctrl_c_in_the_middle_of_an_epoch(tmp_path) -> None:
+def test_a_real_ctrl_c_in_the_middle_of_an_epoch() -> None:
     code = """
+import signal
 import numpy as np, portable_mlp as pm
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background jobs start with it ignored
 net = pm.Network((50, 400, 10))
 X, y = np.random.default_rng(0).normal(size=(100_000, 50)), np.arange(100_000) % 10
 print("ready", flush=True)
@@ -266,13 +268,15 @@ result = pm.train(net, pm.init_params(net), X, y, batch_size=10, epochs=1000)
 print(result.stopped_because, all(np.isfinite(layer.W).all() for layer in result.params))
 """
     process = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True)
-    assert process.stdout is not None
-    assert process.stdout.readline() == "ready\n"
     try:
-        process.wait(timeout=0.5)
-    except subprocess.TimeoutExpired:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "ready\n"
+        with pytest.raises(subprocess.TimeoutExpired):
+            process.wait(timeout=0.5)
         process.send_signal(signal.SIGINT)
-    rest, _ = process.communicate(timeout=60)
+        rest, _ = process.communicate(timeout=60)
+    finally:
+        process.kill()
     assert rest == "interrupted True\n"
     assert process.returncode == 0
 
