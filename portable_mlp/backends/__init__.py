@@ -2,30 +2,34 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib
+import importlib.metadata
+from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 import array_api_compat
 
-from ._base import INSTALL, Backend, BackendInfo, BackendUnavailable
+from ._base import INSTALL, Backend, BackendInfo, BackendUnavailable, dtype_name
 
-__all__ = ["Backend", "BackendInfo", "BackendUnavailable", "backend_of", "backends", "get_backend"]
+__all__ = ["Backend", "BackendInfo", "BackendUnavailable", "backend_of", "backends", "dtype_name", "get_backend"]
 
 
 class _Entry(NamedTuple):
-    """Where a backend lives, and the module whose arrays are its own."""
+    """Where a backend lives, the namespace whose arrays are its own, and the module to look for."""
 
     file: str
     cls: str
     namespace: str
+    module: str
 
 
 _REGISTRY = {
-    "numpy": _Entry("_numpy", "NumpyBackend", "array_api_compat.numpy"),
-    "cupy": _Entry("_cupy", "CupyBackend", "array_api_compat.cupy"),
-    "torch": _Entry("_torch", "TorchBackend", "array_api_compat.torch"),
-    "jax": _Entry("_jax", "JaxBackend", "jax.numpy"),
-    "strict": _Entry("_strict", "StrictBackend", "array_api_strict"),
+    "numpy": _Entry("_numpy", "NumpyBackend", "array_api_compat.numpy", "numpy"),
+    "cupy": _Entry("_cupy", "CupyBackend", "array_api_compat.cupy", "cupy"),
+    "torch": _Entry("_torch", "TorchBackend", "array_api_compat.torch", "torch"),
+    "jax": _Entry("_jax", "JaxBackend", "jax.numpy", "jax"),
+    "strict": _Entry("_strict", "StrictBackend", "array_api_strict", "array_api_strict"),
 }
 
 
@@ -48,9 +52,10 @@ def backends() -> list[BackendInfo]:
     infos = []
     for name in _REGISTRY:
         try:
-            infos.append(_load(name).info())
+            with _working(name):
+                infos.append(_load(name).info())
         except BackendUnavailable as error:
-            infos.append(BackendInfo(name, False, reason=str(error)))
+            infos.append(BackendInfo(name, False, version=_installed_version(name), reason=str(error)))
     return infos
 
 
@@ -90,10 +95,11 @@ def get_backend(name: str | Backend = "auto", device: Any = None) -> Backend:
         return name
     if name == "auto":
         return _auto(device)
-    if name not in _REGISTRY:
+    if not isinstance(name, str) or name not in _REGISTRY:
         choices = ", ".join(map(repr, ("auto", *_REGISTRY)))
         raise ValueError(f"there is no backend {name!r}; choose one of {choices}")
-    return _load(name).open(device)
+    with _working(name):
+        return _load(name).open(device)
 
 
 def backend_of(x: Any) -> Backend:
@@ -110,16 +116,34 @@ def backend_of(x: Any) -> Backend:
 
 def _auto(device: Any) -> Backend:
     try:
-        return _load("cupy").open(device)
-    except (BackendUnavailable, ValueError):
-        return _load("numpy").open(device)
+        return get_backend("cupy", device)
+    except BackendUnavailable as error:
+        without_gpu = str(error)
+    try:
+        return get_backend("numpy", device)
+    except ValueError as error:
+        raise BackendUnavailable(f"backend 'auto' finds no device {device!r}: {error}; {without_gpu}") from None
 
 
 def _load(name: str) -> type[Backend]:
     entry = _REGISTRY[name]
-    try:
-        module = importlib.import_module(f"{__name__}.{entry.file}")
-    except (ImportError, OSError) as error:
-        raise BackendUnavailable(f"backend {name!r} cannot be loaded: {error}; {INSTALL[name]}") from None
-    cls: type[Backend] = getattr(module, entry.cls)
+    cls: type[Backend] = getattr(importlib.import_module(f"{__name__}.{entry.file}"), entry.cls)
     return cls
+
+
+@contextlib.contextmanager
+def _working(name: str) -> Iterator[None]:
+    """Turn whatever a missing or broken library raises into BackendUnavailable."""
+    try:
+        yield
+    except (BackendUnavailable, ValueError):
+        raise
+    except Exception as error:
+        reason = next(iter(str(error).splitlines()), "") or type(error).__name__
+        raise BackendUnavailable(f"backend {name!r} cannot be used here: {reason}; {INSTALL[name]}") from error
+
+
+def _installed_version(name: str) -> str | None:
+    """Return the version of a library that is installed, though it cannot be used."""
+    distributions = importlib.metadata.packages_distributions().get(_REGISTRY[name].module, [])
+    return importlib.metadata.version(distributions[0]) if distributions else None

@@ -65,7 +65,7 @@ class Backend:
         The library's own device object, as its functions take it.
     """
 
-    name: str = "array API"
+    name: str
 
     def __init__(self, xp: Any, device: Any) -> None:
         self.xp = xp
@@ -128,23 +128,24 @@ class Backend:
         Returns
         -------
         array
-            On `device`. Shares no memory with ``host``, except that NumPy returns a NumPy array as it is.
+            On `device`. An array that is there already, in that dtype, may be returned as it is.
 
         Raises
         ------
         ValueError
             If the dtype is not available here.
         TypeError
-            If it is not made of numbers.
+            If it is not made of real numbers, or is a masked array.
         """
         native = None if dtype is None else self.dtype(dtype)
-        if array_api_compat.is_array_api_obj(host) and array_api_compat.array_namespace(host) is self.xp:
+        is_numpy = array_api_compat.is_numpy_array(host)
+        if array_api_compat.is_array_api_obj(host) and not is_numpy and self._owns(host):
             return self._move(host, native)
         return self._from_host(host_array(host), native)
 
     def to_numpy(self, x: Any) -> np.ndarray:
         """Bring an array of this library to the host; the result may share memory with it, and may be read-only."""
-        if array_api_compat.array_namespace(x) is not self.xp:
+        if not array_api_compat.is_array_api_obj(x) or not self._owns(x):
             raise TypeError(f"to_numpy of the {self.name} backend got {type(x).__module__}.{type(x).__name__}")
         return self._to_host(x)
 
@@ -158,6 +159,9 @@ class Backend:
     def running(self) -> contextlib.AbstractContextManager[Any]:
         """Return the context in which many steps run: the device made current, gradients not recorded, and so on."""
         return contextlib.nullcontext()
+
+    def _owns(self, x: Any) -> bool:
+        return array_api_compat.array_namespace(x) is self.xp
 
     def _why_no_dtype(self, name: str) -> str:
         return ""
@@ -190,10 +194,12 @@ def host_array(x: Any) -> np.ndarray:
     """Return any array or array-like as a NumPy array of numbers in native byte order, C-contiguous."""
     from . import backend_of
 
+    if isinstance(x, np.ma.MaskedArray):
+        raise TypeError("a masked array would lose its mask; fill it first, with x.filled(...)")
     foreign = array_api_compat.is_array_api_obj(x) and not array_api_compat.is_numpy_array(x)
     host = np.asarray(backend_of(x).to_numpy(x) if foreign else x, order="C")
     if host.dtype.kind not in "biuf":
-        raise TypeError(f"an array of numbers is needed, got dtype {host.dtype}")
+        raise TypeError(f"an array of real numbers is needed, got dtype {host.dtype}")
     return host.astype(host.dtype.newbyteorder("="), copy=False)
 
 

@@ -14,7 +14,7 @@ _CPU = xp.Device("CPU_DEVICE")
 
 
 class StrictBackend(Backend):
-    """array-api-strict on one of its devices: "cpu", "device1", "device2" or "no_float64"."""
+    """array-api-strict on one of its devices: "cpu", "device1", "device2", "no_float64" or "no_x64"."""
 
     name = "strict"
 

@@ -18,6 +18,7 @@ from .train import train
 
 USERS_MISTAKE = 2
 INTERRUPTED = 130
+CLOSED_PIPE = 141
 
 app = typer.Typer(
     name="portable-mlp",
@@ -49,9 +50,12 @@ def portable_mlp(
 
 
 def run(arguments: list[str] | None = None) -> int:
-    """Run one command; return its exit code: 0 done, 1 a check failed, 2 the user's mistake, 130 interrupted."""
+    """Run one command; return its exit code: 0 done, 1 a check failed, 2 the user's mistake, 130 interrupted, 141 closed pipe."""
     try:
         code = app(args=arguments, standalone_mode=False)
+    except SystemExit:
+        # Typer ends so, and only so, where whoever read our output has seen enough and closed the pipe.
+        return CLOSED_PIPE
     except (ValueError, OSError, BackendUnavailable, ImportError) as error:
         return _mistake(_in_words(error))
     except (KeyboardInterrupt, typer.Abort):

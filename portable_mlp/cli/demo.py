@@ -19,7 +19,7 @@ from ..storage.models import save_model
 from ..training.initialization import init_params
 from ..training.result import TrainResult
 from ..training.train import train
-from .demo_picture import draw
+from .demo_picture import draw, load_matplotlib
 from .digits import BRIGHTEST, digits
 from .options import BackendOption
 from .preparation import Preparation
@@ -51,6 +51,7 @@ def demo(
 ) -> None:
     """Learn 1,347 handwritten digits, test on 450 others, and compare the backends."""
     chosen = get_backend(backend)
+    load_matplotlib()
     output.mkdir(parents=True, exist_ok=True)
     shown = Console(stderr=True, highlight=False)
     table = digits()
@@ -110,8 +111,13 @@ def _compare_backends(split: Split, shown: Console) -> None:
             table.add_row(info.name, "-", Text("not available here"), "-")
             continue
         backend = get_backend(info.name)
-        with shown.status(f"timing {info.name}"):
-            history = _timed(net, split, backend, "float32").history
+        try:
+            with shown.status(f"timing {info.name}"):
+                history = _timed(net, split, backend, "float32").history
+        except RuntimeError as error:
+            # A library that fails costs its row, not the table.
+            table.add_row(info.name, backend.device_name, Text(str(error).splitlines()[0]), "-")
+            continue
         # The first epoch compiles; the median of the others is what a long training sees.
         speed = statistics.median(history["samples_per_second"][1:])
         difference = max(abs(a - b) for a, b in zip(history["loss"], reference, strict=True))

@@ -16,6 +16,21 @@ COLUMNS, ROWS = 8, 3
 N_MISTAKES_SHOWN = 8
 
 
+def load_matplotlib() -> Any:
+    """Return matplotlib's Figure.
+
+    Raises
+    ------
+    ImportError
+        If matplotlib is missing; names the command that installs it.
+    """
+    try:
+        from matplotlib.figure import Figure
+    except ImportError:
+        raise ImportError('the picture is drawn with matplotlib: pip install "portable-mlp[plot]"') from None
+    return Figure
+
+
 def draw(path: pathlib.Path, history: History, test: Rows, proba: np.ndarray) -> None:
     """Write a PNG with the curves of training and test, and digits of the test set, mistakes first.
 
@@ -30,16 +45,8 @@ def draw(path: pathlib.Path, history: History, test: Rows, proba: np.ndarray) ->
     proba : ndarray of shape (n_samples, 10)
         The network's probabilities.
 
-    Raises
-    ------
-    ImportError
-        If matplotlib is missing.
     """
-    try:
-        from matplotlib.figure import Figure
-    except ImportError:
-        raise ImportError('the picture is drawn with matplotlib: pip install "portable-mlp[plot]"') from None
-    figure = Figure(figsize=(12, 4.6), layout="constrained")
+    figure = load_matplotlib()(figsize=(12, 4.6), layout="constrained")
     left, right = np.ravel(np.asarray(figure.subfigures(1, 2, width_ratios=(1, 1.25))))
     _draw_curves(left.subplots(), history)
     _draw_digits(right, test, proba)

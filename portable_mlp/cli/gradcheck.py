@@ -25,7 +25,8 @@ CHECK_FAILED = 1
 
 def gradcheck(
     backend: Annotated[
-        list[str] | None, typer.Option(help="Backend to check; may be given several times. [default: all usable ones]")
+        list[str] | None,
+        typer.Option(help="Backend to check; may be given several times.", show_default="all usable ones"),
     ] = None,
 ) -> None:
     """Compare every gradient with central differences, for each activation and output on each backend."""

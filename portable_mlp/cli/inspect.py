@@ -10,7 +10,7 @@ import typer
 from ..kernels.parameters import n_parameters
 from ..storage.models import load_model
 from .options import JsonOption, print_json
-from .predict import preparation_of
+from .preparation import preparation_of
 
 
 def inspect(model: Annotated[pathlib.Path, typer.Argument(help="Model file.")], as_json: JsonOption = False) -> None:

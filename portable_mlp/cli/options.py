@@ -13,7 +13,7 @@ BackendOption: TypeAlias = Annotated[
     typer.Option(help="Array library: auto (CuPy where a GPU answers, else NumPy), numpy, cupy, torch, jax, strict."),
 ]
 DeviceOption: TypeAlias = Annotated[
-    str | None, typer.Option(help="Device of that library, such as cpu or cuda:0. [default: the library's own]")
+    str | None, typer.Option(help="Device of that library, such as cpu or cuda:0.", show_default="the library's own")
 ]
 JsonOption: TypeAlias = Annotated[bool, typer.Option("--json", help="Print JSON, alone on stdout.")]
 

@@ -10,13 +10,13 @@ import numpy as np
 import typer
 
 from ..backends import get_backend
-from ..kernels.network import Network
 from ..kernels.propagation import predict as outputs_of
-from ..storage.models import ModelFileError, load_model
+from ..storage.models import load_model
 from ..storage.tables import read_prediction_table, write_csv
 from .digits import digits
+from .files import check_writable
 from .options import BackendOption
-from .preparation import Preparation
+from .preparation import Preparation, preparation_of
 
 ROWS_AT_ONCE = 2**16
 
@@ -25,13 +25,15 @@ def predict(
     model: Annotated[pathlib.Path, typer.Argument(help="Model file that train wrote.")],
     data: Annotated[str, typer.Argument(help="digits, or a table with the columns the model was trained on.")],
     proba: Annotated[bool, typer.Option("--proba", help="Write each class's probability too.")] = False,
-    output: Annotated[pathlib.Path | None, typer.Option(help="CSV file to write. [default: the terminal]")] = None,
+    output: Annotated[pathlib.Path | None, typer.Option(help="CSV file to write.", show_default="the terminal")] = None,
     backend: BackendOption = "auto",
 ) -> None:
     """Predict with a saved model; write a CSV with the column prediction.
 
     Example: portable-mlp predict houses.safetensors new.csv --output prices.csv
     """
+    if output is not None:
+        check_writable("--output", output, sources=(model, data))
     chosen = get_backend(backend)
     net, params, metadata = load_model(model, backend=chosen)
     preparation = preparation_of(model, net, metadata)
@@ -48,31 +50,6 @@ def predict(
     ]
     header, columns = _columns(preparation, np.concatenate(pieces).astype(np.float64), proba)
     write_csv(sys.stdout if output is None else output, header, columns)
-
-
-def preparation_of(model: pathlib.Path, net: Network, metadata: dict[str, Any]) -> Preparation:
-    """Return how the model's rows are prepared; a model saved without it takes rows as they are.
-
-    Raises
-    ------
-    ModelFileError
-        If the file's preparation does not fit its network.
-    """
-    n_features, n_outputs = net.sizes[0], net.sizes[-1]
-    if "preparation" not in metadata:
-        classes = list(range(n_outputs)) if net.output == "softmax" else None
-        return Preparation(
-            [], None, [0.0] * n_features, [1.0] * n_features, classes, [0.0] * n_outputs, [1.0] * n_outputs
-        )
-    try:
-        preparation = Preparation(**metadata["preparation"])
-        lengths = {len(x) for x in (preparation.feature_names, preparation.input_mean, preparation.input_scale)}
-        sound = lengths == {n_features} and preparation.n_outputs == n_outputs
-    except TypeError:
-        sound = False
-    if not sound:
-        raise ModelFileError(f"{model}: the preparation of the inputs does not fit the network {net}")
-    return preparation
 
 
 def _rows(data: str, preparation: Preparation) -> np.ndarray:

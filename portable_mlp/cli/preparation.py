@@ -5,10 +5,15 @@ What was learnt from the training rows travels in the model file's metadata, so 
 
 from __future__ import annotations
 
+import pathlib
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
+
+from ..kernels.network import Network
+from ..storage.models import ModelFileError
 
 MOST_WHOLE_NUMBER_CLASSES = 20
 """Whole-number targets with more distinct values than this are taken for a quantity, not for classes."""
@@ -81,9 +86,9 @@ def learn(
     Raises
     ------
     ValueError
-        If there is only one class.
+        If there is only one class, or a column's numbers are too large to be scaled.
     """
-    mean, scale = _mean_and_scale(X)
+    mean, scale = _mean_and_scale(X, feature_names)
     learnt: dict[str, Any] = {
         "feature_names": list(feature_names),
         "target_name": target_name,
@@ -91,7 +96,8 @@ def learn(
         "input_scale": scale,
     }
     if not classification:
-        target_mean, target_scale = _mean_and_scale(_columns(y))
+        targets = _columns(y)
+        target_mean, target_scale = _mean_and_scale(targets, [target_name or "y"] * targets.shape[1])
         return Preparation(**learnt, target_mean=target_mean, target_scale=target_scale)
     classes = np.unique(y).tolist()
     if len(classes) < 2:
@@ -103,7 +109,43 @@ def _columns(y: np.ndarray) -> np.ndarray:
     return y.reshape(len(y), -1).astype(np.float64)
 
 
-def _mean_and_scale(x: np.ndarray) -> tuple[list[float], list[float]]:
-    deviation = x.std(axis=0)
-    # A constant column carries nothing: it becomes 0 whatever it is divided by.
-    return x.mean(axis=0).tolist(), np.where(deviation > 0.0, deviation, 1.0).tolist()
+def _mean_and_scale(x: np.ndarray, names: Sequence[str]) -> tuple[list[float], list[float]]:
+    """Return each column's mean and deviation; a constant column has the scale 1, and becomes 0."""
+    with np.errstate(over="ignore", invalid="ignore"):
+        mean, variance = x.mean(axis=0), x.var(axis=0)
+    for j in np.flatnonzero(~np.isfinite(variance)).tolist():
+        raise ValueError(f"the numbers of column {names[j]!r} are too large to be scaled: their squares overflow")
+    # Rounding gives equal numbers a deviation of its own, which must not be divided by (Chan et al. 1983).
+    eps = np.finfo(np.float64).eps
+    constant = variance <= len(x) * eps * variance + (len(x) * mean * eps) ** 2
+    return mean.tolist(), np.where(constant, 1.0, np.sqrt(variance)).tolist()
+
+
+def preparation_of(model: pathlib.Path, net: Network, metadata: dict[str, Any]) -> Preparation:
+    """Return how the model's rows are prepared; a model saved without it takes rows as they are.
+
+    Then ``metadata["classes"]``, a list, names the classes, which are 0, 1, ... without it.
+
+    Raises
+    ------
+    ModelFileError
+        If the file's preparation does not fit its network.
+    """
+    n_features, n_outputs = net.sizes[0], net.sizes[-1]
+    if "preparation" not in metadata:
+        classes = None
+        if net.output == "softmax":
+            named = metadata.get("classes")
+            classes = named if isinstance(named, list) and len(named) == n_outputs else list(range(n_outputs))
+        return Preparation(
+            [], None, [0.0] * n_features, [1.0] * n_features, classes, [0.0] * n_outputs, [1.0] * n_outputs
+        )
+    try:
+        preparation = Preparation(**metadata["preparation"])
+        lengths = {len(x) for x in (preparation.feature_names, preparation.input_mean, preparation.input_scale)}
+        sound = lengths == {n_features} and preparation.n_outputs == n_outputs
+    except TypeError:
+        sound = False
+    if not sound:
+        raise ModelFileError(f"{model}: the preparation of the inputs does not fit the network {net}")
+    return preparation

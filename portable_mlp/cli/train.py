@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import pathlib
 import time
 from typing import Annotated, Any
@@ -19,6 +20,7 @@ from ..training.initialization import init_params
 from ..training.result import TrainResult
 from ..training.train import train as fit
 from .digits import digits
+from .files import check_writable
 from .options import BackendOption, DeviceOption, JsonOption, print_json
 from .preparation import Preparation, is_classification, learn
 from .rows import Rows, split
@@ -31,7 +33,7 @@ def train(
     data: Annotated[
         str, typer.Argument(help="digits, or a .csv/.tsv with a header line, a .npz with X and y, a .npy.")
     ],
-    target: Annotated[str | None, typer.Option(help="Column to predict. [default: the last one]")] = None,
+    target: Annotated[str | None, typer.Option(help="Column to predict.", show_default="the last one")] = None,
     task: Annotated[
         str, typer.Option(help="auto, classification or regression; auto takes text and few whole numbers for classes.")
     ] = "auto",
@@ -65,7 +67,8 @@ def train(
     check_choice("--task", task, TARGET_KINDS)
     if not 0.0 <= validation < 1.0:
         raise ValueError(f"--validation is a fraction of the rows, from 0 to below 1; got {validation}")
-    _check_can_save(save)
+    if save is not None:
+        check_writable("--save", save, sources=(data,))
     chosen = get_backend(backend, device)
     table = _read(data, target, task)
     start = time.perf_counter()
@@ -126,14 +129,6 @@ def _hidden_sizes(hidden: str) -> tuple[int, ...]:
     return sizes
 
 
-def _check_can_save(save: pathlib.Path | None) -> None:
-    """Find out before the training, not after it."""
-    if save is not None and not save.parent.is_dir():
-        raise ValueError(f"--save {save}: the folder {save.parent} does not exist")
-    if save is not None and save.is_dir():
-        raise ValueError(f"--save {save}: this is a folder; name a file in it")
-
-
 def _read(data: str, target: str | None, task: str) -> Table:
     if data == "digits":
         if target is not None:
@@ -175,14 +170,19 @@ def _scheme(activation: str) -> str:
 def _figures(result: TrainResult, classification: bool, patient: bool) -> dict[str, Any]:
     """Return what the run came to: the losses of the epoch whose parameters were kept."""
     history = result.history
+    # With patience the parameters are those of the best epoch, also where it did not run out.
+    kept = _best(history["validation_loss"]) if patient and history["validation_loss"] else -1
     figures: dict[str, Any] = {
         "epochs": result.n_epochs,
         "stopped_because": result.stopped_because,
-        "loss": history["loss"][-1] if history["loss"] else None,
+        "loss": history["loss"][kept] if history["loss"] else None,
     }
     if history.get("validation_loss"):
-        # With patience the parameters are those of the best epoch, also where it did not run out.
-        kept = int(np.argmin(history["validation_loss"])) if patient else -1
         figures["validation_loss"] = history["validation_loss"][kept]
         figures["validation_accuracy" if classification else "validation_r2"] = history["validation_score"][kept]
     return figures
+
+
+def _best(losses: list[float]) -> int:
+    """Return the epoch of the least loss, the first of equals; a NaN is no loss."""
+    return min(range(len(losses)), key=lambda epoch: (math.isnan(losses[epoch]), losses[epoch]))

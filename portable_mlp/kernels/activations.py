@@ -127,6 +127,7 @@ def d_silu(xp: Namespace, dh: Array, z: Array, h: Array) -> Array:
 
 _GELU_SCALE = math.sqrt(2.0 / math.pi)
 _GELU_CUBIC = 0.044715
+_GELU_FLAT = 100.0
 
 
 def gelu(xp: Namespace, z: Array) -> Array:
@@ -140,7 +141,9 @@ def gelu(xp: Namespace, z: Array) -> Array:
 def d_gelu(xp: Namespace, dh: Array, z: Array, h: Array) -> Array:
     """Return ``dh ((1 + t) / 2 + z / 2 (1 - t^2) du)`` with t = tanh u and du = u'(z)."""
     t = _gelu_tanh(xp, z)
-    du = _GELU_SCALE * (1.0 + 3.0 * _GELU_CUBIC * z * z)
+    # Far out the tanh is flat to the last digit, and z^2 must not overflow against its 0.
+    z_near = xp.minimum(xp.maximum(z, constant(xp, z, -_GELU_FLAT)), constant(xp, z, _GELU_FLAT))
+    du = _GELU_SCALE * (1.0 + 3.0 * _GELU_CUBIC * z_near * z_near)
     return dh * (0.5 * (1.0 + t) + 0.5 * z * (1.0 - t * t) * du)
 
 

@@ -37,3 +37,47 @@ def relevel(xp: Namespace, x: Array, n_axes: int) -> Array:
     if getattr(x, "ndim", 0) == 0:
         return x
     return xp.reshape(x, (*x.shape, *(1,) * n_axes))
+
+
+def snapshot(xp: Namespace, x: Array) -> Array:
+    """Return a copy: what ``x`` holds now, whatever is written into ``x`` later."""
+    return xp.asarray(x, copy=True)
+
+
+def common_namespace(named: dict[str, Array]) -> Namespace:
+    """Return the library that all named arrays belong to; they must share one device too.
+
+    Raises
+    ------
+    ValueError
+        If two libraries or two devices meet; the message names both and who holds them.
+    TypeError
+        If something is not an array.
+    """
+    (first, x), *others = named.items()
+    xp, device = _namespace(first, x), array_api_compat.device(x)
+    for name, other in others:
+        other_xp, other_device = _namespace(name, other), array_api_compat.device(other)
+        # Under jax.jit an array is not on a device yet; compat says None.
+        same_device = device is None or other_device is None or other_device == device
+        if other_xp is not xp or not same_device:
+            raise ValueError(
+                f"{name} is a {library(other_xp)} array on {other_device} but {first} is a {library(xp)} array on "
+                f"{device}; arrays are never moved silently: move one with backend.asarray(...)"
+            )
+    return xp
+
+
+def _namespace(name: str, x: Array) -> Namespace:
+    # A masked array or a matrix computes otherwise than the array it is a kind of.
+    if array_api_compat.is_numpy_array(x) and type(x).__name__ in ("MaskedArray", "matrix"):
+        raise TypeError(
+            f"{name} must be a plain array, got a {type(x).__name__}: its rules differ; numpy.asarray(...) makes one"
+        )
+    try:
+        return array_api_compat.array_namespace(x)
+    except TypeError:
+        raise TypeError(
+            f"{name} must be an array (NumPy, CuPy, PyTorch, JAX, ...), got {type(x).__name__}; "
+            "backend.asarray(...) makes one"
+        ) from None

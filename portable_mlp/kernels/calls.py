@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 import array_api_compat
 
-from .arrays import Array, Namespace, library
+from .arrays import Array, Namespace, common_namespace
 from .network import Network
 from .parameters import Layer, Params
 
@@ -55,6 +55,9 @@ def check_call(
     named |= {name: x for name, x in (("y", y), ("sample_weight", sample_weight)) if x is not None}
     xp = common_namespace(named)
     models = _check_params(xp, net, params)
+    for name in ("X", "y", "sample_weight"):
+        if name in named:
+            _check_real(xp, name, named[name])
     _check_inputs(net, X, models)
     dtype = params[0].W.dtype
     n_samples = X.shape[-2]
@@ -89,38 +92,9 @@ def _named(params: Params) -> dict[str, Array]:
     }
 
 
-def common_namespace(named: dict[str, Array]) -> Namespace:
-    """Return the library that all named arrays belong to; they must share one device too.
-
-    Raises
-    ------
-    ValueError
-        If two libraries or two devices meet; the message names both and who holds them.
-    TypeError
-        If something is not an array.
-    """
-    (first, x), *others = named.items()
-    xp, device = _namespace(first, x), array_api_compat.device(x)
-    for name, other in others:
-        other_xp, other_device = _namespace(name, other), array_api_compat.device(other)
-        # Under jax.jit an array is not on a device yet; compat says None.
-        same_device = device is None or other_device is None or other_device == device
-        if other_xp is not xp or not same_device:
-            raise ValueError(
-                f"{name} is a {library(other_xp)} array on {other_device} but {first} is a {library(xp)} array on "
-                f"{device}; arrays are never moved silently: move one with backend.asarray(...)"
-            )
-    return xp
-
-
-def _namespace(name: str, x: Array) -> Namespace:
-    try:
-        return array_api_compat.array_namespace(x)
-    except TypeError:
-        raise TypeError(
-            f"{name} must be an array (NumPy, CuPy, PyTorch, JAX, ...), got {type(x).__name__}; "
-            "backend.asarray(...) makes one"
-        ) from None
+def _check_real(xp: Namespace, name: str, x: Array) -> None:
+    if not xp.isdtype(x.dtype, ("bool", "integral", "real floating")):
+        raise TypeError(f"{name} must hold real numbers, got {x.dtype}")
 
 
 def _as_layers(net: Network, params: Params) -> Params:
@@ -197,17 +171,22 @@ def encode_targets(
     shape = tuple(y.shape)
     if shape in ((n_samples, n_outputs), (*models, n_samples, n_outputs)):
         return xp.astype(y, dtype, copy=False)
-    if shape in ((n_samples,), (*models, n_samples)):
-        if net.output == "softmax":
-            return _one_hot(xp, y, n_outputs, dtype)
-        if n_outputs == 1:
-            return xp.expand_dims(xp.astype(y, dtype, copy=False), axis=-1)
+    if are_labels(net, y, n_samples=n_samples, models=models):
+        return _one_hot(xp, y, n_outputs, dtype)
+    if shape in ((n_samples,), (*models, n_samples)) and n_outputs == 1:
+        return xp.expand_dims(xp.astype(y, dtype, copy=False), axis=-1)
     labels = f"({n_samples},) of integer labels or " if net.output == "softmax" else ""
     also = f" or ({n_samples},)" if net.output != "softmax" and n_outputs == 1 else ""
     raise ValueError(
         f"y must have shape {labels}({n_samples}, {n_outputs}){also}, for {n_samples} samples and "
         f"{n_outputs} outputs; got {shape}"
     )
+
+
+def are_labels(net: Network, y: Array, *, n_samples: int, models: tuple[int, ...]) -> bool:
+    """Tell labels from one-hot rows by their shape; where both fit, they are rows."""
+    shape, rows = tuple(y.shape), (n_samples, net.sizes[-1])
+    return net.output == "softmax" and shape in ((n_samples,), (*models, n_samples)) and shape != rows
 
 
 def _one_hot(xp: Namespace, labels: Array, n_classes: int, dtype: Any) -> Array:

@@ -66,12 +66,13 @@ def squared_error(xp: Namespace, z: Array, Y: Array, output: str = "identity") -
 def poisson(xp: Namespace, z: Array, Y: Array, output: str = "exp") -> tuple[Array, Array]:
     """Return half the Poisson deviance ``sum_j Y_j log(Y_j / y_hat_j) - Y_j + y_hat_j``, y_hat = e^z, and its gradient.
 
-    log y_hat = z, so the loss is Y log Y - Y z - Y + e^z, with 0 log 0 = 0, and its derivative is e^z - Y.
+    With d = z - log Y, y_hat = Y e^d, so the loss is Y (e^d - 1 - d): written so, large terms do not cancel where the
+    fit is good. Where Y = 0 it is e^z. Its derivative is e^z - Y.
     """
     y_hat = xp.exp(z)
-    one = constant(xp, Y, 1.0)
-    Y_log_Y = Y * xp.log(xp.where(Y > 0, Y, one))
-    losses = xp.sum(Y_log_Y - Y * z - Y + y_hat, axis=-1)
+    counted = Y > 0
+    d = z - xp.log(xp.where(counted, Y, constant(xp, Y, 1.0)))
+    losses = xp.sum(xp.where(counted, Y * (xp.expm1(d) - d), y_hat), axis=-1)
     dz = y_hat - Y
     return losses, dz
 

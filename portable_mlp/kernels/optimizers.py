@@ -1,7 +1,7 @@
 """Optimizers: pairs of an init and an update over the flat vector of all parameters.
 
 ``init(xp, p) -> state`` and ``update(xp, p, g, state, scalars) -> (p, state)``, element by element: p the parameters,
-g the gradient. The same options give the same pair. ``scalars(t, rate, last_rate)`` gives the Python floats of step t
+g the gradient. The same options give the same pair. ``scalars(t, rate)`` gives the Python floats of step t
 = 1, 2, ..., computed on the host, so that an update is a closed formula of its arguments and a backend may compile it
 once for all steps.
 """
@@ -27,14 +27,13 @@ class Optimizer(NamedTuple):
     init : callable
         ``init(xp, p) -> state``, a tuple of arrays like ``p``.
     scalars : callable
-        ``scalars(t, rate, last_rate) -> tuple of float``, for step t with learning rate ``rate``; ``last_rate`` is the
-        rate of the last step before it that was not 0, and 0 if there was none.
+        ``scalars(t, rate) -> tuple of float``, for step t with learning rate ``rate``.
     update : callable
         ``update(xp, p, g, state, scalars) -> (p, state)``, new arrays.
     """
 
     init: Callable[[Namespace, Array], State]
-    scalars: Callable[[int, float, float], Scalars]
+    scalars: Callable[[int, float], Scalars]
     update: Callable[[Namespace, Array, Array, State, Scalars], tuple[Array, State]]
 
 
@@ -43,17 +42,16 @@ def sgd_update(p: Array, g: Array, rate: float) -> Array:
     return p - rate * g
 
 
-def momentum_update(p: Array, g: Array, v: Array, rate: float, carry: float) -> tuple[Array, Array]:
-    """Return ``p + v'`` and the velocity ``v' = carry v - rate g`` (Polyak's heavy ball)."""
-    v = carry * v - rate * g
-    return p + v, v
+def momentum_update(p: Array, g: Array, v: Array, rate: float, momentum: float) -> tuple[Array, Array]:
+    """Return ``p - rate v'`` and ``v' = momentum v + g`` (Polyak's heavy ball, as PyTorch keeps it)."""
+    v = momentum * v + g
+    return p - rate * v, v
 
 
-def nesterov_update(p: Array, g: Array, v: Array, rate: float, carry: float, momentum: float) -> tuple[Array, Array]:
-    """Return ``p + momentum v' - rate g`` and ``v' = carry v - rate g`` (Nesterov; Sutskever et al. 2013)."""
-    step = rate * g
-    v = carry * v - step
-    return p + (momentum * v - step), v
+def nesterov_update(p: Array, g: Array, v: Array, rate: float, momentum: float) -> tuple[Array, Array]:
+    """Return ``p - rate (g + momentum v')`` and ``v' = momentum v + g`` (Nesterov; Sutskever et al. 2013)."""
+    v = momentum * v + g
+    return p - rate * (g + momentum * v), v
 
 
 def adam_update(
@@ -76,9 +74,6 @@ def adam_update(
 def sgd(momentum: float = 0.9, nesterov: bool = True) -> Optimizer:
     """Return stochastic gradient descent, with momentum unless that is 0.
 
-    ``v`` holds minus the rate times PyTorch's momentum buffer. When the learning rate changes, the velocity is rescaled
-    with it (``carry = momentum rate / last_rate``), so that the buffer does not depend on rates gone by.
-
     Parameters
     ----------
     momentum : float
@@ -92,26 +87,17 @@ def sgd(momentum: float = 0.9, nesterov: bool = True) -> Optimizer:
 # Plain floats before the cache: a NumPy scalar would equal them there, and widen float32 arrays later.
 @functools.cache
 def _sgd(momentum: float, nesterov: bool) -> Optimizer:
-    if momentum == 0.0:
-        return Optimizer(
-            init=lambda xp, p: (),
-            scalars=lambda t, rate, last_rate: (rate,),
-            update=lambda xp, p, g, state, scalars: (sgd_update(p, g, *scalars), ()),
-        )
-    formula = nesterov_update if nesterov else momentum_update
-    ends = (momentum,) if nesterov else ()
+    def scalars(t: int, rate: float) -> Scalars:
+        return (rate,)
 
-    def scalars(t: int, rate: float, last_rate: float) -> Scalars:
-        # A step of rate 0 leaves p alone, but the velocity goes on, in units of the rate before it (or of 1).
-        last_unit = last_rate if last_rate > 0.0 else 1.0
-        unit = rate if rate > 0.0 else last_unit
-        moving = (unit, momentum * (unit / last_unit), *ends)
-        return moving if rate > 0.0 else (*moving, rate)
+    if momentum == 0.0:
+        return Optimizer(lambda xp, p: (), scalars, lambda xp, p, g, state, scalars: (sgd_update(p, g, *scalars), ()))
+    formula = nesterov_update if nesterov else momentum_update
 
     def update(xp: Namespace, p: Array, g: Array, state: State, scalars: Scalars) -> tuple[Array, State]:
-        n_moving = 2 + len(ends)
-        moved, v = formula(p, g, *state, *scalars[:n_moving])
-        return (moved if len(scalars) == n_moving else p), (v,)
+        (v,), (rate,) = state, scalars
+        p, v = formula(p, g, v, rate, momentum)
+        return p, (v,)
 
     return Optimizer(lambda xp, p: (xp.zeros_like(p),), scalars, update)
 
@@ -135,7 +121,7 @@ def adam(beta_1: float = 0.9, beta_2: float = 0.999, epsilon: float = 1e-8) -> O
 
 @functools.cache
 def _adam(beta_1: float, beta_2: float, epsilon: float) -> Optimizer:
-    def scalars(t: int, rate: float, last_rate: float) -> Scalars:
+    def scalars(t: int, rate: float) -> Scalars:
         correction = math.sqrt(1.0 - beta_2**t)
         return rate * correction / (1.0 - beta_1**t), epsilon * correction
 

@@ -1,7 +1,11 @@
-"""Options that are one of a few names, or a number within bounds."""
+"""Options that are one of a few names, or a number within bounds.
+
+Numbers come back as plain floats: a NumPy scalar is a strong float64, which would widen float32 arrays.
+"""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 from typing import Any
 
@@ -12,11 +16,35 @@ def check_choice(name: str, value: Any, choices: Iterable[str]) -> None:
         raise ValueError(f"{name} must be one of {', '.join(map(repr, choices))}; got {value!r}")
 
 
-def checked_l2(l2: float) -> float:
-    """Return a penalty's strength as a plain float; raise ValueError unless it is finite and not below 0.
+def positive_number(name: str, value: Any) -> float:
+    """Return a finite number above 0."""
+    number = _number(name, value)
+    if not 0.0 < number < math.inf:
+        raise ValueError(f"{name} must be positive and finite, got {value!r}")
+    return number
 
-    A NumPy scalar is a strong float64, which would widen float32 arrays.
-    """
-    if not 0.0 <= l2 < float("inf"):
-        raise ValueError(f"l2 must be a finite number, not negative; got {l2!r}")
-    return float(l2)
+
+def not_negative_number(name: str, value: Any) -> float:
+    """Return a finite number, 0 or above."""
+    number = _number(name, value)
+    if not 0.0 <= number < math.inf:
+        raise ValueError(f"{name} must be a finite number, not negative; got {value!r}")
+    return number
+
+
+def fraction(name: str, value: Any) -> float:
+    """Return a number from 0 to below 1."""
+    number = _number(name, value)
+    if not 0.0 <= number < 1.0:
+        raise ValueError(f"{name} must lie in [0, 1), got {value!r}")
+    return number
+
+
+def _number(name: str, value: Any) -> float:
+    try:
+        # A text would be read as a number, and an array of one element taken for one.
+        if isinstance(value, str | bytes) or getattr(value, "shape", ()) != ():
+            raise TypeError
+        return float(value)
+    except (TypeError, ValueError):
+        raise TypeError(f"{name} must be a number, got {value!r}") from None

@@ -12,7 +12,7 @@ from typing import NamedTuple, TypeAlias
 
 import array_api_compat
 
-from .arrays import Array
+from .arrays import Array, Namespace, common_namespace
 from .network import Network
 
 
@@ -56,13 +56,31 @@ def pack(params: Sequence[Layer]) -> Array:
     array of shape (n_parameters,), or (n_models, n_parameters) with an axis of models
         New memory, same library, dtype and device.
 
+    Raises
+    ------
+    ValueError
+        If two libraries or devices meet, or there is no layer.
+    TypeError
+        If something is not an array, or two dtypes meet.
+
     Examples
     --------
     >>> import numpy as np
     >>> pack([Layer(np.asarray([[1.0, 2.0], [3.0, 4.0]]), np.asarray([5.0, 6.0]))])
     array([1., 2., 3., 4., 5., 6.])
     """
-    xp = array_api_compat.array_namespace(params[0][0])
+    pieces = [piece for layer in params for piece in layer]
+    if not pieces:
+        raise ValueError("there is nothing to pack: params has no layer")
+    xp = common_namespace({f"params[{i // 2}].{Layer._fields[i % 2]}": piece for i, piece in enumerate(pieces)})
+    dtypes = {piece.dtype for piece in pieces}
+    if len(dtypes) > 1:
+        raise TypeError(f"params must have one dtype to be packed, got {', '.join(sorted(map(str, dtypes)))}")
+    return pack_pieces(xp, params)
+
+
+def pack_pieces(xp: Namespace, params: Sequence[Layer]) -> Array:
+    """Do what `pack` does, without checks."""
     models = tuple(params[0][0].shape[:-2])
     pieces = [xp.reshape(piece, (*models, -1)) for W, b in params for piece in (W, b)]
     return xp.concat(pieces, axis=-1)

@@ -10,11 +10,11 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from .activations import ACTIVATIONS, OUTPUTS
-from .arrays import Array, Namespace, relevel
+from .arrays import Array, Namespace, constant, relevel
 from .calls import check_call
 from .losses import LOSSES
 from .network import Network
-from .options import check_choice, checked_l2
+from .options import check_choice, not_negative_number
 from .parameters import Layer, Params
 
 
@@ -212,7 +212,7 @@ def loss_and_grad(
     reduction : {"mean", "sum"}
         Over samples; over outputs it is always the sum.
     sample_weight : array of shape (n_samples,) or (n_models, n_samples), optional
-        Each sample's weight; the mean divides by their sum.
+        Each sample's weight; the mean divides by their sum. Where they are all 0, the penalty alone is left.
 
     Returns
     -------
@@ -237,15 +237,21 @@ def loss_and_grad(
     True
     """
     check_choice("reduction", reduction, ("mean", "sum"))
-    l2 = checked_l2(l2)
+    l2 = not_negative_number("l2", l2)
     call = check_call(net, params, X, y, sample_weight)
     xp = call.xp
     loss, grads = loss_and_sums(xp, net, call.params, call.X, call.Y, call.weights)
     if reduction == "sum":
         divisor: float | Array = 1.0
     else:
-        divisor = float(call.X.shape[-2]) if call.weights is None else xp.sum(call.weights, axis=-1)
+        divisor = float(call.X.shape[-2]) if call.weights is None else _weight_sum(xp, call.weights)
     return reduced(xp, call.params, loss, grads, strength=_in_units_of_sum(l2, divisor), divisor=divisor)
+
+
+def _weight_sum(xp: Namespace, weights: Array) -> Array:
+    """Return the sum of the weights, or 1 where it is 0: samples without weight then have no loss and no gradient."""
+    total = xp.sum(weights, axis=-1)
+    return xp.where(total == 0, constant(xp, total, 1.0), total)
 
 
 def _in_units_of_sum(l2: float, divisor: float | Array) -> float | Array:

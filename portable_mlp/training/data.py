@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from ..backends import dtype_name
 from ..kernels.arrays import Array, Namespace
 from ..kernels.calls import check_call
 from ..kernels.network import Network
@@ -9,7 +10,7 @@ from ..kernels.parameters import Params
 from .batches import Data
 
 
-def checked_data(net: Network, params: Params, X: Array, y: Array, *, names: tuple[str, str] = ("X", "y")) -> Data:
+def checked_data(net: Network, params: Params, X: Array, y: Array) -> Data:
     """Return the data encoded for the network, in the dtype of ``params``, once shapes and values were found good.
 
     Raises
@@ -18,14 +19,22 @@ def checked_data(net: Network, params: Params, X: Array, y: Array, *, names: tup
         If a value is not finite, a label is out of range, or a target is one that the loss is not made for; with the
         offending numbers.
     """
+    check_dtype(params)
     call = check_call(net, params, X, y)
     xp = call.xp
-    named = dict(zip(names, (X, y), strict=True))
-    for name, x in named.items():
-        _check_finite(xp, name, x)
-    _check_targets(xp, net, y, names[1])
     assert call.Y is not None  # y was given
+    for name, x, cast in (("X", X, call.X), ("y", y, call.Y)):
+        _check_finite(xp, name, x)
+        _check_finite(xp, f"in {params[0][0].dtype}, {name}", cast)
+    _check_targets(xp, net, y, call.Y)
     return Data(call.X, call.Y)
+
+
+def check_dtype(params: Params) -> None:
+    """Raise TypeError unless parameters are float32 or float64: what is trained and kept."""
+    name = dtype_name(params[0][0].dtype)
+    if name not in ("float32", "float64"):
+        raise TypeError(f"parameters are trained and kept in float32 or float64, got {name}")
 
 
 def _check_finite(xp: Namespace, name: str, x: Array) -> None:
@@ -41,31 +50,30 @@ def _check_finite(xp: Namespace, name: str, x: Array) -> None:
     raise ValueError(f"{name}[{', '.join(reversed(index))}] is {value}; every value must be finite")
 
 
-def _check_targets(xp: Namespace, net: Network, y: Array, name: str) -> None:
-    n_outputs = net.sizes[-1]
-    if xp.isdtype(y.dtype, "bool"):
-        return
-    low, high = float(xp.min(y)), float(xp.max(y))
-    is_labels = net.output == "softmax" and not _is_one_hot_shape(y, n_outputs)
-    if is_labels and not (low >= 0 and high < n_outputs):
-        raise ValueError(
-            f"{name} must hold labels from 0 to {n_outputs - 1}, for {n_outputs} outputs; got labels from {low:.0f} to "
-            f"{high:.0f}"
-        )
-    if net.loss == "cross_entropy" and not is_labels:
-        sums = xp.sum(xp.astype(y, xp.float32), axis=-1)
-        if low < 0 or float(xp.max(xp.abs(sums - 1.0))) > 1e-3:
+def _check_targets(xp: Namespace, net: Network, y: Array, Y: Array) -> None:
+    """Check values that are finite: ``y`` as given, ``Y`` as encoded."""
+    if net.loss == "cross_entropy":
+        sums = xp.sum(Y, axis=-1)
+        right = bool(xp.all(Y >= 0)) and bool(xp.all(xp.abs(sums - 1.0) < 1e-3))
+        if not right and Y.shape != y.shape:
+            low, high = _range(xp, y)
             raise ValueError(
-                f"each row of {name} must hold probabilities that sum to 1, such as one-hot rows; got values from "
-                f"{low:g} to {high:g} and row sums from {float(xp.min(sums)):g} to {float(xp.max(sums)):g}"
+                f"y must hold labels from 0 to {net.sizes[-1] - 1}, for {net.sizes[-1]} outputs; got labels from "
+                f"{low:.0f} to {high:.0f}"
             )
+        if not right:
+            (low, high), (least, most) = _range(xp, Y), _range(xp, sums)
+            raise ValueError(
+                f"each row of y must hold probabilities that sum to 1, such as one-hot rows; got values from "
+                f"{low:g} to {high:g} and row sums from {least:g} to {most:g}"
+            )
+        return
+    low, high = _range(xp, Y)
     if net.loss == "binary_cross_entropy" and not (low >= 0 and high <= 1):
-        raise ValueError(
-            f"{name} must lie in 0 to 1 for the loss binary_cross_entropy; got values from {low:g} to {high:g}"
-        )
+        raise ValueError(f"y must lie in 0 to 1 for the loss binary_cross_entropy; got values from {low:g} to {high:g}")
     if net.loss == "poisson" and low < 0:
-        raise ValueError(f"{name} must not be negative for the loss poisson; got {low:g}")
+        raise ValueError(f"y must not be negative for the loss poisson; got {low:g}")
 
 
-def _is_one_hot_shape(y: Array, n_outputs: int) -> bool:
-    return y.ndim > 1 and y.shape[-1] == n_outputs
+def _range(xp: Namespace, x: Array) -> tuple[float, float]:
+    return float(xp.min(x)), float(xp.max(x))

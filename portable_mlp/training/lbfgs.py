@@ -9,11 +9,25 @@ from typing import Any
 from ..backends import Backend
 from ..kernels.arrays import Array
 from ..kernels.network import Network
-from ..kernels.parameters import unpack
 from .batches import Data
 from .monitor import Monitor
 from .result import NonFiniteError, TrainResult
 from .step import make_objective
+
+
+def load_scipy() -> Any:
+    """Return ``scipy.optimize``.
+
+    Raises
+    ------
+    ImportError
+        If SciPy is missing; names the command that installs it.
+    """
+    try:
+        from scipy import optimize
+    except ImportError:
+        raise ImportError('solver "lbfgs" needs SciPy: pip install "portable-mlp[lbfgs]"') from None
+    return optimize
 
 
 def minimize(
@@ -26,70 +40,76 @@ def minimize(
 
     Raises
     ------
-    ImportError
-        If SciPy is missing.
     NonFiniteError
         If an iteration ends with a loss that is not finite.
     """
+    search = _Search(backend, net, flat, data, monitor, l2)
     try:
-        from scipy import optimize
-    except ImportError:
-        raise ImportError('solver "lbfgs" needs SciPy: pip install "portable-mlp[lbfgs]"') from None
-    dtype = flat.dtype
-    objective = backend.compile(make_objective(backend.xp, net, l2))
-    evaluations = 0
-
-    def on_host(x: Any) -> tuple[float, Any]:
-        nonlocal evaluations
-        evaluations += 1
-        monitor.bar.advance(0)
-        loss, gradient = objective(backend.asarray(x, dtype=dtype), data)
-        return float(backend.to_numpy(loss)), backend.to_numpy(gradient).astype("float64")
-
-    stopped_because = "converged"
-    good = flat
-    epoch_start, evaluations_before = time.perf_counter(), 0
-
-    def after_iteration(intermediate_result: Any) -> None:
-        nonlocal stopped_because, good, epoch_start, evaluations_before
-        now = backend.asarray(intermediate_result.x, dtype=dtype)
-        loss = float(intermediate_result.fun)
-        if not math.isfinite(loss):
-            _raise_non_finite(net, good, monitor)
-        good = now
-        seconds = time.perf_counter() - epoch_start
-        speed = data.n_samples * (evaluations - evaluations_before) / seconds
-        monitor.bar.advance(data.n_samples)
-        reason = monitor.epoch_end(now, loss=loss, learning_rate=math.nan, samples_per_second=speed)
-        epoch_start, evaluations_before = time.perf_counter(), evaluations
-        if reason is not None:
-            stopped_because = reason
-            raise StopIteration
-
-    try:
-        found = optimize.minimize(
-            on_host,
+        found = load_scipy().minimize(
+            search.loss_and_gradient,
             backend.to_numpy(flat).astype("float64"),
             jac=True,
             method="L-BFGS-B",
-            callback=after_iteration,
+            callback=search.iteration_end,
             options={"maxiter": epochs, "maxfun": 20 * epochs + 100},
         )
     except KeyboardInterrupt:
-        return monitor.result(good, "interrupted")
-    if not math.isfinite(float(found.fun)):
-        _raise_non_finite(net, good, monitor)
-    if stopped_because == "converged" and found.status != 0:
-        stopped_because = "max_epochs" if found.nit >= epochs else "no_progress"
-    return monitor.result(good, stopped_because)
+        return monitor.result(search.good, "interrupted")
+    search.check_finite(found.fun)
+    return monitor.result(search.good, search.stopped_because or _reason(found, epochs))
 
 
-def _raise_non_finite(net: Network, good: Array, monitor: Monitor) -> None:
-    epoch = len(monitor.history["loss"]) + 1
-    raise NonFiniteError(
-        f"the loss became infinite or NaN in epoch {epoch} of L-BFGS, batch 1 of 1; look at the scale of X and y",
-        params=unpack(net, good),
-        history=monitor.history,
-        epoch=epoch,
-        batch=1,
-    )
+def _reason(found: Any, epochs: int) -> str:
+    if found.status == 0:
+        return "converged"
+    return "max_epochs" if found.nit >= epochs else "no_progress"
+
+
+class _Search:
+    """One minimisation: what SciPy calls, and what is kept between its calls."""
+
+    def __init__(self, backend: Backend, net: Network, flat: Array, data: Data, monitor: Monitor, l2: float) -> None:
+        self.good = flat
+        self.stopped_because: str | None = None
+        self._backend, self._net, self._data, self._monitor = backend, net, data, monitor
+        self._objective = backend.compile(make_objective(backend.xp, net, l2))
+        self._n_evaluations = 0
+        self._start = time.perf_counter()
+
+    def loss_and_gradient(self, x: Any) -> tuple[float, Any]:
+        """Evaluate on the device what SciPy asks for on the host, in float64."""
+        self._n_evaluations += 1
+        self._monitor.bar.advance(0)
+        loss, gradient = self._objective(self._moved(x), self._data)
+        return float(self._backend.to_numpy(loss)), self._backend.to_numpy(gradient).astype("float64")
+
+    # SciPy looks for a parameter of this name.
+    def iteration_end(self, intermediate_result: Any) -> None:
+        """Record an iteration; end the search where something asks to stop."""
+        loss = float(intermediate_result.fun)
+        self.check_finite(loss)
+        self.good = self._moved(intermediate_result.x)
+        speed = self._data.n_samples * self._n_evaluations / (time.perf_counter() - self._start)
+        self._monitor.bar.advance(self._data.n_samples)
+        try:
+            self.stopped_because = self._monitor.epoch_end(
+                self.good, loss=loss, learning_rate=math.nan, samples_per_second=speed
+            )
+        except StopIteration as error:
+            # SciPy would take it for ours.
+            raise RuntimeError("a callback raised StopIteration") from error
+        self._start, self._n_evaluations = time.perf_counter(), 0
+        if self.stopped_because is not None:
+            raise StopIteration
+
+    def check_finite(self, loss: float) -> None:
+        """Raise NonFiniteError unless the loss is finite."""
+        if not math.isfinite(loss):
+            epoch = len(self._monitor.history["loss"]) + 1
+            raise NonFiniteError.diverged(
+                self._net, self.good, self._monitor.history, epoch=epoch, batch=1, n_batches=1
+            )
+
+    def _moved(self, x: Any) -> Array:
+        # A copy: SciPy goes on writing into x, which NumPy would take as it is.
+        return self._backend.asarray(x.copy(), dtype=self.good.dtype)

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, TypeAlias
 
 from ..backends import Backend
-from ..kernels.arrays import Array
+from ..kernels.arrays import Array, snapshot
 from ..kernels.network import Network
 from ..kernels.parameters import unpack
 from .batches import Data
@@ -57,7 +57,8 @@ class Monitor:
         self._backend, self._net, self._epochs = backend, net, epochs
         self._validation, self._patience, self._callbacks = validation, patience, callbacks
         self._evaluate = backend.compile(make_evaluation(backend.xp, net))
-        self._best_loss, self._best_flat, self._epochs_since_best = math.inf, None, 0
+        self._best_loss, self._epochs_since_best = math.inf, 0
+        self._best_flat: Array | None = None
 
     def epoch_end(self, flat: Array, *, loss: Any, learning_rate: float, samples_per_second: float) -> str | None:
         """Record an epoch; return why training should stop, or None."""
@@ -70,10 +71,7 @@ class Monitor:
             self.history[name].append(number)
         self.bar.epoch_end(epoch, loss, samples_per_second)
         out_of_patience = self._patience is not None and self._out_of_patience(flat, now["validation_loss"])
-        event = EpochEnd(epoch, self._epochs, unpack(self._net, flat), self.history)
-        # Every callback is asked, also after one has said stop.
-        answers = [callback(event) for callback in self._callbacks]
-        stop_asked = any(answer is True for answer in answers)
+        stop_asked = bool(self._callbacks) and self._stop_asked(epoch, flat)
         if out_of_patience:
             return "patience"
         return "callback" if stop_asked else None
@@ -83,8 +81,16 @@ class Monitor:
         chosen = flat if self._best_flat is None else self._best_flat
         return TrainResult(unpack(self._net, chosen), self.history, len(self.history["loss"]), stopped_because)
 
+    def _stop_asked(self, epoch: int, flat: Array) -> bool:
+        params = unpack(self._net, snapshot(self._backend.xp, flat))
+        event = EpochEnd(epoch, self._epochs, params, self.history)
+        # Every callback is asked, also after one has said stop. NumPy's True counts; a number that is not 0 does not.
+        answers = [callback(event) for callback in self._callbacks]
+        return any(type(answer).__name__.startswith("bool") and bool(answer) for answer in answers)
+
     def _out_of_patience(self, flat: Array, validation_loss: float) -> bool:
         self._epochs_since_best += 1
         if validation_loss < self._best_loss:
-            self._best_loss, self._best_flat, self._epochs_since_best = validation_loss, flat, 0
+            self._best_loss, self._epochs_since_best = validation_loss, 0
+            self._best_flat = snapshot(self._backend.xp, flat)
         return self._epochs_since_best >= (self._patience or 0)

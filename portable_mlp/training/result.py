@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple, TypeAlias
 
-from ..kernels.parameters import Params
+from ..kernels.arrays import Array
+from ..kernels.network import Network
+from ..kernels.parameters import Params, unpack
 
-History = dict[str, list[float]]
-"""One number for each epoch, by name."""
+History: TypeAlias = dict[str, list[Any]]
+"""One float for each epoch, by name; with an axis of models a list of floats for each epoch."""
 
 
 class TrainResult(NamedTuple):
@@ -70,9 +72,25 @@ class NonFiniteError(ValueError):
         After how many batches of that epoch.
     """
 
-    def __init__(self, message: str, *, params: Params, history: History, epoch: int, batch: int) -> None:
-        super().__init__(message)
+    def __init__(self, message: str, params: Params, history: History, epoch: int, batch: int) -> None:
+        # All arguments go to Exception too: pickle makes the error anew from them.
+        super().__init__(message, params, history, epoch, batch)
         self.params = params
         self.history = history
         self.epoch = epoch
         self.batch = batch
+
+    def __str__(self) -> str:
+        return str(self.args[0])
+
+    @classmethod
+    def diverged(
+        cls, net: Network, good: Array, history: History, *, epoch: int, batch: int, n_batches: int
+    ) -> NonFiniteError:
+        """Say where training diverged; ``good`` is the flat vector at the end of the epoch before."""
+        message = (
+            f"training diverged in epoch {epoch}, at batch {batch} of {n_batches}: the loss or a parameter became "
+            "infinite or NaN; a smaller learning rate or scaled inputs may help (the error's params holds the "
+            "parameters of the epoch before)"
+        )
+        return cls(message, unpack(net, good), history, epoch, batch)

@@ -48,7 +48,10 @@ class Schedule:
         ValueError
             If the formula gives a negative or non-finite rate.
         """
-        rate = float(self._formula(epoch))
+        try:
+            rate = float(self._formula(epoch))
+        except (TypeError, ValueError, OverflowError) as error:
+            raise ValueError(f"the schedule gave no learning rate for epoch {epoch}: {error}") from error
         if not 0.0 <= rate < math.inf:
             raise ValueError(
                 f"the schedule gave the learning rate {rate} for epoch {epoch}; it must be finite, not negative"

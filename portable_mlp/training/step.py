@@ -12,7 +12,7 @@ from typing import TypeAlias
 from ..kernels.arrays import Array, Namespace
 from ..kernels.network import Network
 from ..kernels.optimizers import Optimizer, Scalars, State
-from ..kernels.parameters import pack, unpack
+from ..kernels.parameters import pack_pieces, unpack
 from ..kernels.propagation import loss_and_sums, reduced
 from .batches import Data
 
@@ -31,7 +31,7 @@ def make_objective(xp: Namespace, net: Network, l2: float) -> Objective:
         params = unpack(net, flat)
         loss_sum, sums = loss_and_sums(xp, net, params, data.X, data.Y, None)
         loss, grads = reduced(xp, params, loss_sum, sums, strength=l2 * n, divisor=n)
-        return loss, pack(grads)
+        return loss, pack_pieces(xp, grads)
 
     return objective
 

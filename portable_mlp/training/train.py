@@ -1,28 +1,25 @@
-"""The training loop: epochs of shuffled mini-batches, each one step on the device."""
+"""`train`: its options and data checked, then handed to the loop."""
 
 from __future__ import annotations
 
-import math
 import operator
-import time
 from collections.abc import Iterable
-from typing import Any
 
-from ..backends import Backend, backend_of
+from ..backends import backend_of
 from ..kernels.arrays import Array
 from ..kernels.initializers import RandomState
 from ..kernels.network import Network
-from ..kernels.optimizers import Optimizer, adam, sgd
-from ..kernels.options import check_choice, checked_l2
-from ..kernels.parameters import Params, pack, unpack
+from ..kernels.optimizers import adam, sgd
+from ..kernels.options import check_choice, fraction, not_negative_number, positive_number
+from ..kernels.parameters import Params, pack
 from . import lbfgs
-from .batches import Data, Shuffle, batches
+from .batches import Data, Shuffle
 from .data import checked_data
+from .loop import Loop, run
 from .monitor import Callback, Monitor
 from .progress import Bar, Silent
-from .result import NonFiniteError, TrainResult
-from .schedules import Formula, Schedule, make_schedule
-from .step import make_step
+from .result import TrainResult
+from .schedules import Formula, make_schedule
 
 SOLVERS = ("sgd", "adam", "lbfgs")
 
@@ -96,7 +93,7 @@ def train(
     patience : int, optional
         Stop after so many epochs without a better validation loss, and return the best parameters.
     callbacks : iterable of callable
-        Each is called with an `EpochEnd` after each epoch; returning True ends training.
+        Each is called with an `EpochEnd` after each epoch, whose parameters are a copy; returning True ends training.
     progress : bool
         Whether to draw a progress bar on stderr (needs rich).
 
@@ -128,102 +125,30 @@ def train(
     """
     check_choice("solver", solver, SOLVERS)
     epochs, batch_size = _whole("epochs", epochs), _whole("batch_size", batch_size)
-    _check_numbers(learning_rate, momentum, beta_1, beta_2, epsilon, decay)
-    l2 = checked_l2(l2)
+    learning_rate = positive_number("learning_rate", learning_rate)
+    decay = positive_number("decay", decay)
+    l2 = not_negative_number("l2", l2)
+    by_momentum = sgd(fraction("momentum", momentum), nesterov)
+    by_moments = adam(fraction("beta_1", beta_1), fraction("beta_2", beta_2), positive_number("epsilon", epsilon))
+    called = _called(callbacks)
     data = checked_data(net, params, X, y)
-    plan = make_schedule(
-        schedule, learning_rate=float(learning_rate), decay=float(decay), epochs=epochs, n_samples=data.n_samples
-    )
+    plan = make_schedule(schedule, learning_rate=learning_rate, decay=decay, epochs=epochs, n_samples=data.n_samples)
     held_out = _checked_validation(net, params, validation)
     patience = _checked_patience(patience, validation)
-    _check_one_model(params, patience is not None, schedule == "adaptive", solver == "lbfgs")
+    _check_one_model(params, patience=patience, schedule=schedule, solver=solver)
+    if solver == "lbfgs":
+        lbfgs.load_scipy()
     backend = backend_of(params[0][0])
     with backend.running(), Bar(epochs, data.n_samples) if progress else Silent() as bar:
         monitor = Monitor(
-            backend, net, epochs=epochs, validation=held_out, patience=patience, callbacks=_called(callbacks), bar=bar
+            backend, net, epochs=epochs, validation=held_out, patience=patience, callbacks=called, bar=bar
         )
         flat = pack(params)
         if solver == "lbfgs":
             return lbfgs.minimize(backend, net, flat, data, monitor, epochs=epochs, l2=l2)
-        optimizer = sgd(momentum, nesterov) if solver == "sgd" else adam(beta_1, beta_2, epsilon)
-        loop = _Loop(backend, net, flat, data, optimizer, l2)
+        loop = Loop(backend, net, flat, data, by_momentum if solver == "sgd" else by_moments, l2)
         order = Shuffle(random_state) if shuffle else None
-        return _run(loop, monitor, plan, epochs=epochs, batch_size=batch_size, shuffle=order)
-
-
-class _Loop:
-    """The moving parts: the flat parameters, the optimizer's state and the step count."""
-
-    def __init__(
-        self, backend: Backend, net: Network, flat: Array, data: Data, optimizer: Optimizer, l2: float
-    ) -> None:
-        self.backend, self.net, self.data = backend, net, data
-        self.flat = flat
-        self._state = optimizer.init(backend.xp, flat)
-        self._scalars = optimizer.scalars
-        self._step = backend.compile(make_step(backend.xp, net, optimizer, l2))
-        self._n_steps = 0
-        self._last_rate = 0.0
-
-    def epoch(self, epoch: int, rate: float, batch_size: int, shuffle: Shuffle | None, monitor: Monitor) -> Any:
-        """Train on every batch once; return the mean loss, a float or one float for each model."""
-        losses = []
-        good = self.flat
-        total = self.backend.xp.zeros_like(good[..., 0])
-        for batch in batches(self.backend, self.data, batch_size, epoch, shuffle):
-            self._n_steps += 1
-            scalars = self._scalars(self._n_steps, rate, self._last_rate)
-            self.flat, self._state, total, loss = self._step(self.flat, self._state, total, batch, scalars)
-            self._last_rate = rate or self._last_rate
-            losses.append(loss)
-            monitor.bar.advance(batch.n_samples)
-        mean, finite = self._read(total)
-        if not finite:
-            raise self._non_finite(epoch, losses, good, monitor)
-        return mean
-
-    def _read(self, total: Array) -> tuple[Any, bool]:
-        """Read the device, once an epoch: the mean loss, and whether it and every parameter are finite."""
-        # x - x is 0 for a finite x and NaN for any other.
-        wrecked = self.backend.xp.sum(self.flat - self.flat, axis=-1)
-        numbers = self.backend.to_numpy(self.backend.xp.stack([total / float(self.data.n_samples), wrecked]))
-        return numbers[0].tolist(), all(map(math.isfinite, numbers.reshape(-1).tolist()))
-
-    def _non_finite(self, epoch: int, losses: list[Array], good: Array, monitor: Monitor) -> NonFiniteError:
-        def is_finite(loss: Array) -> bool:
-            return all(map(math.isfinite, self.backend.to_numpy(loss).reshape(-1).tolist()))
-
-        batch = next((i for i, loss in enumerate(losses, start=1) if not is_finite(loss)), len(losses))
-        return NonFiniteError(
-            f"training diverged in epoch {epoch + 1}, at batch {batch} of {len(losses)}: the loss or a parameter "
-            "became infinite or NaN; a smaller learning_rate or scaled inputs may help (the error's params "
-            "holds those of the epoch before)",
-            params=unpack(self.net, good),
-            history=monitor.history,
-            epoch=epoch + 1,
-            batch=batch,
-        )
-
-
-def _run(
-    loop: _Loop, monitor: Monitor, schedule: Schedule, *, epochs: int, batch_size: int, shuffle: Shuffle | None
-) -> TrainResult:
-    stopped_because = "max_epochs"
-    try:
-        for epoch in range(epochs):
-            rate = schedule.rate(epoch)
-            start = time.perf_counter()
-            loss = loop.epoch(epoch, rate, batch_size, shuffle, monitor)
-            speed = loop.data.n_samples / (time.perf_counter() - start)
-            reason = monitor.epoch_end(loop.flat, loss=loss, learning_rate=rate, samples_per_second=speed)
-            if reason is None and not schedule.goes_on_after(loss):
-                reason = "learning_rate"
-            if reason is not None:
-                stopped_because = reason
-                break
-    except KeyboardInterrupt:
-        stopped_because = "interrupted"
-    return monitor.result(loop.flat, stopped_because)
+        return run(loop, monitor, plan, epochs=epochs, batch_size=batch_size, shuffle=order)
 
 
 def _whole(name: str, value: int) -> int:
@@ -236,17 +161,6 @@ def _whole(name: str, value: int) -> int:
     return whole
 
 
-def _check_numbers(
-    learning_rate: float, momentum: float, beta_1: float, beta_2: float, epsilon: float, decay: float
-) -> None:
-    for name, value in (("learning_rate", learning_rate), ("epsilon", epsilon), ("decay", decay)):
-        if not 0.0 < value < math.inf:
-            raise ValueError(f"{name} must be positive and finite, got {value!r}")
-    for name, value in (("momentum", momentum), ("beta_1", beta_1), ("beta_2", beta_2)):
-        if not 0.0 <= value < 1.0:
-            raise ValueError(f"{name} must lie in [0, 1), got {value!r}")
-
-
 def _checked_validation(net: Network, params: Params, validation: tuple[Array, Array] | None) -> Data | None:
     if validation is None:
         return None
@@ -254,7 +168,10 @@ def _checked_validation(net: Network, params: Params, validation: tuple[Array, A
         X, y = validation
     except (TypeError, ValueError):
         raise ValueError("validation must be a pair (X_val, y_val)") from None
-    return checked_data(net, params, X, y, names=("X_val", "y_val"))
+    try:
+        return checked_data(net, params, X, y)
+    except (TypeError, ValueError) as error:
+        raise type(error)(f"in the validation data: {error}") from None
 
 
 def _checked_patience(patience: int | None, validation: object) -> int | None:
@@ -263,15 +180,21 @@ def _checked_patience(patience: int | None, validation: object) -> int | None:
     return None if patience is None else _whole("patience", patience)
 
 
-def _check_one_model(params: Params, patience: bool, adaptive: bool, with_lbfgs: bool) -> None:
-    if params[0][0].ndim == 2:
-        return
-    for asked, what in ((patience, "patience"), (adaptive, 'schedule "adaptive"'), (with_lbfgs, 'solver "lbfgs"')):
-        if asked:
+def _check_one_model(params: Params, *, patience: int | None, schedule: str | Formula, solver: str) -> None:
+    """Refuse what follows the loss of one model where there are several."""
+    asked = {
+        "patience": patience is not None,
+        'schedule "adaptive"': schedule == "adaptive",
+        'solver "lbfgs"': solver == "lbfgs",
+    }
+    for what, is_asked in asked.items():
+        if is_asked and params[0][0].ndim > 2:
             raise ValueError(f"{what} follows the loss of one model, but params have a leading axis of models")
 
 
 def _called(callbacks: Iterable[Callback]) -> tuple[Callback, ...]:
+    if not isinstance(callbacks, Iterable):
+        raise TypeError(f"callbacks must be a sequence of functions of an EpochEnd, got {callbacks!r}")
     checked = tuple(callbacks)
     for callback in checked:
         if not callable(callback):

@@ -148,25 +148,58 @@ def test_jax_says_how_to_turn_64_bits_on() -> None:
 
 
 def test_only_numbers_are_taken(lib) -> None:
-    with pytest.raises(TypeError, match="an array of numbers is needed"):
+    with pytest.raises(TypeError, match="an array of real numbers is needed"):
         lib.backend.asarray(["a", "b"])
-    with pytest.raises(TypeError, match="an array of numbers is needed"):
+    with pytest.raises(TypeError, match="an array of real numbers is needed"):
         lib.backend.asarray([1j])
 
 
 def test_to_numpy_refuses_another_librarys_array() -> None:
     with pytest.raises(TypeError, match=r"to_numpy of the torch backend got numpy.ndarray"):
         pm.get_backend("torch").to_numpy(np.zeros(1))
+    with pytest.raises(TypeError, match=r"to_numpy of the numpy backend got builtins.float"):
+        pm.get_backend("numpy").to_numpy(1.0)
 
 
 def test_a_missing_library_names_the_command(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "torch", None)
     monkeypatch.delitem(sys.modules, "portable_mlp.backends._torch", raising=False)
-    with pytest.raises(pm.BackendUnavailable, match=r'cannot be loaded: .*; pip install "portable-mlp\[torch\]"'):
+    with pytest.raises(pm.BackendUnavailable, match=r'cannot be used here: .*; pip install "portable-mlp\[torch\]"'):
         pm.get_backend("torch")
     unavailable = next(info for info in pm.backends() if info.name == "torch")
     assert not unavailable.available
     assert "pip install" in str(unavailable.reason)
+
+
+def test_a_broken_library_is_unavailable(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An installation whose parts do not fit raises whatever it likes."""
+    import jax
+
+    def broken(*arguments: Any) -> None:
+        raise AssertionError("the parts of this installation do not fit\nand more")
+
+    monkeypatch.setattr(jax, "devices", broken)
+    with pytest.raises(pm.BackendUnavailable, match=r"'jax' cannot be used here: the parts .* do not fit; pip install"):
+        pm.get_backend("jax")
+    info = next(info for info in pm.backends() if info.name == "jax")
+    assert not info.available
+    assert info.version == jax.__version__
+
+
+def test_a_device_of_torch_that_needs_another_package_is_unavailable() -> None:
+    with pytest.raises(pm.BackendUnavailable, match="torch"):
+        pm.get_backend("torch", device="hpu")
+
+
+def test_auto_says_why_a_device_is_not_to_be_had() -> None:
+    if pm.get_backend("auto").name == "numpy":
+        with pytest.raises(pm.BackendUnavailable, match=r"'auto' finds no device 'cuda:0': numpy has no .*cupy"):
+            pm.get_backend("auto", device="cuda:0")
+
+
+def test_a_masked_array_is_refused(lib) -> None:
+    with pytest.raises(TypeError, match="would lose its mask"):
+        lib.backend.asarray(np.ma.masked_array([1.0, 2.0], [True, False]))
 
 
 class FakeCupy(types.ModuleType):

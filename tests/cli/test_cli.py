@@ -158,7 +158,10 @@ def test_options_reach_the_training(flowers, capfd) -> None:
 
 def test_patience_reports_the_epoch_that_was_kept(flowers, capfd) -> None:
     summary = trained(flowers, "--target", "kind", "--patience", 1, "--learning-rate", 1, "--epochs", 50, capfd=capfd)
-    assert summary["validation_loss"] == min(summary["history"]["validation_loss"])
+    history = summary["history"]
+    best = history["validation_loss"].index(min(history["validation_loss"]))
+    assert summary["validation_loss"] == history["validation_loss"][best]
+    assert summary["loss"] == history["loss"][best]
 
 
 def test_the_summary_is_readable(flowers, capfd) -> None:
@@ -262,8 +265,11 @@ MISTAKES = {
         "--patience needs rows to validate on",
     ),
     "target of digits": (("train", "digits", "--target", "x"), "--target does not go with digits"),
-    "no folder": (("train", "digits", "--save", "no/m.safetensors"), "the folder no does not exist"),
-    "folder": (("train", "digits", "--save", "."), "this is a folder"),
+    "no folder": (("train", "digits", "--save", "no/m.safetensors"), "/no does not exist"),
+    "folder": (("train", "digits", "--save", "."), "this is not a file"),
+    "device": (("train", "digits", "--save", "/dev/null"), "this is not a file"),
+    "over the data": (("train", "flowers.csv", "--save", "flowers.csv"), "read by the same command"),
+    "over the model": (("predict", "m.safetensors", "flowers.csv", "--output", "./m.safetensors"), "read by the same"),
     "no model": (("predict", "none.safetensors", "digits"), "none.safetensors: No such file or directory"),
     "not a model": (("inspect", "flowers.csv"), "flowers.csv: not a safetensors file"),
     "quantities have no classes": (("predict", "m.safetensors", "digits", "--proba"), "predicts quantities"),
@@ -278,6 +284,48 @@ def test_a_mistake_is_one_clear_line(arguments: tuple[str, ...], message: str, c
     net = pm.Network((2, 1), output="identity")
     pm.save_model("m.safetensors", net, pm.init_params(net))
     assert message in mistake(*arguments, capfd=capfd)
+
+
+def test_a_constant_column_does_not_spoil_predictions(capfd) -> None:
+    """300 times 0.1 has a standard deviation of 4e-16, by rounding alone."""
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=300)
+    pathlib.Path("data.csv").write_text("k,x,y\n" + "".join(f"0.1,{a},{3 * a}\n" for a in x))
+    trained(pathlib.Path("data.csv"), "--epochs", 60, "--save", "m.safetensors", capfd=capfd)
+    pathlib.Path("new.csv").write_text("k,x\n0.2,1\n")
+    assert float(predictions("m.safetensors", "new.csv", capfd=capfd)[0]["prediction"]) == pytest.approx(3.0, abs=1.0)
+
+
+def test_numbers_too_large_to_scale_are_named(capfd) -> None:
+    pathlib.Path("data.csv").write_text("a,b\n1e200,1.5\n-1e200,2.5\n3,4.5\n")
+    assert "column 'a' are too large to be scaled" in mistake("train", "data.csv", capfd=capfd)
+
+
+def test_classes_of_a_model_saved_by_hand(capfd) -> None:
+    net = pm.Network((2, 2))
+    pm.save_model("m.safetensors", net, pm.init_params(net), {"classes": ["no", "yes"]})
+    pathlib.Path("new.csv").write_text("a,b\n1,2\n")
+    assert predictions("m.safetensors", "new.csv", capfd=capfd)[0]["prediction"] in ("no", "yes")
+
+
+def test_a_reader_that_has_seen_enough_is_no_mistake() -> None:
+    net = pm.Network((64, 10))
+    pm.save_model("m.safetensors", net, pm.init_params(net))
+    command_line = [sys.executable, "-m", "portable_mlp", "predict", "m.safetensors", "digits", "--proba"]
+    with subprocess.Popen(command_line, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        process.stdout.readline()
+        process.stdout.close()
+        assert process.stderr.read() == b""
+    assert process.returncode == 141
+
+
+def test_install_commands_can_be_copied(monkeypatch: pytest.MonkeyPatch, capfd) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    code, out, _ = command("backends", capfd=capfd)
+    assert code == 0
+    assert "…" not in out
 
 
 def test_divergence_is_told_below_the_progress_bar(capfd) -> None:

@@ -134,9 +134,11 @@ def test_arguments_are_left_alone(lib, name):
     assert_close(lib.numpy(h), h_before, rtol=0)
 
 
-def test_small_arguments_keep_their_digits():
+def test_small_terms_keep_their_digits():
     z = np.asarray([1e-12, -1e-12])
     assert_close(ACTIVATIONS["elu"].value(np, z), [1e-12, math.expm1(-1e-12)], rtol=1e-15)
+    line = np.asarray([20.5, 25.0])
+    assert_close(ACTIVATIONS["softplus"].value(np, line) - line, np.exp(-line), rtol=1e-5)
     far = np.asarray([-40.0])
     h = ACTIVATIONS["softplus"].value(np, far)
     assert_close(h, [math.exp(-40.0)], rtol=1e-14)

@@ -7,6 +7,7 @@ import pytest
 
 import portable_mlp as pm
 from portable_mlp.kernels.calls import check_params, encode_targets
+from tests.kernels.tiny_library import to_tiny
 from tests.reference import assert_close
 
 SIZES = (3, 4, 2)
@@ -151,6 +152,14 @@ def test_two_libraries_or_devices_are_refused_by_name(case, place):
         message = f"params\\[0\\].b is an? .*{name_here} but params\\[0\\].W is an? .*{name_there}; "
     with pytest.raises(ValueError, match="^" + message):
         pm.loss_and_grad(SOFTMAX, params, X, y, sample_weight=weights)
+
+
+def test_two_libraries_on_one_device_are_refused_too():
+    params = tuple(pm.Layer(*map(pm.get_backend("strict").asarray, layer)) for layer in pm.init_params(SOFTMAX))
+    X = to_tiny(zeros(N, 3))
+    assert X.device == params[0].W.device
+    with pytest.raises(ValueError, match=r"X is a tiny array on .* but params\[0\]\.W is an? .*strict array on "):
+        pm.forward(SOFTMAX, params, X)
 
 
 @pytest.mark.parametrize("case", ["too few features", "empty batch", "a layer too few", "models of X alone"])

@@ -158,3 +158,13 @@ def test_poisson_is_zero_at_its_target_and_takes_zero_counts(lib):
     losses, dz = call(lib, "poisson", [[0.0, 0.0, -30.0]] * 6, [[1.0, 1.0, 0.0]] * 6, "exp")
     assert_close(losses, [np.exp(-30.0)] * 6, rtol=lib.rtol)
     assert_close(dz, [[0.0, 0.0, np.exp(-30.0)]] * 6, rtol=lib.rtol)
+
+
+@pytest.mark.parametrize("y", [10.0, 1e3, 1e6])
+def test_a_good_poisson_fit_has_a_small_loss_in_float32(y):
+    """The terms of the deviance are large and nearly cancel; d = 1e-3 off, it is y (e^d - 1 - d)."""
+    d = np.float32(np.log(y)) + np.float32(1e-3) - np.log(y)
+    z, Y = np.asarray([[np.float32(np.log(y)) + np.float32(1e-3)]], np.float32), np.asarray([[y]], np.float32)
+    losses, _ = LOSSES["poisson"](np, z, Y)
+    # The logit itself is rounded to 6e-8 of its size, up to 1e-6 here, of a d of 1e-3.
+    np.testing.assert_allclose(losses[0], y * (np.expm1(d) - d), rtol=5e-3)

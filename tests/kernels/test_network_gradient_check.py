@@ -141,6 +141,15 @@ def test_entries_without_a_free_side_are_skipped_and_counted():
     assert "3 entries compared, 1 skipped" in str(check)
 
 
+def test_a_check_that_compared_nothing_fails():
+    # Moving W or b either way carries one of three samples over the kink of the output.
+    net = pm.Network((1, 1), output="relu")
+    params = (pm.Layer(np.asarray([[1e-12]]), np.asarray([1.5e-12])),)
+    check = pm.check_gradient(net, params, np.asarray([[1.0], [-1.0], [-2.0]]), np.ones(3))
+    assert check.passed is False
+    assert (check.n_checked, check.n_skipped) == (0, 2)
+
+
 # --- wrong gradients fail ------------------------------------------------------------------------------
 
 

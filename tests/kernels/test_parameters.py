@@ -86,3 +86,13 @@ def test_unpack_refuses_another_length(lib, shape):
     with pytest.raises(ValueError, match=r"flat must have shape \(13,\) for Network.*\(n_models, 13\)") as refusal:
         pm.unpack(NET, flat)
     assert str(refusal.value).endswith(f"got {shape}")
+
+
+def test_pack_refuses_a_mixture():
+    layers, others = pm.init_params(pm.Network((2, 2))), pm.init_params(pm.Network((2, 2)), backend="torch")
+    with pytest.raises(ValueError, match=r"params\[1\].W is a torch array on cpu but params\[0\].W is a numpy array"):
+        pm.pack((*layers, *others))
+    with pytest.raises(TypeError, match="one dtype to be packed, got float32, float64"):
+        pm.pack((*layers, *pm.init_params(pm.Network((2, 2)), dtype="float32")))
+    with pytest.raises(ValueError, match="params has no layer"):
+        pm.pack(())

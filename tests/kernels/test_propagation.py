@@ -277,7 +277,7 @@ def test_nothing_is_read_on_the_host(name, device, request):
     flat, *_, (_, grads) = everything(p.net, *arguments)
     for optimizer in (sgd(), sgd(nesterov=False), sgd(momentum=0.0), adam()):
         state = optimizer.init(array_api_strict, flat)
-        optimizer.update(array_api_strict, flat, pm.pack(grads), state, optimizer.scalars(1, 0.1, 0.1))
+        optimizer.update(array_api_strict, flat, pm.pack(grads), state, optimizer.scalars(1, 0.1))
 
 
 @pytest.mark.parametrize("name", EVERYTHING)
@@ -409,3 +409,11 @@ def test_an_axis_of_models_equals_single_calls(lib, name):
 @pytest.mark.parametrize("name", MODELS)
 def test_an_axis_of_models_goes_with_everything(lib, name):
     assert_equals_single_calls(lib, MODELS[name])
+
+
+def test_samples_without_weight_leave_the_penalty_alone():
+    net = pm.Network((3, 2))
+    params = pm.init_params(net)
+    loss, grads = pm.loss_and_grad(net, params, np.ones((4, 3)), np.zeros(4, int), l2=0.5, sample_weight=np.zeros(4))
+    assert_close(loss, 0.25 * np.sum(params[0].W ** 2), rtol=1e-15)
+    assert_close(grads[0].W, 0.5 * params[0].W, rtol=1e-15)

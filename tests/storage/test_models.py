@@ -131,6 +131,15 @@ def test_parameters_of_another_network_or_many_models_are_refused(path) -> None:
         pm.save_model(path, NET, many)
 
 
+def test_models_are_kept_in_float32_or_float64(path) -> None:
+    half = tuple(pm.Layer(W.astype(np.float16), b.astype(np.float16)) for W, b in pm.init_params(NET))
+    with pytest.raises(TypeError, match="trained and kept in float32 or float64, got float16"):
+        pm.save_model(path, NET, half)
+    saved(path)
+    with pytest.raises(ValueError, match="parameters are float32 or float64, got dtype 'int32'"):
+        pm.load_model(path, dtype="int32")
+
+
 def test_a_missing_file_is_an_os_error(path) -> None:
     with pytest.raises(FileNotFoundError):
         pm.load_model(path)
@@ -205,7 +214,7 @@ def test_a_wrong_description_is_named(path, change: Any, message: str) -> None:
 def test_other_tensors_are_named(path) -> None:
     tensors = {"W1": np.zeros((3, 4)), "b1": np.zeros(4), "W2": np.zeros((4, 2), np.float32), "b2": np.zeros(2)}
     rewritten(path, lambda described: described, tensors)
-    with pytest.raises(pm.ModelFileError, match="the tensors must have one floating dtype"):
+    with pytest.raises(pm.ModelFileError, match="the tensors must all be float32 or all float64"):
         pm.load_model(path)
     rewritten(path, lambda described: described, tensors | {"W3": np.zeros(1)})
     with pytest.raises(pm.ModelFileError, match=r"the file has .*'W3': \(1,\)"):

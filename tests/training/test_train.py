@@ -2,6 +2,7 @@
 
 import itertools
 import math
+import pickle
 import signal
 import subprocess
 import sys
@@ -245,6 +246,35 @@ def test_callbacks_see_every_epoch_and_can_stop() -> None:
     assert (result.n_epochs, result.stopped_because) == (3, "callback")
 
 
+@pytest.mark.parametrize("solver", ["sgd", "adam", "lbfgs"])
+def test_a_callbacks_parameters_stay_what_they_were(solver: str) -> None:
+    kept = []
+    run(solver=solver, epochs=5, callbacks=[lambda event: kept.append((event.params, pm.pack(event.params)))])
+    assert len(kept) > 1
+    for params, packed in kept:
+        np.testing.assert_array_equal(pm.pack(params), packed)
+
+
+def test_what_a_callback_writes_into_its_parameters_is_lost() -> None:
+    def vandal(event: pm.EpochEnd) -> None:
+        event.params[0].W[...] = 0.0
+
+    np.testing.assert_array_equal(flat(run(callbacks=[vandal]).params), flat(run().params))
+
+
+@pytest.mark.parametrize(("answer", "n_epochs"), [(np.True_, 1), (True, 1), (np.False_, 3), (1.5, 3), (None, 3)])
+def test_only_true_ends_training(answer: Any, n_epochs: int) -> None:
+    assert run(callbacks=[lambda event: answer]).n_epochs == n_epochs
+
+
+def test_a_callbacks_stop_iteration_is_not_taken_for_the_end() -> None:
+    def exhausted(event: pm.EpochEnd) -> None:
+        raise StopIteration
+
+    with pytest.raises(RuntimeError, match="a callback raised StopIteration"):
+        run(solver="lbfgs", callbacks=[exhausted])
+
+
 @pytest.mark.parametrize("solver", ["adam", "lbfgs"])
 def test_ctrl_c_returns_what_was_reached(solver: str) -> None:
     def interrupt(event: pm.EpochEnd) -> None:
@@ -293,6 +323,15 @@ def test_divergence_names_epoch_and_batch_and_keeps_the_last_good_parameters(lib
     np.testing.assert_array_equal(lib.numpy(pm.pack(caught.value.params)), lib.numpy(pm.pack(good.params)))
 
 
+def test_the_error_of_a_divergence_survives_pickling() -> None:
+    with pytest.raises(pm.NonFiniteError) as caught:
+        run(net=RELU_NET, solver="sgd", schedule=lambda epoch: 1e300)
+    again = pickle.loads(pickle.dumps(caught.value))
+    assert str(again) == str(caught.value)
+    assert (again.epoch, again.batch) == (caught.value.epoch, caught.value.batch)
+    np.testing.assert_array_equal(flat(again.params), flat(caught.value.params))
+
+
 def test_parameters_that_only_the_last_step_ruins_are_found() -> None:
     """The loss before the step is finite, and there is none after it."""
     net = pm.Network((5, 1), output="identity")
@@ -319,6 +358,14 @@ def test_lbfgs_finds_the_minimum_that_scipy_finds() -> None:
     assert sorted(result.history["loss"], reverse=True) == result.history["loss"]
 
 
+def test_lbfgs_with_patience_returns_the_best_parameters() -> None:
+    X, y = problem()
+    validation = (X, (y + 1) % 3)
+    result = run(solver="lbfgs", epochs=50, validation=validation, patience=3)
+    loss, _ = pm.loss_and_grad(NET, result.params, *validation)
+    np.testing.assert_allclose(float(loss), min(result.history["validation_loss"]), rtol=1e-12)
+
+
 def test_lbfgs_stops_after_its_epochs_and_with_patience() -> None:
     assert run(solver="lbfgs", epochs=3).n_epochs == 3
     X, y = problem()
@@ -329,7 +376,7 @@ def test_lbfgs_stops_after_its_epochs_and_with_patience() -> None:
 def test_lbfgs_that_cannot_begin_says_so() -> None:
     huge = tuple(pm.Layer(layer.W * 1e300, layer.b) for layer in pm.init_params(pm.Network((5, 3), output="identity")))
     X, _ = problem()
-    with pytest.raises(pm.NonFiniteError, match="epoch 1 of L-BFGS"):
+    with pytest.raises(pm.NonFiniteError, match="diverged in epoch 1, at batch 1 of 1"):
         pm.train(pm.Network((5, 3), output="identity"), huge, X * 1e10, X[:, :3], solver="lbfgs")
 
 
@@ -420,6 +467,7 @@ BAD_OPTIONS = [
     (_bad(solver="sdg"), "solver must be one of 'sgd', 'adam', 'lbfgs'; got 'sdg'"),
     (_bad(schedule="warm"), "schedule must be one of 'constant', 'exponential', .*; got 'warm'"),
     (_bad(schedule=lambda epoch: -1.0), "schedule gave the learning rate -1.0 for epoch 0"),
+    (_bad(schedule=lambda epoch: None), "the schedule gave no learning rate for epoch 0"),
     (_bad(schedule=lambda epoch: math.nan), "schedule gave the learning rate nan for epoch 0"),
     (_bad(learning_rate=0.0), "learning_rate must be positive and finite, got 0.0"),
     (_bad(learning_rate=math.nan), "learning_rate must be positive and finite, got nan"),
@@ -451,9 +499,13 @@ def test_bad_options_are_refused(options: dict[str, Any], message: str) -> None:
         ({"epochs": 2.5}, "epochs must be a whole number, got 2.5"),
         ({"batch_size": "20"}, "batch_size must be a whole number, got '20'"),
         ({"callbacks": [1]}, "callbacks must be functions of an EpochEnd, got 1"),
+        ({"callbacks": print}, "callbacks must be a sequence of functions of an EpochEnd, got"),
+        ({"learning_rate": "fast"}, "learning_rate must be a number, got 'fast'"),
+        ({"l2": None}, "l2 must be a number, got None"),
+        ({"momentum": [0.9]}, r"momentum must be a number, got \[0.9\]"),
         ({"random_state": "zero"}, "random_state must be None, an int, .*; got 'zero'"),
     ],
-    ids=["epochs", "batch_size", "callbacks", "random_state"],
+    ids=["epochs", "batch_size", "callbacks", "one callback", "learning_rate", "l2", "momentum", "random_state"],
 )
 def test_options_of_the_wrong_kind_are_refused(options: dict[str, Any], message: str) -> None:
     with pytest.raises(TypeError, match=message):
