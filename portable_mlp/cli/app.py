@@ -50,7 +50,10 @@ def portable_mlp(
 
 
 def run(arguments: list[str] | None = None) -> int:
-    """Run one command; return its exit code: 0 done, 1 a check failed, 2 the user's mistake, 130 interrupted, 141 closed pipe."""
+    """Run one command; return its exit code.
+
+    0 done, 1 a check failed, 2 the user's mistake, 130 interrupted, 141 the output was closed.
+    """
     try:
         code = app(args=arguments, standalone_mode=False)
     except SystemExit:
