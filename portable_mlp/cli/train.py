@@ -10,14 +10,14 @@ from typing import Annotated, Any
 import numpy as np
 import typer
 
-from ..backends import get_backend
+from ..backends import Backend, get_backend
 from ..kernels.activations import ACTIVATIONS
 from ..kernels.network import Network
 from ..kernels.options import check_choice
 from ..storage.models import save_model
 from ..storage.tables import MixedTargetError, Table, TargetKind, read_training_table
 from ..training.initialization import init_params
-from ..training.result import TrainResult
+from ..training.result import History, TrainResult
 from ..training.train import train as fit
 from .digits import digits
 from .files import check_writable
@@ -71,16 +71,15 @@ def train(
         check_writable("--save", save, sources=(data,))
     chosen = get_backend(backend, device)
     table = _read(data, target, task)
-    start = time.perf_counter()
-    classification = is_classification(_targets(table)) if task == "auto" else task == "classification"
-    preparation, rows, held_out = _prepare(table, classification, validation, seed)
+    preparation, rows, held_out = _prepare(table, task, validation, seed)
     if patience is not None and held_out is None:
         raise ValueError(f"--patience needs rows to validate on, and --validation {validation} leaves none")
     net = Network(
         (rows.X.shape[1], *sizes, preparation.n_outputs),
         activation=activation,
-        output="softmax" if classification else "identity",
+        output="identity" if preparation.classes is None else "softmax",
     )
+    start = time.perf_counter()
     result = fit(
         net,
         init_params(net, scheme=_scheme(activation), random_state=seed, backend=chosen, dtype=dtype),
@@ -96,27 +95,16 @@ def train(
         patience=patience,
         progress=True,
     )
+    seconds = time.perf_counter() - start
     if save is not None:
         save_model(save, net, result.params, {"preparation": preparation.to_metadata()})
     summary = {
-        "task": "classification" if classification else "regression",
-        "target": table.target_name,
-        "outputs": preparation.n_outputs,
-        "rows": len(table.X),
-        "network": "-".join(map(str, net.sizes)),
-        "backend": chosen.name,
-        "device": chosen.device_name,
-        "dtype": dtype,
-        **_figures(result, classification, patience is not None),
-        "seconds": round(time.perf_counter() - start, 3),
+        **_setting(table, preparation, net, chosen, dtype),
+        **_figures(result, preparation, patience is not None),
+        "seconds": round(seconds, 3),
         "saved": None if save is None else str(save),
     }
-    if as_json:
-        print_json({**summary, "history": result.history})
-        return
-    for name, value in summary.items():
-        shown = f"{value:.6g}" if isinstance(value, float) else value
-        typer.echo(f"{name.replace('_', ' '):<20}{shown}")
+    _show(summary, result.history if as_json else None)
 
 
 def _hidden_sizes(hidden: str) -> tuple[int, ...]:
@@ -145,9 +133,10 @@ def _targets(table: Table) -> np.ndarray:
     return table.y
 
 
-def _prepare(table: Table, classification: bool, fraction: float, seed: int) -> tuple[Preparation, Rows, Rows | None]:
+def _prepare(table: Table, task: str, fraction: float, seed: int) -> tuple[Preparation, Rows, Rows | None]:
     """Hold out the validation rows, learn the preparation from the others, and apply it to both."""
     X, y = table.X, _targets(table)
+    classification = is_classification(y) if task == "auto" else task == "classification"
     if classification and y.ndim > 1:
         raise ValueError(f"classification needs one target for each row, but y has shape {y.shape}")
     kept, held_out = split(y, fraction, classification=classification, seed=seed)
@@ -167,7 +156,21 @@ def _scheme(activation: str) -> str:
     return "he_uniform" if "relu" in activation else "glorot_uniform"
 
 
-def _figures(result: TrainResult, classification: bool, patient: bool) -> dict[str, Any]:
+def _setting(table: Table, preparation: Preparation, net: Network, backend: Backend, dtype: str) -> dict[str, Any]:
+    """Return what was trained, and on what."""
+    return {
+        "task": "regression" if preparation.classes is None else "classification",
+        "target": table.target_name,
+        "outputs": preparation.n_outputs,
+        "rows": len(table.X),
+        "network": "-".join(map(str, net.sizes)),
+        "backend": backend.name,
+        "device": backend.device_name,
+        "dtype": dtype,
+    }
+
+
+def _figures(result: TrainResult, preparation: Preparation, patient: bool) -> dict[str, Any]:
     """Return what the run came to: the losses of the epoch whose parameters were kept."""
     history = result.history
     # With patience the parameters are those of the best epoch, also where it did not run out.
@@ -178,11 +181,22 @@ def _figures(result: TrainResult, classification: bool, patient: bool) -> dict[s
         "loss": history["loss"][kept] if history["loss"] else None,
     }
     if history.get("validation_loss"):
+        score = "validation_r2" if preparation.classes is None else "validation_accuracy"
         figures["validation_loss"] = history["validation_loss"][kept]
-        figures["validation_accuracy" if classification else "validation_r2"] = history["validation_score"][kept]
+        figures[score] = history["validation_score"][kept]
     return figures
 
 
 def _best(losses: list[float]) -> int:
     """Return the epoch of the least loss, the first of equals; a NaN is no loss."""
     return min(range(len(losses)), key=lambda epoch: (math.isnan(losses[epoch]), losses[epoch]))
+
+
+def _show(summary: dict[str, Any], history: History | None) -> None:
+    """Print the summary for people; with the history, as JSON for programs."""
+    if history is not None:
+        print_json({**summary, "history": history})
+        return
+    for name, value in summary.items():
+        shown = f"{value:.6g}" if isinstance(value, float) else value
+        typer.echo(f"{name.replace('_', ' '):<20}{shown}")

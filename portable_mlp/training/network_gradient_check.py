@@ -145,7 +145,8 @@ class _Objective:
         self.X, self.Y = checked_data(net, tuple(on_host), host.asarray(X), host.asarray(y))
         self.flat = pack(on_host)
         self.divisor = float(self.X.shape[0]) if reduction == "mean" else 1.0
-        self.sides = self.loss_and_sides(self.flat)[1]
+        base, self.sides = self.loss_and_sides(self.flat)
+        self.base = float(base)
 
     def loss(self, flat: Array) -> Array:
         """Return the objective at (n_parameters,) or (n_models, n_parameters): shape () or (n_models,)."""
@@ -197,7 +198,7 @@ def _differences(objective: _Objective, method: str, step: float | None) -> list
 
 def _chunk_differences(objective: _Objective, indices: Sequence[int], method: str, h: float) -> list[Difference | None]:
     """Return some derivatives; None where the method's step crosses a kink ("either" takes a side that is free)."""
-    base = float(objective.loss(objective.flat))
+    base = objective.base
     precision = precision_of(objective.flat)
     widths = [h * max(1.0, abs(p)) for p in objective.flat[list(indices)].tolist()]
     stay = [(base, False)] * len(widths)

@@ -63,6 +63,14 @@ def test_one_wrong_entry_of_a_function_is_named(method, index):
     assert_close(check.analytic, 1.01 * check.numerical, rtol=1e-5)
 
 
+@pytest.mark.parametrize("method", METHODS)
+def test_a_constant_passes_with_a_gradient_of_zero(method):
+    check = pm.check_gradient_of(lambda x: (5.0, np.zeros_like(x)), np.ones(3), method=method)
+    assert check.passed is True, str(check)
+    assert (check.n_checked, check.n_skipped) == (3, 0)
+    assert not pm.check_gradient_of(lambda x: (5.0, np.ones_like(x)), np.ones(3), method=method).passed
+
+
 @pytest.mark.parametrize("point", ["float", "scalar"])
 @pytest.mark.parametrize("slope", [-2.0, 1.98, 0.0, math.nan, math.inf])
 def test_a_wrong_slope_of_a_scalar_fails(point, slope):
