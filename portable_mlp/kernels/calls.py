@@ -134,7 +134,7 @@ def _check_params(xp: Namespace, net: Network, params: Params) -> tuple[int, ...
 def _check_inputs(net: Network, X: Array, models: tuple[int, ...]) -> None:
     shape = tuple(X.shape)
     if len(shape) not in (2, 2 + len(models)) or shape[:-2] not in ((), models):
-        allowed = "(n_samples, n_features)" + (f" or {(*models, 'n_samples', 'n_features')}" if models else "")
+        allowed = "(n_samples, n_features)" + (f" or ({models[0]}, n_samples, n_features)" if models else "")
         raise ValueError(f"X must have shape {allowed}, got {shape}; a single sample is X[None, :]")
     if shape[-1] != net.sizes[0]:
         raise ValueError(f"X has {shape[-1]} features, but {net} takes {net.sizes[0]}; X has shape {shape}")

@@ -245,7 +245,9 @@ def loss_and_grad(
         divisor: float | Array = 1.0
     else:
         divisor = float(call.X.shape[-2]) if call.weights is None else _weight_sum(xp, call.weights)
-    return reduced(xp, call.params, loss, grads, strength=_in_units_of_sum(l2, divisor), divisor=divisor)
+    loss, gradients = reduced(xp, call.params, loss, grads, strength=_in_units_of_sum(l2, divisor), divisor=divisor)
+    # NumPy's reductions give scalars of their own type where other libraries give 0-d arrays.
+    return loss if type(loss) is type(gradients[0].W) else xp.asarray(loss), gradients
 
 
 def _weight_sum(xp: Namespace, weights: Array) -> Array:

@@ -417,3 +417,12 @@ def test_samples_without_weight_leave_the_penalty_alone():
     loss, grads = pm.loss_and_grad(net, params, np.ones((4, 3)), np.zeros(4, int), l2=0.5, sample_weight=np.zeros(4))
     assert_close(loss, 0.25 * np.sum(params[0].W ** 2), rtol=1e-15)
     assert_close(grads[0].W, 0.5 * params[0].W, rtol=1e-15)
+
+
+def test_the_loss_is_an_array_of_the_library(lib):
+    """NumPy's own reductions would give a scalar of another type."""
+    net = pm.Network((3, 2))
+    params = pm.init_params(net, backend=lib.backend, dtype=lib.dtype)
+    loss, grads = pm.loss_and_grad(net, params, lib.array(np.ones((4, 3))), lib.array(np.zeros(4, int)))
+    assert type(loss) is type(grads[0].W)
+    assert loss.shape == ()
