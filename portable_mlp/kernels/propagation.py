@@ -206,7 +206,7 @@ def loss_and_grad(
     y : array
         For softmax integer labels (n_samples,) in 0..n_outputs-1, or one-hot rows (n_samples, n_outputs), which sum to
         1 and may be integer. Otherwise values (n_samples, n_outputs), or (n_samples,) for one output. An axis of models
-        may lead.
+        may lead; labels (n_models, n_samples) that could be one-hot rows by their shape are taken for rows.
     l2 : float
         Adds ``l2 / 2`` times the sum of squared weights, never biases, after the reduction; not negative.
     reduction : {"mean", "sum"}
