@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import typer
 from rich.console import Console
-from rich.table import Column, Table
+from rich.table import Table
 from rich.text import Text
 
 from .. import backends as known_backends
@@ -16,8 +17,12 @@ def backends(as_json: JsonOption = False) -> None:
     if as_json:
         print_json([info._asdict() for info in infos])
         return
-    table = Table("backend", "usable", "version", "devices", Column("why not", overflow="fold"))
+    table = Table("backend", "usable", "version", "devices")
     for info in infos:
         usable = Text("yes", style="green") if info.available else Text("no", style="red")
-        table.add_row(info.name, usable, info.version or "-", ", ".join(info.devices) or "-", Text(info.reason or ""))
+        table.add_row(info.name, usable, info.version or "-", ", ".join(info.devices) or "-")
     Console().print(table)
+    # Below the table, unwrapped: a command must stay whole to be copied.
+    for info in infos:
+        if info.reason is not None:
+            typer.echo(info.reason)

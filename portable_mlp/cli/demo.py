@@ -103,7 +103,7 @@ def _compare_backends(split: Split, shown: Console) -> None:
     net = Network((split.train.X.shape[1], HIDDEN, 10))
     reference = _timed(net, split, get_backend("numpy"), "float64").history["loss"]
     table = Table(
-        "backend", "device", "samples/s", "difference of the loss",
+        "backend", "device", "samples/s", "largest loss difference",
         title=f"{TIMED_EPOCHS} epochs of Adam, batches of {TIMED_BATCH_SIZE}, float32; loss against NumPy float64",
     )  # fmt: skip
     for info in backends():

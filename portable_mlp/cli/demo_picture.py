@@ -58,8 +58,8 @@ def draw(path: pathlib.Path, history: History, test: Rows, proba: np.ndarray) ->
 
 def _draw_curves(axes: Any, history: History) -> None:
     epochs = range(1, len(history["loss"]) + 1)
-    axes.semilogy(epochs, history["loss"], label="training loss")
-    axes.semilogy(epochs, history["validation_loss"], label="test loss")
+    axes.semilogy(epochs, history["loss"], label="training (mean over the epoch, with penalty)")
+    axes.semilogy(epochs, history["validation_loss"], label="test")
     axes.set(xlabel="epoch", ylabel="cross-entropy", title=f"test accuracy {history['validation_score'][-1]:.4f}")
     axes.legend()
     axes.grid(alpha=0.3)
@@ -69,7 +69,7 @@ def _draw_digits(figure: Any, test: Rows, proba: np.ndarray) -> None:
     predicted = np.argmax(proba, axis=1)
     wrong = np.flatnonzero(predicted != test.y)[:N_MISTAKES_SHOWN]
     right = np.flatnonzero(predicted == test.y)[: COLUMNS * ROWS - len(wrong)]
-    figure.suptitle("what the network says (green right, red wrong, with the truth)")
+    figure.suptitle("mistakes first (red, with the truth), then right answers")
     grid = figure.subplots(ROWS, COLUMNS).ravel()
     for axes, i in zip(grid, (*wrong, *right), strict=False):
         axes.imshow(test.X[i].reshape(8, 8), cmap="gray_r")

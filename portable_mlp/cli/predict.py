@@ -50,6 +50,8 @@ def predict(
     ]
     header, columns = _columns(preparation, np.concatenate(pieces).astype(np.float64), proba)
     write_csv(sys.stdout if output is None else output, header, columns)
+    if output is not None:
+        typer.echo(f"{len(X)} predictions written to {output}", err=True)
 
 
 def _rows(data: str, preparation: Preparation) -> np.ndarray:

@@ -28,6 +28,9 @@ from .rows import Rows, split
 TARGET_KINDS: dict[str, TargetKind] = {"auto": "unmixed", "classification": "any", "regression": "numbers"}
 """What each task takes for targets."""
 
+FEW_STEPS = 200
+"""Fewer steps than this leave most networks half-trained."""
+
 
 def train(
     data: Annotated[
@@ -42,12 +45,13 @@ def train(
     solver: Annotated[str, typer.Option(help="adam, sgd or lbfgs.")] = "adam",
     learning_rate: Annotated[float, typer.Option(help="Step size that the schedule starts from.")] = 0.001,
     schedule: Annotated[str, typer.Option(help="constant, exponential, invscaling, adaptive or cosine.")] = "constant",
-    batch_size: Annotated[int, typer.Option(help="Rows of a step.")] = 200,
+    batch_size: Annotated[int, typer.Option(help="Rows per step.")] = 200,
     epochs: Annotated[int, typer.Option(help="Passes over the data, at most.")] = 20,
     l2: Annotated[float, typer.Option(help="Penalty on squared weights.")] = 0.0001,
     validation: Annotated[float, typer.Option(help="Fraction of the rows held out to validate on; 0 for none.")] = 0.1,
     patience: Annotated[
-        int | None, typer.Option(help="Stop after so many epochs without a better validation loss, and keep the best.")
+        int | None,
+        typer.Option(help="Stop after this many epochs without a better validation loss; keep the best."),
     ] = None,
     seed: Annotated[
         int, typer.Option(min=0, max=2**32 - 1, help="Seed of the first weights, the split and the shuffle.")
@@ -58,7 +62,7 @@ def train(
     save: Annotated[pathlib.Path | None, typer.Option(help="File for the model, such as model.safetensors.")] = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Train a network on a table and save it.
+    """Train a network on a table; --save keeps it.
 
     Columns are brought to zero mean and unit deviation; the model file remembers how. Example:
     portable-mlp train houses.csv --target price --save houses.safetensors
@@ -105,6 +109,7 @@ def train(
         "saved": None if save is None else str(save),
     }
     _show(summary, result.history if as_json else None)
+    _hint(len(rows.X), batch_size, result)
 
 
 def _hidden_sizes(hidden: str) -> tuple[int, ...]:
@@ -199,4 +204,16 @@ def _show(summary: dict[str, Any], history: History | None) -> None:
         return
     for name, value in summary.items():
         shown = f"{value:.6g}" if isinstance(value, float) else value
+        if name == "saved" and value is None:
+            shown = "no (--save model.safetensors keeps the model)"
         typer.echo(f"{name.replace('_', ' '):<20}{shown}")
+
+
+def _hint(n_rows: int, batch_size: int, result: TrainResult) -> None:
+    """Say on stderr when so few steps were taken that the network can hardly have learnt."""
+    n_steps = result.n_epochs * math.ceil(n_rows / batch_size)
+    if result.stopped_because == "max_epochs" and n_steps < FEW_STEPS:
+        typer.echo(
+            f"portable-mlp: only {n_steps} steps were taken; a smaller --batch-size or more --epochs may fit better",
+            err=True,
+        )

@@ -63,6 +63,9 @@ def _read_header(records: Records, path: str) -> tuple[str, ...]:
         raise DataError(f"{path}:1: the first line is all numbers; a header line with names is expected")
     seen: dict[str, int] = {}
     for column, name in enumerate(names, start=1):
+        # Columns may be called 0, 1, 2; none is called 5.1.
+        if as_float(name) is not None and not name.isdecimal():
+            raise DataError(f"{path}:1:{column}: {shown(name)} is a number; a header line with names is expected")
         if not name:
             raise DataError(f"{path}:1:{column}: the column has no name")
         if name in seen:

@@ -122,7 +122,8 @@ def test_arrays_are_taken(capfd) -> None:
 
 def test_predictions_go_to_a_file_in_one_step(flowers, capfd) -> None:
     trained(flowers, "--target", "kind", "--save", "m.safetensors", "--epochs", 2, capfd=capfd)
-    assert command("predict", "m.safetensors", flowers, "--output", "out.csv", capfd=capfd) == (0, "", "")
+    code, out, err = command("predict", "m.safetensors", flowers, "--output", "out.csv", capfd=capfd)
+    assert (code, out, err) == (0, "", f"{ROWS} predictions written to out.csv\n")
     lines = pathlib.Path("out.csv").read_text(encoding="utf-8").splitlines()
     assert lines[0] == "prediction"
     assert len(lines) == ROWS + 1
@@ -167,11 +168,13 @@ def test_patience_reports_the_epoch_that_was_kept(flowers, capfd) -> None:
 def test_the_summary_is_readable(flowers, capfd) -> None:
     code, out, err = command("train", flowers, "--target", "kind", "--epochs", 2, capfd=capfd)
     assert code == 0
-    shown = dict(line.rsplit(maxsplit=1) for line in out.splitlines())
+    shown = {line[:20].strip(): line[20:] for line in out.splitlines()}
     assert shown["task"] == "classification"
     assert shown["network"] == "2-128-64-3"
     assert float(shown["validation accuracy"]) >= 0.0
     assert "epoch 2/2" in err
+    assert "only 2 steps were taken" in err
+    assert "saved               no (--save model.safetensors keeps the model)" in out
 
 
 def test_inspect_shows_the_model(flowers, capfd) -> None:
@@ -234,6 +237,7 @@ BAD_TABLES = {
     "ragged": ("a,b\n1,2\n1,2,3\n", "data.csv:3: 3 cells where the header has 2"),
     "empty": ("", "data.csv: the file is empty"),
     "header-only": ("a,b\n", "data.csv"),
+    "no header": ("5.1,3.5,setosa\n4.9,3.0,setosa\n", "data.csv:1:1: '5.1' is a number"),
     "one-class": ("a,b\n1,x\n2,x\n3,x\n", "at least two classes, but every target is 'x'"),
 }
 
