@@ -9,6 +9,7 @@ import typer
 
 from .. import __version__
 from ..backends import BackendUnavailable
+from ..training.result import NonFiniteError
 from .backends import backends
 from .demo import demo
 from .gradcheck import gradcheck
@@ -59,6 +60,11 @@ def run(arguments: list[str] | None = None) -> int:
     except SystemExit:
         # Typer ends so, and only so, where whoever read our output has seen enough and closed the pipe.
         return CLOSED_PIPE
+    except NonFiniteError as error:
+        return _mistake(
+            f"training diverged in epoch {error.epoch}, at batch {error.batch}: the loss or a parameter became infinite "
+            "or NaN; a smaller --learning-rate may help; nothing was saved"
+        )
     except (ValueError, OSError, BackendUnavailable, ImportError) as error:
         return _mistake(_in_words(error))
     except (KeyboardInterrupt, typer.Abort):

@@ -336,6 +336,7 @@ def test_divergence_is_told_below_the_progress_bar(capfd) -> None:
     code, out, err = command("train", "digits", "--learning-rate", "1e30", "--solver", "sgd", capfd=capfd)
     assert (code, out) == (2, "")
     assert err.splitlines()[-1].startswith("portable-mlp: training diverged in epoch 1, at batch ")
+    assert "--learning-rate" in err.splitlines()[-1]
 
 
 @pytest.mark.parametrize("n_rows", [2, 3, 4, 7])
