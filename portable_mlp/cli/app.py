@@ -62,8 +62,8 @@ def run(arguments: list[str] | None = None) -> int:
         return CLOSED_PIPE
     except NonFiniteError as error:
         return _mistake(
-            f"training diverged in epoch {error.epoch}, at batch {error.batch}: the loss or a parameter became infinite "
-            "or NaN; a smaller --learning-rate may help; nothing was saved"
+            f"training diverged in epoch {error.epoch}, at batch {error.batch}: the loss or a parameter became "
+            "infinite or NaN; a smaller --learning-rate may help; nothing was saved"
         )
     except (ValueError, OSError, BackendUnavailable, ImportError) as error:
         return _mistake(_in_words(error))
