@@ -117,7 +117,7 @@ def backend_of(x: Any) -> Backend:
 def _auto(device: Any) -> Backend:
     try:
         return get_backend("cupy", device)
-    except BackendUnavailable as error:
+    except (BackendUnavailable, ValueError) as error:
         without_gpu = str(error)
     try:
         return get_backend("numpy", device)

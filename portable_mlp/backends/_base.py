@@ -65,7 +65,7 @@ class Backend:
         The library's own device object, as its functions take it.
     """
 
-    name: str
+    name: str = "array API"
 
     def __init__(self, xp: Any, device: Any) -> None:
         self.xp = xp

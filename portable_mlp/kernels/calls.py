@@ -22,7 +22,7 @@ class Call(NamedTuple):
     xp : namespace
         The library of every array.
     params : tuple of Layer
-        As given.
+        The arrays as given.
     X : array of shape (..., n_samples, n_features)
         Inputs.
     Y : array of shape (..., n_samples, n_outputs) or None

@@ -19,13 +19,13 @@ def checked_data(net: Network, params: Params, X: Array, y: Array) -> Data:
         If a value is not finite, a label is out of range, or a target is one that the loss is not made for; with the
         offending numbers.
     """
-    check_dtype(params)
     call = check_call(net, params, X, y)
+    check_dtype(call.params)
     xp = call.xp
     assert call.Y is not None  # y was given
     for name, x, cast in (("X", X, call.X), ("y", y, call.Y)):
         _check_finite(xp, name, x)
-        _check_finite(xp, f"in {params[0][0].dtype}, {name}", cast)
+        _check_finite(xp, f"in {call.X.dtype}, {name}", cast)
     _check_targets(xp, net, y, call.Y)
     return Data(call.X, call.Y)
 

@@ -241,6 +241,7 @@ def test_cupy_without_a_gpu_says_why_and_what_to_install() -> None:
 @pytest.mark.usefixtures("fake_cupy")
 def test_cupy_devices_by_name() -> None:
     assert pm.get_backend("auto").name == "cupy"
+    assert pm.get_backend("auto", device="cpu").name == "numpy"
     assert pm.get_backend("cupy", device="cuda:1").device_name == "cuda:1"
     with pytest.raises(pm.BackendUnavailable, match="device 'cuda:2' of cupy does not answer"):
         pm.get_backend("cupy", device="cuda:2")

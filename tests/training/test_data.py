@@ -104,5 +104,14 @@ def test_parameters_are_trained_in_float32_or_float64() -> None:
         pm.train(net, params, X, np.asarray([0, 1, 2, 0]))
 
 
+def test_what_is_no_array_is_named() -> None:
+    net = pm.Network((2, 3))
+    y = np.asarray([0, 1, 2, 0])
+    with pytest.raises(TypeError, match=r"params\[0\].W must be an array .*got list"):
+        pm.train(net, [([[0.0] * 3] * 2, [0.0] * 3)], X, y)
+    with pytest.raises(TypeError, match="X must be an array .*got list"):
+        pm.train(net, pm.init_params(net), X.tolist(), y)
+
+
 def test_soft_labels_are_taken() -> None:
     train("softmax", np.full((4, 3), 1 / 3))
