@@ -109,7 +109,7 @@ def test_what_is_no_array_is_named() -> None:
     y = np.asarray([0, 1, 2, 0])
     with pytest.raises(TypeError, match=r"params\[0\].W must be an array .*got list"):
         pm.train(net, [([[0.0] * 3] * 2, [0.0] * 3)], X, y)
-    with pytest.raises(TypeError, match="X must be an array .*got list"):
+    with pytest.raises(TypeError, match=r"X must be an array .*got list"):
         pm.train(net, pm.init_params(net), X.tolist(), y)
 
 
