@@ -11,7 +11,7 @@ import array_api_compat
 
 from .arrays import Array, Namespace, common_namespace
 from .network import Network
-from .parameters import Layer, Params
+from .parameters import Layer, Params, named_arrays
 
 
 class Call(NamedTuple):
@@ -51,7 +51,7 @@ def check_call(
         For something that is not an array, or parameters that are not real floating.
     """
     params = _as_layers(net, params)
-    named = {**_named(params), "X": X}
+    named = {**named_arrays(params), "X": X}
     named |= {name: x for name, x in (("y", y), ("sample_weight", sample_weight)) if x is not None}
     xp = common_namespace(named)
     models = _check_params(xp, net, params)
@@ -82,14 +82,8 @@ def check_params(net: Network, params: Params) -> Params:
         As `check_call`.
     """
     params = _as_layers(net, params)
-    _check_params(common_namespace(_named(params)), net, params)
+    _check_params(common_namespace(named_arrays(params)), net, params)
     return params
-
-
-def _named(params: Params) -> dict[str, Array]:
-    return {
-        f"params[{i}].{part}": x for i, layer in enumerate(params) for part, x in zip(Layer._fields, layer, strict=True)
-    }
 
 
 def _check_real(xp: Namespace, name: str, x: Array) -> None:
@@ -171,22 +165,17 @@ def encode_targets(
     shape = tuple(y.shape)
     if shape in ((n_samples, n_outputs), (*models, n_samples, n_outputs)):
         return xp.astype(y, dtype, copy=False)
-    if are_labels(net, y, n_samples=n_samples, models=models):
-        return _one_hot(xp, y, n_outputs, dtype)
-    if shape in ((n_samples,), (*models, n_samples)) and n_outputs == 1:
-        return xp.expand_dims(xp.astype(y, dtype, copy=False), axis=-1)
+    if shape in ((n_samples,), (*models, n_samples)):
+        if net.output == "softmax":
+            return _one_hot(xp, y, n_outputs, dtype)
+        if n_outputs == 1:
+            return xp.expand_dims(xp.astype(y, dtype, copy=False), axis=-1)
     labels = f"({n_samples},) of integer labels or " if net.output == "softmax" else ""
     also = f" or ({n_samples},)" if net.output != "softmax" and n_outputs == 1 else ""
     raise ValueError(
         f"y must have shape {labels}({n_samples}, {n_outputs}){also}, for {n_samples} samples and "
         f"{n_outputs} outputs; got {shape}"
     )
-
-
-def are_labels(net: Network, y: Array, *, n_samples: int, models: tuple[int, ...]) -> bool:
-    """Tell labels from one-hot rows by their shape; where both fit, they are rows."""
-    shape, rows = tuple(y.shape), (n_samples, net.sizes[-1])
-    return net.output == "softmax" and shape in ((n_samples,), (*models, n_samples)) and shape != rows
 
 
 def _one_hot(xp: Namespace, labels: Array, n_classes: int, dtype: Any) -> Array:

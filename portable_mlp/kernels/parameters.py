@@ -34,6 +34,13 @@ class Layer(NamedTuple):
 Params: TypeAlias = tuple[Layer, ...]
 
 
+def named_arrays(params: Sequence[Layer]) -> dict[str, Array]:
+    """Return every array by the name that messages give it: ``params[0].W``, ``params[0].b``, ..."""
+    return {
+        f"params[{i}].{part}": x for i, layer in enumerate(params) for part, x in zip(Layer._fields, layer, strict=True)
+    }
+
+
 def n_parameters(sizes: Sequence[int]) -> int:
     """Return how many numbers the parameters of a network with these layer sizes have.
 
@@ -69,11 +76,11 @@ def pack(params: Sequence[Layer]) -> Array:
     >>> pack([Layer(np.asarray([[1.0, 2.0], [3.0, 4.0]]), np.asarray([5.0, 6.0]))])
     array([1., 2., 3., 4., 5., 6.])
     """
-    pieces = [piece for layer in params for piece in layer]
-    if not pieces:
+    named = named_arrays(params)
+    if not named:
         raise ValueError("there is nothing to pack: params has no layer")
-    xp = common_namespace({f"params[{i // 2}].{Layer._fields[i % 2]}": piece for i, piece in enumerate(pieces)})
-    dtypes = {piece.dtype for piece in pieces}
+    xp = common_namespace(named)
+    dtypes = {x.dtype for x in named.values()}
     if len(dtypes) > 1:
         raise TypeError(f"params must have one dtype to be packed, got {', '.join(sorted(map(str, dtypes)))}")
     return pack_pieces(xp, params)

@@ -64,12 +64,17 @@ def backward_pass(xp: Namespace, net: Network, params: Params, trace: Trace, dlo
     return grads[::-1]
 
 
+def sample_losses(xp: Namespace, net: Network, logits: Array, Y: Array) -> tuple[Array, Array]:
+    """Return each sample's loss, summed over outputs, and its derivative at the logits."""
+    return LOSSES[str(net.loss)](xp, logits, Y, net.output)
+
+
 def loss_and_sums(
     xp: Namespace, net: Network, params: Params, X: Array, Y: Array, weights: Array | None
 ) -> tuple[Array, list[Layer]]:
     """Return the weighted sum over samples of the loss, and its gradients; without penalty and without checks."""
     trace = forward_pass(xp, net, params, X)
-    losses, dlogits = LOSSES[str(net.loss)](xp, trace.logits, Y, net.output)
+    losses, dlogits = sample_losses(xp, net, trace.logits, Y)
     if weights is not None:
         losses = losses * weights
         dlogits = dlogits * xp.expand_dims(weights, axis=-1)

@@ -16,7 +16,7 @@ from ..backends import Backend, backend_of, dtype_name, get_backend
 from ..kernels.calls import check_params
 from ..kernels.network import Network
 from ..kernels.parameters import Params, pack, unpack
-from ..training.data import check_dtype
+from ..training.data import DTYPES, check_dtype
 from .atomic import replace_file
 
 FORMAT_VERSION = 1
@@ -129,7 +129,7 @@ def load_model(
     dtype('float32')
     """
     chosen = get_backend(backend)
-    if dtype is not None and dtype_name(dtype) not in ("float32", "float64"):
+    if dtype is not None and dtype_name(dtype) not in DTYPES:
         raise ValueError(f"parameters are float32 or float64, got dtype {dtype!r}")
     with open(path, "rb") as file:
         content = file.read()
@@ -191,7 +191,7 @@ def _decoded(content: bytes) -> tuple[Network, Any, dict[str, Any]]:
     if found != dict(expected):
         raise _DefectError(f"{net} needs the tensors {dict(expected)}, the file has {found}")
     dtypes = {x.dtype for x in tensors.values()}
-    if len(dtypes) > 1 or dtype_name(dtypes.pop()) not in ("float32", "float64"):
+    if len(dtypes) > 1 or dtype_name(dtypes.pop()) not in DTYPES:
         raise _DefectError("the tensors must all be float32 or all float64")
     flat = np.concatenate([tensors[name].reshape(-1) for name, _ in expected])
     if described.get("sha256") != _sha256(flat):

@@ -9,6 +9,9 @@ from ..kernels.network import Network
 from ..kernels.parameters import Params
 from .batches import Data
 
+DTYPES = ("float32", "float64")
+"""What parameters are trained and kept in."""
+
 
 def checked_data(net: Network, params: Params, X: Array, y: Array) -> Data:
     """Return the data encoded for the network, in the dtype of ``params``, once shapes and values were found good.
@@ -25,15 +28,16 @@ def checked_data(net: Network, params: Params, X: Array, y: Array) -> Data:
     assert call.Y is not None  # y was given
     for name, x, cast in (("X", X, call.X), ("y", y, call.Y)):
         _check_finite(xp, name, x)
-        _check_finite(xp, f"in {call.X.dtype}, {name}", cast)
+        if cast.dtype != x.dtype:
+            _check_finite(xp, f"in {cast.dtype}, {name}", cast)
     _check_targets(xp, net, y, call.Y)
     return Data(call.X, call.Y)
 
 
 def check_dtype(params: Params) -> None:
-    """Raise TypeError unless parameters are float32 or float64: what is trained and kept."""
+    """Raise TypeError unless parameters are float32 or float64."""
     name = dtype_name(params[0][0].dtype)
-    if name not in ("float32", "float64"):
+    if name not in DTYPES:
         raise TypeError(f"parameters are trained and kept in float32 or float64, got {name}")
 
 

@@ -7,10 +7,9 @@ from collections.abc import Callable
 
 from ..kernels.activations import OUTPUTS
 from ..kernels.arrays import Array, Namespace, constant
-from ..kernels.losses import LOSSES
 from ..kernels.network import Network
 from ..kernels.parameters import Params, unpack
-from ..kernels.propagation import forward_pass
+from ..kernels.propagation import forward_pass, sample_losses
 from .batches import Data
 from .step import FUNCTIONS_KEPT
 
@@ -32,7 +31,7 @@ def loss_and_score(xp: Namespace, net: Network, params: Params, data: Data) -> A
     side of 1/2), and R² for the others, averaged over outputs.
     """
     logits = forward_pass(xp, net, params, data.X).logits
-    losses, _ = LOSSES[str(net.loss)](xp, logits, data.Y, net.output)
+    losses, _ = sample_losses(xp, net, logits, data.Y)
     y_hat = OUTPUTS[net.output](xp, logits)
     score = {"softmax": _accuracy, "logistic": _exact_match}.get(net.output, _r2)(xp, y_hat, data.Y)
     return xp.stack([xp.mean(losses, axis=-1), score])

@@ -60,13 +60,18 @@ class Loop:
         # x - x is 0 for a finite x and NaN for any other.
         not_finite = self.backend.xp.sum(self.flat - self.flat, axis=-1)
         numbers = self.backend.to_numpy(self.backend.xp.stack([total / float(self.data.n_samples), not_finite]))
-        return numbers[0].tolist(), all(map(math.isfinite, numbers.reshape(-1).tolist()))
+        return numbers[0].tolist(), _all_finite(numbers)
 
     def _first_bad_batch(self, losses: list[Array]) -> int:
         for number, loss in enumerate(losses, start=1):
-            if not all(map(math.isfinite, self.backend.to_numpy(loss).reshape(-1).tolist())):
+            if not _all_finite(self.backend.to_numpy(loss)):
                 return number
         return len(losses)
+
+
+def _all_finite(numbers: Any) -> bool:
+    """Look at a few numbers that are on the host already."""
+    return all(map(math.isfinite, numbers.reshape(-1).tolist()))
 
 
 def run(

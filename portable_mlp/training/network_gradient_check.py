@@ -17,10 +17,9 @@ from ..kernels.activations import ACTIVATIONS, ELEMENTWISE_OUTPUTS
 from ..kernels.arrays import Array
 from ..kernels.gradient_check import Difference, GradientCheck, check_options, compare, precision_of, tolerance_of
 from ..kernels.initializers import RandomState, draw_direction
-from ..kernels.losses import LOSSES
 from ..kernels.network import Network
 from ..kernels.parameters import Layer, Params, pack, unpack
-from ..kernels.propagation import forward_pass, loss_and_grad, penalty
+from ..kernels.propagation import forward_pass, loss_and_grad, penalty, sample_losses
 from .data import checked_data
 
 _ELEMENTS_AT_ONCE = 2**22
@@ -156,7 +155,7 @@ class _Objective:
         """Return the objective, and for each layer with kinks on which side of them its units are."""
         params = unpack(self.net, flat)
         trace = forward_pass(self.xp, self.net, params, self.X)
-        losses, _ = LOSSES[str(self.net.loss)](self.xp, trace.logits, self.Y, self.net.output)
+        losses, _ = sample_losses(self.xp, self.net, trace.logits, self.Y)
         loss = self.xp.sum(losses, axis=-1) / self.divisor
         if self.l2 > 0.0:
             loss = loss + penalty(self.xp, params, self.l2)

@@ -56,8 +56,8 @@ def train(
     net : Network
         What is trained.
     params : tuple of Layer
-        Where to start, as from `init_params`; left as they are. With a leading axis of models all of them are trained
-        at once, each as if alone.
+        Where to start, as from `init_params`, float32 or float64; left as they are. With a leading axis of models all
+        of them are trained at once, each as if alone, unless one diverges, which stops them all.
     X : array of shape (n_samples, n_features)
         Inputs, all finite, of the same library and device.
     y : array
