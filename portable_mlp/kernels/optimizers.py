@@ -54,6 +54,18 @@ def nesterov_update(p: Array, g: Array, v: Array, rate: float, momentum: float) 
     return p - rate * (g + momentum * v), v
 
 
+def velocity_update(p: Array, g: Array, v: Array, rate: float, momentum: float) -> tuple[Array, Array]:
+    """Return ``p + v'`` and ``v' = momentum v - rate g``: as `momentum_update` while the rate stays the same."""
+    v = momentum * v - rate * g
+    return p + v, v
+
+
+def nesterov_velocity_update(p: Array, g: Array, v: Array, rate: float, momentum: float) -> tuple[Array, Array]:
+    """Return ``p + (momentum v' - rate g)`` and ``v' = momentum v - rate g``."""
+    v = momentum * v - rate * g
+    return p + (momentum * v - rate * g), v
+
+
 def adam_update(
     p: Array,
     g: Array,
@@ -71,7 +83,7 @@ def adam_update(
     return p - step * m / (sqrt(v) + epsilon), m, v
 
 
-def sgd(momentum: float = 0.9, nesterov: bool = True) -> Optimizer:
+def sgd(momentum: float = 0.9, nesterov: bool = True, *, rate_in_velocity: bool = False) -> Optimizer:
     """Return stochastic gradient descent, with momentum unless that is 0.
 
     Parameters
@@ -80,19 +92,25 @@ def sgd(momentum: float = 0.9, nesterov: bool = True) -> Optimizer:
         In [0, 1); 0 keeps no state.
     nesterov : bool
         Whether the step looks ahead along the new velocity.
+    rate_in_velocity : bool
+        Whether the velocity is a sum of steps, as in scikit-learn, rather than of gradients, as in PyTorch: the two
+        part where the rate changes, since steps taken at the old rate then go on counting.
     """
-    return _sgd(float(momentum), bool(nesterov))
+    return _sgd(float(momentum), bool(nesterov), bool(rate_in_velocity))
 
 
 # Plain floats before the cache: a NumPy scalar would equal them there, and widen float32 arrays later.
 @functools.cache
-def _sgd(momentum: float, nesterov: bool) -> Optimizer:
+def _sgd(momentum: float, nesterov: bool, rate_in_velocity: bool) -> Optimizer:
     def scalars(t: int, rate: float) -> Scalars:
         return (rate,)
 
     if momentum == 0.0:
         return Optimizer(lambda xp, p: (), scalars, lambda xp, p, g, state, scalars: (sgd_update(p, g, *scalars), ()))
-    formula = nesterov_update if nesterov else momentum_update
+    if rate_in_velocity:
+        formula = nesterov_velocity_update if nesterov else velocity_update
+    else:
+        formula = nesterov_update if nesterov else momentum_update
 
     def update(xp: Namespace, p: Array, g: Array, state: State, scalars: Scalars) -> tuple[Array, State]:
         (v,), (rate,) = state, scalars
@@ -102,7 +120,9 @@ def _sgd(momentum: float, nesterov: bool) -> Optimizer:
     return Optimizer(lambda xp, p: (xp.zeros_like(p),), scalars, update)
 
 
-def adam(beta_1: float = 0.9, beta_2: float = 0.999, epsilon: float = 1e-8) -> Optimizer:
+def adam(
+    beta_1: float = 0.9, beta_2: float = 0.999, epsilon: float = 1e-8, *, correct_epsilon: bool = True
+) -> Optimizer:
     """Return Adam (Kingma and Ba, arXiv:1412.6980), as in algorithm 1 of the paper and in PyTorch.
 
     ``p - rate (m / (1 - b1^t)) / (sqrt(v / (1 - b2^t)) + epsilon)``, with both corrections moved out of the vectors:
@@ -115,15 +135,18 @@ def adam(beta_1: float = 0.9, beta_2: float = 0.999, epsilon: float = 1e-8) -> O
         Decay of the mean and of the mean square of the gradient, in [0, 1).
     epsilon : float
         Added to the root, positive.
+    correct_epsilon : bool
+        Whether epsilon is multiplied by c. Without, it is the paper's short form (end of its section 2), as in
+        scikit-learn.
     """
-    return _adam(float(beta_1), float(beta_2), float(epsilon))
+    return _adam(float(beta_1), float(beta_2), float(epsilon), bool(correct_epsilon))
 
 
 @functools.cache
-def _adam(beta_1: float, beta_2: float, epsilon: float) -> Optimizer:
+def _adam(beta_1: float, beta_2: float, epsilon: float, correct_epsilon: bool) -> Optimizer:
     def scalars(t: int, rate: float) -> Scalars:
         correction = math.sqrt(1.0 - beta_2**t)
-        return rate * correction / (1.0 - beta_1**t), epsilon * correction
+        return rate * correction / (1.0 - beta_1**t), epsilon * correction if correct_epsilon else epsilon
 
     def update(xp: Namespace, p: Array, g: Array, state: State, scalars: Scalars) -> tuple[Array, State]:
         m, v = state

@@ -7,15 +7,18 @@ the array API standard. Nothing here reads a value back from a device or writes 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import NamedTuple, TypeAlias
 
 from .activations import ACTIVATIONS, OUTPUTS
 from .arrays import Array, Namespace, constant, relevel
 from .calls import check_call
-from .losses import LOSSES
+from .losses import LOSSES, Loss
 from .network import Network
 from .options import check_choice, not_negative_number
 from .parameters import Layer, Params
+
+Masks: TypeAlias = Sequence[Array] | None
+"""For each hidden layer what its units are multiplied with, or None for no dropout."""
 
 
 class Trace(NamedTuple):
@@ -25,6 +28,8 @@ class Trace(NamedTuple):
     ----------
     inputs : list of array
         What each layer was given: X, then the hidden activations.
+    hidden : list of array
+        ``h = f(z)`` of each hidden layer; where units are dropped, as they were before.
     pre_activations : list of array
         ``z`` of each hidden layer; None where the derivative does not need it.
     logits : array
@@ -32,35 +37,43 @@ class Trace(NamedTuple):
     """
 
     inputs: list[Array]
+    hidden: list[Array]
     pre_activations: list[Array]
     logits: Array
 
 
-def forward_pass(xp: Namespace, net: Network, params: Params, X: Array) -> Trace:
-    """Compute every layer, without checks: z = h W + b, h = f(z)."""
-    inputs, pre_activations = [X], []
-    for (W, b), name in zip(params[:-1], net.activations, strict=True):
+def forward_pass(xp: Namespace, net: Network, params: Params, X: Array, masks: Masks = None) -> Trace:
+    """Compute every layer, without checks: z = h W + b, h = f(z), and with dropout h * mask goes on."""
+    inputs, hidden, pre_activations = [X], [], []
+    for i, ((W, b), name) in enumerate(zip(params[:-1], net.activations, strict=True)):
         z = xp.matmul(inputs[-1], W) + xp.expand_dims(b, axis=-2)
         activation = ACTIVATIONS[name]
-        inputs.append(activation.value(xp, z))
+        h = activation.value(xp, z)
+        inputs.append(h if masks is None else h * masks[i])
+        hidden.append(h)
         pre_activations.append(z if activation.needs_z else None)
     W, b = params[-1]
-    return Trace(inputs, pre_activations, xp.matmul(inputs[-1], W) + xp.expand_dims(b, axis=-2))
+    return Trace(inputs, hidden, pre_activations, xp.matmul(inputs[-1], W) + xp.expand_dims(b, axis=-2))
 
 
-def backward_pass(xp: Namespace, net: Network, params: Params, trace: Trace, dlogits: Array) -> list[Layer]:
+def backward_pass(
+    xp: Namespace, net: Network, params: Params, trace: Trace, dlogits: Array, masks: Masks = None
+) -> list[Layer]:
     """Return the gradients of a sum over samples, given the derivative ``dlogits`` at the logits.
 
     For z = h W + b:  dW = h^T dz,  db = sum over samples of dz,  dh = dz W^T;  and through h = f(z):  dz = dh f'(z).
+    A mask stands between a layer and the next: dh = (dz W^T) * mask.
     """
     grads = []
     dz = dlogits
     for i in reversed(range(len(params))):
-        h = trace.inputs[i]
-        grads.append(Layer(xp.matmul(xp.matrix_transpose(h), dz), xp.sum(dz, axis=-2)))
+        grads.append(Layer(xp.matmul(xp.matrix_transpose(trace.inputs[i]), dz), xp.sum(dz, axis=-2)))
         if i > 0:
             dh = xp.matmul(dz, xp.matrix_transpose(params[i].W))
-            dz = ACTIVATIONS[net.activations[i - 1]].backward(xp, dh, trace.pre_activations[i - 1], h)
+            if masks is not None:
+                dh = dh * masks[i - 1]
+            activation = ACTIVATIONS[net.activations[i - 1]]
+            dz = activation.backward(xp, dh, trace.pre_activations[i - 1], trace.hidden[i - 1])
     return grads[::-1]
 
 
@@ -70,20 +83,31 @@ def sample_losses(xp: Namespace, net: Network, logits: Array, Y: Array) -> tuple
 
 
 def loss_and_sums(
-    xp: Namespace, net: Network, params: Params, X: Array, Y: Array, weights: Array | None
+    xp: Namespace,
+    net: Network,
+    params: Params,
+    X: Array,
+    Y: Array,
+    weights: Array | None = None,
+    masks: Masks = None,
+    loss: Loss | None = None,
 ) -> tuple[Array, list[Layer]]:
-    """Return the weighted sum over samples of the loss, and its gradients; without penalty and without checks."""
-    trace = forward_pass(xp, net, params, X)
-    losses, dlogits = sample_losses(xp, net, trace.logits, Y)
+    """Return the weighted sum over samples of the loss, and its gradients; without penalty and without checks.
+
+    ``masks`` holds for each hidden layer what its units are multiplied with, (n_samples, n_units): dropout. ``loss``
+    stands in for the network's own, with the same contract.
+    """
+    trace = forward_pass(xp, net, params, X, masks)
+    losses, dlogits = (loss or LOSSES[str(net.loss)])(xp, trace.logits, Y, net.output)
     if weights is not None:
         losses = losses * weights
         dlogits = dlogits * xp.expand_dims(weights, axis=-1)
-    return xp.sum(losses, axis=-1), backward_pass(xp, net, params, trace, dlogits)
+    return xp.sum(losses, axis=-1), backward_pass(xp, net, params, trace, dlogits, masks)
 
 
-def penalty(xp: Namespace, params: Params, strength: float) -> Array:
+def penalty(xp: Namespace, params: Params, strength: float | Array) -> Array:
     """Return ``strength / 2`` times the sum of all squared weights; biases are free."""
-    squares = [xp.sum(W * W, axis=(-2, -1)) for W, _ in params]
+    squares = [xp.vecdot(w, w) for w in (xp.reshape(W, (*W.shape[:-2], -1)) for W, _ in params)]
     return 0.5 * strength * sum(squares[1:], start=squares[0])
 
 

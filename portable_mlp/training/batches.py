@@ -10,6 +10,7 @@ import numpy as np
 from ..backends import Backend
 from ..kernels.arrays import Array
 from ..kernels.initializers import RandomState, as_sampler
+from ..kernels.propagation import Masks
 
 
 class Data(NamedTuple):
@@ -21,10 +22,16 @@ class Data(NamedTuple):
         Inputs.
     Y : array of shape (n_samples, n_outputs), or (n_models, n_samples, n_outputs)
         Encoded targets.
+    weights : array of shape (n_samples,), optional
+        What each sample counts.
+    masks : sequence of array, optional
+        For each hidden layer what its units are multiplied with, (n_samples, n_units).
     """
 
     X: Array
     Y: Array
+    weights: Array | None = None
+    masks: Masks = None
 
     @property
     def n_samples(self) -> int:
@@ -51,7 +58,18 @@ class Shuffle:
         return np.random.Generator(np.random.Philox(key=key)).permutation(n_samples)
 
 
-def batches(backend: Backend, data: Data, batch_size: int, epoch: int, shuffle: Shuffle | None) -> Iterator[Data]:
+def bounds(n_samples: int, batch_size: int) -> list[tuple[int, int]]:
+    """Return where each batch starts and stops.
+
+    The standard leaves a slice past the end undefined, so the last batch is cut here.
+
+    >>> bounds(5, 2)
+    [(0, 2), (2, 4), (4, 5)]
+    """
+    return [(start, min(start + batch_size, n_samples)) for start in range(0, n_samples, batch_size)]
+
+
+def batches(backend: Backend, data: Data, batch_size: int, order: np.ndarray | None) -> Iterator[Data]:
     """Yield an epoch's batches; the last one is short where the size does not divide the samples.
 
     Parameters
@@ -59,22 +77,20 @@ def batches(backend: Backend, data: Data, batch_size: int, epoch: int, shuffle: 
     backend : Backend
         Where the data live.
     data : Data
-        All samples.
+        All samples, without masks.
     batch_size : int
         Samples of a batch, at most.
-    epoch : int
-        From 0.
-    shuffle : Shuffle or None
-        None keeps the order.
+    order : ndarray of shape (n_samples,), int64, or None
+        A permutation of the samples; None keeps the order.
     """
-    n_samples = data.n_samples
-    # The standard leaves a slice past the end undefined, so the last one is cut here.
-    bounds = [(start, min(start + batch_size, n_samples)) for start in range(0, n_samples, batch_size)]
-    if shuffle is None:
-        for start, stop in bounds:
-            yield Data(data.X[..., start:stop, :], data.Y[..., start:stop, :])
+    X, Y, weights, _ = data
+    if order is None:
+        for start, stop in bounds(data.n_samples, batch_size):
+            yield Data(X[..., start:stop, :], Y[..., start:stop, :], None if weights is None else weights[start:stop])
         return
-    order = backend.asarray(shuffle.order(epoch, n_samples))
-    for start, stop in bounds:
-        rows = order[start:stop]
-        yield Data(backend.xp.take(data.X, rows, axis=-2), backend.xp.take(data.Y, rows, axis=-2))
+    take = backend.xp.take
+    moved = backend.asarray(order)
+    for start, stop in bounds(data.n_samples, batch_size):
+        rows = moved[start:stop]
+        some_weights = None if weights is None else take(weights, rows, axis=0)
+        yield Data(take(X, rows, axis=-2), take(Y, rows, axis=-2), some_weights)

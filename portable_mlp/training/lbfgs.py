@@ -8,11 +8,10 @@ from typing import Any
 
 from ..backends import Backend
 from ..kernels.arrays import Array
-from ..kernels.network import Network
 from .batches import Data
 from .monitor import Monitor
 from .result import NonFiniteError, TrainResult
-from .step import make_objective
+from .step import Objective, make_objective
 
 
 def load_scipy() -> Any:
@@ -30,8 +29,37 @@ def load_scipy() -> Any:
     return optimize
 
 
+class HostObjective:
+    """An objective as SciPy calls it: a float64 vector of the host goes in, the loss and its gradient come out.
+
+    Parameters
+    ----------
+    backend : Backend
+        Where it is computed.
+    objective : Objective
+        What is.
+    data : Data
+        All samples.
+    dtype : dtype
+        Of the data, and so of the arithmetic.
+    """
+
+    def __init__(self, backend: Backend, objective: Objective, data: Data, dtype: Any) -> None:
+        self._backend, self._data, self._dtype = backend, data, dtype
+        self._evaluate = backend.compile(make_objective(backend.xp, objective))
+
+    def __call__(self, x: Any) -> tuple[float, Any]:
+        """Return the loss and the gradient at ``x``, both float64 on the host."""
+        loss, gradient = self._evaluate(self.moved(x), self._data)
+        return float(self._backend.to_numpy(loss)), self._backend.to_numpy(gradient).astype("float64")
+
+    def moved(self, x: Any) -> Array:
+        """Return a copy of ``x`` on the device: SciPy goes on writing into its own."""
+        return self._backend.asarray(x.copy(), dtype=self._dtype)
+
+
 def minimize(
-    backend: Backend, net: Network, flat: Array, data: Data, monitor: Monitor, *, epochs: int, l2: float
+    backend: Backend, objective: Objective, flat: Array, data: Data, monitor: Monitor, *, epochs: int
 ) -> TrainResult:
     """Minimise the loss of all samples with L-BFGS-B (Byrd et al. 1995); an epoch is one of its iterations.
 
@@ -43,7 +71,7 @@ def minimize(
     NonFiniteError
         If an iteration ends with a loss that is not finite.
     """
-    search = _Search(backend, net, flat, data, monitor, l2)
+    search = _Search(HostObjective(backend, objective, data, flat.dtype), flat, data.n_samples, monitor)
     try:
         found = load_scipy().minimize(
             search.loss_and_gradient,
@@ -68,29 +96,27 @@ def _reason(found: Any, epochs: int) -> str:
 class _Search:
     """One minimisation: what SciPy calls, and what is kept between its calls."""
 
-    def __init__(self, backend: Backend, net: Network, flat: Array, data: Data, monitor: Monitor, l2: float) -> None:
+    def __init__(self, objective: HostObjective, flat: Array, n_samples: int, monitor: Monitor) -> None:
         self.good = flat
         self.stopped_because: str | None = None
-        self._backend, self._net, self._data, self._monitor = backend, net, data, monitor
-        self._objective = backend.compile(make_objective(backend.xp, net, l2))
+        self._objective, self._n_samples, self._monitor = objective, n_samples, monitor
         self._n_evaluations = 0
         self._start = time.perf_counter()
 
     def loss_and_gradient(self, x: Any) -> tuple[float, Any]:
-        """Evaluate on the device what SciPy asks for on the host, in float64."""
+        """Evaluate, and count."""
         self._n_evaluations += 1
         self._monitor.bar.advance(0)
-        loss, gradient = self._objective(self._moved(x), self._data)
-        return float(self._backend.to_numpy(loss)), self._backend.to_numpy(gradient).astype("float64")
+        return self._objective(x)
 
     # SciPy looks for a parameter of this name.
     def iteration_end(self, intermediate_result: Any) -> None:
         """Record an iteration; end the search where something asks to stop."""
         loss = float(intermediate_result.fun)
         self.check_finite(loss)
-        self.good = self._moved(intermediate_result.x)
-        speed = self._data.n_samples * self._n_evaluations / (time.perf_counter() - self._start)
-        self._monitor.bar.advance(self._data.n_samples)
+        self.good = self._objective.moved(intermediate_result.x)
+        speed = self._n_samples * self._n_evaluations / (time.perf_counter() - self._start)
+        self._monitor.bar.advance(self._n_samples)
         try:
             self.stopped_because = self._monitor.epoch_end(
                 self.good, loss=loss, learning_rate=math.nan, samples_per_second=speed
@@ -107,9 +133,5 @@ class _Search:
         if not math.isfinite(loss):
             epoch = len(self._monitor.history["loss"]) + 1
             raise NonFiniteError.diverged(
-                self._net, self.good, self._monitor.history, epoch=epoch, batch=1, n_batches=1
+                self._monitor.net, self.good, self._monitor.history, epoch=epoch, batch=1, n_batches=1
             )
-
-    def _moved(self, x: Any) -> Array:
-        # A copy: SciPy goes on writing into x, which NumPy would take as it is.
-        return self._backend.asarray(x.copy(), dtype=self.good.dtype)

@@ -4,87 +4,105 @@ from __future__ import annotations
 
 import math
 import time
+from collections.abc import Iterable
 from typing import Any
 
 from ..backends import Backend
 from ..kernels.arrays import Array, snapshot
-from ..kernels.network import Network
-from ..kernels.optimizers import Optimizer
+from ..kernels.optimizers import Optimizer, State
 from .batches import Data, Shuffle, batches
 from .monitor import Monitor
+from .progress import Silent
 from .result import NonFiniteError, TrainResult
 from .schedules import Schedule
-from .step import make_step
+from .step import Objective, make_step
 
 
 class Loop:
-    """The moving parts: the flat parameters, the optimizer's state and the step count."""
+    """The moving parts: the flat parameters, the optimizer's state and the step count.
+
+    Parameters
+    ----------
+    backend : Backend
+        Where everything lives.
+    objective : Objective
+        What is minimised.
+    optimizer : Optimizer
+        How.
+    flat : array of shape (n_parameters,) or (n_models, n_parameters)
+        Where to start; left as it is.
+    state : tuple of array, optional
+        The optimizer's, to go on from; by default its first.
+    n_steps : int
+        Steps that ``state`` has behind it.
+
+    Attributes
+    ----------
+    flat, state, n_steps
+        As they are now.
+    losses : list of array
+        The loss of each batch of the last epoch, on the device.
+    """
 
     def __init__(
-        self, backend: Backend, net: Network, flat: Array, data: Data, optimizer: Optimizer, l2: float
+        self,
+        backend: Backend,
+        objective: Objective,
+        optimizer: Optimizer,
+        flat: Array,
+        state: State | None = None,
+        n_steps: int = 0,
     ) -> None:
-        self.backend, self.net, self.data = backend, net, data
+        self.backend = backend
         self.flat = flat
-        self._state = optimizer.init(backend.xp, flat)
+        self.state = optimizer.init(backend.xp, flat) if state is None else state
+        self.n_steps = n_steps
+        self.losses: list[Array] = []
         self._scalars = optimizer.scalars
-        self._step = backend.compile(make_step(backend.xp, net, optimizer, l2))
-        self._n_steps = 0
+        self._step = backend.compile(make_step(backend.xp, objective, optimizer))
 
-    def epoch(self, epoch: int, rate: float, batch_size: int, shuffle: Shuffle | None, monitor: Monitor) -> Any:
-        """Train on every batch once; return the mean loss, a float or one float for each model.
-
-        Raises
-        ------
-        NonFiniteError
-            If the loss or a parameter is not finite at the end.
-        """
-        losses = []
-        good = snapshot(self.backend.xp, self.flat)
-        total = self.backend.xp.zeros_like(good[..., 0])
-        for batch in batches(self.backend, self.data, batch_size, epoch, shuffle):
-            self._n_steps += 1
-            scalars = self._scalars(self._n_steps, rate)
-            self.flat, self._state, total, loss = self._step(self.flat, self._state, total, batch, scalars)
-            losses.append(loss)
-            monitor.bar.advance(batch.n_samples)
-        mean, finite = self._read(total)
-        if not finite:
-            batch_number = self._first_bad_batch(losses)
-            raise NonFiniteError.diverged(
-                self.net, good, monitor.history, epoch=epoch + 1, batch=batch_number, n_batches=len(losses)
-            )
-        return mean
-
-    def _read(self, total: Array) -> tuple[Any, bool]:
-        """Read the device, once an epoch: the mean loss, and whether it and every parameter are finite."""
-        # x - x is 0 for a finite x and NaN for any other.
-        not_finite = self.backend.xp.sum(self.flat - self.flat, axis=-1)
-        numbers = self.backend.to_numpy(self.backend.xp.stack([total / float(self.data.n_samples), not_finite]))
-        return numbers[0].tolist(), _all_finite(numbers)
-
-    def _first_bad_batch(self, losses: list[Array]) -> int:
-        for number, loss in enumerate(losses, start=1):
-            if not _all_finite(self.backend.to_numpy(loss)):
-                return number
-        return len(losses)
-
-
-def _all_finite(numbers: Any) -> bool:
-    """Look at a few numbers that are on the host already."""
-    return all(map(math.isfinite, numbers.reshape(-1).tolist()))
+    def epoch(self, all_batches: Iterable[Data], rate: float, bar: Silent) -> Array:
+        """Take one step for every batch; return the mean loss over their samples, on the device."""
+        self.losses = []
+        n_samples = 0
+        total = self.backend.xp.zeros_like(self.flat[..., 0])
+        for batch in all_batches:
+            self.n_steps += 1
+            scalars = self._scalars(self.n_steps, rate)
+            self.flat, self.state, total, loss = self._step(self.flat, self.state, total, batch, scalars)
+            self.losses.append(loss)
+            n_samples += batch.n_samples
+            bar.advance(batch.n_samples)
+        return total / float(n_samples)
 
 
 def run(
-    loop: Loop, monitor: Monitor, schedule: Schedule, *, epochs: int, batch_size: int, shuffle: Shuffle | None
+    loop: Loop,
+    data: Data,
+    monitor: Monitor,
+    schedule: Schedule,
+    *,
+    epochs: int,
+    batch_size: int,
+    shuffle: Shuffle | None,
 ) -> TrainResult:
-    """Run the epochs until they are over, or until something asks to stop; Ctrl-C returns what was reached."""
+    """Run the epochs until they are over, or until something asks to stop; Ctrl-C returns what was reached.
+
+    Raises
+    ------
+    NonFiniteError
+        If the loss or a parameter is not finite at the end of an epoch.
+    """
     stopped_because = "max_epochs"
     try:
         for epoch in range(epochs):
             rate = schedule.rate(epoch)
             start = time.perf_counter()
-            loss = loop.epoch(epoch, rate, batch_size, shuffle, monitor)
-            speed = loop.data.n_samples / (time.perf_counter() - start)
+            good = snapshot(loop.backend.xp, loop.flat)
+            order = None if shuffle is None else shuffle.order(epoch, data.n_samples)
+            mean = loop.epoch(batches(loop.backend, data, batch_size, order), rate, monitor.bar)
+            loss = _finite_loss(loop, mean, good, monitor)
+            speed = data.n_samples / (time.perf_counter() - start)
             reason = monitor.epoch_end(loop.flat, loss=loss, learning_rate=rate, samples_per_second=speed)
             if reason is None and not schedule.goes_on_after(loss):
                 reason = "learning_rate"
@@ -94,3 +112,28 @@ def run(
     except KeyboardInterrupt:
         stopped_because = "interrupted"
     return monitor.result(loop.flat, stopped_because)
+
+
+def _finite_loss(loop: Loop, mean: Array, good: Array, monitor: Monitor) -> Any:
+    """Read the device, once an epoch: the mean loss; raise if it or a parameter is not finite."""
+    # x - x is 0 for a finite x and NaN for any other.
+    not_finite = loop.backend.xp.sum(loop.flat - loop.flat, axis=-1)
+    numbers = loop.backend.to_numpy(loop.backend.xp.stack([mean, not_finite]))
+    if not _all_finite(numbers):
+        epoch, batch = len(monitor.history["loss"]) + 1, _first_bad_batch(loop)
+        raise NonFiniteError.diverged(
+            monitor.net, good, monitor.history, epoch=epoch, batch=batch, n_batches=len(loop.losses)
+        )
+    return numbers[0].tolist()
+
+
+def _first_bad_batch(loop: Loop) -> int:
+    for number, loss in enumerate(loop.losses, start=1):
+        if not _all_finite(loop.backend.to_numpy(loss)):
+            return number
+    return len(loop.losses)
+
+
+def _all_finite(numbers: Any) -> bool:
+    """Look at a few numbers that are on the host already."""
+    return all(map(math.isfinite, numbers.reshape(-1).tolist()))

@@ -54,7 +54,8 @@ class Monitor:
         self.history: History = {"loss": [], "learning_rate": [], "samples_per_second": []}
         if validation is not None:
             self.history |= {"validation_loss": [], "validation_score": []}
-        self._backend, self._net, self._epochs = backend, net, epochs
+        self.net = net
+        self._backend, self._epochs = backend, epochs
         self._validation, self._patience, self._callbacks = validation, patience, callbacks
         self._evaluate = backend.compile(make_evaluation(backend.xp, net))
         self._best_loss, self._epochs_since_best = math.inf, 0
@@ -79,10 +80,10 @@ class Monitor:
     def result(self, flat: Array, stopped_because: str) -> TrainResult:
         """Return the run's result: the best parameters where ``patience`` looked for them, else ``flat``."""
         chosen = flat if self._best_flat is None else self._best_flat
-        return TrainResult(unpack(self._net, chosen), self.history, len(self.history["loss"]), stopped_because)
+        return TrainResult(unpack(self.net, chosen), self.history, len(self.history["loss"]), stopped_because)
 
     def _stop_asked(self, epoch: int, flat: Array) -> bool:
-        params = unpack(self._net, snapshot(self._backend.xp, flat))
+        params = unpack(self.net, snapshot(self._backend.xp, flat))
         event = EpochEnd(epoch, self._epochs, params, self.history)
         # Every callback is asked, also after one has said stop. NumPy's True counts; a number that is not 0 does not.
         answers = [callback(event) for callback in self._callbacks]

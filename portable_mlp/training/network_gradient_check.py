@@ -141,7 +141,7 @@ class _Objective:
         host = get_backend("numpy")
         on_host = [Layer(*(host.asarray(x, dtype="float64") for x in layer)) for layer in params]
         self.xp, self.net, self.l2 = host.xp, net, l2
-        self.X, self.Y = checked_data(net, tuple(on_host), host.asarray(X), host.asarray(y))
+        self.X, self.Y, *_ = checked_data(net, tuple(on_host), host.asarray(X), host.asarray(y))
         self.flat = pack(on_host)
         self.divisor = float(self.X.shape[0]) if reduction == "mean" else 1.0
         base, self.sides = self.loss_and_sides(self.flat)
@@ -159,7 +159,7 @@ class _Objective:
         loss = self.xp.sum(losses, axis=-1) / self.divisor
         if self.l2 > 0.0:
             loss = loss + penalty(self.xp, params, self.l2)
-        sides = [h > 0 for h, f in zip(trace.inputs[1:], self.net.activations, strict=True) if ACTIVATIONS[f].has_kink]
+        sides = [h > 0 for h, f in zip(trace.hidden, self.net.activations, strict=True) if ACTIVATIONS[f].has_kink]
         if self.net.output in ELEMENTWISE_OUTPUTS and ELEMENTWISE_OUTPUTS[self.net.output].has_kink:
             sides.append(trace.logits > 0)
         return loss, sides

@@ -7,48 +7,75 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable
-from typing import TypeAlias
+from typing import NamedTuple, TypeAlias
 
 from ..kernels.arrays import Array, Namespace
+from ..kernels.losses import Loss
 from ..kernels.network import Network
 from ..kernels.optimizers import Optimizer, Scalars, State
 from ..kernels.parameters import pack_pieces, unpack
 from ..kernels.propagation import loss_and_sums, reduced
 from .batches import Data
 
-Objective: TypeAlias = Callable[[Array, Data], tuple[Array, Array]]
-Step: TypeAlias = Callable[[Array, State, Array, Data, Scalars], tuple[Array, State, Array, Array]]
-
 FUNCTIONS_KEPT = 128
 
 
-@functools.lru_cache(FUNCTIONS_KEPT)
-def make_objective(xp: Namespace, net: Network, l2: float) -> Objective:
-    """Return ``objective(flat, data) -> (loss, gradient)``: the mean loss with the penalty, and its flat gradient."""
+class Objective(NamedTuple):
+    """What a step goes downhill on.
 
-    def objective(flat: Array, data: Data) -> tuple[Array, Array]:
-        n = float(data.n_samples)
+    Attributes
+    ----------
+    net : Network
+        What is computed.
+    l2 : float
+        Penalty ``l2 / 2`` times the sum of squared weights.
+    l2_per_batch : bool
+        Whether the penalty is added to a batch's mean loss, or else to its sum, so that the mean divides it too.
+    loss : callable, optional
+        Reported in place of the network's own, whose contract (and gradient) it has.
+    """
+
+    net: Network
+    l2: float = 0.0
+    l2_per_batch: bool = True
+    loss: Loss | None = None
+
+
+Evaluate: TypeAlias = Callable[[Array, Data], tuple[Array, Array]]
+Step: TypeAlias = Callable[[Array, State, Array, Data, Scalars], tuple[Array, State, Array, Array]]
+
+
+@functools.lru_cache(FUNCTIONS_KEPT)
+def make_objective(xp: Namespace, objective: Objective) -> Evaluate:
+    """Return ``evaluate(flat, data) -> (loss, gradient)``: the mean loss with the penalty, and its flat gradient."""
+    net, l2 = objective.net, objective.l2
+
+    def evaluate(flat: Array, data: Data) -> tuple[Array, Array]:
+        divisor = float(data.n_samples) if data.weights is None else xp.sum(data.weights, axis=-1)
+        strength = l2 * divisor if objective.l2_per_batch and l2 > 0.0 else l2
         params = unpack(net, flat)
-        loss_sum, sums = loss_and_sums(xp, net, params, data.X, data.Y, None)
-        loss, grads = reduced(xp, params, loss_sum, sums, strength=l2 * n, divisor=n)
+        loss_sum, sums = loss_and_sums(
+            xp, net, params, data.X, data.Y, weights=data.weights, masks=data.masks, loss=objective.loss
+        )
+        loss, grads = reduced(xp, params, loss_sum, sums, strength=strength, divisor=divisor)
         return loss, pack_pieces(xp, grads)
 
-    return objective
+    return evaluate
 
 
 @functools.lru_cache(FUNCTIONS_KEPT)
-def make_step(xp: Namespace, net: Network, optimizer: Optimizer, l2: float) -> Step:
+def make_step(xp: Namespace, objective: Objective, optimizer: Optimizer) -> Step:
     """Return ``step(flat, state, total, batch, scalars) -> (flat, state, total, loss)``.
 
     ``flat`` holds all parameters, ``state`` belongs to the optimizer, ``loss`` is the batch's mean with the penalty,
     and ``total`` adds it up over the epoch's samples, on the device: the host reads it once an epoch.
     """
-    objective = make_objective(xp, net, l2)
+    evaluate = make_objective(xp, objective)
 
     def step(
         flat: Array, state: State, total: Array, batch: Data, scalars: Scalars
     ) -> tuple[Array, State, Array, Array]:
-        loss, gradient = objective(flat, batch)
+        loss, gradient = evaluate(flat, batch)
         flat, state = optimizer.update(xp, flat, gradient, state, scalars)
         return flat, state, total + loss * float(batch.n_samples), loss
 

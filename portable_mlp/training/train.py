@@ -20,6 +20,7 @@ from .monitor import Callback, Monitor
 from .progress import Bar, Silent
 from .result import TrainResult
 from .schedules import Formula, make_schedule
+from .step import Objective
 
 SOLVERS = ("sgd", "adam", "lbfgs")
 
@@ -145,10 +146,10 @@ def train(
         )
         flat = pack(params)
         if solver == "lbfgs":
-            return lbfgs.minimize(backend, net, flat, data, monitor, epochs=epochs, l2=l2)
-        loop = Loop(backend, net, flat, data, by_momentum if solver == "sgd" else by_moments, l2)
+            return lbfgs.minimize(backend, Objective(net, l2), flat, data, monitor, epochs=epochs)
+        loop = Loop(backend, Objective(net, l2), by_momentum if solver == "sgd" else by_moments, flat)
         order = Shuffle(random_state) if shuffle else None
-        return run(loop, monitor, plan, epochs=epochs, batch_size=batch_size, shuffle=order)
+        return run(loop, data, monitor, plan, epochs=epochs, batch_size=batch_size, shuffle=order)
 
 
 def _whole(name: str, value: int) -> int:
