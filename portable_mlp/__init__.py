@@ -8,6 +8,10 @@
 True
 """
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
 from .backends import Backend, BackendInfo, BackendUnavailable, backends, get_backend
 from .kernels.gradient_check import GradientCheck, check_gradient_of
 from .kernels.network import Network
@@ -19,6 +23,9 @@ from .training.network_gradient_check import check_gradient
 from .training.result import EpochEnd, NonFiniteError, TrainResult
 from .training.train import train
 
+if TYPE_CHECKING:
+    from .estimators import MLPClassifier, MLPRegressor
+
 __version__ = "0.1.0"
 
 __all__ = [
@@ -28,6 +35,8 @@ __all__ = [
     "EpochEnd",
     "GradientCheck",
     "Layer",
+    "MLPClassifier",
+    "MLPRegressor",
     "ModelFileError",
     "Network",
     "NonFiniteError",
@@ -47,3 +56,16 @@ __all__ = [
     "train",
     "unpack",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    """Load the estimators when they are first asked for: they need scikit-learn, which takes a second to import."""
+    if name not in ("MLPClassifier", "MLPRegressor"):
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    try:
+        from . import estimators
+    except ModuleNotFoundError as error:
+        if (error.name or "").partition(".")[0] not in ("sklearn", "scipy"):
+            raise
+        raise ImportError(f'{name} needs scikit-learn: pip install "portable-mlp[sklearn]"') from error
+    return getattr(estimators, name)

@@ -3,6 +3,7 @@
 import os
 
 os.environ.setdefault("JAX_ENABLE_X64", "1")  # read when JAX is imported
+os.environ.setdefault("SCIPY_ARRAY_API", "1")  # read when SciPy is; scikit-learn asks for it before it dispatches
 
 from dataclasses import dataclass
 from typing import Any

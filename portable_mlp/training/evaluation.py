@@ -7,11 +7,12 @@ from collections.abc import Callable
 
 from ..kernels.activations import OUTPUTS
 from ..kernels.arrays import Array, Namespace, constant
+from ..kernels.losses import LOSSES
 from ..kernels.network import Network
 from ..kernels.parameters import Params, unpack
 from ..kernels.propagation import forward_pass, sample_losses
 from .batches import Data
-from .step import FUNCTIONS_KEPT
+from .step import FUNCTIONS_KEPT, Objective
 
 
 @functools.lru_cache(FUNCTIONS_KEPT)
@@ -55,3 +56,20 @@ def _r2(xp: Namespace, y_hat: Array, Y: Array) -> Array:
     varies = total > 0
     met = xp.astype(residual == 0, y_hat.dtype)
     return xp.mean(xp.where(varies, 1.0 - residual / xp.where(varies, total, one), met), axis=-1)
+
+
+@functools.lru_cache(FUNCTIONS_KEPT)
+def make_outputs(xp: Namespace, objective: Objective) -> Callable[[Array, Data], tuple[Array, Array]]:
+    """Return ``outputs(flat, data) -> (y_hat, loss)``: what is predicted, and the weighted mean loss."""
+
+    def outputs(flat: Array, data: Data) -> tuple[Array, Array]:
+        net = objective.net
+        logits = forward_pass(xp, net, unpack(net, flat), data.X).logits
+        losses, _ = (objective.loss or LOSSES[str(net.loss)])(xp, logits, data.Y, net.output)
+        if data.weights is None:
+            mean = xp.mean(losses, axis=-1)
+        else:
+            mean = xp.sum(losses * data.weights, axis=-1) / xp.sum(data.weights, axis=-1)
+        return OUTPUTS[net.output](xp, logits), mean
+
+    return outputs

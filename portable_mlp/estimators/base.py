@@ -1,0 +1,426 @@
+"""What the classifier and the regressor share: scikit-learn's parameters, the flow of a fit, and predicting.
+
+An estimator is thin. It validates, moves the data once, and calls the kernels and the loop that `portable_mlp.train`
+calls. What it keeps is ``coefs_`` and ``intercepts_``, two lists of arrays that a user may edit or replace: every fit
+packs them into one flat vector and every prediction reads them, so that there is no second copy to fall behind.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import itertools
+from abc import ABC, abstractmethod
+from collections.abc import Iterator
+from numbers import Integral, Real
+from typing import Any, ClassVar, Self
+
+import array_api_compat
+import numpy as np
+from scipy import sparse
+from sklearn.base import (
+    BaseEstimator,
+    ClassNamePrefixFeaturesOutMixin,
+    TransformerMixin,
+    _fit_context,
+    is_classifier,
+)
+from sklearn.utils import check_random_state
+from sklearn.utils._param_validation import Interval, Options, StrOptions
+from sklearn.utils.validation import check_is_fitted
+
+from ..backends import Backend, backend_of, dtype_name, get_backend
+from ..backends._numpy_sparse import SparseNumpyBackend
+from ..kernels.activations import ACTIVATIONS, OUTPUTS
+from ..kernels.arrays import Array, snapshot
+from ..kernels.network import Network
+from ..kernels.parameters import Layer, pack, unpack
+from ..kernels.propagation import Trace, forward_pass
+from ..training.lbfgs import HostObjective
+from ..training.step import Objective
+from . import conversion
+from .callbacks import CallbackSupportMixin, Watch, with_callbacks
+from .initial import draw_layers
+from .inputs import (
+    check_same_home,
+    checked_inputs,
+    checked_training_data,
+    checked_weights,
+    dense,
+    floating_dtype,
+    home_of,
+    is_foreign,
+    like,
+    moved,
+)
+from .lbfgs import fit_lbfgs, weights_first
+from .losses import REPORTED
+from .optimizer import SCHEDULES, OptimizerState
+from .problem import Held, Problem, data_at, split
+from .stochastic import fit_stochastic
+
+STOCHASTIC_SOLVERS = ("sgd", "adam")
+
+
+class BaseMLP(ClassNamePrefixFeaturesOutMixin, CallbackSupportMixin, TransformerMixin, BaseEstimator, ABC):
+    """Shared by `MLPClassifier` and `MLPRegressor`; not for use by itself."""
+
+    _parameter_constraints: ClassVar[dict[str, Any]] = {
+        "hidden_layer_sizes": ["array-like", Interval(Integral, 1, None, closed="left")],
+        "activation": [StrOptions(set(ACTIVATIONS)), "array-like"],
+        "solver": [StrOptions({"lbfgs", "sgd", "adam"})],
+        "alpha": [Interval(Real, 0, None, closed="left")],
+        "batch_size": [StrOptions({"auto"}), Interval(Integral, 1, None, closed="left")],
+        "learning_rate": [StrOptions(set(SCHEDULES))],
+        "learning_rate_init": [Interval(Real, 0, None, closed="neither")],
+        "power_t": [Interval(Real, 0, None, closed="left")],
+        "max_iter": [Interval(Integral, 1, None, closed="left")],
+        "shuffle": ["boolean"],
+        "random_state": ["random_state"],
+        "tol": [Interval(Real, 0, None, closed="left")],
+        "verbose": ["verbose"],
+        "warm_start": ["boolean"],
+        "momentum": [Interval(Real, 0, 1, closed="both")],
+        "nesterovs_momentum": ["boolean"],
+        "early_stopping": ["boolean"],
+        "validation_fraction": [Interval(Real, 0, 1, closed="left")],
+        "beta_1": [Interval(Real, 0, 1, closed="left")],
+        "beta_2": [Interval(Real, 0, 1, closed="left")],
+        "epsilon": [Interval(Real, 0, None, closed="neither")],
+        "n_iter_no_change": [Interval(Integral, 1, None, closed="left"), Options(Real, {np.inf})],
+        "max_fun": [Interval(Integral, 1, None, closed="left")],
+        "backend": [str, None],
+        "device": "no_validation",
+        "dropout": [Interval(Real, 0, 1, closed="left")],
+        "compat": [StrOptions({"sklearn"}), None],
+    }
+
+    _target_checks: ClassVar[dict[str, Any]] = {}
+    """Options of scikit-learn's check of y."""
+
+    def __init__(self, **parameters: Any) -> None:
+        for name, value in parameters.items():
+            setattr(self, name, value)
+
+    # What the two of them differ in.
+
+    @abstractmethod
+    def _checked_targets(self, y: Any, *, incremental: bool) -> tuple[Any, np.ndarray]:
+        """Return validated targets as the user means them, and encoded, (n_samples, n_outputs)."""
+
+    @abstractmethod
+    def _encoded(self, y: Any) -> np.ndarray:
+        """Return targets of validation data, encoded as those of the training data were."""
+
+    @abstractmethod
+    def _output_and_loss(self) -> tuple[str, str]:
+        """Return the names of the network's output and of its loss."""
+
+    @abstractmethod
+    def _score_outputs(self, Y: np.ndarray, outputs: np.ndarray, weights: np.ndarray | None) -> float:
+        """Return the score of a network's outputs against encoded targets."""
+
+    def _weights_by_target(self, y: Any) -> np.ndarray | None:
+        """Return what each sample counts for its target's sake."""
+        return None
+
+    # Fitting.
+
+    @with_callbacks
+    @_fit_context(prefer_skip_nested_validation=True)
+    def fit(self, X: Any, y: Any, sample_weight: Any = None, *, validation_data: Any = None) -> Self:
+        """Fit the model to data.
+
+        Parameters
+        ----------
+        X : array or sparse matrix of shape (n_samples, n_features)
+            Inputs: NumPy, anything scikit-learn takes, or an array of CuPy, PyTorch, JAX, ..., which is then computed
+            where it lives.
+        y : array-like of shape (n_samples,) or (n_samples, n_outputs)
+            Class labels, or real numbers.
+        sample_weight : array-like of shape (n_samples,), optional
+            What each sample counts. A batch whose weights sum to zero is skipped.
+        validation_data : tuple (X_val, y_val) or (X_val, y_val, sample_weight_val), optional
+            Evaluated after each epoch, into ``validation_loss_curve_``. With ``early_stopping`` it takes the place of
+            the part of the training data that would be held out.
+
+        Returns
+        -------
+        self
+            The fitted estimator.
+        """
+        return self._fit(X, y, sample_weight, validation_data)
+
+    def _fit(
+        self, X: Any, y: Any, sample_weight: Any, validation_data: Any = None, *, incremental: bool = False
+    ) -> Self:
+        going_on = hasattr(self, "coefs_") and (self.warm_start or incremental)
+        if incremental and self.early_stopping and self.solver in STOCHASTIC_SOLVERS:
+            raise ValueError("partial_fit does not support early_stopping=True")
+        problem, flat = self._prepared(X, y, sample_weight, validation_data, going_on, incremental)
+        metadata = None if sample_weight is None else {"sample_weight": sample_weight}
+        told = {"X": X, "y": y, "metadata": metadata}
+        watch = Watch(self, 1 if incremental else self.max_iter, functools.partial(self._parameters, problem.net), told)
+        # NumPy's own warnings of overflow reach the user, as they do from scikit-learn.
+        with contextlib.nullcontext() if problem.home.name == "numpy" else problem.home.running():
+            fitted = self._minimized(problem, flat, watch, going_on, incremental)
+            finite = bool(problem.home.xp.all(problem.home.xp.isfinite(fitted)))
+        for name, arrays in self._parameters(problem.net, fitted).items():
+            setattr(self, name, arrays)
+        if not finite:
+            raise ValueError(
+                "Solver produced non-finite parameter weights. The input data may contain large values and need to be "
+                "preprocessed."
+            )
+        watch.fit_ends()
+        return self
+
+    def _prepared(
+        self, X: Any, y: Any, sample_weight: Any, validation_data: Any, going_on: bool, incremental: bool
+    ) -> tuple[Problem, Array]:
+        """Check everything, move it home, and return what is to be learnt and where to start."""
+        hidden_sizes = self._hidden_sizes()
+        if going_on:
+            self._check_home(X, "partial_fit" if incremental else "fit")
+        home = home_of(X, self.backend, self.device)
+        X, y = checked_training_data(self, X, y, reset=not going_on, **self._target_checks)
+        y, Y = self._checked_targets(y, incremental=incremental)
+        weights = self._weights(X, y, sample_weight)
+        self.n_outputs_ = Y.shape[1]
+        net = self._network((X.shape[1], *hidden_sizes, Y.shape[1]))
+        self._random_state = check_random_state(self.random_state)
+        if not going_on:
+            self._draw(net, home, floating_dtype(home, X))
+        flat = self._flat(net, home)
+        problem = Problem(home, self._objective(net), data_at(home, moved(home, X, flat.dtype), Y, weights), Y, weights)
+        if validation_data is not None:
+            problem = problem._replace(held=self._held(problem, validation_data))
+        self._open_record(going_on=going_on, validated=validation_data is not None)
+        if self.solver in STOCHASTIC_SOLVERS and not (incremental and hasattr(self, "_optimizer")):
+            self._optimizer = self._new_optimizer()
+        return problem, flat
+
+    def _minimized(self, problem: Problem, flat: Array, watch: Watch, going_on: bool, incremental: bool) -> Array:
+        if self.solver == "lbfgs":
+            return fit_lbfgs(self, problem, flat, watch)
+        if self.early_stopping and problem.held is None:
+            stratify = is_classifier(self) and self.n_outputs_ == 1
+            problem = split(problem, self.validation_fraction, self._random_state, stratify=stratify)
+        # On a warm start scikit-learn keeps no better parameters than the current ones, until an epoch improves.
+        return fit_stochastic(self, problem, flat, watch, best=None if going_on else flat, one_epoch=incremental)
+
+    def _hidden_sizes(self) -> list[Any]:
+        sizes = self.hidden_layer_sizes
+        sizes = list(sizes) if hasattr(sizes, "__iter__") else [sizes]
+        if np.any(np.array(sizes) <= 0):
+            raise ValueError(f"hidden_layer_sizes must be > 0, got {sizes}.")
+        return sizes
+
+    def _network(self, sizes: tuple[int, ...]) -> Network:
+        output, loss = self._output_and_loss()
+        activation = self.activation if isinstance(self.activation, str) else tuple(self.activation)
+        return Network(sizes, activation=activation, output=output, loss=loss)
+
+    def _objective(self, net: Network) -> Objective:
+        loss = REPORTED[str(net.loss)] if self.compat == "sklearn" else None
+        return Objective(net, float(self.alpha), l2_per_batch=False, loss=loss)
+
+    def _weights(self, X: Any, y: Any, sample_weight: Any) -> np.ndarray | None:
+        by_target = self._weights_by_target(y)
+        if sample_weight is None:
+            return by_target
+        weights = checked_weights(sample_weight, X)
+        return weights if by_target is None else weights * by_target
+
+    def _held(self, problem: Problem, validation_data: Any) -> Held:
+        """Return the user's validation data, checked as X and y are when a fitted model is scored."""
+        if not isinstance(validation_data, tuple | list) or len(validation_data) not in (2, 3):
+            raise ValueError("validation_data must be (X_val, y_val) or (X_val, y_val, sample_weight_val)")
+        X, y, *rest = validation_data
+        if self.backend is None:
+            check_same_home(self, X, problem.home, "fit")
+        X, y = checked_training_data(self, X, y, reset=False, **self._target_checks)
+        Y = self._encoded(y)
+        if Y.shape[1] != problem.Y.shape[1]:
+            raise ValueError(f"y_val has {Y.shape[1]} outputs, but y has {problem.Y.shape[1]}")
+        weights = checked_weights(rest[0], X) if rest and rest[0] is not None else None
+        return Held(data_at(problem.home, moved(problem.home, X, problem.data.X.dtype), Y, weights), Y, weights)
+
+    def _draw(self, net: Network, home: Backend, dtype: str) -> None:
+        layers = draw_layers(self._random_state, net, self.activation)
+        self.coefs_ = [home.asarray(W, dtype=dtype) for W, _ in layers]
+        self.intercepts_ = [home.asarray(b, dtype=dtype) for _, b in layers]
+        self.n_layers_ = len(net.sizes)
+        self.out_activation_ = net.output
+        self.n_iter_ = self.t_ = 0
+
+    def _flat(self, net: Network, home: Backend) -> Array:
+        """Pack ``coefs_`` and ``intercepts_`` as they are now, edited by the user or not."""
+        shapes = [(tuple(np.shape(W)), tuple(np.shape(b))) for W, b in zip(self.coefs_, self.intercepts_, strict=True)]
+        expected = [((fan_in, fan_out), (fan_out,)) for fan_in, fan_out in itertools.pairwise(net.sizes)]
+        if shapes != expected:
+            raise ValueError(
+                f"coefs_ and intercepts_ have the shapes {shapes}, but hidden_layer_sizes, X and y need {expected}: "
+                "fit a clone of this estimator, or set warm_start=False"
+            )
+        dtype = _common_dtype(self.coefs_)
+        return pack([Layer(home.asarray(W, dtype), home.asarray(b, dtype)) for W, b in self._layers()])
+
+    def _layers(self) -> Iterator[tuple[Array, Array]]:
+        return zip(self.coefs_, self.intercepts_, strict=True)
+
+    def _parameters(self, net: Network, flat: Array) -> dict[str, list[Array]]:
+        """Return ``coefs_`` and ``intercepts_`` with those numbers, each array with memory of its own."""
+        xp = array_api_compat.array_namespace(flat)
+        layers = unpack(net, flat)
+        return {
+            "coefs_": [snapshot(xp, W) for W, _ in layers],
+            "intercepts_": [snapshot(xp, b) for _, b in layers],
+        }
+
+    def _open_record(self, *, going_on: bool, validated: bool) -> None:
+        """Start the curves and counts anew, or, to go on, only those that are missing."""
+        stopping = self.early_stopping and self.solver in STOCHASTIC_SOLVERS
+        record: dict[str, Any] = {"loss_curve_": [], "_no_improvement_count": 0}
+        record["validation_loss_curve_"] = [] if validated or stopping else None
+        if self.solver in STOCHASTIC_SOLVERS:
+            record |= {
+                "best_loss_": None if stopping else np.inf,
+                "validation_scores_": [] if stopping else None,
+                "best_validation_score_": -np.inf if stopping else None,
+            }
+        for name, start in record.items():
+            if not going_on or getattr(self, name, None) is None:
+                setattr(self, name, start)
+
+    def _new_optimizer(self) -> OptimizerState:
+        if self.solver == "sgd":
+            options = {"momentum": self.momentum, "nesterov": self.nesterovs_momentum}
+        else:
+            options = {"beta_1": self.beta_1, "beta_2": self.beta_2, "epsilon": self.epsilon}
+        # scikit-learn's Adam keeps its rate whatever the schedule; ours follow it where compat allows.
+        followed = self.solver == "sgd" or self.compat is None or self.learning_rate == "cosine"
+        return OptimizerState(
+            self.solver,
+            options,
+            float(self.learning_rate_init),
+            self.learning_rate if followed else "constant",
+            float(self.power_t),
+            self.max_iter,
+        )
+
+    # Predicting.
+
+    def _home(self) -> Backend:
+        """Return where the fitted model lives."""
+        return backend_of(self.coefs_[0]) if is_foreign(self.coefs_[0]) else get_backend("numpy")
+
+    def _check_home(self, X: Any, method: str) -> None:
+        if self.backend is None:
+            check_same_home(self, X, self._home(), method)
+
+    def _trace(self, X: Any, method: str) -> tuple[Trace, Backend]:
+        """Return the forward pass of X, and where it was computed."""
+        check_is_fitted(self)
+        self._check_home(X, method)
+        home = self._home()
+        checked = checked_inputs(self, X)
+        if sparse.issparse(checked) and home.name == "numpy":
+            home = SparseNumpyBackend.open()
+        return self._forward(checked, home), home
+
+    def _forward(self, X: Any, home: Backend) -> Trace:
+        wide = "float64" in (_common_dtype(self.coefs_), floating_dtype(home, X))
+        dtype = home.dtype("float64" if wide else "float32")
+        params = tuple(Layer(home.asarray(W, dtype), home.asarray(b, dtype)) for W, b in self._layers())
+        net = self._network((params[0].W.shape[0], *(layer.b.shape[0] for layer in params)))
+        with contextlib.nullcontext() if home.name == "numpy" else home.running():
+            return forward_pass(home.xp, net, params, moved(home, X, dtype))
+
+    def _outputs(self, X: Any, method: str) -> tuple[Array, Backend]:
+        """Return the network's outputs (n_samples, n_outputs), and where they are."""
+        trace, home = self._trace(X, method)
+        return OUTPUTS[self.out_activation_](home.xp, trace.logits), home
+
+    def transform(self, X: Any) -> Any:
+        """Return what the last hidden layer makes of X.
+
+        Parameters
+        ----------
+        X : array or sparse matrix of shape (n_samples, n_features)
+            Inputs.
+
+        Returns
+        -------
+        array of shape (n_samples, n_units)
+            The activations of the last hidden layer; X itself, floating, where there is none. In the library of X.
+        """
+        trace, home = self._trace(X, "transform")
+        return like(X, dense(trace.inputs[-1]), home)
+
+    @property
+    def _n_features_out(self) -> int:
+        """How many columns `transform` has; scikit-learn names them."""
+        return int(self.coefs_[-1].shape[0])
+
+    # scikit-learn's estimators, there and back.
+
+    @classmethod
+    def from_sklearn(cls, estimator: Any, **ours: Any) -> Self:
+        """Return a copy of scikit-learn's estimator, fitted if it is, which trains on where it stands.
+
+        Parameters
+        ----------
+        estimator : sklearn.neural_network.MLPClassifier or MLPRegressor
+            Left as it is.
+        **ours
+            Parameters that scikit-learn's does not have, such as ``backend``.
+
+        Returns
+        -------
+        MLPClassifier or MLPRegressor
+            With the same parameters, attributes, random state and moments of the optimizer.
+        """
+        return conversion.from_sklearn(cls, estimator, ours)
+
+    def to_sklearn(self) -> Any:
+        """Return scikit-learn's estimator with these parameters and, if this one is fitted, these attributes.
+
+        Returns
+        -------
+        sklearn.neural_network.MLPClassifier or MLPRegressor
+            With NumPy arrays; it predicts what this one predicts, and trains on where this one stands.
+
+        Raises
+        ------
+        ValueError
+            If a parameter has a value that scikit-learn does not know, such as its own activations alone.
+        """
+        return conversion.to_sklearn(self)
+
+    # Names that scikit-learn's own tests call.
+
+    def _loss_grad_lbfgs(
+        self, packed_coef_inter: np.ndarray, X: Any, y: Any, sample_weight: Any, *buffers: Any
+    ) -> tuple[float, np.ndarray]:
+        """Return the loss and gradient at a vector of all weights, then all biases."""
+        home = get_backend("numpy")
+        net = self._network((X.shape[1], *self._hidden_sizes(), y.shape[1]))
+        order = weights_first(net)
+        data = data_at(home, home.asarray(X, dtype="float64"), y, sample_weight)
+        loss, gradient = HostObjective(home, self._objective(net), data, "float64")(
+            packed_coef_inter[np.argsort(order)]
+        )
+        return loss, gradient[order]
+
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.input_tags.sparse = True
+        tags.array_api_support = True
+        return tags
+
+
+def _common_dtype(arrays: list[Array]) -> str:
+    """Return "float32" where all arrays are, else "float64"."""
+    names = {dtype_name(x.dtype) for x in arrays}
+    return "float32" if names == {"float32"} else "float64"

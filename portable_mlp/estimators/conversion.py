@@ -1,0 +1,106 @@
+"""scikit-learn's estimators into ours and back: parameters, fitted attributes, and the optimizer's moments."""
+
+from __future__ import annotations
+
+import copy
+from typing import Any, TypeVar
+
+import numpy as np
+from sklearn.base import is_classifier
+from sklearn.neural_network import _multilayer_perceptron as theirs
+from sklearn.neural_network import _stochastic_optimizers as their_optimizers
+
+from ..backends import backend_of, get_backend
+from ..kernels.network import Network
+from ..kernels.parameters import Layer, pack, unpack
+from .optimizer import OptimizerState
+
+Estimator = TypeVar("Estimator")
+
+OURS_ALONE = ("backend", "device", "dropout", "class_weight", "compat")
+ATTRIBUTES_OURS_ALONE = ("validation_loss_curve_",)
+
+
+def from_sklearn(cls: type[Estimator], estimator: Any, ours: dict[str, Any]) -> Estimator:
+    """Return ``cls`` with the state of scikit-learn's estimator; see `BaseMLP.from_sklearn`."""
+    kind = theirs.MLPClassifier if is_classifier(estimator) else theirs.MLPRegressor
+    if not isinstance(estimator, kind) or kind.__name__ != cls.__name__:
+        raise TypeError(f"{cls.__name__}.from_sklearn takes scikit-learn's {cls.__name__}, got {estimator!r}")
+    new: Any = cls(**estimator.get_params(deep=False), **ours)
+    if not hasattr(estimator, "coefs_"):
+        return new
+    parameters = ("coefs_", "intercepts_", "_optimizer")
+    attributes = {name: value for name, value in vars(estimator).items() if name not in estimator.get_params()}
+    vars(new).update({name: copy.deepcopy(attributes[name]) for name in attributes if name not in parameters})
+    home = get_backend("numpy" if new.backend is None else new.backend, new.device)
+    new.coefs_ = [home.asarray(np.array(W)) for W in estimator.coefs_]
+    new.intercepts_ = [home.asarray(np.array(b)) for b in estimator.intercepts_]
+    if hasattr(estimator, "_optimizer"):
+        new._optimizer = _our_optimizer(new, estimator._optimizer, home)
+    return new
+
+
+def to_sklearn(estimator: Any) -> Any:
+    """Return scikit-learn's estimator with the state of ours; see `BaseMLP.to_sklearn`."""
+    kind = theirs.MLPClassifier if is_classifier(estimator) else theirs.MLPRegressor
+    parameters = {name: value for name, value in estimator.get_params().items() if name not in OURS_ALONE}
+    new = kind(**parameters)
+    try:
+        new._validate_params()
+    except ValueError as error:
+        raise ValueError(f"scikit-learn has no such estimator: {error}") from None
+    if not hasattr(estimator, "coefs_"):
+        return new
+    home = estimator._home()
+    skipped = {*estimator.get_params(), *ATTRIBUTES_OURS_ALONE, "coefs_", "intercepts_", "_optimizer"}
+    vars(new).update({name: copy.deepcopy(value) for name, value in vars(estimator).items() if name not in skipped})
+    new.coefs_ = [np.array(home.to_numpy(W)) for W in estimator.coefs_]
+    new.intercepts_ = [np.array(home.to_numpy(b)) for b in estimator.intercepts_]
+    new._best_coefs, new._best_intercepts = copy.deepcopy((new.coefs_, new.intercepts_))
+    if hasattr(estimator, "_optimizer"):
+        new._optimizer = _their_optimizer(new, estimator._optimizer)
+    return new
+
+
+def _our_optimizer(estimator: Any, optimizer: Any, home: Any) -> OptimizerState:
+    """Return the moments of scikit-learn's optimizer, lists of all weights and then all biases, as flat vectors."""
+    n_layers = len(estimator.coefs_)
+
+    def flat(arrays: list[np.ndarray]) -> Any:
+        return home.asarray(pack([Layer(*layer) for layer in zip(arrays[:n_layers], arrays[n_layers:], strict=True)]))
+
+    state: OptimizerState = estimator._new_optimizer()
+    if state.solver == "sgd":
+        state.rate = float(optimizer.learning_rate)
+        state.moments = (flat(optimizer.velocities),) if estimator.momentum else ()
+    else:
+        state.moments, state.n_steps = (flat(optimizer.ms), flat(optimizer.vs)), optimizer.t
+    return state
+
+
+def _their_optimizer(estimator: Any, state: OptimizerState) -> Any:
+    net = Network((estimator.coefs_[0].shape[0], *(len(b) for b in estimator.intercepts_)))
+    zeros = [np.zeros_like(x) for x in (*estimator.coefs_, *estimator.intercepts_)]
+
+    def lists(flat: Any) -> list[np.ndarray]:
+        layers = unpack(net, backend_of(flat).to_numpy(flat))
+        return [np.array(W) for W, _ in layers] + [np.array(b) for _, b in layers]
+
+    if state.solver == "sgd":
+        new = their_optimizers.SGDOptimizer(
+            zeros,
+            state.learning_rate_init,
+            state.schedule,
+            state.options["momentum"],
+            state.options["nesterov"],
+            state.power_t,
+        )
+        new.learning_rate = state.rate
+        if state.moments:
+            new.velocities = lists(state.moments[0])
+        return new
+    new = their_optimizers.AdamOptimizer(zeros, state.learning_rate_init, **state.options)
+    new.t = state.n_steps
+    if state.moments:
+        new.ms, new.vs = map(lists, state.moments)
+    return new

@@ -1,0 +1,35 @@
+"""First parameters as scikit-learn draws them: weights and biases, layer by layer, on the host in float64."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Sequence
+
+import numpy as np
+
+from ..kernels.network import Network
+from ..kernels.parameters import Layer
+
+
+def draw_layers(rng: np.random.RandomState, net: Network, activation: str | Sequence[str]) -> list[Layer]:
+    """Draw W, then b, of every layer from U(-a, a), a = sqrt(6 / (fan_in + fan_out)), or sqrt(2 / ...) for logistic.
+
+    The logistic's narrower bound holds for the layers that apply it and for the output after them.
+
+    Parameters
+    ----------
+    rng : RandomState
+        Advanced as scikit-learn advances it.
+    net : Network
+        Says the fans.
+    activation : str or sequence of str
+        As the estimator's parameter: without a hidden layer its name still decides on the bound.
+    """
+    names = [activation] * (net.n_hidden + 1) if isinstance(activation, str) else [*activation, activation[-1]]
+    layers = []
+    for (fan_in, fan_out), name in zip(itertools.pairwise(net.sizes), names, strict=True):
+        bound = math.sqrt((2.0 if name == "logistic" else 6.0) / (fan_in + fan_out))
+        W = rng.uniform(-bound, bound, (fan_in, fan_out))
+        layers.append(Layer(W, rng.uniform(-bound, bound, fan_out)))
+    return layers

@@ -1,0 +1,87 @@
+"""What an estimator remembers of its optimizer between two calls of ``partial_fit``: options, moments, rate, steps."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+from typing import Any
+
+from ..kernels.optimizers import Optimizer, adam, sgd
+
+SCHEDULES = ("constant", "invscaling", "adaptive", "cosine")
+SMALLEST_RATE = 1e-6
+
+
+@dataclass
+class OptimizerState:
+    """One solver on its way, with scikit-learn's rules for the learning rate.
+
+    Parameters
+    ----------
+    solver : str
+        "sgd" or "adam".
+    options : dict
+        Of the solver: keyword arguments of `sgd` or `adam`.
+    learning_rate_init : float
+        Where the schedule starts.
+    schedule : str
+        One of ``SCHEDULES``.
+    power_t : float
+        Exponent of "invscaling".
+    max_iter : int
+        Epochs over which "cosine" falls to 0.
+
+    Attributes
+    ----------
+    rate : float
+        Of the next epoch.
+    moments : tuple of array or None
+        The optimizer's state, like the flat parameters; None before the first step.
+    n_steps, n_epochs : int
+        Steps and epochs taken.
+    """
+
+    solver: str
+    options: dict[str, Any]
+    learning_rate_init: float
+    schedule: str = "constant"
+    power_t: float = 0.5
+    max_iter: int = 200
+    rate: float = field(init=False)
+    moments: Any = field(init=False, default=None)
+    n_steps: int = field(init=False, default=0)
+    n_epochs: int = field(init=False, default=0)
+
+    def __post_init__(self) -> None:
+        self.rate = self.learning_rate_init
+
+    def optimizer(self) -> Optimizer:
+        """Return the formulas."""
+        if self.solver == "sgd":
+            return sgd(**self.options, rate_in_velocity=True)
+        return adam(**self.options, correct_epsilon=False)
+
+    @property
+    def learning_rate(self) -> float:
+        """As scikit-learn's optimizers show it: for Adam the size of the last step, with its corrections."""
+        if self.solver == "sgd" or self.n_steps == 0:
+            return self.rate
+        return self.optimizer().scalars(self.n_steps, self.rate)[0]
+
+    def epoch_ends(self, samples_seen: int) -> None:
+        """Set the rate of the next epoch."""
+        self.n_epochs += 1
+        if self.schedule == "invscaling":
+            self.rate = self.learning_rate_init / (samples_seen + 1) ** self.power_t
+        elif self.schedule == "cosine":
+            done = min(self.n_epochs / self.max_iter, 1.0)
+            self.rate = self.learning_rate_init * 0.5 * (1.0 + math.cos(math.pi * done))
+
+    def goes_on_after_stall(self) -> tuple[bool, str]:
+        """Divide the rate where the schedule is "adaptive"; say whether to go on, and what was done."""
+        if self.schedule != "adaptive":
+            return False, "Stopping."
+        if self.rate <= SMALLEST_RATE:
+            return False, "Learning rate too small. Stopping."
+        self.rate /= 5.0
+        return True, f"Setting learning rate to {self.rate:f}"

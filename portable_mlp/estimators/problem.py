@@ -1,0 +1,104 @@
+"""What one call of ``fit`` works on: the checked data at home, the network, and what is minimised."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+from sklearn.model_selection import train_test_split
+
+from ..backends import Backend
+from ..kernels.arrays import Array
+from ..kernels.network import Network
+from ..training.batches import Data
+from ..training.step import Objective
+
+
+class Held(NamedTuple):
+    """Samples that training does not see.
+
+    Attributes
+    ----------
+    data : Data
+        At home.
+    Y : ndarray of shape (n_samples, n_outputs)
+        The targets, on the host.
+    weights : ndarray of shape (n_samples,) or None
+        On the host.
+    """
+
+    data: Data
+    Y: np.ndarray
+    weights: np.ndarray | None
+
+
+class Problem(NamedTuple):
+    """One fit.
+
+    Attributes
+    ----------
+    home : Backend
+        Where it is computed.
+    objective : Objective
+        The network and its loss.
+    data : Data
+        Inputs and encoded targets at home, of the parameters' dtype.
+    Y : ndarray of shape (n_samples, n_outputs)
+        The encoded targets, on the host.
+    weights : ndarray of shape (n_samples,) or None
+        On the host.
+    held : Held or None
+        To validate on.
+    """
+
+    home: Backend
+    objective: Objective
+    data: Data
+    Y: np.ndarray
+    weights: np.ndarray | None
+    held: Held | None = None
+
+    @property
+    def net(self) -> Network:
+        """The network."""
+        return self.objective.net
+
+
+def data_at(home: Backend, X: Array, Y: np.ndarray, weights: np.ndarray | None) -> Data:
+    """Move targets and weights to where X is, in its dtype."""
+    moved_weights = None if weights is None else home.asarray(weights, dtype=X.dtype)
+    return Data(X, home.xp.astype(home.asarray(Y), X.dtype, copy=False), moved_weights)
+
+
+def split(problem: Problem, fraction: float, rng: np.random.RandomState, *, stratify: bool) -> Problem:
+    """Hold out a fraction of the samples, drawn as scikit-learn draws them.
+
+    Raises
+    ------
+    ValueError
+        As ``train_test_split``, or if fewer than two samples would be held out.
+    """
+    trained, held = train_test_split(
+        np.arange(problem.data.n_samples),
+        random_state=rng,
+        test_size=fraction,
+        stratify=problem.Y if stratify else None,
+    )
+    if len(held) < 2:
+        raise ValueError("The validation set is too small. Increase 'validation_fraction' or the size of your dataset.")
+    part = _rows(problem, held)
+    return _rows(problem, trained)._replace(held=Held(part.data, part.Y, part.weights))
+
+
+def _rows(problem: Problem, rows: np.ndarray) -> Problem:
+    take, at_home = problem.home.xp.take, problem.home.asarray(rows)
+    X, Y, weights, _ = problem.data
+    return problem._replace(
+        data=Data(
+            take(X, at_home, axis=0),
+            take(Y, at_home, axis=0),
+            None if weights is None else take(weights, at_home, axis=0),
+        ),
+        Y=problem.Y[rows],
+        weights=None if problem.weights is None else problem.weights[rows],
+    )

@@ -1,0 +1,264 @@
+"""`MLPRegressor`: real numbers."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar, Self
+
+import numpy as np
+from sklearn.base import RegressorMixin, _fit_context
+from sklearn.metrics import r2_score
+from sklearn.utils import column_or_1d
+from sklearn.utils._param_validation import StrOptions
+
+from .base import BaseMLP
+from .callbacks import with_callbacks
+from .inputs import like, on_host
+
+
+class MLPRegressor(RegressorMixin, BaseMLP):
+    """Multi-layer perceptron for real numbers: scikit-learn's, with the same numbers, on any array library.
+
+    Everything that ``sklearn.neural_network.MLPRegressor`` (1.9) does is done here with the same result. Beyond it
+    are the parameters from ``backend`` on, further activations and the schedule "cosine", ``validation_data`` in
+    ``fit``, and ``transform``.
+
+    Parameters
+    ----------
+    loss : {"squared_error", "poisson"}
+        Half the squared error, or half the Poisson deviance, for y >= 0, whose output is an exponential.
+    hidden_layer_sizes : array-like of int, or int
+        Units of each hidden layer; ``()`` for none.
+    activation : str, or array-like of str
+        Of the hidden layers: "identity", "relu", "tanh", "logistic", "leaky_relu", "elu", "softplus", "gelu", "silu";
+        one for all or one each.
+    solver : {"adam", "sgd", "lbfgs"}
+        Which optimizer.
+    alpha : float
+        Strength of the L2 penalty, which is divided by the samples of a batch.
+    batch_size : int or "auto"
+        Samples of a step; "auto" is 200, or all if they are fewer. Not for "lbfgs".
+    learning_rate : {"constant", "invscaling", "adaptive", "cosine"}
+        Schedule of "sgd": "invscaling" divides by ``(samples seen + 1) ** power_t``, "adaptive" divides by 5 where
+        training stalls, "cosine" falls to 0 over ``max_iter`` epochs. Of these "adam" follows "cosine" only, with
+        ``compat=None`` all.
+    learning_rate_init : float
+        Where the schedule starts.
+    power_t : float
+        Exponent of "invscaling".
+    max_iter : int
+        Epochs, or iterations of "lbfgs", at most.
+    shuffle : bool
+        Whether each epoch has an order of its own.
+    random_state : int, RandomState or None
+        For the first parameters, the samples held out, the order and dropout, drawn in that order on the host.
+    tol : float
+        An epoch that improves the loss (or the validation score) by less counts as stalled.
+    verbose : bool
+        Whether to print each epoch.
+    warm_start : bool
+        Whether ``fit`` goes on from the parameters of the fit before.
+    momentum : float
+        Of "sgd", in [0, 1].
+    nesterovs_momentum : bool
+        Whether the momentum of "sgd" looks ahead.
+    early_stopping : bool
+        Whether to hold out samples, stop when their score stalls, and keep the best parameters.
+    validation_fraction : float
+        How many samples to hold out, in [0, 1).
+    beta_1, beta_2, epsilon : float
+        Of "adam".
+    n_iter_no_change : int or inf
+        More stalled epochs than this, one after another, end training.
+    max_fun : int
+        Evaluations of the loss by "lbfgs", at most.
+    backend : str, optional
+        Where to compute: "numpy", "cupy", "torch", "jax", "strict", or "auto" (CuPy where a GPU answers). X is moved
+        there once, and predictions come back like X. By default everything stays where X is. float64 data become
+        float32 where the library, or its setting, has no float64 (JAX without x64).
+    device : str, optional
+        Of the backend, such as "cuda:1".
+    dropout : float
+        The probability, in [0, 1), with which each hidden unit is dropped from a training step; not with "lbfgs".
+    compat : {"sklearn", None}
+        "sklearn" reports the squared error divided by the number of outputs, as scikit-learn does; None reports the
+        loss whose gradient is followed, their sum. The gradient is the same.
+
+    Attributes
+    ----------
+    coefs_, intercepts_ : list of array
+        Weights (fan_in, fan_out) and biases (fan_out,) of each layer, where the training data lived. Editing or
+        replacing them changes predictions and further training.
+    loss_, loss_curve_ : float, list of float
+        The loss with the penalty: of the last epoch, and of each (of each iteration of "lbfgs").
+    best_loss_ : float or None
+        The smallest loss; None with early stopping.
+    validation_scores_, best_validation_score_ : list of float, float, or None
+        With early stopping: R² on the samples held out.
+    validation_loss_curve_ : list of float or None
+        With early stopping or ``validation_data``: their loss, without the penalty.
+    n_iter_, t_ : int
+        Epochs of the last fit, and samples seen in all.
+    n_features_in_, n_layers_, n_outputs_, out_activation_, feature_names_in_
+        As in scikit-learn.
+
+    See Also
+    --------
+    MLPClassifier : For classes.
+
+    Notes
+    -----
+    On NumPy in float64 the parameters equal scikit-learn's bit for bit (identity, relu, tanh), on other libraries to
+    1e-10, in float32 to 1e-4.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from portable_mlp import MLPRegressor
+    >>> X = np.linspace(-1.0, 1.0, 200)[:, None]
+    >>> regressor = MLPRegressor(hidden_layer_sizes=(20,), solver="lbfgs", random_state=0)
+    >>> regressor.fit(X, X[:, 0] ** 2).score(X, X[:, 0] ** 2) > 0.99
+    True
+    """
+
+    _parameter_constraints: ClassVar[dict[str, Any]] = {
+        **BaseMLP._parameter_constraints,
+        "loss": [StrOptions({"squared_error", "poisson"})],
+    }
+
+    _target_checks: ClassVar[dict[str, Any]] = {"y_numeric": True}
+
+    def __init__(
+        self,
+        loss: str = "squared_error",
+        hidden_layer_sizes: Any = (100,),
+        activation: Any = "relu",
+        *,
+        solver: str = "adam",
+        alpha: float = 0.0001,
+        batch_size: int | str = "auto",
+        learning_rate: str = "constant",
+        learning_rate_init: float = 0.001,
+        power_t: float = 0.5,
+        max_iter: int = 200,
+        shuffle: bool = True,
+        random_state: Any = None,
+        tol: float = 1e-4,
+        verbose: bool = False,
+        warm_start: bool = False,
+        momentum: float = 0.9,
+        nesterovs_momentum: bool = True,
+        early_stopping: bool = False,
+        validation_fraction: float = 0.1,
+        beta_1: float = 0.9,
+        beta_2: float = 0.999,
+        epsilon: float = 1e-8,
+        n_iter_no_change: float = 10,
+        max_fun: int = 15000,
+        backend: str | None = None,
+        device: Any = None,
+        dropout: float = 0.0,
+        compat: str | None = "sklearn",
+    ) -> None:
+        super().__init__(
+            loss=loss,
+            hidden_layer_sizes=hidden_layer_sizes,
+            activation=activation,
+            solver=solver,
+            alpha=alpha,
+            batch_size=batch_size,
+            learning_rate=learning_rate,
+            learning_rate_init=learning_rate_init,
+            power_t=power_t,
+            max_iter=max_iter,
+            shuffle=shuffle,
+            random_state=random_state,
+            tol=tol,
+            verbose=verbose,
+            warm_start=warm_start,
+            momentum=momentum,
+            nesterovs_momentum=nesterovs_momentum,
+            early_stopping=early_stopping,
+            validation_fraction=validation_fraction,
+            beta_1=beta_1,
+            beta_2=beta_2,
+            epsilon=epsilon,
+            n_iter_no_change=n_iter_no_change,
+            max_fun=max_fun,
+            backend=backend,
+            device=device,
+            dropout=dropout,
+            compat=compat,
+        )
+
+    @with_callbacks
+    @_fit_context(prefer_skip_nested_validation=True)
+    def partial_fit(self, X: Any, y: Any, sample_weight: Any = None) -> Self:
+        """Go on for one epoch over the given data; with "lbfgs" for a whole fit, as scikit-learn does.
+
+        Parameters
+        ----------
+        X : array or sparse matrix of shape (n_samples, n_features)
+            Inputs.
+        y : array-like of shape (n_samples,) or (n_samples, n_outputs)
+            Targets.
+        sample_weight : array-like of shape (n_samples,), optional
+            What each sample counts.
+
+        Returns
+        -------
+        self
+            The estimator.
+        """
+        return self._fit(X, y, sample_weight, incremental=True)
+
+    def _checked_targets(self, y: Any, *, incremental: bool) -> tuple[Any, np.ndarray]:
+        if y.ndim == 2 and y.shape[1] == 1:
+            y = column_or_1d(y, warn=True)
+        return y, self._encoded(y)
+
+    def _encoded(self, y: Any) -> np.ndarray:
+        y = np.asarray(y)
+        return y.reshape(-1, 1) if y.ndim == 1 else y
+
+    def _output_and_loss(self) -> tuple[str, str]:
+        return ("exp", "poisson") if self.loss == "poisson" else ("identity", "squared_error")
+
+    def _score_outputs(self, Y: np.ndarray, outputs: np.ndarray, weights: np.ndarray | None) -> float:
+        if not np.isfinite(outputs).all():
+            return np.nan
+        return float(r2_score(Y, outputs, sample_weight=weights))
+
+    def predict(self, X: Any) -> Any:
+        """Predict targets.
+
+        Parameters
+        ----------
+        X : array or sparse matrix of shape (n_samples, n_features)
+            Inputs.
+
+        Returns
+        -------
+        array of shape (n_samples,) or (n_samples, n_outputs)
+            In the library of X.
+        """
+        outputs, home = self._outputs(X, "predict")
+        return like(X, outputs[:, 0] if outputs.shape[1] == 1 else outputs, home)
+
+    def score(self, X: Any, y: Any, sample_weight: Any = None) -> float:
+        """Return R² of the predictions for X, averaged over outputs.
+
+        Parameters
+        ----------
+        X : array or sparse matrix of shape (n_samples, n_features)
+            Inputs.
+        y : array-like of shape (n_samples,) or (n_samples, n_outputs)
+            The true targets.
+        sample_weight : array-like of shape (n_samples,), optional
+            What each sample counts.
+
+        Returns
+        -------
+        float
+            1 where every prediction is right.
+        """
+        return float(r2_score(on_host(y), on_host(self.predict(X)), sample_weight=on_host(sample_weight)))
