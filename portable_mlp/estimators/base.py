@@ -17,7 +17,6 @@ from typing import Any, ClassVar, Self
 
 import array_api_compat
 import numpy as np
-from scipy import sparse
 from sklearn.base import (
     BaseEstimator,
     ClassNamePrefixFeaturesOutMixin,
@@ -50,6 +49,7 @@ from .inputs import (
     floating_dtype,
     home_of,
     is_foreign,
+    is_sparse,
     like,
     moved,
 )
@@ -325,7 +325,7 @@ class BaseMLP(ClassNamePrefixFeaturesOutMixin, CallbackSupportMixin, Transformer
         self._check_home(X, method)
         home = self._home()
         checked = checked_inputs(self, X)
-        if sparse.issparse(checked) and home.name == "numpy":
+        if is_sparse(checked) and home.name == "numpy":
             home = SparseNumpyBackend.open()
         return self._forward(checked, home), home
 

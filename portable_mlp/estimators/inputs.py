@@ -31,6 +31,11 @@ def is_foreign(x: Any) -> bool:
     return not (array_api_compat.is_dask_array(x) or array_api_compat.is_pydata_sparse_array(x))
 
 
+def is_sparse(x: Any) -> bool:
+    """Tell whether ``x`` is one of SciPy's sparse matrices or arrays."""
+    return bool(sparse.issparse(x))
+
+
 def on_host(x: Any) -> Any:
     """Return ``x`` as NumPy if it is a foreign array, else as it is."""
     return backend_of(x).to_numpy(x) if is_foreign(x) else x
@@ -41,7 +46,7 @@ def home_of(X: Any, backend: str | None, device: Any) -> Backend:
     home = backend_of(X) if is_foreign(X) else get_backend("numpy")
     if device is not None or backend not in (None, home.name):
         home = get_backend(home.name if backend is None else backend, device)
-    return SparseNumpyBackend.open() if sparse.issparse(X) and home.name == "numpy" else home
+    return SparseNumpyBackend.open() if is_sparse(X) and home.name == "numpy" else home
 
 
 def checked_training_data(
@@ -102,14 +107,14 @@ def floating_dtype(home: Backend, X: Any) -> str:
 
 def moved(home: Backend, X: Any, dtype: Any) -> Array:
     """Bring X to its home; a sparse matrix stays sparse on NumPy, and becomes dense on the other libraries."""
-    if sparse.issparse(X) and isinstance(home, SparseNumpyBackend):
+    if is_sparse(X) and isinstance(home, SparseNumpyBackend):
         return X.tocsr().astype(dtype_name(dtype), copy=False)
     return home.asarray(dense(X), dtype=dtype)
 
 
 def dense(X: Any) -> Any:
     """Return a sparse matrix as a NumPy array, and any other array as it is."""
-    return X.toarray() if sparse.issparse(X) else X
+    return X.toarray() if is_sparse(X) else X
 
 
 def check_same_home(estimator: Any, X: Any, home: Backend, method: str) -> None:
@@ -126,7 +131,7 @@ def check_same_home(estimator: Any, X: Any, home: Backend, method: str) -> None:
     elif home.name == "numpy":
         return
     else:
-        kind = "sparse array" if sparse.issparse(X) else "NumPy array, or array-like,"
+        kind = "sparse array" if is_sparse(X) else "NumPy array, or array-like,"
         difference = (
             f"Array namespace used during fit ({home.xp.__name__}) is not compatible with the {kind} input passed to "
             f"{method}."
