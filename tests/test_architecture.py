@@ -13,7 +13,8 @@ MAY_IMPORT = {
     "backends": set(),
     "training": {"kernels", "backends"},
     "storage": {"training", "kernels", "backends"},
-    "cli": {"storage", "training", "kernels", "backends"},
+    "estimators": {"storage", "training", "kernels", "backends"},
+    "cli": {"estimators", "storage", "training", "kernels", "backends"},
 }
 LIBRARIES = {"numpy", "cupy", "torch", "jax", "array_api_strict"}
 DRAWS_ON_THE_HOST = {"kernels/initializers.py", "training/batches.py"}

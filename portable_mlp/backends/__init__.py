@@ -12,7 +12,16 @@ import array_api_compat
 
 from ._base import INSTALL, Backend, BackendInfo, BackendUnavailable, dtype_name
 
-__all__ = ["Backend", "BackendInfo", "BackendUnavailable", "backend_of", "backends", "dtype_name", "get_backend"]
+__all__ = [
+    "Backend",
+    "BackendInfo",
+    "BackendUnavailable",
+    "backend_of",
+    "backends",
+    "dtype_name",
+    "get_backend",
+    "sparse_backend",
+]
 
 
 class _Entry(NamedTuple):
@@ -100,6 +109,13 @@ def get_backend(name: str | Backend = "auto", device: Any = None) -> Backend:
         raise ValueError(f"there is no backend {name!r}; choose one of {choices}")
     with _working(name):
         return _load(name).open(device)
+
+
+def sparse_backend() -> Backend:
+    """Return NumPy in the form that takes SciPy's sparse matrices in CSR format as inputs."""
+    module = importlib.import_module(f"{__name__}._numpy_sparse")
+    backend: Backend = module.SparseNumpyBackend.open()
+    return backend
 
 
 def backend_of(x: Any) -> Backend:

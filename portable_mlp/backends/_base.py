@@ -66,6 +66,8 @@ class Backend:
     """
 
     name: str = "array API"
+    takes_sparse = False
+    """Whether inputs may be SciPy's sparse matrices."""
 
     def __init__(self, xp: Any, device: Any) -> None:
         self.xp = xp

@@ -40,6 +40,8 @@ xp = _SparseNamespace()
 class SparseNumpyBackend(NumpyBackend):
     """NumPy for a data set whose inputs are sparse; parameters and results are plain NumPy arrays."""
 
+    takes_sparse = True
+
     @classmethod
     def open(cls, device: Any = None) -> SparseNumpyBackend:
         """Return the backend; its only device is "cpu"."""

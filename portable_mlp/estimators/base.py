@@ -28,8 +28,7 @@ from sklearn.utils import check_random_state
 from sklearn.utils._param_validation import Interval, Options, StrOptions
 from sklearn.utils.validation import check_is_fitted
 
-from ..backends import Backend, backend_of, dtype_name, get_backend
-from ..backends._numpy_sparse import SparseNumpyBackend
+from ..backends import Backend, backend_of, dtype_name, get_backend, sparse_backend
 from ..kernels.activations import ACTIVATIONS, OUTPUTS
 from ..kernels.arrays import Array, snapshot
 from ..kernels.network import Network
@@ -157,32 +156,38 @@ class BaseMLP(ClassNamePrefixFeaturesOutMixin, CallbackSupportMixin, Transformer
         going_on = hasattr(self, "coefs_") and (self.warm_start or incremental)
         if incremental and self.early_stopping and self.solver in STOCHASTIC_SOLVERS:
             raise ValueError("partial_fit does not support early_stopping=True")
-        problem, flat = self._prepared(X, y, sample_weight, validation_data, going_on, incremental)
-        metadata = None if sample_weight is None else {"sample_weight": sample_weight}
-        told = {"X": X, "y": y, "metadata": metadata}
-        watch = Watch(self, 1 if incremental else self.max_iter, functools.partial(self._parameters, problem.net), told)
-        # NumPy's own warnings of overflow reach the user, as they do from scikit-learn.
-        with contextlib.nullcontext() if problem.home.name == "numpy" else problem.home.running():
+        if going_on:
+            self._check_home(X, self._home(), "partial_fit" if incremental else "fit")
+        home = home_of(X, self.backend, self.device)
+        with _computing(home):
+            problem, flat = self._prepared(home, X, y, sample_weight, validation_data, going_on, incremental)
+            metadata = None if sample_weight is None else {"sample_weight": sample_weight}
+            told = {"X": X, "y": y, "metadata": metadata}
+            parameters = functools.partial(self._parameters, problem.net)
+            watch = Watch(self, 1 if incremental else self.max_iter, parameters, told)
             fitted = self._minimized(problem, flat, watch, going_on, incremental)
-            finite = bool(problem.home.xp.all(problem.home.xp.isfinite(fitted)))
-        for name, arrays in self._parameters(problem.net, fitted).items():
-            setattr(self, name, arrays)
-        if not finite:
-            raise ValueError(
-                "Solver produced non-finite parameter weights. The input data may contain large values and need to be "
-                "preprocessed."
-            )
-        watch.fit_ends()
+            for name, arrays in parameters(fitted).items():
+                setattr(self, name, arrays)
+            if not bool(home.xp.all(home.xp.isfinite(fitted))):
+                raise ValueError(
+                    "Solver produced non-finite parameter weights. The input data may contain large values and need "
+                    "to be preprocessed."
+                )
+            watch.fit_ends()
         return self
 
     def _prepared(
-        self, X: Any, y: Any, sample_weight: Any, validation_data: Any, going_on: bool, incremental: bool
+        self,
+        home: Backend,
+        X: Any,
+        y: Any,
+        sample_weight: Any,
+        validation_data: Any,
+        going_on: bool,
+        incremental: bool,
     ) -> tuple[Problem, Array]:
         """Check everything, move it home, and return what is to be learnt and where to start."""
         hidden_sizes = self._hidden_sizes()
-        if going_on:
-            self._check_home(X, "partial_fit" if incremental else "fit")
-        home = home_of(X, self.backend, self.device)
         X, y = checked_training_data(self, X, y, reset=not going_on, **self._target_checks)
         y, Y = self._checked_targets(y, incremental=incremental)
         weights = self._weights(X, y, sample_weight)
@@ -196,8 +201,10 @@ class BaseMLP(ClassNamePrefixFeaturesOutMixin, CallbackSupportMixin, Transformer
         if validation_data is not None:
             problem = problem._replace(held=self._held(problem, validation_data))
         self._open_record(going_on=going_on, validated=validation_data is not None)
-        if self.solver in STOCHASTIC_SOLVERS and not (incremental and hasattr(self, "_optimizer")):
-            self._optimizer = self._new_optimizer()
+        if self.solver in STOCHASTIC_SOLVERS:
+            if not (incremental and hasattr(self, "_optimizer")):
+                self._optimizer = self._new_optimizer()
+            self._optimizer.move(home, flat.dtype)
         return problem, flat
 
     def _minimized(self, problem: Problem, flat: Array, watch: Watch, going_on: bool, incremental: bool) -> Array:
@@ -222,8 +229,8 @@ class BaseMLP(ClassNamePrefixFeaturesOutMixin, CallbackSupportMixin, Transformer
         return Network(sizes, activation=activation, output=output, loss=loss)
 
     def _objective(self, net: Network) -> Objective:
-        loss = REPORTED[str(net.loss)] if self.compat == "sklearn" else None
-        return Objective(net, float(self.alpha), l2_per_batch=False, loss=loss)
+        report = REPORTED[str(net.loss)] if self.compat == "sklearn" else None
+        return Objective(net, float(self.alpha), l2_per_batch=False, report=report)
 
     def _weights(self, X: Any, y: Any, sample_weight: Any) -> np.ndarray | None:
         by_target = self._weights_by_target(y)
@@ -237,8 +244,7 @@ class BaseMLP(ClassNamePrefixFeaturesOutMixin, CallbackSupportMixin, Transformer
         if not isinstance(validation_data, tuple | list) or len(validation_data) not in (2, 3):
             raise ValueError("validation_data must be (X_val, y_val) or (X_val, y_val, sample_weight_val)")
         X, y, *rest = validation_data
-        if self.backend is None:
-            check_same_home(self, X, problem.home, "fit")
+        self._check_home(X, problem.home, "fit")
         X, y = checked_training_data(self, X, y, reset=False, **self._target_checks)
         Y = self._encoded(y)
         if Y.shape[1] != problem.Y.shape[1]:
@@ -315,32 +321,31 @@ class BaseMLP(ClassNamePrefixFeaturesOutMixin, CallbackSupportMixin, Transformer
         """Return where the fitted model lives."""
         return backend_of(self.coefs_[0]) if is_foreign(self.coefs_[0]) else get_backend("numpy")
 
-    def _check_home(self, X: Any, method: str) -> None:
-        if self.backend is None:
-            check_same_home(self, X, self._home(), method)
+    def _check_home(self, X: Any, home: Backend, method: str) -> None:
+        """Raise ValueError if X lives elsewhere than the model, unless the model was told where to live."""
+        if self.backend is None and self.device is None:
+            check_same_home(self, X, home, method)
 
     def _trace(self, X: Any, method: str) -> tuple[Trace, Backend]:
         """Return the forward pass of X, and where it was computed."""
         check_is_fitted(self)
-        self._check_home(X, method)
         home = self._home()
+        self._check_home(X, home, method)
         checked = checked_inputs(self, X)
         if is_sparse(checked) and home.name == "numpy":
-            home = SparseNumpyBackend.open()
-        return self._forward(checked, home), home
-
-    def _forward(self, X: Any, home: Backend) -> Trace:
-        wide = "float64" in (_common_dtype(self.coefs_), floating_dtype(home, X))
+            home = sparse_backend()
+        wide = "float64" in (_common_dtype(self.coefs_), floating_dtype(home, checked))
         dtype = home.dtype("float64" if wide else "float32")
-        params = tuple(Layer(home.asarray(W, dtype), home.asarray(b, dtype)) for W, b in self._layers())
-        net = self._network((params[0].W.shape[0], *(layer.b.shape[0] for layer in params)))
-        with contextlib.nullcontext() if home.name == "numpy" else home.running():
-            return forward_pass(home.xp, net, params, moved(home, X, dtype))
+        with _computing(home):
+            params = tuple(Layer(home.asarray(W, dtype), home.asarray(b, dtype)) for W, b in self._layers())
+            net = self._network((params[0].W.shape[0], *(layer.b.shape[0] for layer in params)))
+            return forward_pass(home.xp, net, params, moved(home, checked, dtype)), home
 
     def _outputs(self, X: Any, method: str) -> tuple[Array, Backend]:
         """Return the network's outputs (n_samples, n_outputs), and where they are."""
         trace, home = self._trace(X, method)
-        return OUTPUTS[self.out_activation_](home.xp, trace.logits), home
+        with _computing(home):
+            return OUTPUTS[self.out_activation_](home.xp, trace.logits), home
 
     def transform(self, X: Any) -> Any:
         """Return what the last hidden layer makes of X.
@@ -418,6 +423,11 @@ class BaseMLP(ClassNamePrefixFeaturesOutMixin, CallbackSupportMixin, Transformer
         tags.input_tags.sparse = True
         tags.array_api_support = True
         return tags
+
+
+def _computing(home: Backend) -> contextlib.AbstractContextManager[Any]:
+    """Return the context to compute in; on NumPy none, so that its warnings reach the user, as from scikit-learn."""
+    return contextlib.nullcontext() if home.name == "numpy" else home.running()
 
 
 def _common_dtype(arrays: list[Array]) -> str:

@@ -16,8 +16,7 @@ from scipy import sparse
 from sklearn import get_config
 from sklearn.utils.validation import _check_sample_weight, validate_data
 
-from ..backends import Backend, backend_of, dtype_name, get_backend
-from ..backends._numpy_sparse import SparseNumpyBackend
+from ..backends import Backend, backend_of, dtype_name, get_backend, sparse_backend
 from ..kernels.arrays import Array
 
 FLOATS = (np.float64, np.float32)
@@ -46,7 +45,7 @@ def home_of(X: Any, backend: str | None, device: Any) -> Backend:
     home = backend_of(X) if is_foreign(X) else get_backend("numpy")
     if device is not None or backend not in (None, home.name):
         home = get_backend(home.name if backend is None else backend, device)
-    return SparseNumpyBackend.open() if is_sparse(X) and home.name == "numpy" else home
+    return sparse_backend() if is_sparse(X) and home.name == "numpy" else home
 
 
 def checked_training_data(
@@ -107,7 +106,7 @@ def floating_dtype(home: Backend, X: Any) -> str:
 
 def moved(home: Backend, X: Any, dtype: Any) -> Array:
     """Bring X to its home; a sparse matrix stays sparse on NumPy, and becomes dense on the other libraries."""
-    if is_sparse(X) and isinstance(home, SparseNumpyBackend):
+    if is_sparse(X) and home.takes_sparse:
         return X.tocsr().astype(dtype_name(dtype), copy=False)
     return home.asarray(dense(X), dtype=dtype)
 

@@ -1,41 +1,62 @@
-"""The losses as scikit-learn reports them; their gradients are those of the kernels.
+"""The losses as scikit-learn reports them, to the last digit; their gradients are those of the kernels.
 
 They differ from the kernels' losses in the value alone: probabilities are clipped to [eps, 1 - eps], so that one
-sample's loss ends at -log eps (36.04 in float64), and the squared error is divided by the number of outputs
-(scikit-learn#8349). The contract is that of `portable_mlp.kernels.losses`.
+sample's loss ends at -log eps (36.04 in float64), the squared error is divided by the number of outputs
+(scikit-learn#8349), and the mean over samples is taken before the sum over outputs. On NumPy the logistic and x log y
+are SciPy's, as scikit-learn's are; their last digit differs from that of NumPy's own exponential and logarithm.
+
+The contract is that of `portable_mlp.training.step.Objective.report`: ``report(xp, z, Y, weights) -> (mean, dz)``.
 """
 
 from __future__ import annotations
 
+from scipy import special
+
 from ..kernels.activations import logistic, softmax
-from ..kernels.arrays import Array, Namespace, constant
-from ..kernels.losses import Loss, squared_error
+from ..kernels.arrays import Array, Namespace, constant, library
+from ..training.step import Report
 
 
-def log_loss(xp: Namespace, z: Array, Y: Array, output: str) -> tuple[Array, Array]:
-    """Return ``-sum_j Y_j log p_j`` with clipped p = softmax(z), and the gradient ``p - Y``."""
+def log_loss(xp: Namespace, z: Array, Y: Array, weights: Array | None) -> tuple[Array, Array]:
+    """Return the mean of ``-sum_j Y_j log p_j`` with clipped p = softmax(z), and ``p - Y``."""
     proba = softmax(xp, z)
-    return -xp.sum(Y * xp.log(_clipped(xp, proba)), axis=-1), proba - Y
+    return -xp.sum(_average(xp, _xlogy(xp, Y, _clipped(xp, proba)), weights)), proba - Y
 
 
-def binary_log_loss(xp: Namespace, z: Array, Y: Array, output: str) -> tuple[Array, Array]:
-    """Return ``-sum_j (Y_j log p_j + (1 - Y_j) log(1 - p_j))`` with clipped p = logistic(z), and ``p - Y``."""
-    proba = logistic(xp, z)
+def binary_log_loss(xp: Namespace, z: Array, Y: Array, weights: Array | None) -> tuple[Array, Array]:
+    """Return the mean of ``-sum_j (Y_j log p_j + (1 - Y_j) log(1 - p_j))``, clipped p = logistic(z), and ``p - Y``."""
+    proba = _expit(xp, z)
     clipped = _clipped(xp, proba)
-    return -xp.sum(Y * xp.log(clipped) + (1.0 - Y) * xp.log(1.0 - clipped), axis=-1), proba - Y
+    terms = _xlogy(xp, Y, clipped) + _xlogy(xp, 1.0 - Y, 1.0 - clipped)
+    return -xp.sum(_average(xp, terms, weights)), proba - Y
 
 
-def mean_squared_error(xp: Namespace, z: Array, Y: Array, output: str) -> tuple[Array, Array]:
-    """Return half the squared error, averaged over outputs, and the gradient of the sum over outputs."""
-    losses, dz = squared_error(xp, z, Y, output)
-    return losses / float(Y.shape[-1]), dz
+def squared_error(xp: Namespace, z: Array, Y: Array, weights: Array | None) -> tuple[Array, Array]:
+    """Return half the squared error, averaged over samples and outputs, and the gradient of its sum over outputs."""
+    error = z - Y
+    return 0.5 * xp.mean(_average(xp, error * error, weights)), error
 
 
-def poisson(xp: Namespace, z: Array, Y: Array, output: str) -> tuple[Array, Array]:
-    """Return ``sum_j Y_j log(Y_j / y_hat_j) - Y_j + y_hat_j`` with y_hat = e^z, and ``y_hat - Y``."""
+def poisson(xp: Namespace, z: Array, Y: Array, weights: Array | None) -> tuple[Array, Array]:
+    """Return the mean of ``sum_j Y_j log(Y_j / y_hat_j) - Y_j + y_hat_j`` with y_hat = e^z, and ``y_hat - Y``."""
     y_hat = xp.exp(z)
-    ratio = xp.where(Y == 0, constant(xp, Y, 1.0), Y / y_hat)
-    return xp.sum(Y * xp.log(ratio) - Y + y_hat, axis=-1), y_hat - Y
+    return xp.sum(_average(xp, _xlogy(xp, Y, Y / y_hat) - Y + y_hat, weights)), y_hat - Y
+
+
+REPORTED: dict[str, Report] = {
+    "cross_entropy": log_loss,
+    "binary_cross_entropy": binary_log_loss,
+    "squared_error": squared_error,
+    "poisson": poisson,
+}
+"""What scikit-learn reports for each of the kernels' losses, at its natural output."""
+
+
+def _average(xp: Namespace, terms: Array, weights: Array | None) -> Array:
+    """Return the mean over samples (n_samples, n_outputs) -> (n_outputs,)."""
+    if weights is None:
+        return xp.mean(terms, axis=0)
+    return xp.sum(terms * xp.expand_dims(weights, axis=-1), axis=0) / xp.sum(weights)
 
 
 def _clipped(xp: Namespace, proba: Array) -> Array:
@@ -43,10 +64,13 @@ def _clipped(xp: Namespace, proba: Array) -> Array:
     return xp.minimum(xp.maximum(proba, constant(xp, proba, eps)), constant(xp, proba, 1.0 - eps))
 
 
-REPORTED: dict[str, Loss] = {
-    "cross_entropy": log_loss,
-    "binary_cross_entropy": binary_log_loss,
-    "squared_error": mean_squared_error,
-    "poisson": poisson,
-}
-"""What scikit-learn reports for each of the kernels' losses."""
+def _xlogy(xp: Namespace, x: Array, y: Array) -> Array:
+    """Return ``x log y``, 0 where x is 0."""
+    if library(xp) == "numpy":
+        return special.xlogy(x, y)
+    return x * xp.log(xp.where(x == 0, constant(xp, y, 1.0), y))
+
+
+def _expit(xp: Namespace, z: Array) -> Array:
+    """Return the logistic of z."""
+    return special.expit(z) if library(xp) == "numpy" else logistic(xp, z)

@@ -6,6 +6,7 @@ import math
 from dataclasses import dataclass, field
 from typing import Any
 
+from ..backends import Backend
 from ..kernels.optimizers import Optimizer, adam, sgd
 
 SCHEDULES = ("constant", "invscaling", "adaptive", "cosine")
@@ -67,6 +68,11 @@ class OptimizerState:
         if self.solver == "sgd" or self.n_steps == 0:
             return self.rate
         return self.optimizer().scalars(self.n_steps, self.rate)[0]
+
+    def move(self, home: Backend, dtype: Any) -> None:
+        """Bring the moments to where the parameters are."""
+        if self.moments is not None:
+            self.moments = tuple(home.asarray(moment, dtype) for moment in self.moments)
 
     def epoch_ends(self, samples_seen: int) -> None:
         """Set the rate of the next epoch."""

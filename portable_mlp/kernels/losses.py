@@ -10,12 +10,9 @@ composition is simpler, and far more accurate, than its parts: ``log(softmax(z))
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TypeAlias
 
 from .activations import ELEMENTWISE_OUTPUTS
 from .arrays import Array, Namespace, constant
-
-Loss: TypeAlias = Callable[[Namespace, Array, Array, str], tuple[Array, Array]]
 
 
 def cross_entropy(xp: Namespace, z: Array, Y: Array, output: str = "softmax") -> tuple[Array, Array]:
@@ -80,7 +77,7 @@ def poisson(xp: Namespace, z: Array, Y: Array, output: str = "exp") -> tuple[Arr
     return losses, dz
 
 
-LOSSES: dict[str, Loss] = {
+LOSSES: dict[str, Callable[..., tuple[Array, Array]]] = {
     "cross_entropy": cross_entropy,
     "binary_cross_entropy": binary_cross_entropy,
     "squared_error": squared_error,

@@ -12,7 +12,7 @@ from typing import NamedTuple, TypeAlias
 from .activations import ACTIVATIONS, OUTPUTS
 from .arrays import Array, Namespace, constant, relevel
 from .calls import check_call
-from .losses import LOSSES, Loss
+from .losses import LOSSES
 from .network import Network
 from .options import check_choice, not_negative_number
 from .parameters import Layer, Params
@@ -82,27 +82,13 @@ def sample_losses(xp: Namespace, net: Network, logits: Array, Y: Array) -> tuple
     return LOSSES[str(net.loss)](xp, logits, Y, net.output)
 
 
-def loss_and_sums(
-    xp: Namespace,
-    net: Network,
-    params: Params,
-    X: Array,
-    Y: Array,
-    weights: Array | None = None,
-    masks: Masks = None,
-    loss: Loss | None = None,
-) -> tuple[Array, list[Layer]]:
-    """Return the weighted sum over samples of the loss, and its gradients; without penalty and without checks.
-
-    ``masks`` holds for each hidden layer what its units are multiplied with, (n_samples, n_units): dropout. ``loss``
-    stands in for the network's own, with the same contract.
-    """
-    trace = forward_pass(xp, net, params, X, masks)
-    losses, dlogits = (loss or LOSSES[str(net.loss)])(xp, trace.logits, Y, net.output)
+def loss_sum(xp: Namespace, net: Network, logits: Array, Y: Array, weights: Array | None) -> tuple[Array, Array]:
+    """Return the weighted sum over samples of the loss, and its derivative at the logits."""
+    losses, dlogits = sample_losses(xp, net, logits, Y)
     if weights is not None:
         losses = losses * weights
         dlogits = dlogits * xp.expand_dims(weights, axis=-1)
-    return xp.sum(losses, axis=-1), backward_pass(xp, net, params, trace, dlogits, masks)
+    return xp.sum(losses, axis=-1), dlogits
 
 
 def penalty(xp: Namespace, params: Params, strength: float | Array) -> Array:
@@ -115,37 +101,36 @@ def reduced(
     xp: Namespace,
     params: Params,
     loss: Array,
-    grads: Sequence[Layer],
+    sums: Sequence[Layer],
     *,
     strength: float | Array,
     divisor: float | Array,
 ) -> tuple[Array, Params]:
-    """Turn sums over samples into the objective ``(loss + strength / 2 sum W^2) / divisor`` and its gradients.
+    """Add the penalty ``strength / 2 sum W^2 / divisor`` to a loss, and reduce sums over samples to its gradients.
 
     Parameters
     ----------
     xp : namespace
         The library of the arrays.
     params : tuple of Layer
-        Where the sums were taken.
+        Where everything was taken.
     loss : array of shape () or (n_models,)
-        Sum of the losses.
-    grads : sequence of Layer
-        Its gradients.
+        Already divided.
+    sums : sequence of Layer
+        Gradients of the loss before it was divided.
     strength : float or array
         L2 strength in units of the sum, 0.0 for none: ``dW = (dW + strength W) / divisor``.
     divisor : float or array of shape () or (n_models,)
         How many samples the sum is over, or their weight; 1.0 leaves the sum.
     """
-    penalised = not (isinstance(strength, float) and strength == 0.0)
-    if penalised:
-        loss = loss + penalty(xp, params, strength)
+    if not (isinstance(strength, float) and strength == 0.0):
+        loss = loss + penalty(xp, params, strength) / divisor
         strength = relevel(xp, strength, 2)
-        grads = [Layer(dW + strength * W, db) for (dW, db), (W, _) in zip(grads, params, strict=True)]
+        sums = [Layer(dW + strength * W, db) for (dW, db), (W, _) in zip(sums, params, strict=True)]
     if isinstance(divisor, float) and divisor == 1.0:
-        return loss, tuple(grads)
+        return loss, tuple(sums)
     over_W, over_b = relevel(xp, divisor, 2), relevel(xp, divisor, 1)
-    return loss / divisor, tuple(Layer(dW / over_W, db / over_b) for dW, db in grads)
+    return loss, tuple(Layer(dW / over_W, db / over_b) for dW, db in sums)
 
 
 def forward(net: Network, params: Params, X: Array) -> tuple[Array, ...]:
@@ -269,12 +254,15 @@ def loss_and_grad(
     l2 = not_negative_number("l2", l2)
     call = check_call(net, params, X, y, sample_weight)
     xp = call.xp
-    loss, grads = loss_and_sums(xp, net, call.params, call.X, call.Y, call.weights)
+    trace = forward_pass(xp, net, call.params, call.X)
+    loss, dlogits = loss_sum(xp, net, trace.logits, call.Y, call.weights)
+    sums = backward_pass(xp, net, call.params, trace, dlogits)
     if reduction == "sum":
         divisor: float | Array = 1.0
     else:
         divisor = float(call.X.shape[-2]) if call.weights is None else _weight_sum(xp, call.weights)
-    loss, gradients = reduced(xp, call.params, loss, grads, strength=_in_units_of_sum(l2, divisor), divisor=divisor)
+    strength = _in_units_of_sum(l2, divisor)
+    loss, gradients = reduced(xp, call.params, loss / divisor, sums, strength=strength, divisor=divisor)
     # NumPy's reductions give scalars of their own type where other libraries give 0-d arrays.
     return loss if type(loss) is type(gradients[0].W) else xp.asarray(loss), gradients
 

@@ -7,12 +7,11 @@ from collections.abc import Callable
 
 from ..kernels.activations import OUTPUTS
 from ..kernels.arrays import Array, Namespace, constant
-from ..kernels.losses import LOSSES
 from ..kernels.network import Network
 from ..kernels.parameters import Params, unpack
 from ..kernels.propagation import forward_pass, sample_losses
 from .batches import Data
-from .step import FUNCTIONS_KEPT, Objective
+from .step import FUNCTIONS_KEPT, Objective, mean_loss
 
 
 @functools.lru_cache(FUNCTIONS_KEPT)
@@ -65,11 +64,7 @@ def make_outputs(xp: Namespace, objective: Objective) -> Callable[[Array, Data],
     def outputs(flat: Array, data: Data) -> tuple[Array, Array]:
         net = objective.net
         logits = forward_pass(xp, net, unpack(net, flat), data.X).logits
-        losses, _ = (objective.loss or LOSSES[str(net.loss)])(xp, logits, data.Y, net.output)
-        if data.weights is None:
-            mean = xp.mean(losses, axis=-1)
-        else:
-            mean = xp.sum(losses * data.weights, axis=-1) / xp.sum(data.weights, axis=-1)
-        return OUTPUTS[net.output](xp, logits), mean
+        loss, _ = mean_loss(xp, objective, logits, data)
+        return OUTPUTS[net.output](xp, logits), loss
 
     return outputs

@@ -10,14 +10,15 @@ from collections.abc import Callable
 from typing import NamedTuple, TypeAlias
 
 from ..kernels.arrays import Array, Namespace
-from ..kernels.losses import Loss
 from ..kernels.network import Network
 from ..kernels.optimizers import Optimizer, Scalars, State
 from ..kernels.parameters import pack_pieces, unpack
-from ..kernels.propagation import loss_and_sums, reduced
+from ..kernels.propagation import backward_pass, forward_pass, loss_sum, reduced
 from .batches import Data
 
 FUNCTIONS_KEPT = 128
+
+Report: TypeAlias = Callable[[Namespace, Array, Array, Array | None], tuple[Array, Array]]
 
 
 class Objective(NamedTuple):
@@ -31,14 +32,15 @@ class Objective(NamedTuple):
         Penalty ``l2 / 2`` times the sum of squared weights.
     l2_per_batch : bool
         Whether the penalty is added to a batch's mean loss, or else to its sum, so that the mean divides it too.
-    loss : callable, optional
-        Reported in place of the network's own, whose contract (and gradient) it has.
+    report : callable, optional
+        Takes the place of the network's mean loss, whose gradient it shares:
+        ``report(xp, z, Y, weights) -> (mean loss, dz)``, with ``z`` and ``dz`` as in `portable_mlp.kernels.losses`.
     """
 
     net: Network
     l2: float = 0.0
     l2_per_batch: bool = True
-    loss: Loss | None = None
+    report: Report | None = None
 
 
 Evaluate: TypeAlias = Callable[[Array, Data], tuple[Array, Array]]
@@ -51,16 +53,30 @@ def make_objective(xp: Namespace, objective: Objective) -> Evaluate:
     net, l2 = objective.net, objective.l2
 
     def evaluate(flat: Array, data: Data) -> tuple[Array, Array]:
-        divisor = float(data.n_samples) if data.weights is None else xp.sum(data.weights, axis=-1)
+        divisor = weight_of(xp, data)
         strength = l2 * divisor if objective.l2_per_batch and l2 > 0.0 else l2
         params = unpack(net, flat)
-        loss_sum, sums = loss_and_sums(
-            xp, net, params, data.X, data.Y, weights=data.weights, masks=data.masks, loss=objective.loss
-        )
-        loss, grads = reduced(xp, params, loss_sum, sums, strength=strength, divisor=divisor)
+        trace = forward_pass(xp, net, params, data.X, data.masks)
+        loss, dlogits = mean_loss(xp, objective, trace.logits, data)
+        sums = backward_pass(xp, net, params, trace, dlogits, data.masks)
+        loss, grads = reduced(xp, params, loss, sums, strength=strength, divisor=divisor)
         return loss, pack_pieces(xp, grads)
 
     return evaluate
+
+
+def weight_of(xp: Namespace, data: Data) -> float | Array:
+    """Return what a batch's sum is divided by: its samples, or their weight."""
+    return float(data.n_samples) if data.weights is None else xp.sum(data.weights, axis=-1)
+
+
+def mean_loss(xp: Namespace, objective: Objective, logits: Array, data: Data) -> tuple[Array, Array]:
+    """Return the mean loss, without the penalty, and the derivative of the sum at the logits."""
+    if objective.report is None:
+        total, dlogits = loss_sum(xp, objective.net, logits, data.Y, data.weights)
+        return total / weight_of(xp, data), dlogits
+    loss, dlogits = objective.report(xp, logits, data.Y, data.weights)
+    return loss, dlogits if data.weights is None else dlogits * xp.expand_dims(data.weights, axis=-1)
 
 
 @functools.lru_cache(FUNCTIONS_KEPT)
