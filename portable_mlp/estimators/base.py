@@ -164,7 +164,8 @@ class BaseMLP(ClassNamePrefixFeaturesOutMixin, CallbackSupportMixin, Transformer
             metadata = None if sample_weight is None else {"sample_weight": sample_weight}
             told = {"X": X, "y": y, "metadata": metadata}
             parameters = functools.partial(self._parameters, problem.net)
-            watch = Watch(self, 1 if incremental else self.max_iter, parameters, told)
+            max_epochs = 1 if incremental and self.solver in STOCHASTIC_SOLVERS else self.max_iter
+            watch = Watch(self, max_epochs, parameters, told)
             fitted = self._minimized(problem, flat, watch, going_on, incremental)
             for name, arrays in parameters(fitted).items():
                 setattr(self, name, arrays)

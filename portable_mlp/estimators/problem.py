@@ -67,7 +67,9 @@ class Problem(NamedTuple):
 def data_at(home: Backend, X: Array, Y: np.ndarray, weights: np.ndarray | None) -> Data:
     """Move targets and weights to where X is, in its dtype."""
     moved_weights = None if weights is None else home.asarray(weights, dtype=X.dtype)
-    return Data(X, home.xp.astype(home.asarray(Y), X.dtype, copy=False), moved_weights)
+    # Indicators travel as bytes, and become floats there.
+    at_home = home.xp.astype(home.asarray(Y), X.dtype) if Y.dtype == bool else home.asarray(Y, dtype=X.dtype)
+    return Data(X, at_home, moved_weights)
 
 
 def split(problem: Problem, fraction: float, rng: np.random.RandomState, *, stratify: bool) -> Problem:
