@@ -100,7 +100,7 @@ def _their_optimizer(estimator: Any, state: OptimizerState) -> Any:
             new.velocities = lists(state.moments[0])
         return new
     new = their_optimizers.AdamOptimizer(zeros, state.learning_rate_init, **state.options)
-    new.t = state.n_steps
+    new.t, new.learning_rate = state.n_steps, state.learning_rate
     if state.moments:
         new.ms, new.vs = map(lists, state.moments)
     return new

@@ -41,7 +41,7 @@ def fit_lbfgs(estimator: Any, problem: Problem, flat: Array, watch: Watch) -> Ar
         estimator.n_iter_ = found.nit
     else:
         estimator.n_iter_ = _check_optimize_result("lbfgs", found, estimator.max_iter)
-    estimator.loss_ = found.fun
+    estimator.loss_ = np.float64(found.fun)
     return problem.home.asarray(found.x[search.to_ours], dtype=flat.dtype)
 
 

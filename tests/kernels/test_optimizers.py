@@ -6,6 +6,7 @@ import jax
 import numpy as np
 import pytest
 import torch
+from sklearn.neural_network._stochastic_optimizers import AdamOptimizer, SGDOptimizer
 
 from portable_mlp.kernels.optimizers import adam, sgd
 from tests.reference import assert_close, float32_exact
@@ -58,6 +59,31 @@ def test_fifty_steps_equal_torch(lib, name, rates):
     assert_close(lib.numpy(p), by_torch(name, RATES[rates]), rtol=rtol)
     for x in state:
         assert lib.numpy(x).shape == P0.shape
+
+
+AS_SCIKIT_LEARN = {
+    "momentum": (
+        lambda: sgd(0.8, False, rate_in_velocity=True),
+        lambda p: SGDOptimizer([p], momentum=0.8, nesterov=False),
+    ),
+    "nesterov": (lambda: sgd(0.9, True, rate_in_velocity=True), lambda p: SGDOptimizer([p], momentum=0.9)),
+    "plain": (lambda: sgd(0.0, True, rate_in_velocity=True), lambda p: SGDOptimizer([p], momentum=0.0)),
+    "adam": (lambda: adam(0.8, 0.95, 1e-3, correct_epsilon=False), lambda p: AdamOptimizer([p], 1.0, 0.8, 0.95, 1e-3)),
+}
+
+
+@pytest.mark.parametrize("rates", RATES)
+@pytest.mark.parametrize("name", AS_SCIKIT_LEARN)
+def test_fifty_steps_equal_scikit_learn(lib, name, rates):
+    """The velocity that keeps old rates, and the epsilon that is not corrected; on NumPy to the last bit."""
+    optimizer, theirs = AS_SCIKIT_LEARN[name][0](), AS_SCIKIT_LEARN[name][1](P0)
+    expected = P0.copy()
+    for rate, g in zip(RATES[rates], GRADIENTS, strict=True):
+        theirs.learning_rate = theirs.learning_rate_init = rate
+        theirs.update_params([expected], [g])
+    p, _ = steps(lib.xp, optimizer, lib.array(P0), [lib.array(g) for g in GRADIENTS], RATES[rates])
+    bitwise = lib.backend.name in ("numpy", "strict") and lib.dtype == "float64"
+    assert_close(lib.numpy(p), expected, rtol=0.0 if bitwise else 10 * lib.rtol)
 
 
 @pytest.mark.parametrize("name", OPTIMIZERS)
