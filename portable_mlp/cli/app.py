@@ -10,6 +10,7 @@ import typer
 from .. import __version__
 from ..backends import BackendUnavailable
 from ..training.result import NonFiniteError
+from .accelerate import PASSED_ON, accelerate
 from .backends import backends
 from .demo import demo
 from .gradcheck import gradcheck
@@ -30,6 +31,7 @@ app = typer.Typer(
 )
 for _command in (demo, backends, train, predict, inspect, gradcheck):
     app.command()(_command)
+app.command(context_settings=PASSED_ON)(accelerate)
 
 
 def _show_version(wanted: bool) -> None:

@@ -64,7 +64,7 @@ def by_torch(output: str, weighted: bool, masked: bool, per_batch: bool) -> tupl
     loss = (weights * LOSSES[output](z, torch.tensor(TARGETS[output]))).sum() / weights.sum()
     loss = loss + 0.5 * L2 * penalty / (1.0 if per_batch else weights.sum())
     loss.backward()
-    return float(loss), flat.grad.numpy()
+    return float(loss.detach()), flat.grad.numpy()
 
 
 def flat_of(net: pm.Network) -> np.ndarray:

@@ -1,0 +1,34 @@
+"""Our two estimators in the place of scikit-learn's, for scripts that are not to be changed."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from typing import Any
+
+from sklearn import neural_network
+
+from .classifier import MLPClassifier
+from .regressor import MLPRegressor
+
+ESTIMATORS: tuple[Any, ...] = (MLPClassifier, MLPRegressor)
+
+
+@contextlib.contextmanager
+def in_place_of_sklearn(backend: str | None = None, device: str | None = None) -> Iterator[None]:
+    """Let ``sklearn.neural_network`` offer our estimators, which compute on ``backend`` unless they are told where.
+
+    The default of a parameter is changed, not the parameter's meaning: an estimator made here says in its parameters
+    where it computes, and so does its clone or its pickle in another process.
+    """
+    theirs = {ours.__name__: getattr(neural_network, ours.__name__) for ours in ESTIMATORS}
+    defaults = {ours: dict(ours.__init__.__kwdefaults__) for ours in ESTIMATORS}
+    try:
+        for ours in ESTIMATORS:
+            ours.__init__.__kwdefaults__.update(backend=backend, device=device)
+            setattr(neural_network, ours.__name__, ours)
+        yield
+    finally:
+        for ours in ESTIMATORS:
+            ours.__init__.__kwdefaults__.update(defaults[ours])
+            setattr(neural_network, ours.__name__, theirs[ours.__name__])
