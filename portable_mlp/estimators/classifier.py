@@ -122,7 +122,7 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
     >>> from portable_mlp import MLPClassifier
     >>> from sklearn.datasets import load_digits
     >>> X, y = load_digits(return_X_y=True)
-    >>> clf = MLPClassifier((32,), early_stopping=True, random_state=0).fit(X / 16, y)
+    >>> clf = MLPClassifier((32,), learning_rate_init=0.01, early_stopping=True, random_state=0).fit(X / 16, y)
     >>> clf.score(X / 16, y) > 0.95
     True
     """
