@@ -18,6 +18,9 @@ OTHER_BACKEND = {
     "by_hand": "strict",
     "gradient_checking": "torch",
     "xor": "jax",
+    "swap_scikit_learn": "torch",
+    "one_word_for_a_gpu": "torch",
+    "imbalanced_classes": "jax",
 }
 
 
@@ -136,3 +139,33 @@ def test_without_64_bit_types_jax_is_refused_with_the_reason_and_float32_runs() 
     done = run("xor", "--backend", "jax", "--dtype", "float32", jax_enable_x64="0")
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout.count("\ntrained: 4 of 4\n") == 2
+
+
+@on_numpy_and_another("swap_scikit_learn")
+def test_swap_scikit_learn(backend: str) -> None:
+    rows = re.findall(
+        r"^(\w+) +(\w+) +(\S+) +(\S+) +(\S+) (\S+)$", output_of("swap_scikit_learn", backend), re.MULTILINE
+    )
+    assert len(rows) == 8
+    for _, activation, weights, curve, ours, theirs in rows:
+        assert ours == theirs
+        exact = backend == "numpy" and activation != "logistic"
+        assert max(float(weights), float(curve)) <= (0.0 if exact else 1e-12)
+
+
+@on_numpy_and_another("one_word_for_a_gpu")
+def test_one_word_for_a_gpu(backend: str) -> None:
+    out = output_of("one_word_for_a_gpu", backend)
+    accuracies = re.findall(r"test accuracy (\S+)", out)
+    assert len(set(accuracies)) == 1
+    assert float(accuracies[0]) > 0.95
+    assert f"fitted weights are {backend} arrays, predictions numpy arrays" in out
+    assert float(re.search(r"of a probability: (\S+)", out).group(1)) < 1e-12
+    assert f"given {backend} arrays, it answers with {backend} arrays" in out
+
+
+@on_numpy_and_another("imbalanced_classes")
+def test_imbalanced_classes(backend: str) -> None:
+    rows = re.findall(r"(\d\.\d+) +(\d\.\d+) +(\d\.\d+)$", output_of("imbalanced_classes", backend), re.MULTILINE)
+    none, balanced, own = (float(recall) for recall, _, _ in rows)
+    assert none < own < balanced

@@ -5,7 +5,10 @@ import re
 import shlex
 from typing import Any
 
+import numpy as np
 import pytest
+from sklearn import neural_network
+from sklearn.datasets import load_digits
 
 from portable_mlp.cli.app import run
 
@@ -27,6 +30,20 @@ def test_the_eight_lines_run_on_every_library(backend: str, capsys: pytest.Captu
     exec(eight.replace('get_backend("numpy")', f'get_backend("{backend}")'), {})
     loss = float(capsys.readouterr().out.split()[0])
     assert 0.0 < loss < 1.0
+
+
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+def test_the_estimators_run_as_shown() -> None:
+    swap, one_word, imbalanced = blocks("python")[2:]
+    X, y = load_digits(return_X_y=True)
+    clf = neural_network.MLPClassifier((100,), random_state=0).fit(X / 16, y)
+    names = {"X": X, "y": y}
+    exec(swap, names)
+    np.testing.assert_array_equal(names["clf"].coefs_[0], clf.coefs_[0])
+    exec(one_word.replace('backend="cupy"', 'backend="torch"'), names)
+    assert names["clf"].coefs_[0].__class__.__module__ == "torch"
+    exec(imbalanced, names)
+    assert names["clf"].class_weight == "balanced"
 
 
 def test_the_two_commands_come_first() -> None:
