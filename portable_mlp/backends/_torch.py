@@ -52,7 +52,7 @@ class TorchBackend(Backend):
         return torch.no_grad()
 
     def _move(self, x: Any, dtype: Any) -> Any:
-        return x.to(device=self.device, dtype=dtype)
+        return x.detach().to(device=self.device, dtype=dtype)
 
     def _from_host(self, host: np.ndarray, dtype: Any) -> Any:
         return torch.tensor(host, dtype=dtype, device=self.device)

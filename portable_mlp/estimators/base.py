@@ -29,7 +29,7 @@ from sklearn.utils._param_validation import Interval, Options, StrOptions
 from sklearn.utils.validation import check_is_fitted
 
 from ..backends import Backend, backend_of, dtype_name, get_backend, sparse_backend
-from ..kernels.activations import ACTIVATIONS, OUTPUTS
+from ..kernels.activations import ACTIVATIONS
 from ..kernels.arrays import Array, snapshot
 from ..kernels.network import Network
 from ..kernels.parameters import Layer, pack, unpack
@@ -53,7 +53,7 @@ from .inputs import (
     moved,
 )
 from .lbfgs import fit_lbfgs, weights_first
-from .losses import REPORTED
+from .losses import REPORTED, outputs_of
 from .optimizer import SCHEDULES, OptimizerState
 from .problem import Held, Problem, data_at, split
 from .stochastic import fit_stochastic
@@ -140,8 +140,9 @@ class BaseMLP(ClassNamePrefixFeaturesOutMixin, CallbackSupportMixin, Transformer
         sample_weight : array-like of shape (n_samples,), optional
             What each sample counts. A batch whose weights sum to zero is skipped.
         validation_data : tuple (X_val, y_val) or (X_val, y_val, sample_weight_val), optional
-            Evaluated after each epoch, into ``validation_loss_curve_``. With ``early_stopping`` it takes the place of
-            the part of the training data that would be held out.
+            Evaluated after each epoch, into ``validation_loss_curve_``, with the weights that its samples would have in
+            training. With ``early_stopping`` it takes the place of the part of the training data that would be held
+            out.
 
         Returns
         -------
@@ -160,7 +161,8 @@ class BaseMLP(ClassNamePrefixFeaturesOutMixin, CallbackSupportMixin, Transformer
             self._check_home(X, self._home(), "partial_fit" if incremental else "fit")
         home = home_of(X, self.backend, self.device)
         with _computing(home):
-            problem, flat = self._prepared(home, X, y, sample_weight, validation_data, going_on, incremental)
+            with self._as_before_on_error():
+                problem, flat = self._prepared(home, X, y, sample_weight, validation_data, going_on, incremental)
             metadata = None if sample_weight is None else {"sample_weight": sample_weight}
             told = {"X": X, "y": y, "metadata": metadata}
             parameters = functools.partial(self._parameters, problem.net)
@@ -208,6 +210,17 @@ class BaseMLP(ClassNamePrefixFeaturesOutMixin, CallbackSupportMixin, Transformer
             self._optimizer.move(home, flat.dtype)
         return problem, flat
 
+    @contextlib.contextmanager
+    def _as_before_on_error(self) -> Iterator[None]:
+        """Leave an estimator whose new data are refused as it was."""
+        before = dict(vars(self))
+        try:
+            yield
+        except BaseException:
+            self.__dict__.clear()
+            self.__dict__.update(before)
+            raise
+
     def _minimized(self, problem: Problem, flat: Array, watch: Watch, going_on: bool, incremental: bool) -> Array:
         if self.solver == "lbfgs":
             return fit_lbfgs(self, problem, flat, watch)
@@ -234,11 +247,11 @@ class BaseMLP(ClassNamePrefixFeaturesOutMixin, CallbackSupportMixin, Transformer
         return Objective(net, float(self.alpha), l2_per_batch=False, report=report)
 
     def _weights(self, X: Any, y: Any, sample_weight: Any) -> np.ndarray | None:
+        weights = None if sample_weight is None else checked_weights(sample_weight, X)
         by_target = self._weights_by_target(y)
-        if sample_weight is None:
-            return by_target
-        weights = checked_weights(sample_weight, X)
-        return weights if by_target is None else weights * by_target
+        if by_target is None:
+            return weights
+        return checked_weights(by_target if weights is None else weights * by_target, X)
 
     def _held(self, problem: Problem, validation_data: Any) -> Held:
         """Return the user's validation data, checked as X and y are when a fitted model is scored."""
@@ -250,7 +263,9 @@ class BaseMLP(ClassNamePrefixFeaturesOutMixin, CallbackSupportMixin, Transformer
         Y = self._encoded(y)
         if Y.shape[1] != problem.Y.shape[1]:
             raise ValueError(f"y_val has {Y.shape[1]} outputs, but y has {problem.Y.shape[1]}")
-        weights = checked_weights(rest[0], X) if rest and rest[0] is not None else None
+        if self.early_stopping and len(Y) < 2:
+            raise ValueError(f"early_stopping needs at least 2 samples of validation_data to score, got {len(Y)}")
+        weights = self._weights(X, y, rest[0] if rest else None)
         return Held(data_at(problem.home, moved(problem.home, X, problem.data.X.dtype), Y, weights), Y, weights)
 
     def _draw(self, net: Network, home: Backend, dtype: str) -> None:
@@ -346,7 +361,7 @@ class BaseMLP(ClassNamePrefixFeaturesOutMixin, CallbackSupportMixin, Transformer
         """Return the network's outputs (n_samples, n_outputs), and where they are."""
         trace, home = self._trace(X, method)
         with _computing(home):
-            return OUTPUTS[self.out_activation_](home.xp, trace.logits), home
+            return outputs_of(home.xp, self.out_activation_, trace.logits), home
 
     def transform(self, X: Any) -> Any:
         """Return what the last hidden layer makes of X.
@@ -359,10 +374,11 @@ class BaseMLP(ClassNamePrefixFeaturesOutMixin, CallbackSupportMixin, Transformer
         Returns
         -------
         array of shape (n_samples, n_units)
-            The activations of the last hidden layer; X itself, floating, where there is none. In the library of X.
+            The activations of the last hidden layer; a copy of X, floating, where there is none. In the library of X.
         """
         trace, home = self._trace(X, "transform")
-        return like(X, dense(trace.inputs[-1]), home)
+        last = dense(trace.inputs[-1])
+        return like(X, last if trace.hidden else snapshot(home.xp, last), home)
 
     @property
     def _n_features_out(self) -> int:

@@ -8,7 +8,7 @@ import numpy as np
 from sklearn.base import ClassifierMixin, _fit_context
 from sklearn.metrics import accuracy_score
 from sklearn.preprocessing import LabelBinarizer
-from sklearn.utils import column_or_1d, compute_sample_weight
+from sklearn.utils import column_or_1d, compute_class_weight, compute_sample_weight
 from sklearn.utils._param_validation import StrOptions
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.multiclass import _check_partial_fit_first_call, type_of_target, unique_labels
@@ -274,6 +274,10 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
     def _weights_by_target(self, y: Any) -> np.ndarray | None:
         if self.class_weight is None:
             return None
+        if isinstance(self.class_weight, dict) and y.ndim == 1:
+            # By all classes known, of which a call of partial_fit need not see every one.
+            by_class = compute_class_weight(self.class_weight, classes=self.classes_, y=self.classes_)
+            return np.asarray(by_class[np.searchsorted(self.classes_, y)])
         weights: np.ndarray = compute_sample_weight(self.class_weight, y)
         return weights
 
@@ -282,7 +286,9 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
         return ("softmax", "cross_entropy") if several else ("logistic", "binary_cross_entropy")
 
     def _score_outputs(self, Y: np.ndarray, outputs: np.ndarray, weights: np.ndarray | None) -> float:
-        if self.out_activation_ == "softmax":
+        if len(self.classes_) == 1:
+            right = np.ones(len(Y), dtype=bool)
+        elif self.out_activation_ == "softmax":
             right = outputs.argmax(axis=1) == Y.argmax(axis=1)
         else:
             right = ((outputs > 0.5) == Y).all(axis=1)
@@ -299,12 +305,12 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
         Returns
         -------
         array of shape (n_samples,) or (n_samples, n_classes)
-            The labels, in the library of X; text labels are NumPy's whatever X is.
+            The labels, in the library of X; those that it cannot hold, such as text, are NumPy's whatever X is.
         """
         outputs, home = self._outputs(X, "predict")
         if self.n_outputs_ == 1:
             outputs = outputs[:, 0]
-        if is_foreign(X) and self.classes_.dtype.kind in "biuf":
+        if is_foreign(X) and _can_hold(home, self.classes_):
             return like(X, self._decoded(outputs, home), home)
         return self._label_binarizer.inverse_transform(home.to_numpy(outputs))
 
@@ -379,3 +385,8 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
         tags = super().__sklearn_tags__()
         tags.classifier_tags.multi_label = True
         return tags
+
+
+def _can_hold(home: Backend, classes: np.ndarray) -> bool:
+    """Tell whether labels keep their values there, and can be picked there: PyTorch picks no unsigned numbers."""
+    return classes.dtype.kind in "bif" and np.array_equal(home.to_numpy(home.asarray(classes)), classes)

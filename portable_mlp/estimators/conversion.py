@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import copy
+import warnings
 from typing import Any, TypeVar
 
 import numpy as np
-from sklearn.base import is_classifier
+from sklearn.base import ClassifierMixin, is_classifier
 from sklearn.neural_network import _multilayer_perceptron as theirs
 from sklearn.neural_network import _stochastic_optimizers as their_optimizers
 
-from ..backends import backend_of, get_backend
+from ..backends import Backend, backend_of, get_backend
 from ..kernels.network import Network
 from ..kernels.parameters import Layer, pack, unpack
 from .optimizer import OptimizerState
@@ -18,14 +19,14 @@ from .optimizer import OptimizerState
 Estimator = TypeVar("Estimator")
 
 OURS_ALONE = ("backend", "device", "dropout", "class_weight", "compat")
-ATTRIBUTES_OURS_ALONE = ("validation_loss_curve_",)
+ATTRIBUTES_OURS_ALONE = ("validation_loss_curve_", "_skl_callbacks")
 
 
 def from_sklearn(cls: type[Estimator], estimator: Any, ours: dict[str, Any]) -> Estimator:
     """Return ``cls`` with the state of scikit-learn's estimator; see `BaseMLP.from_sklearn`."""
-    kind = theirs.MLPClassifier if is_classifier(estimator) else theirs.MLPRegressor
-    if not isinstance(estimator, kind) or kind.__name__ != cls.__name__:
-        raise TypeError(f"{cls.__name__}.from_sklearn takes scikit-learn's {cls.__name__}, got {estimator!r}")
+    kind = theirs.MLPClassifier if issubclass(cls, ClassifierMixin) else theirs.MLPRegressor
+    if not isinstance(estimator, kind):
+        raise TypeError(f"{cls.__name__}.from_sklearn takes scikit-learn's {kind.__name__}, got {estimator!r}")
     new: Any = cls(**estimator.get_params(deep=False), **ours)
     if not hasattr(estimator, "coefs_"):
         return new
@@ -36,7 +37,7 @@ def from_sklearn(cls: type[Estimator], estimator: Any, ours: dict[str, Any]) -> 
     new.coefs_ = [home.asarray(np.array(W)) for W in estimator.coefs_]
     new.intercepts_ = [home.asarray(np.array(b)) for b in estimator.intercepts_]
     if hasattr(estimator, "_optimizer"):
-        new._optimizer = _our_optimizer(new, estimator._optimizer, home)
+        new._optimizer = _our_optimizer(estimator, home)
     return new
 
 
@@ -49,6 +50,13 @@ def to_sklearn(estimator: Any) -> Any:
         new._validate_params()
     except ValueError as error:
         raise ValueError(f"scikit-learn has no such estimator: {error}") from None
+    left_behind = [name for name in ("class_weight", "dropout") if getattr(estimator, name, None)]
+    if left_behind:
+        warnings.warn(
+            f"scikit-learn's estimator has no {' and no '.join(left_behind)}: it predicts the same, and would train on "
+            "without",
+            stacklevel=3,
+        )
     if not hasattr(estimator, "coefs_"):
         return new
     home = estimator._home()
@@ -56,25 +64,35 @@ def to_sklearn(estimator: Any) -> Any:
     vars(new).update({name: copy.deepcopy(value) for name, value in vars(estimator).items() if name not in skipped})
     new.coefs_ = [np.array(home.to_numpy(W)) for W in estimator.coefs_]
     new.intercepts_ = [np.array(home.to_numpy(b)) for b in estimator.intercepts_]
-    new._best_coefs, new._best_intercepts = copy.deepcopy((new.coefs_, new.intercepts_))
+    # After early stopping these are the same arrays there, which a warm start then trains on.
+    new._best_coefs, new._best_intercepts = new.coefs_, new.intercepts_
+    if not estimator.early_stopping:
+        new._best_coefs, new._best_intercepts = copy.deepcopy((new.coefs_, new.intercepts_))
     if hasattr(estimator, "_optimizer"):
         new._optimizer = _their_optimizer(new, estimator._optimizer)
     return new
 
 
-def _our_optimizer(estimator: Any, optimizer: Any, home: Any) -> OptimizerState:
-    """Return the moments of scikit-learn's optimizer, lists of all weights and then all biases, as flat vectors."""
-    n_layers = len(estimator.coefs_)
+def _our_optimizer(estimator: Any, home: Backend) -> OptimizerState:
+    """Return scikit-learn's optimizer, whose moments are lists of all weights and then all biases, with flat vectors.
+
+    It may be older than the estimator's parameters: ``partial_fit`` keeps the optimizer that it began with.
+    """
+    optimizer, n_layers = estimator._optimizer, len(estimator.coefs_)
 
     def flat(arrays: list[np.ndarray]) -> Any:
         return home.asarray(pack([Layer(*layer) for layer in zip(arrays[:n_layers], arrays[n_layers:], strict=True)]))
 
-    state: OptimizerState = estimator._new_optimizer()
-    if state.solver == "sgd":
-        state.rate = float(optimizer.learning_rate)
-        state.moments = (flat(optimizer.velocities),) if estimator.momentum else ()
-    else:
+    rate = float(optimizer.learning_rate_init)
+    if isinstance(optimizer, their_optimizers.AdamOptimizer):
+        options = {name: getattr(optimizer, name) for name in ("beta_1", "beta_2", "epsilon")}
+        state = OptimizerState("adam", options, rate)
         state.moments, state.n_steps = (flat(optimizer.ms), flat(optimizer.vs)), optimizer.t
+        return state
+    options = {"momentum": optimizer.momentum, "nesterov": optimizer.nesterov}
+    state = OptimizerState("sgd", options, rate, optimizer.lr_schedule, optimizer.power_t)
+    state.rate = float(optimizer.learning_rate)
+    state.moments = (flat(optimizer.velocities),) if optimizer.momentum else ()
     return state
 
 

@@ -26,7 +26,9 @@ def draw_layers(rng: np.random.RandomState, net: Network, activation: str | Sequ
     activation : str or sequence of str
         As the estimator's parameter: without a hidden layer its name still decides on the bound.
     """
-    names = [activation] * (net.n_hidden + 1) if isinstance(activation, str) else [*activation, activation[-1]]
+    names = (
+        [activation] * (net.n_hidden + 1) if isinstance(activation, str) else [*activation, *activation[-1:]] or [""]
+    )
     layers = []
     for (fan_in, fan_out), name in zip(itertools.pairwise(net.sizes), names, strict=True):
         bound = math.sqrt((2.0 if name == "logistic" else 6.0) / (fan_in + fan_out))

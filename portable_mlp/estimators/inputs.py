@@ -106,9 +106,18 @@ def floating_dtype(home: Backend, X: Any) -> str:
 
 def moved(home: Backend, X: Any, dtype: Any) -> Array:
     """Bring X to its home; a sparse matrix stays sparse on NumPy, and becomes dense on the other libraries."""
-    if is_sparse(X) and home.takes_sparse:
-        return X.tocsr().astype(dtype_name(dtype), copy=False)
-    return home.asarray(dense(X), dtype=dtype)
+    if home.name == "numpy" and (home.takes_sparse or isinstance(X, np.ndarray)):
+        # Columns stay columns, as in scikit-learn: a matrix product's last digit may depend on it.
+        return (X.tocsr() if is_sparse(X) else X).astype(dtype_name(dtype), copy=False)
+    there = home.asarray(dense(X), dtype=dtype)
+    if dtype_name(X.dtype) == "float64" and dtype_name(there.dtype) == "float32":
+        _check_narrowed(home, there)
+    return there
+
+
+def _check_narrowed(home: Backend, X: Array) -> None:
+    if not get_config()["assume_finite"] and not bool(home.xp.all(home.xp.isfinite(X))):
+        raise ValueError(f"Input X contains infinity or a value too large for dtype('float32'), {home.name}'s widest.")
 
 
 def dense(X: Any) -> Any:

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from scipy import special
 
-from ..kernels.activations import logistic, softmax
+from ..kernels.activations import OUTPUTS, logistic, softmax
 from ..kernels.arrays import Array, Namespace, constant, library
 from ..training.step import Report
 
@@ -25,7 +25,7 @@ def log_loss(xp: Namespace, z: Array, Y: Array, weights: Array | None) -> tuple[
 
 def binary_log_loss(xp: Namespace, z: Array, Y: Array, weights: Array | None) -> tuple[Array, Array]:
     """Return the mean of ``-sum_j (Y_j log p_j + (1 - Y_j) log(1 - p_j))``, clipped p = logistic(z), and ``p - Y``."""
-    proba = _expit(xp, z)
+    proba = expit(xp, z)
     clipped = _clipped(xp, proba)
     terms = _xlogy(xp, Y, clipped) + _xlogy(xp, 1.0 - Y, 1.0 - clipped)
     return -xp.sum(_average(xp, terms, weights)), proba - Y
@@ -52,6 +52,11 @@ REPORTED: dict[str, Report] = {
 """What scikit-learn reports for each of the kernels' losses, at its natural output."""
 
 
+def outputs_of(xp: Namespace, output: str, z: Array) -> Array:
+    """Return what the output layer makes of its pre-activation, with the logistic of the losses."""
+    return expit(xp, z) if output == "logistic" else OUTPUTS[output](xp, z)
+
+
 def _average(xp: Namespace, terms: Array, weights: Array | None) -> Array:
     """Return the mean over samples (n_samples, n_outputs) -> (n_outputs,)."""
     if weights is None:
@@ -71,6 +76,6 @@ def _xlogy(xp: Namespace, x: Array, y: Array) -> Array:
     return x * xp.log(xp.where(x == 0, constant(xp, y, 1.0), y))
 
 
-def _expit(xp: Namespace, z: Array) -> Array:
+def expit(xp: Namespace, z: Array) -> Array:
     """Return the logistic of z."""
     return special.expit(z) if library(xp) == "numpy" else logistic(xp, z)

@@ -12,7 +12,7 @@ from sklearn.utils._param_validation import StrOptions
 
 from .base import BaseMLP
 from .callbacks import with_callbacks
-from .inputs import like, on_host
+from .inputs import is_sparse, like, on_host
 
 
 class MLPRegressor(RegressorMixin, BaseMLP):
@@ -217,6 +217,8 @@ class MLPRegressor(RegressorMixin, BaseMLP):
         return y, self._encoded(y)
 
     def _encoded(self, y: Any) -> np.ndarray:
+        if is_sparse(y):
+            raise TypeError("y must be dense for a regression, got a sparse matrix: y.toarray() makes it so")
         y = np.asarray(y)
         return y.reshape(-1, 1) if y.ndim == 1 else y
 

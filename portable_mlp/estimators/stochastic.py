@@ -96,9 +96,11 @@ class _Epochs:
             permutation = np.arange(len(self.order))
             estimator._random_state.shuffle(permutation)
             self.order = self.order[permutation]
-        mean = self.loop.epoch(self._batches(), self.optimizer.rate, Silent())
+        try:
+            mean = self.loop.epoch(self._batches(), self.optimizer.rate, Silent())
+        finally:  # after Ctrl-C they belong to the parameters that were reached
+            self.optimizer.moments, self.optimizer.n_steps = self.loop.state, self.loop.n_steps
         estimator.loss_ = np.float64(self.problem.home.to_numpy(mean))
-        self.optimizer.moments, self.optimizer.n_steps = self.loop.state, self.loop.n_steps
 
     def _batches(self) -> Iterator[Data]:
         """Yield the epoch's batches, without those whose weights sum to zero, and with masks where units are dropped.

@@ -9,8 +9,9 @@ import numpy as np
 
 from ..backends import Backend
 from ..kernels.arrays import Array
-from ..training.evaluation import make_outputs
+from ..training.evaluation import make_logits
 from ..training.step import Objective
+from .losses import outputs_of
 from .problem import Held, Problem
 
 Score = Callable[[np.ndarray, np.ndarray, np.ndarray | None], float]
@@ -33,17 +34,18 @@ class Validation:
 
     def __init__(self, home: Backend, objective: Objective, held: Held, score: Score) -> None:
         self._home, self._held, self._score = home, held, score
-        self._evaluate = home.compile(make_outputs(home.xp, objective))
-        self._outputs: Array | None = None
+        self._evaluate, self._output = home.compile(make_logits(home.xp, objective)), objective.net.output
+        self._logits: Array | None = None
 
     def loss(self, flat: Array) -> np.float64:
         """Return the mean loss at parameters; `score` then tells of the same."""
-        self._outputs, loss = self._evaluate(flat, self._held.data)
+        self._logits, loss = self._evaluate(flat, self._held.data)
         return np.float64(self._home.to_numpy(loss))
 
     def score(self) -> float:
         """Return the score at the parameters that `loss` was asked for last."""
-        return self._score(self._held.Y, self._home.to_numpy(self._outputs), self._held.weights)
+        outputs = outputs_of(self._home.xp, self._output, self._logits)
+        return self._score(self._held.Y, self._home.to_numpy(outputs), self._held.weights)
 
 
 def validation_of(estimator: Any, problem: Problem) -> Validation | None:

@@ -58,13 +58,13 @@ def _r2(xp: Namespace, y_hat: Array, Y: Array) -> Array:
 
 
 @functools.lru_cache(FUNCTIONS_KEPT)
-def make_outputs(xp: Namespace, objective: Objective) -> Callable[[Array, Data], tuple[Array, Array]]:
-    """Return ``outputs(flat, data) -> (y_hat, loss)``: what is predicted, and the weighted mean loss."""
+def make_logits(xp: Namespace, objective: Objective) -> Callable[[Array, Data], tuple[Array, Array]]:
+    """Return ``logits(flat, data) -> (logits, loss)``: the last pre-activations, and the weighted mean loss."""
 
-    def outputs(flat: Array, data: Data) -> tuple[Array, Array]:
+    def logits_and_loss(flat: Array, data: Data) -> tuple[Array, Array]:
         net = objective.net
         logits = forward_pass(xp, net, unpack(net, flat), data.X).logits
         loss, _ = mean_loss(xp, objective, logits, data)
-        return OUTPUTS[net.output](xp, logits), loss
+        return logits, loss
 
-    return outputs
+    return logits_and_loss

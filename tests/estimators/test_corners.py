@@ -1,0 +1,180 @@
+"""Corners: one class, absent classes, labels that a library cannot hold, conversions on the way, refused data."""
+
+import os
+import subprocess
+import sys
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from sklearn import neural_network
+
+import portable_mlp as pm
+from tests.estimators.problems import assert_same, ours, problem, quietly, theirs
+
+OPTIONS: dict[str, Any] = {"hidden_layer_sizes": (5,), "max_iter": 6, "random_state": 0, "learning_rate_init": 0.05}
+X, y = problem("classes").X, problem("classes").y
+LABELS = np.unique(y, return_inverse=True)[1]
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_the_score_of_a_single_class(seed: int) -> None:
+    options = {**OPTIONS, "early_stopping": True, "random_state": seed, "n_iter_no_change": 2, "max_iter": 40}
+    mine, other = (quietly(make("classes", **options).fit, X, np.full(70, 5)) for make in (ours, theirs))
+    assert set(mine.validation_scores_) == {1.0}
+    assert_same(mine, other)
+
+
+def test_a_call_of_partial_fit_need_not_see_every_weighted_class() -> None:
+    clf = pm.MLPClassifier(**OPTIONS, class_weight={"red": 3.0})
+    other = neural_network.MLPClassifier(**OPTIONS)
+    for rows in (slice(None), y != "red", y == "red"):
+        clf.partial_fit(X[rows], y[rows], classes=np.unique(y))
+        other.partial_fit(X[rows], y[rows], np.where(y[rows] == "red", 3.0, 1.0), classes=np.unique(y))
+    assert_same(clf, other)
+
+
+@pytest.mark.parametrize("dtype", ["uint8", "uint32", "uint64", "int8"])
+def test_labels_of_every_integer_type_come_back_equal(lib: Any, dtype: str) -> None:
+    clf = quietly(pm.MLPClassifier(**OPTIONS).fit, lib.array(X), LABELS.astype(dtype))
+    found = clf.predict(lib.array(X))
+    host = found if type(found) is np.ndarray else lib.backend.to_numpy(found)
+    expected = quietly(pm.MLPClassifier(**OPTIONS).fit, X.astype(lib.dtype), LABELS).predict(X.astype(lib.dtype))
+    np.testing.assert_array_equal(host, expected)
+
+
+def test_jax_without_x64() -> None:
+    """Large labels keep their value, float64 data become float32 unless they overflow."""
+    code = """
+import warnings; warnings.simplefilter("ignore")
+import jax.numpy as jnp, numpy as np, portable_mlp as pm
+X = np.random.default_rng(0).normal(size=(60, 4)); y = np.arange(60) % 3 + 10**10
+clf = pm.MLPClassifier((5,), max_iter=5, random_state=0).fit(jnp.asarray(X), y)
+assert set(clf.predict(jnp.asarray(X)).tolist()) <= {10**10, 10**10 + 1, 10**10 + 2}
+there = pm.MLPClassifier((5,), max_iter=5, random_state=0, backend="jax").fit(X, y)
+assert there.coefs_[0].dtype == "float32" and there.predict_proba(X).dtype == "float32"
+for call in (lambda: there.predict(X * 1e39), lambda: there.fit(X * 1e39, y)):
+    try:
+        call()
+    except ValueError as error:
+        assert "Input X contains infinity or a value too large for dtype('float32')" in str(error)
+    else:
+        raise AssertionError
+"""
+    environment = {name: value for name, value in os.environ.items() if name != "JAX_ENABLE_X64"}
+    subprocess.run([sys.executable, "-c", code], env=environment, check=True, timeout=120)
+
+
+def test_probabilities_of_two_classes_and_of_labels_are_scikit_learns_to_the_last_bit() -> None:
+    for kind in ("two classes", "labels"):
+        task = problem(kind)
+        mine, other = (quietly(make(kind, **OPTIONS).fit, task.X, task.y) for make in (ours, theirs))
+        np.testing.assert_array_equal(mine.predict_proba(task.X), other.predict_proba(task.X))
+        np.testing.assert_array_equal(mine.predict_log_proba(task.X), other.predict_log_proba(task.X))
+
+
+@pytest.mark.parametrize("solver", ["sgd", "lbfgs"])
+@pytest.mark.parametrize("hidden_layer_sizes", [(), (1,)])
+def test_columns_stay_columns(hidden_layer_sizes: tuple[int, ...], solver: str) -> None:
+    options = {**OPTIONS, "hidden_layer_sizes": hidden_layer_sizes, "solver": solver, "shuffle": False}
+    columns = np.asfortranarray(X)
+    mine, other = (quietly(make("number", **options).fit, columns, X[:, 0]) for make in (ours, theirs))
+    assert_same(mine, other)
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_converted_after_early_stopping_it_goes_on_as_scikit_learn(seed: int) -> None:
+    options = {**OPTIONS, "early_stopping": True, "warm_start": True, "n_iter_no_change": 3, "random_state": seed}
+    mine, other = (quietly(make("classes", **options).fit, X, y) for make in (ours, theirs))
+    converted = mine.to_sklearn()
+    for estimator in (mine, other, converted):
+        quietly(estimator.fit, X, y)
+    assert_same(mine, other)
+    assert_same(mine, converted)
+
+
+@pytest.mark.parametrize("changed", [{"learning_rate_init": 0.5}, {"solver": "sgd"}, {"beta_1": 0.0}])
+def test_an_optimizer_older_than_the_parameters_is_converted_as_it_is(changed: dict[str, Any]) -> None:
+    other = theirs("classes", **OPTIONS).partial_fit(X, y, classes=np.unique(y)).set_params(**changed)
+    mine = pm.MLPClassifier.from_sklearn(other)
+    back = mine.to_sklearn()
+    for estimator in (other, mine, back):
+        estimator.partial_fit(X, y)
+    assert_same(mine, other)
+    assert_same(mine, back)
+
+
+def test_a_subclass_converts_too() -> None:
+    class Mine(pm.MLPClassifier):
+        pass
+
+    other = quietly(theirs("classes", **OPTIONS).fit, X, y)
+    assert type(Mine.from_sklearn(other)) is Mine
+    assert type(Mine.from_sklearn(other).to_sklearn()) is neural_network.MLPClassifier
+
+
+def test_what_scikit_learn_would_train_without_is_said() -> None:
+    clf = quietly(pm.MLPClassifier(**OPTIONS, dropout=0.2, class_weight="balanced").fit, X, y)
+    with pytest.warns(UserWarning, match="has no class_weight and no dropout: it predicts the same"):
+        clf.to_sklearn()
+
+
+def test_one_sample_cannot_be_scored() -> None:
+    with pytest.raises(ValueError, match="early_stopping needs at least 2 samples of validation_data to score, got 1"):
+        pm.MLPRegressor(**OPTIONS, early_stopping=True).fit(X, X[:, 0], validation_data=(X[:1], X[:1, 0]))
+
+
+@pytest.mark.parametrize("solver", ["adam", "lbfgs"])
+def test_class_weights_that_leave_nothing(solver: str) -> None:
+    with pytest.raises(ValueError, match="must contain at least one non-zero number"):
+        pm.MLPClassifier(**OPTIONS, solver=solver, class_weight=dict.fromkeys(np.unique(y), 0.0)).fit(X, y)
+
+
+REFUSED: dict[str, dict[str, Any]] = {
+    "validation data": {"validation_data": (X[:3], ["pink"] * 3)},
+    "weights": {"sample_weight": np.zeros(70)},
+}
+
+
+@pytest.mark.parametrize("name", REFUSED)
+def test_refused_data_leave_a_fitted_model_as_it_was(name: str) -> None:
+    clf = quietly(pm.MLPClassifier(**OPTIONS).fit, X, y)
+    before, proba = dict(vars(clf)), clf.predict_proba(X)
+    with pytest.raises(ValueError, match=r"pink|non-zero"):
+        clf.fit(X, y, **REFUSED[name])
+    assert vars(clf) == before
+    np.testing.assert_array_equal(clf.predict_proba(X), proba)
+
+
+def test_no_hidden_layer_takes_no_activation_and_transform_copies() -> None:
+    clf = quietly(pm.MLPClassifier(**{**OPTIONS, "hidden_layer_sizes": (), "activation": ()}).fit, X, y)
+    assert not np.shares_memory(clf.transform(X), X)
+    np.testing.assert_array_equal(clf.transform(X), X)
+    tensor = torch.asarray(X).requires_grad_()
+    follows = quietly(pm.MLPClassifier(**{**OPTIONS, "hidden_layer_sizes": ()}).fit, tensor, y)
+    assert not follows.transform(tensor).requires_grad
+
+
+def test_ctrl_c_within_an_epoch_keeps_parameters_and_optimizer_together(monkeypatch: pytest.MonkeyPatch) -> None:
+    from portable_mlp.estimators.stochastic import _Epochs
+
+    original = _Epochs._batches
+
+    def interrupted(self: Any) -> Any:
+        for number, batch in enumerate(original(self)):
+            if number == 3:
+                raise KeyboardInterrupt
+            yield batch
+
+    clf = pm.MLPClassifier(**OPTIONS, batch_size=10).partial_fit(X, y, classes=np.unique(y))
+    monkeypatch.setattr(_Epochs, "_batches", interrupted)
+    quietly(clf.partial_fit, X, y)
+    assert clf._optimizer.n_steps == 7 + 3
+
+
+def test_sparse_targets_of_a_regression_are_refused() -> None:
+    import scipy.sparse
+
+    with pytest.raises(TypeError, match=r"y must be dense for a regression.*y\.toarray\(\) makes it so"):
+        pm.MLPRegressor(**OPTIONS).fit(X, scipy.sparse.csr_array(X[:, :2]))
