@@ -9,6 +9,8 @@ from typing import Any, NamedTuple, TypeVar
 import array_api_compat
 import numpy as np
 
+from ..kernels.primitives import Primitives, portable
+
 Step = TypeVar("Step", bound=Callable[..., Any])
 
 
@@ -157,6 +159,11 @@ class Backend:
     def compile(self, step: Step) -> Step:
         """Return a faster function that computes the same; here the function itself."""
         return step
+
+    @property
+    def primitives(self) -> Primitives:
+        """What a training step is made of here; by default the portable functions."""
+        return portable(self.xp)
 
     def running(self) -> contextlib.AbstractContextManager[Any]:
         """Return the context in which many steps run: the device made current, gradients not recorded, and so on."""

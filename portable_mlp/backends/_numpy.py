@@ -8,7 +8,11 @@ from typing import Any
 import array_api_compat.numpy as xp
 import numpy as np
 
+from ..kernels.primitives import Primitives
 from ._base import Backend, BackendInfo, numpy_is_quiet
+from ._numpy_primitives import NumpyPrimitives
+
+_PRIMITIVES = NumpyPrimitives()
 
 
 class NumpyBackend(Backend):
@@ -27,6 +31,11 @@ class NumpyBackend(Backend):
     def info(cls) -> BackendInfo:
         """Return NumPy's version."""
         return BackendInfo(cls.name, True, np.__version__, ("cpu",))
+
+    @property
+    def primitives(self) -> Primitives:
+        """Functions that write into memory that is there already."""
+        return _PRIMITIVES
 
     def running(self) -> contextlib.AbstractContextManager[Any]:
         """Silence floating-point warnings; training finds what is not finite itself."""

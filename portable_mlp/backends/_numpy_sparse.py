@@ -7,7 +7,9 @@ from typing import Any
 import array_api_compat.numpy as numpy_xp
 import numpy as np
 
+from ..kernels.primitives import Primitives
 from ._numpy import NumpyBackend
+from ._numpy_primitives import SparsePrimitives
 
 
 class _SparseNamespace:
@@ -35,12 +37,18 @@ class _SparseNamespace:
 
 
 xp = _SparseNamespace()
+_PRIMITIVES = SparsePrimitives(xp)
 
 
 class SparseNumpyBackend(NumpyBackend):
     """NumPy for a data set whose inputs are sparse; parameters and results are plain NumPy arrays."""
 
     takes_sparse = True
+
+    @property
+    def primitives(self) -> Primitives:
+        """NumPy's, which take a sparse matrix too."""
+        return _PRIMITIVES
 
     @classmethod
     def open(cls, device: Any = None) -> SparseNumpyBackend:

@@ -1,9 +1,8 @@
-"""Optimizers: pairs of an init and an update over the flat vector of all parameters.
+"""Optimizers: a formula over the flat vector of all parameters, element by element, and its scalars at each step.
 
-``init(xp, p) -> state`` and ``update(xp, p, g, state, scalars) -> (p, state)``, element by element: p the parameters,
-g the gradient. The same options give the same pair. ``scalars(t, rate)`` gives the Python floats of step t
-= 1, 2, ..., computed on the host, so that an update is a closed formula of its arguments and a backend may compile it
-once for all steps.
+``init(xp, p) -> state`` and ``update(xp, p, g, state, scalars) -> (p, state)``: p the parameters, g the gradient. The
+same options give the same optimizer. ``scalars(t, rate)`` gives the Python floats of step t = 1, 2, ..., computed on
+the host, so that an update is a closed formula of its arguments and a backend may compile it once for all steps.
 """
 
 from __future__ import annotations
@@ -24,22 +23,39 @@ class Optimizer(NamedTuple):
 
     Attributes
     ----------
-    init : callable
-        ``init(xp, p) -> state``, a tuple of arrays like ``p``.
+    formula : callable
+        ``formula(p, g, *moments, *scalars, *constants) -> (p, *moments)``, element by element; where ``with_root``, the
+        library's square root stands before the scalars. A backend may compile it.
     scalars : callable
         ``scalars(t, rate) -> tuple of float``, for step t with learning rate ``rate``.
-    update : callable
-        ``update(xp, p, g, state, scalars) -> (p, state)``, new arrays.
+    constants : tuple of float
+        The same at every step.
+    n_moments : int
+        How many vectors like the parameters it keeps.
+    with_root : bool
+        Whether the formula takes a square root.
     """
 
-    init: Callable[[Namespace, Array], State]
+    formula: Callable[..., tuple[Array, ...]]
     scalars: Callable[[int, float], Scalars]
-    update: Callable[[Namespace, Array, Array, State, Scalars], tuple[Array, State]]
+    constants: Scalars = ()
+    n_moments: int = 0
+    with_root: bool = False
+
+    def init(self, xp: Namespace, p: Array) -> State:
+        """Return the moments before the first step."""
+        return tuple(xp.zeros_like(p) for _ in range(self.n_moments))
+
+    def update(self, xp: Namespace, p: Array, g: Array, state: State, scalars: Scalars) -> tuple[Array, State]:
+        """Return the parameters and the moments after a step, new arrays."""
+        root = (xp.sqrt,) if self.with_root else ()
+        p, *moments = self.formula(p, g, *state, *root, *scalars, *self.constants)
+        return p, tuple(moments)
 
 
-def sgd_update(p: Array, g: Array, rate: float) -> Array:
+def sgd_update(p: Array, g: Array, rate: float) -> tuple[Array]:
     """Return ``p - rate g``."""
-    return p - rate * g
+    return (p - rate * g,)
 
 
 def momentum_update(p: Array, g: Array, v: Array, rate: float, momentum: float) -> tuple[Array, Array]:
@@ -75,11 +91,16 @@ def adam_update(
     step: float,
     epsilon: float,
     beta_1: float,
+    rest_1: float,
     beta_2: float,
+    rest_2: float,
 ) -> tuple[Array, Array, Array]:
-    """Return ``p - step m' / (sqrt(v') + epsilon)``, ``m' = b1 m + (1 - b1) g`` and ``v' = b2 v + (1 - b2) g^2``."""
-    m = beta_1 * m + (1.0 - beta_1) * g
-    v = beta_2 * v + (1.0 - beta_2) * (g * g)
+    """Return ``p - step m' / (sqrt(v') + epsilon)``, ``m' = b1 m + (1 - b1) g`` and ``v' = b2 v + (1 - b2) g^2``.
+
+    ``rest_1`` is ``1 - b1``, ``rest_2`` is ``1 - b2``: a literal 1.0 in the formula would be a float64 to a compiler.
+    """
+    m = beta_1 * m + rest_1 * g
+    v = beta_2 * v + rest_2 * (g * g)
     return p - step * m / (sqrt(v) + epsilon), m, v
 
 
@@ -106,18 +127,12 @@ def _sgd(momentum: float, nesterov: bool, rate_in_velocity: bool) -> Optimizer:
         return (rate,)
 
     if momentum == 0.0:
-        return Optimizer(lambda xp, p: (), scalars, lambda xp, p, g, state, scalars: (sgd_update(p, g, *scalars), ()))
+        return Optimizer(sgd_update, scalars)
     if rate_in_velocity:
         formula = nesterov_velocity_update if nesterov else velocity_update
     else:
         formula = nesterov_update if nesterov else momentum_update
-
-    def update(xp: Namespace, p: Array, g: Array, state: State, scalars: Scalars) -> tuple[Array, State]:
-        (v,), (rate,) = state, scalars
-        p, v = formula(p, g, v, rate, momentum)
-        return p, (v,)
-
-    return Optimizer(lambda xp, p: (xp.zeros_like(p),), scalars, update)
+    return Optimizer(formula, scalars, (momentum,), n_moments=1)
 
 
 def adam(
@@ -148,10 +163,5 @@ def _adam(beta_1: float, beta_2: float, epsilon: float, correct_epsilon: bool) -
         correction = math.sqrt(1.0 - beta_2**t)
         return rate * correction / (1.0 - beta_1**t), epsilon * correction if correct_epsilon else epsilon
 
-    def update(xp: Namespace, p: Array, g: Array, state: State, scalars: Scalars) -> tuple[Array, State]:
-        m, v = state
-        step, epsilon_now = scalars
-        p, m, v = adam_update(p, g, m, v, xp.sqrt, step, epsilon_now, beta_1, beta_2)
-        return p, (m, v)
-
-    return Optimizer(lambda xp, p: (xp.zeros_like(p), xp.zeros_like(p)), scalars, update)
+    constants = (beta_1, 1.0 - beta_1, beta_2, 1.0 - beta_2)
+    return Optimizer(adam_update, scalars, constants, n_moments=2, with_root=True)

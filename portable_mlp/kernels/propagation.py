@@ -1,7 +1,8 @@
 """The two passes through a network: forward, and backward through the same layers.
 
 This is not an autograd engine: the gradients of fully connected layers are written out by hand, once, in functions of
-the array API standard. Nothing here reads a value back from a device or writes into an array it was given.
+the array API standard. Nothing here reads a value back from a device, or writes into an array that was not given to be
+written into.
 """
 
 from __future__ import annotations
@@ -9,13 +10,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple, TypeAlias
 
-from .activations import ACTIVATIONS, OUTPUTS
-from .arrays import Array, Namespace, constant, relevel
+from .activations import OUTPUTS
+from .arrays import Array, Namespace, constant
 from .calls import check_call
 from .losses import LOSSES
 from .network import Network
 from .options import check_choice, not_negative_number
 from .parameters import Layer, Params
+from .primitives import Primitives, portable
 
 Masks: TypeAlias = Sequence[Array] | None
 """For each hidden layer what its units are multiplied with, or None for no dropout."""
@@ -42,22 +44,57 @@ class Trace(NamedTuple):
     logits: Array
 
 
-def forward_pass(xp: Namespace, net: Network, params: Params, X: Array, masks: Masks = None) -> Trace:
+class Room(NamedTuple):
+    """Memory for the passes of one batch, for primitives that write; the next batch writes over it.
+
+    Attributes
+    ----------
+    params : tuple of Layer
+        Views of the flat parameters.
+    hidden : tuple of array
+        For each hidden layer (n_samples, n_units).
+    logits : array of shape (n_samples, n_outputs)
+        For the output layer.
+    deltas : tuple of array
+        Like ``hidden``, for the way back.
+    gradient : array of shape (n_parameters,)
+        Flat.
+    grads : tuple of Layer
+        Views of it.
+    """
+
+    params: Params
+    hidden: tuple[Array, ...]
+    logits: Array
+    deltas: tuple[Array, ...]
+    gradient: Array
+    grads: Params
+
+
+def forward_pass(
+    ops: Primitives, net: Network, params: Params, X: Array, masks: Masks = None, room: Room | None = None
+) -> Trace:
     """Compute every layer, without checks: z = h W + b, h = f(z), and with dropout h * mask goes on."""
     inputs, hidden, pre_activations = [X], [], []
     for i, ((W, b), name) in enumerate(zip(params[:-1], net.activations, strict=True)):
-        z = xp.matmul(inputs[-1], W) + xp.expand_dims(b, axis=-2)
-        activation = ACTIVATIONS[name]
-        h = activation.value(xp, z)
+        z = ops.matmul(inputs[-1], W, out=room and room.hidden[i])
+        h, kept = ops.activate(name, z, b)
         inputs.append(h if masks is None else h * masks[i])
         hidden.append(h)
-        pre_activations.append(z if activation.needs_z else None)
+        pre_activations.append(kept)
     W, b = params[-1]
-    return Trace(inputs, hidden, pre_activations, xp.matmul(inputs[-1], W) + xp.expand_dims(b, axis=-2))
+    logits = ops.add_bias(ops.matmul(inputs[-1], W, out=room and room.logits), b)
+    return Trace(inputs, hidden, pre_activations, logits)
 
 
 def backward_pass(
-    xp: Namespace, net: Network, params: Params, trace: Trace, dlogits: Array, masks: Masks = None
+    ops: Primitives,
+    net: Network,
+    params: Params,
+    trace: Trace,
+    dlogits: Array,
+    masks: Masks = None,
+    room: Room | None = None,
 ) -> list[Layer]:
     """Return the gradients of a sum over samples, given the derivative ``dlogits`` at the logits.
 
@@ -67,13 +104,13 @@ def backward_pass(
     grads = []
     dz = dlogits
     for i in reversed(range(len(params))):
-        grads.append(Layer(xp.matmul(xp.matrix_transpose(trace.inputs[i]), dz), xp.sum(dz, axis=-2)))
+        dW = ops.matmul(ops.transposed(trace.inputs[i]), dz, out=room and room.grads[i].W)
+        grads.append(Layer(dW, ops.sum_samples(dz, out=room and room.grads[i].b)))
         if i > 0:
-            dh = xp.matmul(dz, xp.matrix_transpose(params[i].W))
+            dh = ops.matmul(dz, ops.transposed(params[i].W), out=room and room.deltas[i - 1])
             if masks is not None:
                 dh = dh * masks[i - 1]
-            activation = ACTIVATIONS[net.activations[i - 1]]
-            dz = activation.backward(xp, dh, trace.pre_activations[i - 1], trace.hidden[i - 1])
+            dz = ops.d_activate(net.activations[i - 1], dh, trace.pre_activations[i - 1], trace.hidden[i - 1])
     return grads[::-1]
 
 
@@ -98,7 +135,7 @@ def penalty(xp: Namespace, params: Params, strength: float | Array) -> Array:
 
 
 def reduced(
-    xp: Namespace,
+    ops: Primitives,
     params: Params,
     loss: Array,
     sums: Sequence[Layer],
@@ -110,27 +147,26 @@ def reduced(
 
     Parameters
     ----------
-    xp : namespace
-        The library of the arrays.
+    ops : Primitives
+        Of the library of the arrays.
     params : tuple of Layer
         Where everything was taken.
     loss : array of shape () or (n_models,)
         Already divided.
     sums : sequence of Layer
-        Gradients of the loss before it was divided.
+        Gradients of the loss before it was divided; used up.
     strength : float or array
         L2 strength in units of the sum, 0.0 for none: ``dW = (dW + strength W) / divisor``.
     divisor : float or array of shape () or (n_models,)
         How many samples the sum is over, or their weight; 1.0 leaves the sum.
     """
-    if not (isinstance(strength, float) and strength == 0.0):
-        loss = loss + penalty(xp, params, strength) / divisor
-        strength = relevel(xp, strength, 2)
-        sums = [Layer(dW + strength * W, db) for (dW, db), (W, _) in zip(sums, params, strict=True)]
-    if isinstance(divisor, float) and divisor == 1.0:
-        return loss, tuple(sums)
-    over_W, over_b = relevel(xp, divisor, 2), relevel(xp, divisor, 1)
-    return loss, tuple(Layer(dW / over_W, db / over_b) for dW, db in sums)
+    if isinstance(strength, float) and strength == 0.0:
+        return loss, tuple(Layer(ops.divided(dW, divisor, 2), ops.divided(db, divisor, 1)) for dW, db in sums)
+    loss = loss + penalty(ops.xp, params, strength) / divisor
+    pairs = zip(sums, params, strict=True)
+    return loss, tuple(
+        Layer(ops.penalised(dW, W, strength, divisor), ops.divided(db, divisor, 1)) for (dW, db), (W, _) in pairs
+    )
 
 
 def forward(net: Network, params: Params, X: Array) -> tuple[Array, ...]:
@@ -166,7 +202,7 @@ def forward(net: Network, params: Params, X: Array) -> tuple[Array, ...]:
     array([[0.5, 0.5]])
     """
     call = check_call(net, params, X)
-    trace = forward_pass(call.xp, net, call.params, call.X)
+    trace = forward_pass(portable(call.xp), net, call.params, call.X)
     return (*trace.inputs[1:], OUTPUTS[net.output](call.xp, trace.logits))
 
 
@@ -254,15 +290,16 @@ def loss_and_grad(
     l2 = not_negative_number("l2", l2)
     call = check_call(net, params, X, y, sample_weight)
     xp = call.xp
-    trace = forward_pass(xp, net, call.params, call.X)
+    ops = portable(xp)
+    trace = forward_pass(ops, net, call.params, call.X)
     loss, dlogits = loss_sum(xp, net, trace.logits, call.Y, call.weights)
-    sums = backward_pass(xp, net, call.params, trace, dlogits)
+    sums = backward_pass(ops, net, call.params, trace, dlogits)
     if reduction == "sum":
         divisor: float | Array = 1.0
     else:
         divisor = float(call.X.shape[-2]) if call.weights is None else _weight_sum(xp, call.weights)
     strength = _in_units_of_sum(l2, divisor)
-    loss, gradients = reduced(xp, call.params, loss / divisor, sums, strength=strength, divisor=divisor)
+    loss, gradients = reduced(ops, call.params, loss / divisor, sums, strength=strength, divisor=divisor)
     # NumPy's reductions give scalars of their own type where other libraries give 0-d arrays.
     return loss if type(loss) is type(gradients[0].W) else xp.asarray(loss), gradients
 

@@ -9,6 +9,7 @@ from ..kernels.activations import OUTPUTS
 from ..kernels.arrays import Array, Namespace, constant
 from ..kernels.network import Network
 from ..kernels.parameters import Params, unpack
+from ..kernels.primitives import portable
 from ..kernels.propagation import forward_pass, sample_losses
 from .batches import Data
 from .step import FUNCTIONS_KEPT, Objective, mean_loss
@@ -30,7 +31,7 @@ def loss_and_score(xp: Namespace, net: Network, params: Params, data: Data) -> A
     The score is the accuracy for softmax (the most probable class is right) and logistic (every output is on the right
     side of 1/2), and R² for the others, averaged over outputs.
     """
-    logits = forward_pass(xp, net, params, data.X).logits
+    logits = forward_pass(portable(xp), net, params, data.X).logits
     losses, _ = sample_losses(xp, net, logits, data.Y)
     y_hat = OUTPUTS[net.output](xp, logits)
     score = {"softmax": _accuracy, "logistic": _exact_match}.get(net.output, _r2)(xp, y_hat, data.Y)
@@ -63,7 +64,7 @@ def make_logits(xp: Namespace, objective: Objective) -> Callable[[Array, Data], 
 
     def logits_and_loss(flat: Array, data: Data) -> tuple[Array, Array]:
         net = objective.net
-        logits = forward_pass(xp, net, unpack(net, flat), data.X).logits
+        logits = forward_pass(portable(xp), net, unpack(net, flat), data.X).logits
         loss, _ = mean_loss(xp, objective, logits, data)
         return logits, loss
 

@@ -10,12 +10,13 @@ from typing import Any
 from ..backends import Backend
 from ..kernels.arrays import Array, snapshot
 from ..kernels.optimizers import Optimizer, State
+from ..kernels.propagation import Room
 from .batches import Data, Shuffle, batches
 from .monitor import Monitor
 from .progress import Silent
 from .result import NonFiniteError, TrainResult
 from .schedules import Schedule
-from .step import Objective, make_step
+from .step import Objective, make_room, make_step
 
 
 class Loop:
@@ -54,12 +55,17 @@ class Loop:
         n_steps: int = 0,
     ) -> None:
         self.backend = backend
-        self.flat = flat
-        self.state = optimizer.init(backend.xp, flat) if state is None else state
+        # Copies: a step may write into them.
+        self.flat = snapshot(backend.xp, flat)
+        self.state = optimizer.init(backend.xp, flat)
+        if state is not None:
+            self.state = tuple(snapshot(backend.xp, moment) for moment in state)
         self.n_steps = n_steps
         self.losses: list[Array] = []
         self._scalars = optimizer.scalars
-        self._step = backend.compile(make_step(backend.xp, objective, optimizer))
+        self._net, self._ops = objective.net, backend.primitives
+        self._step = backend.compile(make_step(self._ops, objective, optimizer))
+        self._rooms: dict[int, Room | None] = {}
 
     def epoch(self, all_batches: Iterable[Data], rate: float, bar: Silent) -> Array:
         """Take one step for every batch; return the mean loss over their samples, on the device."""
@@ -69,11 +75,18 @@ class Loop:
         for batch in all_batches:
             self.n_steps += 1
             scalars = self._scalars(self.n_steps, rate)
-            self.flat, self.state, total, loss = self._step(self.flat, self.state, total, batch, scalars)
+            room = self._room(batch.n_samples)
+            self.flat, self.state, total, loss = self._step(self.flat, self.state, total, batch, scalars, room)
             self.losses.append(loss)
             n_samples += batch.n_samples
             bar.advance(batch.n_samples)
         return total / float(n_samples)
+
+    def _room(self, n_samples: int) -> Room | None:
+        """Return the memory for batches of that size, of which an epoch has two at most."""
+        if n_samples not in self._rooms:
+            self._rooms[n_samples] = make_room(self._ops, self._net, self.flat, n_samples)
+        return self._rooms[n_samples]
 
 
 def run(

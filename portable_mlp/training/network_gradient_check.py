@@ -19,6 +19,7 @@ from ..kernels.gradient_check import Difference, GradientCheck, check_options, c
 from ..kernels.initializers import RandomState, draw_direction
 from ..kernels.network import Network
 from ..kernels.parameters import Layer, Params, pack, unpack
+from ..kernels.primitives import portable
 from ..kernels.propagation import forward_pass, loss_and_grad, penalty, sample_losses
 from .data import checked_data
 
@@ -154,7 +155,7 @@ class _Objective:
     def loss_and_sides(self, flat: Array) -> tuple[Array, list[Array]]:
         """Return the objective, and for each layer with kinks on which side of them its units are."""
         params = unpack(self.net, flat)
-        trace = forward_pass(self.xp, self.net, params, self.X)
+        trace = forward_pass(portable(self.xp), self.net, params, self.X)
         losses, _ = sample_losses(self.xp, self.net, trace.logits, self.Y)
         loss = self.xp.sum(losses, axis=-1) / self.divisor
         if self.l2 > 0.0:

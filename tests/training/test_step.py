@@ -9,6 +9,7 @@ import torch
 
 import portable_mlp as pm
 from portable_mlp.estimators.losses import REPORTED
+from portable_mlp.kernels.primitives import portable
 from portable_mlp.training.batches import Data
 from portable_mlp.training.step import Objective, make_objective
 from tests.reference import assert_close, float32_exact
@@ -78,7 +79,7 @@ def data_of(lib: Any, output: str, weighted: bool, masked: bool) -> Data:
 
 @pytest.mark.parametrize(("output", "weighted", "masked", "per_batch"), CASES)
 def test_loss_and_gradient_equal_autograd(lib: Any, output: str, weighted: bool, masked: bool, per_batch: bool) -> None:
-    evaluate = lib.backend.compile(make_objective(lib.xp, Objective(NETS[output], L2, per_batch)))
+    evaluate = lib.backend.compile(make_objective(portable(lib.xp), Objective(NETS[output], L2, per_batch)))
     loss, gradient = evaluate(lib.array(flat_of(NETS[output])), data_of(lib, output, weighted, masked))
     expected_loss, expected_gradient = by_torch(output, weighted, masked, per_batch)
     assert_close(lib.backend.to_numpy(loss), expected_loss, rtol=lib.rtol)
@@ -89,12 +90,12 @@ def test_loss_and_gradient_equal_autograd(lib: Any, output: str, weighted: bool,
 def test_a_report_changes_the_loss_alone(lib: Any, output: str, weighted: bool) -> None:
     net = NETS[output]
     flat, data = lib.array(flat_of(net)), data_of(lib, output, weighted, masked=False)
-    loss, gradient = make_objective(lib.xp, Objective(net, L2))(flat, data)
+    loss, gradient = make_objective(portable(lib.xp), Objective(net, L2))(flat, data)
     objective = Objective(net, L2, report=REPORTED[str(net.loss)])
-    reported, same_gradient = lib.backend.compile(make_objective(lib.xp, objective))(flat, data)
+    reported, same_gradient = lib.backend.compile(make_objective(portable(lib.xp), objective))(flat, data)
     assert_close(lib.numpy(same_gradient), lib.numpy(gradient), rtol=10 * lib.rtol)
-    penalty = float(lib.backend.to_numpy(make_objective(lib.xp, Objective(net, L2))(flat, data)[0]))
-    penalty -= float(lib.backend.to_numpy(make_objective(lib.xp, Objective(net, 0.0))(flat, data)[0]))
+    penalty = float(lib.backend.to_numpy(make_objective(portable(lib.xp), Objective(net, L2))(flat, data)[0]))
+    penalty -= float(lib.backend.to_numpy(make_objective(portable(lib.xp), Objective(net, 0.0))(flat, data)[0]))
     divided = 3.0 if output == "identity" else 1.0
     expected = (float(lib.backend.to_numpy(loss)) - penalty) / divided + penalty
     assert_close(lib.backend.to_numpy(reported), expected, rtol=10 * lib.rtol)

@@ -1,0 +1,86 @@
+"""A step's primitives for NumPy, which write into memory that is there already.
+
+Operation by operation they are the portable ones, so that every bit is the same.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import array_api_compat.numpy
+import numpy as np
+
+from ..kernels.activations import ACTIVATIONS
+from ..kernels.arrays import Array, relevel
+from ..kernels.optimizers import Optimizer, Scalars, State
+from ..kernels.primitives import Primitives
+
+
+class NumpyPrimitives(Primitives):
+    """Plain NumPy, without a temporary where an output is given."""
+
+    writes = True
+
+    def __init__(self, xp: Any = array_api_compat.numpy) -> None:
+        super().__init__(xp)
+
+    def matmul(self, a: Array, b: Array, out: Array | None = None) -> Array:
+        """Return the matrix product, in ``out``."""
+        return np.matmul(a, b, out=out)
+
+    def transposed(self, x: Array) -> Array:
+        """Return the transpose of the last two axes."""
+        return x.mT
+
+    def sum_samples(self, x: Array, out: Array | None = None) -> Array:
+        """Return the sum over samples, in ``out``."""
+        return np.add.reduce(x, axis=-2, out=out)
+
+    def add_bias(self, z: Array, b: Array) -> Array:
+        """Return ``z + b``, in ``z``."""
+        return np.add(z, b[..., None, :], out=z)
+
+    def activate(self, name: str, z: Array, b: Array) -> tuple[Array, Array | None]:
+        """Return ``h = f(z + b)``, in ``z`` for the commonest."""
+        z = self.add_bias(z, b)
+        if name == "relu":
+            return np.maximum(z, 0.0, out=z), None
+        if name == "tanh":
+            return np.tanh(z, out=z), None
+        activation = ACTIVATIONS[name]
+        return activation.value(self.xp, z), z if activation.needs_z else None
+
+    def penalised(self, dW: Array, W: Array, strength: float | Array, divisor: float | Array) -> Array:
+        """Return ``(dW + strength W) / divisor``, in ``dW``."""
+        dW += relevel(self.xp, strength, 2) * W
+        return self.divided(dW, divisor, 2)
+
+    def divided(self, x: Array, divisor: float | Array, n_axes: int) -> Array:
+        """Return ``x / divisor``, in ``x``."""
+        if not (isinstance(divisor, float) and divisor == 1.0):
+            x /= relevel(self.xp, divisor, n_axes)
+        return x
+
+    def update(self, optimizer: Optimizer, p: Array, g: Array, state: State, scalars: Scalars) -> tuple[Array, State]:
+        """Return the parameters, in ``p``, and the optimizer's state after a step."""
+        moved, state = optimizer.update(self.xp, p, g, state, scalars)
+        p[...] = moved
+        return p, state
+
+
+class SparsePrimitives(NumpyPrimitives):
+    """As `NumpyPrimitives`, where the inputs of the network may be a sparse matrix."""
+
+    def matmul(self, a: Array, b: Array, out: Array | None = None) -> Array:
+        """Return the matrix product, dense, in ``out`` where ``a`` is dense or an output is given."""
+        if isinstance(a, np.ndarray):
+            return super().matmul(a, b, out)
+        product = a @ b
+        if out is None:
+            return product
+        out[...] = product
+        return out
+
+    def transposed(self, x: Array) -> Array:
+        """Return the transpose of the last two axes, sparse if x is."""
+        return super().transposed(x) if isinstance(x, np.ndarray) else x.T

@@ -1,0 +1,78 @@
+"""What a step is made of: the few functions over whole arrays that a backend may replace by faster ones.
+
+The portable ones here are the formulas of `activations` and `optimizers` in functions of the array API standard, which
+make new arrays. A backend's own may write: into ``out`` where it is given, and into arguments that are said to be used
+up. The returned value is the result either way, so that the same lines run with both.
+"""
+
+from __future__ import annotations
+
+import functools
+
+from .activations import ACTIVATIONS
+from .arrays import Array, Namespace, relevel
+from .optimizers import Optimizer, Scalars, State
+
+
+class Primitives:
+    """The portable primitives of one library.
+
+    Attributes
+    ----------
+    xp : namespace
+        The library's functions.
+    writes : bool
+        Whether results are written into ``out`` and into arguments that are used up.
+    """
+
+    writes = False
+
+    def __init__(self, xp: Namespace) -> None:
+        self.xp = xp
+
+    def matmul(self, a: Array, b: Array, out: Array | None = None) -> Array:
+        """Return the matrix product."""
+        return self.xp.matmul(a, b)
+
+    def transposed(self, x: Array) -> Array:
+        """Return the transpose of the last two axes."""
+        return self.xp.matrix_transpose(x)
+
+    def sum_samples(self, x: Array, out: Array | None = None) -> Array:
+        """Return the sum over samples: (..., n_samples, n_units) -> (..., n_units)."""
+        return self.xp.sum(x, axis=-2)
+
+    def add_bias(self, z: Array, b: Array) -> Array:
+        """Return ``z + b``; ``z`` is used up."""
+        return z + self.xp.expand_dims(b, axis=-2)
+
+    def activate(self, name: str, z: Array, b: Array) -> tuple[Array, Array | None]:
+        """Return ``h = f(z + b)``, and ``z + b`` if the derivative needs it; ``z`` is used up."""
+        z = self.add_bias(z, b)
+        activation = ACTIVATIONS[name]
+        return activation.value(self.xp, z), z if activation.needs_z else None
+
+    def d_activate(self, name: str, dh: Array, z: Array | None, h: Array) -> Array:
+        """Return ``dz = dh f'(z)``; ``dh`` is used up."""
+        return ACTIVATIONS[name].backward(self.xp, dh, z, h)
+
+    def penalised(self, dW: Array, W: Array, strength: float | Array, divisor: float | Array) -> Array:
+        """Return ``(dW + strength W) / divisor``; ``dW`` is used up."""
+        return self.divided(dW + relevel(self.xp, strength, 2) * W, divisor, 2)
+
+    def divided(self, x: Array, divisor: float | Array, n_axes: int) -> Array:
+        """Return ``x / divisor``, which has one number, or one for each model before the last ``n_axes`` axes of x.
+
+        ``x`` is used up.
+        """
+        return x if isinstance(divisor, float) and divisor == 1.0 else x / relevel(self.xp, divisor, n_axes)
+
+    def update(self, optimizer: Optimizer, p: Array, g: Array, state: State, scalars: Scalars) -> tuple[Array, State]:
+        """Return the parameters and the optimizer's state after a step; ``p``, ``g`` and ``state`` are used up."""
+        return optimizer.update(self.xp, p, g, state, scalars)
+
+
+@functools.cache
+def portable(xp: Namespace) -> Primitives:
+    """Return the portable primitives of a library, the same object each time."""
+    return Primitives(xp)
