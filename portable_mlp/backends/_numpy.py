@@ -10,9 +10,7 @@ import numpy as np
 
 from ..kernels.primitives import Primitives
 from ._base import Backend, BackendInfo, numpy_is_quiet
-from ._numpy_primitives import NumpyPrimitives
-
-_PRIMITIVES = NumpyPrimitives()
+from ._numpy_primitives import numpy_primitives
 
 
 class NumpyBackend(Backend):
@@ -35,7 +33,7 @@ class NumpyBackend(Backend):
     @property
     def primitives(self) -> Primitives:
         """Functions that write into memory that is there already."""
-        return _PRIMITIVES
+        return numpy_primitives()
 
     def running(self) -> contextlib.AbstractContextManager[Any]:
         """Silence floating-point warnings; training finds what is not finite itself."""

@@ -5,6 +5,8 @@ Operation by operation they are the portable ones, so that every bit is the same
 
 from __future__ import annotations
 
+import functools
+import importlib.util
 from typing import Any
 
 import array_api_compat.numpy
@@ -50,6 +52,13 @@ class NumpyPrimitives(Primitives):
         activation = ACTIVATIONS[name]
         return activation.value(self.xp, z), z if activation.needs_z else None
 
+    def weighted_log(self, Y: Array, p: Array) -> Array:
+        """Return ``Y log p`` with p clipped to [eps, 1 - eps]; with SciPy's logarithm, as scikit-learn's losses."""
+        from scipy.special import xlogy
+
+        eps = np.finfo(p.dtype).eps
+        return xlogy(Y, np.clip(p, eps, 1 - eps))
+
     def penalised(self, dW: Array, W: Array, strength: float | Array, divisor: float | Array) -> Array:
         """Return ``(dW + strength W) / divisor``, in ``dW``."""
         dW += relevel(self.xp, strength, 2) * W
@@ -68,11 +77,11 @@ class NumpyPrimitives(Primitives):
         return p, state
 
 
-class SparsePrimitives(NumpyPrimitives):
-    """As `NumpyPrimitives`, where the inputs of the network may be a sparse matrix."""
+class TakesSparse(NumpyPrimitives):
+    """Mixed into NumPy's primitives, lets the inputs of the network be a sparse matrix."""
 
     def matmul(self, a: Array, b: Array, out: Array | None = None) -> Array:
-        """Return the matrix product, dense, in ``out`` where ``a`` is dense or an output is given."""
+        """Return the matrix product, dense, in ``out`` where it is given."""
         if isinstance(a, np.ndarray):
             return super().matmul(a, b, out)
         product = a @ b
@@ -84,3 +93,14 @@ class SparsePrimitives(NumpyPrimitives):
     def transposed(self, x: Array) -> Array:
         """Return the transpose of the last two axes, sparse if x is."""
         return super().transposed(x) if isinstance(x, np.ndarray) else x.T
+
+
+@functools.cache
+def numpy_primitives(takes_sparse: bool = False) -> NumpyPrimitives:
+    """Return the fastest primitives there are here: compiled where Numba is installed, else plain."""
+    kind = NumpyPrimitives
+    if importlib.util.find_spec("numba") is not None:
+        from ._numba_primitives import NumbaPrimitives
+
+        kind = NumbaPrimitives
+    return type(f"Sparse{kind.__name__}", (TakesSparse, kind), {})() if takes_sparse else kind()

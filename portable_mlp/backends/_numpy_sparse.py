@@ -9,26 +9,16 @@ import numpy as np
 
 from ..kernels.primitives import Primitives
 from ._numpy import NumpyBackend
-from ._numpy_primitives import SparsePrimitives
+from ._numpy_primitives import numpy_primitives
 
 
 class _SparseNamespace:
-    """NumPy's functions, where those that meet the inputs also take a sparse matrix in CSR format."""
+    """NumPy's functions, where ``take`` takes rows of a sparse matrix in CSR format too."""
 
     __name__ = numpy_xp.__name__
 
     def __getattr__(self, name: str) -> Any:
         return getattr(numpy_xp, name)
-
-    @staticmethod
-    def matmul(a: Any, b: Any) -> Any:
-        """Return the product, dense."""
-        return np.matmul(a, b) if isinstance(a, np.ndarray) else a @ b
-
-    @staticmethod
-    def matrix_transpose(x: Any) -> Any:
-        """Return the transpose, a view."""
-        return numpy_xp.matrix_transpose(x) if isinstance(x, np.ndarray) else x.T
 
     @staticmethod
     def take(x: Any, rows: Any, *, axis: int) -> Any:
@@ -37,7 +27,6 @@ class _SparseNamespace:
 
 
 xp = _SparseNamespace()
-_PRIMITIVES = SparsePrimitives(xp)
 
 
 class SparseNumpyBackend(NumpyBackend):
@@ -48,7 +37,7 @@ class SparseNumpyBackend(NumpyBackend):
     @property
     def primitives(self) -> Primitives:
         """NumPy's, which take a sparse matrix too."""
-        return _PRIMITIVES
+        return numpy_primitives(takes_sparse=True)
 
     @classmethod
     def open(cls, device: Any = None) -> SparseNumpyBackend:

@@ -33,7 +33,6 @@ from ..kernels.activations import ACTIVATIONS
 from ..kernels.arrays import Array, snapshot
 from ..kernels.network import Network
 from ..kernels.parameters import Layer, pack, unpack
-from ..kernels.primitives import portable
 from ..kernels.propagation import Trace, forward_pass
 from ..training.lbfgs import HostObjective
 from ..training.step import Objective
@@ -356,7 +355,7 @@ class BaseMLP(ClassNamePrefixFeaturesOutMixin, CallbackSupportMixin, Transformer
         with _computing(home):
             params = tuple(Layer(home.asarray(W, dtype), home.asarray(b, dtype)) for W, b in self._layers())
             net = self._network((params[0].W.shape[0], *(layer.b.shape[0] for layer in params)))
-            return forward_pass(portable(home.xp), net, params, moved(home, checked, dtype)), home
+            return forward_pass(home.primitives, net, params, moved(home, checked, dtype)), home
 
     def _outputs(self, X: Any, method: str) -> tuple[Array, Backend]:
         """Return the network's outputs (n_samples, n_outputs), and where they are."""

@@ -5,41 +5,41 @@ sample's loss ends at -log eps (36.04 in float64), the squared error is divided 
 (scikit-learn#8349), and the mean over samples is taken before the sum over outputs. On NumPy the logistic and x log y
 are SciPy's, as scikit-learn's are; their last digit differs from that of NumPy's own exponential and logarithm.
 
-The contract is that of `portable_mlp.training.step.Objective.report`: ``report(xp, z, Y, weights) -> (mean, dz)``.
+The contract is that of `portable_mlp.training.step.Objective.report`: ``report(ops, z, Y, weights) -> (mean, dz)``.
 """
 
 from __future__ import annotations
 
 from scipy import special
 
-from ..kernels.activations import OUTPUTS, logistic, softmax
+from ..kernels.activations import OUTPUTS, logistic
 from ..kernels.arrays import Array, Namespace, constant, library
+from ..kernels.primitives import Primitives
 from ..training.step import Report
 
 
-def log_loss(xp: Namespace, z: Array, Y: Array, weights: Array | None) -> tuple[Array, Array]:
+def log_loss(ops: Primitives, z: Array, Y: Array, weights: Array | None) -> tuple[Array, Array]:
     """Return the mean of ``-sum_j Y_j log p_j`` with clipped p = softmax(z), and ``p - Y``."""
-    proba = softmax(xp, z)
-    return -xp.sum(_average(xp, _xlogy(xp, Y, _clipped(xp, proba)), weights)), proba - Y
+    proba = ops.softmax(z)
+    return -ops.xp.sum(_average(ops.xp, ops.weighted_log(Y, proba), weights)), proba - Y
 
 
-def binary_log_loss(xp: Namespace, z: Array, Y: Array, weights: Array | None) -> tuple[Array, Array]:
+def binary_log_loss(ops: Primitives, z: Array, Y: Array, weights: Array | None) -> tuple[Array, Array]:
     """Return the mean of ``-sum_j (Y_j log p_j + (1 - Y_j) log(1 - p_j))``, clipped p = logistic(z), and ``p - Y``."""
-    proba = expit(xp, z)
-    clipped = _clipped(xp, proba)
-    terms = _xlogy(xp, Y, clipped) + _xlogy(xp, 1.0 - Y, 1.0 - clipped)
-    return -xp.sum(_average(xp, terms, weights)), proba - Y
+    proba = expit(ops.xp, z)
+    terms = ops.weighted_log(Y, proba) + ops.weighted_log(1.0 - Y, 1.0 - proba)
+    return -ops.xp.sum(_average(ops.xp, terms, weights)), proba - Y
 
 
-def squared_error(xp: Namespace, z: Array, Y: Array, weights: Array | None) -> tuple[Array, Array]:
+def squared_error(ops: Primitives, z: Array, Y: Array, weights: Array | None) -> tuple[Array, Array]:
     """Return half the squared error, averaged over samples and outputs, and the gradient of its sum over outputs."""
-    error = z - Y
+    xp, error = ops.xp, z - Y
     return 0.5 * xp.mean(_average(xp, error * error, weights)), error
 
 
-def poisson(xp: Namespace, z: Array, Y: Array, weights: Array | None) -> tuple[Array, Array]:
+def poisson(ops: Primitives, z: Array, Y: Array, weights: Array | None) -> tuple[Array, Array]:
     """Return the mean of ``sum_j Y_j log(Y_j / y_hat_j) - Y_j + y_hat_j`` with y_hat = e^z, and ``y_hat - Y``."""
-    y_hat = xp.exp(z)
+    xp, y_hat = ops.xp, ops.xp.exp(z)
     return xp.sum(_average(xp, _xlogy(xp, Y, Y / y_hat) - Y + y_hat, weights)), y_hat - Y
 
 
@@ -62,11 +62,6 @@ def _average(xp: Namespace, terms: Array, weights: Array | None) -> Array:
     if weights is None:
         return xp.mean(terms, axis=0)
     return xp.sum(terms * xp.expand_dims(weights, axis=-1), axis=0) / xp.sum(weights)
-
-
-def _clipped(xp: Namespace, proba: Array) -> Array:
-    eps = float(xp.finfo(proba.dtype).eps)
-    return xp.minimum(xp.maximum(proba, constant(xp, proba, eps)), constant(xp, proba, 1.0 - eps))
 
 
 def _xlogy(xp: Namespace, x: Array, y: Array) -> Array:

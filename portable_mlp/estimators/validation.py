@@ -34,7 +34,7 @@ class Validation:
 
     def __init__(self, home: Backend, objective: Objective, held: Held, score: Score) -> None:
         self._home, self._held, self._score = home, held, score
-        self._evaluate, self._output = home.compile(make_logits(home.xp, objective)), objective.net.output
+        self._evaluate, self._output = home.compile(make_logits(home.primitives, objective)), objective.net.output
         self._logits: Array | None = None
 
     def loss(self, flat: Array) -> np.float64:

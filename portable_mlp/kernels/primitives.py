@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import functools
 
-from .activations import ACTIVATIONS
-from .arrays import Array, Namespace, relevel
+from .activations import ACTIVATIONS, softmax
+from .arrays import Array, Namespace, constant, relevel
 from .optimizers import Optimizer, Scalars, State
 
 
@@ -55,6 +55,16 @@ class Primitives:
     def d_activate(self, name: str, dh: Array, z: Array | None, h: Array) -> Array:
         """Return ``dz = dh f'(z)``; ``dh`` is used up."""
         return ACTIVATIONS[name].backward(self.xp, dh, z, h)
+
+    def softmax(self, z: Array) -> Array:
+        """Return ``e^z_j / sum_k e^z_k`` over the last axis."""
+        return softmax(self.xp, z)
+
+    def weighted_log(self, Y: Array, p: Array) -> Array:
+        """Return ``Y log p``, 0 where Y is 0, with p clipped to [eps, 1 - eps], eps of its dtype."""
+        xp, eps = self.xp, float(self.xp.finfo(p.dtype).eps)
+        clipped = xp.minimum(xp.maximum(p, constant(xp, p, eps)), constant(xp, p, 1.0 - eps))
+        return Y * xp.log(xp.where(Y == 0, constant(xp, p, 1.0), clipped))
 
     def penalised(self, dW: Array, W: Array, strength: float | Array, divisor: float | Array) -> Array:
         """Return ``(dW + strength W) / divisor``; ``dW`` is used up."""

@@ -9,7 +9,7 @@ from ..kernels.activations import OUTPUTS
 from ..kernels.arrays import Array, Namespace, constant
 from ..kernels.network import Network
 from ..kernels.parameters import Params, unpack
-from ..kernels.primitives import portable
+from ..kernels.primitives import Primitives, portable
 from ..kernels.propagation import forward_pass, sample_losses
 from .batches import Data
 from .step import FUNCTIONS_KEPT, Objective, mean_loss
@@ -59,13 +59,13 @@ def _r2(xp: Namespace, y_hat: Array, Y: Array) -> Array:
 
 
 @functools.lru_cache(FUNCTIONS_KEPT)
-def make_logits(xp: Namespace, objective: Objective) -> Callable[[Array, Data], tuple[Array, Array]]:
+def make_logits(ops: Primitives, objective: Objective) -> Callable[[Array, Data], tuple[Array, Array]]:
     """Return ``logits(flat, data) -> (logits, loss)``: the last pre-activations, and the weighted mean loss."""
 
     def logits_and_loss(flat: Array, data: Data) -> tuple[Array, Array]:
         net = objective.net
-        logits = forward_pass(portable(xp), net, unpack(net, flat), data.X).logits
-        loss, _ = mean_loss(xp, objective, logits, data)
+        logits = forward_pass(ops, net, unpack(net, flat), data.X).logits
+        loss, _ = mean_loss(ops, objective, logits, data)
         return logits, loss
 
     return logits_and_loss

@@ -8,7 +8,6 @@ from typing import Any
 
 from ..backends import Backend
 from ..kernels.arrays import Array
-from ..kernels.primitives import portable
 from .batches import Data
 from .monitor import Monitor
 from .result import NonFiniteError, TrainResult
@@ -47,7 +46,7 @@ class HostObjective:
 
     def __init__(self, backend: Backend, objective: Objective, data: Data, dtype: Any) -> None:
         self._backend, self._data, self._dtype = backend, data, dtype
-        self._evaluate = backend.compile(make_objective(portable(backend.xp), objective))
+        self._evaluate = backend.compile(make_objective(backend.primitives, objective))
 
     def __call__(self, x: Any) -> tuple[float, Any]:
         """Return the loss and the gradient at ``x``, both float64 on the host."""

@@ -21,7 +21,7 @@ from .batches import Data
 
 FUNCTIONS_KEPT = 128
 
-Report: TypeAlias = Callable[[Namespace, Array, Array, Array | None], tuple[Array, Array]]
+Report: TypeAlias = Callable[[Primitives, Array, Array, Array | None], tuple[Array, Array]]
 
 
 class Objective(NamedTuple):
@@ -37,7 +37,7 @@ class Objective(NamedTuple):
         Whether the penalty is added to a batch's mean loss, or else to its sum, so that the mean divides it too.
     report : callable, optional
         Takes the place of the network's mean loss, whose gradient it shares:
-        ``report(xp, z, Y, weights) -> (mean loss, dz)``, with ``z`` and ``dz`` as in `portable_mlp.kernels.losses`.
+        ``report(ops, z, Y, weights) -> (mean loss, dz)``, with ``z`` and ``dz`` as in `portable_mlp.kernels.losses`.
     """
 
     net: Network
@@ -63,7 +63,7 @@ def make_objective(ops: Primitives, objective: Objective) -> Evaluate:
         strength = l2 * divisor if objective.l2_per_batch and l2 > 0.0 else l2
         params = unpack(net, flat) if room is None else room.params
         trace = forward_pass(ops, net, params, data.X, data.masks, room)
-        loss, dlogits = mean_loss(xp, objective, trace.logits, data)
+        loss, dlogits = mean_loss(ops, objective, trace.logits, data)
         sums = backward_pass(ops, net, params, trace, dlogits, data.masks, room)
         loss, grads = reduced(ops, params, loss, sums, strength=strength, divisor=divisor)
         return loss, pack_pieces(xp, grads) if room is None else room.gradient
@@ -98,12 +98,13 @@ def weight_of(xp: Namespace, data: Data) -> float | Array:
     return float(data.n_samples) if data.weights is None else xp.sum(data.weights, axis=-1)
 
 
-def mean_loss(xp: Namespace, objective: Objective, logits: Array, data: Data) -> tuple[Array, Array]:
+def mean_loss(ops: Primitives, objective: Objective, logits: Array, data: Data) -> tuple[Array, Array]:
     """Return the mean loss, without the penalty, and the derivative of the sum at the logits."""
+    xp = ops.xp
     if objective.report is None:
         total, dlogits = loss_sum(xp, objective.net, logits, data.Y, data.weights)
         return total / weight_of(xp, data), dlogits
-    loss, dlogits = objective.report(xp, logits, data.Y, data.weights)
+    loss, dlogits = objective.report(ops, logits, data.Y, data.weights)
     return loss, dlogits if data.weights is None else dlogits * xp.expand_dims(data.weights, axis=-1)
 
 

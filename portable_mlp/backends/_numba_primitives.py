@@ -1,0 +1,245 @@
+"""A step's primitives for NumPy, compiled by Numba: the element-wise work in one pass over memory each.
+
+The optimizers' formulas are those of `portable_mlp.kernels.optimizers`, compiled as they stand. Without fast-math LLVM
+keeps the order of operations, so that the results are NumPy's to the last bit. Compiled code is kept on disk, beside
+this file or where ``NUMBA_CACHE_DIR`` says.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numba
+import numpy as np
+
+from ..kernels import optimizers
+from ..kernels.arrays import Array
+from ..kernels.optimizers import Optimizer, Scalars, State
+from ._numpy_primitives import NumpyPrimitives
+
+LONGEST_SUM = 128
+"""NumPy adds up more numbers than this in halves."""
+
+# NumPy's rules for a division by zero: Python's would need a branch in every loop, which then is no vector loop.
+_compiled = numba.njit(error_model="numpy")
+_kept = numba.njit(error_model="numpy", cache=True)
+
+_sgd = _compiled(optimizers.sgd_update)
+_momentum = _compiled(optimizers.momentum_update)
+_nesterov = _compiled(optimizers.nesterov_update)
+_velocity = _compiled(optimizers.velocity_update)
+_nesterov_velocity = _compiled(optimizers.nesterov_velocity_update)
+_adam = _compiled(optimizers.adam_update)
+
+
+@_compiled
+def _sqrt(x: Any) -> Any:
+    return np.sqrt(x)
+
+
+# One loop for each formula rather than one made for all: Numba keeps no closure on disk.
+
+
+@_kept
+def _sgd_loop(p: Array, g: Array, scalars: Scalars) -> None:
+    for i in range(p.size):
+        (p[i],) = _sgd(p[i], g[i], *scalars)
+
+
+@_kept
+def _momentum_loop(p: Array, g: Array, v: Array, scalars: Scalars) -> None:
+    for i in range(p.size):
+        p[i], v[i] = _momentum(p[i], g[i], v[i], *scalars)
+
+
+@_kept
+def _nesterov_loop(p: Array, g: Array, v: Array, scalars: Scalars) -> None:
+    for i in range(p.size):
+        p[i], v[i] = _nesterov(p[i], g[i], v[i], *scalars)
+
+
+@_kept
+def _velocity_loop(p: Array, g: Array, v: Array, scalars: Scalars) -> None:
+    for i in range(p.size):
+        p[i], v[i] = _velocity(p[i], g[i], v[i], *scalars)
+
+
+@_kept
+def _nesterov_velocity_loop(p: Array, g: Array, v: Array, scalars: Scalars) -> None:
+    for i in range(p.size):
+        p[i], v[i] = _nesterov_velocity(p[i], g[i], v[i], *scalars)
+
+
+@_kept
+def _adam_loop(p: Array, g: Array, m: Array, v: Array, scalars: Scalars) -> None:
+    for i in range(p.size):
+        p[i], m[i], v[i] = _adam(p[i], g[i], m[i], v[i], _sqrt, *scalars)
+
+
+_UPDATES: dict[Any, Any] = {
+    optimizers.sgd_update: _sgd_loop,
+    optimizers.momentum_update: _momentum_loop,
+    optimizers.nesterov_update: _nesterov_loop,
+    optimizers.velocity_update: _velocity_loop,
+    optimizers.nesterov_velocity_update: _nesterov_velocity_loop,
+    optimizers.adam_update: _adam_loop,
+}
+
+
+@_kept
+def _bias_relu(z: Array, b: Array, zero: float) -> None:
+    for i in range(z.shape[0]):
+        for j in range(z.shape[1]):
+            x = z[i, j] + b[j]
+            # Written so that a NaN stays one.
+            z[i, j] = zero if x <= zero else x
+
+
+@_kept
+def _d_relu(dh: Array, h: Array, zero: float) -> None:
+    for i in range(h.shape[0]):
+        for j in range(h.shape[1]):
+            dh[i, j] = dh[i, j] if h[i, j] > zero else zero
+
+
+@_kept
+def _d_tanh(dh: Array, h: Array, one: float) -> None:
+    for i in range(h.shape[0]):
+        for j in range(h.shape[1]):
+            dh[i, j] = dh[i, j] * (one - h[i, j] * h[i, j])
+
+
+@_kept
+def _penalise(dW: Array, W: Array, strength: float, divisor: float) -> None:
+    for i in range(dW.shape[0]):
+        for j in range(dW.shape[1]):
+            dW[i, j] = (dW[i, j] + strength * W[i, j]) / divisor
+
+
+@_kept
+def _sum_rows(x: Array, out: Array) -> None:
+    for j in range(x.shape[1]):
+        out[j] = x[0, j]
+    for i in range(1, x.shape[0]):
+        for j in range(x.shape[1]):
+            out[j] += x[i, j]
+
+
+@_kept
+def _without_maximum(z: Array, out: Array) -> None:
+    for i in range(z.shape[0]):
+        largest = z[i, 0]
+        for j in range(1, z.shape[1]):
+            # As NumPy's maximum: a NaN is the largest.
+            if not z[i, j] <= largest and largest == largest:
+                largest = z[i, j]
+        for j in range(z.shape[1]):
+            out[i, j] = z[i, j] - largest
+
+
+@_kept
+def _normalise(e: Array) -> None:
+    """Divide each row by its sum, added up in the order of NumPy's pairwise summation of up to 128 numbers."""
+    n = e.shape[1]
+    for i in range(e.shape[0]):
+        if n < 8:
+            total = e[i, 0]
+            for j in range(1, n):
+                total += e[i, j]
+        else:
+            s0, s1, s2, s3 = e[i, 0], e[i, 1], e[i, 2], e[i, 3]
+            s4, s5, s6, s7 = e[i, 4], e[i, 5], e[i, 6], e[i, 7]
+            j = 8
+            while j < n - n % 8:
+                s0 += e[i, j]
+                s1 += e[i, j + 1]
+                s2 += e[i, j + 2]
+                s3 += e[i, j + 3]
+                s4 += e[i, j + 4]
+                s5 += e[i, j + 5]
+                s6 += e[i, j + 6]
+                s7 += e[i, j + 7]
+                j += 8
+            total = ((s0 + s1) + (s2 + s3)) + ((s4 + s5) + (s6 + s7))
+            while j < n:
+                total += e[i, j]
+                j += 1
+        for k in range(n):
+            e[i, k] /= total
+
+
+@_kept
+def _weighted_log(Y: Array, p: Array, low: float, high: float, out: Array) -> None:
+    for i in range(p.shape[0]):
+        for j in range(p.shape[1]):
+            # A NaN stays one, as it does with SciPy's.
+            clipped = low if p[i, j] < low else (high if p[i, j] > high else p[i, j])
+            out[i, j] = Y[i, j] * math.log(clipped) if Y[i, j] != 0 or clipped != clipped else Y[i, j]
+
+
+class NumbaPrimitives(NumpyPrimitives):
+    """NumPy's, with loops compiled by Numba where arrays are plain matrices in row order."""
+
+    def activate(self, name: str, z: Array, b: Array) -> tuple[Array, Array | None]:
+        """Return ``h = f(z + b)``, in ``z`` for the commonest."""
+        if name != "relu" or not _are_plain(z):
+            return super().activate(name, z, b)
+        _bias_relu(z, b, z.dtype.type(0))
+        return z, None
+
+    def d_activate(self, name: str, dh: Array, z: Array | None, h: Array) -> Array:
+        """Return ``dz = dh f'(z)``, in ``dh`` for the commonest."""
+        if name not in ("relu", "tanh") or not _are_plain(dh, h):
+            return super().d_activate(name, dh, z, h)
+        if name == "relu":
+            _d_relu(dh, h, h.dtype.type(0))
+        else:
+            _d_tanh(dh, h, h.dtype.type(1))
+        return dh
+
+    def sum_samples(self, x: Array, out: Array | None = None) -> Array:
+        """Return the sum over samples, in ``out``."""
+        # One column is a vector to NumPy, which it adds up in another order.
+        if not _are_plain(x) or x.shape[1] == 1 or out is None or not out.flags.c_contiguous:
+            return super().sum_samples(x, out)
+        _sum_rows(x, out)
+        return out
+
+    def softmax(self, z: Array) -> Array:
+        """Return ``e^z_j / sum_k e^z_k`` over the last axis, with NumPy's own exponential."""
+        if not _are_plain(z) or z.shape[1] > LONGEST_SUM:
+            return super().softmax(z)
+        e = np.empty_like(z)
+        _without_maximum(z, e)
+        np.exp(e, out=e)
+        _normalise(e)
+        return e
+
+    def weighted_log(self, Y: Array, p: Array) -> Array:
+        """Return ``Y log p`` with p clipped to [eps, 1 - eps]; the logarithm is the C library's, as SciPy's is."""
+        if not _are_plain(Y, p):
+            return super().weighted_log(Y, p)
+        eps, out = np.finfo(p.dtype).eps, np.empty_like(p)
+        _weighted_log(Y, p, eps, p.dtype.type(1) - eps, out)
+        return out
+
+    def penalised(self, dW: Array, W: Array, strength: float | Array, divisor: float | Array) -> Array:
+        """Return ``(dW + strength W) / divisor``, in ``dW``."""
+        if not _are_plain(dW, W) or np.ndim(strength) or np.ndim(divisor):
+            return super().penalised(dW, W, strength, divisor)
+        _penalise(dW, W, dW.dtype.type(strength), dW.dtype.type(divisor))
+        return dW
+
+    def update(self, optimizer: Optimizer, p: Array, g: Array, state: State, scalars: Scalars) -> tuple[Array, State]:
+        """Return the parameters, in ``p``, and the optimizer's state, in ``state``, after a step."""
+        loop = _UPDATES.get(optimizer.formula)
+        arrays = (p, g, *state)
+        if loop is None or not all(x.flags.c_contiguous for x in arrays):
+            return super().update(optimizer, p, g, state, scalars)
+        loop(*(x.reshape(-1) for x in arrays), tuple(map(p.dtype.type, (*scalars, *optimizer.constants))))
+        return p, state
+
+
+def _are_plain(*arrays: Array) -> bool:
+    return all(x.ndim == 2 and x.flags.c_contiguous for x in arrays)

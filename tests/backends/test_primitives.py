@@ -1,0 +1,178 @@
+"""NumPy's own primitives beside the portable ones: the same bits, whether plain or compiled, wherever they write."""
+
+import importlib.util
+from typing import Any
+
+import array_api_compat.numpy as xp
+import numpy as np
+import pytest
+import scipy.sparse
+
+import portable_mlp as pm
+from portable_mlp.backends import _numpy, _numpy_primitives
+from portable_mlp.backends._numba_primitives import _UPDATES, NumbaPrimitives
+from portable_mlp.backends._numpy_primitives import NumpyPrimitives, numpy_primitives
+from portable_mlp.kernels import optimizers
+from portable_mlp.kernels.activations import ACTIVATIONS
+from portable_mlp.kernels.optimizers import adam, sgd
+from portable_mlp.kernels.primitives import Primitives, portable
+
+FAST: dict[str, Primitives] = {"plain": NumpyPrimitives(), "compiled": NumbaPrimitives()}
+PORTABLE = portable(xp)
+SHAPES = [(1, 1), (7, 1), (1, 9), (40, 3), (33, 17), (5, 128), (4, 129), (3, 6, 5)]
+
+pytestmark = [pytest.mark.parametrize("name", FAST), pytest.mark.parametrize("dtype", ["float64", "float32"])]
+
+
+def numbers(shape: tuple[int, ...], dtype: str, seed: int = 0, special: bool = True) -> np.ndarray:
+    """Return numbers of many sizes, with zeros of both signs, infinities and a NaN where there is room for them."""
+    rng = np.random.default_rng(seed)
+    x = (rng.normal(size=shape) * 10.0 ** rng.integers(-3, 3, size=shape)).astype(dtype)
+    if special and x.size > 20:
+        x.reshape(-1)[:5] = [0.0, -0.0, np.inf, -np.inf, np.nan]
+    return x
+
+
+def same(found: np.ndarray, expected: np.ndarray) -> None:
+    assert found.dtype == expected.dtype
+    np.testing.assert_array_equal(found, expected)
+
+
+@pytest.mark.filterwarnings("ignore::RuntimeWarning")
+@pytest.mark.parametrize("shape", SHAPES)
+@pytest.mark.parametrize("activation", ACTIVATIONS)
+def test_activations_and_their_derivatives(activation: str, shape: tuple[int, ...], dtype: str, name: str) -> None:
+    z, dh = numbers(shape, dtype), numbers(shape, dtype, seed=1)
+    b = numbers((*shape[:-2], shape[-1]), dtype, seed=2, special=False)
+    expected_h, expected_z = PORTABLE.activate(activation, z, b)
+    h, kept = FAST[name].activate(activation, z.copy(), b)
+    same(h, expected_h)
+    assert (kept is None) == (expected_z is None) == (not ACTIVATIONS[activation].needs_z)
+    expected = PORTABLE.d_activate(activation, dh, expected_z, expected_h)
+    same(FAST[name].d_activate(activation, dh.copy(), kept, h), expected)
+
+
+@pytest.mark.filterwarnings("ignore::RuntimeWarning")
+@pytest.mark.parametrize("shape", SHAPES)
+def test_sums_products_softmax_and_quotients(shape: tuple[int, ...], dtype: str, name: str) -> None:
+    ops, x = FAST[name], numbers(shape, dtype, special=False)
+    out = np.full((*shape[:-2], shape[-1]), np.nan, dtype=dtype)
+    assert ops.sum_samples(x, out) is out
+    same(out, PORTABLE.sum_samples(x))
+    same(ops.sum_samples(x), out)
+    product = np.full((*shape[:-1], shape[-2]), np.nan, dtype=dtype)
+    assert ops.matmul(x, ops.transposed(x), product) is product
+    same(product, PORTABLE.matmul(x, PORTABLE.transposed(x)))
+    for z in (x, numbers(shape, dtype)):
+        same(ops.softmax(z), PORTABLE.softmax(z))
+    weight = x.dtype.type(2.7)  # as a sum of weights comes
+    for strength, divisor in ((0.1, 7.0), (0.0, 1.0), (0.3, weight), (weight, weight)):
+        W = numbers(shape, dtype, seed=3, special=False)
+        same(ops.penalised(x.copy(), W, strength, divisor), PORTABLE.penalised(x, W, strength, divisor))
+        same(ops.divided(x.copy(), divisor, 2), PORTABLE.divided(x, divisor, 2))
+
+
+@pytest.mark.parametrize("shape", SHAPES[:-1])
+def test_the_weighted_logarithm_is_scipys(shape: tuple[int, ...], dtype: str, name: str) -> None:
+    rng = np.random.default_rng(0)
+    p = rng.uniform(size=shape).astype(dtype) ** 9
+    p.reshape(-1)[: p.size // 4] = rng.choice([0.0, 1.0, 1e-30, 1.0 - 1e-7, np.nan], size=p.size // 4)
+    Y = rng.choice([0.0, 0.0, 1.0, 0.5], size=shape).astype(dtype)
+    found = FAST[name].weighted_log(Y, p)
+    same(found, FAST["plain"].weighted_log(Y, p))
+    eps = np.finfo(dtype).eps
+    expected = Y * np.log(np.clip(p, eps, 1 - eps).astype("float64"))
+    rtol = 1e-6 if dtype == "float32" else 1e-15
+    np.testing.assert_allclose(found, expected, rtol=rtol)
+    p[np.isnan(p)] = 0.5
+    np.testing.assert_allclose(PORTABLE.weighted_log(Y, p), FAST[name].weighted_log(Y, p), rtol=rtol)
+
+
+OPTIMIZERS = {
+    "plain": sgd(0.0),
+    "momentum": sgd(0.9, nesterov=False),
+    "nesterov": sgd(0.9),
+    "velocity": sgd(0.9, nesterov=False, rate_in_velocity=True),
+    "nesterov velocity": sgd(0.9, rate_in_velocity=True),
+    "adam": adam(),
+    "scikit-learn's adam": adam(0.8, 0.99, 1e-3, correct_epsilon=False),
+}
+
+
+@pytest.mark.filterwarnings("ignore::RuntimeWarning")
+@pytest.mark.parametrize("models", [(), (3,)])
+@pytest.mark.parametrize("optimizer", OPTIMIZERS)
+def test_updates_write_into_the_parameters(optimizer: str, models: tuple[int, ...], dtype: str, name: str) -> None:
+    chosen = OPTIMIZERS[optimizer]
+    p = expected = numbers((*models, 101), dtype)
+    p = p.copy()
+    state, expected_state = chosen.init(xp, p), chosen.init(xp, p)
+    for t in range(1, 6):
+        g, scalars = numbers((*models, 101), dtype, seed=t, special=t > 3), chosen.scalars(t, 0.01 * t)
+        expected, expected_state = PORTABLE.update(chosen, expected, g, expected_state, scalars)
+        written, state = FAST[name].update(chosen, p, g, state, scalars)
+        assert written is p
+        same(p, expected)
+        for found, wanted in zip(state, expected_state, strict=True):
+            same(found, wanted)
+
+
+def test_every_formula_is_compiled(dtype: str, name: str) -> None:
+    formulas = {value for key, value in vars(optimizers).items() if key.endswith("_update")}
+    assert set(_UPDATES) == formulas == {optimizer.formula for optimizer in OPTIMIZERS.values()}
+
+
+def test_memory_that_is_no_plain_matrix_is_left_to_numpy(dtype: str, name: str) -> None:
+    ops, x = FAST[name], numbers((12, 8), dtype, special=False)
+    for view in (np.asfortranarray(x), x[::2], x[:, ::2], x.T):
+        same(ops.softmax(view), PORTABLE.softmax(view))
+        same(ops.sum_samples(view, np.empty(view.shape[1], dtype=dtype)), PORTABLE.sum_samples(view))
+        b = numbers((view.shape[1],), dtype, seed=1, special=False)
+        copied = view.copy(order="K")
+        same(ops.activate("relu", copied, b)[0], PORTABLE.activate("relu", view, b)[0])
+    p = np.zeros((10, 2), dtype=dtype)[:, 0]
+    moved, _ = ops.update(adam(), p, np.ones(10, dtype=dtype), adam().init(xp, p), (0.1, 1e-8))
+    assert moved is p
+    assert np.all(p < 0)
+
+
+@pytest.mark.parametrize("batch_size", [7, 16])
+@pytest.mark.parametrize("solver", ["sgd", "adam"])
+@pytest.mark.parametrize("activation", ["relu", "tanh", "gelu"])
+def test_a_training_is_the_same_to_the_last_bit(
+    activation: str, solver: str, batch_size: int, dtype: str, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    X = numbers((50, 6), "float64", special=False).astype(dtype)
+    y = np.arange(50) % 4
+    net = pm.Network((6, 9, 5, 4), activation)
+    params = pm.init_params(net, dtype=dtype)
+    runs = []
+    for ops in (PORTABLE, FAST[name]):
+        monkeypatch.setattr(_numpy, "numpy_primitives", lambda ops=ops: ops)
+        given = tuple(pm.Layer(W.copy(), b.copy()) for W, b in params)
+        runs.append(pm.train(net, given, X, y, solver=solver, batch_size=batch_size, epochs=6, l2=0.01))
+        for layer, untouched in zip(given, params, strict=True):
+            same(layer.W, untouched.W)
+    assert runs[0].history["loss"] == runs[1].history["loss"]
+    for found, expected in zip(runs[1].params, runs[0].params, strict=True):
+        same(found.W, expected.W)
+        same(found.b, expected.b)
+
+
+def test_without_numba_it_is_plain_numpy(dtype: str, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    found: Any = importlib.util.find_spec
+    missing = {"numba"} if name == "plain" else set()
+    monkeypatch.setattr(_numpy_primitives.importlib.util, "find_spec", lambda m: None if m in missing else found(m))
+    numpy_primitives.cache_clear()
+    try:
+        assert type(numpy_primitives()) is type(FAST[name])
+        sparse = numpy_primitives(takes_sparse=True)
+        assert isinstance(sparse, type(FAST[name]))
+        X, W = scipy.sparse.random_array((9, 30), density=0.2, format="csr", random_state=0, dtype=dtype), None
+        W = numbers((30, 4), dtype, special=False)
+        out = np.empty((9, 4), dtype=dtype)
+        assert sparse.matmul(X, W, out) is out
+        np.testing.assert_allclose(out, X.toarray() @ W, rtol=1e-5)
+        np.testing.assert_allclose(sparse.matmul(sparse.transposed(X), out), X.toarray().T @ out, rtol=1e-5, atol=1e-6)
+    finally:
+        numpy_primitives.cache_clear()
