@@ -49,7 +49,7 @@ def gpu(session: nox.Session) -> None:
 @nox.session
 def bench(session: nox.Session) -> None:
     """Time a training step on every library; arguments go to pytest."""
-    session.install("-e", ".[demo]", *nox.project.dependency_groups(PYPROJECT, "test", "bench"))
+    session.install("-e", ".[demo,fast]", *nox.project.dependency_groups(PYPROJECT, "test", "bench"))
     session.run("pytest", "benchmarks", "--benchmark-only", *session.posargs)
 
 
