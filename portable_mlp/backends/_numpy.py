@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import functools
+import importlib.util
 from typing import Any
 
 import array_api_compat.numpy as xp
@@ -10,7 +12,7 @@ import numpy as np
 
 from ..kernels.primitives import Primitives
 from ._base import Backend, BackendInfo, numpy_is_quiet
-from ._numpy_primitives import numpy_primitives
+from ._numpy_primitives import NumpyPrimitives, TakesSparse
 
 
 class NumpyBackend(Backend):
@@ -44,3 +46,14 @@ class NumpyBackend(Backend):
 
     def _to_host(self, x: Any) -> np.ndarray:
         return np.asarray(x)
+
+
+@functools.cache
+def numpy_primitives(takes_sparse: bool = False) -> NumpyPrimitives:
+    """Return the fastest primitives there are here: compiled where Numba is installed, else plain."""
+    kind = NumpyPrimitives
+    if importlib.util.find_spec("numba") is not None:
+        from ._numba_primitives import NumbaPrimitives
+
+        kind = NumbaPrimitives
+    return type(f"Sparse{kind.__name__}", (TakesSparse, kind), {})() if takes_sparse else kind()

@@ -5,8 +5,6 @@ Operation by operation they are the portable ones, so that every bit is the same
 
 from __future__ import annotations
 
-import functools
-import importlib.util
 from typing import Any
 
 import array_api_compat.numpy
@@ -93,14 +91,3 @@ class TakesSparse(NumpyPrimitives):
     def transposed(self, x: Array) -> Array:
         """Return the transpose of the last two axes, sparse if x is."""
         return super().transposed(x) if isinstance(x, np.ndarray) else x.T
-
-
-@functools.cache
-def numpy_primitives(takes_sparse: bool = False) -> NumpyPrimitives:
-    """Return the fastest primitives there are here: compiled where Numba is installed, else plain."""
-    kind = NumpyPrimitives
-    if importlib.util.find_spec("numba") is not None:
-        from ._numba_primitives import NumbaPrimitives
-
-        kind = NumbaPrimitives
-    return type(f"Sparse{kind.__name__}", (TakesSparse, kind), {})() if takes_sparse else kind()

@@ -8,8 +8,7 @@ import array_api_compat.numpy as numpy_xp
 import numpy as np
 
 from ..kernels.primitives import Primitives
-from ._numpy import NumpyBackend
-from ._numpy_primitives import numpy_primitives
+from ._numpy import NumpyBackend, numpy_primitives
 
 
 class _SparseNamespace:

@@ -9,9 +9,10 @@ import pytest
 import scipy.sparse
 
 import portable_mlp as pm
-from portable_mlp.backends import _numpy, _numpy_primitives
+from portable_mlp.backends import _numpy
 from portable_mlp.backends._numba_primitives import _UPDATES, NumbaPrimitives
-from portable_mlp.backends._numpy_primitives import NumpyPrimitives, numpy_primitives
+from portable_mlp.backends._numpy import numpy_primitives
+from portable_mlp.backends._numpy_primitives import NumpyPrimitives
 from portable_mlp.kernels import optimizers
 from portable_mlp.kernels.activations import ACTIVATIONS
 from portable_mlp.kernels.optimizers import adam, sgd
@@ -162,7 +163,7 @@ def test_a_training_is_the_same_to_the_last_bit(
 def test_without_numba_it_is_plain_numpy(dtype: str, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     found: Any = importlib.util.find_spec
     missing = {"numba"} if name == "plain" else set()
-    monkeypatch.setattr(_numpy_primitives.importlib.util, "find_spec", lambda m: None if m in missing else found(m))
+    monkeypatch.setattr(_numpy.importlib.util, "find_spec", lambda m: None if m in missing else found(m))
     numpy_primitives.cache_clear()
     try:
         assert type(numpy_primitives()) is type(FAST[name])
