@@ -8,6 +8,7 @@ this file or where ``NUMBA_CACHE_DIR`` says.
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import Any
 
 import numba
@@ -23,7 +24,15 @@ LONGEST_SUM = 128
 
 # NumPy's rules for a division by zero: Python's would need a branch in every loop, which then is no vector loop.
 _compiled = numba.njit(error_model="numpy")
-_kept = numba.njit(error_model="numpy", cache=True)
+
+
+def _kept(function: Callable[..., Any]) -> Any:
+    """Compile, and keep the result on disk where there is a place to write to."""
+    try:
+        return numba.njit(error_model="numpy", cache=True)(function)
+    except RuntimeError:
+        return _compiled(function)
+
 
 _sgd = _compiled(optimizers.sgd_update)
 _momentum = _compiled(optimizers.momentum_update)

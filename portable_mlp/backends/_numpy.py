@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import functools
 import importlib.util
+import warnings
 from typing import Any
 
 import array_api_compat.numpy as xp
@@ -51,9 +52,12 @@ class NumpyBackend(Backend):
 @functools.cache
 def numpy_primitives(takes_sparse: bool = False) -> NumpyPrimitives:
     """Return the fastest primitives there are here: compiled where Numba is installed, else plain."""
-    kind = NumpyPrimitives
+    kind: type[NumpyPrimitives] = NumpyPrimitives
     if importlib.util.find_spec("numba") is not None:
-        from ._numba_primitives import NumbaPrimitives
+        try:
+            from ._numba_primitives import NumbaPrimitives
 
-        kind = NumbaPrimitives
+            kind = NumbaPrimitives
+        except ImportError as error:
+            warnings.warn(f"Numba cannot be used: {error}; plain NumPy gives the same results, later", stacklevel=2)
     return type(f"Sparse{kind.__name__}", (TakesSparse, kind), {})() if takes_sparse else kind()

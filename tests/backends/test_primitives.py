@@ -1,6 +1,9 @@
 """NumPy's own primitives beside the portable ones: the same bits, whether plain or compiled, wherever they write."""
 
 import importlib.util
+import os
+import subprocess
+import sys
 from typing import Any
 
 import array_api_compat.numpy as xp
@@ -22,7 +25,14 @@ FAST: dict[str, Primitives] = {"plain": NumpyPrimitives(), "compiled": NumbaPrim
 PORTABLE = portable(xp)
 SHAPES = [(1, 1), (7, 1), (1, 9), (40, 3), (33, 17), (5, 128), (4, 129), (3, 6, 5)]
 
-pytestmark = [pytest.mark.parametrize("name", FAST), pytest.mark.parametrize("dtype", ["float64", "float32"])]
+EVERYWHERE = [pytest.mark.parametrize("name", FAST), pytest.mark.parametrize("dtype", ["float64", "float32"])]
+
+
+def on_both(test: Any) -> Any:
+    """Run a test with plain and with compiled primitives, in both dtypes."""
+    for mark in EVERYWHERE:
+        test = mark(test)
+    return test
 
 
 def numbers(shape: tuple[int, ...], dtype: str, seed: int = 0, special: bool = True) -> np.ndarray:
@@ -39,6 +49,7 @@ def same(found: np.ndarray, expected: np.ndarray) -> None:
     np.testing.assert_array_equal(found, expected)
 
 
+@on_both
 @pytest.mark.filterwarnings("ignore::RuntimeWarning")
 @pytest.mark.parametrize("shape", SHAPES)
 @pytest.mark.parametrize("activation", ACTIVATIONS)
@@ -53,6 +64,7 @@ def test_activations_and_their_derivatives(activation: str, shape: tuple[int, ..
     same(FAST[name].d_activate(activation, dh.copy(), kept, h), expected)
 
 
+@on_both
 @pytest.mark.filterwarnings("ignore::RuntimeWarning")
 @pytest.mark.parametrize("shape", SHAPES)
 def test_sums_products_softmax_and_quotients(shape: tuple[int, ...], dtype: str, name: str) -> None:
@@ -73,6 +85,7 @@ def test_sums_products_softmax_and_quotients(shape: tuple[int, ...], dtype: str,
         same(ops.divided(x.copy(), divisor, 2), PORTABLE.divided(x, divisor, 2))
 
 
+@on_both
 @pytest.mark.parametrize("shape", SHAPES[:-1])
 def test_the_weighted_logarithm_is_scipys(shape: tuple[int, ...], dtype: str, name: str) -> None:
     rng = np.random.default_rng(0)
@@ -100,6 +113,7 @@ OPTIMIZERS = {
 }
 
 
+@on_both
 @pytest.mark.filterwarnings("ignore::RuntimeWarning")
 @pytest.mark.parametrize("models", [(), (3,)])
 @pytest.mark.parametrize("optimizer", OPTIMIZERS)
@@ -118,11 +132,13 @@ def test_updates_write_into_the_parameters(optimizer: str, models: tuple[int, ..
             same(found, wanted)
 
 
+@on_both
 def test_every_formula_is_compiled(dtype: str, name: str) -> None:
     formulas = {value for key, value in vars(optimizers).items() if key.endswith("_update")}
     assert set(_UPDATES) == formulas == {optimizer.formula for optimizer in OPTIMIZERS.values()}
 
 
+@on_both
 def test_memory_that_is_no_plain_matrix_is_left_to_numpy(dtype: str, name: str) -> None:
     ops, x = FAST[name], numbers((12, 8), dtype, special=False)
     for view in (np.asfortranarray(x), x[::2], x[:, ::2], x.T):
@@ -137,6 +153,7 @@ def test_memory_that_is_no_plain_matrix_is_left_to_numpy(dtype: str, name: str) 
     assert np.all(p < 0)
 
 
+@on_both
 @pytest.mark.parametrize("batch_size", [7, 16])
 @pytest.mark.parametrize("solver", ["sgd", "adam"])
 @pytest.mark.parametrize("activation", ["relu", "tanh", "gelu"])
@@ -160,6 +177,7 @@ def test_a_training_is_the_same_to_the_last_bit(
         same(found.b, expected.b)
 
 
+@on_both
 def test_without_numba_it_is_plain_numpy(dtype: str, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     found: Any = importlib.util.find_spec
     missing = {"numba"} if name == "plain" else set()
@@ -177,3 +195,45 @@ def test_without_numba_it_is_plain_numpy(dtype: str, name: str, monkeypatch: pyt
         np.testing.assert_allclose(sparse.matmul(sparse.transposed(X), out), X.toarray().T @ out, rtol=1e-5, atol=1e-6)
     finally:
         numpy_primitives.cache_clear()
+
+
+def in_a_new_python(code: str, **environment: str) -> str:
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        env=os.environ | environment,
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=True,
+    )
+    return done.stdout.strip()
+
+
+TRAIN = """
+import numpy as np, portable_mlp as pm
+net = pm.Network((3, 4, 2))
+pm.train(net, pm.init_params(net), np.ones((9, 3)), np.arange(9) % 2, epochs=1)
+print(type(pm.get_backend("numpy").primitives).__name__)
+"""
+
+
+def test_where_nothing_can_be_kept_on_disk_it_is_compiled_anew() -> None:
+    assert in_a_new_python(TRAIN, NUMBA_CACHE_DIR="/proc/nowhere") == "NumbaPrimitives"
+
+
+def test_a_numba_that_cannot_be_imported_is_said_and_done_without() -> None:
+    broken = """
+import sys, warnings
+class Broken:
+    def find_spec(self, name, path=None, target=None):
+        if name == "numba.core" or name.startswith("numba.core."):
+            raise ImportError("Numba needs an older NumPy")
+sys.meta_path.insert(0, Broken())
+warnings.simplefilter("ignore")
+with warnings.catch_warnings(record=True) as caught:
+    warnings.simplefilter("always")
+"""
+    code = broken + "".join(f"    {line}\n" for line in TRAIN.splitlines()) + "print(*(w.message for w in caught))"
+    name, warned = in_a_new_python(code).splitlines()
+    assert name == "NumpyPrimitives"
+    assert warned == "Numba cannot be used: Numba needs an older NumPy; plain NumPy gives the same results, later"
