@@ -16,6 +16,7 @@ import numpy as np
 
 from ..kernels import optimizers
 from ..kernels.arrays import Array
+from ..kernels.network import Network
 from ..kernels.optimizers import Optimizer, Scalars, State
 from ._numpy_primitives import NumpyPrimitives
 
@@ -147,35 +148,58 @@ def _without_maximum(z: Array, out: Array) -> None:
             out[i, j] = z[i, j] - largest
 
 
+@_compiled
+def _row_sum(x: Array, i: int) -> Any:
+    """Add up row i in the order of NumPy's pairwise summation, for up to ``LONGEST_SUM`` numbers."""
+    n = x.shape[1]
+    if n < 8:
+        total = x[i, 0]
+        for j in range(1, n):
+            total += x[i, j]
+        return total
+    s0, s1, s2, s3 = x[i, 0], x[i, 1], x[i, 2], x[i, 3]
+    s4, s5, s6, s7 = x[i, 4], x[i, 5], x[i, 6], x[i, 7]
+    rest = n - n % 8
+    for j in range(8, rest, 8):
+        s0 += x[i, j]
+        s1 += x[i, j + 1]
+        s2 += x[i, j + 2]
+        s3 += x[i, j + 3]
+        s4 += x[i, j + 4]
+        s5 += x[i, j + 5]
+        s6 += x[i, j + 6]
+        s7 += x[i, j + 7]
+    total = ((s0 + s1) + (s2 + s3)) + ((s4 + s5) + (s6 + s7))
+    for j in range(rest, n):
+        total += x[i, j]
+    return total
+
+
 @_kept
 def _normalise(e: Array) -> None:
-    """Divide each row by its sum, added up in the order of NumPy's pairwise summation of up to 128 numbers."""
-    n = e.shape[1]
     for i in range(e.shape[0]):
-        if n < 8:
-            total = e[i, 0]
-            for j in range(1, n):
-                total += e[i, j]
-        else:
-            s0, s1, s2, s3 = e[i, 0], e[i, 1], e[i, 2], e[i, 3]
-            s4, s5, s6, s7 = e[i, 4], e[i, 5], e[i, 6], e[i, 7]
-            j = 8
-            while j < n - n % 8:
-                s0 += e[i, j]
-                s1 += e[i, j + 1]
-                s2 += e[i, j + 2]
-                s3 += e[i, j + 3]
-                s4 += e[i, j + 4]
-                s5 += e[i, j + 5]
-                s6 += e[i, j + 6]
-                s7 += e[i, j + 7]
-                j += 8
-            total = ((s0 + s1) + (s2 + s3)) + ((s4 + s5) + (s6 + s7))
-            while j < n:
-                total += e[i, j]
-                j += 1
-        for k in range(n):
-            e[i, k] /= total
+        total = _row_sum(e, i)
+        for j in range(e.shape[1]):
+            e[i, j] /= total
+
+
+@_kept
+def _cross_entropy_sums(shifted: Array, e: Array, Y: Array, sums: Array, zero: float, one: float) -> None:
+    """Put each row's sum of ``e``, of the ``e`` below 1, and of ``Y shifted`` into ``sums``; leave ``e / sum - Y`` in e.
+
+    ``shifted`` is used up.
+    """
+    for i in range(e.shape[0]):
+        for j in range(e.shape[1]):
+            shifted[i, j] = Y[i, j] * shifted[i, j]
+        sums[2, i] = _row_sum(shifted, i)
+        for j in range(e.shape[1]):
+            shifted[i, j] = e[i, j] if e[i, j] < one else zero
+        sums[1, i] = _row_sum(shifted, i)
+        total = _row_sum(e, i)
+        sums[0, i] = total
+        for j in range(e.shape[1]):
+            e[i, j] = e[i, j] / total - Y[i, j]
 
 
 @_kept
@@ -214,6 +238,17 @@ class NumbaPrimitives(NumpyPrimitives):
             return super().sum_samples(x, out)
         _sum_rows(x, out)
         return out
+
+    def sample_losses(self, net: Network, logits: Array, Y: Array) -> tuple[Array, Array]:
+        """Return each sample's loss, summed over outputs, and its derivative at the logits."""
+        if net.loss != "cross_entropy" or not _are_plain(logits, Y) or logits.shape[1] > LONGEST_SUM:
+            return super().sample_losses(net, logits, Y)
+        shifted = np.empty_like(logits)
+        _without_maximum(logits, shifted)
+        e = np.exp(shifted)
+        total, others, chosen = sums = np.empty((3, len(e)), dtype=e.dtype)
+        _cross_entropy_sums(shifted, e, Y, sums, e.dtype.type(0), e.dtype.type(1))
+        return np.where(total < 2, np.log1p(others), np.log(total)) - chosen, e
 
     def softmax(self, z: Array) -> Array:
         """Return ``e^z_j / sum_k e^z_k`` over the last axis, with NumPy's own exponential."""

@@ -11,6 +11,8 @@ import functools
 
 from .activations import ACTIVATIONS, softmax
 from .arrays import Array, Namespace, constant, relevel
+from .losses import LOSSES
+from .network import Network
 from .optimizers import Optimizer, Scalars, State
 
 
@@ -55,6 +57,10 @@ class Primitives:
     def d_activate(self, name: str, dh: Array, z: Array | None, h: Array) -> Array:
         """Return ``dz = dh f'(z)``; ``dh`` is used up."""
         return ACTIVATIONS[name].backward(self.xp, dh, z, h)
+
+    def sample_losses(self, net: Network, logits: Array, Y: Array) -> tuple[Array, Array]:
+        """Return each sample's loss, summed over outputs, and its derivative at the logits."""
+        return LOSSES[str(net.loss)](self.xp, logits, Y, net.output)
 
     def softmax(self, z: Array) -> Array:
         """Return ``e^z_j / sum_k e^z_k`` over the last axis."""

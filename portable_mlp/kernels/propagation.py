@@ -13,7 +13,6 @@ from typing import NamedTuple, TypeAlias
 from .activations import OUTPUTS
 from .arrays import Array, Namespace, constant
 from .calls import check_call
-from .losses import LOSSES
 from .network import Network
 from .options import check_choice, not_negative_number
 from .parameters import Layer, Params
@@ -114,14 +113,10 @@ def backward_pass(
     return grads[::-1]
 
 
-def sample_losses(xp: Namespace, net: Network, logits: Array, Y: Array) -> tuple[Array, Array]:
-    """Return each sample's loss, summed over outputs, and its derivative at the logits."""
-    return LOSSES[str(net.loss)](xp, logits, Y, net.output)
-
-
-def loss_sum(xp: Namespace, net: Network, logits: Array, Y: Array, weights: Array | None) -> tuple[Array, Array]:
+def loss_sum(ops: Primitives, net: Network, logits: Array, Y: Array, weights: Array | None) -> tuple[Array, Array]:
     """Return the weighted sum over samples of the loss, and its derivative at the logits."""
-    losses, dlogits = sample_losses(xp, net, logits, Y)
+    xp = ops.xp
+    losses, dlogits = ops.sample_losses(net, logits, Y)
     if weights is not None:
         losses = losses * weights
         dlogits = dlogits * xp.expand_dims(weights, axis=-1)
@@ -292,7 +287,7 @@ def loss_and_grad(
     xp = call.xp
     ops = portable(xp)
     trace = forward_pass(ops, net, call.params, call.X)
-    loss, dlogits = loss_sum(xp, net, trace.logits, call.Y, call.weights)
+    loss, dlogits = loss_sum(ops, net, trace.logits, call.Y, call.weights)
     sums = backward_pass(ops, net, call.params, trace, dlogits)
     if reduction == "sum":
         divisor: float | Array = 1.0

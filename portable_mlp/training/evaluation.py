@@ -10,7 +10,7 @@ from ..kernels.arrays import Array, Namespace, constant
 from ..kernels.network import Network
 from ..kernels.parameters import Params, unpack
 from ..kernels.primitives import Primitives, portable
-from ..kernels.propagation import forward_pass, sample_losses
+from ..kernels.propagation import forward_pass
 from .batches import Data
 from .step import FUNCTIONS_KEPT, Objective, mean_loss
 
@@ -32,7 +32,7 @@ def loss_and_score(xp: Namespace, net: Network, params: Params, data: Data) -> A
     side of 1/2), and R² for the others, averaged over outputs.
     """
     logits = forward_pass(portable(xp), net, params, data.X).logits
-    losses, _ = sample_losses(xp, net, logits, data.Y)
+    losses, _ = portable(xp).sample_losses(net, logits, data.Y)
     y_hat = OUTPUTS[net.output](xp, logits)
     score = {"softmax": _accuracy, "logistic": _exact_match}.get(net.output, _r2)(xp, y_hat, data.Y)
     return xp.stack([xp.mean(losses, axis=-1), score])

@@ -20,7 +20,7 @@ from ..kernels.initializers import RandomState, draw_direction
 from ..kernels.network import Network
 from ..kernels.parameters import Layer, Params, pack, unpack
 from ..kernels.primitives import portable
-from ..kernels.propagation import forward_pass, loss_and_grad, penalty, sample_losses
+from ..kernels.propagation import forward_pass, loss_and_grad, penalty
 from .data import checked_data
 
 _ELEMENTS_AT_ONCE = 2**22
@@ -156,7 +156,7 @@ class _Objective:
         """Return the objective, and for each layer with kinks on which side of them its units are."""
         params = unpack(self.net, flat)
         trace = forward_pass(portable(self.xp), self.net, params, self.X)
-        losses, _ = sample_losses(self.xp, self.net, trace.logits, self.Y)
+        losses, _ = portable(self.xp).sample_losses(self.net, trace.logits, self.Y)
         loss = self.xp.sum(losses, axis=-1) / self.divisor
         if self.l2 > 0.0:
             loss = loss + penalty(self.xp, params, self.l2)

@@ -102,7 +102,7 @@ def mean_loss(ops: Primitives, objective: Objective, logits: Array, data: Data) 
     """Return the mean loss, without the penalty, and the derivative of the sum at the logits."""
     xp = ops.xp
     if objective.report is None:
-        total, dlogits = loss_sum(xp, objective.net, logits, data.Y, data.weights)
+        total, dlogits = loss_sum(ops, objective.net, logits, data.Y, data.weights)
         return total / weight_of(xp, data), dlogits
     loss, dlogits = objective.report(ops, logits, data.Y, data.weights)
     return loss, dlogits if data.weights is None else dlogits * xp.expand_dims(data.weights, axis=-1)

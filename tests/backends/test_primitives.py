@@ -85,6 +85,20 @@ def test_sums_products_softmax_and_quotients(shape: tuple[int, ...], dtype: str,
 
 
 @on_both
+@pytest.mark.filterwarnings("ignore::RuntimeWarning")
+@pytest.mark.parametrize("shape", SHAPES)
+@pytest.mark.parametrize("output", ["softmax", "logistic", "identity", "exp"])
+def test_losses_and_their_derivatives(output: str, shape: tuple[int, ...], dtype: str, name: str) -> None:
+    net = pm.Network((2, shape[-1]), output=output)
+    Y = np.eye(shape[-1], dtype=dtype)[np.random.default_rng(0).integers(0, shape[-1], size=shape[:-1])]
+    for z in (numbers(shape, dtype, special=False), numbers(shape, dtype), np.zeros(shape, dtype=dtype)):
+        for found, expected in zip(
+            FAST[name].sample_losses(net, z.copy(), Y), PORTABLE.sample_losses(net, z, Y), strict=True
+        ):
+            same(found, expected)
+
+
+@on_both
 @pytest.mark.parametrize("shape", SHAPES[:-1])
 def test_the_weighted_logarithm_is_scipys(shape: tuple[int, ...], dtype: str, name: str) -> None:
     rng = np.random.default_rng(0)
