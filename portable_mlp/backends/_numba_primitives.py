@@ -185,7 +185,7 @@ def _normalise(e: Array) -> None:
 
 @_kept
 def _cross_entropy_sums(shifted: Array, e: Array, Y: Array, sums: Array, zero: float, one: float) -> None:
-    """Put each row's sum of ``e``, of the ``e`` below 1, and of ``Y shifted`` into ``sums``; leave ``e / sum - Y`` in e.
+    """Put each row's sums of ``e``, of the ``e`` below 1, and of ``Y shifted`` into ``sums``; turn e into the gradient.
 
     ``shifted`` is used up.
     """
