@@ -4,7 +4,7 @@ import pathlib
 
 import nox
 
-nox.options.sessions = ["tests", "lint", "typing"]
+nox.options.sessions = ["tests", "oldest", "lint", "typing"]
 nox.options.default_venv_backend = "virtualenv"
 
 PYPROJECT = nox.project.load_toml("pyproject.toml")
@@ -15,6 +15,13 @@ def tests(session: nox.Session) -> None:
     """Run the tests on every library that has a CPU build; arguments go to pytest."""
     session.install("-e", ".[demo,lbfgs]", *nox.project.dependency_groups(PYPROJECT, "test"))
     session.run("pytest", *session.posargs)
+
+
+@nox.session
+def oldest(session: nox.Session) -> None:
+    """Run the estimators with the oldest scikit-learn that is supported."""
+    session.install("-e", ".[sklearn,strict]", "scikit-learn==1.6.*", "pytest")
+    session.run("pytest", "tests/estimators/test_any_version.py", *session.posargs)
 
 
 @nox.session

@@ -45,10 +45,12 @@ def to_sklearn(estimator: Any) -> Any:
     """Return scikit-learn's estimator with the state of ours; see `BaseMLP.to_sklearn`."""
     kind = theirs.MLPClassifier if is_classifier(estimator) else theirs.MLPRegressor
     parameters = {name: value for name, value in estimator.get_params().items() if name not in OURS_ALONE}
-    new = kind(**parameters)
+    if "loss" not in kind().get_params() and parameters.get("loss") == "squared_error":
+        del parameters["loss"]  # before scikit-learn 1.7 the only one
     try:
+        new = kind(**parameters)
         new._validate_params()
-    except ValueError as error:
+    except (TypeError, ValueError) as error:
         raise ValueError(f"scikit-learn has no such estimator: {error}") from None
     left_behind = [name for name in ("class_weight", "dropout") if getattr(estimator, name, None)]
     if left_behind:

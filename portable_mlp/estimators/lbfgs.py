@@ -101,6 +101,6 @@ def _printing(verbose: Any) -> dict[str, int]:
     try:
         from sklearn.utils.fixes import _get_additional_lbfgs_options_dict
     except ImportError:  # before scikit-learn 1.8
-        return {"iprint": 1 if verbose else -1}
+        return {"iprint": 1} if verbose else {}
     options: dict[str, int] = _get_additional_lbfgs_options_dict("iprint", 1 if verbose else -1)
     return options
