@@ -14,7 +14,8 @@ MAY_IMPORT = {
     "training": {"kernels", "backends"},
     "storage": {"training", "kernels", "backends"},
     "estimators": {"storage", "training", "kernels", "backends"},
-    "cli": {"estimators", "storage", "training", "kernels", "backends"},
+    "bench": {"training", "kernels", "backends"},
+    "cli": {"bench", "estimators", "storage", "training", "kernels", "backends"},
 }
 LIBRARIES = {"numpy", "cupy", "torch", "jax", "array_api_strict"}
 DRAWS_ON_THE_HOST = {"kernels/initializers.py", "training/batches.py"}

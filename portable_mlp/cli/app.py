@@ -12,6 +12,7 @@ from ..backends import BackendUnavailable
 from ..training.result import NonFiniteError
 from .accelerate import PASSED_ON, accelerate
 from .backends import backends
+from .bench import bench
 from .demo import demo
 from .gradcheck import gradcheck
 from .inspect import inspect
@@ -29,7 +30,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for _command in (demo, backends, train, predict, inspect, gradcheck):
+for _command in (demo, backends, train, predict, inspect, gradcheck, bench):
     app.command()(_command)
 app.command(context_settings=PASSED_ON)(accelerate)
 

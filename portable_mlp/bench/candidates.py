@@ -1,0 +1,102 @@
+"""Who is timed: our step on each backend, and the matrix products alone.
+
+A candidate is made for a case and a dtype. ``run(n_steps)`` takes so many steps and returns when the last is done;
+``first_losses()`` takes one step for each batch from the start and returns their losses, so that every candidate can be
+compared with the same steps in float64 before its time counts.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable
+from typing import Protocol, TypeAlias
+
+import numpy as np
+
+from ..backends import Backend, get_backend
+from ..kernels.calls import encode_targets
+from ..kernels.optimizers import adam
+from ..kernels.parameters import Layer, pack
+from ..training.batches import Data
+from ..training.loop import Loop
+from ..training.progress import Silent
+from ..training.step import Objective
+from .cases import N_BATCHES, RATE, Case, problem
+
+
+class Candidate(Protocol):
+    """Something that trains a case's network."""
+
+    def run(self, n_steps: int) -> None:
+        """Take steps over the batches in turn."""
+
+    def first_losses(self) -> list[float]:
+        """Take one step for each batch, from the start; return the losses."""
+
+
+class Ours:
+    """Our loop on a backend."""
+
+    def __init__(self, case: Case, dtype: str, backend: Backend) -> None:
+        self._backend, self._objective, task = backend, Objective(case.net), problem(case)
+        self._params = [Layer(*(backend.asarray(x, dtype=dtype) for x in layer)) for layer in task.params]
+        X, y = backend.asarray(task.X, dtype=dtype), backend.asarray(task.y)
+        Y = encode_targets(backend.xp, case.net, y, n_samples=len(task.y), models=(), dtype=X.dtype)
+        rows = [slice(i * case.batch_size, (i + 1) * case.batch_size) for i in range(N_BATCHES)]
+        self._batches = [Data(X[some, :], Y[some, :]) for some in rows]
+        self._loop = self._start()
+
+    def _start(self) -> Loop:
+        return Loop(self._backend, self._objective, adam(), pack(self._params))
+
+    def run(self, n_steps: int) -> None:
+        """Take steps over the batches in turn."""
+        with self._backend.running():
+            batches = itertools.islice(itertools.cycle(self._batches), n_steps)
+            self._backend.to_numpy(self._loop.epoch(batches, RATE, Silent()))
+
+    def first_losses(self) -> list[float]:
+        """Take one step for each batch, from the start; return the losses."""
+        loop = self._start()
+        with self._backend.running():
+            loop.epoch(self._batches, RATE, Silent())
+            return [float(self._backend.to_numpy(loss)) for loss in loop.losses]
+
+
+class Floor:
+    """The matrix products of a step alone, with NumPy, into memory that is there: what no step on it can undercut."""
+
+    def __init__(self, case: Case, dtype: str) -> None:
+        task = problem(case)
+        weights = [W.astype(dtype) for W, _ in task.params]
+        h = task.X[: case.batch_size].astype(dtype)
+        self._products: list[tuple[np.ndarray, np.ndarray, np.ndarray]] = []
+        # Numbers rather than zeros: zeros and subnormal numbers take another time.
+        layers = [h, *(_numbers((case.batch_size, n), dtype) for n in case.sizes[1:])]
+        for h, W, z in zip(layers, weights, layers[1:], strict=False):
+            self._products.append((h, W, np.empty_like(z)))
+            self._products.append((h.T, z, np.empty_like(W)))
+        for W, z in zip(weights[1:], layers[2:], strict=True):
+            self._products.append((z, W.T, np.empty((len(z), len(W)), dtype=dtype)))
+
+    def run(self, n_steps: int) -> None:
+        """Compute the products of so many steps."""
+        for _ in range(n_steps):
+            for a, b, out in self._products:
+                np.matmul(a, b, out=out)
+
+    def first_losses(self) -> list[float]:
+        """Return nothing: products have no loss."""
+        return []
+
+
+Make: TypeAlias = Callable[[Case, str], Candidate]
+
+
+def ours_on(name: str) -> Make:
+    """Return what makes our candidate on a backend."""
+    return lambda case, dtype: Ours(case, dtype, get_backend(name))
+
+
+def _numbers(shape: tuple[int, int], dtype: str) -> np.ndarray:
+    return np.random.default_rng(1).normal(size=shape).astype(dtype)

@@ -1,0 +1,82 @@
+"""What is timed: networks, batch sizes, and well-conditioned data for them."""
+
+from __future__ import annotations
+
+import functools
+from typing import NamedTuple
+
+import numpy as np
+
+from ..kernels.network import Network
+from ..kernels.parameters import Layer, Params
+from ..training.initialization import init_params
+
+
+class Case(NamedTuple):
+    """One training step: ReLU, softmax, cross-entropy, Adam with its usual constants, no penalty.
+
+    Attributes
+    ----------
+    name : str
+        For people.
+    sizes : tuple of int
+        Inputs, hidden layers, classes.
+    batch_size : int
+        Samples of a step.
+    """
+
+    name: str
+    sizes: tuple[int, ...]
+    batch_size: int
+
+    @property
+    def net(self) -> Network:
+        """The network."""
+        return Network(self.sizes)
+
+
+CASES = (
+    Case("digits", (64, 100, 10), 200),
+    Case("mnist, small batch", (784, 128, 10), 32),
+    Case("mnist", (784, 512, 10), 256),
+    Case("wide", (784, 2048, 10), 4096),
+    Case("big", (2048, 4096, 512), 2048),
+)
+"""From a step of a tenth of a millisecond to one of a third of a second, on two cores."""
+
+QUICK = CASES[:3]
+
+RATE = 1e-3
+"""The learning rate of every candidate."""
+
+N_BATCHES = 4
+"""Different batches that a run takes in turn."""
+
+
+class Problem(NamedTuple):
+    """The numbers of a case, on the host in float64.
+
+    Attributes
+    ----------
+    X : ndarray of shape (N_BATCHES * batch_size, n_inputs)
+        Inputs.
+    y : ndarray of shape (N_BATCHES * batch_size,)
+        Labels.
+    params : tuple of Layer
+        Where every candidate starts.
+    """
+
+    X: np.ndarray
+    y: np.ndarray
+    params: Params
+
+
+@functools.lru_cache(1)
+def problem(case: Case) -> Problem:
+    """Return random data that neither saturate the softmax nor let training diverge: either would change the speed."""
+    rng = np.random.default_rng(0)
+    n_samples = N_BATCHES * case.batch_size
+    X = rng.normal(size=(n_samples, case.sizes[0]))
+    y = rng.integers(0, case.sizes[-1], n_samples)
+    params = init_params(case.net, random_state=0)
+    return Problem(X, y, tuple(Layer(W, b) for W, b in params))

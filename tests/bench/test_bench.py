@@ -1,0 +1,147 @@
+"""The benchmark: candidates that compute the same, a floor that multiplies what a step multiplies, honest rows."""
+
+import json
+import pathlib
+from typing import Any
+
+import numpy as np
+import pytest
+
+import portable_mlp as pm
+from portable_mlp.bench import candidates, measurement, peers
+from portable_mlp.bench.cases import CASES, N_BATCHES, Case, problem
+from portable_mlp.bench.measurement import measure
+from portable_mlp.cli import bench as command
+from portable_mlp.cli.app import run
+from tests import reference
+
+TINY = Case("tiny", (6, 9, 5, 4), 8)
+
+
+@pytest.fixture(autouse=True)
+def short_turns(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(measurement, "SECONDS_A_TURN", 1e-4)
+    monkeypatch.setattr(measurement, "SECONDS_OF_REST", 0.0)
+    monkeypatch.setattr(peers, "SAMPLES_A_CALL", 64)
+
+
+def expected_losses(case: Case) -> list[float]:
+    """Return the losses of one step for each batch, by torch's autograd and a loop over floats."""
+    import torch
+
+    task, losses = problem(case), []
+    flat = [torch.tensor(x, requires_grad=True) for layer in task.params for x in layer]
+    optimizer = torch.optim.Adam(flat, lr=1e-3)
+    for X, y in zip(np.split(task.X, N_BATCHES), np.split(task.y, N_BATCHES), strict=True):
+        h = torch.tensor(X)
+        for W, b in zip(flat[:-2:2], flat[1:-2:2], strict=True):
+            h = torch.relu(h @ W + b)
+        loss = torch.nn.functional.cross_entropy(h @ flat[-2] + flat[-1], torch.tensor(y))
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        losses.append(float(loss.detach()))
+    return losses
+
+
+MAKES = {**{name: candidates.ours_on(name) for name in ("numpy", "torch", "jax", "strict")}, **peers.peers()}
+
+
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+@pytest.mark.parametrize("name", MAKES)
+def test_every_candidate_takes_the_same_steps(name: str, dtype: str) -> None:
+    candidate = MAKES[name](TINY, dtype)
+    rtol = 1e-4 if dtype == "float32" else getattr(candidate, "tolerance", 1e-9)
+    np.testing.assert_allclose(candidate.first_losses(), expected_losses(TINY), rtol=rtol)
+    candidate.run(7)
+    np.testing.assert_allclose(candidate.first_losses(), expected_losses(TINY), rtol=rtol)
+
+
+def test_the_first_loss_is_that_of_a_loop_over_floats() -> None:
+    task = problem(TINY)
+    rows = np.eye(4)[task.y[:8]]
+    expected = reference.loss(TINY.net, task.params, task.X[:8], rows, l2=0.0, reduction="mean", weights=None)
+    assert expected_losses(TINY)[0] == pytest.approx(float(expected), rel=1e-12)
+
+
+def test_the_floor_multiplies_what_a_step_multiplies(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two products for each layer, and one more for each but the first, with the shapes of a step."""
+
+    def shapes(call: Any) -> list[tuple[int, int, int]]:
+        seen: list[tuple[int, int, int]] = []
+        original = np.matmul
+
+        def noted(a: Any, b: Any, **options: Any) -> Any:
+            seen.append((a.shape[0], a.shape[1], b.shape[1]))
+            return original(a, b, **options)
+
+        monkeypatch.setattr(np, "matmul", noted)
+        call()
+        monkeypatch.setattr(np, "matmul", original)
+        return sorted(seen)
+
+    floor, ours = candidates.Floor(TINY, "float64"), candidates.ours_on("numpy")(TINY, "float64")
+    assert shapes(lambda: floor.run(1)) == shapes(lambda: ours.run(1))
+
+
+def test_rows_are_medians_and_ratios_of_one_run() -> None:
+    rows = {row.candidate: row for row in measure(TINY, "float32", MAKES, rounds=2)}
+    assert set(rows) == {"floor", *MAKES}
+    for row in rows.values():
+        assert row.problem is None
+        assert row.of_floor == pytest.approx(row.microseconds / rows["floor"].microseconds)
+        assert row.samples_per_second == pytest.approx(8e6 / row.microseconds)
+
+
+def test_a_candidate_that_computes_something_else_is_not_timed() -> None:
+    class Wrong(candidates.Ours):
+        def first_losses(self) -> list[float]:
+            return [1.01 * loss for loss in super().first_losses()]
+
+    class Broken(candidates.Ours):
+        def run(self, n_steps: int) -> None:
+            raise AssertionError("it was timed")
+
+        def first_losses(self) -> list[float]:
+            raise MemoryError("too small a machine")
+
+    numpy = pm.get_backend("numpy")
+    makes = {
+        "wrong": lambda case, dtype: Wrong(case, dtype, numpy),
+        "broken": lambda case, dtype: Broken(case, dtype, numpy),
+        "missing": "it is not installed",
+    }
+    rows = {row.candidate: row for row in measure(TINY, "float32", makes, rounds=1)}
+    assert rows["wrong"].problem == "its losses are 1.0e-02 away from float64: not timed"
+    assert rows["broken"].problem == "MemoryError: too small a machine"
+    assert rows["missing"].problem == "it is not installed"
+    assert all(rows[name].microseconds is None for name in makes)
+
+
+def test_the_data_neither_saturate_nor_diverge() -> None:
+    for case in CASES[:2]:
+        losses = candidates.ours_on("numpy")(case, "float64").first_losses()
+        assert all(0.5 < loss < 10 for loss in losses)
+
+
+def test_the_command_prints_a_table_and_writes_the_figures(
+    tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(command, "QUICK", (TINY,))
+    path = tmp_path / "figures.json"
+    assert run(["bench", "--quick", "--json", str(path)]) == 0
+    out, err = capfd.readouterr()
+    for name in ("tiny", "floor", "numpy", "torch", "jax", "strict"):
+        assert name in out
+    assert f"figures written to {path}" in err
+    figures = json.loads(path.read_text())
+    assert {row["candidate"] for row in figures["rows"]} == {"floor", "cupy", *MAKES}
+    assert figures["machine"]["cores"] >= 1
+    assert figures["machine"]["versions"]["numpy"] == np.__version__
+
+
+def test_mistakes(tmp_path: pathlib.Path, capfd: pytest.CaptureFixture[str]) -> None:
+    assert run(["bench", "--dtype", "float16"]) == 2
+    assert "--dtype must be float32 or float64, got float16" in capfd.readouterr().err
+    assert run(["bench", "--json", str(tmp_path / "no" / "figures.json")]) == 2
+    assert "--json" in capfd.readouterr().err
