@@ -216,14 +216,14 @@ class NumbaPrimitives(NumpyPrimitives):
 
     def activate(self, name: str, z: Array, b: Array) -> tuple[Array, Array | None]:
         """Return ``h = f(z + b)``, in ``z`` for the commonest."""
-        if name != "relu" or not _are_plain(z):
+        if name != "relu" or not _is_plain(z):
             return super().activate(name, z, b)
         _bias_relu(z, b, z.dtype.type(0))
         return z, None
 
     def d_activate(self, name: str, dh: Array, z: Array | None, h: Array) -> Array:
         """Return ``dz = dh f'(z)``, in ``dh`` for the commonest."""
-        if name not in ("relu", "tanh") or not _are_plain(dh, h):
+        if name not in ("relu", "tanh") or not (_is_plain(dh) and _is_plain(h)):
             return super().d_activate(name, dh, z, h)
         if name == "relu":
             _d_relu(dh, h, h.dtype.type(0))
@@ -234,14 +234,14 @@ class NumbaPrimitives(NumpyPrimitives):
     def sum_samples(self, x: Array, out: Array | None = None) -> Array:
         """Return the sum over samples, in ``out``."""
         # One column is a vector to NumPy, which it adds up in another order.
-        if not _are_plain(x) or x.shape[1] == 1 or out is None or not out.flags.c_contiguous:
+        if not _is_plain(x) or x.shape[1] == 1 or out is None or not out.flags.c_contiguous:
             return super().sum_samples(x, out)
         _sum_rows(x, out)
         return out
 
     def sample_losses(self, net: Network, logits: Array, Y: Array) -> tuple[Array, Array]:
         """Return each sample's loss, summed over outputs, and its derivative at the logits."""
-        if net.loss != "cross_entropy" or not _are_plain(logits, Y) or logits.shape[1] > LONGEST_SUM:
+        if net.loss != "cross_entropy" or not (_is_plain(logits) and _is_plain(Y)) or logits.shape[1] > LONGEST_SUM:
             return super().sample_losses(net, logits, Y)
         shifted = np.empty_like(logits)
         _without_maximum(logits, shifted)
@@ -252,7 +252,7 @@ class NumbaPrimitives(NumpyPrimitives):
 
     def softmax(self, z: Array) -> Array:
         """Return ``e^z_j / sum_k e^z_k`` over the last axis, with NumPy's own exponential."""
-        if not _are_plain(z) or z.shape[1] > LONGEST_SUM:
+        if not _is_plain(z) or z.shape[1] > LONGEST_SUM:
             return super().softmax(z)
         e = np.empty_like(z)
         _without_maximum(z, e)
@@ -262,7 +262,7 @@ class NumbaPrimitives(NumpyPrimitives):
 
     def weighted_log(self, Y: Array, p: Array) -> Array:
         """Return ``Y log p`` with p clipped to [eps, 1 - eps]; the logarithm is the C library's, as SciPy's is."""
-        if not _are_plain(Y, p):
+        if not (_is_plain(Y) and _is_plain(p)):
             return super().weighted_log(Y, p)
         eps, out = np.finfo(p.dtype).eps, np.empty_like(p)
         _weighted_log(Y, p, eps, p.dtype.type(1) - eps, out)
@@ -270,7 +270,7 @@ class NumbaPrimitives(NumpyPrimitives):
 
     def penalised(self, dW: Array, W: Array, strength: float | Array, divisor: float | Array) -> Array:
         """Return ``(dW + strength W) / divisor``, in ``dW``."""
-        if not _are_plain(dW, W) or np.ndim(strength) or np.ndim(divisor):
+        if not (_is_plain(dW) and _is_plain(W)) or np.ndim(strength) or np.ndim(divisor):
             return super().penalised(dW, W, strength, divisor)
         _penalise(dW, W, dW.dtype.type(strength), dW.dtype.type(divisor))
         return dW
@@ -285,5 +285,5 @@ class NumbaPrimitives(NumpyPrimitives):
         return p, state
 
 
-def _are_plain(*arrays: Array) -> bool:
-    return all(x.ndim == 2 and x.flags.c_contiguous for x in arrays)
+def _is_plain(x: Array) -> bool:
+    return x.ndim == 2 and x.flags.c_contiguous
