@@ -46,6 +46,9 @@ CASES = (
 
 QUICK = CASES[:3]
 
+SWEEP = tuple(Case(f"batch {size}", (784, 128, 10), size) for size in (8, 32, 128, 512, 2048))
+"""One network at growing batch sizes: where one library overtakes another."""
+
 RATE = 1e-3
 """The learning rate of every candidate."""
 

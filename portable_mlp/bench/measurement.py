@@ -27,6 +27,8 @@ class Row(NamedTuple):
     ----------
     case, candidate, dtype : str
         What was timed.
+    batch_size : int
+        Samples of a step.
     microseconds : float or None
         Of a step, the median over the rounds; None if it was not timed.
     samples_per_second : float or None
@@ -40,6 +42,7 @@ class Row(NamedTuple):
     case: str
     candidate: str
     dtype: str
+    batch_size: int
     microseconds: float | None = None
     samples_per_second: float | None = None
     of_floor: float | None = None
@@ -64,7 +67,7 @@ def measure(case: Case, dtype: str, makes: dict[str, Make | str], rounds: int = 
     for name, make in makes.items():
         made = make if isinstance(make, str) else _verified(make, case, dtype)
         if isinstance(made, str):
-            yield Row(case.name, name, dtype, problem=made)
+            yield Row(case.name, name, dtype, case.batch_size, problem=made)
         else:
             candidates[name] = made
     n_steps = {
@@ -78,10 +81,10 @@ def measure(case: Case, dtype: str, makes: dict[str, Make | str], rounds: int = 
             candidate.run(getattr(candidate, "steps_a_call", 1))
             seconds[name].append(_timed(candidate.run, n_steps[name]) / n_steps[name])
     floor = statistics.median(seconds.pop("floor"))
-    yield Row(case.name, "floor", dtype, floor * 1e6, case.batch_size / floor, 1.0)
+    yield Row(case.name, "floor", dtype, case.batch_size, floor * 1e6, case.batch_size / floor, 1.0)
     for name, times in seconds.items():
         step = statistics.median(times)
-        yield Row(case.name, name, dtype, step * 1e6, case.batch_size / step, step / floor)
+        yield Row(case.name, name, dtype, case.batch_size, step * 1e6, case.batch_size / step, step / floor)
 
 
 def _verified(make: Make, case: Case, dtype: str) -> Candidate | str:

@@ -2,6 +2,7 @@
 
 import json
 import pathlib
+import re
 from typing import Any
 
 import numpy as np
@@ -133,11 +134,28 @@ def test_the_command_prints_a_table_and_writes_the_figures(
     out, err = capfd.readouterr()
     for name in ("tiny", "floor", "numpy", "torch", "jax", "strict"):
         assert name in out
-    assert f"figures written to {path}" in err
+    assert f"written to {path}" in err
     figures = json.loads(path.read_text())
     assert {row["candidate"] for row in figures["rows"]} == {"floor", "cupy", *MAKES}
     assert figures["machine"]["cores"] >= 1
     assert figures["machine"]["versions"]["numpy"] == np.__version__
+
+
+def test_the_picture_and_the_page(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(command, "QUICK", (TINY,))
+    monkeypatch.setattr(
+        command, "SWEEP", (TINY._replace(name="batch 8"), TINY._replace(name="batch 16", batch_size=16))
+    )
+    plot, page = tmp_path / "bench.png", tmp_path / "report.html"
+    assert run(["bench", "--quick", "--plot", str(plot), "--html", str(page)]) == 0
+    assert plot.read_bytes().startswith(b"\x89PNG")
+    text = page.read_text(encoding="utf-8")
+    assert text.count("<table>") == text.count("</table>") == 2
+    assert "batch 16" in text
+    assert "data:image/png;base64," in text
+    # Nothing is fetched: no address of another file or machine.
+    assert not re.findall(r"""(?:src|href)=["'](?!data:)""", text)
+    assert "http" not in text
 
 
 def test_mistakes(tmp_path: pathlib.Path, capfd: pytest.CaptureFixture[str]) -> None:

@@ -1,0 +1,150 @@
+"""The figures of ``portable-mlp bench`` as a picture, and as one page that needs nothing but a browser."""
+
+from __future__ import annotations
+
+import base64
+import html
+import io
+from collections.abc import Sequence
+from typing import Any
+
+from ..bench.measurement import Row
+from ..bench.peers import PEERS
+from .demo_picture import load_matplotlib
+
+FLOOR = "floor"
+HEADINGS = ("case", "candidate", "µs a step", "samples/s", "of the floor", "of the best peer")
+
+# A click sorts by a column: numbers as numbers, a second click the other way round.
+SORTING = """
+document.querySelectorAll("th").forEach((heading, column) => heading.addEventListener("click", () => {
+  const body = heading.closest("table").tBodies[0];
+  const up = heading.dataset.up = heading.dataset.up === "1" ? "0" : "1";
+  const key = row => { const cell = row.cells[column]; const n = parseFloat(cell.dataset.n);
+                       return isNaN(n) ? cell.textContent : n; };
+  [...body.rows].sort((a, b) => {
+    const x = key(a), y = key(b);
+    const order = typeof x === typeof y ? (x > y) - (x < y) : typeof x === "number" ? -1 : 1;
+    return up === "1" ? order : -order;
+  }).forEach(row => body.append(row));
+}));
+"""
+
+STYLE = """
+body { font: 16px/1.5 system-ui, sans-serif; max-width: 64rem; margin: 2rem auto; padding: 0 1rem; color: #222; }
+table { border-collapse: collapse; width: 100%; margin: 1rem 0 2rem; }
+th, td { padding: .3rem .6rem; border-bottom: 1px solid #ddd; text-align: right; }
+th:nth-child(-n+2), td:nth-child(-n+2) { text-align: left; }
+th { cursor: pointer; background: #f4f4f4; position: sticky; top: 0; }
+tr.ours td { font-weight: 600; }
+img { max-width: 100%; }
+dt { font-weight: 600; float: left; clear: left; width: 9rem; }
+dd { margin: 0 0 .2rem 9.5rem; }
+"""
+
+
+def best_peer(rows: Sequence[Row], case: str) -> float | None:
+    """Return the microseconds of the fastest peer in a case, None where none was timed."""
+    times = [row.microseconds for row in rows if row.case == case and row.candidate in PEERS]
+    return min((time for time in times if time is not None), default=None)
+
+
+def cells(rows: Sequence[Row], row: Row) -> list[str]:
+    """Return a row as text, in the order of ``HEADINGS``."""
+    if row.microseconds is None or row.of_floor is None or row.samples_per_second is None:
+        return [row.case, row.candidate, "not here", "", "", ""]
+    best = best_peer(rows, row.case)
+    is_floor = row.candidate == FLOOR
+    return [
+        row.case,
+        row.candidate,
+        f"{row.microseconds:,.1f}",
+        "" if is_floor else f"{row.samples_per_second:,.0f}",
+        f"{row.of_floor:.2f}",
+        "" if is_floor or best is None else f"{row.microseconds / best:.2f}",
+    ]
+
+
+def picture(rows: Sequence[Row], sweep: Sequence[Row]) -> bytes:
+    """Return a PNG: how far from the floor each candidate is, and throughput over batch size for each backend."""
+    figure = load_matplotlib()(figsize=(13, 5.2), layout="constrained")
+    left, right = figure.subplots(1, 2)
+    _draw_distance(left, rows)
+    _draw_throughput(right, sweep)
+    content = io.BytesIO()
+    figure.savefig(content, format="png", dpi=120)
+    return content.getvalue()
+
+
+def _draw_distance(axes: Any, rows: Sequence[Row]) -> None:
+    timed = [row for row in rows if row.of_floor is not None and row.candidate != FLOOR]
+    cases = list(dict.fromkeys(row.case for row in timed))
+    names = list(dict.fromkeys(row.candidate for row in timed))
+    width = 0.8 / max(len(names), 1)
+    for i, name in enumerate(names):
+        mine = [row for row in timed if row.candidate == name]
+        places = [cases.index(row.case) + (i - (len(names) - 1) / 2) * width for row in mine]
+        axes.bar(places, [row.of_floor for row in mine], width, label=name, hatch="//" if name in PEERS else None)
+    axes.axhline(1.0, color="black", linewidth=1)
+    axes.set_xticks(range(len(cases)), cases)
+    axes.set(yscale="log", ylabel="time of a step / time of its matrix products", title="distance to the floor")
+    axes.legend(title="hatched: peers", fontsize=8)
+    axes.grid(axis="y", which="both", alpha=0.3)
+
+
+def _draw_throughput(axes: Any, sweep: Sequence[Row]) -> None:
+    timed = [row for row in sweep if row.samples_per_second is not None and row.candidate != FLOOR]
+    for name in dict.fromkeys(row.candidate for row in timed):
+        mine = [row for row in timed if row.candidate == name]
+        axes.loglog([row.batch_size for row in mine], [row.samples_per_second for row in mine], "o-", label=name)
+    axes.set(xlabel="batch size", ylabel="samples/s", title="784-128-10, Adam")
+    axes.legend(fontsize=8)
+    axes.grid(which="both", alpha=0.3)
+
+
+def page(rows: Sequence[Row], sweep: Sequence[Row], machine: dict[str, Any]) -> str:
+    """Return a page of HTML with the picture and tables that a click on a heading sorts."""
+    image = base64.b64encode(picture(rows, sweep)).decode("ascii")
+    facts = "".join(
+        f"<dt>{html.escape(name)}</dt><dd>{html.escape(_text(value))}</dd>" for name, value in machine.items()
+    )
+    return f"""<!DOCTYPE html>
+<html lang="en">
+<head><meta charset="utf-8"><title>portable_mlp: a training step on this machine</title><style>{STYLE}</style></head>
+<body>
+<h1>A training step on this machine</h1>
+<p>Adam, ReLU, softmax. Every candidate was compared with the same steps in float64 before its time counted; they ran in
+turns, and each figure is a median. "floor" is the time of the matrix products alone, with NumPy. Click a heading to
+sort.</p>
+<img alt="Distance to the floor for each case and candidate; throughput over batch size for each backend"
+     src="data:image/png;base64,{image}">
+{_html_table(rows)}
+<h2>Throughput over batch size</h2>
+{_html_table(sweep)}
+<h2>Taken on</h2>
+<dl>{facts}</dl>
+<script>{SORTING}</script>
+</body>
+</html>
+"""
+
+
+def _html_table(rows: Sequence[Row]) -> str:
+    head = "".join(f"<th>{html.escape(heading)}</th>" for heading in HEADINGS)
+    body = "".join(_html_row(rows, row) for row in rows)
+    return f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
+
+
+def _html_row(rows: Sequence[Row], row: Row) -> str:
+    kind = "" if row.candidate in PEERS or row.candidate == FLOOR else ' class="ours"'
+    columns = [
+        f'<td data-n="{text.replace(",", "")}" title="{html.escape(row.problem or "")}">{html.escape(text)}</td>'
+        for text in cells(rows, row)
+    ]
+    return f"<tr{kind}>{''.join(columns)}</tr>"
+
+
+def _text(value: Any) -> str:
+    if isinstance(value, dict):
+        return ", ".join(f"{name} {inner}" for name, inner in value.items()) or "none set"
+    return str(value)
