@@ -64,8 +64,9 @@ def measure(case: Case, dtype: str, makes: dict[str, Make | str], rounds: int = 
         Turns of each.
     """
     candidates: dict[str, Candidate] = {"floor": Floor(case, dtype)}
+    expected = ours_on("numpy")(case, "float64").first_losses()
     for name, make in makes.items():
-        made = make if isinstance(make, str) else _verified(make, case, dtype)
+        made = make if isinstance(make, str) else _verified(make, case, dtype, expected)
         if isinstance(made, str):
             yield Row(case.name, name, dtype, case.batch_size, problem=made)
         else:
@@ -87,14 +88,13 @@ def measure(case: Case, dtype: str, makes: dict[str, Make | str], rounds: int = 
         yield Row(case.name, name, dtype, case.batch_size, step * 1e6, case.batch_size / step, step / floor)
 
 
-def _verified(make: Make, case: Case, dtype: str) -> Candidate | str:
-    """Return a candidate whose first losses are those of NumPy in float64, or what is wrong with it."""
+def _verified(make: Make, case: Case, dtype: str, expected: list[float]) -> Candidate | str:
+    """Return a candidate whose first losses are those expected, or what is wrong with it."""
     try:
         candidate = make(case, dtype)
         losses = candidate.first_losses()
     except Exception as error:
         return f"{type(error).__name__}: {error}"
-    expected = ours_on("numpy")(case, "float64").first_losses()
     off = max(abs(found - wanted) / wanted for found, wanted in zip(losses, expected, strict=True))
     allowed = max(TOLERANCE[dtype], getattr(candidate, "tolerance", 0.0))
     return candidate if off < allowed else f"its losses are {off:.1e} away from float64: not timed"

@@ -21,8 +21,8 @@ from ..bench.measurement import Row, measure
 from ..bench.peers import peers
 from ..storage.atomic import replace_file
 from . import bench_report
-from .demo_picture import load_matplotlib
 from .files import check_writable
+from .pictures import load_matplotlib
 
 QUICK_ROUNDS, ROUNDS = 3, 7
 

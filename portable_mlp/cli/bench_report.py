@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import base64
 import html
-import io
 from collections.abc import Sequence
 from typing import Any
 
 from ..bench.measurement import Row
 from ..bench.peers import PEERS
-from .demo_picture import load_matplotlib
+from .pictures import load_matplotlib, png
 
 FLOOR = "floor"
 HEADINGS = ("case", "candidate", "µs a step", "samples/s", "of the floor", "of the best peer")
@@ -71,9 +70,7 @@ def picture(rows: Sequence[Row], sweep: Sequence[Row]) -> bytes:
     left, right = figure.subplots(1, 2)
     _draw_distance(left, rows)
     _draw_throughput(right, sweep)
-    content = io.BytesIO()
-    figure.savefig(content, format="png", dpi=120)
-    return content.getvalue()
+    return png(figure)
 
 
 def _draw_distance(axes: Any, rows: Sequence[Row]) -> None:

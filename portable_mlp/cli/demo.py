@@ -19,9 +19,10 @@ from ..storage.models import save_model
 from ..training.initialization import init_params
 from ..training.result import TrainResult
 from ..training.train import train
-from .demo_picture import draw, load_matplotlib
+from .demo_picture import draw
 from .digits import BRIGHTEST, digits
 from .options import BackendOption
+from .pictures import load_matplotlib
 from .preparation import Preparation
 from .rows import Rows
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import pathlib
 from typing import Any
 
@@ -10,25 +9,11 @@ import numpy as np
 
 from ..storage.atomic import replace_file
 from ..training.result import History
+from .pictures import load_matplotlib, png
 from .rows import Rows
 
 COLUMNS, ROWS = 8, 3
 N_MISTAKES_SHOWN = 8
-
-
-def load_matplotlib() -> Any:
-    """Return matplotlib's Figure.
-
-    Raises
-    ------
-    ImportError
-        If matplotlib is missing; names the command that installs it.
-    """
-    try:
-        from matplotlib.figure import Figure
-    except ImportError:
-        raise ImportError('the picture is drawn with matplotlib: pip install "portable-mlp[plot]"') from None
-    return Figure
 
 
 def draw(path: pathlib.Path, history: History, test: Rows, proba: np.ndarray) -> None:
@@ -50,10 +35,9 @@ def draw(path: pathlib.Path, history: History, test: Rows, proba: np.ndarray) ->
     left, right = np.ravel(np.asarray(figure.subfigures(1, 2, width_ratios=(1, 1.25))))
     _draw_curves(left.subplots(), history)
     _draw_digits(right, test, proba)
-    content = io.BytesIO()
-    figure.savefig(content, format="png", dpi=120)
+    content = png(figure)
     with replace_file(path) as file:
-        file.write(content.getvalue())
+        file.write(content)
 
 
 def _draw_curves(axes: Any, history: History) -> None:

@@ -24,15 +24,15 @@ from sklearn.base import (
     _fit_context,
     is_classifier,
 )
-from sklearn.utils import check_random_state
+from sklearn.utils import check_random_state, column_or_1d
 from sklearn.utils._param_validation import Interval, Options, StrOptions
 from sklearn.utils.validation import check_is_fitted
 
-from ..backends import Backend, backend_of, dtype_name, get_backend, sparse_backend
+from ..backends import Backend, backend_of, dtype_name, get_backend
 from ..kernels.activations import ACTIVATIONS
 from ..kernels.arrays import Array, snapshot
 from ..kernels.network import Network
-from ..kernels.parameters import Layer, pack, unpack
+from ..kernels.parameters import Layer, Params, pack, unpack
 from ..kernels.propagation import Trace, forward_pass
 from ..training.lbfgs import HostObjective
 from ..training.step import Objective
@@ -46,9 +46,9 @@ from .inputs import (
     checked_weights,
     dense,
     floating_dtype,
+    home_for,
     home_of,
     is_foreign,
-    is_sparse,
     like,
     moved,
 )
@@ -104,12 +104,12 @@ class BaseMLP(ClassNamePrefixFeaturesOutMixin, CallbackSupportMixin, Transformer
     # What the two of them differ in.
 
     @abstractmethod
-    def _checked_targets(self, y: Any, *, incremental: bool) -> tuple[Any, np.ndarray]:
-        """Return validated targets as the user means them, and encoded, (n_samples, n_outputs)."""
-
-    @abstractmethod
     def _encoded(self, y: Any) -> np.ndarray:
-        """Return targets of validation data, encoded as those of the training data were."""
+        """Return targets encoded, (n_samples, n_outputs), as those of the training data are."""
+
+    def _learnt_and_encoded(self, y: Any, *, incremental: bool) -> np.ndarray:
+        """Take note of what the targets of the training data say of all targets, and return them encoded."""
+        return self._encoded(y)
 
     @abstractmethod
     def _output_and_loss(self) -> tuple[str, str]:
@@ -192,7 +192,9 @@ class BaseMLP(ClassNamePrefixFeaturesOutMixin, CallbackSupportMixin, Transformer
         """Check everything, move it home, and return what is to be learnt and where to start."""
         hidden_sizes = self._hidden_sizes()
         X, y = checked_training_data(self, X, y, reset=not going_on, **self._target_checks)
-        y, Y = self._checked_targets(y, incremental=incremental)
+        if y.ndim == 2 and y.shape[1] == 1:
+            y = column_or_1d(y, warn=True)
+        Y = self._learnt_and_encoded(y, incremental=incremental)
         weights = self._weights(X, y, sample_weight)
         self.n_outputs_ = Y.shape[1]
         net = self._network((X.shape[1], *hidden_sizes, Y.shape[1]))
@@ -278,18 +280,19 @@ class BaseMLP(ClassNamePrefixFeaturesOutMixin, CallbackSupportMixin, Transformer
 
     def _flat(self, net: Network, home: Backend) -> Array:
         """Pack ``coefs_`` and ``intercepts_`` as they are now, edited by the user or not."""
-        shapes = [(tuple(np.shape(W)), tuple(np.shape(b))) for W, b in zip(self.coefs_, self.intercepts_, strict=True)]
+        layers = zip(self.coefs_, self.intercepts_, strict=True)
+        shapes = [(tuple(np.shape(W)), tuple(np.shape(b))) for W, b in layers]
         expected = [((fan_in, fan_out), (fan_out,)) for fan_in, fan_out in itertools.pairwise(net.sizes)]
         if shapes != expected:
             raise ValueError(
                 f"coefs_ and intercepts_ have the shapes {shapes}, but hidden_layer_sizes, X and y need {expected}: "
                 "fit a clone of this estimator, or set warm_start=False"
             )
-        dtype = _common_dtype(self.coefs_)
-        return pack([Layer(home.asarray(W, dtype), home.asarray(b, dtype)) for W, b in self._layers()])
+        return pack(self._layers_at(home, _common_dtype(self.coefs_)))
 
-    def _layers(self) -> Iterator[tuple[Array, Array]]:
-        return zip(self.coefs_, self.intercepts_, strict=True)
+    def _layers_at(self, home: Backend, dtype: Any) -> Params:
+        layers = zip(self.coefs_, self.intercepts_, strict=True)
+        return tuple(Layer(home.asarray(W, dtype), home.asarray(b, dtype)) for W, b in layers)
 
     def _parameters(self, net: Network, flat: Array) -> dict[str, list[Array]]:
         """Return ``coefs_`` and ``intercepts_`` with those numbers, each array with memory of its own."""
@@ -348,12 +351,11 @@ class BaseMLP(ClassNamePrefixFeaturesOutMixin, CallbackSupportMixin, Transformer
         home = self._home()
         self._check_home(X, home, method)
         checked = checked_inputs(self, X)
-        if is_sparse(checked) and home.name == "numpy":
-            home = sparse_backend()
+        home = home_for(checked, home)
         wide = "float64" in (_common_dtype(self.coefs_), floating_dtype(home, checked))
         dtype = home.dtype("float64" if wide else "float32")
         with _computing(home):
-            params = tuple(Layer(home.asarray(W, dtype), home.asarray(b, dtype)) for W, b in self._layers())
+            params = self._layers_at(home, dtype)
             net = self._network((params[0].W.shape[0], *(layer.b.shape[0] for layer in params)))
             return forward_pass(home.primitives, net, params, moved(home, checked, dtype)), home
 

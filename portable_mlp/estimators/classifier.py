@@ -238,15 +238,13 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
             self._label_binarizer = LabelBinarizer().fit(y if type_of_target(y).startswith("multilabel") else classes)
         return self._fit(X, y, sample_weight, incremental=True)
 
-    def _checked_targets(self, y: Any, *, incremental: bool) -> tuple[Any, np.ndarray]:
-        if y.ndim == 2 and y.shape[1] == 1:
-            y = column_or_1d(y, warn=True)
+    def _learnt_and_encoded(self, y: Any, *, incremental: bool) -> np.ndarray:
         if hasattr(self, "classes_") and (self.warm_start or incremental):
             self._check_known(unique_labels(y))
         else:
             self._label_binarizer = LabelBinarizer().fit(y)
             self.classes_ = self._label_binarizer.classes_
-        return y, self._indicators(y)
+        return self._indicators(y)
 
     def _check_known(self, classes: np.ndarray) -> None:
         if self.warm_start and set(classes) != set(self.classes_):
@@ -310,20 +308,21 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
         outputs, home = self._outputs(X, "predict")
         if self.n_outputs_ == 1:
             outputs = outputs[:, 0]
-        if is_foreign(X) and _can_hold(home, self.classes_):
-            return like(X, self._decoded(outputs, home), home)
-        return self._label_binarizer.inverse_transform(home.to_numpy(outputs))
+        labels = _labels_at(home, self.classes_) if is_foreign(X) else None
+        if labels is None:
+            return self._label_binarizer.inverse_transform(home.to_numpy(outputs))
+        return like(X, self._decoded(outputs, labels, home), home)
 
-    def _decoded(self, outputs: Array, home: Backend) -> Array:
+    def _decoded(self, outputs: Array, labels: Array, home: Backend) -> Array:
         """Do what the label binarizer does, where the outputs are."""
         xp = home.xp
         if self.out_activation_ == "softmax":
-            return xp.take(home.asarray(self.classes_), xp.argmax(outputs, axis=1), axis=0)
+            return xp.take(labels, xp.argmax(outputs, axis=1), axis=0)
         likely = xp.astype(outputs > 0.5, home.asarray(np.zeros(1, dtype=int)).dtype)
         if outputs.ndim == 2:
             return likely
         only_class = len(self.classes_) == 1
-        return xp.take(home.asarray(self.classes_), xp.zeros_like(likely) if only_class else likely, axis=0)
+        return xp.take(labels, xp.zeros_like(likely) if only_class else likely, axis=0)
 
     def predict_proba(self, X: Any) -> Any:
         """Predict the probability of each class.
@@ -387,6 +386,12 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
         return tags
 
 
-def _can_hold(home: Backend, classes: np.ndarray) -> bool:
-    """Tell whether labels keep their values there, and can be picked there: PyTorch picks no unsigned numbers."""
-    return classes.dtype.kind in "bif" and np.array_equal(home.to_numpy(home.asarray(classes)), classes)
+def _labels_at(home: Backend, classes: np.ndarray) -> Array | None:
+    """Return the labels there, None where they would not keep their values or could not be picked.
+
+    PyTorch picks no unsigned numbers; JAX without 64-bit types makes others of large ones.
+    """
+    if classes.dtype.kind not in "bif":
+        return None
+    labels = home.asarray(classes)
+    return labels if np.array_equal(home.to_numpy(labels), classes) else None

@@ -45,6 +45,11 @@ def home_of(X: Any, backend: str | None, device: Any) -> Backend:
     home = backend_of(X) if is_foreign(X) else get_backend("numpy")
     if device is not None or backend not in (None, home.name):
         home = get_backend(home.name if backend is None else backend, device)
+    return home_for(X, home)
+
+
+def home_for(X: Any, home: Backend) -> Backend:
+    """Return a home in the form that takes X: NumPy's is another for a sparse matrix."""
     return sparse_backend() if is_sparse(X) and home.name == "numpy" else home
 
 
@@ -58,7 +63,9 @@ def checked_training_data(
     ValueError, TypeError
         As scikit-learn's ``validate_data``.
     """
-    X, y = _without_mask("X", X), _without_mask("y", on_host(y))
+    y = on_host(y)
+    _warn_of_mask("X", X)
+    _warn_of_mask("y", y)
     looked_at, options = _to_look_at(X)
     options |= {"accept_sparse": ["csr", "csc"], "multi_output": True, "dtype": FLOATS, **check_params}
     checked, y = validate_data(estimator, looked_at, y, reset=reset, **options)
@@ -73,7 +80,7 @@ def checked_inputs(estimator: Any, X: Any) -> np.ndarray | Array:
     ValueError, TypeError
         As scikit-learn's ``validate_data``.
     """
-    X = _without_mask("X", X)
+    _warn_of_mask("X", X)
     looked_at, options = _to_look_at(X)
     checked = validate_data(estimator, looked_at, accept_sparse=["csr", "csc"], reset=False, **options)
     return X if is_foreign(X) else checked
@@ -155,7 +162,8 @@ def like(X: Any, result: Array, home: Backend) -> Any:
     if not is_foreign(X):
         host = home.to_numpy(result)
         return host if host.flags.writeable else host.copy()
-    return backend_of(X).asarray(result if backend_of(X).xp is home.xp else home.to_numpy(result))
+    there = backend_of(X)
+    return there.asarray(result if there.xp is home.xp else home.to_numpy(result))
 
 
 def _to_look_at(X: Any) -> tuple[Any, dict[str, Any]]:
@@ -180,7 +188,6 @@ def _is_sound(X: Array) -> bool:
         return bool(xp.all(xp.isfinite(X)))
 
 
-def _without_mask(name: str, x: Any) -> Any:
+def _warn_of_mask(name: str, x: Any) -> None:
     if isinstance(x, np.ma.MaskedArray) and np.ma.is_masked(x):
         warnings.warn(f"{name} is a masked array: its mask is ignored, and masked values are used", stacklevel=2)
-    return x

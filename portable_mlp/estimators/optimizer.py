@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass, field
 from typing import Any
 
 from ..backends import Backend
 from ..kernels.optimizers import Optimizer, adam, sgd
+from ..training.schedules import cosine
 
 SCHEDULES = ("constant", "invscaling", "adaptive", "cosine")
 SMALLEST_RATE = 1e-6
@@ -80,8 +80,7 @@ class OptimizerState:
         if self.schedule == "invscaling":
             self.rate = self.learning_rate_init / (samples_seen + 1) ** self.power_t
         elif self.schedule == "cosine":
-            done = min(self.n_epochs / self.max_iter, 1.0)
-            self.rate = self.learning_rate_init * 0.5 * (1.0 + math.cos(math.pi * done))
+            self.rate = cosine(self.learning_rate_init, self.max_iter)(min(self.n_epochs, self.max_iter))
 
     def goes_on_after_stall(self) -> tuple[bool, str]:
         """Divide the rate where the schedule is "adaptive"; say whether to go on, and what was done."""

@@ -7,7 +7,6 @@ from typing import Any, ClassVar, Self
 import numpy as np
 from sklearn.base import RegressorMixin, _fit_context
 from sklearn.metrics import r2_score
-from sklearn.utils import column_or_1d
 from sklearn.utils._param_validation import StrOptions
 
 from .base import BaseMLP
@@ -210,11 +209,6 @@ class MLPRegressor(RegressorMixin, BaseMLP):
             The estimator.
         """
         return self._fit(X, y, sample_weight, incremental=True)
-
-    def _checked_targets(self, y: Any, *, incremental: bool) -> tuple[Any, np.ndarray]:
-        if y.ndim == 2 and y.shape[1] == 1:
-            y = column_or_1d(y, warn=True)
-        return y, self._encoded(y)
 
     def _encoded(self, y: Any) -> np.ndarray:
         if is_sparse(y):
