@@ -160,6 +160,23 @@ class Backend:
         """Return a faster function that computes the same; here the function itself."""
         return step
 
+    def repeat(self, step: Callable[..., Any]) -> Callable[..., Any] | None:
+        """Return a function that takes many steps in one call, or None where one at a time is as fast.
+
+        Parameters
+        ----------
+        step : callable
+            ``step(carry, data, rows, scalars, room) -> (carry, loss)``, a pure function.
+
+        Returns
+        -------
+        callable or None
+            ``many(carry, data, order, starts, size, scalars) -> (carry, losses)``: one step for each of ``starts`` with
+            the samples ``order[start : start + size]`` and the scalars at the same place; the losses are
+            (n_steps,), or (n_steps, n_models).
+        """
+        return None
+
     @property
     def primitives(self) -> Primitives:
         """What a training step is made of here; by default the portable functions."""

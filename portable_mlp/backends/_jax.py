@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import jax
 import jax.numpy as xp
 import numpy as np
 
+from ..kernels.primitives import Primitives
 from ._base import Backend, BackendInfo, BackendUnavailable, Step
+from ._jax_primitives import jax_primitives, repeated
 
 
 class JaxBackend(Backend):
@@ -50,6 +53,15 @@ class JaxBackend(Backend):
     def compile(self, step: Step) -> Step:
         """Compile with XLA, once for each shape of batch."""
         return jax.jit(step)
+
+    def repeat(self, step: Callable[..., Any]) -> Callable[..., Any]:
+        """Compile many steps into one call, once for each size and number of batches."""
+        return repeated(step)
+
+    @property
+    def primitives(self) -> Primitives:
+        """Those that suit XLA."""
+        return jax_primitives()
 
     def _why_no_dtype(self, name: str) -> str:
         if name in ("float64", "int64", "uint64") and not jax.config.jax_enable_x64:

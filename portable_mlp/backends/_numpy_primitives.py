@@ -32,6 +32,16 @@ class NumpyPrimitives(Primitives):
         """Return the transpose of the last two axes."""
         return x.mT
 
+    def take(self, x: Array, rows: Array, axis: int, out: Array | None = None) -> Array:
+        """Return the samples ``rows``, in ``out``; without "clip" NumPy would go by way of a copy."""
+        return np.take(x, rows, axis=axis, out=out, mode="clip")
+
+    def one_hot(self, labels: Array, n_classes: int, dtype: Any, out: Array | None = None) -> Array:
+        """Return rows with a 1 at the label's place, in ``out``."""
+        if out is None:
+            return super().one_hot(labels, n_classes, dtype)
+        return np.equal(labels, np.arange(n_classes), out=out)
+
     def sum_samples(self, x: Array, out: Array | None = None) -> Array:
         """Return the sum over samples, in ``out``."""
         return np.add.reduce(x, axis=-2, out=out)
@@ -87,6 +97,10 @@ class TakesSparse(NumpyPrimitives):
             return product
         out[...] = product
         return out
+
+    def take(self, x: Array, rows: Array, axis: int, out: Array | None = None) -> Array:
+        """Return the samples ``rows``; of a sparse matrix, sparse."""
+        return super().take(x, rows, axis, out) if isinstance(x, np.ndarray) else x[rows]
 
     def transposed(self, x: Array) -> Array:
         """Return the transpose of the last two axes, sparse if x is."""

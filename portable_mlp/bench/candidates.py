@@ -14,14 +14,13 @@ from typing import Protocol, TypeAlias
 import numpy as np
 
 from ..backends import Backend, get_backend
-from ..kernels.calls import encode_targets
+from ..kernels.calls import check_targets
 from ..kernels.optimizers import adam
 from ..kernels.parameters import Layer, pack
-from ..training.batches import Data
+from ..training.batches import Data, spans
 from ..training.loop import Loop
-from ..training.progress import Silent
 from ..training.step import Objective
-from .cases import N_BATCHES, RATE, Case, problem
+from .cases import RATE, Case, problem
 
 
 class Candidate(Protocol):
@@ -41,9 +40,8 @@ class Ours:
         self._backend, self._objective, task = backend, Objective(case.net), problem(case)
         self._params = [Layer(*(backend.asarray(x, dtype=dtype) for x in layer)) for layer in task.params]
         X, y = backend.asarray(task.X, dtype=dtype), backend.asarray(task.y)
-        Y = encode_targets(backend.xp, case.net, y, n_samples=len(task.y), models=(), dtype=X.dtype)
-        rows = [slice(i * case.batch_size, (i + 1) * case.batch_size) for i in range(N_BATCHES)]
-        self._batches = [Data(X[some, :], Y[some, :]) for some in rows]
+        Y = check_targets(backend.xp, case.net, y, n_samples=len(task.y), models=(), dtype=X.dtype)
+        self._data, self._batches = Data(X, Y), spans(len(task.y), case.batch_size)
         self._loop = self._start()
 
     def _start(self) -> Loop:
@@ -52,15 +50,14 @@ class Ours:
     def run(self, n_steps: int) -> None:
         """Take steps over the batches in turn."""
         with self._backend.running():
-            batches = itertools.islice(itertools.cycle(self._batches), n_steps)
-            self._backend.to_numpy(self._loop.epoch(batches, RATE, Silent()))
+            batches = list(itertools.islice(itertools.cycle(self._batches), n_steps))
+            self._backend.to_numpy(self._loop.epoch(self._data, batches, RATE))
 
     def first_losses(self) -> list[float]:
         """Take one step for each batch, from the start; return the losses."""
         loop = self._start()
         with self._backend.running():
-            loop.epoch(self._batches, RATE, Silent())
-            return [float(self._backend.to_numpy(loss)) for loss in loop.losses]
+            return [float(self._backend.to_numpy(loop.epoch(self._data, [batch], RATE))) for batch in self._batches]
 
 
 class Floor:

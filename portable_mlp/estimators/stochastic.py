@@ -7,16 +7,15 @@ epochs without improvement, the learning rate, and the decision to stop.
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
 from sklearn.exceptions import ConvergenceWarning
 
 from ..kernels.arrays import Array, snapshot
-from ..training.batches import Data, batches, bounds
+from ..training.batches import Span, spans
 from ..training.loop import Loop
-from ..training.progress import Silent
 from .callbacks import Watch
 from .optimizer import OptimizerState
 from .problem import Problem
@@ -97,36 +96,40 @@ class _Epochs:
             estimator._random_state.shuffle(permutation)
             self.order = self.order[permutation]
         try:
-            mean = self.loop.epoch(self._batches(), self.optimizer.rate, Silent())
+            batches = self._batches()
+            mean = self.loop.epoch(
+                self.problem.data,
+                batches,
+                self.optimizer.rate,
+                order=self.order if estimator.shuffle else None,
+                masks=self._masks(batches) if estimator.dropout else None,
+            )
         finally:  # after Ctrl-C they belong to the parameters that were reached
             self.optimizer.moments, self.optimizer.n_steps = self.loop.state, self.loop.n_steps
         estimator.loss_ = np.float64(self.problem.home.to_numpy(mean))
 
-    def _batches(self) -> Iterator[Data]:
-        """Yield the epoch's batches, without those whose weights sum to zero, and with masks where units are dropped.
+    def _batches(self) -> Sequence[Span]:
+        """Return the epoch's batches, without those whose weights sum to zero.
 
         Raises
         ------
         ZeroDivisionError
             If no batch is left.
         """
-        problem, shuffle = self.problem, self.estimator.shuffle
-        everything = batches(problem.home, problem.data, self.batch_size, self.order if shuffle else None)
-        left = 0
-        for batch, (start, stop) in zip(everything, bounds(len(self.order), self.batch_size), strict=True):
-            if problem.weights is not None and problem.weights[self.order[start:stop]].sum() == 0:
-                continue
-            left += 1
-            yield batch._replace(masks=self._masks(batch.n_samples)) if self.estimator.dropout else batch
-        if not left:
+        batches, weights = spans(len(self.order), self.batch_size), self.problem.weights
+        if weights is not None:
+            batches = [(start, stop) for start, stop in batches if weights[self.order[start:stop]].sum() != 0]
+        if not batches:
             raise ZeroDivisionError("Weights sum to zero in every batch: nothing can be learnt from them")
+        return batches
 
-    def _masks(self, n_samples: int) -> tuple[Array, ...]:
-        """Draw, on the host, which hidden units stay; scaled so that their expected sum is what it was."""
+    def _masks(self, batches: Sequence[Span]) -> Iterator[tuple[Array, ...]]:
+        """Draw, on the host, which hidden units stay in each batch; scaled so that their expected sum stays."""
         rate, home = self.estimator.dropout, self.problem.home
-        shapes = [(n_samples, n_units) for n_units in self.problem.net.sizes[1:-1]]
-        kept = [self.estimator._random_state.random_sample(shape) >= rate for shape in shapes]
-        return tuple(home.asarray(keep / (1.0 - rate), dtype=self.loop.flat.dtype) for keep in kept)
+        for start, stop in batches:
+            shapes = [(stop - start, n_units) for n_units in self.problem.net.sizes[1:-1]]
+            kept = [self.estimator._random_state.random_sample(shape) >= rate for shape in shapes]
+            yield tuple(home.asarray(keep / (1.0 - rate), dtype=self.loop.flat.dtype) for keep in kept)
 
     def _record(self) -> None:
         estimator = self.estimator

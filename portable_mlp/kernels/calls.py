@@ -25,8 +25,8 @@ class Call(NamedTuple):
         The arrays as given.
     X : array of shape (..., n_samples, n_features)
         Inputs.
-    Y : array of shape (..., n_samples, n_outputs) or None
-        Encoded targets.
+    Y : array of shape (..., n_samples, n_outputs), or (..., n_samples, 1), or None
+        Targets: real floating rows, or integer labels of a softmax output.
     weights : array of shape (..., n_samples) or None
         Sample weights.
     """
@@ -61,7 +61,7 @@ def check_call(
     _check_inputs(net, X, models)
     dtype = params[0].W.dtype
     n_samples = X.shape[-2]
-    Y = None if y is None else encode_targets(xp, net, y, n_samples=n_samples, models=models, dtype=dtype)
+    Y = None if y is None else check_targets(xp, net, y, n_samples=n_samples, models=models, dtype=dtype)
     weights = None
     if sample_weight is not None:
         if tuple(sample_weight.shape) not in ((n_samples,), (*models, n_samples)):
@@ -136,10 +136,10 @@ def _check_inputs(net: Network, X: Array, models: tuple[int, ...]) -> None:
         raise ValueError(f"X has no samples: its shape is {shape}")
 
 
-def encode_targets(
+def check_targets(
     xp: Namespace, net: Network, y: Array, *, n_samples: int, models: tuple[int, ...], dtype: Any
 ) -> Array:
-    """Bring targets to the shape and dtype of the output: labels become one-hot rows, (n,) becomes (n, 1).
+    """Check the shape of targets, and bring them to one of two forms: rows in a dtype, or labels.
 
     Parameters
     ----------
@@ -154,12 +154,13 @@ def encode_targets(
     models : tuple of int
         The leading axis of the parameters: () or (n_models,).
     dtype : dtype
-        Of the result.
+        Of the rows.
 
     Returns
     -------
-    array of shape (n_samples, n_outputs), or (n_models, n_samples, n_outputs)
-        The encoded targets.
+    array of shape (..., n_samples, n_outputs), or (..., n_samples, 1)
+        Rows in ``dtype``; or, for a softmax output, labels in the library's index dtype, of which `targets.one_hot`
+        makes rows: a batch's at a time, rather than those of all samples.
     """
     n_outputs = net.sizes[-1]
     shape = tuple(y.shape)
@@ -167,7 +168,7 @@ def encode_targets(
         return xp.astype(y, dtype, copy=False)
     if shape in ((n_samples,), (*models, n_samples)):
         if net.output == "softmax":
-            return _one_hot(xp, y, n_outputs, dtype)
+            return xp.expand_dims(_labels(xp, y), axis=-1)
         if n_outputs == 1:
             return xp.expand_dims(xp.astype(y, dtype, copy=False), axis=-1)
     labels = f"({n_samples},) of integer labels or " if net.output == "softmax" else ""
@@ -178,11 +179,8 @@ def encode_targets(
     )
 
 
-def _one_hot(xp: Namespace, labels: Array, n_classes: int, dtype: Any) -> Array:
-    if not xp.isdtype(labels.dtype, ("integral", "bool")):
-        raise TypeError(f"y must be integer labels for a softmax output, or one-hot rows; got {labels.dtype} labels")
-    # Compared with the classes rather than written at an index: that needs neither a host read nor assignment. The
-    # classes have the library's index dtype, so that labels of a small integer type cannot overflow.
-    classes = xp.arange(n_classes, device=array_api_compat.device(labels))
-    labels = xp.expand_dims(xp.astype(labels, classes.dtype, copy=False), axis=-1)
-    return xp.astype(labels == classes, dtype)
+def _labels(xp: Namespace, y: Array) -> Array:
+    if not xp.isdtype(y.dtype, ("integral", "bool")):
+        raise TypeError(f"y must be integer labels for a softmax output, or one-hot rows; got {y.dtype} labels")
+    # In the index dtype labels of a small integer type cannot overflow beside the classes.
+    return xp.astype(y, xp.arange(0, device=array_api_compat.device(y)).dtype, copy=False)

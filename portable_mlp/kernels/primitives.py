@@ -8,12 +8,20 @@ up. The returned value is the result either way, so that the same lines run with
 from __future__ import annotations
 
 import functools
+from collections.abc import Sequence
+from typing import Any, TypeAlias
 
 from .activations import ACTIVATIONS, softmax
 from .arrays import Array, Namespace, constant, relevel
 from .losses import LOSSES
 from .network import Network
 from .optimizers import Optimizer, Scalars, State
+from .parameters import Layer, Params, pack_pieces, unpack
+from .room import Room
+from .targets import one_hot
+
+Held: TypeAlias = Any
+"""All parameters, or a moment of each, in the form in which steps keep them: flat, unless a backend says otherwise."""
 
 
 class Primitives:
@@ -31,6 +39,26 @@ class Primitives:
 
     def __init__(self, xp: Namespace) -> None:
         self.xp = xp
+
+    def held(self, net: Network, flat: Array) -> Held:
+        """Return a flat vector in the form in which steps keep it."""
+        return flat
+
+    def flat(self, held: Held) -> Array:
+        """Return the flat vector again."""
+        return held
+
+    def layers(self, net: Network, held: Held) -> Params:
+        """Return the layers of parameters that are held."""
+        return unpack(net, held)
+
+    def take(self, x: Array, rows: Array, axis: int, out: Array | None = None) -> Array:
+        """Return the samples ``rows``, which are trusted, of an axis."""
+        return self.xp.take(x, rows, axis=axis)
+
+    def one_hot(self, labels: Array, n_classes: int, dtype: Any, out: Array | None = None) -> Array:
+        """Return rows with a 1 at the label's place."""
+        return one_hot(self.xp, labels, n_classes, dtype)
 
     def matmul(self, a: Array, b: Array, out: Array | None = None) -> Array:
         """Return the matrix product."""
@@ -83,9 +111,40 @@ class Primitives:
         """
         return x if isinstance(divisor, float) and divisor == 1.0 else x / relevel(self.xp, divisor, n_axes)
 
+    def reduced(self, params: Params, sums: Sequence[Layer], strength: float | Array, divisor: float | Array) -> Params:
+        """Return the gradients of ``(loss + strength / 2 sum W^2) / divisor``, given those of the loss, used up."""
+        plain = isinstance(strength, float) and strength == 0.0
+        return tuple(
+            Layer(
+                self.divided(dW, divisor, 2) if plain else self.penalised(dW, W, strength, divisor),
+                self.divided(db, divisor, 1),
+            )
+            for (dW, db), (W, _) in zip(sums, params, strict=True)
+        )
+
     def update(self, optimizer: Optimizer, p: Array, g: Array, state: State, scalars: Scalars) -> tuple[Array, State]:
         """Return the parameters and the optimizer's state after a step; ``p``, ``g`` and ``state`` are used up."""
         return optimizer.update(self.xp, p, g, state, scalars)
+
+    def descend(
+        self,
+        optimizer: Optimizer,
+        held: Held,
+        params: Params,
+        sums: Sequence[Layer],
+        state: State,
+        scalars: Scalars,
+        strength: float | Array,
+        divisor: float | Array,
+        room: Room | None = None,
+    ) -> tuple[Held, State]:
+        """Reduce sums over samples to gradients, and take the optimizer's step along them.
+
+        ``params`` are the layers of ``held``; the sums are the room's where there is one. All are used up.
+        """
+        grads = self.reduced(params, sums, strength, divisor)
+        gradient = pack_pieces(self.xp, grads) if room is None else room.gradient
+        return self.update(optimizer, held, gradient, state, scalars)
 
 
 @functools.cache

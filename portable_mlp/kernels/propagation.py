@@ -17,6 +17,8 @@ from .network import Network
 from .options import check_choice, not_negative_number
 from .parameters import Layer, Params
 from .primitives import Primitives, portable
+from .room import Room
+from .targets import are_labels, one_hot
 
 Masks: TypeAlias = Sequence[Array] | None
 """For each hidden layer what its units are multiplied with, or None for no dropout."""
@@ -41,33 +43,6 @@ class Trace(NamedTuple):
     hidden: list[Array]
     pre_activations: list[Array]
     logits: Array
-
-
-class Room(NamedTuple):
-    """Memory for the passes of one batch, for primitives that write; the next batch writes over it.
-
-    Attributes
-    ----------
-    params : tuple of Layer
-        Views of the flat parameters.
-    hidden : tuple of array
-        For each hidden layer (n_samples, n_units).
-    logits : array of shape (n_samples, n_outputs)
-        For the output layer.
-    deltas : tuple of array
-        Like ``hidden``, for the way back.
-    gradient : array of shape (n_parameters,)
-        Flat.
-    grads : tuple of Layer
-        Views of it.
-    """
-
-    params: Params
-    hidden: tuple[Array, ...]
-    logits: Array
-    deltas: tuple[Array, ...]
-    gradient: Array
-    grads: Params
 
 
 def forward_pass(
@@ -129,39 +104,11 @@ def penalty(xp: Namespace, params: Params, strength: float | Array) -> Array:
     return 0.5 * strength * sum(squares[1:], start=squares[0])
 
 
-def reduced(
-    ops: Primitives,
-    params: Params,
-    loss: Array,
-    sums: Sequence[Layer],
-    *,
-    strength: float | Array,
-    divisor: float | Array,
-) -> tuple[Array, Params]:
-    """Add the penalty ``strength / 2 sum W^2 / divisor`` to a loss, and reduce sums over samples to its gradients.
-
-    Parameters
-    ----------
-    ops : Primitives
-        Of the library of the arrays.
-    params : tuple of Layer
-        Where everything was taken.
-    loss : array of shape () or (n_models,)
-        Already divided.
-    sums : sequence of Layer
-        Gradients of the loss before it was divided; used up.
-    strength : float or array
-        L2 strength in units of the sum, 0.0 for none: ``dW = (dW + strength W) / divisor``.
-    divisor : float or array of shape () or (n_models,)
-        How many samples the sum is over, or their weight; 1.0 leaves the sum.
-    """
+def with_penalty(xp: Namespace, params: Params, loss: Array, strength: float | Array, divisor: float | Array) -> Array:
+    """Return ``loss + strength / 2 sum W^2 / divisor``, for a loss that is divided already."""
     if isinstance(strength, float) and strength == 0.0:
-        return loss, tuple(Layer(ops.divided(dW, divisor, 2), ops.divided(db, divisor, 1)) for dW, db in sums)
-    loss = loss + penalty(ops.xp, params, strength) / divisor
-    pairs = zip(sums, params, strict=True)
-    return loss, tuple(
-        Layer(ops.penalised(dW, W, strength, divisor), ops.divided(db, divisor, 1)) for (dW, db), (W, _) in pairs
-    )
+        return loss
+    return loss + penalty(xp, params, strength) / divisor
 
 
 def forward(net: Network, params: Params, X: Array) -> tuple[Array, ...]:
@@ -287,14 +234,16 @@ def loss_and_grad(
     xp = call.xp
     ops = portable(xp)
     trace = forward_pass(ops, net, call.params, call.X)
-    loss, dlogits = loss_sum(ops, net, trace.logits, call.Y, call.weights)
+    Y = one_hot(xp, call.Y, net.sizes[-1], trace.logits.dtype) if are_labels(xp, call.Y) else call.Y
+    loss, dlogits = loss_sum(ops, net, trace.logits, Y, call.weights)
     sums = backward_pass(ops, net, call.params, trace, dlogits)
     if reduction == "sum":
         divisor: float | Array = 1.0
     else:
         divisor = float(call.X.shape[-2]) if call.weights is None else _weight_sum(xp, call.weights)
     strength = _in_units_of_sum(l2, divisor)
-    loss, gradients = reduced(ops, call.params, loss / divisor, sums, strength=strength, divisor=divisor)
+    loss = with_penalty(xp, call.params, loss / divisor, strength, divisor)
+    gradients = ops.reduced(call.params, sums, strength, divisor)
     # NumPy's reductions give scalars of their own type where other libraries give 0-d arrays.
     return loss if type(loss) is type(gradients[0].W) else xp.asarray(loss), gradients
 

@@ -1,13 +1,11 @@
-"""Mini-batches: the order of the samples, drawn on the host, and the samples of each batch, taken on the device."""
+"""Mini-batches: the samples on their device, and the order in which an epoch takes them, drawn on the host."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import NamedTuple
+from typing import NamedTuple, TypeAlias
 
 import numpy as np
 
-from ..backends import Backend
 from ..kernels.arrays import Array
 from ..kernels.initializers import RandomState, as_sampler
 from ..kernels.propagation import Masks
@@ -21,7 +19,7 @@ class Data(NamedTuple):
     X : array of shape (n_samples, n_features), or (n_models, n_samples, n_features)
         Inputs.
     Y : array of shape (n_samples, n_outputs), or (n_models, n_samples, n_outputs)
-        Encoded targets.
+        Targets in the dtype of the inputs; or integer labels, a single column.
     weights : array of shape (n_samples,), optional
         What each sample counts.
     masks : sequence of array, optional
@@ -38,6 +36,12 @@ class Data(NamedTuple):
         """How many samples there are."""
         n_samples: int = self.X.shape[-2]
         return n_samples
+
+    def part(self, start: int, stop: int) -> Data:
+        """Return some samples, views where the library has them; masks are left as they are."""
+        X, Y, weights, masks = self
+        some = None if weights is None else weights[start:stop]
+        return Data(X[..., start:stop, :], Y[..., start:stop, :], some, masks)
 
 
 class Shuffle:
@@ -58,39 +62,14 @@ class Shuffle:
         return np.random.Generator(np.random.Philox(key=key)).permutation(n_samples)
 
 
-def bounds(n_samples: int, batch_size: int) -> list[tuple[int, int]]:
-    """Return where each batch starts and stops.
+Span: TypeAlias = tuple[int, int]
+"""Where a batch starts and stops in the order of an epoch."""
 
-    The standard leaves a slice past the end undefined, so the last batch is cut here.
 
-    >>> bounds(5, 2)
+def spans(n_samples: int, batch_size: int) -> list[Span]:
+    """Return an epoch's batches; the last one is short where the size does not divide the samples.
+
+    >>> spans(5, 2)
     [(0, 2), (2, 4), (4, 5)]
     """
     return [(start, min(start + batch_size, n_samples)) for start in range(0, n_samples, batch_size)]
-
-
-def batches(backend: Backend, data: Data, batch_size: int, order: np.ndarray | None) -> Iterator[Data]:
-    """Yield an epoch's batches; the last one is short where the size does not divide the samples.
-
-    Parameters
-    ----------
-    backend : Backend
-        Where the data live.
-    data : Data
-        All samples, without masks.
-    batch_size : int
-        Samples of a batch, at most.
-    order : ndarray of shape (n_samples,), int64, or None
-        A permutation of the samples; None keeps the order.
-    """
-    X, Y, weights, _ = data
-    if order is None:
-        for start, stop in bounds(data.n_samples, batch_size):
-            yield Data(X[..., start:stop, :], Y[..., start:stop, :], None if weights is None else weights[start:stop])
-        return
-    take = backend.xp.take
-    moved = backend.asarray(order)
-    for start, stop in bounds(data.n_samples, batch_size):
-        rows = moved[start:stop]
-        some_weights = None if weights is None else take(weights, rows, axis=0)
-        yield Data(take(X, rows, axis=-2), take(Y, rows, axis=-2), some_weights)

@@ -7,6 +7,7 @@ from ..kernels.arrays import Array, Namespace
 from ..kernels.calls import check_call
 from ..kernels.network import Network
 from ..kernels.parameters import Params
+from ..kernels.targets import are_labels
 from .batches import Data
 
 DTYPES = ("float32", "float64")
@@ -14,7 +15,7 @@ DTYPES = ("float32", "float64")
 
 
 def checked_data(net: Network, params: Params, X: Array, y: Array) -> Data:
-    """Return the data encoded for the network, in the dtype of ``params``, once shapes and values were found good.
+    """Return the data as the network takes them, in the dtype of ``params``, once shapes and values were found good.
 
     Raises
     ------
@@ -56,16 +57,17 @@ def _check_finite(xp: Namespace, name: str, x: Array) -> None:
 
 def _check_targets(xp: Namespace, net: Network, y: Array, Y: Array) -> None:
     """Check values that are finite: ``y`` as given, ``Y`` as encoded."""
-    if net.loss == "cross_entropy":
-        sums = xp.sum(Y, axis=-1)
-        right = bool(xp.all(Y >= 0)) and bool(xp.all(xp.abs(sums - 1.0) < 1e-3))
-        if not right and Y.shape != y.shape:
-            low, high = _range(xp, y)
+    if are_labels(xp, Y):
+        low, high = _range(xp, Y)
+        if low < 0 or high >= net.sizes[-1]:
             raise ValueError(
                 f"y must hold labels from 0 to {net.sizes[-1] - 1}, for {net.sizes[-1]} outputs; got labels from "
                 f"{low:.0f} to {high:.0f}"
             )
-        if not right:
+        return
+    if net.loss == "cross_entropy":
+        sums = xp.sum(Y, axis=-1)
+        if not (bool(xp.all(Y >= 0)) and bool(xp.all(xp.abs(sums - 1.0) < 1e-3))):
             (low, high), (least, most) = _range(xp, Y), _range(xp, sums)
             raise ValueError(
                 f"each row of y must hold probabilities that sum to 1, such as one-hot rows; got values from "

@@ -12,7 +12,7 @@ from ..kernels.parameters import Params, unpack
 from ..kernels.primitives import Primitives, portable
 from ..kernels.propagation import forward_pass
 from .batches import Data
-from .step import FUNCTIONS_KEPT, Objective, mean_loss
+from .step import FUNCTIONS_KEPT, Objective, encoded, mean_loss, weight_of
 
 
 @functools.lru_cache(FUNCTIONS_KEPT)
@@ -31,6 +31,7 @@ def loss_and_score(xp: Namespace, net: Network, params: Params, data: Data) -> A
     The score is the accuracy for softmax (the most probable class is right) and logistic (every output is on the right
     side of 1/2), and R² for the others, averaged over outputs.
     """
+    data = encoded(portable(xp), net, data)
     logits = forward_pass(portable(xp), net, params, data.X).logits
     losses, _ = portable(xp).sample_losses(net, logits, data.Y)
     y_hat = OUTPUTS[net.output](xp, logits)
@@ -65,7 +66,7 @@ def make_logits(ops: Primitives, objective: Objective) -> Callable[[Array, Data]
     def logits_and_loss(flat: Array, data: Data) -> tuple[Array, Array]:
         net = objective.net
         logits = forward_pass(ops, net, unpack(net, flat), data.X).logits
-        loss, _ = mean_loss(ops, objective, logits, data)
+        loss, _ = mean_loss(ops, objective, logits, data, weight_of(ops, data))
         return logits, loss
 
     return logits_and_loss

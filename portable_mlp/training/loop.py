@@ -2,25 +2,31 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 from ..backends import Backend
 from ..kernels.arrays import Array, snapshot
 from ..kernels.optimizers import Optimizer, State
-from ..kernels.propagation import Room
-from .batches import Data, Shuffle, batches
+from ..kernels.primitives import Held
+from ..kernels.propagation import Masks
+from ..kernels.room import Room, make_room
+from .batches import Data, Shuffle, Span, spans
 from .monitor import Monitor
 from .progress import Silent
 from .result import NonFiniteError, TrainResult
 from .schedules import Schedule
-from .step import Objective, make_room, make_step
+from .step import Carry, Objective, make_step
+
+STEPS_A_CALL = 100
+"""At most, where a backend takes many at once: between calls the progress is shown, and Ctrl-C is heard."""
 
 
 class Loop:
-    """The moving parts: the flat parameters, the optimizer's state and the step count.
+    """The moving parts: the parameters, the optimizer's state and the step count.
 
     Parameters
     ----------
@@ -39,10 +45,8 @@ class Loop:
 
     Attributes
     ----------
-    flat, state, n_steps
-        As they are now.
-    losses : list of array
-        The loss of each batch of the last epoch, on the device.
+    n_steps : int
+        As it is now.
     """
 
     def __init__(
@@ -55,37 +59,127 @@ class Loop:
         n_steps: int = 0,
     ) -> None:
         self.backend = backend
-        # Copies: a step may write into them.
-        self.flat = snapshot(backend.xp, flat)
-        self.state = optimizer.init(backend.xp, flat)
-        if state is not None:
-            self.state = tuple(snapshot(backend.xp, moment) for moment in state)
         self.n_steps = n_steps
-        self.losses: list[Array] = []
-        self._scalars = optimizer.scalars
-        self._net, self._ops = objective.net, backend.primitives
-        self._step = backend.compile(make_step(self._ops, objective, optimizer))
+        self._net, self._ops, self._scalars = objective.net, backend.primitives, optimizer.scalars
+        # Copies: a step may write into them.
+        self._carry = Carry(
+            self._held(flat),
+            tuple(map(self._held, optimizer.init(backend.xp, flat) if state is None else state)),
+            backend.xp.zeros_like(flat[..., 0]),
+        )
+        step = make_step(self._ops, objective, optimizer)
+        self._step, self._many = backend.compile(step), backend.repeat(step)
         self._rooms: dict[int, Room | None] = {}
+        self._losses: list[tuple[Array, int]] = []
 
-    def epoch(self, all_batches: Iterable[Data], rate: float, bar: Silent) -> Array:
-        """Take one step for every batch; return the mean loss over their samples, on the device."""
-        self.losses = []
+    @property
+    def flat(self) -> Array:
+        """The parameters, (n_parameters,) or (n_models, n_parameters), as they are now."""
+        return self._ops.flat(self._carry.held)
+
+    @property
+    def state(self) -> State:
+        """The optimizer's moments, flat, as they are now."""
+        return tuple(map(self._ops.flat, self._carry.state))
+
+    @property
+    def n_batches(self) -> int:
+        """How many batches the last epoch has had."""
+        return sum(n_steps for _, n_steps in self._losses)
+
+    def epoch(
+        self,
+        data: Data,
+        batches: Sequence[Span],
+        rate: float,
+        *,
+        order: Array | None = None,
+        masks: Iterable[Masks] | None = None,
+        bar: Silent | None = None,
+    ) -> Array:
+        """Take one step for every batch; return the mean loss over their samples, on the device.
+
+        Parameters
+        ----------
+        data : Data
+            All samples.
+        batches : sequence of Span
+            Where each batch starts and stops in the order.
+        rate : float
+            The learning rate.
+        order : ndarray of shape (n_samples,), int64, or None
+            A permutation of the samples, on the host; None keeps the order.
+        masks : iterable of masks, optional
+            For each batch.
+        bar : Silent, optional
+            Told of the samples as they are done.
+        """
+        self._losses = []
+        self._carry = self._carry._replace(total=self.backend.xp.zeros_like(self._carry.total))
+        at_once = self._many is not None and masks is None
+        steps = (
+            self._in_calls(data, batches, rate, order)
+            if at_once
+            else self._one_by_one(data, batches, rate, order, masks)
+        )
         n_samples = 0
-        total = self.backend.xp.zeros_like(self.flat[..., 0])
-        for batch in all_batches:
-            self.n_steps += 1
-            scalars = self._scalars(self.n_steps, rate)
-            room = self._room(batch.n_samples)
-            self.flat, self.state, total, loss = self._step(self.flat, self.state, total, batch, scalars, room)
-            self.losses.append(loss)
-            n_samples += batch.n_samples
-            bar.advance(batch.n_samples)
-        return total / float(n_samples)
+        for (self._carry, losses), taken in steps:
+            self.n_steps += len(taken)
+            self._losses.append((losses, len(taken)))
+            done = sum(stop - start for start, stop in taken)
+            n_samples += done
+            if bar is not None:
+                bar.advance(done)
+        return self._carry.total / float(n_samples)
+
+    def first_bad_batch(self) -> int:
+        """Return which batch of the last epoch was the first whose loss is not finite, counted from 1."""
+        n_before = 0
+        for losses, n_steps in self._losses:
+            by_step = self.backend.to_numpy(losses).reshape(n_steps, -1)
+            for i, numbers in enumerate(by_step, start=1):
+                if not all_finite(numbers):
+                    return n_before + i
+            n_before += n_steps
+        return n_before
+
+    def _one_by_one(
+        self, data: Data, batches: Sequence[Span], rate: float, order: Array | None, masks: Iterable[Masks] | None
+    ) -> Iterator[tuple[tuple[Carry, Array], Sequence[Span]]]:
+        on_device = None if order is None else self.backend.asarray(order)
+        each = itertools.repeat(None) if masks is None else masks
+        for span, mask in zip(batches, each, strict=False):
+            start, stop = span
+            rows = None if on_device is None else on_device[start:stop]
+            some = data.part(start, stop) if rows is None else data
+            batch = some if mask is None else some._replace(masks=mask)
+            scalars = self._scalars(self.n_steps + 1, rate)
+            yield self._step(self._carry, batch, rows, scalars, self._room(stop - start)), (span,)
+
+    def _in_calls(
+        self, data: Data, batches: Sequence[Span], rate: float, order: Array | None
+    ) -> Iterator[tuple[tuple[Carry, Array], Sequence[Span]]]:
+        """Let the backend take many steps of one size in a call."""
+        assert self._many is not None
+        xp, device = self.backend.xp, self.backend.device
+        rows = xp.arange(data.n_samples, device=device) if order is None else self.backend.asarray(order)
+        for size, same_size in itertools.groupby(batches, key=lambda span: span[1] - span[0]):
+            left = list(same_size)
+            while left:
+                now, left = left[:STEPS_A_CALL], left[STEPS_A_CALL:]
+                scalars = [self._scalars(self.n_steps + i, rate) for i in range(1, len(now) + 1)]
+                starts = [start for start, _ in now]
+                yield self._many(self._carry, data, rows, starts, size, scalars), now
+
+    def _held(self, flat: Array) -> Held:
+        return self._ops.held(self._net, snapshot(self.backend.xp, flat))
 
     def _room(self, n_samples: int) -> Room | None:
         """Return the memory for batches of that size, of which an epoch has two at most."""
+        if not self._ops.writes:
+            return None
         if n_samples not in self._rooms:
-            self._rooms[n_samples] = make_room(self._ops, self._net, self.flat, n_samples)
+            self._rooms[n_samples] = make_room(self.backend.xp, self._net, self._carry.held, n_samples)
         return self._rooms[n_samples]
 
 
@@ -107,13 +201,14 @@ def run(
         If the loss or a parameter is not finite at the end of an epoch.
     """
     stopped_because = "max_epochs"
+    batches = spans(data.n_samples, batch_size)
     try:
         for epoch in range(epochs):
             rate = schedule.rate(epoch)
             start = time.perf_counter()
             good = snapshot(loop.backend.xp, loop.flat)
             order = None if shuffle is None else shuffle.order(epoch, data.n_samples)
-            mean = loop.epoch(batches(loop.backend, data, batch_size, order), rate, monitor.bar)
+            mean = loop.epoch(data, batches, rate, order=order, bar=monitor.bar)
             loss = _finite_loss(loop, mean, good, monitor)
             speed = data.n_samples / (time.perf_counter() - start)
             reason = monitor.epoch_end(loop.flat, loss=loss, learning_rate=rate, samples_per_second=speed)
@@ -132,21 +227,14 @@ def _finite_loss(loop: Loop, mean: Array, good: Array, monitor: Monitor) -> Any:
     # x - x is 0 for a finite x and NaN for any other.
     not_finite = loop.backend.xp.sum(loop.flat - loop.flat, axis=-1)
     numbers = loop.backend.to_numpy(loop.backend.xp.stack([mean, not_finite]))
-    if not _all_finite(numbers):
-        epoch, batch = len(monitor.history["loss"]) + 1, _first_bad_batch(loop)
+    if not all_finite(numbers):
+        epoch, batch = len(monitor.history["loss"]) + 1, loop.first_bad_batch()
         raise NonFiniteError.diverged(
-            monitor.net, good, monitor.history, epoch=epoch, batch=batch, n_batches=len(loop.losses)
+            monitor.net, good, monitor.history, epoch=epoch, batch=batch, n_batches=loop.n_batches
         )
     return numbers[0].tolist()
 
 
-def _first_bad_batch(loop: Loop) -> int:
-    for number, loss in enumerate(loop.losses, start=1):
-        if not _all_finite(loop.backend.to_numpy(loss)):
-            return number
-    return len(loop.losses)
-
-
-def _all_finite(numbers: Any) -> bool:
+def all_finite(numbers: Any) -> bool:
     """Look at a few numbers that are on the host already."""
     return all(map(math.isfinite, numbers.reshape(-1).tolist()))

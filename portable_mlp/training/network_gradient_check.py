@@ -22,6 +22,7 @@ from ..kernels.parameters import Layer, Params, pack, unpack
 from ..kernels.primitives import portable
 from ..kernels.propagation import forward_pass, loss_and_grad, penalty
 from .data import checked_data
+from .step import encoded
 
 _ELEMENTS_AT_ONCE = 2**22
 """How many numbers the moved models of one pass may take together; bounds the memory."""
@@ -142,7 +143,8 @@ class _Objective:
         host = get_backend("numpy")
         on_host = [Layer(*(host.asarray(x, dtype="float64") for x in layer)) for layer in params]
         self.xp, self.net, self.l2 = host.xp, net, l2
-        self.X, self.Y, *_ = checked_data(net, tuple(on_host), host.asarray(X), host.asarray(y))
+        data = checked_data(net, tuple(on_host), host.asarray(X), host.asarray(y))
+        self.X, self.Y, *_ = encoded(portable(host.xp), net, data)
         self.flat = pack(on_host)
         self.divisor = float(self.X.shape[0]) if reduction == "mean" else 1.0
         base, self.sides = self.loss_and_sides(self.flat)

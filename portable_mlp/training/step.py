@@ -9,14 +9,14 @@ import functools
 from collections.abc import Callable
 from typing import NamedTuple, TypeAlias
 
-import array_api_compat
-
-from ..kernels.arrays import Array, Namespace
+from ..kernels.arrays import Array
 from ..kernels.network import Network
 from ..kernels.optimizers import Optimizer, Scalars, State
-from ..kernels.parameters import pack_pieces, unpack
-from ..kernels.primitives import Primitives
-from ..kernels.propagation import Room, backward_pass, forward_pass, loss_sum, reduced
+from ..kernels.parameters import Layer, Params, pack_pieces, unpack
+from ..kernels.primitives import Held, Primitives
+from ..kernels.propagation import backward_pass, forward_pass, loss_sum, with_penalty
+from ..kernels.room import Room
+from ..kernels.targets import are_labels
 from .batches import Data
 
 FUNCTIONS_KEPT = 128
@@ -46,83 +46,121 @@ class Objective(NamedTuple):
     report: Report | None = None
 
 
-Evaluate: TypeAlias = Callable[..., tuple[Array, Array]]
-Step: TypeAlias = Callable[[Array, State, Array, Data, Scalars, Room | None], tuple[Array, State, Array, Array]]
+class Sums(NamedTuple):
+    """What the passes of a batch give.
+
+    Attributes
+    ----------
+    loss : array of shape () or (n_models,)
+        The mean, with the penalty.
+    grads : list of Layer
+        The loss's gradients, summed over samples: not divided yet, and without the penalty.
+    strength : float or array
+        Of the penalty, in units of the sum; 0.0 for none.
+    divisor : float or array
+        What the sums are divided by: the samples, or their weight.
+    """
+
+    loss: Array
+    grads: list[Layer]
+    strength: float | Array
+    divisor: float | Array
+
+
+class Carry(NamedTuple):
+    """What a step hands to the next.
+
+    Attributes
+    ----------
+    held : array of shape (n_parameters,), or as the backend holds parameters
+        The parameters.
+    state : tuple
+        The optimizer's moments, in the same form.
+    total : array of shape () or (n_models,)
+        The epoch's loss so far, summed over samples.
+    """
+
+    held: Held
+    state: State
+    total: Array
+
+
+Evaluate: TypeAlias = Callable[[Array, Data], tuple[Array, Array]]
+Step: TypeAlias = Callable[[Carry, Data, Array | None, Scalars, Room | None], tuple[Carry, Array]]
 
 
 @functools.lru_cache(FUNCTIONS_KEPT)
 def make_objective(ops: Primitives, objective: Objective) -> Evaluate:
-    """Return ``evaluate(flat, data, room=None) -> (loss, gradient)``, the mean loss with the penalty.
+    """Return ``evaluate(flat, data) -> (loss, gradient)``, the mean loss with the penalty, and its gradient, flat."""
 
-    The gradient is flat; with ``room`` it is the room's, until the next call.
-    """
-    xp, net, l2 = ops.xp, objective.net, objective.l2
-
-    def evaluate(flat: Array, data: Data, room: Room | None = None) -> tuple[Array, Array]:
-        divisor = weight_of(xp, data)
-        strength = l2 * divisor if objective.l2_per_batch and l2 > 0.0 else l2
-        params = unpack(net, flat) if room is None else room.params
-        trace = forward_pass(ops, net, params, data.X, data.masks, room)
-        loss, dlogits = mean_loss(ops, objective, trace.logits, data)
-        sums = backward_pass(ops, net, params, trace, dlogits, data.masks, room)
-        loss, grads = reduced(ops, params, loss, sums, strength=strength, divisor=divisor)
-        return loss, pack_pieces(xp, grads) if room is None else room.gradient
+    def evaluate(flat: Array, data: Data) -> tuple[Array, Array]:
+        params = unpack(objective.net, flat)
+        loss, grads, strength, divisor = passes(ops, objective, params, encoded(ops, objective.net, data))
+        return loss, pack_pieces(ops.xp, ops.reduced(params, grads, strength, divisor))
 
     return evaluate
 
 
-def make_room(ops: Primitives, net: Network, flat: Array, n_samples: int) -> Room | None:
-    """Return memory for the steps of batches of that size, for primitives that write; else None."""
-    if not ops.writes:
-        return None
-    xp = ops.xp
-
-    def empty(n_units: int) -> Array:
-        shape = (*flat.shape[:-1], n_samples, n_units)
-        return xp.empty(shape, dtype=flat.dtype, device=array_api_compat.device(flat))
-
-    gradient = xp.empty_like(flat)
-    *hidden, n_outputs = net.sizes[1:]
-    return Room(
-        unpack(net, flat),
-        tuple(map(empty, hidden)),
-        empty(n_outputs),
-        tuple(map(empty, hidden)),
-        gradient,
-        unpack(net, gradient),
-    )
-
-
-def weight_of(xp: Namespace, data: Data) -> float | Array:
-    """Return what a batch's sum is divided by: its samples, or their weight."""
-    return float(data.n_samples) if data.weights is None else xp.sum(data.weights, axis=-1)
-
-
-def mean_loss(ops: Primitives, objective: Objective, logits: Array, data: Data) -> tuple[Array, Array]:
-    """Return the mean loss, without the penalty, and the derivative of the sum at the logits."""
-    xp = ops.xp
-    if objective.report is None:
-        total, dlogits = loss_sum(ops, objective.net, logits, data.Y, data.weights)
-        return total / weight_of(xp, data), dlogits
-    loss, dlogits = objective.report(ops, logits, data.Y, data.weights)
-    return loss, dlogits if data.weights is None else dlogits * xp.expand_dims(data.weights, axis=-1)
-
-
 @functools.lru_cache(FUNCTIONS_KEPT)
 def make_step(ops: Primitives, objective: Objective, optimizer: Optimizer) -> Step:
-    """Return ``step(flat, state, total, batch, scalars, room) -> (flat, state, total, loss)``.
+    """Return ``step(carry, data, rows, scalars, room) -> (carry, loss)``, with the batch's mean loss and its penalty.
 
-    ``flat`` holds all parameters, ``state`` belongs to the optimizer, ``loss`` is the batch's mean with the penalty,
-    and ``total`` adds it up over the epoch's samples, on the device: the host reads it once an epoch. With primitives
-    that write, ``flat`` and ``state`` are used up: what comes back is the same memory.
+    The batch is made of the samples ``rows`` of the data; with None the data are the batch. Masks are the batch's
+    either way. With primitives that write, the carry is used up: what comes back is the same memory.
     """
-    evaluate = make_objective(ops, objective)
+    net = objective.net
 
     def step(
-        flat: Array, state: State, total: Array, batch: Data, scalars: Scalars, room: Room | None
-    ) -> tuple[Array, State, Array, Array]:
-        loss, gradient = evaluate(flat, batch, room)
-        flat, state = ops.update(optimizer, flat, gradient, state, scalars)
-        return flat, state, total + loss * float(batch.n_samples), loss
+        carry: Carry, data: Data, rows: Array | None, scalars: Scalars, room: Room | None = None
+    ) -> tuple[Carry, Array]:
+        batch = encoded(ops, net, data if rows is None else _taken(ops, data, rows, room), room)
+        params = ops.layers(net, carry.held) if room is None else room.params
+        loss, grads, strength, divisor = passes(ops, objective, params, batch, room)
+        held, state = ops.descend(optimizer, carry.held, params, grads, carry.state, scalars, strength, divisor, room)
+        return Carry(held, state, carry.total + loss * float(batch.n_samples)), loss
 
     return step
+
+
+def passes(ops: Primitives, objective: Objective, params: Params, batch: Data, room: Room | None = None) -> Sums:
+    """Go forward and backward through a batch whose targets are rows."""
+    net, xp = objective.net, ops.xp
+    divisor = weight_of(ops, batch)
+    strength = objective.l2 * divisor if objective.l2_per_batch and objective.l2 > 0.0 else objective.l2
+    trace = forward_pass(ops, net, params, batch.X, batch.masks, room)
+    loss, dlogits = mean_loss(ops, objective, trace.logits, batch, divisor)
+    grads = backward_pass(ops, net, params, trace, dlogits, batch.masks, room)
+    return Sums(with_penalty(xp, params, loss, strength, divisor), grads, strength, divisor)
+
+
+def weight_of(ops: Primitives, data: Data) -> float | Array:
+    """Return what a sum over samples is divided by: their number, or their weight."""
+    return float(data.n_samples) if data.weights is None else ops.xp.sum(data.weights, axis=-1)
+
+
+def mean_loss(
+    ops: Primitives, objective: Objective, logits: Array, data: Data, divisor: float | Array
+) -> tuple[Array, Array]:
+    """Return the mean loss, without the penalty, and the derivative of the sum at the logits."""
+    if objective.report is None:
+        total, dlogits = loss_sum(ops, objective.net, logits, data.Y, data.weights)
+        return total / divisor, dlogits
+    loss, dlogits = objective.report(ops, logits, data.Y, data.weights)
+    return loss, dlogits if data.weights is None else dlogits * ops.xp.expand_dims(data.weights, axis=-1)
+
+
+def _taken(ops: Primitives, data: Data, rows: Array, room: Room | None) -> Data:
+    """Take the samples of a batch, into the room where models share them."""
+    X, Y, weights, masks = data
+    X_out = room.X if room is not None and X.ndim == 2 else None
+    Y_out = room.Y if room is not None and Y.ndim == 2 and not are_labels(ops.xp, Y) else None
+    some = None if weights is None else ops.take(weights, rows, 0)
+    return Data(ops.take(X, rows, -2, X_out), ops.take(Y, rows, -2, Y_out), some, masks)
+
+
+def encoded(ops: Primitives, net: Network, data: Data, room: Room | None = None) -> Data:
+    """Turn labels into one-hot rows, in the room where models share them; leave rows as they are."""
+    if not are_labels(ops.xp, data.Y):
+        return data
+    out = room.Y if room is not None and data.Y.ndim == 2 else None
+    return data._replace(Y=ops.one_hot(data.Y, net.sizes[-1], data.X.dtype, out))

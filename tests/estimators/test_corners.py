@@ -157,18 +157,17 @@ def test_no_hidden_layer_takes_no_activation_and_transform_copies() -> None:
 
 
 def test_ctrl_c_within_an_epoch_keeps_parameters_and_optimizer_together(monkeypatch: pytest.MonkeyPatch) -> None:
-    from portable_mlp.estimators.stochastic import _Epochs
+    from portable_mlp.training.loop import Loop
 
-    original = _Epochs._batches
+    original = Loop._room
 
-    def interrupted(self: Any) -> Any:
-        for number, batch in enumerate(original(self)):
-            if number == 3:
-                raise KeyboardInterrupt
-            yield batch
+    def interrupted(self: Any, n_samples: int) -> Any:
+        if self.n_steps == 7 + 3:
+            raise KeyboardInterrupt
+        return original(self, n_samples)
 
     clf = pm.MLPClassifier(**OPTIONS, batch_size=10).partial_fit(X, y, classes=np.unique(y))
-    monkeypatch.setattr(_Epochs, "_batches", interrupted)
+    monkeypatch.setattr(Loop, "_room", interrupted)
     quietly(clf.partial_fit, X, y)
     assert clf._optimizer.n_steps == 7 + 3
 

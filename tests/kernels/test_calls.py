@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 import portable_mlp as pm
-from portable_mlp.kernels.calls import check_params, encode_targets
+from portable_mlp.kernels.calls import check_params, check_targets
+from portable_mlp.kernels.targets import one_hot
 from tests.kernels.tiny_library import to_tiny
 from tests.reference import assert_close
 
@@ -196,5 +197,8 @@ def test_labels_of_any_integer_dtype_become_one_hot_rows(lib):
     net, labels = pm.Network((3, 300)), np.asarray([0, 1, 1, 0, 1])
     for dtype in lib.xp.__array_namespace_info__().dtypes(device=lib.backend.device, kind=("integral", "bool")):
         y = lib.array(labels, dtype=dtype)
-        Y = encode_targets(lib.xp, net, y, n_samples=5, models=(), dtype=lib.backend.dtype(lib.dtype))
+        dtype_of_rows = lib.backend.dtype(lib.dtype)
+        checked = check_targets(lib.xp, net, y, n_samples=5, models=(), dtype=dtype_of_rows)
+        assert checked.shape == (5, 1)
+        Y = one_hot(lib.xp, checked, 300, dtype_of_rows)
         assert_close(lib.numpy(Y), np.eye(300)[labels], rtol=0)
