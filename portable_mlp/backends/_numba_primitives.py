@@ -7,8 +7,9 @@ this file or where ``NUMBA_CACHE_DIR`` says.
 
 from __future__ import annotations
 
+import itertools
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numba
@@ -18,6 +19,8 @@ from ..kernels import optimizers
 from ..kernels.arrays import Array
 from ..kernels.network import Network
 from ..kernels.optimizers import Optimizer, Scalars, State
+from ..kernels.parameters import Layer, Params
+from ..kernels.room import Room
 from ._numpy_primitives import NumpyPrimitives
 
 LONGEST_SUM = 128
@@ -48,43 +51,55 @@ def _sqrt(x: Any) -> Any:
     return np.sqrt(x)
 
 
+@_compiled
+def _reduced(p: float, g: float, strength: float, divisor: float) -> Any:
+    """Return ``(g + strength p) / divisor``; without a penalty 0 p is not added, which might be NaN or turn a sign."""
+    return (g + strength * p) / divisor if strength != 0 else g / divisor
+
+
 # One loop for each formula rather than one made for all: Numba keeps no closure on disk.
 
 
 @_kept
-def _sgd_loop(p: Array, g: Array, scalars: Scalars) -> None:
+def _sgd_loop(p: Array, g: Array, strength: float, divisor: float, scalars: Scalars) -> None:
     for i in range(p.size):
-        (p[i],) = _sgd(p[i], g[i], *scalars)
+        d = _reduced(p[i], g[i], strength, divisor)
+        (p[i],) = _sgd(p[i], d, *scalars)
 
 
 @_kept
-def _momentum_loop(p: Array, g: Array, v: Array, scalars: Scalars) -> None:
+def _momentum_loop(p: Array, g: Array, v: Array, strength: float, divisor: float, scalars: Scalars) -> None:
     for i in range(p.size):
-        p[i], v[i] = _momentum(p[i], g[i], v[i], *scalars)
+        d = _reduced(p[i], g[i], strength, divisor)
+        p[i], v[i] = _momentum(p[i], d, v[i], *scalars)
 
 
 @_kept
-def _nesterov_loop(p: Array, g: Array, v: Array, scalars: Scalars) -> None:
+def _nesterov_loop(p: Array, g: Array, v: Array, strength: float, divisor: float, scalars: Scalars) -> None:
     for i in range(p.size):
-        p[i], v[i] = _nesterov(p[i], g[i], v[i], *scalars)
+        d = _reduced(p[i], g[i], strength, divisor)
+        p[i], v[i] = _nesterov(p[i], d, v[i], *scalars)
 
 
 @_kept
-def _velocity_loop(p: Array, g: Array, v: Array, scalars: Scalars) -> None:
+def _velocity_loop(p: Array, g: Array, v: Array, strength: float, divisor: float, scalars: Scalars) -> None:
     for i in range(p.size):
-        p[i], v[i] = _velocity(p[i], g[i], v[i], *scalars)
+        d = _reduced(p[i], g[i], strength, divisor)
+        p[i], v[i] = _velocity(p[i], d, v[i], *scalars)
 
 
 @_kept
-def _nesterov_velocity_loop(p: Array, g: Array, v: Array, scalars: Scalars) -> None:
+def _nesterov_velocity_loop(p: Array, g: Array, v: Array, strength: float, divisor: float, scalars: Scalars) -> None:
     for i in range(p.size):
-        p[i], v[i] = _nesterov_velocity(p[i], g[i], v[i], *scalars)
+        d = _reduced(p[i], g[i], strength, divisor)
+        p[i], v[i] = _nesterov_velocity(p[i], d, v[i], *scalars)
 
 
 @_kept
-def _adam_loop(p: Array, g: Array, m: Array, v: Array, scalars: Scalars) -> None:
+def _adam_loop(p: Array, g: Array, m: Array, v: Array, strength: float, divisor: float, scalars: Scalars) -> None:
     for i in range(p.size):
-        p[i], m[i], v[i] = _adam(p[i], g[i], m[i], v[i], _sqrt, *scalars)
+        d = _reduced(p[i], g[i], strength, divisor)
+        p[i], m[i], v[i] = _adam(p[i], d, m[i], v[i], _sqrt, *scalars)
 
 
 _UPDATES: dict[Any, Any] = {
@@ -203,6 +218,13 @@ def _cross_entropy_sums(shifted: Array, e: Array, Y: Array, sums: Array, zero: f
 
 
 @_kept
+def _one_hot(labels: Array, zero: float, one: float, out: Array) -> None:
+    for i in range(out.shape[0]):
+        for j in range(out.shape[1]):
+            out[i, j] = one if labels[i, 0] == j else zero
+
+
+@_kept
 def _weighted_log(Y: Array, p: Array, low: float, high: float, out: Array) -> None:
     for i in range(p.shape[0]):
         for j in range(p.shape[1]):
@@ -213,6 +235,13 @@ def _weighted_log(Y: Array, p: Array, low: float, high: float, out: Array) -> No
 
 class NumbaPrimitives(NumpyPrimitives):
     """NumPy's, with loops compiled by Numba where arrays are plain matrices in row order."""
+
+    def one_hot(self, labels: Array, n_classes: int, dtype: Any, out: Array | None = None) -> Array:
+        """Return rows with a 1 at the label's place, in ``out``."""
+        if out is None or not _is_plain(labels):
+            return super().one_hot(labels, n_classes, dtype, out)
+        _one_hot(labels, out.dtype.type(0), out.dtype.type(1), out)
+        return out
 
     def activate(self, name: str, z: Array, b: Array) -> tuple[Array, Array | None]:
         """Return ``h = f(z + b)``, in ``z`` for the commonest."""
@@ -275,14 +304,32 @@ class NumbaPrimitives(NumpyPrimitives):
         _penalise(dW, W, dW.dtype.type(strength), dW.dtype.type(divisor))
         return dW
 
-    def update(self, optimizer: Optimizer, p: Array, g: Array, state: State, scalars: Scalars) -> tuple[Array, State]:
-        """Return the parameters, in ``p``, and the optimizer's state, in ``state``, after a step."""
+    def descend(
+        self,
+        optimizer: Optimizer,
+        held: Array,
+        params: Params,
+        sums: Sequence[Layer],
+        state: State,
+        scalars: Scalars,
+        strength: float | Array,
+        divisor: float | Array,
+        room: Room | None = None,
+    ) -> tuple[Array, State]:
+        """Take the optimizer's step, in ``held`` and ``state``, in one pass over them and the room's gradient."""
         loop = _UPDATES.get(optimizer.formula)
-        arrays = (p, g, *state)
-        if loop is None or not all(x.flags.c_contiguous for x in arrays):
-            return super().update(optimizer, p, g, state, scalars)
-        loop(*(x.reshape(-1) for x in arrays), tuple(map(p.dtype.type, (*scalars, *optimizer.constants))))
-        return p, state
+        if loop is None or room is None or held.ndim > 1:
+            return super().descend(optimizer, held, params, sums, state, scalars, strength, divisor, room)
+        as_held = held.dtype.type
+        no_penalty, strength, divisor = as_held(0), as_held(strength), as_held(divisor)
+        numbers = tuple(map(as_held, (*scalars, *optimizer.constants)))
+        arrays = (held, room.gradient, *state)
+        if strength == 0:
+            loop(*arrays, no_penalty, divisor, numbers)
+        else:
+            for (start, stop), part in zip(room.pieces, itertools.cycle((strength, no_penalty)), strict=False):
+                loop(*(x[start:stop] for x in arrays), part, divisor, numbers)
+        return held, state
 
 
 def _is_plain(x: Array) -> bool:

@@ -46,6 +46,10 @@ class NumpyPrimitives(Primitives):
         """Return the sum over samples, in ``out``."""
         return np.add.reduce(x, axis=-2, out=out)
 
+    def total(self, losses: Array) -> Array:
+        """Return the sum of losses over samples."""
+        return np.add.reduce(losses, axis=-1)
+
     def add_bias(self, z: Array, b: Array) -> Array:
         """Return ``z + b``, in ``z``."""
         return np.add(z, b[..., None, :], out=z)

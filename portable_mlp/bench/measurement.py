@@ -102,11 +102,12 @@ def _verified(make: Make, case: Case, dtype: str, expected: list[float]) -> Cand
 
 def _steps_a_turn(run: Callable[[int], None], at_a_time: int) -> int:
     """Warm up, and return how many steps fill a turn, a multiple of what the candidate takes at a time."""
-    run(1)
     n_steps = at_a_time
-    while _timed(run, n_steps) < SECONDS_A_TURN:
+    while True:
+        run(n_steps)  # compiles, where a number of steps is compiled for
+        if _timed(run, n_steps) >= SECONDS_A_TURN:
+            return n_steps
         n_steps *= 2
-    return n_steps
 
 
 def _timed(run: Callable[[int], None], n_steps: int) -> float:

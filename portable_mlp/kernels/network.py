@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import operator
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -72,7 +73,7 @@ class Network:
         """How many hidden layers there are."""
         return len(self.sizes) - 2
 
-    @property
+    @functools.cached_property
     def activations(self) -> tuple[str, ...]:
         """One name for each hidden layer."""
         return (self.activation,) * self.n_hidden if isinstance(self.activation, str) else self.activation

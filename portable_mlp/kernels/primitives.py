@@ -72,6 +72,10 @@ class Primitives:
         """Return the sum over samples: (..., n_samples, n_units) -> (..., n_units)."""
         return self.xp.sum(x, axis=-2)
 
+    def total(self, losses: Array) -> Array:
+        """Return the sum of losses over samples: (..., n_samples) -> (...)."""
+        return self.xp.sum(losses, axis=-1)
+
     def add_bias(self, z: Array, b: Array) -> Array:
         """Return ``z + b``; ``z`` is used up."""
         return z + self.xp.expand_dims(b, axis=-2)

@@ -90,12 +90,11 @@ def backward_pass(
 
 def loss_sum(ops: Primitives, net: Network, logits: Array, Y: Array, weights: Array | None) -> tuple[Array, Array]:
     """Return the weighted sum over samples of the loss, and its derivative at the logits."""
-    xp = ops.xp
     losses, dlogits = ops.sample_losses(net, logits, Y)
     if weights is not None:
         losses = losses * weights
-        dlogits = dlogits * xp.expand_dims(weights, axis=-1)
-    return xp.sum(losses, axis=-1), dlogits
+        dlogits = dlogits * ops.xp.expand_dims(weights, axis=-1)
+    return ops.total(losses), dlogits
 
 
 def penalty(xp: Namespace, params: Params, strength: float | Array) -> Array:

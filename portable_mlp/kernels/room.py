@@ -33,8 +33,8 @@ class Room(NamedTuple):
         Flat.
     grads : tuple of Layer
         Views of it.
-    edges : tuple of int
-        Where the weights and the biases of each layer begin in the flat vector, and where it ends.
+    pieces : tuple of pairs of int
+        Where the weights, then the biases, of each layer start and stop in the flat vector.
     """
 
     params: Params
@@ -45,7 +45,7 @@ class Room(NamedTuple):
     deltas: tuple[Array, ...]
     gradient: Array
     grads: Params
-    edges: tuple[int, ...]
+    pieces: tuple[tuple[int, int], ...]
 
 
 def make_room(xp: Namespace, net: Network, flat: Array, n_samples: int) -> Room:
@@ -73,7 +73,7 @@ def make_room(xp: Namespace, net: Network, flat: Array, n_samples: int) -> Room:
 
     gradient = xp.empty_like(flat)
     n_features, *hidden, n_outputs = net.sizes
-    pieces = itertools.chain.from_iterable((m * n, n) for m, n in itertools.pairwise(net.sizes))
+    sizes = itertools.chain.from_iterable((m * n, n) for m, n in itertools.pairwise(net.sizes))
     return Room(
         params=unpack(net, flat),
         X=shared(n_features),
@@ -83,5 +83,5 @@ def make_room(xp: Namespace, net: Network, flat: Array, n_samples: int) -> Room:
         deltas=tuple(map(empty, hidden)),
         gradient=gradient,
         grads=unpack(net, gradient),
-        edges=tuple(itertools.accumulate(pieces, initial=0)),
+        pieces=tuple(itertools.pairwise(itertools.accumulate(sizes, initial=0))),
     )

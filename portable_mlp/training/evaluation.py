@@ -4,59 +4,98 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable
+from typing import TypeAlias
 
+from ..backends import Backend
 from ..kernels.activations import OUTPUTS
 from ..kernels.arrays import Array, Namespace, constant
 from ..kernels.network import Network
-from ..kernels.parameters import Params, unpack
+from ..kernels.parameters import unpack
 from ..kernels.primitives import Primitives, portable
 from ..kernels.propagation import forward_pass
-from .batches import Data
+from .batches import Data, spans
 from .step import FUNCTIONS_KEPT, Objective, encoded, mean_loss, weight_of
+
+NUMBERS_AT_ONCE = 2**20
+"""Activations of the widest layer, at most, that are in memory at a time."""
+
+Sums: TypeAlias = tuple[Array, Array]
+
+
+class Evaluation:
+    """Evaluates flat parameters on samples, a block at a time: the activations of all would grow with their number.
+
+    Parameters
+    ----------
+    backend : Backend
+        Where the samples live.
+    net : Network
+        What is evaluated. The score is the accuracy for softmax (the most probable class is right) and logistic (every
+        output is on the right side of 1/2), and R² for the others, averaged over outputs.
+    data : Data
+        The samples.
+    """
+
+    def __init__(self, backend: Backend, net: Network, data: Data) -> None:
+        self._backend, self._n_samples = backend, float(data.n_samples)
+        at_once = max(1, NUMBERS_AT_ONCE // max(net.sizes))
+        self._blocks = [data.part(start, stop) for start, stop in spans(data.n_samples, at_once)]
+        self._sums = backend.compile(make_sums(backend.xp, net))
+        self._variation = None if net.output in ("softmax", "logistic") else _variation(backend.xp, data.Y)
+
+    def loss_and_score(self, flat: Array) -> list[float] | list[list[float]]:
+        """Return the mean loss and the score; with an axis of models, those of each."""
+        xp = self._backend.xp
+        loss, measure = self._sums(flat, self._blocks[0])
+        for block in self._blocks[1:]:
+            more_loss, more = self._sums(flat, block)
+            loss, measure = loss + more_loss, measure + more
+        score = measure / self._n_samples if self._variation is None else _r2(xp, measure, self._variation)
+        numbers: list[float] = self._backend.to_numpy(xp.stack([loss / self._n_samples, score])).tolist()
+        return numbers
 
 
 @functools.lru_cache(FUNCTIONS_KEPT)
-def make_evaluation(xp: Namespace, net: Network) -> Callable[[Array, Data], Array]:
-    """Return ``evaluate(flat, data) -> loss_and_score``, the same function for the same network."""
+def make_sums(xp: Namespace, net: Network) -> Callable[[Array, Data], Sums]:
+    """Return ``sums(flat, data)``, the same function for the same network: over samples, the loss and what scores.
 
-    def evaluate(flat: Array, data: Data) -> Array:
-        return loss_and_score(xp, net, unpack(net, flat), data)
-
-    return evaluate
-
-
-def loss_and_score(xp: Namespace, net: Network, params: Params, data: Data) -> Array:
-    """Return the mean loss and the score, as one array of shape (2,), or (2, n_models).
-
-    The score is the accuracy for softmax (the most probable class is right) and logistic (every output is on the right
-    side of 1/2), and R² for the others, averaged over outputs.
+    What scores is the number of right answers, or for each output the squared error.
     """
-    data = encoded(portable(xp), net, data)
-    logits = forward_pass(portable(xp), net, params, data.X).logits
-    losses, _ = portable(xp).sample_losses(net, logits, data.Y)
-    y_hat = OUTPUTS[net.output](xp, logits)
-    score = {"softmax": _accuracy, "logistic": _exact_match}.get(net.output, _r2)(xp, y_hat, data.Y)
-    return xp.stack([xp.mean(losses, axis=-1), score])
+    measure = {"softmax": _right_classes, "logistic": _right_sides}.get(net.output, _squared_errors)
+
+    def sums(flat: Array, data: Data) -> Sums:
+        rows = encoded(portable(xp), net, data)
+        logits = forward_pass(portable(xp), net, unpack(net, flat), rows.X).logits
+        losses, _ = portable(xp).sample_losses(net, logits, rows.Y)
+        return xp.sum(losses, axis=-1), measure(xp, OUTPUTS[net.output](xp, logits), rows.Y)
+
+    return sums
 
 
-def _accuracy(xp: Namespace, proba: Array, Y: Array) -> Array:
+def _right_classes(xp: Namespace, proba: Array, Y: Array) -> Array:
     right = xp.argmax(proba, axis=-1) == xp.argmax(Y, axis=-1)
-    return xp.mean(xp.astype(right, proba.dtype), axis=-1)
+    return xp.sum(xp.astype(right, proba.dtype), axis=-1)
 
 
-def _exact_match(xp: Namespace, proba: Array, Y: Array) -> Array:
+def _right_sides(xp: Namespace, proba: Array, Y: Array) -> Array:
     right = xp.all((proba > 0.5) == (Y > 0.5), axis=-1)
-    return xp.mean(xp.astype(right, proba.dtype), axis=-1)
+    return xp.sum(xp.astype(right, proba.dtype), axis=-1)
 
 
-def _r2(xp: Namespace, y_hat: Array, Y: Array) -> Array:
-    """Return 1 - residual / total for each output; a constant target scores 1 where it is met exactly, else 0."""
-    residual = xp.sum((y_hat - Y) ** 2, axis=-2)
-    total = xp.sum((Y - xp.mean(Y, axis=-2, keepdims=True)) ** 2, axis=-2)
-    one = constant(xp, y_hat, 1.0)
-    varies = total > 0
-    met = xp.astype(residual == 0, y_hat.dtype)
-    return xp.mean(xp.where(varies, 1.0 - residual / xp.where(varies, total, one), met), axis=-1)
+def _squared_errors(xp: Namespace, y_hat: Array, Y: Array) -> Array:
+    return xp.sum((y_hat - Y) ** 2, axis=-2)
+
+
+def _variation(xp: Namespace, Y: Array) -> Array:
+    return xp.sum((Y - xp.mean(Y, axis=-2, keepdims=True)) ** 2, axis=-2)
+
+
+def _r2(xp: Namespace, residual: Array, variation: Array) -> Array:
+    """Return 1 - residual / variation, averaged over outputs; a constant target scores 1 where it is met, else 0."""
+    one = constant(xp, residual, 1.0)
+    varies = variation > 0
+    met = xp.astype(residual == 0, residual.dtype)
+    return xp.mean(xp.where(varies, 1.0 - residual / xp.where(varies, variation, one), met), axis=-1)
 
 
 @functools.lru_cache(FUNCTIONS_KEPT)

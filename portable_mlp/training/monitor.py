@@ -11,7 +11,7 @@ from ..kernels.arrays import Array, snapshot
 from ..kernels.network import Network
 from ..kernels.parameters import unpack
 from .batches import Data
-from .evaluation import make_evaluation
+from .evaluation import Evaluation
 from .progress import Silent
 from .result import EpochEnd, History, TrainResult
 
@@ -56,8 +56,8 @@ class Monitor:
             self.history |= {"validation_loss": [], "validation_score": []}
         self.net = net
         self._backend, self._epochs = backend, epochs
-        self._validation, self._patience, self._callbacks = validation, patience, callbacks
-        self._evaluate = backend.compile(make_evaluation(backend.xp, net))
+        self._patience, self._callbacks = patience, callbacks
+        self._validation = None if validation is None else Evaluation(backend, net, validation)
         self._best_loss, self._epochs_since_best = math.inf, 0
         self._best_flat: Array | None = None
 
@@ -66,7 +66,7 @@ class Monitor:
         epoch = len(self.history["loss"])
         now = {"loss": loss, "learning_rate": learning_rate, "samples_per_second": samples_per_second}
         if self._validation is not None:
-            numbers = self._backend.to_numpy(self._evaluate(flat, self._validation)).tolist()
+            numbers = self._validation.loss_and_score(flat)
             now |= zip(("validation_loss", "validation_score"), numbers, strict=True)
         for name, number in now.items():
             self.history[name].append(number)

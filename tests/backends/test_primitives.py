@@ -19,6 +19,7 @@ from portable_mlp.kernels import optimizers
 from portable_mlp.kernels.activations import ACTIVATIONS
 from portable_mlp.kernels.optimizers import adam, sgd
 from portable_mlp.kernels.primitives import Primitives, portable
+from portable_mlp.kernels.room import make_room
 
 FAST: dict[str, Primitives] = {"plain": NumpyPrimitives(), "compiled": NumbaPrimitives()}
 PORTABLE = portable(xp)
@@ -143,6 +144,48 @@ def test_updates_write_into_the_parameters(optimizer: str, models: tuple[int, ..
         same(p, expected)
         for found, wanted in zip(state, expected_state, strict=True):
             same(found, wanted)
+
+
+@on_both
+@pytest.mark.filterwarnings("ignore::RuntimeWarning")
+@pytest.mark.parametrize(("strength", "divisor"), [(0.0, 1.0), (0.0, 7.0), (0.3, 7.0), (0.3, 1.0)])
+@pytest.mark.parametrize("optimizer", OPTIMIZERS)
+def test_a_descent_is_reduction_and_update(
+    optimizer: str, strength: float, divisor: float, dtype: str, name: str
+) -> None:
+    chosen, net = OPTIMIZERS[optimizer], pm.Network((5, 4, 3))
+    n = 5 * 4 + 4 + 4 * 3 + 3
+    expected = numbers((n,), dtype, special=False)
+    held = expected.copy()
+    room = make_room(xp, net, held, 6)
+    state, expected_state = chosen.init(xp, held), chosen.init(xp, held)
+    for t in range(1, 6):
+        sums, scalars = numbers((n,), dtype, seed=t, special=t > 3), chosen.scalars(t, 0.01 * t)
+        room.gradient[...] = sums
+        step = (scalars, strength, divisor)
+        expected, expected_state = PORTABLE.descend(
+            chosen, expected, pm.unpack(net, expected), pm.unpack(net, sums), expected_state, *step
+        )
+        returned, state = FAST[name].descend(chosen, held, room.params, room.grads, state, *step, room)
+        assert returned is held
+        same(held, expected)
+        for found, wanted in zip(state, expected_state, strict=True):
+            same(found, wanted)
+
+
+@on_both
+@pytest.mark.parametrize("labels", ["int64", "int32"])
+def test_rows_are_taken_and_labels_encoded_into_memory(labels: str, dtype: str, name: str) -> None:
+    ops, x, rows = FAST[name], numbers((9, 4), dtype), np.asarray([3, 8, 0, 3])
+    out = np.full((4, 4), np.nan, dtype=dtype)
+    assert ops.take(x, rows, -2, out) is out
+    same(out, x[rows])
+    same(ops.take(x, rows, -2), x[rows])
+    column = np.asarray([[2], [0], [3], [2]], dtype=labels)
+    assert ops.one_hot(column, 4, out.dtype, out) is out
+    same(out, np.eye(4, dtype=dtype)[column[:, 0]])
+    same(ops.one_hot(column, 4, out.dtype), out)
+    same(np.asarray(ops.total(x[:, 1])), np.asarray(PORTABLE.total(x[:, 1])))
 
 
 @on_both

@@ -255,9 +255,10 @@ def test_dropout_masks_have_the_right_share_and_mean(monkeypatch: pytest.MonkeyP
 
     original, drawn = _Epochs._masks, []
 
-    def kept(self: Any, n_samples: int) -> Any:
-        drawn.append(original(self, n_samples))
-        return drawn[-1]
+    def kept(self: Any, batches: Any) -> Any:
+        for masks in original(self, batches):
+            drawn.append(masks)
+            yield masks
 
     monkeypatch.setattr(_Epochs, "_masks", kept)
     task = problem("number")

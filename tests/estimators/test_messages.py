@@ -188,11 +188,11 @@ def test_ctrl_c_keeps_what_was_reached(monkeypatch: pytest.MonkeyPatch) -> None:
 
     original, calls = Loop.epoch, []
 
-    def interrupted(self: Loop, *args: Any) -> Any:
+    def interrupted(self: Loop, *args: Any, **options: Any) -> Any:
         calls.append(1)
         if len(calls) == 3:
             raise KeyboardInterrupt
-        return original(self, *args)
+        return original(self, *args, **options)
 
     monkeypatch.setattr(Loop, "epoch", interrupted)
     clf = pm.MLPClassifier(**{**OPTIONS, "max_iter": 10})

@@ -293,6 +293,7 @@ import numpy as np, portable_mlp as pm
 signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background jobs start with it ignored
 net = pm.Network((50, 400, 10))
 X, y = np.random.default_rng(0).normal(size=(100_000, 50)), np.arange(100_000) % 10
+pm.train(net, pm.init_params(net), X[:10], y[:10], epochs=1)  # whatever is loaded or compiled once
 print("ready", flush=True)
 result = pm.train(net, pm.init_params(net), X, y, batch_size=10, epochs=1000)
 print(result.stopped_because, all(np.isfinite(layer.W).all() for layer in result.params))
