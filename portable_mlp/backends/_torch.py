@@ -9,7 +9,9 @@ import array_api_compat.torch as xp
 import numpy as np
 import torch
 
+from ..kernels.primitives import Primitives
 from ._base import Backend, BackendInfo, BackendUnavailable
+from ._torch_primitives import torch_primitives
 
 
 class TorchBackend(Backend):
@@ -46,6 +48,11 @@ class TorchBackend(Backend):
         """Wait for the CUDA device; the CPU is never ahead."""
         if self.device.type == "cuda":
             torch.cuda.synchronize(self.device)
+
+    @property
+    def primitives(self) -> Primitives:
+        """Functions that write into memory that is there already."""
+        return torch_primitives()
 
     def running(self) -> contextlib.AbstractContextManager[Any]:
         """Stop autograd from recording: the gradients are written out."""

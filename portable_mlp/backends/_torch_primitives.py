@@ -1,0 +1,150 @@
+"""A step's primitives for PyTorch, which write into memory that is there already; the operations are the portable ones.
+
+PyTorch's functions are called directly: on small networks the standard's spelling of them costs as much as they do.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from typing import Any
+
+import array_api_compat.torch
+import torch
+
+from ..kernels import optimizers
+from ..kernels.activations import ACTIVATIONS
+from ..kernels.arrays import Array, relevel
+from ..kernels.network import Network
+from ..kernels.optimizers import Optimizer, Scalars, State
+from ..kernels.primitives import Primitives
+
+
+class TorchPrimitives(Primitives):
+    """PyTorch, without a temporary where an output is given."""
+
+    writes = True
+
+    def __init__(self) -> None:
+        super().__init__(array_api_compat.torch)
+
+    def matmul(self, a: Array, b: Array, out: Array | None = None) -> Array:
+        """Return the matrix product, in ``out``."""
+        return torch.matmul(a, b, out=out)
+
+    def transposed(self, x: Array) -> Array:
+        """Return the transpose of the last two axes."""
+        return x.mT
+
+    def take(self, x: Array, rows: Array, axis: int, out: Array | None = None) -> Array:
+        """Return the samples ``rows``, in ``out``."""
+        return torch.index_select(x, axis, rows, out=out)
+
+    def one_hot(self, labels: Array, n_classes: int, dtype: Any, out: Array | None = None) -> Array:
+        """Return rows with a 1 at the label's place, in ``out``."""
+        if out is None:
+            return super().one_hot(labels, n_classes, dtype)
+        return out.zero_().scatter_(-1, labels, 1.0)
+
+    def sum_samples(self, x: Array, out: Array | None = None) -> Array:
+        """Return the sum over samples, in ``out``."""
+        return torch.sum(x, dim=-2, out=out)
+
+    def total(self, losses: Array) -> Array:
+        """Return the sum of losses over samples."""
+        return torch.sum(losses, dim=-1)
+
+    def add_bias(self, z: Array, b: Array) -> Array:
+        """Return ``z + b``, in ``z``."""
+        return z.add_(b.unsqueeze(-2))
+
+    def activate(self, name: str, z: Array, b: Array) -> tuple[Array, Array | None]:
+        """Return ``h = f(z + b)``, in ``z`` for the commonest."""
+        z = self.add_bias(z, b)
+        if name == "relu":
+            return z.relu_(), None
+        if name == "tanh":
+            return z.tanh_(), None
+        activation = ACTIVATIONS[name]
+        return activation.value(self.xp, z), z if activation.needs_z else None
+
+    def d_activate(self, name: str, dh: Array, z: Array | None, h: Array) -> Array:
+        """Return ``dz = dh f'(z)``, in ``dh`` for the commonest."""
+        if name == "relu":
+            return dh.masked_fill_(h <= 0, 0.0)
+        return super().d_activate(name, dh, z, h)
+
+    def sample_losses(self, net: Network, logits: Array, Y: Array) -> tuple[Array, Array]:
+        """Return each sample's loss, summed over outputs, and its derivative at the logits."""
+        if net.loss != "cross_entropy":
+            return super().sample_losses(net, logits, Y)
+        shifted = logits - torch.amax(logits, dim=-1, keepdim=True)
+        e = torch.exp(shifted)
+        total = torch.sum(e, dim=-1, keepdim=True)
+        others = torch.sum(e.masked_fill(e >= 1, 0.0), dim=-1)
+        plain = total[..., 0]
+        log_total = torch.where(plain < 2, torch.log1p(others), torch.log(plain))
+        return log_total - torch.sum(shifted.mul_(Y), dim=-1), e.div_(total).sub_(Y)
+
+    def penalised(self, dW: Array, W: Array, strength: float | Array, divisor: float | Array) -> Array:
+        """Return ``(dW + strength W) / divisor``, in ``dW``."""
+        return self.divided(dW.add_(relevel(self.xp, strength, 2) * W), divisor, 2)
+
+    def divided(self, x: Array, divisor: float | Array, n_axes: int) -> Array:
+        """Return ``x / divisor``, in ``x``."""
+        return x if isinstance(divisor, float) and divisor == 1.0 else x.div_(relevel(self.xp, divisor, n_axes))
+
+    def update(self, optimizer: Optimizer, p: Array, g: Array, state: State, scalars: Scalars) -> tuple[Array, State]:
+        """Return the parameters, in ``p``, and the optimizer's state, in ``state`` for the commonest, after a step."""
+        in_place = _UPDATES.get(optimizer.formula)
+        if in_place is None:
+            moved, state = optimizer.update(self.xp, p, g, state, scalars)
+            return p.copy_(moved), state
+        in_place(p, g, *state, *scalars, *optimizer.constants)
+        return p, state
+
+
+def _sgd(p: Array, g: Array, rate: float) -> None:
+    p.sub_(g, alpha=rate)
+
+
+def _momentum(p: Array, g: Array, v: Array, rate: float, momentum: float) -> None:
+    v.mul_(momentum).add_(g)
+    p.sub_(v, alpha=rate)
+
+
+def _nesterov(p: Array, g: Array, v: Array, rate: float, momentum: float) -> None:
+    v.mul_(momentum).add_(g)
+    p.sub_(g.add_(v, alpha=momentum), alpha=rate)
+
+
+def _adam(
+    p: Array,
+    g: Array,
+    m: Array,
+    v: Array,
+    step: float,
+    epsilon: float,
+    beta_1: float,
+    rest_1: float,
+    beta_2: float,
+    rest_2: float,
+) -> None:
+    m.mul_(beta_1).add_(g, alpha=rest_1)
+    v.mul_(beta_2).addcmul_(g, g, value=rest_2)
+    p.addcdiv_(m, torch.sqrt(v, out=g).add_(epsilon), value=-step)
+
+
+_UPDATES: dict[Any, Callable[..., None]] = {
+    optimizers.sgd_update: _sgd,
+    optimizers.momentum_update: _momentum,
+    optimizers.nesterov_update: _nesterov,
+    optimizers.adam_update: _adam,
+}
+"""The formulas of `portable_mlp.kernels.optimizers` again, without a temporary; ``g`` is used up."""
+
+
+@functools.cache
+def torch_primitives() -> TorchPrimitives:
+    """Return PyTorch's primitives, the same object each time."""
+    return TorchPrimitives()
