@@ -15,12 +15,15 @@ import numpy as np
 
 from ..backends import Backend, get_backend
 from ..kernels.calls import check_targets
-from ..kernels.optimizers import adam
+from ..kernels.optimizers import adam, sgd
 from ..kernels.parameters import Layer, pack
 from ..training.batches import Data, spans
 from ..training.loop import Loop
 from ..training.step import Objective
 from .cases import RATE, Case, problem
+
+SOLVERS = {"adam": adam(), "sgd": sgd()}
+"""What the cases name."""
 
 
 class Candidate(Protocol):
@@ -34,30 +37,37 @@ class Candidate(Protocol):
 
 
 class Ours:
-    """Our loop on a backend."""
+    """Our loop on a backend.
+
+    Attributes
+    ----------
+    backend, data, batches, loop
+        What it runs with.
+    """
 
     def __init__(self, case: Case, dtype: str, backend: Backend) -> None:
-        self._backend, self._objective, task = backend, Objective(case.net), problem(case)
+        self.backend, self._objective, task = backend, Objective(case.net), problem(case)
+        self._solver = case.solver
         self._params = [Layer(*(backend.asarray(x, dtype=dtype) for x in layer)) for layer in task.params]
         X, y = backend.asarray(task.X, dtype=dtype), backend.asarray(task.y)
         Y = check_targets(backend.xp, case.net, y, n_samples=len(task.y), models=(), dtype=X.dtype)
-        self._data, self._batches = Data(X, Y), spans(len(task.y), case.batch_size)
-        self._loop = self._start()
+        self.data, self.batches = Data(X, Y), spans(len(task.y), case.batch_size)
+        self.loop = self._start()
 
     def _start(self) -> Loop:
-        return Loop(self._backend, self._objective, adam(), pack(self._params))
+        return Loop(self.backend, self._objective, SOLVERS[self._solver], pack(self._params))
 
     def run(self, n_steps: int) -> None:
         """Take steps over the batches in turn."""
-        with self._backend.running():
-            batches = list(itertools.islice(itertools.cycle(self._batches), n_steps))
-            self._backend.to_numpy(self._loop.epoch(self._data, batches, RATE))
+        with self.backend.running():
+            batches = list(itertools.islice(itertools.cycle(self.batches), n_steps))
+            self.backend.to_numpy(self.loop.epoch(self.data, batches, RATE))
 
     def first_losses(self) -> list[float]:
         """Take one step for each batch, from the start; return the losses."""
         loop = self._start()
-        with self._backend.running():
-            return [float(self._backend.to_numpy(loop.epoch(self._data, [batch], RATE))) for batch in self._batches]
+        with self.backend.running():
+            return [float(self.backend.to_numpy(loop.epoch(self.data, [batch], RATE))) for batch in self.batches]
 
 
 class Floor:

@@ -13,7 +13,7 @@ from ..training.initialization import init_params
 
 
 class Case(NamedTuple):
-    """One training step: ReLU, softmax, cross-entropy, Adam with its usual constants, no penalty.
+    """One training step: ReLU, softmax, cross-entropy, no penalty.
 
     Attributes
     ----------
@@ -23,11 +23,14 @@ class Case(NamedTuple):
         Inputs, hidden layers, classes.
     batch_size : int
         Samples of a step.
+    solver : str
+        "adam" with its usual constants, or "sgd" with Nesterov's momentum of 0.9.
     """
 
     name: str
     sizes: tuple[int, ...]
     batch_size: int
+    solver: str = "adam"
 
     @property
     def net(self) -> Network:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 import itertools
 import math
+import shutil
 from typing import Any
 
 import numpy as np
@@ -15,9 +16,65 @@ from .cases import N_BATCHES, RATE, Case, problem
 SAMPLES_A_CALL = 10_000
 """How many samples scikit-learn is given in a call, at least: what a call costs beside its steps is not a step's."""
 
+STEPS_A_SCAN = 100
+"""How many steps JAX's scan takes in a call."""
+
+
+class Textbook:
+    """NumPy as lectures write it: the equations line by line, a new array for each, the optimizer layer by layer."""
+
+    def __init__(self, case: Case, dtype: str) -> None:
+        self._case, self._dtype = case, dtype
+        one_hot = np.eye(case.sizes[-1], dtype=dtype)[problem(case).y]
+        X = problem(case).X.astype(dtype)
+        self._batches = list(zip(np.split(X, N_BATCHES), np.split(one_hot, N_BATCHES), strict=True))
+        self._state = self._start()
+
+    def _start(self) -> dict[str, Any]:
+        flat = [x.astype(self._dtype) for layer in problem(self._case).params for x in layer]
+        return {"p": flat, "m": [np.zeros_like(x) for x in flat], "v": [np.zeros_like(x) for x in flat], "t": 0}
+
+    def _step(self, state: dict[str, Any], X: np.ndarray, Y: np.ndarray) -> float:
+        weights, biases = state["p"][::2], state["p"][1::2]
+        activations = [X]
+        for W, b in zip(weights[:-1], biases[:-1], strict=True):
+            activations.append(np.maximum(activations[-1] @ W + b, 0))
+        z = activations[-1] @ weights[-1] + biases[-1]
+        e = np.exp(z - z.max(axis=1, keepdims=True))
+        proba = e / e.sum(axis=1, keepdims=True)
+        loss = -np.log((proba * Y).sum(axis=1)).mean()
+        d, grads = (proba - Y) / len(X), []
+        for h, W in zip(activations[::-1], weights[::-1], strict=True):
+            grads += [d.sum(axis=0), h.T @ d]
+            d = (d @ W.T) * (h > 0) if h is not X else d
+        self._update(state, grads[::-1])
+        return float(loss)
+
+    def _update(self, state: dict[str, Any], grads: list[np.ndarray]) -> None:
+        state["t"] += 1
+        first, second = 1 - 0.9 ** state["t"], 1 - 0.999 ** state["t"]
+        for p, g, m, v in zip(state["p"], grads, state["m"], state["v"], strict=True):
+            if self._case.solver == "sgd":
+                v[...] = 0.9 * v + g
+                p -= RATE * (g + 0.9 * v)
+            else:
+                m[...] = 0.9 * m + 0.1 * g
+                v[...] = 0.999 * v + 0.001 * g * g
+                p -= RATE * (m / first) / (np.sqrt(v / second) + 1e-8)
+
+    def run(self, n_steps: int) -> None:
+        """Take steps over the batches in turn."""
+        for X, Y in itertools.islice(itertools.cycle(self._batches), n_steps):
+            self._step(self._state, X, Y)
+
+    def first_losses(self) -> list[float]:
+        """Take one step for each batch, from the start; return the losses."""
+        state = self._start()
+        return [self._step(state, X, Y) for X, Y in self._batches]
+
 
 class TorchEager:
-    """PyTorch: autograd, and its fused Adam."""
+    """PyTorch: autograd, and its fused optimizers."""
 
     def __init__(self, case: Case, dtype: str) -> None:
         import torch
@@ -36,10 +93,15 @@ class TorchEager:
                 linear.bias.copy_(torch.tensor(b))
             layers += [linear, torch.nn.ReLU()]
         model = torch.nn.Sequential(*layers[:-1])
+        if self._case.solver == "sgd":
+            return model, torch.optim.SGD(model.parameters(), lr=RATE, momentum=0.9, nesterov=True, fused=True)
         return model, torch.optim.Adam(model.parameters(), lr=RATE, fused=True)
 
+    def _loss(self, model: Any, X: Any, y: Any) -> Any:
+        return self._torch.nn.functional.cross_entropy(model(X), y)
+
     def _step(self, model: Any, optimizer: Any, X: Any, y: Any) -> Any:
-        loss = self._torch.nn.functional.cross_entropy(model(X), y)
+        loss = self._loss(model, X, y)
         optimizer.zero_grad(set_to_none=True)
         loss.backward()
         optimizer.step()
@@ -57,14 +119,27 @@ class TorchEager:
         return [float(self._step(model, optimizer, X, y)) for X, y in self._batches]
 
 
+class TorchCompile(TorchEager):
+    """PyTorch, forward and backward pass compiled by `torch.compile`, which needs a C++ compiler on the CPU."""
+
+    def __init__(self, case: Case, dtype: str) -> None:
+        if shutil.which("g++") is None and shutil.which("clang++") is None:
+            raise RuntimeError("torch.compile needs a C++ compiler")
+        super().__init__(case, dtype)
+        self._compiled = self._torch.compile(super()._loss)
+
+    def _loss(self, model: Any, X: Any, y: Any) -> Any:
+        return self._compiled(model, X, y)
+
+
 class JaxJit:
-    """JAX: `value_and_grad`, Adam written out, the whole step compiled, its state donated."""
+    """JAX: `value_and_grad`, the optimizer written out, the whole step compiled, its state donated."""
 
     def __init__(self, case: Case, dtype: str) -> None:
         import jax
         import jax.numpy as jnp
 
-        self._jax, self._jnp, self._dtype = jax, jnp, dtype
+        self._jax, self._jnp, self._case, self._dtype = jax, jnp, case, dtype
         X, y = np.split(problem(case).X, N_BATCHES), np.split(problem(case).y, N_BATCHES)
         self._batches = [(jnp.asarray(a, dtype=dtype), jnp.asarray(b)) for a, b in zip(X, y, strict=True)]
         self._params = problem(case).params
@@ -74,7 +149,7 @@ class JaxJit:
     def _start(self) -> Any:
         params = [tuple(self._jnp.array(x, dtype=self._dtype) for x in layer) for layer in self._params]
         zeros = self._jax.tree.map(self._jnp.zeros_like, params)
-        return params, zeros, self._jax.tree.map(self._jnp.zeros_like, params), 0
+        return params, zeros, self._jax.tree.map(self._jnp.zeros_like, params), self._jnp.zeros((), "int32")
 
     def _loss(self, params: Any, X: Any, y: Any) -> Any:
         h = X
@@ -88,6 +163,9 @@ class JaxJit:
         params, m, v, t = state
         tree_map, t = self._jax.tree.map, t + 1
         loss, grads = self._jax.value_and_grad(self._loss)(params, X, y)
+        if self._case.solver == "sgd":
+            v = tree_map(lambda v, g: 0.9 * v + g, v, grads)
+            return (tree_map(lambda p, g, v: p - RATE * (g + 0.9 * v), params, grads, v), m, v, t), loss
         m = tree_map(lambda m, g: 0.9 * m + 0.1 * g, m, grads)
         v = tree_map(lambda v, g: 0.999 * v + 0.001 * g * g, v, grads)
         first, second = 1.0 - 0.9**t, 1.0 - 0.999**t
@@ -107,6 +185,28 @@ class JaxJit:
             state, loss = self._step(state, X, y)
             losses.append(float(loss))
         return losses
+
+
+class JaxScan(JaxJit):
+    """JAX: the same step, `lax.scan` over many of them in a call."""
+
+    steps_a_call = STEPS_A_SCAN
+
+    def __init__(self, case: Case, dtype: str) -> None:
+        super().__init__(case, dtype)
+        self._all = tuple(map(self._jnp.stack, zip(*self._batches, strict=True)))
+        self._scan = self._jax.jit(self._many_steps, donate_argnums=0)
+
+    def _many_steps(self, state: Any, all_batches: Any) -> tuple[Any, Any]:
+        X, y = all_batches
+        turns = self._jnp.arange(self.steps_a_call) % N_BATCHES
+        return self._jax.lax.scan(lambda state, i: self._one_step(state, X[i], y[i]), state, turns)
+
+    def run(self, n_steps: int) -> None:
+        """Take steps over the batches in turn, as many whole calls as come nearest from above."""
+        for _ in range(math.ceil(n_steps / self.steps_a_call)):
+            self._state, losses = self._scan(self._state, self._all)
+        float(losses[-1])
 
 
 class ScikitLearn:
@@ -130,11 +230,12 @@ class ScikitLearn:
         case, dtype = self._case, self._X.dtype
         classes = np.arange(case.sizes[-1])
         options: dict[str, Any] = {"alpha": 0.0, "batch_size": case.batch_size, "learning_rate_init": RATE}
-        mlp = theirs.MLPClassifier(case.sizes[1:-1], shuffle=False, **options)
+        mlp = theirs.MLPClassifier(case.sizes[1:-1], solver=case.solver, shuffle=False, **options)
         mlp.partial_fit(self._X[: case.batch_size], self._y[: case.batch_size], classes=classes)
         mlp.coefs_ = [W.astype(dtype) for W, _ in self._params]
         mlp.intercepts_ = [b.astype(dtype) for _, b in self._params]
-        mlp._optimizer = theirs.AdamOptimizer(mlp.coefs_ + mlp.intercepts_, RATE)
+        kind = {"adam": theirs.AdamOptimizer, "sgd": theirs.SGDOptimizer}[case.solver]
+        mlp._optimizer = kind(mlp.coefs_ + mlp.intercepts_, RATE)
         return mlp
 
     def run(self, n_steps: int) -> None:
@@ -154,9 +255,12 @@ class ScikitLearn:
 
 
 PEERS: dict[str, tuple[str, Make]] = {
+    "textbook NumPy": ("numpy", Textbook),
     "scikit-learn": ("sklearn", ScikitLearn),
     "PyTorch eager": ("torch", TorchEager),
+    "torch.compile": ("torch", TorchCompile),
     "JAX jit": ("jax", JaxJit),
+    "JAX scan": ("jax", JaxScan),
 }
 """What must be installed for each peer, and what makes it."""
 

@@ -2,23 +2,22 @@
 
 from __future__ import annotations
 
-import datetime
 import json
-import os
 import pathlib
-import platform
-from typing import Annotated, Any, TypeAlias
+from typing import Annotated, TypeAlias
 
 import typer
 from rich.console import Console
 from rich.live import Live
 from rich.table import Table
 
-from .. import __version__, backends
-from ..bench.candidates import Make, ours_on
+from .. import backends
+from ..bench.candidates import SOLVERS, Make, ours_on
 from ..bench.cases import CASES, QUICK, SWEEP
+from ..bench.machine import advice, machine
 from ..bench.measurement import Row, measure
 from ..bench.peers import peers
+from ..kernels.options import check_choice
 from ..storage.atomic import replace_file
 from . import bench_report
 from .files import check_writable
@@ -35,6 +34,7 @@ def bench(
     plot: Annotated[FileOption, typer.Option(help="File for a picture, .png.", show_default="none")] = None,
     html: Annotated[FileOption, typer.Option(help="File for one page with everything.", show_default="none")] = None,
     dtype: Annotated[str, typer.Option(help="float32 or float64.")] = "float32",
+    solver: Annotated[str, typer.Option(help="adam or sgd.")] = "adam",
 ) -> None:
     """Time a training step on every array library here, in turns with PyTorch, JAX and scikit-learn.
 
@@ -43,6 +43,7 @@ def bench(
     """
     if dtype not in ("float32", "float64"):
         raise ValueError(f"--dtype must be float32 or float64, got {dtype}")
+    check_choice("--solver", solver, tuple(SOLVERS))
     for option, path in {"--json": json_file, "--plot": plot, "--html": html}.items():
         if path is not None:
             check_writable(option, path)
@@ -51,11 +52,14 @@ def bench(
     ours: dict[str, Make | str] = {
         info.name: ours_on(info.name) if info.available else str(info.reason) for info in backends()
     }
+    facts = machine() | {"solver": solver}
+    for sentence in advice(facts):
+        typer.echo(f"portable-mlp: {sentence}", err=True)
     rounds = QUICK_ROUNDS if quick else ROUNDS
     rows: list[Row] = []
     with Live(_table(rows), console=Console(), auto_refresh=False) as live:
         for case in QUICK if quick else CASES:
-            for row in measure(case, dtype, ours | peers(), rounds):
+            for row in measure(case._replace(solver=solver), dtype, ours | peers(), rounds):
                 rows.append(row)
                 live.update(_table(rows), refresh=True)
     for name, reason in {row.candidate: row.problem for row in rows if row.problem}.items():
@@ -63,8 +67,12 @@ def bench(
     sweep: list[Row] = []
     if plot or html:
         typer.echo("now the batch sizes, for the picture ...", err=True)
-        sweep = [row for case in SWEEP for row in measure(case, dtype, ours, rounds) if row.problem is None]
-    facts = machine()
+        sweep = [
+            row
+            for case in SWEEP
+            for row in measure(case._replace(solver=solver), dtype, ours, rounds)
+            if row.problem is None
+        ]
     figures = {"machine": facts, "rows": [row._asdict() for row in (*rows, *sweep)]}
     _write(json_file, json.dumps(figures, indent=2) + "\n")
     _write(plot, bench_report.picture(rows, sweep) if plot else b"")
@@ -77,27 +85,6 @@ def _write(path: pathlib.Path | None, content: str | bytes) -> None:
     with replace_file(path) as file:
         file.write(content.encode("utf-8") if isinstance(content, str) else content)
     typer.echo(f"written to {path}", err=True)
-
-
-def machine() -> dict[str, Any]:
-    """Return what the figures were taken on."""
-    return {
-        "date": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
-        "portable_mlp": __version__,
-        "python": platform.python_version(),
-        "cpu": _cpu(),
-        "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
-        "threads": {name: value for name, value in os.environ.items() if name.endswith("_NUM_THREADS")},
-        "versions": {info.name: info.version for info in backends() if info.version},
-    }
-
-
-def _cpu() -> str:
-    try:
-        lines = pathlib.Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
-    except OSError:
-        return platform.processor() or platform.machine()
-    return next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), platform.machine())
 
 
 def _table(rows: list[Row]) -> Table:

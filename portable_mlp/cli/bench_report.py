@@ -94,7 +94,7 @@ def _draw_throughput(axes: Any, sweep: Sequence[Row]) -> None:
     for name in dict.fromkeys(row.candidate for row in timed):
         mine = [row for row in timed if row.candidate == name]
         axes.loglog([row.batch_size for row in mine], [row.samples_per_second for row in mine], "o-", label=name)
-    axes.set(xlabel="batch size", ylabel="samples/s", title="784-128-10, Adam")
+    axes.set(xlabel="batch size", ylabel="samples/s", title="784-128-10")
     axes.legend(fontsize=8)
     axes.grid(which="both", alpha=0.3)
 
@@ -110,9 +110,9 @@ def page(rows: Sequence[Row], sweep: Sequence[Row], machine: dict[str, Any]) -> 
 <head><meta charset="utf-8"><title>portable_mlp: a training step on this machine</title><style>{STYLE}</style></head>
 <body>
 <h1>A training step on this machine</h1>
-<p>Adam, ReLU, softmax. Every candidate was compared with the same steps in float64 before its time counted; they ran in
-turns, and each figure is a median. "floor" is the time of the matrix products alone, with NumPy. Click a heading to
-sort.</p>
+<p>ReLU, softmax; the optimizer is named at the end. Every candidate was compared with the same steps in float64 before
+its time counted; they ran in turns, and each figure is a median. "floor" is the time of the matrix products alone, with
+NumPy. Click a heading to sort.</p>
 <img alt="Distance to the floor for each case and candidate; throughput over batch size for each backend"
      src="data:image/png;base64,{image}">
 {_html_table(rows)}

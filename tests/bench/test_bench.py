@@ -9,12 +9,14 @@ import numpy as np
 import pytest
 
 import portable_mlp as pm
-from portable_mlp.bench import candidates, measurement, peers
+from portable_mlp.bench import candidates, machine, measurement, peers
 from portable_mlp.bench.cases import CASES, N_BATCHES, Case, problem
 from portable_mlp.bench.measurement import measure
 from portable_mlp.cli import bench as command
 from portable_mlp.cli.app import run
 from tests import reference
+
+pytestmark = pytest.mark.filterwarnings("ignore:.*torch.jit.*:DeprecationWarning")  # torch.compile's own
 
 TINY = Case("tiny", (6, 9, 5, 4), 8)
 
@@ -24,6 +26,10 @@ def short_turns(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(measurement, "SECONDS_A_TURN", 1e-4)
     monkeypatch.setattr(measurement, "SECONDS_OF_REST", 0.0)
     monkeypatch.setattr(peers, "SAMPLES_A_CALL", 64)
+    monkeypatch.setattr(peers.JaxScan, "steps_a_call", 4)
+
+
+SGD = TINY._replace(solver="sgd")
 
 
 def expected_losses(case: Case) -> list[float]:
@@ -32,7 +38,9 @@ def expected_losses(case: Case) -> list[float]:
 
     task, losses = problem(case), []
     flat = [torch.tensor(x, requires_grad=True) for layer in task.params for x in layer]
-    optimizer = torch.optim.Adam(flat, lr=1e-3)
+    optimizer: Any = torch.optim.Adam(flat, lr=1e-3)
+    if case.solver == "sgd":
+        optimizer = torch.optim.SGD(flat, lr=1e-3, momentum=0.9, nesterov=True)
     for X, y in zip(np.split(task.X, N_BATCHES), np.split(task.y, N_BATCHES), strict=True):
         h = torch.tensor(X)
         for W, b in zip(flat[:-2:2], flat[1:-2:2], strict=True):
@@ -48,14 +56,15 @@ def expected_losses(case: Case) -> list[float]:
 MAKES = {**{name: candidates.ours_on(name) for name in ("numpy", "torch", "jax", "strict")}, **peers.peers()}
 
 
+@pytest.mark.parametrize("case", [TINY, SGD], ids=lambda case: case.solver)
 @pytest.mark.parametrize("dtype", ["float64", "float32"])
 @pytest.mark.parametrize("name", MAKES)
-def test_every_candidate_takes_the_same_steps(name: str, dtype: str) -> None:
-    candidate = MAKES[name](TINY, dtype)
+def test_every_candidate_takes_the_same_steps(name: str, dtype: str, case: Case) -> None:
+    candidate = MAKES[name](case, dtype)
     rtol = 1e-4 if dtype == "float32" else getattr(candidate, "tolerance", 1e-9)
-    np.testing.assert_allclose(candidate.first_losses(), expected_losses(TINY), rtol=rtol)
+    np.testing.assert_allclose(candidate.first_losses(), expected_losses(case), rtol=rtol)
     candidate.run(7)
-    np.testing.assert_allclose(candidate.first_losses(), expected_losses(TINY), rtol=rtol)
+    np.testing.assert_allclose(candidate.first_losses(), expected_losses(case), rtol=rtol)
 
 
 def test_the_first_loss_is_that_of_a_loop_over_floats() -> None:
@@ -161,5 +170,47 @@ def test_the_picture_and_the_page(tmp_path: pathlib.Path, monkeypatch: pytest.Mo
 def test_mistakes(tmp_path: pathlib.Path, capfd: pytest.CaptureFixture[str]) -> None:
     assert run(["bench", "--dtype", "float16"]) == 2
     assert "--dtype must be float32 or float64, got float16" in capfd.readouterr().err
+    assert run(["bench", "--solver", "lbfgs"]) == 2
+    assert "--solver" in capfd.readouterr().err
     assert run(["bench", "--json", str(tmp_path / "no" / "figures.json")]) == 2
     assert "--json" in capfd.readouterr().err
+
+
+def test_sgd_is_a_solver_too(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(command, "QUICK", (TINY,))
+    path = tmp_path / "figures.json"
+    assert run(["bench", "--quick", "--solver", "sgd", "--json", str(path)]) == 0
+    figures = json.loads(path.read_text())
+    assert figures["machine"]["solver"] == "sgd"
+    assert all(row["problem"] is None for row in figures["rows"] if row["candidate"] != "cupy")
+
+
+def test_the_machine_is_described() -> None:
+    facts = json.loads(json.dumps(machine.machine()))
+    assert facts["versions"]["numba"]
+    assert facts["versions"]["scikit-learn"]
+    assert facts["blas"]["num_threads"] >= 1
+    assert ("commit" in facts) == (pathlib.Path(__file__).parents[2] / ".git").exists()
+
+
+@pytest.mark.parametrize(
+    ("architecture", "simd", "asked", "advised"),
+    [
+        ("Haswell", {"baseline": ["X86_V2"], "found": ["X86_V3", "X86_V4"]}, None, "with OPENBLAS_CORETYPE=SkylakeX"),
+        ("Zen", {"baseline": ["SSE"], "found": ["AVX2", "AVX512F"]}, None, "with OPENBLAS_CORETYPE=SkylakeX"),
+        ("Haswell", {"baseline": ["X86_V4"], "found": []}, "Haswell", "OPENBLAS_CORETYPE=Haswell in the environment"),
+        ("Haswell", {"baseline": ["X86_V2"], "found": ["X86_V3"]}, None, None),
+        ("SkylakeX", {"baseline": ["X86_V2"], "found": ["X86_V3", "X86_V4"]}, None, None),
+        (None, {}, None, None),
+    ],
+)
+def test_a_blas_that_leaves_half_the_processor_idle_is_told_of(
+    architecture: str | None, simd: Any, asked: str | None, advised: str | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(np, "show_config", lambda mode: {"SIMD Extensions": simd})
+    facts: dict[str, Any] = {"environment": {} if asked is None else {"OPENBLAS_CORETYPE": asked}}
+    if architecture is not None:
+        facts["blas"] = {"architecture": architecture}
+    sentences = machine.advice(facts)
+    assert len(sentences) == (advised is not None)
+    assert all(str(advised) in sentence for sentence in sentences)
