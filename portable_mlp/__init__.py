@@ -18,6 +18,8 @@ from .kernels.network import Network
 from .kernels.parameters import Layer, Params, pack, unpack
 from .kernels.propagation import forward, loss_and_grad, predict
 from .storage.models import ModelFileError, load_model, save_model
+from .storage.onnx_inference import export_onnx
+from .storage.onnx_training import export_onnx_training
 from .training.initialization import init_params
 from .training.network_gradient_check import check_gradient
 from .training.result import EpochEnd, NonFiniteError, TrainResult
@@ -45,6 +47,8 @@ __all__ = [
     "backends",
     "check_gradient",
     "check_gradient_of",
+    "export_onnx",
+    "export_onnx_training",
     "forward",
     "get_backend",
     "init_params",

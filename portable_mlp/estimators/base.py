@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import functools
 import itertools
+import os
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from numbers import Integral, Real
@@ -36,7 +37,7 @@ from ..kernels.parameters import Layer, Params, pack, unpack
 from ..kernels.propagation import Trace, forward_pass
 from ..training.lbfgs import HostObjective
 from ..training.step import Objective
-from . import conversion
+from . import conversion, onnx_export
 from .callbacks import CallbackSupportMixin, Watch, with_callbacks
 from .initial import draw_layers
 from .inputs import (
@@ -355,9 +356,13 @@ class BaseMLP(ClassNamePrefixFeaturesOutMixin, CallbackSupportMixin, Transformer
         wide = "float64" in (_common_dtype(self.coefs_), floating_dtype(home, checked))
         dtype = home.dtype("float64" if wide else "float32")
         with _computing(home):
-            params = self._layers_at(home, dtype)
-            net = self._network((params[0].W.shape[0], *(layer.b.shape[0] for layer in params)))
+            net, params = self._network_and_params(home, dtype)
             return forward_pass(home.primitives, net, params, moved(home, checked, dtype)), home
+
+    def _network_and_params(self, home: Backend, dtype: Any) -> tuple[Network, Params]:
+        """Return what was fitted, or what the user has made of it."""
+        params = self._layers_at(home, dtype)
+        return self._network((params[0].W.shape[0], *(layer.b.shape[0] for layer in params))), params
 
     def _outputs(self, X: Any, method: str) -> tuple[Array, Backend]:
         """Return the network's outputs (n_samples, n_outputs), and where they are."""
@@ -421,6 +426,37 @@ class BaseMLP(ClassNamePrefixFeaturesOutMixin, CallbackSupportMixin, Transformer
             If a parameter has a value that scikit-learn does not know, such as its own activations alone.
         """
         return conversion.to_sklearn(self)
+
+    # A form that runs without this library.
+
+    def to_onnx(self, path: str | os.PathLike[str]) -> None:
+        """Write the fitted model as an ONNX file, which onnxruntime and many other programs run (extra ``onnx``).
+
+        Its input ``X`` takes rows (n_samples, n_features) of the weights' dtype. Its output is, for a classifier,
+        ``proba`` (n_samples, n_classes), what `predict_proba` returns, with the classes as JSON in the metadata
+        property "classes"; for a regressor ``prediction`` (n_samples, n_outputs), one column where `predict` returns
+        one number a sample.
+
+        Parameters
+        ----------
+        path : str or path
+            Where; usually "*.onnx". An existing file is replaced in one step.
+
+        Raises
+        ------
+        ImportError
+            If onnx is missing.
+        OSError
+            If the file cannot be written.
+
+        See Also
+        --------
+        portable_mlp.export_onnx : For a network and its parameters.
+        """
+        check_is_fitted(self)
+        home = self._home()
+        with _computing(home):
+            onnx_export.to_onnx(self, *self._network_and_params(home, _common_dtype(self.coefs_)), path)
 
     # Names that scikit-learn's own tests call.
 

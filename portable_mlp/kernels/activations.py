@@ -125,8 +125,10 @@ def d_silu(xp: Namespace, dh: Array, z: Array, h: Array) -> Array:
     return dh * (s + h * (1.0 - s))
 
 
-_GELU_SCALE = math.sqrt(2.0 / math.pi)
-_GELU_CUBIC = 0.044715
+GELU_SCALE = math.sqrt(2.0 / math.pi)
+GELU_CUBIC = 0.044715
+"""The numbers of `gelu`."""
+
 _GELU_FLAT = 100.0
 
 
@@ -143,12 +145,12 @@ def d_gelu(xp: Namespace, dh: Array, z: Array, h: Array) -> Array:
     t = _gelu_tanh(xp, z)
     # Far out the tanh is flat to the last digit, and z^2 must not overflow against its 0.
     z_near = xp.minimum(xp.maximum(z, constant(xp, z, -_GELU_FLAT)), constant(xp, z, _GELU_FLAT))
-    du = _GELU_SCALE * (1.0 + 3.0 * _GELU_CUBIC * z_near * z_near)
+    du = GELU_SCALE * (1.0 + 3.0 * GELU_CUBIC * z_near * z_near)
     return dh * (0.5 * (1.0 + t) + 0.5 * z * (1.0 - t * t) * du)
 
 
 def _gelu_tanh(xp: Namespace, z: Array) -> Array:
-    return xp.tanh(_GELU_SCALE * (z + _GELU_CUBIC * z * z * z))
+    return xp.tanh(GELU_SCALE * (z + GELU_CUBIC * z * z * z))
 
 
 def exp(xp: Namespace, z: Array) -> Array:

@@ -27,7 +27,8 @@ class Optimizer(NamedTuple):
         ``formula(p, g, *moments, *scalars, *constants) -> (p, *moments)``, element by element; where ``with_root``, the
         library's square root stands before the scalars. A backend may compile it.
     scalars : callable
-        ``scalars(t, rate) -> tuple of float``, for step t with learning rate ``rate``.
+        ``scalars(t, rate, sqrt=math.sqrt) -> tuple of float``, for step t with learning rate ``rate``; numbers of
+        another kind, as a tracer has them, come with their square root.
     constants : tuple of float
         The same at every step.
     n_moments : int
@@ -37,7 +38,7 @@ class Optimizer(NamedTuple):
     """
 
     formula: Callable[..., tuple[Array, ...]]
-    scalars: Callable[[int, float], Scalars]
+    scalars: Callable[..., Scalars]
     constants: Scalars = ()
     n_moments: int = 0
     with_root: bool = False
@@ -123,7 +124,7 @@ def sgd(momentum: float = 0.9, nesterov: bool = True, *, rate_in_velocity: bool 
 # Plain floats before the cache: a NumPy scalar would equal them there, and widen float32 arrays later.
 @functools.cache
 def _sgd(momentum: float, nesterov: bool, rate_in_velocity: bool) -> Optimizer:
-    def scalars(t: int, rate: float) -> Scalars:
+    def scalars(t: int, rate: float, sqrt: Callable[[float], float] = math.sqrt) -> Scalars:
         return (rate,)
 
     if momentum == 0.0:
@@ -159,8 +160,8 @@ def adam(
 
 @functools.cache
 def _adam(beta_1: float, beta_2: float, epsilon: float, correct_epsilon: bool) -> Optimizer:
-    def scalars(t: int, rate: float) -> Scalars:
-        correction = math.sqrt(1.0 - beta_2**t)
+    def scalars(t: int, rate: float, sqrt: Callable[[float], float] = math.sqrt) -> Scalars:
+        correction = sqrt(1.0 - beta_2**t)
         return rate * correction / (1.0 - beta_1**t), epsilon * correction if correct_epsilon else epsilon
 
     constants = (beta_1, 1.0 - beta_1, beta_2, 1.0 - beta_2)

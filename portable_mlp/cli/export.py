@@ -1,0 +1,54 @@
+"""``portable-mlp export``: a model file as an ONNX graph, with what was learnt of its rows inside."""
+
+from __future__ import annotations
+
+import pathlib
+from typing import Annotated, Any
+
+import typer
+
+from ..storage.models import load_model
+from ..storage.onnx_inference import export_onnx
+from ..storage.onnx_training import export_onnx_training
+from .files import check_writable
+from .preparation import Preparation, preparation_of
+
+
+def export(
+    model: Annotated[pathlib.Path, typer.Argument(help="Model file that train wrote.")],
+    file: Annotated[pathlib.Path, typer.Argument(help="ONNX file to write, such as model.onnx.")],
+    training: Annotated[
+        bool, typer.Option("--training", help="Write the training step, for a model that goes on learning.")
+    ] = False,
+    solver: Annotated[
+        str | None, typer.Option(help="adam or sgd (with Nesterov momentum), for --training.", show_default="adam")
+    ] = None,
+) -> None:
+    """Write a model as an ONNX file, for onnxruntime and other programs; needs the extra onnx.
+
+    It takes raw rows, as predict does, and gives probabilities of classes, or quantities in their own units; its
+    metadata name the classes and columns, as JSON. Example: portable-mlp export houses.safetensors houses.onnx
+    """
+    if solver is not None and not training:
+        raise ValueError("--solver goes with --training: a model that only predicts has no solver")
+    check_writable("FILE", file, sources=(model,))
+    net, params, metadata = load_model(model)
+    preparation = preparation_of(model, net, metadata)
+    scalings: dict[str, Any] = {"input_scaling": (preparation.input_mean, preparation.input_scale)}
+    if preparation.classes is None:
+        scalings["target_scaling"] = (preparation.target_mean, preparation.target_scale)
+    if training:
+        export_onnx_training(file, net, params, _metadata(preparation), solver=solver or "adam", **scalings)
+    else:
+        export_onnx(file, net, params, _metadata(preparation), **scalings)
+    typer.echo(f"{'training step' if training else 'model'} written to {file}", err=True)
+
+
+def _metadata(preparation: Preparation) -> dict[str, Any]:
+    """Return the names that are known."""
+    named = {
+        "classes": preparation.classes,
+        "feature_names": preparation.feature_names,
+        "target_name": preparation.target_name,
+    }
+    return {name: value for name, value in named.items() if value}
