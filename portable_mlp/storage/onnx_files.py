@@ -36,7 +36,8 @@ def load(module: str) -> Any:
     try:
         return importlib.import_module(module)
     except ModuleNotFoundError as error:
-        raise ImportError(f"ONNX files need {error.name}, which is missing: {INSTALL}") from None
+        missing = (error.name or module).partition(".")[0]
+        raise ImportError(f"ONNX files need {missing}, which is missing: {INSTALL}") from None
 
 
 def host_vector(net: Network, params: Params, *, copies: int = 1) -> np.ndarray:
