@@ -21,6 +21,7 @@ OTHER_BACKEND = {
     "swap_scikit_learn": "torch",
     "one_word_for_a_gpu": "torch",
     "imbalanced_classes": "jax",
+    "learn_on_with_onnxruntime": "strict",
 }
 
 
@@ -169,3 +170,12 @@ def test_imbalanced_classes(backend: str) -> None:
     rows = re.findall(r"(\d\.\d+) +(\d\.\d+) +(\d\.\d+)$", output_of("imbalanced_classes", backend), re.MULTILINE)
     none, balanced, own = (float(recall) for recall, _, _ in rows)
     assert none < own < balanced
+
+
+@on_numpy_and_another("learn_on_with_onnxruntime")
+def test_learn_on_with_onnxruntime(backend: str) -> None:
+    out = output_of("learn_on_with_onnxruntime", backend)
+    before, after = map(float, re.findall(r"^  (0\.\d+)$", out, re.MULTILINE))
+    assert before + 0.05 < after
+    assert "before and after 28 steps" in out
+    assert float(re.search(r"library's own steps: (\S+)", out)[1]) < 1e-12

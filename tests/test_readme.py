@@ -33,8 +33,11 @@ def test_the_eight_lines_run_on_every_library(backend: str, capsys: pytest.Captu
 
 
 @pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
-def test_the_estimators_run_as_shown() -> None:
-    swap, one_word, imbalanced = blocks("python")[2:]
+def test_the_estimators_run_as_shown(
+    tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    swap, one_word, imbalanced, onnx = blocks("python")[2:]
     X, y = load_digits(return_X_y=True)
     clf = neural_network.MLPClassifier((100,), random_state=0).fit(X / 16, y)
     names = {"X": X, "y": y}
@@ -44,6 +47,9 @@ def test_the_estimators_run_as_shown() -> None:
     assert names["clf"].coefs_[0].__class__.__module__ == "torch"
     exec(imbalanced, names)
     assert names["clf"].class_weight == "balanced"
+    exec(onnx, names)
+    np.testing.assert_allclose(names["proba"], names["clf"].predict_proba(X / 16), rtol=0, atol=1e-12)
+    assert capsys.readouterr().out == "0 is 0\n"
 
 
 def test_the_two_commands_come_first() -> None:
