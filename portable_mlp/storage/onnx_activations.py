@@ -92,7 +92,7 @@ IN_FLOAT64: dict[str, Formula] = {
     "gelu": _gelu,
     "silu": _silu_in_float64,
 }
-"""Where the operator is of no use in float64: onnxruntime lacks it, or, for Gelu, ONNX rounds its constants to float32."""
+"""Where the operator does not serve float64: onnxruntime lacks it, or ONNX itself rounds its constants (Gelu)."""
 
 
 def formula(name: str, dtype: np.dtype) -> Formula:
