@@ -9,13 +9,14 @@ import numpy as np
 
 from ..kernels.activations import OUTPUTS
 from ..kernels.arrays import Array
-from ..kernels.calls import encode_targets
+from ..kernels.calls import check_targets
 from ..kernels.network import Network
 from ..kernels.optimizers import Optimizer, adam, sgd
 from ..kernels.options import check_choice, fraction, positive_number
 from ..kernels.parameters import Params, n_parameters, pack_pieces, unpack
 from ..kernels.primitives import Primitives
-from ..kernels.propagation import backward_pass, forward_pass, loss_sum, reduced
+from ..kernels.propagation import backward_pass, forward_pass, loss_sum, with_penalty
+from ..kernels.targets import are_labels
 from .onnx_files import Scaling, checked_scaling, checked_target_scaling, encoded, host_vector, load, write
 from .onnx_inference import output_name
 from .onnx_namespace import OnnxNamespace
@@ -195,13 +196,16 @@ def _traced(step: _Step, dtype: np.dtype) -> Any:
 def _evaluated(ops: Primitives, step: _Step, X: Array, y: Array, flat: Array, l2: Array) -> tuple[Array, Array, Array]:
     """Return a batch's mean loss with the penalty, the flat gradient, and what the network makes of X."""
     xp, net, params = ops.xp, step.net, unpack(step.net, flat)
-    Y = encode_targets(xp, net, y, n_samples=y.shape[0], models=(), dtype=flat.dtype)
+    Y = check_targets(xp, net, y, n_samples=y.shape[0], models=(), dtype=flat.dtype)
+    if are_labels(xp, Y):
+        Y = ops.one_hot(Y, net.sizes[-1], flat.dtype)
     trace = forward_pass(ops, net, params, _scaled(xp, X, step.input_scaling))
     loss, dlogits = loss_sum(ops, net, trace.logits, _scaled(xp, Y, step.target_scaling), None)
     sums = backward_pass(ops, net, params, trace, dlogits)
     n_samples = xp.astype(X.dynamic_shape[0], xp.float64)
     strength, divisor = xp.astype(l2 * n_samples, flat.dtype), xp.astype(n_samples, flat.dtype)
-    loss, grads = reduced(ops, params, loss / divisor, sums, strength=strength, divisor=divisor)
+    loss = with_penalty(xp, params, loss / divisor, strength, divisor)
+    grads = ops.reduced(params, sums, strength, divisor)
     y_hat = OUTPUTS[net.output](xp, trace.logits)
     return loss, pack_pieces(xp, grads), _unscaled(xp, y_hat, step.target_scaling)
 
