@@ -113,6 +113,13 @@ _UPDATES: dict[Any, Any] = {
 
 
 @_kept
+def _bias(z: Array, b: Array) -> None:
+    for i in range(z.shape[0]):
+        for j in range(z.shape[1]):
+            z[i, j] += b[j]
+
+
+@_kept
 def _bias_relu(z: Array, b: Array, zero: float) -> None:
     for i in range(z.shape[0]):
         for j in range(z.shape[1]):
@@ -202,17 +209,19 @@ def _normalise(e: Array) -> None:
 def _cross_entropy_sums(shifted: Array, e: Array, Y: Array, sums: Array, zero: float, one: float) -> None:
     """Put each row's sums of ``e``, of the ``e`` below 1, and of ``Y shifted`` into ``sums``; turn e into the gradient.
 
-    ``shifted`` is used up.
+    The second is left 0 where the first is at least 2, so that nobody asks for it. ``shifted`` is used up.
     """
     for i in range(e.shape[0]):
         for j in range(e.shape[1]):
             shifted[i, j] = Y[i, j] * shifted[i, j]
         sums[2, i] = _row_sum(shifted, i)
-        for j in range(e.shape[1]):
-            shifted[i, j] = e[i, j] if e[i, j] < one else zero
-        sums[1, i] = _row_sum(shifted, i)
         total = _row_sum(e, i)
         sums[0, i] = total
+        sums[1, i] = zero
+        if not total >= one + one:
+            for j in range(e.shape[1]):
+                shifted[i, j] = e[i, j] if e[i, j] < one else zero
+            sums[1, i] = _row_sum(shifted, i)
         for j in range(e.shape[1]):
             e[i, j] = e[i, j] / total - Y[i, j]
 
@@ -242,6 +251,13 @@ class NumbaPrimitives(NumpyPrimitives):
             return super().one_hot(labels, n_classes, dtype, out)
         _one_hot(labels, out.dtype.type(0), out.dtype.type(1), out)
         return out
+
+    def add_bias(self, z: Array, b: Array) -> Array:
+        """Return ``z + b``, in ``z``."""
+        if not _is_plain(z):
+            return super().add_bias(z, b)
+        _bias(z, b)
+        return z
 
     def activate(self, name: str, z: Array, b: Array) -> tuple[Array, Array | None]:
         """Return ``h = f(z + b)``, in ``z`` for the commonest."""

@@ -163,4 +163,4 @@ def encoded(ops: Primitives, net: Network, data: Data, room: Room | None = None)
     if not are_labels(ops.xp, data.Y):
         return data
     out = room.Y if room is not None and data.Y.ndim == 2 else None
-    return data._replace(Y=ops.one_hot(data.Y, net.sizes[-1], data.X.dtype, out))
+    return Data(data.X, ops.one_hot(data.Y, net.sizes[-1], data.X.dtype, out), data.weights, data.masks)
