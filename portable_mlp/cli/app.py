@@ -9,6 +9,7 @@ import typer
 
 from .. import __version__
 from ..backends import BackendUnavailable
+from ..storage.model_errors import printable
 from ..training.result import NonFiniteError
 from .accelerate import PASSED_ON, accelerate
 from .backends import backends
@@ -90,5 +91,5 @@ def _in_words(error: Exception) -> str:
 
 
 def _mistake(message: str) -> int:
-    sys.stderr.write(f"portable-mlp: {' '.join(message.split())}\n")
+    sys.stderr.write(f"portable-mlp: {printable(' '.join(message.split()))}\n")
     return USERS_MISTAKE

@@ -8,31 +8,37 @@ from typing import Annotated, Any
 import typer
 
 from ..kernels.parameters import n_parameters
-from ..storage.models import load_model
+from ..storage.model_errors import printable
+from ..storage.models import FORMAT_VERSION, read_model_file
 from .options import JsonOption, print_json
 from .preparation import preparation_of
 
 
 def inspect(model: Annotated[pathlib.Path, typer.Argument(help="Model file.")], as_json: JsonOption = False) -> None:
     """Show what is in a model file, having verified its checksum."""
-    net, params, metadata = load_model(model)
+    file = read_model_file(model)
+    net = file.net
     described: dict[str, Any] = {
         "file": str(model),
-        "bytes": model.stat().st_size,
+        "bytes": file.n_bytes,
+        "format": FORMAT_VERSION,
+        "written by": f"portable_mlp {file.library_version}",
+        "sha256": file.sha256,
         "sizes": list(net.sizes),
         "activation": net.activation,
         "output": net.output,
         "loss": net.loss,
         "parameters": n_parameters(net.sizes),
-        "dtype": str(params[0].W.dtype),
+        "dtype": file.flat.dtype.name,
     }
     if as_json:
-        print_json({**described, "metadata": metadata})
+        print_json({**{name.replace(" ", "_"): value for name, value in described.items()}, "metadata": file.metadata})
         return
-    preparation = preparation_of(model, net, metadata)
+    preparation = preparation_of(model, net, file.metadata)
+    described["file"] = printable(str(model))
     described["sizes"] = "-".join(map(str, net.sizes))
     if preparation.target_name is not None:
-        described["predicts"] = preparation.target_name
+        described["predicts"] = printable(preparation.target_name)
     if preparation.classes is not None:
         described["classes"] = _shortened(preparation.classes)
     if preparation.feature_names:

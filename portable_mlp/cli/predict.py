@@ -11,7 +11,7 @@ import typer
 
 from ..backends import get_backend
 from ..kernels.propagation import predict as outputs_of
-from ..storage.models import load_model
+from ..storage.models import ESTIMATOR_ENTRY, load_model
 from ..storage.tables import read_prediction_table, write_csv
 from .digits import digits
 from .files import check_writable
@@ -37,6 +37,11 @@ def predict(
     chosen = get_backend(backend)
     net, params, metadata = load_model(model, backend=chosen)
     preparation = preparation_of(model, net, metadata)
+    if ESTIMATOR_ENTRY in metadata and net.output == "logistic" and preparation.classes is None:
+        raise ValueError(
+            f"{model} is of an estimator for several labels or a single class; in Python, "
+            "portable_mlp.MLPClassifier.load(path) predicts with it"
+        )
     if proba and preparation.classes is None:
         raise ValueError(f"{model} predicts quantities, not classes: --proba does not go with it")
     X = _rows(data, preparation)
@@ -48,7 +53,8 @@ def predict(
         chosen.to_numpy(outputs_of(net, params, chosen.asarray(inputs[start : start + ROWS_AT_ONCE], dtype=dtype)))
         for start in range(0, len(inputs), ROWS_AT_ONCE)
     ]
-    header, columns = _columns(preparation, np.concatenate(pieces).astype(np.float64), proba)
+    outputs = preparation.probabilities(np.concatenate(pieces).astype(np.float64))
+    header, columns = _columns(preparation, outputs, proba)
     write_csv(sys.stdout if output is None else output, header, columns)
     if output is not None:
         typer.echo(f"{len(X)} predictions written to {output}", err=True)

@@ -13,7 +13,8 @@ from typing import Any
 import numpy as np
 
 from ..kernels.network import Network
-from ..storage.models import ModelFileError
+from ..storage.model_errors import refusal
+from ..storage.models import ESTIMATOR_ENTRY
 
 MOST_WHOLE_NUMBER_CLASSES = 20
 """Whole-number targets with more distinct values than this are taken for a quantity, not for classes."""
@@ -45,6 +46,12 @@ class Preparation:
     target_mean: list[float] | None = None
     target_scale: list[float] | None = None
 
+    def probabilities(self, outputs: np.ndarray) -> np.ndarray:
+        """Return a column for each class; of two classes the network may give the second one's alone."""
+        if self.classes is not None and outputs.shape[1] == 1:
+            return np.hstack([1.0 - outputs, outputs])
+        return outputs
+
     @property
     def n_outputs(self) -> int:
         """How many outputs the network has."""
@@ -61,7 +68,7 @@ class Preparation:
         return (_columns(y) - np.asarray(self.target_mean)) / np.asarray(self.target_scale)
 
     def predictions(self, outputs: np.ndarray) -> np.ndarray:
-        """Return the class (n_samples,) of each row of probabilities, or values (n_samples, n_outputs) unscaled."""
+        """Return the class (n_samples,) of each row of `probabilities`, or values (n_samples, n_outputs) unscaled."""
         if self.classes is not None:
             return np.asarray(self.classes)[np.argmax(outputs, axis=1)]
         return outputs * np.asarray(self.target_scale) + np.asarray(self.target_mean)
@@ -124,28 +131,78 @@ def _mean_and_scale(x: np.ndarray, names: Sequence[str]) -> tuple[list[float], l
 def preparation_of(model: pathlib.Path, net: Network, metadata: dict[str, Any]) -> Preparation:
     """Return how the model's rows are prepared; a model saved without it takes rows as they are.
 
-    Then ``metadata["classes"]``, a list, names the classes, which are 0, 1, ... without it.
+    Then an estimator's file names its features and classes, and any other's ``metadata["classes"]``, a list, may name
+    the classes, which are 0, 1, ... without it.
 
     Raises
     ------
     ModelFileError
         If the file's preparation does not fit its network.
     """
-    n_features, n_outputs = net.sizes[0], net.sizes[-1]
-    if "preparation" not in metadata:
-        classes = None
-        if net.output == "softmax":
-            named = metadata.get("classes")
-            classes = named if isinstance(named, list) and len(named) == n_outputs else list(range(n_outputs))
-        return Preparation(
-            [], None, [0.0] * n_features, [1.0] * n_features, classes, [0.0] * n_outputs, [1.0] * n_outputs
-        )
-    try:
-        preparation = Preparation(**metadata["preparation"])
-        lengths = {len(x) for x in (preparation.feature_names, preparation.input_mean, preparation.input_scale)}
-        sound = lengths == {n_features} and preparation.n_outputs == n_outputs
-    except TypeError:
-        sound = False
-    if not sound:
-        raise ModelFileError(f"{model}: the preparation of the inputs does not fit the network {net}")
+    if "preparation" in metadata:
+        try:
+            preparation = Preparation(**metadata["preparation"])
+        except TypeError:
+            preparation = None
+    elif isinstance(metadata.get(ESTIMATOR_ENTRY), dict):
+        preparation = _of_estimator(net, metadata[ESTIMATOR_ENTRY])
+    else:
+        named = metadata.get("classes")
+        if not _are_labels(named, _n_classes(net)):
+            named = list(range(net.sizes[-1])) if net.output == "softmax" else None
+        preparation = _unscaled(net, [], named)
+    if preparation is None or not _is_sound(preparation, net):
+        raise refusal(model, f"the preparation of the inputs does not fit the network {net}")
     return preparation
+
+
+def _of_estimator(net: Network, described: dict[str, Any]) -> Preparation:
+    targets = described.get("targets")
+    classes = targets.get("classes") if isinstance(targets, dict) else None
+    return _unscaled(
+        net, described.get("feature_names") or [], classes if _are_labels(classes, _n_classes(net)) else None
+    )
+
+
+def _unscaled(net: Network, feature_names: list[str], classes: list[Any] | None) -> Preparation:
+    """Return the preparation that takes rows as they are."""
+    n_features, n_outputs = net.sizes[0], net.sizes[-1]
+    return Preparation(
+        feature_names, None, [0.0] * n_features, [1.0] * n_features, classes, [0.0] * n_outputs, [1.0] * n_outputs
+    )
+
+
+def _n_classes(net: Network) -> int | None:
+    """Return between how many classes the outputs decide; None where they are values of their own."""
+    if net.output == "logistic" and net.sizes[-1] == 1:
+        return 2
+    return net.sizes[-1] if net.output == "softmax" else None
+
+
+def _is_sound(preparation: Preparation, net: Network) -> bool:
+    """Tell whether all that a file says has the types and lengths that `learn` gives."""
+    n_features, n_outputs = net.sizes[0], net.sizes[-1]
+    names = preparation.feature_names
+    scaled = (
+        _are_numbers(preparation.input_mean, n_features)
+        and _are_numbers(preparation.input_scale, n_features)
+        and min(preparation.input_scale) > 0
+    )
+    named = isinstance(names, list) and len(names) in (0, n_features) and all(isinstance(name, str) for name in names)
+    if not scaled or not named or not isinstance(preparation.target_name, str | None):
+        return False
+    if preparation.classes is not None:
+        return _are_labels(preparation.classes, _n_classes(net))
+    return _are_numbers(preparation.target_mean, n_outputs) and _are_numbers(preparation.target_scale, n_outputs)
+
+
+def _are_numbers(values: Any, length: int) -> bool:
+    return isinstance(values, list) and len(values) == length and all(type(value) is float for value in values)
+
+
+def _are_labels(values: Any, length: int | None) -> bool:
+    """Tell whether these are so many texts, or numbers, or truth values, no two alike."""
+    if not isinstance(values, list) or len(values) != length:
+        return False
+    kinds = {type(value) for value in values}
+    return len(kinds) == 1 and kinds <= {str, bool, int, float} and len(set(values)) == length

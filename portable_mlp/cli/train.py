@@ -14,7 +14,7 @@ from ..backends import Backend, get_backend
 from ..kernels.activations import ACTIVATIONS
 from ..kernels.network import Network
 from ..kernels.options import check_choice
-from ..storage.models import save_model
+from ..storage.models import check_savable, save_model
 from ..storage.tables import MixedTargetError, Table, TargetKind, read_training_table
 from ..training.initialization import init_params
 from ..training.result import History, TrainResult
@@ -83,6 +83,9 @@ def train(
         activation=activation,
         output="identity" if preparation.classes is None else "softmax",
     )
+    metadata = {"preparation": preparation.to_metadata()}
+    if save is not None:
+        check_savable(net, metadata)
     start = time.perf_counter()
     result = fit(
         net,
@@ -101,7 +104,7 @@ def train(
     )
     seconds = time.perf_counter() - start
     if save is not None:
-        save_model(save, net, result.params, {"preparation": preparation.to_metadata()})
+        save_model(save, net, result.params, metadata)
     summary = {
         **_setting(table, preparation, net, chosen, dtype),
         **_figures(result, preparation, patience is not None),

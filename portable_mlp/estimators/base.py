@@ -29,7 +29,7 @@ from sklearn.utils import check_random_state, column_or_1d
 from sklearn.utils._param_validation import Interval, Options, StrOptions
 from sklearn.utils.validation import check_is_fitted
 
-from ..backends import Backend, backend_of, dtype_name, get_backend
+from ..backends import Backend, backend_of, get_backend
 from ..kernels.activations import ACTIVATIONS
 from ..kernels.arrays import Array, snapshot
 from ..kernels.network import Network
@@ -39,12 +39,14 @@ from ..training.lbfgs import HostObjective
 from ..training.step import Objective
 from . import conversion, onnx_export
 from .callbacks import CallbackSupportMixin, Watch, with_callbacks
+from .files import SavedToFiles
 from .initial import draw_layers
 from .inputs import (
     check_same_home,
     checked_inputs,
     checked_training_data,
     checked_weights,
+    common_dtype,
     dense,
     floating_dtype,
     home_for,
@@ -62,7 +64,9 @@ from .stochastic import fit_stochastic
 STOCHASTIC_SOLVERS = ("sgd", "adam")
 
 
-class BaseMLP(ClassNamePrefixFeaturesOutMixin, CallbackSupportMixin, TransformerMixin, BaseEstimator, ABC):
+class BaseMLP(
+    ClassNamePrefixFeaturesOutMixin, CallbackSupportMixin, SavedToFiles, TransformerMixin, BaseEstimator, ABC
+):
     """Shared by `MLPClassifier` and `MLPRegressor`; not for use by itself."""
 
     _parameter_constraints: ClassVar[dict[str, Any]] = {
@@ -289,11 +293,16 @@ class BaseMLP(ClassNamePrefixFeaturesOutMixin, CallbackSupportMixin, Transformer
                 f"coefs_ and intercepts_ have the shapes {shapes}, but hidden_layer_sizes, X and y need {expected}: "
                 "fit a clone of this estimator, or set warm_start=False"
             )
-        return pack(self._layers_at(home, _common_dtype(self.coefs_)))
+        return pack(self._layers_at(home, common_dtype(self.coefs_)))
 
     def _layers_at(self, home: Backend, dtype: Any) -> Params:
         layers = zip(self.coefs_, self.intercepts_, strict=True)
         return tuple(Layer(home.asarray(W, dtype), home.asarray(b, dtype)) for W, b in layers)
+
+    def _fitted_network(self, home: Backend, dtype: Any) -> tuple[Network, Params]:
+        """Return the network that ``coefs_`` and ``intercepts_`` make, and them."""
+        params = self._layers_at(home, dtype)
+        return self._network((params[0].W.shape[0], *(layer.b.shape[0] for layer in params))), params
 
     def _parameters(self, net: Network, flat: Array) -> dict[str, list[Array]]:
         """Return ``coefs_`` and ``intercepts_`` with those numbers, each array with memory of its own."""
@@ -353,16 +362,11 @@ class BaseMLP(ClassNamePrefixFeaturesOutMixin, CallbackSupportMixin, Transformer
         self._check_home(X, home, method)
         checked = checked_inputs(self, X)
         home = home_for(checked, home)
-        wide = "float64" in (_common_dtype(self.coefs_), floating_dtype(home, checked))
+        wide = "float64" in (common_dtype(self.coefs_), floating_dtype(home, checked))
         dtype = home.dtype("float64" if wide else "float32")
         with _computing(home):
-            net, params = self._network_and_params(home, dtype)
+            net, params = self._fitted_network(home, dtype)
             return forward_pass(home.primitives, net, params, moved(home, checked, dtype)), home
-
-    def _network_and_params(self, home: Backend, dtype: Any) -> tuple[Network, Params]:
-        """Return what was fitted, or what the user has made of it."""
-        params = self._layers_at(home, dtype)
-        return self._network((params[0].W.shape[0], *(layer.b.shape[0] for layer in params))), params
 
     def _outputs(self, X: Any, method: str) -> tuple[Array, Backend]:
         """Return the network's outputs (n_samples, n_outputs), and where they are."""
@@ -456,7 +460,7 @@ class BaseMLP(ClassNamePrefixFeaturesOutMixin, CallbackSupportMixin, Transformer
         check_is_fitted(self)
         home = self._home()
         with _computing(home):
-            onnx_export.to_onnx(self, *self._network_and_params(home, _common_dtype(self.coefs_)), path)
+            onnx_export.to_onnx(self, *self._fitted_network(home, common_dtype(self.coefs_)), path)
 
     # Names that scikit-learn's own tests call.
 
@@ -483,9 +487,3 @@ class BaseMLP(ClassNamePrefixFeaturesOutMixin, CallbackSupportMixin, Transformer
 def _computing(home: Backend) -> contextlib.AbstractContextManager[Any]:
     """Return the context to compute in; on NumPy none, so that its warnings reach the user, as from scikit-learn."""
     return contextlib.nullcontext() if home.name == "numpy" else home.running()
-
-
-def _common_dtype(arrays: list[Array]) -> str:
-    """Return "float32" where all arrays are, else "float64"."""
-    names = {dtype_name(x.dtype) for x in arrays}
-    return "float32" if names == {"float32"} else "float64"

@@ -111,6 +111,12 @@ def floating_dtype(home: Backend, X: Any) -> str:
     return wanted if wanted in known else "float32"
 
 
+def common_dtype(arrays: list[Array]) -> str:
+    """Return "float32" where all arrays are, else "float64"."""
+    names = {dtype_name(x.dtype) for x in arrays}
+    return "float32" if names == {"float32"} else "float64"
+
+
 def moved(home: Backend, X: Any, dtype: Any) -> Array:
     """Bring X to its home; a sparse matrix stays sparse on NumPy, and becomes dense on the other libraries."""
     if home.name == "numpy" and (home.takes_sparse or isinstance(X, np.ndarray)):

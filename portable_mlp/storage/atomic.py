@@ -56,6 +56,8 @@ def replace_file(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
             os.unlink(temporary)
         if isinstance(error, OSError) and error.filename == temporary:
             raise OSError(error.errno, error.strerror, os.fspath(path)) from error
+        if isinstance(error, OSError) and error.filename is None and error.errno is not None:
+            error.filename = os.fspath(path)  # a full disk is met by a descriptor, which has no name
         raise
     _flush_directory(os.path.dirname(target))
 

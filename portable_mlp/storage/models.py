@@ -1,30 +1,76 @@
 """Model files: safetensors, readable by everyone, with a strict description of the network in the metadata.
 
-A file holds one tensor for each layer's weights and biases, "W1", "b1", "W2", ..., and a single metadata entry,
-"portable_mlp", with canonical JSON: the same model gives the same bytes.
+A file holds one tensor for each layer's weights and biases, "W1", "b1", "W2", ..., which together are the flat vector
+of `pack`, and a single metadata entry, "portable_mlp", with canonical JSON: the same model gives the same bytes.
+docs/format.md has the format on one page.
 """
 
 from __future__ import annotations
 
-import hashlib
 import itertools
-import json
 import os
-from typing import Any
+import re
+from typing import Any, NamedTuple
+
+import numpy as np
 
 from ..backends import Backend, backend_of, dtype_name, get_backend
+from ..kernels.arrays import Array
 from ..kernels.calls import check_params
 from ..kernels.network import Network
-from ..kernels.parameters import Params, pack, unpack
+from ..kernels.parameters import Layer, Params, named_arrays, pack, unpack
 from ..training.data import DTYPES, check_dtype
-from .atomic import replace_file
+from .json_values import check_json
+from .model_errors import Defect, ModelFileError
+from .tensor_files import STORED, Tensor, checked_header, open_tensor_file, write_tensor_file
+
+__all__ = [
+    "ESTIMATOR_ENTRY",
+    "FORMAT_VERSION",
+    "ModelFile",
+    "ModelFileError",
+    "check_savable",
+    "load_model",
+    "on_backend",
+    "read_model_file",
+    "save_model",
+]
 
 FORMAT_VERSION = 1
-_METADATA_KEY = "portable_mlp"
+ESTIMATOR_ENTRY = "estimator"
+"""The entry of the metadata in which an estimator keeps what is not its network's."""
+MOST_LAYERS = 1000
+_LARGEST_SIZE = 2**48
+_VERSION = re.compile(r"[0-9A-Za-z.+!-]{1,64}")
+_FIELDS = {"dtype", "format_version", "library_version", "metadata", "network"}
+_NETWORK_FIELDS = {"sizes", "activation", "output", "loss"}
 
 
-class ModelFileError(ValueError):
-    """A model file that cannot be used; the message begins with its path and says why."""
+class ModelFile(NamedTuple):
+    """All that a model file holds.
+
+    Attributes
+    ----------
+    net : Network
+        What was saved.
+    flat : ndarray of shape (n_parameters,), float32 or float64
+        The parameters, as `pack` has them.
+    metadata : dict
+        What the user gave along.
+    library_version : str
+        Of the portable_mlp that wrote it.
+    sha256 : str
+        The checksum of the whole file.
+    n_bytes : int
+        Its size.
+    """
+
+    net: Network
+    flat: np.ndarray
+    metadata: dict[str, Any]
+    library_version: str
+    sha256: str
+    n_bytes: int
 
 
 def save_model(
@@ -37,20 +83,22 @@ def save_model(
     path : str or path
         Where; usually "*.safetensors".
     net : Network
-        What the parameters are for.
+        What the parameters are for; 1000 layers at most.
     params : tuple of Layer
-        Parameters of any library, device and memory layout; one model.
+        Finite parameters of any library, device and memory layout; one model.
     metadata : dict, optional
-        Anything JSON can say, with string keys: class labels, the scaling of the inputs, a remark.
+        Anything that JSON gives back as it is: class labels, the scaling of the inputs, a remark. Just under 1 MB.
 
     Raises
     ------
     ValueError
-        If ``params`` belong to another network or have an axis of models, or ``metadata`` holds NaN or infinity.
+        If ``params`` belong to another network, are not finite or have an axis of models, or ``metadata`` holds NaN or
+        infinity, or is too large.
     TypeError
-        If ``metadata`` cannot be said in JSON, or the parameters are not float32 or float64.
+        If ``metadata`` holds something that JSON has not, such as a tuple or a NumPy array, or the parameters are not
+        float32 or float64.
     OSError
-        If the file cannot be written.
+        If the file cannot be written. After any error ``path`` is what it was before.
 
     Examples
     --------
@@ -63,32 +111,41 @@ def save_model(
     >>> same_net == net, metadata
     (True, {'classes': ['no', 'yes']})
     """
-    from safetensors.numpy import save
-
     checked = check_params(net, params)
     check_dtype(checked)
     if checked[0].W.ndim != 2:
         raise ValueError("a model file holds one model, but params have a leading axis of models")
-    # All tensors are cut from one C-contiguous vector: safetensors 0.8 writes wrong bytes for other layouts
-    # (https://github.com/huggingface/safetensors/issues/825).
-    flat = backend_of(checked[0].W).to_numpy(pack(checked))
-    flat = flat.astype(flat.dtype.newbyteorder("="), copy=False)
-    described = {
-        "format_version": FORMAT_VERSION,
-        "network": {"sizes": net.sizes, "activation": net.activation, "output": net.output, "loss": net.loss},
-        "metadata": _checked_metadata(metadata),
-        "sha256": _sha256(flat),
-    }
-    tensors = {name: x for i, layer in enumerate(unpack(net, flat), start=1) for name, x in _named(i, layer)}
-    content = save(tensors, {_METADATA_KEY: _canonical(described)})
-    with replace_file(path) as file:
-        file.write(content)
+    check_savable(net, metadata)
+    dtype = dtype_name(checked[0].W.dtype)
+    # The stored vector is ours, one piece and in order; a library that writes arrays of other layouts may not look.
+    flat = np.ascontiguousarray(backend_of(checked[0].W).to_numpy(pack(checked)), dtype=STORED[dtype])
+    culprit = _first_not_finite(net, flat)
+    if culprit is not None:
+        raise ValueError(f"{culprit}; a model file holds finite numbers only, and nothing was written")
+    write_tensor_file(path, _new_description(net, dtype, metadata), _tensors(net, dtype), flat)
+
+
+def check_savable(net: Network, metadata: dict[str, Any] | None) -> None:
+    """Raise where a model file could not hold a network or metadata; before training, so that it is not in vain.
+
+    Raises
+    ------
+    ValueError, TypeError
+        As `save_model`.
+    """
+    if metadata is not None and not isinstance(metadata, dict):
+        raise TypeError(f"metadata must be a dict, got {type(metadata).__name__}")
+    check_json(metadata, "metadata", depth=1)
+    if len(net.sizes) - 1 > MOST_LAYERS:
+        raise ValueError(f"a model file holds {MOST_LAYERS} layers at most, but the network has {len(net.sizes) - 1}")
+    longest = "float64"
+    checked_header(_new_description(net, longest, metadata), _tensors(net, longest))
 
 
 def load_model(
     path: str | os.PathLike[str], backend: str | Backend = "numpy", dtype: Any = None
 ) -> tuple[Network, Params, dict[str, Any]]:
-    """Read a model from a file.
+    """Read a model from a file, having verified every byte of it.
 
     Parameters
     ----------
@@ -115,7 +172,7 @@ def load_model(
     OSError
         If it cannot be read.
     ValueError
-        If the backend does not have the dtype.
+        If the backend does not have the dtype, or a parameter is too large for it.
 
     Examples
     --------
@@ -131,103 +188,114 @@ def load_model(
     chosen = get_backend(backend)
     if dtype is not None and dtype_name(dtype) not in DTYPES:
         raise ValueError(f"parameters are float32 or float64, got dtype {dtype!r}")
-    with open(path, "rb") as file:
-        content = file.read()
-    try:
-        net, flat, metadata = _decoded(content)
-    except _DefectError as defect:
-        raise ModelFileError(f"{os.fspath(path)}: {defect}") from None
-    return net, unpack(net, chosen.asarray(flat, dtype=flat.dtype if dtype is None else dtype)), metadata
+    file = read_model_file(path)
+    return file.net, unpack(file.net, on_backend(file, chosen, dtype)), file.metadata
 
 
-class _DefectError(Exception):
-    """What is wrong with a file's content."""
+def read_model_file(path: str | os.PathLike[str]) -> ModelFile:
+    """Read all that a model file holds, to the host.
+
+    Raises
+    ------
+    ModelFileError, OSError
+        As `load_model`.
+    """
+    with open_tensor_file(path) as file:
+        described = file.described
+        net, dtype = _network(described), described["dtype"]
+        metadata, version = described["metadata"], described["library_version"]
+        numbers = file.numbers(_description(net, dtype, metadata, version), _tensors(net, dtype))
+        flat = numbers.view(STORED[dtype]).astype(dtype, copy=False)
+        culprit = _first_not_finite(net, flat)
+        if culprit is not None:
+            raise Defect(culprit)
+    return ModelFile(net, flat, metadata, version, file.sha256, file.n_bytes)
 
 
-def _named(i: int, layer: Any) -> list[tuple[str, Any]]:
-    return [(f"{part}{i}", x) for part, x in zip(("W", "b"), layer, strict=True)]
+def on_backend(file: ModelFile, backend: Backend, dtype: Any = None) -> Array:
+    """Return the flat parameters of a file on a backend, by default in their own dtype.
+
+    Raises
+    ------
+    ValueError
+        If the backend does not have the dtype, or a parameter is too large for it.
+    """
+    name = file.flat.dtype.name if dtype is None else dtype_name(dtype)
+    with np.errstate(over="ignore"):
+        cast = file.flat.astype(name, copy=False)
+    culprit = _first_not_finite(file.net, cast)
+    if culprit is not None:
+        raise ValueError(f"in {name}, {culprit}: load the model in {file.flat.dtype}")
+    return backend.asarray(cast, dtype=name)
 
 
-def _sha256(flat: Any) -> str:
-    return hashlib.sha256(flat.astype(flat.dtype.newbyteorder("<"), copy=False).tobytes()).hexdigest()
+def _first_not_finite(net: Network, flat: np.ndarray) -> str | None:
+    """Return the place and the value of the first parameter that is not finite, None if there is none."""
+    if np.isfinite(flat).all():
+        return None
+    for name, x in named_arrays(unpack(net, flat)).items():
+        for index in np.argwhere(~np.isfinite(x)):
+            return f"{name}[{', '.join(map(str, index))}] is {x[tuple(index)]}"
+    return None
 
 
-def _canonical(described: dict[str, Any]) -> str:
-    return json.dumps(described, sort_keys=True, separators=(",", ":"), allow_nan=False)
+def _new_description(net: Network, dtype: str, metadata: dict[str, Any] | None) -> dict[str, Any]:
+    from .. import __version__
+
+    return _description(net, dtype, metadata or {}, __version__)
 
 
-def _checked_metadata(metadata: dict[str, Any] | None) -> dict[str, Any]:
-    given = {} if metadata is None else metadata
-    try:
-        same = json.loads(_canonical(given))
-    except (TypeError, ValueError) as error:
-        kind = TypeError if isinstance(error, TypeError) else ValueError
-        raise kind(f"metadata must be a dict of what JSON can say (numbers, texts, lists, dicts): {error}") from None
-    if not isinstance(given, dict) or not _keys_are_text(given):
-        raise TypeError("metadata must be a dict whose keys are all texts")
-    return dict(same)
+def _description(net: Network, dtype: str, metadata: dict[str, Any], library_version: str) -> dict[str, Any]:
+    return {
+        "dtype": dtype,
+        "format_version": FORMAT_VERSION,
+        "library_version": library_version,
+        "metadata": metadata,
+        "network": {"sizes": net.sizes, "activation": net.activation, "output": net.output, "loss": net.loss},
+    }
 
 
-def _keys_are_text(value: Any) -> bool:
-    if isinstance(value, dict):
-        return all(isinstance(key, str) and _keys_are_text(inner) for key, inner in value.items())
-    return all(map(_keys_are_text, value)) if isinstance(value, list | tuple) else True
-
-
-def _decoded(content: bytes) -> tuple[Network, Any, dict[str, Any]]:
-    """Return the network, the flat vector and the metadata; raise _DefectError for what cannot have been written."""
-    import numpy as np
-    from safetensors import SafetensorError
-    from safetensors.numpy import load
-
-    try:
-        tensors = load(content)
-    except (SafetensorError, KeyError, ValueError) as error:
-        raise _DefectError(f"not a safetensors file that can be read here ({error})") from None
-    described = _description(content)
-    net = _network(described)
-    expected = list(itertools.chain.from_iterable(_shapes(net)))
-    found = {name: tuple(x.shape) for name, x in tensors.items()}
-    if found != dict(expected):
-        raise _DefectError(f"{net} needs the tensors {dict(expected)}, the file has {found}")
-    dtypes = {x.dtype for x in tensors.values()}
-    if len(dtypes) > 1 or dtype_name(dtypes.pop()) not in DTYPES:
-        raise _DefectError("the tensors must all be float32 or all float64")
-    flat = np.concatenate([tensors[name].reshape(-1) for name, _ in expected])
-    if described.get("sha256") != _sha256(flat):
-        raise _DefectError("the numbers are not those that were written: the SHA-256 checksum differs")
-    metadata = described.get("metadata")
-    if not isinstance(metadata, dict):
-        raise _DefectError("the metadata entry is not a dict")
-    return net, flat, metadata
-
-
-def _description(content: bytes) -> dict[str, Any]:
-    """Return the JSON description in the header, whose own JSON follows its length in 8 bytes, little-endian."""
-    header = json.loads(content[8 : 8 + int.from_bytes(content[:8], "little")])
-    text = (header.get("__metadata__") or {}).get(_METADATA_KEY)
-    if text is None:
-        raise _DefectError("a safetensors file, but not one that portable_mlp wrote: its description is missing")
-    try:
-        described = json.loads(text)
-    except (ValueError, RecursionError):
-        raise _DefectError("the description is not JSON") from None
-    if not isinstance(described, dict) or described.get("format_version") != FORMAT_VERSION:
-        version = described.get("format_version") if isinstance(described, dict) else None
-        raise _DefectError(f"format version {version!r} is not known; this release reads version {FORMAT_VERSION}")
-    return described
+def _tensors(net: Network, dtype: str) -> list[Tensor]:
+    pairs = enumerate(itertools.pairwise(net.sizes), start=1)
+    return [
+        Tensor(f"{part}{i}", dtype, shape)
+        for i, (fan_in, fan_out) in pairs
+        for part, shape in zip(Layer._fields, ((fan_in, fan_out), (fan_out,)), strict=True)
+    ]
 
 
 def _network(described: dict[str, Any]) -> Network:
-    fields = described.get("network")
-    if not isinstance(fields, dict) or set(fields) != {"sizes", "activation", "output", "loss"}:
-        raise _DefectError("the description of the network is incomplete")
+    """Return the network that a description says, if it has all else that a description has."""
+    version = described.get("format_version")
+    if type(version) is not int or version != FORMAT_VERSION:
+        newer = type(version) is int and version > FORMAT_VERSION
+        raise Defect(
+            f"its format version is {version!r}, but this release of portable_mlp reads version {FORMAT_VERSION}"
+            + (": a newer release may read it" if newer else "")
+        )
+    _check_fields(described, _FIELDS, "description")
+    _check_fields(described["network"], _NETWORK_FIELDS, "description of the network")
+    if described["dtype"] not in tuple(STORED):
+        raise Defect(f"its numbers are said to be {described['dtype']!r}; they are {' or '.join(STORED)}")
+    if not isinstance(described["metadata"], dict):
+        raise Defect("its metadata are not a dict")
+    if not isinstance(described["library_version"], str) or not _VERSION.fullmatch(described["library_version"]):
+        raise Defect("its library version is not one")
+    sizes = described["network"]["sizes"]
+    if not isinstance(sizes, list) or len(sizes) > MOST_LAYERS + 1 or any(type(size) is not int for size in sizes):
+        raise Defect(f"its sizes are not a list of {MOST_LAYERS + 1} whole numbers at most")
+    if max(sizes, default=0) > _LARGEST_SIZE:
+        raise Defect("a layer is larger than any memory")
     try:
-        return Network(**fields)
+        return Network(**described["network"])
     except (TypeError, ValueError) as error:
-        raise _DefectError(f"the description of the network is wrong: {error}") from None
+        raise Defect(f"its description of the network is wrong: {error}") from None
 
 
-def _shapes(net: Network) -> list[list[tuple[str, tuple[int, ...]]]]:
-    pairs = itertools.pairwise(net.sizes)
-    return [_named(i, ((fan_in, fan_out), (fan_out,))) for i, (fan_in, fan_out) in enumerate(pairs, start=1)]
+def _check_fields(found: Any, fields: set[str], what: str) -> None:
+    if not isinstance(found, dict):
+        raise Defect(f"its {what} is not a dict")
+    if set(found) != fields:
+        raise Defect(
+            f"its {what} should have the fields {', '.join(sorted(fields))}; it has {', '.join(sorted(found))}"
+        )

@@ -397,7 +397,7 @@ def test_ctrl_c_ends_with_130(monkeypatch: pytest.MonkeyPatch, capfd) -> None:
     def interrupted(*arguments: Any, **options: Any) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("portable_mlp.cli.inspect.load_model", interrupted)
+    monkeypatch.setattr("portable_mlp.cli.inspect.read_model_file", interrupted)
     code, out, err = command("inspect", "m", capfd=capfd)
     assert (code, out, err) == (130, "", "portable-mlp: interrupted\n")
 

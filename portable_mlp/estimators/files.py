@@ -1,0 +1,296 @@
+"""Estimators in model files: `save_model`'s, with all that a fit left behind in the metadata.
+
+What stands in a file is data and never a name to look up: the kind of estimator is compared, parameters go through the
+constructor and its checks, attributes are those of a fixed list. What was made of a file is described anew and compared
+with what the file says, so that nothing in it is overlooked.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Callable
+from numbers import Integral, Real
+from typing import Any, Self
+
+import numpy as np
+from sklearn.base import ClassifierMixin
+from sklearn.preprocessing import LabelBinarizer
+from sklearn.utils.validation import check_is_fitted
+
+from ..backends import get_backend
+from ..kernels.network import Network
+from ..storage.json_values import canonical
+from ..storage.model_errors import Defect, refusal
+from ..storage.models import ESTIMATOR_ENTRY, on_backend, read_model_file, save_model
+from .inputs import common_dtype, floating_dtype
+
+_PLACE = ("backend", "device")
+"""Parameters that say where an estimator computes, which is not the file's to say."""
+
+_DERIVED = ("n_features_in_", "n_layers_", "n_outputs_", "out_activation_")
+"""Attributes that follow from the network."""
+
+_LABELS = (
+    *("str", "bool", "float16", "float32", "float64"),
+    *(f"{kind}{8 * size}" for kind in ("int", "uint") for size in (1, 2, 4, 8)),
+)
+"""Dtypes of class labels."""
+
+_MOST_CHARACTERS = 2**22
+"""NumPy gives every text the room of the longest: a short file could ask for all memory."""
+
+
+class SavedToFiles:
+    """`save` and `load` of an estimator."""
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write the fitted estimator to a model file, which is replaced in one step.
+
+        Kept are the parameters, but not where it computes (``backend``, ``device``), and the fitted attributes: what it
+        predicts is the same afterwards, bit for bit on the same library. Not kept are the moments of the optimizer and
+        callbacks. The same estimator gives the same bytes, wherever it lives; no code is in them.
+
+        Parameters
+        ----------
+        path : str or path
+            Where; usually "*.safetensors". `portable_mlp.load_model` and every other program that knows safetensors can
+            read the parameters.
+
+        Raises
+        ------
+        TypeError
+            If a parameter has a value that JSON does not have, such as a ``RandomState``.
+        ValueError
+            If the estimator would not come back as it is: an attribute was edited so that it contradicts another one,
+            or it has too much to say for 1 MB.
+        NotFittedError
+            If it is not fitted.
+        OSError
+            If the file cannot be written. After any error ``path`` is what it was before.
+        """
+        check_is_fitted(self)
+        estimator: Any = self
+        estimator._validate_params()
+        net, params = estimator._fitted_network(estimator._home(), common_dtype(estimator.coefs_))
+        description = _described(estimator)
+        try:
+            _check_same(estimator, _restored(type(estimator), net, description))
+        except Defect as defect:
+            raise ValueError(f"{type(self).__name__} cannot be saved, for it would not come back: {defect}") from None
+        save_model(path, net, params, {ESTIMATOR_ENTRY: description})
+
+    @classmethod
+    def load(cls, path: str | os.PathLike[str], backend: str | None = None, device: Any = None) -> Self:
+        """Return the estimator that `save` wrote, having verified every byte of the file.
+
+        It may go on learning: ``partial_fit``, and ``fit`` with ``warm_start``, start from its parameters with a new
+        optimizer.
+
+        Parameters
+        ----------
+        path : str or path
+            Of a model file.
+        backend : str, optional
+            Where to compute from now on, as the constructor's; by default the estimator takes NumPy's arrays.
+        device : str, optional
+            Of the backend.
+
+        Returns
+        -------
+        MLPClassifier or MLPRegressor
+            With its arrays there; in float32 where the library has no float64. A sequence that was a parameter is a
+            tuple, and its numbers are Python's.
+
+        Raises
+        ------
+        ModelFileError
+            If the file is not sound, or is not of an estimator of this class; names it and says why.
+        OSError
+            If it cannot be read.
+        ValueError, BackendUnavailable
+            If there is no such backend or device, or it cannot be used here.
+        """
+        home = get_backend("numpy" if backend is None else backend, device)
+        file = read_model_file(path)
+        if ESTIMATOR_ENTRY not in file.metadata:
+            raise refusal(
+                path, "a sound model file, but not one of an estimator; load_model reads it, and portable-mlp predict"
+            )
+        try:
+            estimator: Any = _restored(cls, file.net, file.metadata[ESTIMATOR_ENTRY], backend=backend, device=device)
+        except Defect as defect:
+            raise refusal(path, defect) from None
+        flat = on_backend(file, home, floating_dtype(home, file.flat))
+        vars(estimator).update(estimator._parameters(file.net, flat))
+        return estimator
+
+
+def _described(estimator: Any) -> dict[str, Any]:
+    """Return, as JSON, all of an estimator but the numbers of its network."""
+    names = getattr(estimator, "feature_names_in_", None)
+    parameters = estimator.get_params(deep=False).items()
+    return {
+        "kind": _kind(type(estimator)),
+        "parameters": {name: _encoded(value, name) for name, value in parameters if name not in _PLACE},
+        "feature_names": None if names is None else [str(name) for name in names],
+        "targets": _described_targets(estimator) if isinstance(estimator, ClassifierMixin) else None,
+        "record": {name: _encoded(getattr(estimator, name), name) for name in _RECORD if hasattr(estimator, name)},
+    }
+
+
+def _restored(cls: type[Any], net: Network, description: Any, **place: Any) -> Any:
+    """Return the estimator of a description, but for its arrays.
+
+    Raises
+    ------
+    Defect
+        If the description is not one that `_described` gives, or is not of such a network.
+    """
+    kind = description.get("kind") if isinstance(description, dict) else None
+    if kind != _kind(cls):
+        raise Defect(f"its estimator is of the kind {kind!r}, but {cls.__name__} is a {_kind(cls)}")
+    try:
+        estimator = _made(cls, net, description, place)
+        again = _described(estimator)
+        # A later release may have parameters that the file's did not have.
+        again["parameters"] = {name: again["parameters"][name] for name in description["parameters"]}
+        same = canonical(again) == canonical(description)
+    # What scikit-learn's and NumPy's functions raise for values of any type is of any type.
+    except Exception as error:
+        raise Defect(f"its estimator is not one that was saved: {type(error).__name__}: {error}") from None
+    if not same:
+        raise Defect("its estimator is not one that was saved: described anew it is another one")
+    return estimator
+
+
+def _made(cls: type[Any], net: Network, description: dict[str, Any], place: dict[str, Any]) -> Any:
+    parameters = {name: _decoded(value) for name, value in description["parameters"].items()}
+    if isinstance(parameters.get("class_weight"), tuple):
+        parameters["class_weight"] = list(parameters["class_weight"])
+    estimator = cls(**parameters, **place)
+    estimator._validate_params()
+    estimator.n_features_in_, estimator.n_outputs_ = net.sizes[0], net.sizes[-1]
+    estimator.n_layers_, estimator.out_activation_ = len(net.sizes), net.output
+    if description["feature_names"] is not None:
+        estimator.feature_names_in_ = np.array(description["feature_names"], dtype=object)
+        if estimator.feature_names_in_.shape != (net.sizes[0],):
+            raise ValueError(f"{net.sizes[0]} feature names are needed")
+    if description["targets"] is not None:
+        _restore_targets(estimator, description["targets"])
+    for name, value in description["record"].items():
+        setattr(estimator, name, _RECORD[name](_decoded(value)))
+    if estimator._network(net.sizes) != net:
+        raise ValueError(f"it makes another network than {net}")
+    return estimator
+
+
+def _check_same(estimator: Any, restored: Any) -> None:
+    """Raise Defect where an attribute that is not saved differs from what follows from those that are."""
+    pairs = [(name, estimator, restored) for name in _DERIVED]
+    if isinstance(estimator, ClassifierMixin):
+        binarizers = estimator._label_binarizer, restored._label_binarizer
+        pairs += [(name, *binarizers) for name in ("classes_", "y_type_", "neg_label", "pos_label", "sparse_output")]
+    for name, one, other in pairs:
+        if not np.array_equal(getattr(one, name), getattr(other, name)):
+            raise Defect(f"{name} is {getattr(one, name)!r}, but its other attributes say {getattr(other, name)!r}")
+
+
+def _kind(cls: type[Any]) -> str:
+    return "classifier" if issubclass(cls, ClassifierMixin) else "regressor"
+
+
+def _described_targets(estimator: Any) -> dict[str, Any]:
+    classes = estimator.classes_
+    dtype = "str" if classes.dtype.kind == "U" else classes.dtype.name
+    if dtype not in _LABELS:
+        raise TypeError(f"class labels of dtype {classes.dtype} cannot be kept in a model file; numbers and texts can")
+    binarizer = estimator._label_binarizer
+    return {
+        "classes": classes.tolist(),
+        "dtype": dtype,
+        "multilabel": binarizer.y_type_ == "multilabel-indicator",
+        "sparse": bool(binarizer.sparse_input_),
+    }
+
+
+def _restore_targets(estimator: Any, targets: dict[str, Any]) -> None:
+    labels, dtype = targets["classes"], targets["dtype"]
+    if dtype not in _LABELS:
+        raise ValueError(f"class labels have no dtype {dtype!r}")
+    if dtype == "str" and len(labels) * max(map(len, labels)) > _MOST_CHARACTERS:
+        raise ValueError(f"{len(labels)} labels as long as the longest have more than {_MOST_CHARACTERS} characters")
+    classes = np.array(labels, dtype=dtype)
+    n_outputs = len(classes) if targets["multilabel"] or len(classes) > 2 else 1
+    if n_outputs != estimator.n_outputs_ or not np.array_equal(np.unique(classes), classes):
+        raise ValueError(f"{len(classes)} class labels, in order, are not of {estimator.n_outputs_} outputs")
+    binarizer = LabelBinarizer()
+    binarizer.classes_, binarizer.sparse_input_ = classes, targets["sparse"]
+    binarizer.y_type_ = "multiclass" if len(classes) > 2 else "binary"
+    if targets["multilabel"]:
+        binarizer.y_type_ = "multilabel-indicator"
+    estimator.classes_, estimator._label_binarizer = classes, binarizer
+
+
+def _encoded(value: Any, name: str) -> Any:
+    """Return a parameter or an attribute as JSON; numbers that JSON has not, and dicts, are marked as such."""
+    if value is None or isinstance(value, bool | np.bool_):
+        return None if value is None else bool(value)
+    if isinstance(value, str):
+        return str(value)
+    if isinstance(value, Integral):
+        return int(value)
+    if isinstance(value, Real):
+        number = float(value)
+        return number if math.isfinite(number) else {"float": repr(number)}
+    if isinstance(value, dict):
+        return {"dict": [[_encoded(key, name), _encoded(inner, name)] for key, inner in value.items()]}
+    if hasattr(value, "__iter__"):
+        return [_encoded(inner, name) for inner in value]
+    raise TypeError(
+        f"{name}={value!r} cannot be kept in a model file, which holds numbers and texts alone; what is predicted does "
+        f"not depend on it: estimator.set_params({name}=None).save(path)"
+    )
+
+
+def _decoded(value: Any) -> Any:
+    """Return what `_encoded` was given; of a sequence a tuple."""
+    if isinstance(value, list):
+        return tuple(map(_decoded, value))
+    if isinstance(value, dict):
+        ((mark, content),) = value.items()
+        return float(content) if mark == "float" else {_decoded(key): _decoded(inner) for key, inner in content}
+    return value
+
+
+def _count(value: Any) -> int:
+    if type(value) is not int or value < 0:
+        raise ValueError(f"{value!r} is not a count")
+    return value
+
+
+def _number(value: Any) -> float:
+    if type(value) is not float:
+        raise ValueError(f"{value!r} is not a number")
+    return value
+
+
+def _number_or_none(value: Any) -> float | None:
+    return None if value is None else _number(value)
+
+
+def _curve(value: Any) -> list[float] | None:
+    return None if value is None else [_number(point) for point in value]
+
+
+_RECORD: dict[str, Callable[[Any], Any]] = {
+    "n_iter_": _count,
+    "t_": _count,
+    "loss_": _number,
+    "loss_curve_": _curve,
+    "best_loss_": _number_or_none,
+    "validation_loss_curve_": _curve,
+    "validation_scores_": _curve,
+    "best_validation_score_": _number_or_none,
+}
+"""The attributes that tell how training went, and what their values are."""

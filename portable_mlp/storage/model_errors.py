@@ -1,0 +1,30 @@
+"""How a model file is refused: one error, which names the file and the reason and can be shown on any terminal."""
+
+from __future__ import annotations
+
+import os
+
+__all__ = ["Defect", "ModelFileError", "printable", "refusal"]
+
+_SHOWN_CHARACTERS = 300
+
+
+class ModelFileError(ValueError):
+    """A model file that cannot be used; the message begins with its path and says why."""
+
+
+class Defect(Exception):
+    """What is wrong with a file's content, before its path is known."""
+
+
+def refusal(path: str | os.PathLike[str], reason: object) -> ModelFileError:
+    """Return the error for a file, without control characters and not too long: both parts may be somebody else's."""
+    why = str(reason)
+    if len(why) > _SHOWN_CHARACTERS:
+        why = why[:_SHOWN_CHARACTERS] + "..."
+    return ModelFileError(f"{printable(os.fsdecode(path))}: {printable(why)}")
+
+
+def printable(text: str) -> str:
+    """Return a text with what moves a cursor, changes a colour or turns the direction of writing escaped."""
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in text)

@@ -1,0 +1,239 @@
+"""Files in the safetensors format of which every byte follows from what they hold; docs/format.md shows one.
+
+A file is written from a description (JSON), the names, dtypes and shapes of its tensors, and the numbers. Whoever reads
+one builds the header anew from the description and compares it with the file's, byte by byte: whatever the writer would
+have written otherwise (a key twice, a field too many, a tensor too many, ``true`` for 1, a space) is refused at once.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import math
+import os
+import stat
+from collections.abc import Iterator, Sequence
+from typing import Any, BinaryIO, NamedTuple
+
+import numpy as np
+
+from .atomic import replace_file
+from .foreign_files import LONGEST_MAGIC, what_it_is
+from .json_values import canonical, check_json
+from .model_errors import Defect, refusal
+
+__all__ = ["STORED", "OpenTensorFile", "Tensor", "checked_header", "open_tensor_file", "write_tensor_file"]
+
+MOST_HEADER_BYTES = 1_000_000
+STORED = {"float32": "<f4", "float64": "<f8"}
+"""How the numbers of each dtype lie in a file: little-endian."""
+
+_METADATA_KEY = "portable_mlp"
+_CODES = {"float32": "F32", "float64": "F64"}
+_LENGTH_BYTES = 8
+_NO_DIGEST = "0" * 64
+"""What stands in the place of the checksum while it is computed."""
+
+
+class Tensor(NamedTuple):
+    """One tensor's entry in the header; tensors lie in the file one after another, without a gap."""
+
+    name: str
+    dtype: str
+    shape: tuple[int, ...]
+
+    @property
+    def n_bytes(self) -> int:
+        """How many bytes its numbers take."""
+        return math.prod(self.shape) * np.dtype(STORED[self.dtype]).itemsize
+
+
+def header_of(description: dict[str, Any], tensors: Sequence[Tensor], sha256: str = _NO_DIGEST) -> bytes:
+    """Return what stands before the numbers: the header's length in 8 bytes, little-endian, and the header."""
+    entries: dict[str, Any] = {"__metadata__": {_METADATA_KEY: canonical({**description, "sha256": sha256})}}
+    stop = 0
+    for tensor in tensors:
+        start, stop = stop, stop + tensor.n_bytes
+        entries[tensor.name] = {
+            "dtype": _CODES[tensor.dtype],
+            "shape": list(tensor.shape),
+            "data_offsets": [start, stop],
+        }
+    text = json.dumps(entries, separators=(",", ":")).encode("ascii")
+    # The numbers begin at a multiple of 8 bytes, so that a file that is mapped into memory can be used in place.
+    text += b" " * (-len(text) % 8)
+    return len(text).to_bytes(_LENGTH_BYTES, "little") + text
+
+
+def checked_header(description: dict[str, Any], tensors: Sequence[Tensor]) -> bytes:
+    """Return the header with nothing in the place of the checksum.
+
+    Raises
+    ------
+    ValueError
+        If it is longer than readers take.
+    """
+    head = header_of(description, tensors)
+    if len(head) > _LENGTH_BYTES + MOST_HEADER_BYTES:
+        raise ValueError(
+            f"the header, which holds the metadata, would have {len(head) - _LENGTH_BYTES:,} bytes; a model file may "
+            f"have {MOST_HEADER_BYTES:,}: keep less in it"
+        )
+    return head
+
+
+def write_tensor_file(
+    path: str | os.PathLike[str], description: dict[str, Any], tensors: Sequence[Tensor], payload: np.ndarray
+) -> None:
+    """Write a file in one step: a crash leaves the old one or the new one.
+
+    Parameters
+    ----------
+    path : str or path
+        Where.
+    description : dict
+        JSON, as `check_json` has it.
+    tensors : sequence of Tensor
+        What the numbers are.
+    payload : ndarray, C-contiguous
+        The numbers of all tensors, one after another, as ``STORED`` says.
+
+    Raises
+    ------
+    ValueError
+        If the header is too long.
+    OSError
+        If the file cannot be written; names it.
+    """
+    numbers = payload.view(np.uint8).data
+    digest = _sha256(checked_header(description, tensors), numbers)
+    with replace_file(path) as file:
+        file.write(header_of(description, tensors, digest))
+        file.write(numbers)
+
+
+class OpenTensorFile:
+    """A file whose description is known and whose numbers are not read yet.
+
+    Attributes
+    ----------
+    described : dict
+        The description as it stands in the file, to be trusted once `numbers` has returned.
+    sha256 : str
+        The checksum of the whole file, likewise.
+    n_bytes : int
+        The size of the file.
+    """
+
+    def __init__(self, file: BinaryIO) -> None:
+        self._file = file
+        self.n_bytes = os.fstat(file.fileno()).st_size
+        self._head = _read_head(file, self.n_bytes)
+        self.described = _description(self._head[_LENGTH_BYTES:])
+        self.sha256 = self.described.pop("sha256", None)
+
+    def numbers(self, description: dict[str, Any], tensors: Sequence[Tensor]) -> np.ndarray:
+        """Return the numbers of all tensors, one after another, as uint8, having verified every byte of the file.
+
+        Parameters
+        ----------
+        description : dict
+            What the writer would have been given for what is ``described``.
+        tensors : sequence of Tensor
+            Likewise.
+
+        Raises
+        ------
+        Defect
+            If the file is not, to the last bit, what `write_tensor_file` writes for them.
+        """
+        expected = len(self._head) + sum(tensor.n_bytes for tensor in tensors)
+        if self.n_bytes != expected:
+            raise Defect(f"it should have {expected:,} bytes, according to its header, but it has {self.n_bytes:,}")
+        if header_of(description, tensors, self.sha256) != self._head:
+            raise Defect("its header is not, byte by byte, the one that portable_mlp writes for this model")
+        payload = np.empty(expected - len(self._head), dtype=np.uint8)
+        if self._file.readinto(payload.data) != len(payload):  # type: ignore[attr-defined]
+            raise Defect("it became shorter while it was read")
+        if _sha256(header_of(description, tensors), payload.data) != self.sha256:
+            raise Defect("its bytes are not those that were written: the SHA-256 checksum differs")
+        return payload
+
+
+@contextlib.contextmanager
+def open_tensor_file(path: str | os.PathLike[str]) -> Iterator[OpenTensorFile]:
+    """Open a file that `write_tensor_file` wrote; a Defect that is found in the block becomes a ModelFileError.
+
+    Raises
+    ------
+    ModelFileError
+        If it is not such a file.
+    OSError
+        If it cannot be read; names it.
+    """
+    try:
+        with open(path, "rb", opener=_open_ordinary) as file:
+            yield OpenTensorFile(file)
+    except Defect as defect:
+        raise refusal(path, defect) from None
+    except MemoryError:
+        raise refusal(path, "it does not fit into memory") from None
+    except OSError as error:
+        if error.filename is None and error.errno is not None:
+            error.filename = os.fspath(path)
+        raise
+
+
+def _open_ordinary(path: str, flags: int) -> int:
+    """Return the descriptor of an ordinary file; a pipe would let us wait, and a device might never end."""
+    descriptor = os.open(path, flags | getattr(os, "O_NONBLOCK", 0))
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        os.close(descriptor)
+        raise Defect("not an ordinary file but a folder, a pipe or a device")
+    return descriptor
+
+
+def _read_head(file: BinaryIO, n_bytes: int) -> bytes:
+    """Return the header and its length before it, as the file has them; no more of it is read than it may have."""
+    head = file.read(LONGEST_MAGIC)
+    if head[_LENGTH_BYTES : _LENGTH_BYTES + 1] != b"{":
+        raise Defect(what_it_is(head))
+    length = int.from_bytes(head[:_LENGTH_BYTES], "little")
+    if length > MOST_HEADER_BYTES:
+        raise Defect(
+            f"its header has {length:,} bytes, according to the first 8; at most {MOST_HEADER_BYTES:,} are read"
+        )
+    if _LENGTH_BYTES + length > n_bytes:
+        raise Defect(f"it ends within its header of {length:,} bytes")
+    file.seek(0)
+    return file.read(_LENGTH_BYTES + length)
+
+
+def _description(header: bytes) -> dict[str, Any]:
+    """Return our own entry in the header, parsed."""
+    metadata = _parsed(header, "its header").get("__metadata__")
+    text = metadata.get(_METADATA_KEY) if isinstance(metadata, dict) else None
+    if not isinstance(text, str):
+        raise Defect(
+            f"a safetensors file, but not one that portable_mlp wrote: its metadata have no text {_METADATA_KEY!r}; "
+            "safetensors.numpy.load_file(path) gives its tensors"
+        )
+    return _parsed(text.encode("utf-8", "surrogatepass"), "its description")
+
+
+def _parsed(text: bytes, what: str) -> dict[str, Any]:
+    try:
+        value = json.loads(text.decode("ascii"))
+        check_json(value, what)
+    except (ValueError, RecursionError) as error:
+        raise Defect(f"{what} is not the JSON that was written: {error}") from None
+    if not isinstance(value, dict):
+        raise Defect(f"{what} is not a JSON object")
+    return value
+
+
+def _sha256(head: bytes, numbers: memoryview) -> str:
+    digest = hashlib.sha256(head)
+    digest.update(numbers)
+    return digest.hexdigest()
