@@ -1,9 +1,12 @@
 """The arrows between the rooms, and which rooms may name an array library."""
 
 import ast
+import itertools
 import pathlib
+import re
 import subprocess
 import sys
+import tomllib
 
 import pytest
 
@@ -72,6 +75,17 @@ def test_nothing_that_waits_for_a_device_or_leaves_the_standard(path: pathlib.Pa
         assert not isinstance(node, ast.MatMult), path
         if isinstance(node, ast.Attribute) and getattr(node.value, "id", "") == "xp":
             assert node.attr not in {"clip", "sign", "nonzero"}, f"{path}:{node.lineno} uses xp.{node.attr}"
+
+
+def test_every_library_that_is_imported_is_declared() -> None:
+    """A library that only the tests install would be missing where the package is used."""
+    project = tomllib.loads((PACKAGE.parent / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    asked = [*project["dependencies"], *itertools.chain.from_iterable(project["optional-dependencies"].values())]
+    declared = {re.split(r"[^A-Za-z0-9_-]", name)[0].replace("-", "_").lower() for name in asked}
+    modules = {"scikit_learn": "sklearn", "cupy_cuda13x": "cupy", "cupy_cuda12x": "cupy"}
+    known = {modules.get(name, name) for name in declared} | sys.stdlib_module_names | {"portable_mlp"}
+    for path in PACKAGE.rglob("*.py"):
+        assert {name.split(".")[0] for name in _imported(path)} <= known, path
 
 
 def test_import_loads_numpy_and_array_api_compat_alone() -> None:

@@ -46,7 +46,8 @@ def test_the_estimators_run_as_shown(
     exec(one_word.replace('backend="cupy"', 'backend="torch"'), names)
     assert names["clf"].coefs_[0].__class__.__module__ == "torch"
     exec(imbalanced, names)
-    assert names["clf"].class_weight == "balanced"
+    assert (names["clf"].class_weight, names["clf"].backend) == ("balanced", "torch")
+    assert [path.name for path in tmp_path.iterdir()] == ["digits.safetensors"]
     exec(onnx, names)
     np.testing.assert_allclose(names["proba"], names["clf"].predict_proba(X / 16), rtol=0, atol=1e-12)
     assert capsys.readouterr().out == "0 is 0\n"

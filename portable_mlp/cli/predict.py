@@ -37,7 +37,7 @@ def predict(
     chosen = get_backend(backend)
     net, params, metadata = load_model(model, backend=chosen)
     preparation = preparation_of(model, net, metadata)
-    if ESTIMATOR_ENTRY in metadata and net.output == "logistic" and preparation.classes is None:
+    if isinstance(metadata.get(ESTIMATOR_ENTRY), dict) and net.output == "logistic" and preparation.classes is None:
         raise ValueError(
             f"{model} is of an estimator for several labels or a single class; in Python, "
             "portable_mlp.MLPClassifier.load(path) predicts with it"

@@ -220,7 +220,8 @@ def _restore_targets(estimator: Any, targets: dict[str, Any]) -> None:
         raise ValueError(f"class labels have no dtype {dtype!r}")
     if dtype == "str" and len(labels) * max(map(len, labels)) > _MOST_CHARACTERS:
         raise ValueError(f"{len(labels)} labels as long as the longest have more than {_MOST_CHARACTERS} characters")
-    classes = np.array(labels, dtype=dtype)
+    with np.errstate(over="ignore"):
+        classes = np.array(labels, dtype=dtype)
     n_outputs = len(classes) if targets["multilabel"] or len(classes) > 2 else 1
     if n_outputs != estimator.n_outputs_ or not np.array_equal(np.unique(classes), classes):
         raise ValueError(f"{len(classes)} class labels, in order, are not of {estimator.n_outputs_} outputs")
@@ -248,8 +249,8 @@ def _encoded(value: Any, name: str) -> Any:
     if hasattr(value, "__iter__"):
         return [_encoded(inner, name) for inner in value]
     raise TypeError(
-        f"{name}={value!r} cannot be kept in a model file, which holds numbers and texts alone; what is predicted does "
-        f"not depend on it: estimator.set_params({name}=None).save(path)"
+        f"{name} is a {type(value).__name__}, but a model file holds numbers and texts alone; what is predicted does "
+        f"not depend on it: estimator.set_params({name}=None) leaves it out"
     )
 
 

@@ -1,6 +1,7 @@
 """The command line as its user meets it: what it prints, what it leaves, how it ends."""
 
 import csv
+import hashlib
 import io
 import json
 import os
@@ -10,10 +11,12 @@ import sys
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 
 import portable_mlp as pm
 from portable_mlp.cli.app import run
+from tests.estimators.problems import quietly
 
 ROWS = 60
 
@@ -186,6 +189,91 @@ def test_inspect_shows_the_model(flowers, capfd) -> None:
     code, out, _ = command("inspect", "m.safetensors", "--json", capfd=capfd)
     assert json.loads(out)["sizes"] == [2, 128, 64, 3]
     assert json.loads(out)["metadata"]["preparation"]["classes"] == ["=rose", "tulip", "äster"]
+
+
+def test_inspect_says_who_wrote_the_file_and_its_checksum(capfd) -> None:
+    net = pm.Network((2, 1), output="identity")
+    pm.save_model("m.safetensors", net, pm.init_params(net), {"remark": "kept"})
+    _, out, _ = command("inspect", "m.safetensors", capfd=capfd)
+    shown = {line[:11].strip(): line[11:] for line in out.splitlines()}
+    _, out, _ = command("inspect", "m.safetensors", "--json", capfd=capfd)
+    said = json.loads(out)
+    assert said["metadata"] == {"remark": "kept"}
+    assert (shown["format"], shown["written by"]) == ("1", f"portable_mlp {pm.__version__}")
+    assert (said["format"], said["written_by"]) == (1, f"portable_mlp {pm.__version__}")
+    content = pathlib.Path("m.safetensors").read_bytes()
+    assert shown["bytes"] == str(said["bytes"]) == str(len(content))
+    assert shown["sha256"] == said["sha256"]
+    assert hashlib.sha256(content.replace(said["sha256"].encode(), b"0" * 64)).hexdigest() == said["sha256"]
+
+
+@pytest.mark.parametrize("labels", [["no", "yes"], ["äster", "rose", "tulip"], [3, 5, 9], [2, 7], [True, False]])
+def test_an_estimators_file_predicts_too(labels: list[Any], capfd) -> None:
+    rng = np.random.default_rng(0)
+    X, y = rng.normal(size=(60, 2)), np.resize(np.array(labels), 60)
+    table = pd.DataFrame(X, columns=["a", "b"])
+    clf = quietly(pm.MLPClassifier((4,), max_iter=5, random_state=0).fit, table, y)
+    clf.save("clf.safetensors")
+    table.to_csv("new.csv", index=False)
+    found = predictions("clf.safetensors", "new.csv", "--proba", capfd=capfd)
+    assert [row["prediction"] for row in found] == [str(label) for label in clf.predict(table)]
+    proba = [[float(row[f"proba_{label}"]) for label in clf.classes_] for row in found]
+    np.testing.assert_allclose(proba, clf.predict_proba(table), rtol=1e-12)
+    _, out, _ = command("inspect", "clf.safetensors", capfd=capfd)
+    assert "'a', 'b'" in out
+    assert ascii(clf.classes_[0].item()) in out
+    pathlib.Path("other.csv").write_text("b,c\n1,2\n")
+    assert "expects the columns 'a', 'b'" in mistake("predict", "clf.safetensors", "other.csv", capfd=capfd)
+
+
+def test_a_regressors_file_predicts_too(capfd) -> None:
+    X = np.random.default_rng(0).normal(size=(60, 2))
+    reg = quietly(pm.MLPRegressor(hidden_layer_sizes=(4,), max_iter=5, random_state=0).fit, X, 1e3 + X)
+    reg.save("reg.safetensors")
+    np.save("new.npy", X[:9])
+    rows = predictions("reg.safetensors", "new.npy", capfd=capfd)
+    found = [[float(row["prediction_0"]), float(row["prediction_1"])] for row in rows]
+    np.testing.assert_allclose(found, reg.predict(X[:9]), rtol=1e-12)
+
+
+@pytest.mark.parametrize("y", [np.eye(3, dtype=int)[np.arange(60) % 3], np.zeros(60, dtype=int)], ids=["labels", "one"])
+def test_an_estimator_that_the_command_line_does_not_know(y: np.ndarray, capfd) -> None:
+    X = np.random.default_rng(0).normal(size=(60, 2))
+    quietly(pm.MLPClassifier((4,), max_iter=3, random_state=0).fit, X, y).save("clf.safetensors")
+    np.save("new.npy", X)
+    message = mistake("predict", "clf.safetensors", "new.npy", capfd=capfd)
+    assert "an estimator for several labels or a single class" in message
+    assert command("inspect", "clf.safetensors", capfd=capfd)[0] == 0
+
+
+def test_classes_of_a_logistic_network_saved_by_hand(capfd) -> None:
+    net = pm.Network((2, 1), output="logistic")
+    params = (pm.Layer(np.asarray([[1.0], [0.0]]), np.zeros(1)),)
+    pm.save_model("m.safetensors", net, params, {"classes": ["no", "yes"]})
+    pathlib.Path("new.csv").write_text("a,b\n-3,0\n3,0\n")
+    found = predictions("m.safetensors", "new.csv", "--proba", capfd=capfd)
+    assert [row["prediction"] for row in found] == ["no", "yes"]
+    assert float(found[1]["proba_yes"]) == pytest.approx(1 / (1 + np.exp(-3)), rel=1e-12)
+
+
+def test_a_model_that_would_be_too_large_is_named_before_the_training(capfd) -> None:
+    np.savez("wide.npz", X=np.random.default_rng(0).normal(size=(4, 30_000)), y=np.arange(4) % 2)
+    message = mistake("train", "wide.npz", "--save", "m.safetensors", "--hidden", "2", capfd=capfd)
+    assert "the header, which holds the metadata, would have" in message
+    assert "epoch" not in message
+    assert not pathlib.Path("m.safetensors").exists()
+
+
+def test_control_characters_do_not_reach_the_terminal(capfd) -> None:
+    name = "\x1b[2J\x9bm.safetensors"
+    pathlib.Path(name).write_bytes(b"")
+    assert r"\x1b[2J\x9bm.safetensors: the file is empty" in mistake("inspect", name, capfd=capfd)
+    net = pm.Network((2, 2))
+    pm.save_model(name, net, pm.init_params(net), {"classes": ["\x1b[31m", "b"]})
+    code, out, _ = command("inspect", name, capfd=capfd)
+    assert code == 0
+    assert "\x1b" not in out
+    assert "\x1b" not in mistake("predict", name + "x", "digits", capfd=capfd)
 
 
 def test_backends_are_listed(capfd) -> None:
@@ -376,10 +464,35 @@ def test_a_table_of_another_width_is_named(flowers, houses, capfd) -> None:
 
 def test_a_broken_preparation_is_a_model_file_error(capfd) -> None:
     net = pm.Network((2, 2))
+    sound = {
+        "feature_names": ["a", "b"],
+        "target_name": None,
+        "input_mean": [0.0, 1.0],
+        "input_scale": [1.0, 1.0],
+        "classes": ["no", "yes"],
+        "target_mean": None,
+        "target_scale": None,
+    }
+    pathlib.Path("new.csv").write_text("a,b\n1,2\n")
+    pm.save_model("m.safetensors", net, pm.init_params(net), {"preparation": sound})
+    assert len(predictions("m.safetensors", "new.csv", capfd=capfd)) == 1
     for preparation in (
         3,
         {},
         {"feature_names": ["a"], "target_name": None, "input_mean": [0.0], "input_scale": [1.0]},
+        {**sound, "feature_names": ["a", 2]},
+        {**sound, "feature_names": "ab"},
+        {**sound, "target_name": 3},
+        {**sound, "input_mean": [0.0, "1"]},
+        {**sound, "input_mean": [0.0, 10**400]},
+        {**sound, "input_scale": [1.0, 0.0]},
+        {**sound, "input_scale": [1.0, None]},
+        {**sound, "classes": ["no", "no"]},
+        {**sound, "classes": ["no", 1]},
+        {**sound, "classes": [["no"], ["yes"]]},
+        {**sound, "classes": None},
+        {**sound, "classes": None, "target_mean": [0.0, 1.0], "target_scale": [1.0]},
+        {**sound, "module": "os"},
     ):
         pm.save_model("m.safetensors", net, pm.init_params(net), {"preparation": preparation})
         assert "preparation of the inputs does not fit" in mistake("predict", "m.safetensors", "digits", capfd=capfd)
