@@ -1,5 +1,6 @@
 """What must hold with every scikit-learn that is supported; `nox -s oldest` runs this file with the oldest."""
 
+import pathlib
 import pickle
 import warnings
 from typing import Any
@@ -27,11 +28,12 @@ pytestmark = [
     pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning"),
     # An old scikit-learn's own call of a newer SciPy.
     pytest.mark.filterwarnings("ignore:scipy.optimize. The `disp` and `iprint` options:DeprecationWarning"),
+    pytest.mark.filterwarnings("ignore:Unknown solver options. iprint:scipy.optimize.OptimizeWarning"),
 ]
 
 
 @pytest.mark.parametrize("case", CASES)
-def test_the_same_floats(case: str) -> None:
+def test_the_same_floats(case: str, tmp_path: pathlib.Path) -> None:
     options = {"hidden_layer_sizes": (8,), "max_iter": 15, "random_state": 0, **CASES[case]}
     for ours, theirs, y in (
         (pm.MLPClassifier, MLPClassifier, CLASSES),
@@ -43,6 +45,8 @@ def test_the_same_floats(case: str) -> None:
         assert mine.n_iter_ == other.n_iter_
         np.testing.assert_array_equal(mine.predict(X), other.predict(X))
         np.testing.assert_array_equal(pickle.loads(pickle.dumps(mine)).predict(X), mine.predict(X))
+        mine.save(tmp_path / "mine")
+        np.testing.assert_array_equal(ours.load(tmp_path / "mine").predict(X), mine.predict(X))
         back = ours.from_sklearn(other).to_sklearn()
         np.testing.assert_array_equal(back.predict(X), other.predict(X))
 
@@ -64,6 +68,19 @@ def test_weights_and_messages() -> None:
         pm.MLPClassifier().predict(X)
     with pytest.raises(ValueError, match=r"The 'alpha' parameter of MLPClassifier must be a float in the range \[0\.0"):
         pm.MLPClassifier(alpha=-1).fit(X, CLASSES)
+
+
+@pytest.mark.parametrize("labels", [list("abc"), [3, 1, 2], [0.0, 1.0, 5.0], [True, False], ["b", "a"], [7], range(60)])
+@pytest.mark.parametrize("dtype", [None, object])
+def test_labels_in_a_file(labels: Any, dtype: Any, tmp_path: pathlib.Path) -> None:
+    y = np.resize(np.array(labels, dtype=dtype if isinstance(labels[0], str) else None), 90)
+    mine = pm.MLPClassifier((4,), max_iter=2, random_state=0).fit(X, y)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        mine.save(tmp_path / "mine")
+        loaded = pm.MLPClassifier.load(tmp_path / "mine")
+        np.testing.assert_array_equal(loaded.classes_, mine.classes_, strict=True)
+        np.testing.assert_array_equal(loaded.predict(X), mine.predict(X), strict=True)
 
 
 def test_no_other_warning() -> None:

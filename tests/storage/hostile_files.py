@@ -12,7 +12,6 @@ from typing import Any
 
 import numpy as np
 import safetensors.numpy
-import torch
 
 from tests.storage.crafting import (
     METADATA,
@@ -72,17 +71,11 @@ def numpy_array(x: Any) -> bytes:
     return file.getvalue()
 
 
-def torch_file() -> bytes:
-    file = io.BytesIO()
-    torch.save({"W1": torch.zeros(3)}, file)
-    return file.getvalue()
-
-
-def keras_file() -> bytes:
+def zip_archive(**members: str) -> bytes:
     file = io.BytesIO()
     with zipfile.ZipFile(file, "w") as archive:
-        archive.writestr("metadata.json", "{}")
-        archive.writestr("config.json", '{"module": "builtins", "class_name": "eval"}')
+        for name, text in members.items():
+            archive.writestr(name, text)
     return file.getvalue()
 
 
@@ -102,8 +95,14 @@ OTHERS_FILES = {
     "gzip": (gzip.compress(crafted(), mtime=0), "but compressed data"),
     "bzip2": (bz2.compress(crafted()), "but compressed data"),
     "xz": (lzma.compress(crafted()), "but compressed data"),
-    "torch.save": (torch_file(), "but a zip archive, such as those of torch.save"),
-    "Keras": (keras_file(), "but a zip archive, such as those of torch.save or Keras"),
+    "a zip archive like those of torch.save": (
+        zip_archive(**{"archive/data.pkl": "cos\nsystem\n"}),
+        "but a zip archive, such as those of torch.save",
+    ),
+    "a zip archive like those of Keras": (
+        zip_archive(**{"config.json": '{"module": "builtins", "class_name": "eval"}'}),
+        "but a zip archive, such as those of torch.save or Keras",
+    ),
     ".npz": (numpy_archive(), r"but an \.npz archive"),
     ".npy": (numpy_array(np.zeros(3)), r"but an \.npy array"),
     ".npy of objects": (numpy_array(np.array([Program()], dtype=object)), r"but an \.npy array"),

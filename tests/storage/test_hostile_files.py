@@ -7,6 +7,7 @@ import os
 import pathlib
 import pickle
 import re
+import signal
 import socket
 import subprocess
 import sys
@@ -46,6 +47,24 @@ def test_each_is_refused_with_its_reason(path: pathlib.Path, content: bytes, rea
         pm.load_model(path)
     assert str(caught.value).isprintable()
     assert len(str(caught.value)) < len(str(path)) + 320
+
+
+def test_what_pytorch_and_joblib_write_is_known(path: pathlib.Path) -> None:
+    import joblib
+    import torch
+
+    torch.save({"W1": torch.zeros(3)}, path)
+    with pytest.raises(
+        pm.ModelFileError, match=r"not a safetensors file but a zip archive, such as those of torch.save"
+    ):
+        pm.load_model(path)
+    torch.save({"W1": torch.zeros(3)}, path, _use_new_zipfile_serialization=False)
+    with pytest.raises(pm.ModelFileError, match="but a pickle, which can run any program"):
+        pm.load_model(path)
+    for compress, reason in ((0, "but a pickle"), (3, "but compressed data"), (("bz2", 3), "but compressed data")):
+        joblib.dump({"W1": np.zeros(3)}, path, compress=compress)
+        with pytest.raises(pm.ModelFileError, match=reason):
+            pm.load_model(path)
 
 
 def test_most_of_them_pass_a_plain_safetensors_reader() -> None:
@@ -147,6 +166,21 @@ def device(path: pathlib.Path) -> Iterator[pathlib.Path]:
     yield path
 
 
+@pytest.fixture
+def not_for_ever() -> Iterator[None]:
+    """Let a test fail that would wait for a writer or read for ever."""
+
+    def stop(*_: Any) -> None:
+        raise TimeoutError("this takes for ever")
+
+    before = signal.signal(signal.SIGALRM, stop)
+    signal.alarm(5)
+    yield
+    signal.alarm(0)
+    signal.signal(signal.SIGALRM, before)
+
+
+@pytest.mark.usefixtures("not_for_ever")
 @pytest.mark.parametrize("make", [pipe, folder, device])
 def test_what_is_no_ordinary_file_is_refused_at_once(path: pathlib.Path, make: Any) -> None:
     with (

@@ -1,0 +1,127 @@
+"""Injected bugs: each of them, put into a copy of the package, must make at least one test of the storage fail."""
+
+import os
+import pathlib
+import shutil
+import subprocess
+import sys
+from typing import NamedTuple
+
+import pytest
+
+ROOT = pathlib.Path(__file__).parents[2]
+
+
+class Mutant(NamedTuple):
+    """One place of the source, what stands there, what a bug would put there, and the tests that are to see it."""
+
+    file: str
+    old: str
+    new: str
+    tests: str
+
+
+MODELS = "tests/storage/test_models.py"
+HOSTILE = "tests/storage/test_hostile_files.py"
+REFUSED = f"{HOSTILE}::test_each_is_refused_with_its_reason"
+ROT = "tests/storage/test_bit_rot.py"
+ATOMIC = "tests/storage/test_atomic.py"
+FAULTS = "tests/storage/test_disk_faults.py"
+
+MUTANTS = {
+    "the file is not flushed": Mutant("storage/atomic.py", "os.fsync(file.fileno())", "pass", ATOMIC),
+    "the folder is not flushed": Mutant(
+        "storage/atomic.py", "    _flush_directory(os.path.dirname(target))", "    pass", ATOMIC
+    ),
+    "the file is flushed after its name": Mutant(
+        "storage/atomic.py",
+        "            os.fsync(file.fileno())\n        os.replace(temporary, target)",
+        "        os.replace(temporary, target)\n        os.fsync(os.open(target, os.O_RDONLY))",
+        ATOMIC,
+    ),
+    "written in place": Mutant(
+        "storage/atomic.py", "temporary = os.path.join(", "temporary = target or os.path.join(", FAULTS
+    ),
+    "the temporary file is left": Mutant("storage/atomic.py", "os.unlink(temporary)", "pass", FAULTS),
+    "a full disk is not named": Mutant("storage/atomic.py", "error.filename = os.fspath(path)", "pass", FAULTS),
+    "no checksum": Mutant(
+        "storage/tensor_files.py", "payload.data) != self.sha256:", "payload.data) != self.sha256 and False:", ROT
+    ),
+    "a checksum of the numbers alone": Mutant(
+        "storage/tensor_files.py", "digest = hashlib.sha256(head)", "digest = hashlib.sha256(b'')", MODELS
+    ),
+    "the header is not compared": Mutant(
+        "storage/tensor_files.py", "self.sha256) != self._head:", "self.sha256) != self._head and False:", REFUSED
+    ),
+    "the size is not compared": Mutant(
+        "storage/tensor_files.py", "if self.n_bytes != expected:", "if self.n_bytes < expected:", REFUSED
+    ),
+    "memory before sizes": Mutant(
+        "storage/tensor_files.py",
+        "        expected = len(self._head)",
+        "        np.empty(sum(x.n_bytes for x in tensors), dtype=np.uint8)\n        expected = len(self._head)",
+        REFUSED,
+    ),
+    "a header without limit": Mutant("storage/tensor_files.py", "= 1_000_000", "= 1_000_000_000", REFUSED),
+    "pipes are waited for": Mutant(
+        "storage/tensor_files.py",
+        '"O_NONBLOCK", 0)',
+        '"O_NOTHING", 0)',
+        f"{HOSTILE}::test_what_is_no_ordinary_file_is_refused_at_once",
+    ),
+    "big-endian numbers": Mutant("storage/tensor_files.py", '"float64": "<f8"', '"float64": ">f8"', MODELS),
+    "keys as they come": Mutant("storage/json_values.py", "sort_keys=True", "sort_keys=False", MODELS),
+    "NaN in the metadata": Mutant("storage/json_values.py", "if not math.isfinite(value):", "if False:", REFUSED),
+    "tuples become lists": Mutant(
+        "storage/json_values.py", "isinstance(value, list)", "isinstance(value, list | tuple)", MODELS
+    ),
+    "NaN as a weight": Mutant("storage/models.py", "if np.isfinite(flat).all():", "if True:", REFUSED),
+    "another version is read": Mutant("storage/models.py", "or version != FORMAT_VERSION", "or False", REFUSED),
+    "memory order of the user": Mutant(
+        "storage/models.py",
+        "backend_of(checked[0].W).to_numpy(pack(checked))",
+        "np.concatenate([x.ravel(order='K') for layer in checked for x in layer])",
+        MODELS,
+    ),
+    "control characters in an error": Mutant(
+        "storage/model_errors.py",
+        "if c.isprintable()",
+        "if True",
+        f"{HOSTILE}::test_a_path_is_shown_without_control_characters",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", MUTANTS)
+def test_a_bug_is_found(name: str, tmp_path: pathlib.Path) -> None:
+    mutant = MUTANTS[name]
+    ignored = shutil.ignore_patterns("__pycache__", "golden")
+    shutil.copytree(ROOT / "portable_mlp", tmp_path / "portable_mlp", ignore=ignored)
+    shutil.copytree(ROOT / "tests" / "storage", tmp_path / "tests" / "storage", ignore=ignored)
+    shutil.copy(ROOT / "tests" / "conftest.py", tmp_path / "tests")
+    shutil.copy(ROOT / "pyproject.toml", tmp_path)
+    source = tmp_path / "portable_mlp" / mutant.file
+    text = source.read_text(encoding="utf-8")
+    assert text.count(mutant.old) == 1, f"the source has changed: put the bug {name!r} where it belongs now"
+    source.write_text(text.replace(mutant.old, mutant.new), encoding="utf-8")
+    done = subprocess.run(
+        [
+            sys.executable,
+            "-m",
+            "pytest",
+            "-x",
+            "-q",
+            "-p",
+            "no:cacheprovider",
+            "-k",
+            "not mutant and not lib",
+            mutant.tests,
+        ],
+        capture_output=True,
+        text=True,
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(tmp_path)},
+        timeout=300,
+    )
+    assert done.returncode == 1, done.stdout
+    assert "1 failed" in done.stdout
