@@ -8,8 +8,9 @@ from typing import Annotated, Any
 import typer
 
 from ..kernels.parameters import n_parameters
+from ..storage.model_descriptions import FORMAT_VERSION
 from ..storage.model_errors import printable
-from ..storage.models import FORMAT_VERSION, read_model_file
+from ..storage.models import read_model_file
 from .options import JsonOption, print_json
 from .preparation import preparation_of
 

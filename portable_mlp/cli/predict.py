@@ -22,7 +22,7 @@ ROWS_AT_ONCE = 2**16
 
 
 def predict(
-    model: Annotated[pathlib.Path, typer.Argument(help="Model file that train wrote.")],
+    model: Annotated[pathlib.Path, typer.Argument(help="Model file: of train, of save_model, or of an estimator.")],
     data: Annotated[str, typer.Argument(help="digits, or a table with the columns the model was trained on.")],
     proba: Annotated[bool, typer.Option("--proba", help="Write each class's probability too.")] = False,
     output: Annotated[pathlib.Path | None, typer.Option(help="CSV file to write.", show_default="the terminal")] = None,

@@ -110,6 +110,18 @@ class SavedToFiles:
             If it cannot be read.
         ValueError, BackendUnavailable
             If there is no such backend or device, or it cannot be used here.
+
+        Examples
+        --------
+        >>> import pathlib, tempfile, numpy as np, portable_mlp as pm
+        >>> X = np.linspace(-1.0, 1.0, 50)[:, None]
+        >>> fitted = pm.MLPRegressor(hidden_layer_sizes=(5,), solver="lbfgs", random_state=0).fit(X, X[:, 0] ** 2)
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     path = pathlib.Path(folder) / "square.safetensors"
+        ...     fitted.save(path)
+        ...     loaded = pm.MLPRegressor.load(path)
+        >>> bool((loaded.predict(X) == fitted.predict(X)).all())
+        True
         """
         home = get_backend("numpy" if backend is None else backend, device)
         file = read_model_file(path)

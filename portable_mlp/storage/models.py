@@ -7,9 +7,7 @@ docs/format.md has the format on one page.
 
 from __future__ import annotations
 
-import itertools
 import os
-import re
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -18,15 +16,15 @@ from ..backends import Backend, backend_of, dtype_name, get_backend
 from ..kernels.arrays import Array
 from ..kernels.calls import check_params
 from ..kernels.network import Network
-from ..kernels.parameters import Layer, Params, named_arrays, pack, unpack
+from ..kernels.parameters import Params, named_arrays, pack, unpack
 from ..training.data import DTYPES, check_dtype
 from .json_values import check_json
+from .model_descriptions import MOST_LAYERS, description_of, model_of, tensors_of
 from .model_errors import Defect, ModelFileError
-from .tensor_files import STORED, Tensor, checked_header, open_tensor_file, write_tensor_file
+from .tensor_files import STORED, checked_header, open_tensor_file, write_tensor_file
 
 __all__ = [
     "ESTIMATOR_ENTRY",
-    "FORMAT_VERSION",
     "ModelFile",
     "ModelFileError",
     "check_savable",
@@ -36,14 +34,8 @@ __all__ = [
     "save_model",
 ]
 
-FORMAT_VERSION = 1
 ESTIMATOR_ENTRY = "estimator"
 """The entry of the metadata in which an estimator keeps what is not its network's."""
-MOST_LAYERS = 1000
-_LARGEST_SIZE = 2**48
-_VERSION = re.compile(r"[0-9A-Za-z.+!-]{1,64}")
-_FIELDS = {"dtype", "format_version", "library_version", "metadata", "network"}
-_NETWORK_FIELDS = {"sizes", "activation", "output", "loss"}
 
 
 class ModelFile(NamedTuple):
@@ -122,7 +114,7 @@ def save_model(
     culprit = _first_not_finite(net, flat)
     if culprit is not None:
         raise ValueError(f"{culprit}; a model file holds finite numbers only, and nothing was written")
-    write_tensor_file(path, _new_description(net, dtype, metadata), _tensors(net, dtype), flat)
+    write_tensor_file(path, _new_description(net, dtype, metadata), tensors_of(net, dtype), flat)
 
 
 def check_savable(net: Network, metadata: dict[str, Any] | None) -> None:
@@ -139,7 +131,7 @@ def check_savable(net: Network, metadata: dict[str, Any] | None) -> None:
     if len(net.sizes) - 1 > MOST_LAYERS:
         raise ValueError(f"a model file holds {MOST_LAYERS} layers at most, but the network has {len(net.sizes) - 1}")
     longest = "float64"
-    checked_header(_new_description(net, longest, metadata), _tensors(net, longest))
+    checked_header(_new_description(net, longest, metadata), tensors_of(net, longest))
 
 
 def load_model(
@@ -201,10 +193,8 @@ def read_model_file(path: str | os.PathLike[str]) -> ModelFile:
         As `load_model`.
     """
     with open_tensor_file(path) as file:
-        described = file.described
-        net, dtype = _network(described), described["dtype"]
-        metadata, version = described["metadata"], described["library_version"]
-        numbers = file.numbers(_description(net, dtype, metadata, version), _tensors(net, dtype))
+        net, dtype, metadata, version = model_of(file.described)
+        numbers = file.numbers(description_of(net, dtype, metadata, version), tensors_of(net, dtype))
         flat = numbers.view(STORED[dtype]).astype(dtype, copy=False)
         culprit = _first_not_finite(net, flat)
         if culprit is not None:
@@ -231,71 +221,15 @@ def on_backend(file: ModelFile, backend: Backend, dtype: Any = None) -> Array:
 
 def _first_not_finite(net: Network, flat: np.ndarray) -> str | None:
     """Return the place and the value of the first parameter that is not finite, None if there is none."""
-    if np.isfinite(flat).all():
-        return None
     for name, x in named_arrays(unpack(net, flat)).items():
-        for index in np.argwhere(~np.isfinite(x)):
-            return f"{name}[{', '.join(map(str, index))}] is {x[tuple(index)]}"
+        finite = np.isfinite(x)
+        if not finite.all():
+            index = np.unravel_index(np.argmin(finite), x.shape)
+            return f"{name}[{', '.join(map(str, index))}] is {x[index]}"
     return None
 
 
 def _new_description(net: Network, dtype: str, metadata: dict[str, Any] | None) -> dict[str, Any]:
     from .. import __version__
 
-    return _description(net, dtype, metadata or {}, __version__)
-
-
-def _description(net: Network, dtype: str, metadata: dict[str, Any], library_version: str) -> dict[str, Any]:
-    return {
-        "dtype": dtype,
-        "format_version": FORMAT_VERSION,
-        "library_version": library_version,
-        "metadata": metadata,
-        "network": {"sizes": net.sizes, "activation": net.activation, "output": net.output, "loss": net.loss},
-    }
-
-
-def _tensors(net: Network, dtype: str) -> list[Tensor]:
-    pairs = enumerate(itertools.pairwise(net.sizes), start=1)
-    return [
-        Tensor(f"{part}{i}", dtype, shape)
-        for i, (fan_in, fan_out) in pairs
-        for part, shape in zip(Layer._fields, ((fan_in, fan_out), (fan_out,)), strict=True)
-    ]
-
-
-def _network(described: dict[str, Any]) -> Network:
-    """Return the network that a description says, if it has all else that a description has."""
-    version = described.get("format_version")
-    if type(version) is not int or version != FORMAT_VERSION:
-        newer = type(version) is int and version > FORMAT_VERSION
-        raise Defect(
-            f"its format version is {version!r}, but this release of portable_mlp reads version {FORMAT_VERSION}"
-            + (": a newer release may read it" if newer else "")
-        )
-    _check_fields(described, _FIELDS, "description")
-    _check_fields(described["network"], _NETWORK_FIELDS, "description of the network")
-    if described["dtype"] not in tuple(STORED):
-        raise Defect(f"its numbers are said to be {described['dtype']!r}; they are {' or '.join(STORED)}")
-    if not isinstance(described["metadata"], dict):
-        raise Defect("its metadata are not a dict")
-    if not isinstance(described["library_version"], str) or not _VERSION.fullmatch(described["library_version"]):
-        raise Defect("its library version is not one")
-    sizes = described["network"]["sizes"]
-    if not isinstance(sizes, list) or len(sizes) > MOST_LAYERS + 1 or any(type(size) is not int for size in sizes):
-        raise Defect(f"its sizes are not a list of {MOST_LAYERS + 1} whole numbers at most")
-    if max(sizes, default=0) > _LARGEST_SIZE:
-        raise Defect("a layer is larger than any memory")
-    try:
-        return Network(**described["network"])
-    except (TypeError, ValueError) as error:
-        raise Defect(f"its description of the network is wrong: {error}") from None
-
-
-def _check_fields(found: Any, fields: set[str], what: str) -> None:
-    if not isinstance(found, dict):
-        raise Defect(f"its {what} is not a dict")
-    if set(found) != fields:
-        raise Defect(
-            f"its {what} should have the fields {', '.join(sorted(fields))}; it has {', '.join(sorted(found))}"
-        )
+    return description_of(net, dtype, metadata or {}, __version__)

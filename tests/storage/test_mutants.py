@@ -75,8 +75,10 @@ MUTANTS = {
     "tuples become lists": Mutant(
         "storage/json_values.py", "isinstance(value, list)", "isinstance(value, list | tuple)", MODELS
     ),
-    "NaN as a weight": Mutant("storage/models.py", "if np.isfinite(flat).all():", "if True:", REFUSED),
-    "another version is read": Mutant("storage/models.py", "or version != FORMAT_VERSION", "or False", REFUSED),
+    "NaN as a weight": Mutant("storage/models.py", "if not finite.all():", "if False:", REFUSED),
+    "another version is read": Mutant(
+        "storage/model_descriptions.py", "or version != FORMAT_VERSION", "or False", REFUSED
+    ),
     "memory order of the user": Mutant(
         "storage/models.py",
         "backend_of(checked[0].W).to_numpy(pack(checked))",
