@@ -14,8 +14,8 @@ PACKAGE = pathlib.Path(__file__).parent.parent / "portable_mlp"
 MAY_IMPORT = {
     "kernels": set(),
     "backends": {"kernels"},
-    "training": {"kernels", "backends"},
-    "storage": {"training", "kernels", "backends"},
+    "storage": {"kernels", "backends"},
+    "training": {"storage", "kernels", "backends"},
     "estimators": {"storage", "training", "kernels", "backends"},
     "bench": {"training", "kernels", "backends"},
     "cli": {"bench", "estimators", "storage", "training", "kernels", "backends"},

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from ..kernels.parameters import n_parameters
 from .candidates import Make
 from .cases import N_BATCHES, RATE, Case, problem
 
@@ -17,7 +18,10 @@ SAMPLES_A_CALL = 10_000
 """How many samples scikit-learn is given in a call, at least: what a call costs beside its steps is not a step's."""
 
 STEPS_A_SCAN = 100
-"""How many steps JAX's scan takes in a call."""
+"""How many steps JAX's scan takes in a call, at most."""
+
+MULTIPLICATIONS_A_SCAN = 10**11
+"""About how many it takes at most: a call on a large network should not last for minutes."""
 
 
 class Textbook:
@@ -190,10 +194,10 @@ class JaxJit:
 class JaxScan(JaxJit):
     """JAX: the same step, `lax.scan` over many of them in a call."""
 
-    steps_a_call = STEPS_A_SCAN
-
     def __init__(self, case: Case, dtype: str) -> None:
         super().__init__(case, dtype)
+        a_step = 3 * case.batch_size * n_parameters(case.sizes)
+        self.steps_a_call = max(N_BATCHES, min(STEPS_A_SCAN, MULTIPLICATIONS_A_SCAN // a_step))
         self._all = tuple(map(self._jnp.stack, zip(*self._batches, strict=True)))
         self._scan = self._jax.jit(self._many_steps, donate_argnums=0)
 

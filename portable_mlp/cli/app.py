@@ -24,6 +24,7 @@ from .train import train
 USERS_MISTAKE = 2
 INTERRUPTED = 130
 CLOSED_PIPE = 141
+TERMINATED = 143
 
 app = typer.Typer(
     name="portable-mlp",
@@ -58,13 +59,13 @@ def portable_mlp(
 def run(arguments: list[str] | None = None) -> int:
     """Run one command; return its exit code.
 
-    0 done, 1 a check failed, 2 the user's mistake, 130 interrupted, 141 the output was closed.
+    0 done, 1 a check failed, 2 the user's mistake, 130 interrupted, 141 the output was closed, 143 terminated.
     """
     try:
         code = app(args=arguments, standalone_mode=False)
-    except SystemExit:
-        # Typer ends so, and only so, where whoever read our output has seen enough and closed the pipe.
-        return CLOSED_PIPE
+    except SystemExit as end:
+        # Typer ends so, too, where whoever read our output has seen enough and closed the pipe.
+        return TERMINATED if end.code == TERMINATED else CLOSED_PIPE
     except NonFiniteError as error:
         return _mistake(
             f"training diverged in epoch {error.epoch}, at batch {error.batch}: the loss or a parameter became "

@@ -60,6 +60,17 @@ def train(
     device: DeviceOption = None,
     dtype: Annotated[str, typer.Option(help="float32 or float64.")] = "float32",
     save: Annotated[pathlib.Path | None, typer.Option(help="File for the model, such as model.safetensors.")] = None,
+    checkpoint: Annotated[
+        pathlib.Path | None,
+        typer.Option(metavar="DIR", help="Folder for the state of the run, written at the end of each epoch."),
+    ] = None,
+    checkpoint_every: Annotated[
+        int | None,
+        typer.Option(metavar="N", help="Write the state after every N steps (batches) too, for long epochs."),
+    ] = None,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Go on from the newest state in --checkpoint, if there is one.")
+    ] = False,
     as_json: JsonOption = False,
 ) -> None:
     """Train a network on a table; --save keeps it.
@@ -69,6 +80,8 @@ def train(
     """
     sizes = _hidden_sizes(hidden)
     check_choice("--task", task, TARGET_KINDS)
+    if checkpoint is None and (resume or checkpoint_every is not None):
+        raise ValueError("--resume and --checkpoint-every need a folder: --checkpoint DIR")
     if not 0.0 <= validation < 1.0:
         raise ValueError(f"--validation is a fraction of the rows, from 0 to below 1; got {validation}")
     if save is not None:
@@ -101,7 +114,13 @@ def train(
         validation=None if held_out is None else held_out.moved(chosen, dtype),
         patience=patience,
         progress=True,
+        checkpoint=checkpoint,
+        checkpoint_every=checkpoint_every,
+        resume=resume,
     )
+    if checkpoint is not None and result.stopped_because == "interrupted":
+        typer.echo(f"portable-mlp: {checkpoint} has what was reached; the same command with --resume goes on", err=True)
+        raise KeyboardInterrupt
     seconds = time.perf_counter() - start
     if save is not None:
         save_model(save, net, result.params, metadata)

@@ -33,6 +33,9 @@ class Layer(NamedTuple):
 
 Params: TypeAlias = tuple[Layer, ...]
 
+DTYPES = ("float32", "float64")
+"""What parameters are trained and kept in."""
+
 
 def named_arrays(params: Sequence[Layer]) -> dict[str, Array]:
     """Return every array by the name that messages give it: ``params[0].W``, ``params[0].b``, ..."""
@@ -48,6 +51,15 @@ def n_parameters(sizes: Sequence[int]) -> int:
     7510
     """
     return sum((fan_in + 1) * fan_out for fan_in, fan_out in itertools.pairwise(sizes))
+
+
+def check_dtype(params: Sequence[Layer]) -> None:
+    """Raise TypeError unless parameters, which are of one dtype, are float32 or float64."""
+    W = params[0].W
+    xp = array_api_compat.array_namespace(W)
+    if W.dtype not in (xp.float32, xp.float64):
+        name = str(W.dtype).rsplit(".", maxsplit=1)[-1]
+        raise TypeError(f"parameters are trained and kept in float32 or float64, got {name}")
 
 
 def pack(params: Sequence[Layer]) -> Array:

@@ -16,8 +16,7 @@ from ..backends import Backend, backend_of, dtype_name, get_backend
 from ..kernels.arrays import Array
 from ..kernels.calls import check_params
 from ..kernels.network import Network
-from ..kernels.parameters import Params, named_arrays, pack, unpack
-from ..training.data import DTYPES, check_dtype
+from ..kernels.parameters import DTYPES, Params, check_dtype, named_arrays, pack, unpack
 from .json_values import check_json
 from .model_descriptions import MOST_LAYERS, description_of, model_of, tensors_of
 from .model_errors import Defect, ModelFileError

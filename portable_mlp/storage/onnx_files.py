@@ -12,8 +12,7 @@ import numpy as np
 from ..backends import backend_of, dtype_name
 from ..kernels.calls import check_params
 from ..kernels.network import Network
-from ..kernels.parameters import Params, n_parameters, pack
-from ..training.data import check_dtype
+from ..kernels.parameters import Params, check_dtype, n_parameters, pack
 from .atomic import replace_file
 
 LARGEST_FILE = 2**31 - 1

@@ -49,16 +49,21 @@ class Shuffle:
 
     One integer is drawn from ``random_state``; with the epoch it keys a counter-based generator (Philox). So the order
     of epoch 7 needs none of the epochs before it.
+
+    Attributes
+    ----------
+    key : int
+        What was drawn.
     """
 
     def __init__(self, random_state: RandomState) -> None:
         sampler = as_sampler(random_state)
         draw = sampler.integers if isinstance(sampler, np.random.Generator) else sampler.randint
-        self._key = int(draw(0, 2**63 - 1, dtype=np.int64))
+        self.key = int(draw(0, 2**63 - 1, dtype=np.int64))
 
     def order(self, epoch: int, n_samples: int) -> np.ndarray:
         """Return the permutation (n_samples,) of an epoch, int64."""
-        key = np.asarray([self._key, epoch], dtype=np.uint64)
+        key = np.asarray([self.key, epoch], dtype=np.uint64)
         return np.random.Generator(np.random.Philox(key=key)).permutation(n_samples)
 
 

@@ -6,19 +6,15 @@ import math
 
 import array_api_compat
 
-from ..backends import dtype_name
 from ..kernels.arrays import Array, Namespace
 from ..kernels.calls import check_call
 from ..kernels.network import Network
-from ..kernels.parameters import Params
+from ..kernels.parameters import Params, check_dtype
 from ..kernels.targets import are_labels
 from .batches import Data, spans
 
 NUMBERS_AT_ONCE = 2**22
 """Of the data, that are looked at in one go."""
-
-DTYPES = ("float32", "float64")
-"""What parameters are trained and kept in."""
 
 
 def checked_data(net: Network, params: Params, X: Array, y: Array) -> Data:
@@ -40,13 +36,6 @@ def checked_data(net: Network, params: Params, X: Array, y: Array) -> Data:
             _check_finite(xp, f"in {cast.dtype}, {name}", cast)
     _check_targets(xp, net, y, call.Y)
     return Data(call.X, call.Y)
-
-
-def check_dtype(params: Params) -> None:
-    """Raise TypeError unless parameters are float32 or float64."""
-    name = dtype_name(params[0][0].dtype)
-    if name not in DTYPES:
-        raise TypeError(f"parameters are trained and kept in float32 or float64, got {name}")
 
 
 def _check_finite(xp: Namespace, name: str, x: Array) -> None:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import itertools
 import math
+import signal
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
 from ..backends import Backend
@@ -15,6 +16,8 @@ from ..kernels.primitives import Held
 from ..kernels.propagation import Masks
 from ..kernels.room import Room, make_room
 from .batches import Data, Shuffle, Span, spans
+from .checkpointing import Checkpoints, Position
+from .interruption import TERMINATED, Requests, StopAsked
 from .monitor import Monitor
 from .progress import Silent
 from .result import NonFiniteError, TrainResult
@@ -83,6 +86,18 @@ class Loop:
         return tuple(map(self._ops.flat, self._carry.state))
 
     @property
+    def total(self) -> Array:
+        """The epoch's loss so far, summed over samples."""
+        return self._carry.total
+
+    def restore(self, flat: Any, state: Sequence[Any], total: Any, n_steps: int) -> None:
+        """Go on from arrays of the host that ``flat``, ``state`` and ``total`` were."""
+        moved, *moments, so_far = (self.backend.asarray(x, dtype=x.dtype.name) for x in (flat, *state, total))
+        self._carry = Carry(self._held(moved), tuple(map(self._held, moments)), so_far)
+        self.n_steps = n_steps
+        self._rooms = {}
+
+    @property
     def n_batches(self) -> int:
         """How many batches the last epoch has had."""
         return sum(n_steps for _, n_steps in self._losses)
@@ -96,6 +111,9 @@ class Loop:
         order: Array | None = None,
         masks: Iterable[Masks] | None = None,
         bar: Silent | None = None,
+        done: int = 0,
+        every: int | None = None,
+        between: Callable[[int], None] | None = None,
     ) -> Array:
         """Take one step for every batch; return the mean loss over their samples, on the device.
 
@@ -113,23 +131,32 @@ class Loop:
             For each batch.
         bar : Silent, optional
             Told of the samples as they are done.
+        done : int
+            Batches of this epoch that lie behind already, and whose loss is in ``total``.
+        every : int, optional
+            ``between`` is called after each step whose number this divides, at least.
+        between : callable, optional
+            ``between(n_batches)``, called between steps with how many batches of the epoch are done.
         """
         self._losses = []
-        self._carry = self._carry._replace(total=self.backend.xp.zeros_like(self._carry.total))
+        if done == 0:
+            self._carry = self._carry._replace(total=self.backend.xp.zeros_like(self._carry.total))
+        n_samples = sum(stop - start for start, stop in batches)
+        left = batches[done:]
         at_once = self._many is not None and masks is None
         steps = (
-            self._in_calls(data, batches, rate, order)
+            self._in_calls(data, left, rate, order, every)
             if at_once
-            else self._one_by_one(data, batches, rate, order, masks)
+            else self._one_by_one(data, left, rate, order, masks)
         )
-        n_samples = 0
         for (self._carry, losses), taken in steps:
             self.n_steps += len(taken)
             self._losses.append((losses, len(taken)))
-            done = sum(stop - start for start, stop in taken)
-            n_samples += done
+            done += len(taken)
             if bar is not None:
-                bar.advance(done)
+                bar.advance(sum(stop - start for start, stop in taken))
+            if between is not None:
+                between(done)
         return self._carry.total / float(n_samples)
 
     def first_bad_batch(self) -> int:
@@ -157,7 +184,7 @@ class Loop:
             yield self._step(self._carry, batch, rows, scalars, self._room(stop - start)), (span,)
 
     def _in_calls(
-        self, data: Data, batches: Sequence[Span], rate: float, order: Array | None
+        self, data: Data, batches: Sequence[Span], rate: float, order: Array | None, every: int | None
     ) -> Iterator[tuple[tuple[Carry, Array], Sequence[Span]]]:
         """Let the backend take many steps of one size in a call."""
         assert self._many is not None
@@ -166,7 +193,8 @@ class Loop:
         for size, same_size in itertools.groupby(batches, key=lambda span: span[1] - span[0]):
             left = list(same_size)
             while left:
-                now, left = left[:STEPS_A_CALL], left[STEPS_A_CALL:]
+                n_now = STEPS_A_CALL if every is None else min(STEPS_A_CALL, every - self.n_steps % every)
+                now, left = left[:n_now], left[n_now:]
                 scalars = [self._scalars(self.n_steps + i, rate) for i in range(1, len(now) + 1)]
                 starts = [start for start, _ in now]
                 yield self._many(self._carry, data, rows, starts, size, scalars), now
@@ -192,34 +220,104 @@ def run(
     epochs: int,
     batch_size: int,
     shuffle: Shuffle | None,
+    checkpoints: Checkpoints | None = None,
 ) -> TrainResult:
     """Run the epochs until they are over, or until something asks to stop; Ctrl-C returns what was reached.
+
+    With ``checkpoints`` the run goes on where its newest state stands; SIGTERM then ends it with SystemExit.
 
     Raises
     ------
     NonFiniteError
         If the loss or a parameter is not finite at the end of an epoch.
     """
-    stopped_because = "max_epochs"
-    batches = spans(data.n_samples, batch_size)
-    try:
-        for epoch in range(epochs):
-            rate = schedule.rate(epoch)
-            start = time.perf_counter()
-            good = snapshot(loop.backend.xp, loop.flat)
-            order = None if shuffle is None else shuffle.order(epoch, data.n_samples)
-            mean = loop.epoch(data, batches, rate, order=order, bar=monitor.bar)
-            loss = _finite_loss(loop, mean, good, monitor)
-            speed = data.n_samples / (time.perf_counter() - start)
-            reason = monitor.epoch_end(loop.flat, loss=loss, learning_rate=rate, samples_per_second=speed)
-            if reason is None and not schedule.goes_on_after(loss):
-                reason = "learning_rate"
-            if reason is not None:
-                stopped_because = reason
-                break
-    except KeyboardInterrupt:
-        stopped_because = "interrupted"
+    the_run = _Run(loop, data, monitor, schedule, epochs, spans(data.n_samples, batch_size), shuffle)
+    if checkpoints is None:
+        stopped_because = the_run.until_the_end()
+    else:
+        with Requests() as requests:
+            stopped_because = the_run.with_checkpoints(checkpoints, requests)
     return monitor.result(loop.flat, stopped_because)
+
+
+class _Run:
+    """The epochs of one call of `run`."""
+
+    def __init__(
+        self,
+        loop: Loop,
+        data: Data,
+        monitor: Monitor,
+        schedule: Schedule,
+        epochs: int,
+        batches: Sequence[Span],
+        shuffle: Shuffle | None,
+    ) -> None:
+        self.loop, self.data, self.monitor, self.schedule = loop, data, monitor, schedule
+        self.epochs, self.batches, self.shuffle = epochs, batches, shuffle
+        self.position = Position()
+
+    def until_the_end(self) -> str:
+        """Run all epochs; return why it stopped."""
+        try:
+            for epoch in range(self.epochs):
+                reason = self._epoch(epoch)
+                if reason is not None:
+                    return reason
+        except KeyboardInterrupt:
+            return "interrupted"
+        return "max_epochs"
+
+    def with_checkpoints(self, checkpoints: Checkpoints, requests: Requests) -> str:
+        """Go on where the newest state stands, and write further ones; return why it stopped."""
+        self.position, stopped_because = checkpoints.resume()
+        if stopped_because is not None:
+            return stopped_because
+        self.monitor.bar.advance(self._n_samples_done())
+
+        def between(n_batches: int) -> None:
+            self.position = Position(self.position.epoch, n_batches)
+            if n_batches < len(self.batches):
+                if checkpoints.due():
+                    checkpoints.save(self.position)
+                requests.check()
+
+        try:
+            for epoch in range(self.position.epoch, self.epochs):
+                reason = self._epoch(epoch, checkpoints.every, between)
+                self.position = Position(epoch + 1)
+                checkpoints.save(self.position, reason)
+                if reason is not None:
+                    return reason
+                requests.check()
+        except StopAsked:
+            checkpoints.save(self.position)
+            if requests.received == signal.SIGTERM:
+                raise SystemExit(TERMINATED) from None
+            return "interrupted"
+        return "max_epochs"
+
+    def _epoch(self, epoch: int, every: int | None = None, between: Callable[[int], None] | None = None) -> str | None:
+        """Run one epoch from where it stands; return why to stop, or None."""
+        loop, monitor, done = self.loop, self.monitor, self.position.batch
+        rate = self.schedule.rate(epoch)
+        start = time.perf_counter()
+        good = snapshot(loop.backend.xp, loop.flat)
+        order = None if self.shuffle is None else self.shuffle.order(epoch, self.data.n_samples)
+        mean = loop.epoch(
+            self.data, self.batches, rate, order=order, bar=monitor.bar, done=done, every=every, between=between
+        )
+        loss = _finite_loss(loop, mean, good, monitor)
+        n_samples = sum(stop - start for start, stop in self.batches[done:])
+        speed = n_samples / (time.perf_counter() - start)
+        reason = monitor.epoch_end(loop.flat, loss=loss, learning_rate=rate, samples_per_second=speed)
+        if reason is None and not self.schedule.goes_on_after(loss):
+            return "learning_rate"
+        return reason
+
+    def _n_samples_done(self) -> int:
+        in_this_epoch = sum(stop - start for start, stop in self.batches[: self.position.batch])
+        return self.position.epoch * self.data.n_samples + in_this_epoch
 
 
 def _finite_loss(loop: Loop, mean: Array, good: Array, monitor: Monitor) -> Any:

@@ -82,6 +82,22 @@ class Monitor:
         chosen = flat if self._best_flat is None else self._best_flat
         return TrainResult(unpack(self.net, chosen), self.history, len(self.history["loss"]), stopped_because)
 
+    def memory(self) -> dict[str, Any]:
+        """Return what the epochs so far have left behind: arrays of the host, and lists of floats."""
+        left: dict[str, Any] = {f"history_{name}": numbers for name, numbers in self.history.items()}
+        left["patience"] = [self._best_loss, float(self._epochs_since_best)]
+        if self._best_flat is not None:
+            left["best"] = self._backend.to_numpy(self._best_flat)
+        return left
+
+    def restore(self, memory: dict[str, Any]) -> None:
+        """Go on from what `memory` returned."""
+        self.history = {name: memory[f"history_{name}"].tolist() for name in self.history}
+        self._best_loss, since = memory["patience"].tolist()
+        self._epochs_since_best = int(since)
+        if "best" in memory:
+            self._best_flat = self._backend.asarray(memory["best"], dtype=memory["best"].dtype.name)
+
     def _stop_asked(self, epoch: int, flat: Array) -> bool:
         params = unpack(self.net, snapshot(self._backend.xp, flat))
         event = EpochEnd(epoch, self._epochs, params, self.history)

@@ -62,6 +62,13 @@ class Schedule:
         """Take note of an epoch's loss; return False where it is time to stop."""
         return True
 
+    def memory(self) -> list[float]:
+        """Return what the losses so far have left behind."""
+        return []
+
+    def restore(self, memory: list[float]) -> None:
+        """Go on from what `memory` returned."""
+
 
 class Adaptive(Schedule):
     """Keep the rate while the training loss falls by 1e-4 or more; else, twice in a row, divide it by 5.
@@ -91,6 +98,15 @@ class Adaptive(Schedule):
         self._rate /= self.factor
         self._stalled = 0
         return True
+
+    def memory(self) -> list[float]:
+        """Return the rate, the best loss and how often in a row it has stalled."""
+        return [self._rate, self._best, float(self._stalled)]
+
+    def restore(self, memory: list[float]) -> None:
+        """Go on from what `memory` returned."""
+        self._rate, self._best, stalled = memory
+        self._stalled = int(stalled)
 
 
 def make_schedule(

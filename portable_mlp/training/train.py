@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import contextlib
 import operator
+import os
 from collections.abc import Iterable
 
-from ..backends import backend_of
+from ..backends import backend_of, dtype_name
 from ..kernels.arrays import Array
 from ..kernels.initializers import RandomState
 from ..kernels.network import Network
 from ..kernels.optimizers import adam, sgd
 from ..kernels.options import check_choice, fraction, not_negative_number, positive_number
 from ..kernels.parameters import Params, pack
+from ..storage.checkpoints import CheckpointFolder
 from . import lbfgs
 from .batches import Data, Shuffle
+from .checkpointing import Checkpoints, fingerprint
 from .data import checked_data
 from .loop import Loop, run
 from .monitor import Callback, Monitor
@@ -49,6 +53,9 @@ def train(
     patience: int | None = None,
     callbacks: Iterable[Callback] = (),
     progress: bool = False,
+    checkpoint: str | os.PathLike[str] | None = None,
+    checkpoint_every: int | None = None,
+    resume: bool = False,
 ) -> TrainResult:
     """Train a network, starting from ``params``, on the library and device where they live.
 
@@ -97,6 +104,17 @@ def train(
         Each is called with an `EpochEnd` after each epoch, whose parameters are a copy; returning True ends training.
     progress : bool
         Whether to draw a progress bar on stderr (needs rich).
+    checkpoint : str or path, optional
+        A folder for the state of the run, of its own: parameters, moments, shuffle, history, best so far. It is written
+        at the end of each epoch, and when Ctrl-C or SIGTERM asks to stop; the last two states are kept. SIGTERM then
+        ends the process with code 143. Not for "lbfgs".
+    checkpoint_every : int, optional
+        Steps (batches) from one state to the next within an epoch, for long ones.
+    resume : bool
+        Whether to go on from the newest sound state in ``checkpoint``, if there is one: the same options and data are
+        needed, and give, on the same library, every bit of what the run would have given in one go. More ``epochs``
+        than before are added; what has come to its end is returned as it is. Without, a folder that holds states is
+        refused.
 
     Returns
     -------
@@ -114,6 +132,9 @@ def train(
         If the loss or a parameter becomes infinite or NaN; it carries the last good parameters.
     ImportError
         If rich or SciPy is needed and missing.
+    OSError
+        If the folder for checkpoints cannot be made or written to. Once training has begun, a state that cannot be
+        written is a warning.
 
     Examples
     --------
@@ -137,19 +158,62 @@ def train(
     held_out = _checked_validation(net, params, validation)
     patience = _checked_patience(patience, validation)
     _check_one_model(params, patience=patience, schedule=schedule, solver=solver)
+    folder = _checked_folder(checkpoint, checkpoint_every, resume, solver)
     if solver == "lbfgs":
         lbfgs.load_scipy()
     backend = backend_of(params[0][0])
-    with backend.running(), Bar(epochs, data.n_samples) if progress else Silent() as bar:
+    with backend.running(), Bar(epochs, data.n_samples) if progress else Silent() as bar, folder as entered:
+        if entered is not None and not resume and entered.has_states():
+            raise ValueError(f"{entered.path} holds checkpoints already: resume, or give another folder")
         monitor = Monitor(
             backend, net, epochs=epochs, validation=held_out, patience=patience, callbacks=called, bar=bar
         )
         flat = pack(params)
         if solver == "lbfgs":
             return lbfgs.minimize(backend, Objective(net, l2), flat, data, monitor, epochs=epochs)
-        loop = Loop(backend, Objective(net, l2), by_momentum if solver == "sgd" else by_moments, flat)
+        optimizer = by_momentum if solver == "sgd" else by_moments
+        loop = Loop(backend, Objective(net, l2), optimizer, flat)
         order = Shuffle(random_state) if shuffle else None
-        return run(loop, data, monitor, plan, epochs=epochs, batch_size=batch_size, shuffle=order)
+        checkpoints = None
+        if entered is not None:
+            identity = {
+                "network": [list(net.sizes), list(net.activations), net.output, net.loss],
+                "parameters": [list(flat.shape), dtype_name(flat.dtype)],
+                "solver": [solver, *optimizer.constants],
+                "learning_rate": learning_rate,
+                "schedule": schedule if isinstance(schedule, str) else "a function",
+                "decay": decay,
+                # The others are the same for more epochs.
+                "epochs": epochs if schedule == "cosine" else None,
+                "batch_size": batch_size,
+                "l2": l2,
+                "shuffle": shuffle,
+                "patience": patience,
+                "data": fingerprint(backend, data),
+                "validation": None if held_out is None else fingerprint(backend, held_out),
+            }
+            every = None if checkpoint_every is None else _whole("checkpoint_every", checkpoint_every)
+            checkpoints = Checkpoints(
+                entered, identity, every, loop=loop, monitor=monitor, schedule=plan, shuffle=order
+            )
+        return run(
+            loop, data, monitor, plan, epochs=epochs, batch_size=batch_size, shuffle=order, checkpoints=checkpoints
+        )
+
+
+def _checked_folder(
+    checkpoint: str | os.PathLike[str] | None, every: int | None, resume: bool, solver: str
+) -> contextlib.AbstractContextManager[CheckpointFolder | None]:
+    """Return the folder for checkpoints, not entered yet, or a context without one."""
+    if checkpoint is None:
+        if resume or every is not None:
+            raise ValueError("resume and checkpoint_every need a folder: checkpoint=...")
+        return contextlib.nullcontext()
+    if every is not None:
+        _whole("checkpoint_every", every)
+    if solver == "lbfgs":
+        raise ValueError('the search of "lbfgs" has a state that SciPy keeps to itself: checkpoint is for sgd and adam')
+    return CheckpointFolder(checkpoint)
 
 
 def _whole(name: str, value: int) -> int:

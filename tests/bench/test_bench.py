@@ -26,7 +26,7 @@ def short_turns(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(measurement, "SECONDS_A_TURN", 1e-4)
     monkeypatch.setattr(measurement, "SECONDS_OF_REST", 0.0)
     monkeypatch.setattr(peers, "SAMPLES_A_CALL", 64)
-    monkeypatch.setattr(peers.JaxScan, "steps_a_call", 4)
+    monkeypatch.setattr(peers, "STEPS_A_SCAN", 4)
 
 
 SGD = TINY._replace(solver="sgd")

@@ -1,0 +1,177 @@
+"""Checkpoints: a folder with the last states of one training, each of them complete or not there.
+
+A state is a file of tensors as `tensor_files` writes them: replaced in one step, verified to the last bit when read.
+The newest that is sound counts, so that nothing has to say which one it is.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import pathlib
+import re
+import types
+import warnings
+from typing import IO, Any, NamedTuple, Self
+
+import numpy as np
+
+from .model_errors import Defect, ModelFileError, refusal
+from .tensor_files import STORED, Tensor, open_tensor_file, write_tensor_file
+
+FORMAT_VERSION = 1
+KEPT = 2
+"""How many states stay: should the newest be damaged, the one before it serves."""
+
+_NAME = re.compile(r"step-(\d{12,})\.safetensors")
+_LOCK = "lock"
+
+
+class Checkpoint(NamedTuple):
+    """One state.
+
+    Attributes
+    ----------
+    arrays : dict
+        By name: ndarray, float32 or float64; or a list of floats, which comes back as a float64 array.
+    facts : dict
+        What JSON can say.
+    """
+
+    arrays: dict[str, Any]
+    facts: dict[str, Any]
+
+
+class CheckpointFolder(contextlib.AbstractContextManager["CheckpointFolder"]):
+    """The folder of one training, which nobody else can write into while the context lasts.
+
+    Parameters
+    ----------
+    path : str or path
+        Made where it is missing.
+
+    Raises
+    ------
+    ValueError
+        On entering, if another training has the folder.
+    OSError
+        On entering, if it cannot be made or written to.
+    """
+
+    def __init__(self, path: str | os.PathLike[str]) -> None:
+        self.path = pathlib.Path(path)
+        self._lock: IO[str] | None = None
+
+    def __enter__(self) -> Self:
+        self.path.mkdir(parents=True, exist_ok=True)
+        self._lock = _locked(self.path)
+        # Nobody else writes here: what is left of a write was left by a training that was killed.
+        for left in self.path.glob(".portable-mlp-*.tmp"):
+            left.unlink(missing_ok=True)
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: types.TracebackType | None
+    ) -> None:
+        """Let others have the folder. The lock's file stays: whoever waits for it must find the same one."""
+        if self._lock is not None:
+            self._lock.close()
+
+    def write(self, n_steps: int, checkpoint: Checkpoint) -> None:
+        """Write the state after so many steps, and remove those that are no longer kept.
+
+        Raises
+        ------
+        OSError
+            If it cannot be written; the states before it are what they were.
+        """
+        arrays = {name: np.asarray(x) for name, x in checkpoint.arrays.items()}
+        numbers = {name: np.asarray(x, dtype=STORED[x.dtype.name], order="C") for name, x in arrays.items()}
+        description = {
+            "checkpoint": FORMAT_VERSION,
+            "facts": checkpoint.facts,
+            "tensors": [[name, x.dtype.name, list(x.shape)] for name, x in numbers.items()],
+        }
+        payload = np.concatenate([x.reshape(-1).view(np.uint8) for x in numbers.values()])
+        write_tensor_file(self.path / f"step-{n_steps:012d}.safetensors", description, _tensors(description), payload)
+        for _, old in self._states()[KEPT:]:
+            old.unlink(missing_ok=True)
+
+    def newest(self) -> Checkpoint | None:
+        """Return the newest state that is sound, None where there is none at all; warn of those that are not.
+
+        Raises
+        ------
+        ModelFileError
+            If there are states, and none is sound.
+        """
+        problems = []
+        for _, path in self._states():
+            try:
+                return _read(path)
+            except (ModelFileError, OSError) as error:
+                problems.append(error)
+                warnings.warn(f"a checkpoint is passed over: {error}", stacklevel=2)
+        if problems:
+            raise refusal(self.path, f"no checkpoint in it can be read; the newest: {problems[0]}")
+        return None
+
+    def has_states(self) -> bool:
+        """Tell whether there is a state, sound or not."""
+        return bool(self._states())
+
+    def _states(self) -> list[tuple[int, pathlib.Path]]:
+        """Return the states' steps and files, the newest first."""
+        found = ((_NAME.fullmatch(path.name), path) for path in self.path.iterdir())
+        return sorted(((int(match[1]), path) for match, path in found if match), reverse=True)
+
+
+def _locked(folder: pathlib.Path) -> IO[str]:
+    """Return the open lock; the system lets go of it when the process ends, however it ends."""
+    file = open(folder / _LOCK, "a", encoding="ascii")  # noqa: SIM115
+    try:
+        import fcntl
+    except ImportError:  # no such locks on Windows
+        return file
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        file.close()
+        raise ValueError(
+            f"{folder}: another training writes its checkpoints here; give each training a folder of its own"
+        ) from None
+    return file
+
+
+def _read(path: pathlib.Path) -> Checkpoint:
+    with open_tensor_file(path) as file:
+        described = file.described
+        if described.get("checkpoint") != FORMAT_VERSION or not isinstance(described.get("facts"), dict):
+            raise Defect(f"not a checkpoint of format version {FORMAT_VERSION}")
+        tensors = _tensors(described)
+        payload = file.numbers(described, tensors)
+    arrays, start = {}, 0
+    for tensor in tensors:
+        stop = start + tensor.n_bytes
+        numbers = payload[start:stop].view(STORED[tensor.dtype]).astype(tensor.dtype)
+        arrays[tensor.name], start = numbers.reshape(tensor.shape), stop
+    return Checkpoint(arrays, described["facts"])
+
+
+def _tensors(described: dict[str, Any]) -> list[Tensor]:
+    """Return the tensors that a description lists.
+
+    Raises
+    ------
+    Defect
+        If it does not list tensors.
+    """
+    try:
+        tensors = [Tensor(name, dtype, tuple(shape)) for name, dtype, shape in described["tensors"]]
+    except (KeyError, TypeError, ValueError):
+        raise Defect("its description lists no tensors") from None
+    for tensor in tensors:
+        sound = isinstance(tensor.name, str) and tensor.dtype in ("float32", "float64")
+        if not sound or not all(type(n) is int and n >= 0 for n in tensor.shape):
+            raise Defect(f"its description lists the tensor {tensor!r}, which cannot be one")
+    return tensors

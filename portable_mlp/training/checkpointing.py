@@ -1,0 +1,146 @@
+"""What a run must remember to go on as if nothing had happened, and when it is written down."""
+
+from __future__ import annotations
+
+import hashlib
+import warnings
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from ..backends import Backend
+from ..kernels.arrays import Array
+from ..storage.checkpoints import Checkpoint, CheckpointFolder
+from .batches import Data, Shuffle
+from .monitor import Monitor
+from .schedules import Schedule
+
+if TYPE_CHECKING:
+    from .loop import Loop
+
+ROWS_LOOKED_AT = 10_000
+"""How many rows of the data, at most, are compared when a run is gone on with."""
+
+
+class Position(NamedTuple):
+    """How far a run is.
+
+    Attributes
+    ----------
+    epoch : int
+        Epochs completed.
+    batch : int
+        Batches done of the epoch after them.
+    """
+
+    epoch: int = 0
+    batch: int = 0
+
+
+class Checkpoints:
+    """Writes the state of a run into a folder, and brings it back.
+
+    Parameters
+    ----------
+    folder : CheckpointFolder
+        Entered.
+    identity : dict
+        What makes this run another than others, for JSON: network, options, data.
+    every : int or None
+        Steps between two states within an epoch; None writes at the end of epochs alone.
+    loop, monitor, schedule, shuffle
+        The parts of the run that have a state.
+    """
+
+    def __init__(
+        self,
+        folder: CheckpointFolder,
+        identity: dict[str, Any],
+        every: int | None,
+        *,
+        loop: Loop,
+        monitor: Monitor,
+        schedule: Schedule,
+        shuffle: Shuffle | None,
+    ) -> None:
+        self.every = every
+        self._folder, self._identity = folder, identity
+        self._loop, self._monitor, self._schedule, self._shuffle = loop, monitor, schedule, shuffle
+
+    def resume(self) -> tuple[Position, str | None]:
+        """Bring back the newest state; return where it stands, and why it stopped if it had come to an end.
+
+        Raises
+        ------
+        ValueError
+            If the folder's states are of another run; says what differs.
+        ModelFileError
+            If none of them is sound.
+        """
+        found = self._folder.newest()
+        if found is None:
+            return Position(), None
+        facts = found.facts
+        self._check_same_run(facts["run"])
+        moments = [found.arrays[f"moment_{i}"] for i in range(facts["n_moments"])]
+        self._loop.restore(found.arrays["parameters"], moments, found.arrays["total"], facts["n_steps"])
+        self._monitor.restore(found.arrays)
+        self._schedule.restore(found.arrays["schedule"].tolist())
+        if self._shuffle is not None:
+            self._shuffle.key = facts["shuffle"]
+        return Position(facts["epoch"], facts["batch"]), facts["stopped_because"]
+
+    def due(self) -> bool:
+        """Tell whether it is time for a state within an epoch."""
+        return self.every is not None and self._loop.n_steps % self.every == 0
+
+    def save(self, position: Position, stopped_because: str | None = None) -> None:
+        """Write the state; where that fails, warn and let training go on."""
+        to_numpy = self._loop.backend.to_numpy
+        moments = {f"moment_{i}": to_numpy(moment) for i, moment in enumerate(self._loop.state)}
+        arrays = {
+            "parameters": to_numpy(self._loop.flat),
+            **moments,
+            "total": to_numpy(self._loop.total),
+            "schedule": self._schedule.memory(),
+            **self._monitor.memory(),
+        }
+        facts = {
+            "run": self._identity,
+            "epoch": position.epoch,
+            "batch": position.batch,
+            "n_steps": self._loop.n_steps,
+            "n_moments": len(moments),
+            "shuffle": None if self._shuffle is None else self._shuffle.key,
+            "stopped_because": stopped_because,
+        }
+        try:
+            self._folder.write(self._loop.n_steps, Checkpoint(arrays, facts))
+        except OSError as error:
+            warnings.warn(
+                f"no checkpoint was written after step {self._loop.n_steps}: {error}; training goes on, and the last "
+                "checkpoint is still there",
+                stacklevel=2,
+            )
+
+    def _check_same_run(self, saved: dict[str, Any]) -> None:
+        names = sorted(saved.keys() | self._identity.keys())
+        differing = [name for name in names if saved.get(name) != self._identity.get(name)]
+        if differing:
+            told = "; ".join(f"{name} was {saved.get(name)!r}, now {self._identity.get(name)!r}" for name in differing)
+            raise ValueError(
+                f"{self._folder.path} holds the checkpoints of another training: {told}. Give the same options and "
+                "data, or another folder"
+            )
+
+
+def fingerprint(backend: Backend, data: Data) -> str:
+    """Return a digest of the samples: their shapes, and the numbers of up to ``ROWS_LOOKED_AT`` rows."""
+    digest = hashlib.sha256()
+    step = -(-data.n_samples // ROWS_LOOKED_AT)
+    for x in (data.X, data.Y):
+        digest.update(str(tuple(x.shape)).encode("ascii"))
+        digest.update(backend.to_numpy(_some_rows(x, step)).astype("float64").tobytes())
+    return digest.hexdigest()
+
+
+def _some_rows(x: Array, step: int) -> Array:
+    return x[..., ::step, :]

@@ -1,0 +1,53 @@
+"""Requests to stop, heard between two steps, so that what has been reached is whole and can be kept."""
+
+from __future__ import annotations
+
+import contextlib
+import signal
+import threading
+import types
+from typing import Any, Self
+
+TERMINATED = 128 + signal.SIGTERM
+"""What a process ends with that was asked to end by SIGTERM."""
+
+
+class StopAsked(Exception):
+    """Raised between two steps."""
+
+
+class Requests(contextlib.AbstractContextManager["Requests"]):
+    """Takes note of Ctrl-C (SIGINT) and SIGTERM instead of letting them end a step half-way.
+
+    A second Ctrl-C is not waited for: it does what it would have done before. Outside the main thread, where Python
+    hears no signals, nothing changes.
+    """
+
+    def __init__(self) -> None:
+        self.received: int | None = None
+        self._before: dict[int, Any] = {}
+
+    def __enter__(self) -> Self:
+        if threading.current_thread() is threading.main_thread():
+            for number in (signal.SIGINT, signal.SIGTERM):
+                handler = signal.getsignal(number)
+                # A handler that is not Python's cannot be put back, and what is ignored stays ignored.
+                if handler is not None and handler is not signal.SIG_IGN:
+                    self._before[number] = signal.signal(number, self._take_note)
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: types.TracebackType | None
+    ) -> None:
+        """Put the handlers back."""
+        for number, handler in self._before.items():
+            signal.signal(number, handler)
+
+    def check(self) -> None:
+        """Raise StopAsked if there was a request."""
+        if self.received is not None:
+            raise StopAsked
+
+    def _take_note(self, number: int, frame: types.FrameType | None) -> None:
+        self.received = number
+        signal.signal(number, self._before[number])
