@@ -19,6 +19,7 @@ from .export import export
 from .gradcheck import gradcheck
 from .inspect import inspect
 from .predict import predict
+from .terminal import say
 from .train import train
 
 USERS_MISTAKE = 2
@@ -92,5 +93,5 @@ def _in_words(error: Exception) -> str:
 
 
 def _mistake(message: str) -> int:
-    sys.stderr.write(f"portable-mlp: {printable(' '.join(message.split()))}\n")
+    say(f"portable-mlp: {' '.join(message.split())}", err=True)
     return USERS_MISTAKE

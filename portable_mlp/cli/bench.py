@@ -22,6 +22,7 @@ from ..storage.atomic import replace_file
 from . import bench_report
 from .files import check_writable
 from .pictures import load_matplotlib
+from .terminal import say
 
 QUICK_ROUNDS, ROUNDS = 3, 7
 
@@ -84,7 +85,7 @@ def _write(path: pathlib.Path | None, content: str | bytes) -> None:
         return
     with replace_file(path) as file:
         file.write(content.encode("utf-8") if isinstance(content, str) else content)
-    typer.echo(f"written to {path}", err=True)
+    say(f"written to {path}", err=True)
 
 
 def _table(rows: list[Row]) -> Table:

@@ -25,6 +25,7 @@ from .options import BackendOption
 from .pictures import load_matplotlib
 from .preparation import Preparation
 from .rows import Rows
+from .terminal import say
 
 HIDDEN = 100
 BATCH_SIZE = 32
@@ -73,8 +74,8 @@ def demo(
     )
     save_model(model, net, result.params, {"preparation": preparation.to_metadata()})
     draw(picture, result.history, split.test, proba)
-    typer.echo(f"model:   {model}   (try: portable-mlp inspect {model})")
-    typer.echo(f"picture: {picture}")
+    say(f"model:   {model}   (try: portable-mlp inspect {model})")
+    say(f"picture: {picture}")
     _compare_backends(split, shown)
 
 

@@ -22,3 +22,10 @@ def digits() -> Table:
         raise ImportError('the digits come with scikit-learn: pip install "portable-mlp[sklearn]"') from None
     bunch = load_digits()
     return Table(bunch.data, bunch.target, tuple(bunch.feature_names), "digit")
+
+
+def refuse_with_digits(**options: object) -> None:
+    """Raise ValueError if an option was given that is about tables in files, by its name in Python."""
+    for name, value in options.items():
+        if value is not None:
+            raise ValueError(f"--{name.replace('_', '-')} does not go with digits, which are not read from a file")

@@ -13,6 +13,7 @@ from ..storage.model_errors import printable
 from ..storage.models import read_model_file
 from .options import JsonOption, print_json
 from .preparation import preparation_of
+from .terminal import say
 
 
 def inspect(model: Annotated[pathlib.Path, typer.Argument(help="Model file.")], as_json: JsonOption = False) -> None:
@@ -45,7 +46,7 @@ def inspect(model: Annotated[pathlib.Path, typer.Argument(help="Model file.")], 
     if preparation.feature_names:
         described["features"] = _shortened(preparation.feature_names)
     for name, value in described.items():
-        typer.echo(f"{name:<11}{value}")
+        say(f"{name:<11}{value}")
 
 
 def _shortened(names: list[Any], most: int = 12) -> str:

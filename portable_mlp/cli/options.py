@@ -15,6 +15,18 @@ BackendOption: TypeAlias = Annotated[
 DeviceOption: TypeAlias = Annotated[
     str | None, typer.Option(help="Device of that library, such as cpu or cuda:0.", show_default="the library's own")
 ]
+DelimiterOption: TypeAlias = Annotated[
+    str | None,
+    typer.Option(
+        help="What stands between the cells of a text table: , ; | or tab.",
+        show_default="comma in .csv, tab in .tsv",
+        callback=lambda text: "\t" if text == "tab" else text,
+    ),
+]
+MaxRowsOption: TypeAlias = Annotated[
+    int | None,
+    typer.Option(min=1, help="Refuse a table of more rows.", show_default="what half of the memory holds"),
+]
 JsonOption: TypeAlias = Annotated[bool, typer.Option("--json", help="Print JSON, alone on stdout.")]
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import pathlib
-import sys
 from typing import Annotated, Any
 
 import numpy as np
@@ -13,10 +12,11 @@ from ..backends import get_backend
 from ..kernels.propagation import predict as outputs_of
 from ..storage.models import ESTIMATOR_ENTRY, load_model
 from ..storage.tables import read_prediction_table, write_csv
-from .digits import digits
+from .digits import digits, refuse_with_digits
 from .files import check_writable
-from .options import BackendOption
+from .options import BackendOption, DelimiterOption, MaxRowsOption
 from .preparation import Preparation, preparation_of
+from .terminal import StandardOutput, say
 
 ROWS_AT_ONCE = 2**16
 
@@ -26,6 +26,11 @@ def predict(
     data: Annotated[str, typer.Argument(help="digits, or a table with the columns the model was trained on.")],
     proba: Annotated[bool, typer.Option("--proba", help="Write each class's probability too.")] = False,
     output: Annotated[pathlib.Path | None, typer.Option(help="CSV file to write.", show_default="the terminal")] = None,
+    spreadsheet_safe: Annotated[
+        bool, typer.Option("--spreadsheet-safe", help="Put ' before class names that a spreadsheet takes for formulas.")
+    ] = False,
+    delimiter: DelimiterOption = None,
+    max_rows: MaxRowsOption = None,
     backend: BackendOption = "auto",
 ) -> None:
     """Predict with a saved model; write a CSV with the column prediction.
@@ -44,7 +49,7 @@ def predict(
         )
     if proba and preparation.classes is None:
         raise ValueError(f"{model} predicts quantities, not classes: --proba does not go with it")
-    X = _rows(data, preparation)
+    X = _rows(data, preparation, delimiter, max_rows)
     if X.shape[1] != net.sizes[0]:
         raise ValueError(f"{data} has {X.shape[1]} features, but {model} takes {net.sizes[0]}")
     inputs = preparation.inputs(X)
@@ -55,15 +60,17 @@ def predict(
     ]
     outputs = preparation.probabilities(np.concatenate(pieces).astype(np.float64))
     header, columns = _columns(preparation, outputs, proba)
-    write_csv(sys.stdout if output is None else output, header, columns)
+    write_csv(StandardOutput() if output is None else output, header, columns, spreadsheet_safe=spreadsheet_safe)
     if output is not None:
-        typer.echo(f"{len(X)} predictions written to {output}", err=True)
+        say(f"{len(X)} predictions written to {output}", err=True)
 
 
-def _rows(data: str, preparation: Preparation) -> np.ndarray:
+def _rows(data: str, preparation: Preparation, delimiter: str | None, max_rows: int | None) -> np.ndarray:
     if data == "digits":
+        refuse_with_digits(delimiter=delimiter, max_rows=max_rows)
         return digits().X
-    return read_prediction_table(data, tuple(preparation.feature_names) or None, preparation.target_name).X
+    names = tuple(preparation.feature_names) or None
+    return read_prediction_table(data, names, preparation.target_name, delimiter=delimiter, max_rows=max_rows).X
 
 
 def _columns(preparation: Preparation, outputs: np.ndarray, proba: bool) -> tuple[list[str], list[Any]]:

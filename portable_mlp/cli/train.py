@@ -19,11 +19,12 @@ from ..storage.tables import MixedTargetError, Table, TargetKind, read_training_
 from ..training.initialization import init_params
 from ..training.result import History, TrainResult
 from ..training.train import train as fit
-from .digits import digits
+from .digits import digits, refuse_with_digits
 from .files import check_writable
-from .options import BackendOption, DeviceOption, JsonOption, print_json
+from .options import BackendOption, DelimiterOption, DeviceOption, JsonOption, MaxRowsOption, print_json
 from .preparation import Preparation, is_classification, learn
 from .rows import Rows, split
+from .terminal import say
 
 TARGET_KINDS: dict[str, TargetKind] = {"auto": "unmixed", "classification": "any", "regression": "numbers"}
 """What each task takes for targets."""
@@ -34,12 +35,14 @@ FEW_STEPS = 200
 
 def train(
     data: Annotated[
-        str, typer.Argument(help="digits, or a .csv/.tsv with a header line, a .npz with X and y, a .npy.")
+        str, typer.Argument(help="digits, or a table: .csv/.tsv (.gz too), .parquet, .npz with X and y, .npy.")
     ],
     target: Annotated[str | None, typer.Option(help="Column to predict.", show_default="the last one")] = None,
     task: Annotated[
         str, typer.Option(help="auto, classification or regression; auto takes text and few whole numbers for classes.")
     ] = "auto",
+    delimiter: DelimiterOption = None,
+    max_rows: MaxRowsOption = None,
     hidden: Annotated[str, typer.Option(help="Units of the hidden layers, such as 128,64; empty for none.")] = "128,64",
     activation: Annotated[str, typer.Option(help=f"One of {', '.join(ACTIVATIONS)}.")] = "relu",
     solver: Annotated[str, typer.Option(help="adam, sgd or lbfgs.")] = "adam",
@@ -87,7 +90,7 @@ def train(
     if save is not None:
         check_writable("--save", save, sources=(data,))
     chosen = get_backend(backend, device)
-    table = _read(data, target, task)
+    table = _read(data, target, task, delimiter, max_rows)
     preparation, rows, held_out = _prepare(table, task, validation, seed)
     if patience is not None and held_out is None:
         raise ValueError(f"--patience needs rows to validate on, and --validation {validation} leaves none")
@@ -144,13 +147,13 @@ def _hidden_sizes(hidden: str) -> tuple[int, ...]:
     return sizes
 
 
-def _read(data: str, target: str | None, task: str) -> Table:
+def _read(data: str, target: str | None, task: str, delimiter: str | None, max_rows: int | None) -> Table:
     if data == "digits":
-        if target is not None:
-            raise ValueError("--target does not go with digits, whose target is the digit")
+        refuse_with_digits(target=target, delimiter=delimiter, max_rows=max_rows)
         return digits()
+    kind = TARGET_KINDS[task]
     try:
-        return read_training_table(data, target, target_kind=TARGET_KINDS[task])
+        return read_training_table(data, target, target_kind=kind, delimiter=delimiter, max_rows=max_rows)
     except MixedTargetError as error:
         raise MixedTargetError(f"{error}; --task classification takes it as a class") from None
 
@@ -228,7 +231,7 @@ def _show(summary: dict[str, Any], history: History | None) -> None:
         shown = f"{value:.6g}" if isinstance(value, float) else value
         if name == "saved" and value is None:
             shown = "no (--save model.safetensors keeps the model)"
-        typer.echo(f"{name.replace('_', ' '):<20}{shown}")
+        say(f"{name.replace('_', ' '):<20}{shown}")
 
 
 def _hint(n_rows: int, batch_size: int, result: TrainResult) -> None:

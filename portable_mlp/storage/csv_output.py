@@ -6,7 +6,7 @@ import codecs
 import csv
 import os
 from collections.abc import Sequence
-from typing import Any, TextIO
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,11 +16,22 @@ from .table_errors import counted
 
 __all__ = ["write_csv"]
 
+_FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
+
+
+class Writable(Protocol):
+    """Whatever takes text row by row."""
+
+    def write(self, row: str, /) -> object:
+        """Take one row with its line end."""
+
 
 def write_csv(
-    path_or_file: str | os.PathLike[str] | TextIO,
+    path_or_file: str | os.PathLike[str] | Writable,
     header: Sequence[str],
     columns: Sequence[NDArray[Any] | Sequence[object]],
+    *,
+    spreadsheet_safe: bool = False,
 ) -> None:
     r"""Write columns as comma-separated text.
 
@@ -30,12 +41,15 @@ def write_csv(
 
     Parameters
     ----------
-    path_or_file : str, os.PathLike of str or typing.TextIO
+    path_or_file : str, os.PathLike of str or text file
         Path to create or to replace, or a text file open for writing, which stays open.
     header : sequence of str
         One name per column.
     columns : sequence of numpy.ndarray of shape (n_rows,), or of sequences
         Cells of any dtype, column by column.
+    spreadsheet_safe : bool
+        Whether to put an apostrophe before texts that a spreadsheet would take for a formula: those that start with
+        one of ``= + - @``, a tab or a carriage return. Numbers stay as they are.
 
     Raises
     ------
@@ -45,6 +59,8 @@ def write_csv(
         If the file cannot be written.
     """
     cells = _checked_columns(header, columns)
+    if spreadsheet_safe:
+        header, cells = [_harmless(name) for name in header], [list(map(_harmless, column)) for column in cells]
     if not isinstance(path_or_file, (str, os.PathLike)):
         _write_rows(path_or_file, header, cells)
         return
@@ -69,7 +85,12 @@ def _plain(cell: object) -> object:
     return cell.item() if isinstance(cell, np.generic) else cell
 
 
-def _write_rows(file: TextIO | codecs.StreamWriter, header: Sequence[str], columns: list[list[object]]) -> None:
+def _harmless(cell: Any) -> Any:
+    """Return a cell that no spreadsheet takes for a formula."""
+    return f"'{cell}" if isinstance(cell, str) and cell.startswith(_FORMULA_STARTS) else cell
+
+
+def _write_rows(file: Writable, header: Sequence[str], columns: list[list[object]]) -> None:
     """Write the header and the rows."""
     writer = csv.writer(_LineFeedRows(file), lineterminator="\r\n")
     writer.writerow(header)
@@ -82,7 +103,7 @@ class _LineFeedRows:
     Before Python 3.13 the writer leaves a carriage return unquoted unless it is part of the line end.
     """
 
-    def __init__(self, file: TextIO | codecs.StreamWriter) -> None:
+    def __init__(self, file: Writable) -> None:
         self._file = file
 
     def write(self, row: str) -> None:

@@ -4,20 +4,27 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator, Sequence
-from typing import BinaryIO
+from io import BufferedReader
 
-__all__ = ["DataError", "MixedTargetError", "counted", "listed", "opened", "shown"]
+from .printable import printable
+
+__all__ = ["DataError", "MixedTargetError", "broken_file", "counted", "listed", "opened", "shown"]
 
 _SHOWN_CHARACTERS = 40
 _SHOWN_NAMES = 20
+_REASON_CHARACTERS = 200
 
 
 class DataError(ValueError):
-    """A mistake in a data file, told in one line that begins with the file's path.
+    """A mistake in a data file, told in one line that begins with the file's path and can be shown as it is.
 
     In text files the path is followed by the line and, where there is one, the number of the column, both counted
-    from 1: ``data.csv:3:2: 'abc' is not a number``.
+    from 1: ``data.csv:3:2: 'abc' is not a number``. In Parquet files the message names the row, counted from 1, and the
+    column; of arrays it names the index. Control characters are escaped, those of the path too.
     """
+
+    def __init__(self, message: str) -> None:
+        super().__init__(printable(message))
 
 
 class MixedTargetError(DataError):
@@ -25,13 +32,26 @@ class MixedTargetError(DataError):
 
 
 @contextlib.contextmanager
-def opened(path: str) -> Iterator[BinaryIO]:
+def opened(path: str) -> Iterator[BufferedReader]:
     """Open a file for reading; whatever the system has against it is a DataError."""
     try:
         with open(path, "rb") as file:
             yield file
     except OSError as error:
         raise DataError(f"{path}: {error.strerror or error}") from error
+
+
+@contextlib.contextmanager
+def broken_file(path: str, what: str) -> Iterator[None]:
+    """Turn into a DataError whatever a library raises for a broken file, a dozen of types."""
+    try:
+        yield
+    except Exception as error:
+        if "allow_pickle" in str(error):
+            reason = "it holds Python objects (a pickle), which are refused"
+        else:
+            reason = " ".join(str(error).split())[:_REASON_CHARACTERS] or type(error).__name__
+        raise DataError(f"{path}: {what} cannot be read: {reason}") from error
 
 
 def shown(text: str) -> str:

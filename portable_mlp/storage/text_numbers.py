@@ -10,11 +10,10 @@ import math
 import re
 from typing import NamedTuple
 
+from .column_names import BLANKS
 from .table_errors import DataError, shown
 
-__all__ = ["BLANKS", "Place", "as_float", "checked_float", "not_a_number", "row_of_floats"]
-
-BLANKS = " \t"
+__all__ = ["Place", "as_float", "checked_float", "not_a_number", "row_of_floats"]
 
 # Whatever `float` reads and is written in these characters alone is a number of the grammar above:
 # the underscores, words and non-ASCII digits that `float` also reads need others.

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import codecs
 import csv
+import zlib
 from collections.abc import Iterator
-from typing import BinaryIO
+from gzip import BadGzipFile
+from io import BufferedIOBase
 
 from .table_errors import DataError, counted
+from .table_limits import RowLimit
 
 __all__ = ["Records", "read_records", "records_of_width"]
 
@@ -25,7 +28,7 @@ _CSV_REASONS = {
 }
 
 
-def read_records(file: BinaryIO, path: str, delimiter: str) -> Records:
+def read_records(file: BufferedIOBase, path: str, delimiter: str) -> Records:
     """Yield the records, the header among them, without blank lines at the end."""
     lines = _TextLines(file, path)
     reader = csv.reader(lines, delimiter=delimiter, strict=True)
@@ -46,11 +49,13 @@ def read_records(file: BinaryIO, path: str, delimiter: str) -> Records:
             yield line, cells
 
 
-def records_of_width(records: Records, width: int, path: str) -> Records:
-    """Yield the records after the header, each as wide as the header."""
-    for line, cells in records:
+def records_of_width(records: Records, width: int, path: str, limit: RowLimit) -> Records:
+    """Yield the records after the header, each as wide as the header, and no more than may be."""
+    for row, (line, cells) in enumerate(records, start=1):
         if len(cells) != width:
             raise DataError(f"{path}:{line}: {counted(len(cells), 'cell')} where the header has {width}")
+        if row > limit.rows:
+            raise DataError(f"{path}:{line}: {limit.reason}")
         yield line, cells
 
 
@@ -60,7 +65,7 @@ class _TextLines:
     The limit on the length holds for a whole record, since an open quote may join many lines.
     """
 
-    def __init__(self, file: BinaryIO, path: str) -> None:
+    def __init__(self, file: BufferedIOBase, path: str) -> None:
         self._file = file
         self._path = path
         self._number = 0
@@ -77,7 +82,7 @@ class _TextLines:
         return self
 
     def __next__(self) -> str:
-        line = self._file.readline(self._room + 1)
+        line = self._read()
         if not line:
             raise StopIteration
         self._number += 1
@@ -87,6 +92,13 @@ class _TextLines:
         if b"\0" in line:
             raise DataError(f"{self._path}:{self._number}: a NUL byte; the file is not UTF-8 text")
         return self._decoded(line)
+
+    def _read(self) -> bytes:
+        """Return the next line, or as much of it as the record may still take."""
+        try:
+            return self._file.readline(self._room + 1)
+        except (EOFError, zlib.error, BadGzipFile) as error:
+            raise DataError(f"{self._path}:{self._number + 1}: {_gzip_reason(error)}") from error
 
     def _decoded(self, line: bytes) -> str:
         """Return the line as text, without the mark that some programs put before the first one."""
@@ -105,3 +117,12 @@ def _csv_reason(error: csv.Error) -> str:
     """Return what is wrong with a record, in words for the author of the file."""
     message = str(error)
     return next((reason for part, reason in _CSV_REASONS.items() if part in message), message)
+
+
+def _gzip_reason(error: Exception) -> str:
+    """Return what is wrong with compressed data."""
+    if isinstance(error, EOFError):
+        return "the compressed data stop before their end (is the file complete?)"
+    if str(error).startswith("Not a gzipped file"):
+        return "something that is not gzip follows the compressed data"
+    return "the compressed data are damaged from here, or a little before"

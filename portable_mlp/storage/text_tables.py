@@ -2,104 +2,80 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Sequence
 
-from .table_errors import DataError, listed, opened, shown
+from .column_names import BLANKS, check_different, feature_columns, target_column
+from .table_errors import DataError, shown
+from .table_limits import check_columns, row_limit
 from .table_types import Table, TargetKind
 from .text_columns import Features, Targets
-from .text_numbers import BLANKS, as_float
+from .text_files import DELIMITER_OF, DELIMITERS, opened_text
+from .text_numbers import as_float
 from .text_records import Records, read_records, records_of_width
 
-__all__ = ["DELIMITERS", "read_prediction_text", "read_training_text"]
-
-DELIMITERS = {".csv": ",", ".tsv": "\t"}
-_MAX_COLUMNS = 10_000
+__all__ = ["read_prediction_text", "read_training_text"]
 
 
-def read_training_text(path: str, delimiter: str, target: str | None, target_kind: TargetKind) -> Table:
+def read_training_text(
+    path: str, suffix: str, target: str | None, target_kind: TargetKind, delimiter: str | None, max_rows: int | None
+) -> Table:
     """Read a text file with a target column."""
-    with opened(path) as file:
-        records = read_records(file, path, delimiter)
-        header = _read_header(records, path)
-        target_column = _target_column(header, target, path)
-        columns = [column for column in range(len(header)) if column != target_column]
-        if not columns:
-            raise _no_feature(header, path)
-        features, targets = Features(path, columns), Targets(path, target_column, target_kind)
-        for line, cells in records_of_width(records, len(header), path):
+    with opened_text(path) as file:
+        records = read_records(file, path, delimiter or DELIMITER_OF[suffix])
+        header = _read_header(records, path, None if delimiter else DELIMITER_OF[suffix])
+        chosen = target_column(header, target, f"{path}:1")
+        columns = [column for column in range(len(header)) if column != chosen]
+        features, targets = Features(path, columns), Targets(path, chosen, target_kind)
+        limit = row_limit(features.row_bytes + targets.row_bytes, max_rows)
+        for line, cells in records_of_width(records, len(header), path, limit):
             features.append(cells, line)
             targets.append(cells, line)
     names = tuple(header[column] for column in columns)
-    return Table(features.matrix(), targets.vector(), names, header[target_column])
+    return Table(features.matrix(), targets.vector(), names, header[chosen])
 
 
 def read_prediction_text(
-    path: str, delimiter: str, feature_names: Sequence[str] | None, target_name: str | None
+    path: str,
+    suffix: str,
+    feature_names: Sequence[str] | None,
+    target_name: str | None,
+    delimiter: str | None,
+    max_rows: int | None,
 ) -> Table:
     """Read a text file without regard to its target column."""
-    with opened(path) as file:
-        records = read_records(file, path, delimiter)
-        header = _read_header(records, path)
-        if feature_names is None:
-            feature_names = [name for name in header if name != target_name]
-        _check_names(header, feature_names, target_name, path)
-        column_of = {name: column for column, name in enumerate(header)}
-        features = Features(path, [column_of[name] for name in feature_names])
-        for line, cells in records_of_width(records, len(header), path):
+    with opened_text(path) as file:
+        records = read_records(file, path, delimiter or DELIMITER_OF[suffix])
+        header = _read_header(records, path, None if delimiter else DELIMITER_OF[suffix])
+        columns = feature_columns(header, feature_names, target_name, f"{path}:1")
+        features = Features(path, columns)
+        limit = row_limit(features.row_bytes, max_rows)
+        for line, cells in records_of_width(records, len(header), path, limit):
             features.append(cells, line)
-    return Table(features.matrix(), None, tuple(feature_names), None)
+    return Table(features.matrix(), None, tuple(header[column] for column in columns), None)
 
 
-def _read_header(records: Records, path: str) -> tuple[str, ...]:
-    """Return the names of the columns, all different and none empty."""
+def _read_header(records: Records, path: str, supposed: str | None) -> tuple[str, ...]:
+    """Return the names of the columns, all different and none empty; ``supposed`` is a delimiter that nobody named."""
     _, cells = next(records, (0, None))
     if cells is None:
         raise DataError(f"{path}: the file is empty; a header line is expected")
-    if len(cells) > _MAX_COLUMNS:
-        raise DataError(f"{path}:1: {len(cells)} columns; at most {_MAX_COLUMNS} can be read")
+    check_columns(f"{path}:1", len(cells))
     names = tuple(cell.strip(BLANKS) for cell in cells)
+    if len(names) == 1 and supposed is not None:
+        _check_delimiter(names[0], supposed, path)
     if all(as_float(name) is not None for name in names):
         raise DataError(f"{path}:1: the first line is all numbers; a header line with names is expected")
-    seen: dict[str, int] = {}
     for column, name in enumerate(names, start=1):
         # Columns may be called 0, 1, 2; none is called 5.1.
         if as_float(name) is not None and not name.isdecimal():
             raise DataError(f"{path}:1:{column}: {shown(name)} is a number; a header line with names is expected")
-        if not name:
-            raise DataError(f"{path}:1:{column}: the column has no name")
-        if name in seen:
-            raise DataError(f"{path}:1:{column}: the name {shown(name)} is that of column {seen[name]} too")
-        seen[name] = column
+    check_different(names, f"{path}:1:")
     return names
 
 
-def _target_column(header: tuple[str, ...], target: str | None, path: str) -> int:
-    """Return the position of the target column."""
-    if target is None:
-        return len(header) - 1
-    name = target.strip(BLANKS)
-    if name in header:
-        return header.index(name)
-    near = difflib.get_close_matches(name, header, n=1)
-    hint = f" (did you mean {shown(near[0])}?)" if near else ""
-    raise DataError(f"{path}:1: no column {shown(name)}{hint}; the columns are {listed(header)}")
-
-
-def _check_names(header: tuple[str, ...], feature_names: Sequence[str], target_name: str | None, path: str) -> None:
-    """Check that a file for prediction has the columns it should have and, but for the target, no other."""
-    if not feature_names:
-        raise _no_feature(header, path)
-    present, known = set(header), {*feature_names, target_name}
-    lacking = [name for name in feature_names if name not in present]
-    besides = [name for name in header if name not in known]
-    faults = [f"lacks {listed(lacking)}"] if lacking else []
-    faults += [f"has besides {listed(besides)}"] if besides else []
-    if faults:
-        expected, found = listed(feature_names), " and ".join(faults)
-        raise DataError(f"{path}:1: the model expects the columns {expected}, the file {found}")
-
-
-def _no_feature(header: tuple[str, ...], path: str) -> DataError:
-    """Return the error for a file that has its target and nothing else."""
-    return DataError(f"{path}:1: {listed(header)} is the only column; no feature is left")
+def _check_delimiter(name: str, supposed: str, path: str) -> None:
+    """Refuse a header of a single name which another delimiter would make several of."""
+    others = [repr(other) for other in DELIMITERS if other in name]
+    if others:
+        found = " and ".join(others)
+        raise DataError(f"{path}:1: no {supposed!r} in the header line, but {found} (--delimiter names the delimiter)")

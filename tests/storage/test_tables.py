@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import csv
+import gzip
 import io
 import math
 import os
@@ -31,13 +32,14 @@ WriteFile = Callable[[str | bytes], Path]
 SaveArrays = Callable[..., Path]
 
 
-@pytest.fixture
-def data_csv(tmp_path: Path) -> WriteFile:
-    """Write the content of data.csv."""
+@pytest.fixture(params=["data.csv", "data.csv.gz"])
+def data_csv(request: pytest.FixtureRequest, tmp_path: Path) -> WriteFile:
+    """Write the content of data.csv, plain and compressed: what is read and what is refused is the same."""
 
     def write(content: str | bytes) -> Path:
-        path = tmp_path / "data.csv"
-        path.write_bytes(content if isinstance(content, bytes) else content.encode())
+        path: Path = tmp_path / request.param
+        whole = content if isinstance(content, bytes) else content.encode()
+        path.write_bytes(gzip.compress(whole, 1) if path.suffix == ".gz" else whole)
         return path
 
     return write
@@ -423,14 +425,14 @@ def test_a_file_for_prediction_with_the_target_only(data_csv: WriteFile) -> None
 
 
 @pytest.mark.parametrize("read", [read_training_table, read_prediction_table])
-@pytest.mark.parametrize("name", ["data.txt", "data", "data.csv.gz", ".csv"])
+@pytest.mark.parametrize("name", ["data.txt", "data", "data.npy.gz", "data.gz", ".csv", "data.csv.gz.gz", "data.pkl"])
 def test_files_of_other_kinds(tmp_path: Path, name: str, read: Callable[[Path], Table]) -> None:
-    with refusal(tmp_path / name, ": the file's name must end in .csv, .tsv, .npy or .npz"):
+    with refusal(tmp_path / name, ": the file's name must end in .csv, .tsv, .csv.gz, .tsv.gz, .parquet, .npy or .npz"):
         read(tmp_path / name)
 
 
 @pytest.mark.parametrize("read", [read_training_table, read_prediction_table])
-@pytest.mark.parametrize("suffix", [".csv", ".tsv", ".npz", ".npy"])
+@pytest.mark.parametrize("suffix", [".csv", ".tsv", ".csv.gz", ".parquet", ".npz", ".npy"])
 def test_files_that_the_system_cannot_open(
     tmp_path: Path,
     suffix: str,
@@ -665,7 +667,7 @@ def test_an_array_with_the_target_only(data_npy: SaveArrays) -> None:
 
 
 def test_a_target_cannot_be_chosen_in_arrays(data_npz: SaveArrays, data_npy: SaveArrays) -> None:
-    choice = "the target column 'price' can be chosen in .csv and .tsv files only"
+    choice = "the target column 'price' can be chosen in .csv, .tsv and .parquet files only"
     path = data_npz(X=np.eye(2), y=np.ones(2))
     with refusal(path, f": the target of an .npz file is the array y; {choice}"):
         read_training_table(path, "price")
@@ -685,18 +687,21 @@ def test_a_width_that_the_model_does_not_expect(
             read_prediction_table(path, list(names))
 
 
+PICKLE = "(a pickle, perhaps; pickles are refused: write numpy.savez(file, X=X, y=y))"
+
+
 @pytest.mark.parametrize("suffix", [".npz", ".npy"])
 @pytest.mark.parametrize("content", [b"", b"a,b\n1,2\n", pickle.dumps([[1.0, 2.0]])])
 def test_a_file_that_only_has_the_name_of_an_array_file(tmp_path: Path, suffix: str, content: bytes) -> None:
     path = tmp_path / f"data{suffix}"
     path.write_bytes(content)
-    with refusal(path, f": not an {suffix} file of NumPy (a pickle, perhaps; pickles are refused)"):
+    with refusal(path, f": not an {suffix} file of NumPy {PICKLE}"):
         read_training_table(path)
 
 
 def test_an_archive_with_the_name_of_an_array(data_npz: SaveArrays, tmp_path: Path) -> None:
     path = data_npz(X=np.eye(2), y=np.ones(2)).rename(tmp_path / "data.npy")
-    with refusal(path, ": not an .npy file of NumPy (a pickle, perhaps; pickles are refused)"):
+    with refusal(path, f": not an .npy file of NumPy {PICKLE}"):
         read_training_table(path)
 
 
@@ -704,7 +709,7 @@ def test_a_file_in_an_archive_that_is_no_array(tmp_path: Path) -> None:
     path = tmp_path / "data.npz"
     with zipfile.ZipFile(path, "w") as archive:
         archive.writestr("X", "1,2\n")
-    with refusal(path, ": 'X' is not a NumPy array"):
+    with refusal(path, ": no array 'X'; the file holds no array"):
         read_training_table(path)
 
 
@@ -745,7 +750,7 @@ def test_the_reason_that_numpy_gives(
         raise error
 
     path = data_npy(np.eye(2))
-    monkeypatch.setattr(np, "load", fail)
+    monkeypatch.setattr(np.lib.format, "read_array", fail)
     with refusal(path, f": the array cannot be read: {reason}"):
         read_training_table(path)
 
