@@ -66,10 +66,12 @@ class ParquetRows(RowSource):
 
     def _rows(self, indices: NDArray[Any]) -> tuple[NDArray[Any], NDArray[Any]]:
         group_of = np.searchsorted(self._starts, indices, side="right") - 1
-        # Those that are there come first, before others take their place.
-        groups = sorted(np.unique(group_of).tolist(), key=lambda group: (group not in self._kept, group))
+        # Those that are there come first, before others take their place; those that are asked for last come last, and
+        # are kept for the next call.
+        present, seen_last = np.unique(group_of[::-1], return_index=True)
+        in_turn = [int(group) for group in present[np.argsort(-seen_last)]]
         places, pieces = [], []
-        for group in groups:
+        for group in sorted(in_turn, key=lambda group: group not in self._kept):
             place = np.flatnonzero(group_of == group)
             X, y = self._group(group)
             inside = indices[place] - self._starts[group]
