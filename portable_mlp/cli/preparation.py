@@ -113,7 +113,7 @@ def learn(
 
 
 def _columns(y: np.ndarray) -> np.ndarray:
-    return y.reshape(len(y), -1).astype(np.float64)
+    return (y[:, None] if y.ndim == 1 else y).astype(np.float64)
 
 
 def _mean_and_scale(x: np.ndarray, names: Sequence[str]) -> tuple[list[float], list[float]]:

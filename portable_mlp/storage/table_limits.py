@@ -8,7 +8,7 @@ import pathlib
 import sys
 from typing import NamedTuple
 
-from .table_errors import DataError
+from .table_errors import DataError, counted
 
 __all__ = [
     "MAX_COLUMNS",
@@ -39,7 +39,7 @@ def row_limit(row_bytes: int, max_rows: int | None) -> RowLimit:
     """Return the lesser of the caller's own limit and what fits into `table_bytes`."""
     fitting = table_bytes() // row_bytes
     if max_rows is not None and max_rows <= fitting:
-        return RowLimit(max_rows, f"more than {max_rows} rows, the limit that was set")
+        return RowLimit(max_rows, f"more than {counted(max_rows, 'row')}, the limit that was set")
     return RowLimit(fitting, f"more than {fitting} rows, which take half of this machine's memory")
 
 

@@ -132,6 +132,33 @@ def test_predictions_go_to_a_file_in_one_step(flowers, capfd) -> None:
     assert len(lines) == ROWS + 1
 
 
+def test_cells_may_be_separated_by_what_is_said(capfd) -> None:
+    for name, delimiter in (("semicolon", ";"), ("tab", "tab"), ("bar", "|")):
+        path = pathlib.Path(f"{name}.csv")
+        cells = [["a", "kind"], *([str(i % 7), "xy"[i % 2]] for i in range(30))]
+        path.write_text(
+            "".join("\t".join(row) + "\n" for row in cells).replace("\t", {"tab": "\t"}.get(delimiter, delimiter))
+        )
+        trained(path, "--delimiter", delimiter, "--save", "m.safetensors", "--epochs", 1, capfd=capfd)
+        assert len(predictions("m.safetensors", path, "--delimiter", delimiter, capfd=capfd)) == 30
+        assert "--delimiter names the delimiter" in mistake("train", path, capfd=capfd)
+
+
+def test_predictions_can_be_made_safe_for_spreadsheets(flowers, capfd) -> None:
+    trained(
+        flowers, "--target", "kind", "--save", "m.safetensors", "--epochs", 60, "--learning-rate", 0.05, capfd=capfd
+    )
+    rows = predictions("m.safetensors", flowers, "--spreadsheet-safe", capfd=capfd)
+    assert [row["prediction"] for row in rows] == ["äster", "'=rose", "tulip"] * (ROWS // 3)
+
+
+def test_parquet_without_pyarrow_says_what_to_install(monkeypatch: pytest.MonkeyPatch, capfd) -> None:
+    monkeypatch.setitem(sys.modules, "pyarrow.parquet", None)
+    pathlib.Path("data.parquet").write_bytes(b"PAR1")
+    message = mistake("train", "data.parquet", capfd=capfd)
+    assert message == 'portable-mlp: .parquet files need PyArrow: pip install "portable-mlp[parquet]"\n'
+
+
 def test_a_model_saved_without_preparation_predicts_raw_rows(capfd) -> None:
     net = pm.Network((2, 2))
     params = (pm.Layer(np.asarray([[1.0, -1.0], [0.0, 0.0]]), np.zeros(2)),)
@@ -357,6 +384,23 @@ MISTAKES = {
         "--patience needs rows to validate on",
     ),
     "target of digits": (("train", "digits", "--target", "x"), "--target does not go with digits"),
+    "delimiter of digits": (("predict", "m.safetensors", "digits", "--delimiter", ";"), "--delimiter does not go with"),
+    "rows of digits": (("train", "digits", "--max-rows", "9"), "--max-rows does not go with digits"),
+    "unknown delimiter": (
+        ("train", "flowers.csv", "--delimiter", "x"),
+        "delimiter must be one of ',', '\\t', ';', '|'",
+    ),
+    "too many rows": (
+        ("train", "flowers.csv", "--target", "kind", "--max-rows", "9"),
+        "flowers.csv:11: more than 9 rows",
+    ),
+    "too many to predict": (
+        ("predict", "m.safetensors", "new.csv", "--max-rows", "1"),
+        "new.csv:3: more than 1 row, the limit that was set",
+    ),
+    "no rows": (("train", "flowers.csv", "--max-rows", "0"), "--max-rows"),
+    "wrong delimiter": (("train", "flowers.csv", "--delimiter", ";"), "is the only column; no feature is left"),
+    "a pickle": (("train", "model.pkl"), "model.pkl: the file's name must end in .csv, .tsv, .csv.gz"),
     "no folder": (("train", "digits", "--save", "no/m.safetensors"), "/no does not exist"),
     "folder": (("train", "digits", "--save", "."), "this is not a file"),
     "device": (("train", "digits", "--save", "/dev/null"), "this is not a file"),
@@ -375,6 +419,7 @@ MISTAKES = {
 def test_a_mistake_is_one_clear_line(arguments: tuple[str, ...], message: str, capfd) -> None:
     net = pm.Network((2, 1), output="identity")
     pm.save_model("m.safetensors", net, pm.init_params(net))
+    pathlib.Path("new.csv").write_text("a,b\n1,2\n3,4\n")
     assert message in mistake(*arguments, capfd=capfd)
 
 

@@ -324,6 +324,15 @@ def test_changed_bits_end_in_a_data_error_or_in_finite_numbers(data_parquet: Sav
     assert int(done.stdout) > 1000
 
 
+def test_checksums_of_pages_are_verified_where_a_file_has_them(data_parquet: SaveColumns) -> None:
+    path = data_parquet(
+        {"a": [1.5, 2.5], "y": [1, 2]}, write_page_checksum=True, use_dictionary=False, compression="none"
+    )
+    path.write_bytes(path.read_bytes().replace(np.float64(1.5).tobytes(), np.float64(3.5).tobytes(), 1))
+    with pytest.raises(DataError, match=r": row group 1 cannot be read: .*CRC"):
+        read_training_table(path)
+
+
 def test_without_pyarrow_the_command_is_named(data_parquet: SaveColumns, monkeypatch: pytest.MonkeyPatch) -> None:
     path = data_parquet({"a": [1], "y": [1]})
     for name in [name for name in sys.modules if name.split(".")[0] == "pyarrow"]:
