@@ -326,9 +326,9 @@ def test_changed_bits_end_in_a_data_error_or_in_finite_numbers(data_parquet: Sav
 
 def test_checksums_of_pages_are_verified_where_a_file_has_them(data_parquet: SaveColumns) -> None:
     path = data_parquet(
-        {"a": [1.5, 2.5], "y": [1, 2]}, write_page_checksum=True, use_dictionary=False, compression="none"
+        {"a": [1.5, 2.5, 9.5], "y": [1, 2, 3]}, write_page_checksum=True, use_dictionary=False, compression="none"
     )
-    path.write_bytes(path.read_bytes().replace(np.float64(1.5).tobytes(), np.float64(3.5).tobytes(), 1))
+    path.write_bytes(path.read_bytes().replace(np.float64(2.5).tobytes(), np.float64(3.5).tobytes()))
     with pytest.raises(DataError, match=r": row group 1 cannot be read: .*CRC"):
         read_training_table(path)
 
