@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 import pytest
 import scipy.sparse
 from sklearn.datasets import load_digits
@@ -143,6 +144,7 @@ FORMS = {
     "Fortran order": np.asfortranarray,
     "every other row": lambda X: np.repeat(X, 2, axis=0)[::2],
     "data frame": lambda X: pd.DataFrame(X, columns=list("abcde")),
+    "Arrow table": lambda X: pa.table(dict(zip("abcde", X.T, strict=True))),
     "list": lambda X: X.tolist(),
     "csr": scipy.sparse.csr_array,
     "csc": scipy.sparse.csc_matrix,

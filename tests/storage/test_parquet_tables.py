@@ -17,6 +17,8 @@ import pytest
 from numpy.testing import assert_array_equal
 
 from portable_mlp.storage import table_limits
+from portable_mlp.storage.parquet_columns import ParquetColumns
+from portable_mlp.storage.parquet_layout import ParquetLayout
 from portable_mlp.storage.tables import DataError, read_prediction_table, read_training_table
 
 SaveColumns = Callable[..., Path]
@@ -291,6 +293,23 @@ def test_every_cut_is_found(data_parquet: SaveColumns) -> None:
         path.write_bytes(whole[:size])
         with pytest.raises(DataError, match="^" + re.escape(f"{path}: ")):
             read_training_table(path)
+
+
+@pytest.mark.parametrize("announced", [(2, 3), (3, 2)])
+def test_a_row_group_that_has_other_rows_than_it_announces(data_parquet: SaveColumns, announced: Any) -> None:
+    path = data_parquet({"a": [1.0, 2.0, 3.0, 4.0, 5.0], "y": [1, 2, 3, 4, 5]}, row_group_size=3)
+    with open(path, "rb") as file:
+        layout = ParquetLayout(file, str(path))
+        assert layout.group_rows == (3, 2)
+        layout.group_rows = announced
+        columns = ParquetColumns(file, str(path), layout, [0], 1)
+        if announced == (3, 2):
+            assert len(columns.read([0, 1])[0]) == 5
+            return
+        for group in (0, 1):
+            wrong = f": row group {group + 1} does not have the {announced[group]} rows that it announces"
+            with refusal(path, wrong):
+                columns.read([group])
 
 
 FLIPS = """
