@@ -91,20 +91,25 @@ def test_what_pandas_writes(tmp_path: Path) -> None:
     """A filtered frame keeps its index, which is no column of it."""
     frame = pd.DataFrame(
         {
-            "a": [1.0, 2.0, 3.0],
-            "n": pd.array([1, 2, 3], dtype="Int64"),
-            "c": pd.array([True, False, True], dtype="boolean"),
-            "y": pd.Categorical(["u", "v", "u"]),
+            "a": [1.0, 2.0, 3.0, 4.0],
+            "n": pd.array([1, 2, 3, 4], dtype="Int64"),
+            "c": pd.array([True, False, True, False], dtype="boolean"),
+            "y": pd.Categorical(["u", "v", "u", "v"]),
         }
     )
     path = tmp_path / "data.parquet"
-    for written in (frame[frame.a > 1], frame[frame.a > 1].set_index(pd.Index([7, 8], name="id"))):
+    filtered = frame[frame.a != 3]
+    for written, index in (
+        (filtered, "__index_level_0__"),
+        (filtered.set_index(pd.Index([7, 9, 20], name="id")), "id"),
+    ):
         written.to_parquet(path)
+        assert pq.read_schema(path).names[-1] == index
         table = read_training_table(path)
-        assert_array_equal(table.X, [[2, 2, 0], [3, 3, 1]])
-        assert_array_equal(table.y, ["v", "u"])
+        assert_array_equal(table.X, [[1, 1, 1], [2, 2, 0], [4, 4, 0]])
+        assert_array_equal(table.y, ["u", "v", "v"])
         assert (table.feature_names, table.target_name) == (("a", "n", "c"), "y")
-        assert read_prediction_table(path, ["n", "a", "c"], "y").X.tolist() == [[2, 2, 0], [3, 3, 1]]
+        assert read_prediction_table(path, ["n", "a", "c"], "y").X.tolist() == [[1, 1, 1], [2, 2, 0], [4, 4, 0]]
 
 
 @pytest.mark.parametrize("options", [{"compression": name} for name in ("none", "snappy", "gzip", "brotli", "zstd")]
