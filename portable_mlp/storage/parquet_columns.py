@@ -27,8 +27,6 @@ class ParquetColumns:
     ----------
     file : binary file
         The file, open as long as this object is used.
-    path : str
-        For messages.
     layout : ParquetLayout
         Of this file.
     features : sequence of int
@@ -49,7 +47,6 @@ class ParquetColumns:
     def __init__(
         self,
         file: IO[bytes],
-        path: str,
         layout: ParquetLayout,
         features: Sequence[int],
         target: int | None = None,
@@ -61,12 +58,12 @@ class ParquetColumns:
         self._target_is_text = target is not None and target_kind != "numbers" and layout.is_text(target)
         if target is not None and not self._target_is_text:
             layout.check_numbers(target)
-        self._path = path
+        self._path = layout.path
         self._group_rows = layout.group_rows
         self._features = [layout.stored_name(column) for column in features]
         self._target = None if target is None else layout.stored_name(target)
         self._dtype = np.dtype(dtype)
-        with broken_file(path, "the Parquet file"):
+        with broken_file(layout.path, "the Parquet file"):
             self._file = pyarrow_parquet().ParquetFile(
                 file,
                 metadata=layout.metadata,

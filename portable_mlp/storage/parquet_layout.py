@@ -43,6 +43,8 @@ class ParquetLayout:
 
     Attributes
     ----------
+    path : str
+        As given.
     metadata : pyarrow.parquet.FileMetaData
         As PyArrow gives them.
     names : tuple of str
@@ -58,7 +60,7 @@ class ParquetLayout:
 
     def __init__(self, file: IO[bytes], path: str) -> None:
         parquet = pyarrow_parquet()
-        self._path = path
+        self.path = path
         if file.read(len(_MAGIC)) != _MAGIC:
             raise DataError(f"{path}: not a Parquet file")
         with broken_file(path, "the Parquet file"):
@@ -100,4 +102,4 @@ class ParquetLayout:
         kind = str(self._fields[column].type)
         if kind not in _NUMBERS:
             name = shown(self.names[column])
-            raise DataError(f"{self._path}: column {name} has the type {shown(kind)}; real numbers are expected")
+            raise DataError(f"{self.path}: column {name} has the type {shown(kind)}; real numbers are expected")

@@ -49,9 +49,9 @@ class ParquetRows(RowSource):
             layout = ParquetLayout(file, path)
             chosen = target_column(layout.names, target, path)
             features = [column for column in range(len(layout.names)) if column != chosen]
-            self._check_groups(layout, path)
+            self._check_groups(layout)
             dtype = np.float32 if all(map(layout.is_narrow, features)) else np.float64
-            self._columns = ParquetColumns(file, path, layout, features, chosen, target_kind, dtype)
+            self._columns = ParquetColumns(file, layout, features, chosen, target_kind, dtype)
             self._file = stack.pop_all()
         self.feature_names = tuple(layout.names[column] for column in features)
         self.target_name = layout.names[chosen]
@@ -92,12 +92,12 @@ class ParquetRows(RowSource):
         self._kept.move_to_end(group)
         return self._kept[group]
 
-    def _check_groups(self, layout: ParquetLayout, path: str) -> None:
+    def _check_groups(self, layout: ParquetLayout) -> None:
         """Check that the groups that will be kept fit into memory."""
         largest = max(layout.group_rows)
         limit = row_limit(8 * len(layout.names), None)
         if self.groups_in_memory * largest > limit.rows:
             raise DataError(
-                f"{path}: {self.groups_in_memory} row groups of {largest} rows, which are read at a time, are "
+                f"{layout.path}: {self.groups_in_memory} row groups of {largest} rows, which are read at a time, are "
                 f"{limit.reason}; write the file with smaller row groups"
             )

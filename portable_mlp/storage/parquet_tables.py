@@ -21,7 +21,7 @@ def read_training_parquet(path: str, target: str | None, target_kind: TargetKind
         chosen = target_column(layout.names, target, path)
         features = [column for column in range(len(layout.names)) if column != chosen]
         check_rows(path, layout.n_rows, 8 * len(layout.names), max_rows)
-        columns = ParquetColumns(file, path, layout, features, chosen, target_kind)
+        columns = ParquetColumns(file, layout, features, chosen, target_kind)
         X, y = columns.read(range(len(layout.group_rows)))
     return Table(X, y, tuple(layout.names[column] for column in features), layout.names[chosen])
 
@@ -34,5 +34,5 @@ def read_prediction_parquet(
         layout = ParquetLayout(file, path)
         features = feature_columns(layout.names, feature_names, target_name, path)
         check_rows(path, layout.n_rows, 8 * len(features), max_rows)
-        X, _ = ParquetColumns(file, path, layout, features).read(range(len(layout.group_rows)))
+        X, _ = ParquetColumns(file, layout, features).read(range(len(layout.group_rows)))
     return Table(X, None, tuple(layout.names[column] for column in features), None)

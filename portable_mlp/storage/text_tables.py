@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from io import BufferedIOBase
 
 from .column_names import BLANKS, check_different, feature_columns, target_column
 from .table_errors import DataError, shown
@@ -21,8 +22,7 @@ def read_training_text(
 ) -> Table:
     """Read a text file with a target column."""
     with opened_text(path) as file:
-        records = read_records(file, path, delimiter or DELIMITER_OF[suffix])
-        header = _read_header(records, path, None if delimiter else DELIMITER_OF[suffix])
+        header, records = _header_and_records(file, path, suffix, delimiter)
         chosen = target_column(header, target, f"{path}:1")
         columns = [column for column in range(len(header)) if column != chosen]
         features, targets = Features(path, columns), Targets(path, chosen, target_kind)
@@ -44,14 +44,21 @@ def read_prediction_text(
 ) -> Table:
     """Read a text file without regard to its target column."""
     with opened_text(path) as file:
-        records = read_records(file, path, delimiter or DELIMITER_OF[suffix])
-        header = _read_header(records, path, None if delimiter else DELIMITER_OF[suffix])
+        header, records = _header_and_records(file, path, suffix, delimiter)
         columns = feature_columns(header, feature_names, target_name, f"{path}:1")
         features = Features(path, columns)
         limit = row_limit(features.row_bytes, max_rows)
         for line, cells in records_of_width(records, len(header), path, limit):
             features.append(cells, line)
     return Table(features.matrix(), None, tuple(header[column] for column in columns), None)
+
+
+def _header_and_records(
+    file: BufferedIOBase, path: str, suffix: str, delimiter: str | None
+) -> tuple[tuple[str, ...], Records]:
+    """Return the names of the columns, and the records that follow."""
+    records = read_records(file, path, delimiter or DELIMITER_OF[suffix])
+    return _read_header(records, path, None if delimiter else DELIMITER_OF[suffix]), records
 
 
 def _read_header(records: Records, path: str, supposed: str | None) -> tuple[str, ...]:

@@ -307,7 +307,7 @@ def test_a_row_group_that_has_other_rows_than_it_announces(data_parquet: SaveCol
         layout = ParquetLayout(file, str(path))
         assert layout.group_rows == (3, 2)
         layout.group_rows = announced
-        columns = ParquetColumns(file, str(path), layout, [0], 1)
+        columns = ParquetColumns(file, layout, [0], 1)
         if announced == (3, 2):
             assert len(columns.read([0, 1])[0]) == 5
             return
