@@ -9,7 +9,6 @@ import typer
 
 from .. import __version__
 from ..backends import BackendUnavailable
-from ..storage.model_errors import printable
 from ..training.result import NonFiniteError
 from .accelerate import PASSED_ON, accelerate
 from .backends import backends

@@ -9,8 +9,8 @@ import typer
 
 from ..kernels.parameters import n_parameters
 from ..storage.model_descriptions import FORMAT_VERSION
-from ..storage.model_errors import printable
 from ..storage.models import read_model_file
+from ..storage.printable import printable
 from .options import JsonOption, print_json
 from .preparation import preparation_of
 from .terminal import say

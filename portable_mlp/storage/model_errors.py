@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import os
 
-__all__ = ["Defect", "ModelFileError", "printable", "refusal"]
+from .printable import printable
+
+__all__ = ["Defect", "ModelFileError", "refusal"]
 
 _SHOWN_CHARACTERS = 300
 
@@ -23,8 +25,3 @@ def refusal(path: str | os.PathLike[str], reason: object) -> ModelFileError:
     if len(why) > _SHOWN_CHARACTERS:
         why = why[:_SHOWN_CHARACTERS] + "..."
     return ModelFileError(f"{printable(os.fsdecode(path))}: {printable(why)}")
-
-
-def printable(text: str) -> str:
-    """Return a text with what moves a cursor, changes a colour or turns the direction of writing escaped."""
-    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in text)

@@ -87,8 +87,8 @@ MUTANTS = {
     ),
     "control characters in an error": Mutant(
         "storage/model_errors.py",
-        "if c.isprintable()",
-        "if True",
+        "{printable(os.fsdecode(path))}",
+        "{os.fsdecode(path)}",
         f"{HOSTILE}::test_a_path_is_shown_without_control_characters",
     ),
 }
