@@ -6,8 +6,9 @@ import hashlib
 import warnings
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from ..backends import Backend
+from ..backends import Backend, dtype_name
 from ..kernels.arrays import Array
+from ..kernels.network import Network
 from ..storage.checkpoints import Checkpoint, CheckpointFolder
 from .batches import Data, Shuffle
 from .monitor import Monitor
@@ -132,15 +133,24 @@ class Checkpoints:
             )
 
 
+def identity_of(
+    backend: Backend, net: Network, flat: Array, data: Data, held_out: Data | None, **options: Any
+) -> dict[str, Any]:
+    """Return what makes a run another than others: network, data and options, for JSON."""
+    return {
+        "network": [list(net.sizes), list(net.activations), net.output, net.loss],
+        "parameters": [list(flat.shape), dtype_name(flat.dtype)],
+        "data": fingerprint(backend, data),
+        "validation": None if held_out is None else fingerprint(backend, held_out),
+        **options,
+    }
+
+
 def fingerprint(backend: Backend, data: Data) -> str:
     """Return a digest of the samples: their shapes, and the numbers of up to ``ROWS_LOOKED_AT`` rows."""
     digest = hashlib.sha256()
     step = -(-data.n_samples // ROWS_LOOKED_AT)
     for x in (data.X, data.Y):
         digest.update(str(tuple(x.shape)).encode("ascii"))
-        digest.update(backend.to_numpy(_some_rows(x, step)).astype("float64").tobytes())
+        digest.update(backend.to_numpy(x[..., ::step, :]).astype("float64").tobytes())
     return digest.hexdigest()
-
-
-def _some_rows(x: Array, step: int) -> Array:
-    return x[..., ::step, :]

@@ -74,6 +74,7 @@ class Loop:
         self._step, self._many = backend.compile(step), backend.repeat(step)
         self._rooms: dict[int, Room | None] = {}
         self._losses: list[tuple[Array, int]] = []
+        self._done_before = 0
 
     @property
     def flat(self) -> Array:
@@ -100,7 +101,7 @@ class Loop:
     @property
     def n_batches(self) -> int:
         """How many batches the last epoch has had."""
-        return sum(n_steps for _, n_steps in self._losses)
+        return self._done_before + sum(n_steps for _, n_steps in self._losses)
 
     def epoch(
         self,
@@ -138,7 +139,7 @@ class Loop:
         between : callable, optional
             ``between(n_batches)``, called between steps with how many batches of the epoch are done.
         """
-        self._losses = []
+        self._losses, self._done_before = [], done
         if done == 0:
             self._carry = self._carry._replace(total=self.backend.xp.zeros_like(self._carry.total))
         n_samples = sum(stop - start for start, stop in batches)
@@ -161,7 +162,7 @@ class Loop:
 
     def first_bad_batch(self) -> int:
         """Return which batch of the last epoch was the first whose loss is not finite, counted from 1."""
-        n_before = 0
+        n_before = self._done_before
         for losses, n_steps in self._losses:
             by_step = self.backend.to_numpy(losses).reshape(n_steps, -1)
             for i, numbers in enumerate(by_step, start=1):

@@ -7,7 +7,7 @@ import operator
 import os
 from collections.abc import Iterable
 
-from ..backends import backend_of, dtype_name
+from ..backends import backend_of
 from ..kernels.arrays import Array
 from ..kernels.initializers import RandomState
 from ..kernels.network import Network
@@ -17,7 +17,7 @@ from ..kernels.parameters import Params, pack
 from ..storage.checkpoints import CheckpointFolder
 from . import lbfgs
 from .batches import Data, Shuffle
-from .checkpointing import Checkpoints, fingerprint
+from .checkpointing import Checkpoints, identity_of
 from .data import checked_data
 from .loop import Loop, run
 from .monitor import Callback, Monitor
@@ -158,6 +158,8 @@ def train(
     held_out = _checked_validation(net, params, validation)
     patience = _checked_patience(patience, validation)
     _check_one_model(params, patience=patience, schedule=schedule, solver=solver)
+    if checkpoint_every is not None:
+        checkpoint_every = _whole("checkpoint_every", checkpoint_every)
     folder = _checked_folder(checkpoint, checkpoint_every, resume, solver)
     if solver == "lbfgs":
         lbfgs.load_scipy()
@@ -176,25 +178,26 @@ def train(
         order = Shuffle(random_state) if shuffle else None
         checkpoints = None
         if entered is not None:
-            identity = {
-                "network": [list(net.sizes), list(net.activations), net.output, net.loss],
-                "parameters": [list(flat.shape), dtype_name(flat.dtype)],
-                "solver": [solver, *optimizer.constants],
-                "learning_rate": learning_rate,
-                "schedule": schedule if isinstance(schedule, str) else "a function",
-                "decay": decay,
-                # The others are the same for more epochs.
-                "epochs": epochs if schedule == "cosine" else None,
-                "batch_size": batch_size,
-                "l2": l2,
-                "shuffle": shuffle,
-                "patience": patience,
-                "data": fingerprint(backend, data),
-                "validation": None if held_out is None else fingerprint(backend, held_out),
-            }
-            every = None if checkpoint_every is None else _whole("checkpoint_every", checkpoint_every)
+            constants = (beta_1, beta_2, epsilon) if solver == "adam" else (momentum, nesterov)
+            identity = identity_of(
+                backend,
+                net,
+                flat,
+                data,
+                held_out,
+                solver=[solver, *map(float, constants)],
+                learning_rate=learning_rate,
+                schedule=schedule if isinstance(schedule, str) else "a function",
+                decay=decay,
+                # More epochs are the same run, unless the rate is a matter of how many there are.
+                epochs=epochs if schedule == "cosine" else None,
+                batch_size=batch_size,
+                l2=l2,
+                shuffle=bool(shuffle),
+                patience=patience,
+            )
             checkpoints = Checkpoints(
-                entered, identity, every, loop=loop, monitor=monitor, schedule=plan, shuffle=order
+                entered, identity, checkpoint_every, loop=loop, monitor=monitor, schedule=plan, shuffle=order
             )
         return run(
             loop, data, monitor, plan, epochs=epochs, batch_size=batch_size, shuffle=order, checkpoints=checkpoints
@@ -209,8 +212,6 @@ def _checked_folder(
         if resume or every is not None:
             raise ValueError("resume and checkpoint_every need a folder: checkpoint=...")
         return contextlib.nullcontext()
-    if every is not None:
-        _whole("checkpoint_every", every)
     if solver == "lbfgs":
         raise ValueError('the search of "lbfgs" has a state that SciPy keeps to itself: checkpoint is for sgd and adam')
     return CheckpointFolder(checkpoint)

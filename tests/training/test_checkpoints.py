@@ -1,0 +1,343 @@
+"""A run that is killed and gone on with gives every bit of the run that was left alone."""
+
+import contextlib
+import os
+import pathlib
+import random
+import signal
+import subprocess
+import sys
+import time
+from typing import Any
+
+import numpy as np
+import pytest
+
+import portable_mlp as pm
+from portable_mlp.storage import checkpoints as storage
+from portable_mlp.storage.checkpoints import CheckpointFolder
+from portable_mlp.training import loop as training_loop
+
+RNG = np.random.default_rng(0)
+X, Y = RNG.normal(size=(130, 6)), RNG.integers(0, 3, 130)
+NET = pm.Network((6, 9, 3))
+OPTIONS: dict[str, Any] = {"epochs": 5, "batch_size": 16, "l2": 0.01, "learning_rate": 0.01}
+
+
+class KilledError(Exception):
+    """In the place of a signal that ends the process."""
+
+
+def train(lib: Any, **options: Any) -> pm.TrainResult:
+    params = pm.init_params(NET, backend=lib.backend, dtype=lib.dtype)
+    validation = (lib.array(X[:40]), lib.backend.asarray(Y[:40]))
+    return pm.train(
+        NET, params, lib.array(X), lib.backend.asarray(Y), **{**OPTIONS, "validation": validation, **options}
+    )
+
+
+@contextlib.contextmanager
+def killed_after(writes: int) -> Any:
+    """End a training when it has written so many states."""
+    with pytest.MonkeyPatch.context() as patch:
+        original, done = CheckpointFolder.write, []
+
+        def write(self: Any, n_steps: int, checkpoint: Any) -> None:
+            original(self, n_steps, checkpoint)
+            done.append(n_steps)
+            if len(done) == writes:
+                raise KilledError
+
+        patch.setattr(CheckpointFolder, "write", write)
+        with pytest.raises(KilledError):
+            yield
+
+
+def assert_same(lib: Any, found: pm.TrainResult, expected: pm.TrainResult) -> None:
+    for layer, wanted in zip(found.params, expected.params, strict=True):
+        np.testing.assert_array_equal(lib.backend.to_numpy(layer.W), lib.backend.to_numpy(wanted.W))
+        np.testing.assert_array_equal(lib.backend.to_numpy(layer.b), lib.backend.to_numpy(wanted.b))
+    for name in expected.history.keys() - {"samples_per_second"}:
+        assert found.history[name] == expected.history[name]
+    assert (found.n_epochs, found.stopped_because) == (expected.n_epochs, expected.stopped_because)
+
+
+VARIETIES: dict[str, dict[str, Any]] = {
+    "adam": {},
+    "nesterov, adaptive": {"solver": "sgd", "schedule": "adaptive"},
+    "patience": {"patience": 2, "learning_rate": 0.1, "epochs": 30},
+    "in order": {"shuffle": False, "solver": "sgd", "momentum": 0.0},
+    "a generator": {"random_state": np.random.default_rng(3)},
+}
+
+
+@pytest.mark.parametrize("every", [None, 1, 4])
+@pytest.mark.parametrize("variety", VARIETIES)
+def test_a_run_goes_on_to_the_last_bit(lib: Any, variety: str, every: int | None, tmp_path: pathlib.Path) -> None:
+    def options() -> dict[str, Any]:
+        chosen = dict(VARIETIES[variety])
+        if "random_state" in chosen:
+            chosen["random_state"] = np.random.default_rng(3)
+        return chosen
+
+    expected = train(lib, **options())
+    for writes in (1, 2, 1):
+        with killed_after(writes):
+            train(lib, checkpoint=tmp_path, checkpoint_every=every, resume=True, **options())
+    resumed = train(lib, checkpoint=tmp_path, checkpoint_every=every, resume=True, **options())
+    assert_same(lib, resumed, expected)
+    assert_same(lib, train(lib, checkpoint=tmp_path, checkpoint_every=every, resume=True, **options()), expected)
+    assert len(list(tmp_path.glob("step-*.safetensors"))) == storage.KEPT
+
+
+def test_another_library_goes_on_to_rounding(lib: Any, tmp_path: pathlib.Path) -> None:
+    expected = train(lib)
+    host = type("Lib", (), {"backend": pm.get_backend("numpy"), "dtype": lib.dtype})
+    host.array = staticmethod(lambda x: np.asarray(x, dtype=lib.dtype))
+    with killed_after(3):
+        train(host, checkpoint=tmp_path, checkpoint_every=4)
+    resumed = train(lib, checkpoint=tmp_path, checkpoint_every=4, resume=True)
+    np.testing.assert_allclose(resumed.history["loss"], expected.history["loss"], rtol=100 * lib.rtol)
+
+
+class OnNumPy:
+    backend, dtype = pm.get_backend("numpy"), "float64"
+
+    @staticmethod
+    def array(x: Any) -> np.ndarray:
+        return np.asarray(x)
+
+
+def test_more_epochs_are_added(tmp_path: pathlib.Path) -> None:
+    train(OnNumPy, checkpoint=tmp_path, epochs=2)
+    assert_same(OnNumPy, train(OnNumPy, checkpoint=tmp_path, resume=True), train(OnNumPy))
+
+
+def test_many_models_go_on_too(tmp_path: pathlib.Path) -> None:
+    net = pm.Network((6, 4, 3))
+    several = [pm.init_params(net, random_state=seed) for seed in range(3)]
+    params = tuple(pm.Layer(*map(np.stack, zip(*layers, strict=True))) for layers in zip(*several, strict=True))
+    expected = pm.train(net, params, X, Y, **OPTIONS)
+    with killed_after(4):
+        pm.train(net, params, X, Y, checkpoint=tmp_path, checkpoint_every=3, **OPTIONS)
+    assert_same(OnNumPy, pm.train(net, params, X, Y, checkpoint=tmp_path, resume=True, **OPTIONS), expected)
+
+
+@pytest.mark.parametrize(
+    ("options", "told"),
+    [
+        ({"l2": 0.5}, r"l2 was 0\.01, now 0\.5"),
+        ({"batch_size": 10}, r"batch_size was 16, now 10"),
+        ({"solver": "sgd"}, "solver was"),
+        ({"beta_1": 0.5}, "solver was"),
+        ({"patience": 3}, "patience was None, now 3"),
+        ({"validation": None}, "validation was"),
+        ({"shuffle": False}, "shuffle was True, now False"),
+    ],
+)
+def test_another_run_is_refused(options: dict[str, Any], told: str, tmp_path: pathlib.Path) -> None:
+    train(OnNumPy, checkpoint=tmp_path, epochs=1)
+    with pytest.raises(ValueError, match=f"holds the checkpoints of another training: {told}"):
+        train(OnNumPy, checkpoint=tmp_path, resume=True, **options)
+
+
+def test_other_data_are_refused(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    train(OnNumPy, checkpoint=tmp_path, epochs=1)
+    changed = X.copy()
+    changed[77, 3] += 1e-9
+    monkeypatch.setitem(globals(), "X", changed)
+    with pytest.raises(ValueError, match="another training: data was"):
+        train(OnNumPy, checkpoint=tmp_path, resume=True)
+
+
+def test_states_are_not_written_over_unasked(tmp_path: pathlib.Path) -> None:
+    train(OnNumPy, checkpoint=tmp_path, epochs=1)
+    with pytest.raises(ValueError, match="holds checkpoints already: resume, or give another folder"):
+        train(OnNumPy, checkpoint=tmp_path)
+    with pytest.raises(ValueError, match="need a folder"):
+        train(OnNumPy, resume=True)
+    with pytest.raises(ValueError, match="need a folder"):
+        train(OnNumPy, checkpoint_every=3)
+    with pytest.raises(ValueError, match="checkpoint_every must be at least 1, got 0"):
+        train(OnNumPy, checkpoint=tmp_path, checkpoint_every=0)
+    with pytest.raises(ValueError, match="checkpoint is for sgd and adam"):
+        train(OnNumPy, checkpoint=tmp_path, solver="lbfgs")
+
+
+def test_two_trainings_cannot_share_a_folder(tmp_path: pathlib.Path) -> None:
+    with CheckpointFolder(tmp_path), pytest.raises(ValueError, match="another training writes its checkpoints here"):
+        train(OnNumPy, checkpoint=tmp_path)
+    train(OnNumPy, checkpoint=tmp_path, epochs=1)
+
+
+def test_what_a_killed_training_left_is_in_nobodys_way(tmp_path: pathlib.Path) -> None:
+    (tmp_path / "lock").write_text("12345")
+    (tmp_path / ".portable-mlp-0123456789abcdef.tmp").write_bytes(b"half a st")
+    (tmp_path / "notes.txt").write_text("mine")
+    train(OnNumPy, checkpoint=tmp_path, epochs=1, resume=True)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["lock", "notes.txt", "step-000000000009.safetensors"]
+
+
+def test_a_damaged_state_is_passed_over(tmp_path: pathlib.Path) -> None:
+    expected = train(OnNumPy)
+    with killed_after(6):
+        train(OnNumPy, checkpoint=tmp_path, checkpoint_every=4)
+    _, newest = sorted(tmp_path.glob("step-*"))
+    damaged = bytearray(newest.read_bytes())
+    damaged[-5] ^= 1
+    newest.write_bytes(damaged)
+    with pytest.warns(UserWarning, match="a checkpoint is passed over: .*SHA-256"):
+        resumed = train(OnNumPy, checkpoint=tmp_path, checkpoint_every=4, resume=True)
+    assert_same(OnNumPy, resumed, expected)
+    for path in tmp_path.glob("step-*"):
+        path.write_bytes(path.read_bytes()[:-1])
+    with (
+        pytest.warns(UserWarning, match="passed over"),
+        pytest.raises(pm.ModelFileError, match="no checkpoint in it can be read"),
+    ):
+        train(OnNumPy, checkpoint=tmp_path, resume=True)
+
+
+def test_a_full_disk_does_not_end_the_training(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    expected = train(OnNumPy)
+    original, calls = os.fsync, []
+
+    def full(descriptor: int) -> None:
+        calls.append(descriptor)
+        if 3 <= len(calls) <= 6:
+            raise OSError(28, "No space left on device")
+        original(descriptor)
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.warns(UserWarning, match=r"no checkpoint was written after step \d+: .*No space left on device"):
+        result = train(OnNumPy, checkpoint=tmp_path)
+    assert_same(OnNumPy, result, expected)
+    assert not list(tmp_path.glob("*.tmp"))
+    assert_same(OnNumPy, train(OnNumPy, checkpoint=tmp_path, resume=True), expected)
+
+
+def test_a_training_in_a_thread_has_no_signals_to_hear(tmp_path: pathlib.Path) -> None:
+    import threading
+
+    results: list[pm.TrainResult] = []
+    thread = threading.Thread(target=lambda: results.append(train(OnNumPy, checkpoint=tmp_path)))
+    thread.start()
+    thread.join()
+    assert_same(OnNumPy, results[0], train(OnNumPy))
+
+
+def test_the_handlers_of_signals_are_put_back(tmp_path: pathlib.Path) -> None:
+    before = signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM)
+    train(OnNumPy, checkpoint=tmp_path, epochs=1)
+    assert (signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM)) == before
+
+
+SCRIPT = """
+import hashlib, sys
+import numpy as np, portable_mlp as pm
+rng = np.random.default_rng(0)
+X, y = rng.normal(size=(3_000, 20)), rng.integers(0, 5, 3_000)
+net = pm.Network((20, 64, 5))
+print("ready", flush=True)
+result = pm.train(net, pm.init_params(net), X, y, batch_size=20, epochs=12, validation=(X[:300], y[:300]), patience=9,
+                  schedule="adaptive", solver=sys.argv[1], checkpoint=sys.argv[2], checkpoint_every=int(sys.argv[3]),
+                  resume=True)
+kept = [result.params, result.history["loss"], result.history["validation_loss"], result.history["learning_rate"]]
+digest = hashlib.sha256(b"".join(W.tobytes() + b.tobytes() for W, b in result.params) + repr(kept[1:]).encode())
+print(result.stopped_because, digest.hexdigest())
+"""
+
+
+def started(folder: pathlib.Path, solver: str = "adam", every: int = 37) -> subprocess.Popen[str]:
+    command = [sys.executable, "-c", SCRIPT, solver, str(folder), str(every)]
+    return subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+
+
+def finished(folder: pathlib.Path, solver: str = "adam") -> str:
+    done, _ = started(folder, solver).communicate(timeout=120)
+    return done.removeprefix("ready\n")
+
+
+@pytest.mark.parametrize("solver", ["adam", "sgd"])
+def test_kill_minus_nine_at_random_moments(solver: str, tmp_path: pathlib.Path) -> None:
+    """Ten moments for either solver, over the time that a whole run takes."""
+    rng = random.Random(solver)
+    start = time.monotonic()
+    expected = finished(tmp_path / "whole", solver)
+    seconds = time.monotonic() - start
+    for i in range(10):
+        folder = tmp_path / str(i)
+        process = started(folder, solver)
+        assert process.stdout is not None
+        process.stdout.readline()
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            process.wait(timeout=rng.uniform(0, seconds))
+        process.kill()
+        process.communicate()
+        assert finished(folder, solver) == expected
+
+
+def test_written_in_place_a_killed_run_loses_its_state(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The control: the test above would see a state that is written half."""
+
+    @contextlib.contextmanager
+    def in_place(path: Any) -> Any:
+        with open(path, "wb") as file:
+            yield file
+
+    from portable_mlp.storage import tensor_files
+
+    class HalfFile:
+        def __init__(self, file: Any) -> None:
+            self._file, self._writes = file, 0
+
+        def write(self, content: Any) -> None:
+            self._writes += 1
+            if self._writes == 2:
+                self._file.write(bytes(content)[: len(bytes(content)) // 2])
+                raise KilledError
+            self._file.write(content)
+
+    @contextlib.contextmanager
+    def killed_half_way(path: Any) -> Any:
+        with in_place(path) as file:
+            yield HalfFile(file)
+
+    monkeypatch.setattr(tensor_files, "replace_file", killed_half_way)
+    with pytest.raises(KilledError):
+        train(OnNumPy, checkpoint=tmp_path)
+    monkeypatch.undo()
+    with pytest.warns(UserWarning, match="passed over"), pytest.raises(pm.ModelFileError):
+        train(OnNumPy, checkpoint=tmp_path, resume=True)
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 0)])
+def test_a_signal_leaves_a_last_state(number: int, code: int, tmp_path: pathlib.Path) -> None:
+    expected = finished(tmp_path / "whole")
+    process = started(tmp_path / "stopped", every=10**6)
+    assert process.stdout is not None
+    process.stdout.readline()
+    while not list((tmp_path / "stopped").glob("step-*")):
+        time.sleep(0.01)
+    process.send_signal(number)
+    rest, _ = process.communicate(timeout=60)
+    assert process.returncode == code
+    assert rest == "" or rest.startswith(("interrupted", "max_epochs"))
+    assert finished(tmp_path / "stopped") == expected
+
+
+def test_the_loop_is_cut_where_states_are_written(monkeypatch: pytest.MonkeyPatch, tmp_path: pathlib.Path) -> None:
+    """On JAX, which takes many steps in a call: never past a step after which a state is due."""
+    seen: list[int] = []
+    original = training_loop.Loop._in_calls
+
+    def noted(self: Any, *arguments: Any) -> Any:
+        for item in original(self, *arguments):
+            seen.append(len(item[1]))
+            yield item
+
+    monkeypatch.setattr(training_loop.Loop, "_in_calls", noted)
+    jax = type("Lib", (), {"backend": pm.get_backend("jax"), "dtype": "float32"})
+    jax.array = staticmethod(lambda x: jax.backend.asarray(x, dtype="float32"))
+    train(jax, checkpoint=tmp_path, checkpoint_every=4, epochs=1)
+    assert seen == [4, 4, 1]
