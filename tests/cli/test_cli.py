@@ -284,8 +284,11 @@ def test_classes_of_a_logistic_network_saved_by_hand(capfd) -> None:
 
 
 def test_a_model_that_would_be_too_large_is_named_before_the_training(capfd) -> None:
-    np.savez("wide.npz", X=np.random.default_rng(0).normal(size=(4, 30_000)), y=np.arange(4) % 2)
-    message = mistake("train", "wide.npz", "--save", "m.safetensors", "--hidden", "2", capfd=capfd)
+    names = [f"{i:0200d}" for i in range(4_500)]
+    rows = [["kind", *names], *([i % 2, *range(i, i + 4_500)] for i in range(4))]
+    pathlib.Path("wide.csv").write_text("".join(",".join(map(str, row)) + "\n" for row in rows))
+    options = ("--target", "kind", "--save", "m.safetensors", "--hidden", "2")
+    message = mistake("train", "wide.csv", *options, capfd=capfd)
     assert "the header, which holds the metadata, would have" in message
     assert "epoch" not in message
     assert not pathlib.Path("m.safetensors").exists()
