@@ -13,8 +13,8 @@ import numpy as np
 from ..kernels.arrays import Array
 from ..kernels.network import Network
 from ..kernels.optimizers import Optimizer, Scalars, State
-from ..kernels.parameters import Layer, Params, pack_pieces, unpack
-from ..kernels.primitives import Held, Primitives
+from ..kernels.parameters import Params, pack_pieces, unpack
+from ..kernels.primitives import Held, Primitives, Sums
 from ..kernels.room import Room
 
 FUNCTIONS_KEPT = 128
@@ -40,19 +40,10 @@ class JaxPrimitives(Primitives):
         return xp.take(x, rows, axis=axis, mode="clip")
 
     def descend(
-        self,
-        optimizer: Optimizer,
-        held: Held,
-        params: Params,
-        sums: Sequence[Layer],
-        state: State,
-        scalars: Scalars,
-        strength: float | Array,
-        divisor: float | Array,
-        room: Room | None = None,
+        self, optimizer: Optimizer, held: Held, sums: Sums, state: State, scalars: Scalars, room: Room | None = None
     ) -> tuple[Held, State]:
         """Take the optimizer's step for each array of each layer."""
-        grads = self.reduced(params, sums, strength, divisor)
+        grads = self.reduced(sums)
         leaves, structure = jax.tree.flatten(held)
         together = zip(leaves, *map(jax.tree.leaves, (grads, *state)), strict=True)
         moved = [self.update(optimizer, p, g, moments, scalars) for p, g, *moments in together]

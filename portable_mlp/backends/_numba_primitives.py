@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any
 
 import numba
@@ -19,7 +19,7 @@ from ..kernels import optimizers
 from ..kernels.arrays import Array
 from ..kernels.network import Network
 from ..kernels.optimizers import Optimizer, Scalars, State
-from ..kernels.parameters import Layer, Params
+from ..kernels.primitives import Sums
 from ..kernels.room import Room
 from ._numpy_primitives import NumpyPrimitives
 
@@ -321,23 +321,14 @@ class NumbaPrimitives(NumpyPrimitives):
         return dW
 
     def descend(
-        self,
-        optimizer: Optimizer,
-        held: Array,
-        params: Params,
-        sums: Sequence[Layer],
-        state: State,
-        scalars: Scalars,
-        strength: float | Array,
-        divisor: float | Array,
-        room: Room | None = None,
+        self, optimizer: Optimizer, held: Array, sums: Sums, state: State, scalars: Scalars, room: Room | None = None
     ) -> tuple[Array, State]:
         """Take the optimizer's step, in ``held`` and ``state``, in one pass over them and the room's gradient."""
         loop = _UPDATES.get(optimizer.formula)
         if loop is None or room is None or held.ndim > 1:
-            return super().descend(optimizer, held, params, sums, state, scalars, strength, divisor, room)
+            return super().descend(optimizer, held, sums, state, scalars, room)
         as_held = held.dtype.type
-        no_penalty, strength, divisor = as_held(0), as_held(strength), as_held(divisor)
+        no_penalty, strength, divisor = as_held(0), as_held(sums.strength), as_held(sums.divisor)
         numbers = tuple(map(as_held, (*scalars, *optimizer.constants)))
         arrays = (held, room.gradient, *state)
         if strength == 0:

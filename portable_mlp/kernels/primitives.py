@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Sequence
-from typing import Any, TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 
 from .activations import ACTIVATIONS, softmax
 from .arrays import Array, Namespace, constant, relevel
@@ -22,6 +22,27 @@ from .targets import one_hot
 
 Held: TypeAlias = Any
 """All parameters, or a moment of each, in the form in which steps keep them: flat, unless a backend says otherwise."""
+
+
+class Sums(NamedTuple):
+    """A batch's gradients before they are means: of ``(loss + strength / 2 sum W^2) / divisor`` when they are reduced.
+
+    Attributes
+    ----------
+    params : tuple of Layer
+        Where they were taken.
+    grads : sequence of Layer
+        Of the loss alone, summed over samples; the room's where there is one.
+    strength : float or array
+        Of the penalty, in units of the sum; 0.0 for none.
+    divisor : float or array of shape () or (n_models,)
+        How many samples the sum is over, or their weight; 1.0 leaves the sum.
+    """
+
+    params: Params
+    grads: Sequence[Layer]
+    strength: float | Array
+    divisor: float | Array
 
 
 class Primitives:
@@ -115,15 +136,16 @@ class Primitives:
         """
         return x if isinstance(divisor, float) and divisor == 1.0 else x / relevel(self.xp, divisor, n_axes)
 
-    def reduced(self, params: Params, sums: Sequence[Layer], strength: float | Array, divisor: float | Array) -> Params:
-        """Return the gradients of ``(loss + strength / 2 sum W^2) / divisor``, given those of the loss, used up."""
+    def reduced(self, sums: Sums) -> Params:
+        """Return the gradients of the mean with its penalty; the sums are used up."""
+        params, grads, strength, divisor = sums
         plain = isinstance(strength, float) and strength == 0.0
         return tuple(
             Layer(
                 self.divided(dW, divisor, 2) if plain else self.penalised(dW, W, strength, divisor),
                 self.divided(db, divisor, 1),
             )
-            for (dW, db), (W, _) in zip(sums, params, strict=True)
+            for (dW, db), (W, _) in zip(grads, params, strict=True)
         )
 
     def update(self, optimizer: Optimizer, p: Array, g: Array, state: State, scalars: Scalars) -> tuple[Array, State]:
@@ -131,22 +153,10 @@ class Primitives:
         return optimizer.update(self.xp, p, g, state, scalars)
 
     def descend(
-        self,
-        optimizer: Optimizer,
-        held: Held,
-        params: Params,
-        sums: Sequence[Layer],
-        state: State,
-        scalars: Scalars,
-        strength: float | Array,
-        divisor: float | Array,
-        room: Room | None = None,
+        self, optimizer: Optimizer, held: Held, sums: Sums, state: State, scalars: Scalars, room: Room | None = None
     ) -> tuple[Held, State]:
-        """Reduce sums over samples to gradients, and take the optimizer's step along them.
-
-        ``params`` are the layers of ``held``; the sums are the room's where there is one. All are used up.
-        """
-        grads = self.reduced(params, sums, strength, divisor)
+        """Reduce sums over samples to gradients, and take the optimizer's step along them; all are used up."""
+        grads = self.reduced(sums)
         gradient = pack_pieces(self.xp, grads) if room is None else room.gradient
         return self.update(optimizer, held, gradient, state, scalars)
 

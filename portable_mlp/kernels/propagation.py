@@ -16,7 +16,7 @@ from .calls import check_call
 from .network import Network
 from .options import check_choice, not_negative_number
 from .parameters import Layer, Params
-from .primitives import Primitives, portable
+from .primitives import Primitives, Sums, portable
 from .room import Room
 from .targets import are_labels, one_hot
 
@@ -235,14 +235,14 @@ def loss_and_grad(
     trace = forward_pass(ops, net, call.params, call.X)
     Y = one_hot(xp, call.Y, net.sizes[-1], trace.logits.dtype) if are_labels(xp, call.Y) else call.Y
     loss, dlogits = loss_sum(ops, net, trace.logits, Y, call.weights)
-    sums = backward_pass(ops, net, call.params, trace, dlogits)
+    grads = backward_pass(ops, net, call.params, trace, dlogits)
     if reduction == "sum":
         divisor: float | Array = 1.0
     else:
         divisor = float(call.X.shape[-2]) if call.weights is None else _weight_sum(xp, call.weights)
     strength = _in_units_of_sum(l2, divisor)
     loss = with_penalty(xp, call.params, loss / divisor, strength, divisor)
-    gradients = ops.reduced(call.params, sums, strength, divisor)
+    gradients = ops.reduced(Sums(call.params, grads, strength, divisor))
     # NumPy's reductions give scalars of their own type where other libraries give 0-d arrays.
     return loss if type(loss) is type(gradients[0].W) else xp.asarray(loss), gradients
 

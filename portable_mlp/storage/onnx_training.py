@@ -14,7 +14,7 @@ from ..kernels.network import Network
 from ..kernels.optimizers import Optimizer, adam, sgd
 from ..kernels.options import check_choice, fraction, positive_number
 from ..kernels.parameters import Params, n_parameters, pack_pieces, unpack
-from ..kernels.primitives import Primitives
+from ..kernels.primitives import Primitives, Sums
 from ..kernels.propagation import backward_pass, forward_pass, loss_sum, with_penalty
 from ..kernels.targets import are_labels
 from .onnx_files import Scaling, checked_scaling, checked_target_scaling, encoded, host_vector, load, write
@@ -205,7 +205,7 @@ def _evaluated(ops: Primitives, step: _Step, X: Array, y: Array, flat: Array, l2
     n_samples = xp.astype(X.dynamic_shape[0], xp.float64)
     strength, divisor = xp.astype(l2 * n_samples, flat.dtype), xp.astype(n_samples, flat.dtype)
     loss = with_penalty(xp, params, loss / divisor, strength, divisor)
-    grads = ops.reduced(params, sums, strength, divisor)
+    grads = ops.reduced(Sums(params, sums, strength, divisor))
     y_hat = OUTPUTS[net.output](xp, trace.logits)
     return loss, pack_pieces(xp, grads), _unscaled(xp, y_hat, step.target_scaling)
 

@@ -12,8 +12,8 @@ from typing import NamedTuple, TypeAlias
 from ..kernels.arrays import Array
 from ..kernels.network import Network
 from ..kernels.optimizers import Optimizer, Scalars, State
-from ..kernels.parameters import Layer, Params, pack_pieces, unpack
-from ..kernels.primitives import Held, Primitives
+from ..kernels.parameters import Params, pack_pieces, unpack
+from ..kernels.primitives import Held, Primitives, Sums
 from ..kernels.propagation import backward_pass, forward_pass, loss_sum, with_penalty
 from ..kernels.room import Room
 from ..kernels.targets import are_labels
@@ -46,27 +46,6 @@ class Objective(NamedTuple):
     report: Report | None = None
 
 
-class Sums(NamedTuple):
-    """What the passes of a batch give.
-
-    Attributes
-    ----------
-    loss : array of shape () or (n_models,)
-        The mean, with the penalty.
-    grads : list of Layer
-        The loss's gradients, summed over samples: not divided yet, and without the penalty.
-    strength : float or array
-        Of the penalty, in units of the sum; 0.0 for none.
-    divisor : float or array
-        What the sums are divided by: the samples, or their weight.
-    """
-
-    loss: Array
-    grads: list[Layer]
-    strength: float | Array
-    divisor: float | Array
-
-
 class Carry(NamedTuple):
     """What a step hands to the next.
 
@@ -95,8 +74,8 @@ def make_objective(ops: Primitives, objective: Objective) -> Evaluate:
 
     def evaluate(flat: Array, data: Data) -> tuple[Array, Array]:
         params = unpack(objective.net, flat)
-        loss, grads, strength, divisor = passes(ops, objective, params, encoded(ops, objective.net, data))
-        return loss, pack_pieces(ops.xp, ops.reduced(params, grads, strength, divisor))
+        loss, sums = passes(ops, objective, params, encoded(ops, objective.net, data))
+        return loss, pack_pieces(ops.xp, ops.reduced(sums))
 
     return evaluate
 
@@ -115,22 +94,24 @@ def make_step(ops: Primitives, objective: Objective, optimizer: Optimizer) -> St
     ) -> tuple[Carry, Array]:
         batch = encoded(ops, net, data if rows is None else _taken(ops, data, rows, room), room)
         params = ops.layers(net, carry.held) if room is None else room.params
-        loss, grads, strength, divisor = passes(ops, objective, params, batch, room)
-        held, state = ops.descend(optimizer, carry.held, params, grads, carry.state, scalars, strength, divisor, room)
+        loss, sums = passes(ops, objective, params, batch, room)
+        held, state = ops.descend(optimizer, carry.held, sums, carry.state, scalars, room)
         return Carry(held, state, carry.total + loss * float(batch.n_samples)), loss
 
     return step
 
 
-def passes(ops: Primitives, objective: Objective, params: Params, batch: Data, room: Room | None = None) -> Sums:
-    """Go forward and backward through a batch whose targets are rows."""
+def passes(
+    ops: Primitives, objective: Objective, params: Params, batch: Data, room: Room | None = None
+) -> tuple[Array, Sums]:
+    """Return the mean loss with the penalty, and the gradients, of a batch whose targets are rows."""
     net, xp = objective.net, ops.xp
     divisor = weight_of(ops, batch)
     strength = objective.l2 * divisor if objective.l2_per_batch and objective.l2 > 0.0 else objective.l2
     trace = forward_pass(ops, net, params, batch.X, batch.masks, room)
     loss, dlogits = mean_loss(ops, objective, trace.logits, batch, divisor)
     grads = backward_pass(ops, net, params, trace, dlogits, batch.masks, room)
-    return Sums(with_penalty(xp, params, loss, strength, divisor), grads, strength, divisor)
+    return with_penalty(xp, params, loss, strength, divisor), Sums(params, grads, strength, divisor)
 
 
 def weight_of(ops: Primitives, data: Data) -> float | Array:

@@ -18,7 +18,7 @@ from portable_mlp.backends._numpy_primitives import NumpyPrimitives
 from portable_mlp.kernels import optimizers
 from portable_mlp.kernels.activations import ACTIVATIONS
 from portable_mlp.kernels.optimizers import adam, sgd
-from portable_mlp.kernels.primitives import Primitives, portable
+from portable_mlp.kernels.primitives import Primitives, Sums, portable
 from portable_mlp.kernels.room import make_room
 
 FAST: dict[str, Primitives] = {"plain": NumpyPrimitives(), "compiled": NumbaPrimitives()}
@@ -162,11 +162,10 @@ def test_a_descent_is_reduction_and_update(
     for t in range(1, 6):
         sums, scalars = numbers((n,), dtype, seed=t, special=t > 3), chosen.scalars(t, 0.01 * t)
         room.gradient[...] = sums
-        step = (scalars, strength, divisor)
-        expected, expected_state = PORTABLE.descend(
-            chosen, expected, pm.unpack(net, expected), pm.unpack(net, sums), expected_state, *step
-        )
-        returned, state = FAST[name].descend(chosen, held, room.params, room.grads, state, *step, room)
+        alone = Sums(pm.unpack(net, expected), pm.unpack(net, sums), strength, divisor)
+        expected, expected_state = PORTABLE.descend(chosen, expected, alone, expected_state, scalars)
+        in_room = Sums(room.params, room.grads, strength, divisor)
+        returned, state = FAST[name].descend(chosen, held, in_room, state, scalars, room)
         assert returned is held
         same(held, expected)
         for found, wanted in zip(state, expected_state, strict=True):

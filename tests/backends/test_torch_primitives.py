@@ -12,7 +12,7 @@ import portable_mlp as pm
 from portable_mlp.backends._torch_primitives import _UPDATES, torch_primitives
 from portable_mlp.kernels.activations import ACTIVATIONS
 from portable_mlp.kernels.optimizers import adam, sgd
-from portable_mlp.kernels.primitives import portable
+from portable_mlp.kernels.primitives import Sums, portable
 from portable_mlp.kernels.room import make_room
 
 OPS, PORTABLE = torch_primitives(), portable(xp)
@@ -75,12 +75,12 @@ def test_descents(optimizer: str, models: tuple[int, ...], strength: float, divi
     room = make_room(xp, net, held, 6)
     state, expected_state = chosen.init(xp, held), chosen.init(xp, held)
     for t in range(1, 6):
-        sums, step = numbers(*models, 39, dtype=dtype), (chosen.scalars(t, 0.01 * t), strength, divisor)
+        sums, scalars = numbers(*models, 39, dtype=dtype), chosen.scalars(t, 0.01 * t)
         room.gradient.copy_(sums)
-        expected, expected_state = PORTABLE.descend(
-            chosen, expected, pm.unpack(net, expected), pm.unpack(net, sums.clone()), expected_state, *step
-        )
-        returned, state = OPS.descend(chosen, held, room.params, room.grads, state, *step, room)
+        alone = Sums(pm.unpack(net, expected), pm.unpack(net, sums.clone()), strength, divisor)
+        expected, expected_state = PORTABLE.descend(chosen, expected, alone, expected_state, scalars)
+        in_room = Sums(room.params, room.grads, strength, divisor)
+        returned, state = OPS.descend(chosen, held, in_room, state, scalars, room)
         assert returned is held
         close(held, expected)
         for found, wanted in zip(state, expected_state, strict=True):
