@@ -122,7 +122,9 @@ def train(
         resume=resume,
     )
     if checkpoint is not None and result.stopped_because == "interrupted":
-        typer.echo(f"portable-mlp: {checkpoint} has what was reached; the same command with --resume goes on", err=True)
+        reached = "has what was reached; the same command with --resume goes on"
+        written = any(checkpoint.glob("step-*.safetensors"))
+        say(f"portable-mlp: {checkpoint} {reached if written else 'could not be written to'}", err=True)
         raise KeyboardInterrupt
     seconds = time.perf_counter() - start
     if save is not None:

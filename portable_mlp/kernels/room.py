@@ -19,8 +19,8 @@ class Room(NamedTuple):
     ----------
     params : tuple of Layer
         Views of the flat parameters.
-    X : array of shape (n_samples, n_features)
-        For the batch's inputs.
+    X : array of shape (n_samples, n_features), or None
+        For the batch's inputs, where they are gathered.
     Y : array of shape (n_samples, n_outputs)
         For its targets.
     hidden : tuple of array
@@ -38,7 +38,7 @@ class Room(NamedTuple):
     """
 
     params: Params
-    X: Array
+    X: Array | None
     Y: Array
     hidden: tuple[Array, ...]
     logits: Array
@@ -48,7 +48,7 @@ class Room(NamedTuple):
     pieces: tuple[tuple[int, int], ...]
 
 
-def make_room(xp: Namespace, net: Network, flat: Array, n_samples: int) -> Room:
+def make_room(xp: Namespace, net: Network, flat: Array, n_samples: int, *, gathers: bool = True) -> Room:
     """Return memory for batches of that size, beside the flat parameters.
 
     Parameters
@@ -61,6 +61,8 @@ def make_room(xp: Namespace, net: Network, flat: Array, n_samples: int) -> Room:
         The parameters that every step starts from and writes into.
     n_samples : int
         Of a batch.
+    gathers : bool
+        Whether the inputs of a batch are gathered into memory, rather than a part of the data, or sparse.
     """
     device: Any = array_api_compat.device(flat)
 
@@ -76,7 +78,7 @@ def make_room(xp: Namespace, net: Network, flat: Array, n_samples: int) -> Room:
     sizes = itertools.chain.from_iterable((m * n, n) for m, n in itertools.pairwise(net.sizes))
     return Room(
         params=unpack(net, flat),
-        X=shared(n_features),
+        X=shared(n_features) if gathers else None,
         Y=shared(n_outputs),
         hidden=tuple(map(empty, hidden)),
         logits=empty(n_outputs),

@@ -7,17 +7,23 @@ The newest that is sound counts, so that nothing has to say which one it is.
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import pathlib
 import re
 import types
 import warnings
-from typing import IO, Any, NamedTuple, Self
+from typing import Any, NamedTuple, Self
 
 import numpy as np
 
 from .model_errors import Defect, ModelFileError, refusal
 from .tensor_files import STORED, Tensor, open_tensor_file, write_tensor_file
+
+try:
+    import fcntl
+except ImportError:  # Windows has no such locks
+    fcntl = None  # type: ignore[assignment]
 
 FORMAT_VERSION = 1
 KEPT = 2
@@ -59,15 +65,17 @@ class CheckpointFolder(contextlib.AbstractContextManager["CheckpointFolder"]):
     """
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
-        self.path = pathlib.Path(path)
-        self._lock: IO[str] | None = None
+        # Absolute: a callback may change the working directory.
+        self.path = pathlib.Path(path).absolute()
+        self._lock: int | None = None
 
     def __enter__(self) -> Self:
         self.path.mkdir(parents=True, exist_ok=True)
         self._lock = _locked(self.path)
         # Nobody else writes here: what is left of a write was left by a training that was killed.
         for left in self.path.glob(".portable-mlp-*.tmp"):
-            left.unlink(missing_ok=True)
+            with contextlib.suppress(OSError):
+                left.unlink()
         return self
 
     def __exit__(
@@ -75,7 +83,7 @@ class CheckpointFolder(contextlib.AbstractContextManager["CheckpointFolder"]):
     ) -> None:
         """Let others have the folder. The lock's file stays: whoever waits for it must find the same one."""
         if self._lock is not None:
-            self._lock.close()
+            _let_go(self._lock)
 
     def write(self, n_steps: int, checkpoint: Checkpoint) -> None:
         """Write the state after so many steps, and remove those that are no longer kept.
@@ -122,25 +130,34 @@ class CheckpointFolder(contextlib.AbstractContextManager["CheckpointFolder"]):
 
     def _states(self) -> list[tuple[int, pathlib.Path]]:
         """Return the states' steps and files, the newest first."""
-        found = ((_NAME.fullmatch(path.name), path) for path in self.path.iterdir())
+        found = ((_NAME.fullmatch(path.name), path) for path in self.path.iterdir() if path.is_file())
         return sorted(((int(match[1]), path) for match, path in found if match), reverse=True)
 
 
-def _locked(folder: pathlib.Path) -> IO[str]:
+def _locked(folder: pathlib.Path) -> int:
     """Return the open lock; the system lets go of it when the process ends, however it ends."""
-    file = open(folder / _LOCK, "a", encoding="ascii")  # noqa: SIM115
+    lock = os.open(folder / _LOCK, os.O_RDWR | os.O_CREAT, 0o666)
+    if fcntl is None:
+        return lock
     try:
-        import fcntl
-    except ImportError:  # no such locks on Windows
-        return file
-    try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
-        file.close()
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        if error.errno not in (errno.EAGAIN, errno.EACCES):
+            warnings.warn(f"{folder} is on a disk without locks: see that one training at a time uses it", stacklevel=3)
+            return lock
+        os.close(lock)
         raise ValueError(
             f"{folder}: another training writes its checkpoints here; give each training a folder of its own"
         ) from None
-    return file
+    return lock
+
+
+def _let_go(lock: int) -> None:
+    # Closing alone would leave it to children that were forked meanwhile.
+    if fcntl is not None:
+        with contextlib.suppress(OSError):
+            fcntl.flock(lock, fcntl.LOCK_UN)
+    os.close(lock)
 
 
 def _read(path: pathlib.Path) -> Checkpoint:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import math
 import warnings
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -10,15 +11,15 @@ from ..backends import Backend, dtype_name
 from ..kernels.arrays import Array
 from ..kernels.network import Network
 from ..storage.checkpoints import Checkpoint, CheckpointFolder
-from .batches import Data, Shuffle
+from .batches import Data, Shuffle, spans
 from .monitor import Monitor
 from .schedules import Schedule
 
 if TYPE_CHECKING:
     from .loop import Loop
 
-ROWS_LOOKED_AT = 10_000
-"""How many rows of the data, at most, are compared when a run is gone on with."""
+NUMBERS_AT_ONCE = 2**22
+"""Of the data, that are brought to the host in one go."""
 
 
 class Position(NamedTuple):
@@ -63,11 +64,14 @@ class Checkpoints:
         shuffle: Shuffle | None,
     ) -> None:
         self.every = every
+        self.epoch_start: Array | None = None
         self._folder, self._identity = folder, identity
         self._loop, self._monitor, self._schedule, self._shuffle = loop, monitor, schedule, shuffle
 
     def resume(self) -> tuple[Position, str | None]:
         """Bring back the newest state; return where it stands, and why it stopped if it had come to an end.
+
+        The flat parameters at the start of the epoch it stands in are in ``epoch_start`` then.
 
         Raises
         ------
@@ -87,6 +91,9 @@ class Checkpoints:
         self._schedule.restore(found.arrays["schedule"].tolist())
         if self._shuffle is not None:
             self._shuffle.key = facts["shuffle"]
+        if "epoch_start" in found.arrays:
+            start = found.arrays["epoch_start"]
+            self.epoch_start = self._loop.backend.asarray(start, dtype=start.dtype.name)
         return Position(facts["epoch"], facts["batch"]), facts["stopped_because"]
 
     def due(self) -> bool:
@@ -94,7 +101,12 @@ class Checkpoints:
         return self.every is not None and self._loop.n_steps % self.every == 0
 
     def save(self, position: Position, stopped_because: str | None = None) -> None:
-        """Write the state; where that fails, warn and let training go on."""
+        """Write the state; where that fails, warn and let training go on.
+
+        A state that is not finite is not written over one that is: the end of the epoch will say where it went wrong.
+        """
+        if not self._loop.is_finite():
+            return
         to_numpy = self._loop.backend.to_numpy
         moments = {f"moment_{i}": to_numpy(moment) for i, moment in enumerate(self._loop.state)}
         arrays = {
@@ -104,6 +116,8 @@ class Checkpoints:
             "schedule": self._schedule.memory(),
             **self._monitor.memory(),
         }
+        if position.batch:
+            arrays["epoch_start"] = to_numpy(self.epoch_start)
         facts = {
             "run": self._identity,
             "epoch": position.epoch,
@@ -117,8 +131,7 @@ class Checkpoints:
             self._folder.write(self._loop.n_steps, Checkpoint(arrays, facts))
         except OSError as error:
             warnings.warn(
-                f"no checkpoint was written after step {self._loop.n_steps}: {error}; training goes on, and the last "
-                "checkpoint is still there",
+                f"no checkpoint was written after step {self._loop.n_steps}: {error}; training goes on without it",
                 stacklevel=2,
             )
 
@@ -147,10 +160,11 @@ def identity_of(
 
 
 def fingerprint(backend: Backend, data: Data) -> str:
-    """Return a digest of the samples: their shapes, and the numbers of up to ``ROWS_LOOKED_AT`` rows."""
-    digest = hashlib.sha256()
-    step = -(-data.n_samples // ROWS_LOOKED_AT)
-    for x in (data.X, data.Y):
-        digest.update(str(tuple(x.shape)).encode("ascii"))
-        digest.update(backend.to_numpy(x[..., ::step, :]).astype("float64").tobytes())
+    """Return a digest of the samples' numbers, the same for every library."""
+    digest = hashlib.sha256(str((tuple(data.X.shape), tuple(data.Y.shape))).encode("ascii"))
+    at_once = max(1, NUMBERS_AT_ONCE * data.n_samples // math.prod(data.X.shape))
+    for start, stop in spans(data.n_samples, at_once):
+        part = data.part(start, stop)
+        for x in (part.X, part.Y):
+            digest.update(backend.to_numpy(x).astype("float64").tobytes())
     return digest.hexdigest()

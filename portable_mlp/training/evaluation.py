@@ -38,14 +38,17 @@ class Evaluation:
 
     def __init__(self, backend: Backend, net: Network, data: Data) -> None:
         self._backend, self._n_samples = backend, float(data.n_samples)
-        at_once = max(1, NUMBERS_AT_ONCE // max(net.sizes))
-        self._blocks = [data.part(start, stop) for start, stop in spans(data.n_samples, at_once)]
+        self._data, self._widest = data, max(net.sizes)
+        self._blocks: list[Data] = []
         self._sums = backend.compile(make_sums(backend.xp, net))
         self._variation = None if net.output in ("softmax", "logistic") else _variation(backend.xp, data.Y)
 
     def loss_and_score(self, flat: Array) -> list[float] | list[list[float]]:
         """Return the mean loss and the score; with an axis of models, those of each."""
         xp = self._backend.xp
+        if not self._blocks:
+            n_models = flat.shape[0] if flat.ndim > 1 else 1
+            self._blocks = _blocks(self._data, max(1, NUMBERS_AT_ONCE // (self._widest * n_models)))
         loss, measure = self._sums(flat, self._blocks[0])
         for block in self._blocks[1:]:
             more_loss, more = self._sums(flat, block)
@@ -53,6 +56,12 @@ class Evaluation:
         score = measure / self._n_samples if self._variation is None else _r2(xp, measure, self._variation)
         numbers: list[float] = self._backend.to_numpy(xp.stack([loss / self._n_samples, score])).tolist()
         return numbers
+
+
+def _blocks(data: Data, at_once: int) -> list[Data]:
+    if data.n_samples <= at_once:
+        return [data]
+    return [data.part(start, stop) for start, stop in spans(data.n_samples, at_once)]
 
 
 @functools.lru_cache(FUNCTIONS_KEPT)

@@ -33,7 +33,8 @@ class Requests(contextlib.AbstractContextManager["Requests"]):
                 handler = signal.getsignal(number)
                 # A handler that is not Python's cannot be put back, and what is ignored stays ignored.
                 if handler is not None and handler is not signal.SIG_IGN:
-                    self._before[number] = signal.signal(number, self._take_note)
+                    self._before[number] = handler
+                    signal.signal(number, self._take_note)
         return self
 
     def __exit__(

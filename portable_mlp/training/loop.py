@@ -24,7 +24,7 @@ from .result import NonFiniteError, TrainResult
 from .schedules import Schedule
 from .step import Carry, Objective, make_step
 
-STEPS_A_CALL = 100
+STEPS_A_CALL = 64
 """At most, where a backend takes many at once: between calls the progress is shown, and Ctrl-C is heard."""
 
 
@@ -72,7 +72,7 @@ class Loop:
         )
         step = make_step(self._ops, objective, optimizer)
         self._step, self._many = backend.compile(step), backend.repeat(step)
-        self._rooms: dict[int, Room | None] = {}
+        self._rooms: dict[tuple[int, bool], Room] = {}
         self._losses: list[tuple[Array, int]] = []
         self._done_before = 0
 
@@ -97,6 +97,15 @@ class Loop:
         self._carry = Carry(self._held(moved), tuple(map(self._held, moments)), so_far)
         self.n_steps = n_steps
         self._rooms = {}
+
+    def is_finite(self) -> bool:
+        """Look, on the device, whether every parameter is a finite number."""
+        return all_finite(self.backend.to_numpy(self.differences()))
+
+    def differences(self) -> Array:
+        """Return 0 where all parameters of a model are finite, else NaN, as x - x is."""
+        flat = self.flat
+        return self.backend.xp.sum(flat - flat, axis=-1)
 
     @property
     def n_batches(self) -> int:
@@ -182,7 +191,7 @@ class Loop:
             some = data.part(start, stop) if rows is None else data
             batch = some if mask is None else some._replace(masks=mask)
             scalars = self._scalars(self.n_steps + 1, rate)
-            yield self._step(self._carry, batch, rows, scalars, self._room(stop - start)), (span,)
+            yield self._step(self._carry, batch, rows, scalars, self._room(stop - start, rows is not None)), (span,)
 
     def _in_calls(
         self, data: Data, batches: Sequence[Span], rate: float, order: Array | None, every: int | None
@@ -194,7 +203,9 @@ class Loop:
         for size, same_size in itertools.groupby(batches, key=lambda span: span[1] - span[0]):
             left = list(same_size)
             while left:
-                n_now = STEPS_A_CALL if every is None else min(STEPS_A_CALL, every - self.n_steps % every)
+                n_now = min(len(left), STEPS_A_CALL, STEPS_A_CALL if every is None else every - self.n_steps % every)
+                # A power of two: each number of steps is compiled.
+                n_now = 1 << (n_now.bit_length() - 1)
                 now, left = left[:n_now], left[n_now:]
                 scalars = [self._scalars(self.n_steps + i, rate) for i in range(1, len(now) + 1)]
                 starts = [start for start, _ in now]
@@ -203,13 +214,15 @@ class Loop:
     def _held(self, flat: Array) -> Held:
         return self._ops.held(self._net, snapshot(self.backend.xp, flat))
 
-    def _room(self, n_samples: int) -> Room | None:
+    def _room(self, n_samples: int, gathers: bool) -> Room | None:
         """Return the memory for batches of that size, of which an epoch has two at most."""
         if not self._ops.writes:
             return None
-        if n_samples not in self._rooms:
-            self._rooms[n_samples] = make_room(self.backend.xp, self._net, self._carry.held, n_samples)
-        return self._rooms[n_samples]
+        gathers = gathers and not self.backend.takes_sparse
+        if (n_samples, gathers) not in self._rooms:
+            room = make_room(self.backend.xp, self._net, self._carry.held, n_samples, gathers=gathers)
+            self._rooms[n_samples, gathers] = room
+        return self._rooms[n_samples, gathers]
 
 
 def run(
@@ -238,6 +251,8 @@ def run(
     else:
         with Requests() as requests:
             stopped_because = the_run.with_checkpoints(checkpoints, requests)
+        if requests.received == signal.SIGTERM:
+            raise SystemExit(TERMINATED)
     return monitor.result(loop.flat, stopped_because)
 
 
@@ -257,6 +272,7 @@ class _Run:
         self.loop, self.data, self.monitor, self.schedule = loop, data, monitor, schedule
         self.epochs, self.batches, self.shuffle = epochs, batches, shuffle
         self.position = Position()
+        self.checkpoints: Checkpoints | None = None
 
     def until_the_end(self) -> str:
         """Run all epochs; return why it stopped."""
@@ -275,6 +291,7 @@ class _Run:
         if stopped_because is not None:
             return stopped_because
         self.monitor.bar.advance(self._n_samples_done())
+        self.checkpoints = checkpoints
 
         def between(n_batches: int) -> None:
             self.position = Position(self.position.epoch, n_batches)
@@ -290,11 +307,15 @@ class _Run:
                 checkpoints.save(self.position, reason)
                 if reason is not None:
                     return reason
-                requests.check()
+                if epoch + 1 < self.epochs:
+                    requests.check()
         except StopAsked:
             checkpoints.save(self.position)
-            if requests.received == signal.SIGTERM:
-                raise SystemExit(TERMINATED) from None
+            return "interrupted"
+        except KeyboardInterrupt:
+            # A callback's own; the second Ctrl-C, while the first is being answered, is not for us.
+            if requests.received is not None:
+                raise
             return "interrupted"
         return "max_epochs"
 
@@ -303,7 +324,7 @@ class _Run:
         loop, monitor, done = self.loop, self.monitor, self.position.batch
         rate = self.schedule.rate(epoch)
         start = time.perf_counter()
-        good = snapshot(loop.backend.xp, loop.flat)
+        good = self._epoch_start(done)
         order = None if self.shuffle is None else self.shuffle.order(epoch, self.data.n_samples)
         mean = loop.epoch(
             self.data, self.batches, rate, order=order, bar=monitor.bar, done=done, every=every, between=between
@@ -316,6 +337,15 @@ class _Run:
             return "learning_rate"
         return reason
 
+    def _epoch_start(self, done: int) -> Array:
+        """Return the parameters at the start of the epoch, of which some batches may be done."""
+        if done and self.checkpoints is not None and self.checkpoints.epoch_start is not None:
+            return self.checkpoints.epoch_start
+        start = snapshot(self.loop.backend.xp, self.loop.flat)
+        if self.checkpoints is not None:
+            self.checkpoints.epoch_start = start
+        return start
+
     def _n_samples_done(self) -> int:
         in_this_epoch = sum(stop - start for start, stop in self.batches[: self.position.batch])
         return self.position.epoch * self.data.n_samples + in_this_epoch
@@ -323,9 +353,7 @@ class _Run:
 
 def _finite_loss(loop: Loop, mean: Array, good: Array, monitor: Monitor) -> Any:
     """Read the device, once an epoch: the mean loss; raise if it or a parameter is not finite."""
-    # x - x is 0 for a finite x and NaN for any other.
-    not_finite = loop.backend.xp.sum(loop.flat - loop.flat, axis=-1)
-    numbers = loop.backend.to_numpy(loop.backend.xp.stack([mean, not_finite]))
+    numbers = loop.backend.to_numpy(loop.backend.xp.stack([mean, loop.differences()]))
     if not all_finite(numbers):
         epoch, batch = len(monitor.history["loss"]) + 1, loop.first_bad_batch()
         raise NonFiniteError.diverged(

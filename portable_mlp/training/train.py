@@ -194,6 +194,7 @@ def train(
                 batch_size=batch_size,
                 l2=l2,
                 shuffle=bool(shuffle),
+                random_state=random_state if isinstance(random_state, int) else None,
                 patience=patience,
             )
             checkpoints = Checkpoints(
@@ -212,6 +213,8 @@ def _checked_folder(
         if resume or every is not None:
             raise ValueError("resume and checkpoint_every need a folder: checkpoint=...")
         return contextlib.nullcontext()
+    if not os.fspath(checkpoint):
+        raise ValueError("checkpoint is the name of a folder, got an empty one")
     if solver == "lbfgs":
         raise ValueError('the search of "lbfgs" has a state that SciPy keeps to itself: checkpoint is for sgd and adam')
     return CheckpointFolder(checkpoint)

@@ -161,10 +161,10 @@ def test_ctrl_c_within_an_epoch_keeps_parameters_and_optimizer_together(monkeypa
 
     original = Loop._room
 
-    def interrupted(self: Any, n_samples: int) -> Any:
+    def interrupted(self: Any, *arguments: Any) -> Any:
         if self.n_steps == 7 + 3:
             raise KeyboardInterrupt
-        return original(self, n_samples)
+        return original(self, *arguments)
 
     clf = pm.MLPClassifier(**OPTIONS, batch_size=10).partial_fit(X, y, classes=np.unique(y))
     monkeypatch.setattr(Loop, "_room", interrupted)
@@ -177,3 +177,13 @@ def test_sparse_targets_of_a_regression_are_refused() -> None:
 
     with pytest.raises(TypeError, match=r"y must be dense for a regression.*y\.toarray\(\) makes it so"):
         pm.MLPRegressor(**OPTIONS).fit(X, scipy.sparse.csr_array(X[:, :2]))
+
+
+def test_a_sparse_batch_takes_no_dense_memory() -> None:
+    """Dense, the inputs of a batch would be 31 GiB."""
+    import scipy.sparse
+
+    rows = np.arange(4_000)
+    wide = scipy.sparse.csr_array((np.ones(4_000), (rows, rows)), shape=(4_000, 2**20))
+    clf = pm.MLPClassifier((2,), batch_size=4_000, max_iter=1, solver="sgd", momentum=0.0)
+    assert quietly(clf.fit, wide, rows % 2).n_iter_ == 1

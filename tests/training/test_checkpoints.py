@@ -341,3 +341,118 @@ def test_the_loop_is_cut_where_states_are_written(monkeypatch: pytest.MonkeyPatc
     jax.array = staticmethod(lambda x: jax.backend.asarray(x, dtype="float32"))
     train(jax, checkpoint=tmp_path, checkpoint_every=4, epochs=1)
     assert seen == [4, 4, 1]
+
+
+def test_a_diverging_run_does_not_write_over_its_good_states(tmp_path: pathlib.Path) -> None:
+    def rate(epoch: int) -> float:
+        return 0.01 if epoch < 2 else 1e200
+
+    options: dict[str, Any] = {"solver": "sgd", "momentum": 0.0, "checkpoint_every": 2}
+    with pytest.raises(pm.NonFiniteError, match=r"diverged in epoch 3, at batch [12] of 9") as caught:
+        train(OnNumPy, schedule=rate, checkpoint=tmp_path, **options)
+    assert all(np.isfinite(layer.W).all() for layer in caught.value.params)
+    expected = train(OnNumPy, schedule=lambda epoch: 0.01, **options | {"checkpoint_every": None})
+    resumed = train(OnNumPy, schedule=lambda epoch: 0.01, checkpoint=tmp_path, resume=True, **options)
+    assert_same(OnNumPy, resumed, expected)
+
+
+def test_the_error_of_a_divergence_has_the_epoch_before_after_a_resume_too(tmp_path: pathlib.Path) -> None:
+    def rate(epoch: int) -> float:
+        return 0.01 if epoch < 2 else 1e30
+
+    errors = []
+    options: dict[str, Any] = {"solver": "sgd", "momentum": 0.0, "schedule": rate, "l2": 0.0}
+    with pytest.raises(pm.NonFiniteError) as caught:
+        train(OnNumPy, **options)
+    errors.append(caught.value)
+    with killed_after(3):  # two epochs, and one step of the third
+        train(OnNumPy, checkpoint=tmp_path, checkpoint_every=19, **options)
+    with pytest.raises(pm.NonFiniteError) as caught:
+        train(OnNumPy, checkpoint=tmp_path, checkpoint_every=19, resume=True, **options)
+    errors.append(caught.value)
+    assert errors[0].batch == errors[1].batch
+    for layer, wanted in zip(errors[1].params, errors[0].params, strict=True):
+        np.testing.assert_array_equal(layer.W, wanted.W)
+
+
+def test_a_folder_stays_where_it_was(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "elsewhere" / "states").mkdir(parents=True)
+    monkeypatch.chdir(tmp_path)
+    train(OnNumPy, checkpoint="states", callbacks=[lambda end: os.chdir(tmp_path / "elsewhere")])
+    assert not list((tmp_path / "elsewhere" / "states").iterdir())
+    assert len(list((tmp_path / "states").glob("step-*"))) == storage.KEPT
+    with pytest.raises(ValueError, match="the name of a folder, got an empty one"):
+        train(OnNumPy, checkpoint="")
+
+
+def test_a_disk_without_locks_is_a_warning(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def without(*arguments: Any) -> None:
+        raise OSError(38, "Function not implemented")
+
+    monkeypatch.setattr(storage.fcntl, "flock", without)
+    with pytest.warns(UserWarning, match="on a disk without locks"):
+        train(OnNumPy, checkpoint=tmp_path)
+
+
+def test_children_do_not_keep_the_lock(tmp_path: pathlib.Path) -> None:
+    code = (
+        "import os, signal, sys, time\n"
+        "from portable_mlp.storage.checkpoints import CheckpointFolder\n"
+        "with CheckpointFolder(sys.argv[1]):\n"
+        "    child = os.fork()\n"
+        "    if not child: time.sleep(60)\n"
+        "with CheckpointFolder(sys.argv[1]): print('entered again')\n"
+        "os.kill(child, signal.SIGKILL)\n"
+    )
+    command = [sys.executable, "-c", code, str(tmp_path)]
+    done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=50)
+    assert done.stdout == "entered again\n"
+
+
+def test_a_signal_is_not_lost_where_the_run_ends_for_another_reason(tmp_path: pathlib.Path) -> None:
+    def stop(end: pm.EpochEnd) -> bool:
+        os.kill(os.getpid(), signal.SIGTERM)
+        return True
+
+    with pytest.raises(SystemExit) as caught:
+        train(OnNumPy, checkpoint=tmp_path, callbacks=[stop])
+    assert caught.value.code == 143
+    assert len(list(tmp_path.glob("step-*"))) == 1
+
+
+def test_ctrl_c_in_the_last_epoch_comes_too_late(tmp_path: pathlib.Path) -> None:
+    def interrupt(end: pm.EpochEnd) -> None:
+        if end.epoch + 1 == end.epochs:
+            os.kill(os.getpid(), signal.SIGINT)
+
+    result = train(OnNumPy, checkpoint=tmp_path, callbacks=[interrupt])
+    assert_same(OnNumPy, result, train(OnNumPy))
+
+
+def test_a_callbacks_own_interrupt_returns_what_was_reached(tmp_path: pathlib.Path) -> None:
+    def interrupt(end: pm.EpochEnd) -> None:
+        raise KeyboardInterrupt
+
+    assert train(OnNumPy, checkpoint=tmp_path, callbacks=[interrupt]).stopped_because == "interrupted"
+
+
+def test_another_seed_is_another_run(tmp_path: pathlib.Path) -> None:
+    train(OnNumPy, checkpoint=tmp_path, epochs=1)
+    with pytest.raises(ValueError, match="random_state was 0, now 1"):
+        train(OnNumPy, checkpoint=tmp_path, resume=True, random_state=1)
+
+
+def test_jax_compiles_for_few_numbers_of_steps(monkeypatch: pytest.MonkeyPatch, tmp_path: pathlib.Path) -> None:
+    seen: set[int] = set()
+    original = training_loop.Loop._in_calls
+
+    def noted(self: Any, *arguments: Any) -> Any:
+        for item in original(self, *arguments):
+            seen.add(len(item[1]))
+            yield item
+
+    monkeypatch.setattr(training_loop.Loop, "_in_calls", noted)
+    jax = type("Lib", (), {"backend": pm.get_backend("jax"), "dtype": "float32"})
+    jax.array = staticmethod(lambda x: jax.backend.asarray(x, dtype="float32"))
+    train(jax, checkpoint=tmp_path, checkpoint_every=97, epochs=4, batch_size=2)
+    assert seen <= {1, 2, 4, 8, 16, 32, 64}
