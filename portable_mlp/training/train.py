@@ -67,7 +67,8 @@ def train(
         Where to start, as from `init_params`, float32 or float64; left as they are. With a leading axis of models all
         of them are trained at once, each as if alone, unless one diverges, which stops them all.
     X : array of shape (n_samples, n_features)
-        Inputs, all finite, of the same library and device.
+        Inputs, all finite, of the same library and device. With NumPy they may stay in their file
+        (``numpy.load(path, mmap_mode="r")``), in the dtype of ``params``: rows are read when a batch needs them.
     y : array
         Targets, as for `loss_and_grad`; all finite, labels in range.
     solver : {"adam", "sgd", "lbfgs"}

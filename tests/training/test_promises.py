@@ -120,3 +120,22 @@ def test_a_thousand_fits_leave_no_memory_behind() -> None:
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     fit(1_000)
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 5 * 1024
+
+
+def test_inputs_larger_than_memory_stay_in_their_file(tmp_path: pathlib.Path) -> None:
+    """A memory-mapped array: rows are read when a batch needs them, 160 MB here within 40 MB."""
+    n_samples, net = 400_000, pm.Network((100, 20, 2))
+    path = tmp_path / "X.npy"
+    on_disk = np.lib.format.open_memmap(path, mode="w+", dtype=np.float32, shape=(n_samples, 100))
+    on_disk[:, ::7] = 1.0
+    on_disk.flush()
+    X, y = np.load(path, mmap_mode="r"), np.zeros(n_samples, dtype=np.int32)
+    params = pm.init_params(net, dtype="float32")
+    small = pm.train(net, params, np.asarray(X[:1_000]), y[:1_000], epochs=2)
+    tracemalloc.start()
+    mapped = pm.train(net, params, X[:1_000], y[:1_000], epochs=2)
+    pm.train(net, params, X, y, epochs=1, batch_size=1_000)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < 40e6
+    np.testing.assert_array_equal(pm.pack(mapped.params), pm.pack(small.params))
