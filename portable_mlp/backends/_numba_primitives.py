@@ -7,7 +7,6 @@ this file or where ``NUMBA_CACHE_DIR`` says.
 
 from __future__ import annotations
 
-import itertools
 import math
 from collections.abc import Callable
 from typing import Any
@@ -51,54 +50,48 @@ def _sqrt(x: Any) -> Any:
     return np.sqrt(x)
 
 
-@_compiled
-def _reduced(p: float, g: float, strength: float, divisor: float) -> Any:
-    """Return ``(g + strength p) / divisor``; without a penalty 0 p is not added, which might be NaN or turn a sign."""
-    return (g + strength * p) / divisor if strength != 0 else g / divisor
-
-
 # One loop for each formula rather than one made for all: Numba keeps no closure on disk.
 
 
 @_kept
-def _sgd_loop(p: Array, g: Array, strength: float, divisor: float, scalars: Scalars) -> None:
+def _sgd_loop(p: Array, g: Array, divisor: float, scalars: Scalars) -> None:
     for i in range(p.size):
-        d = _reduced(p[i], g[i], strength, divisor)
+        d = g[i] / divisor
         (p[i],) = _sgd(p[i], d, *scalars)
 
 
 @_kept
-def _momentum_loop(p: Array, g: Array, v: Array, strength: float, divisor: float, scalars: Scalars) -> None:
+def _momentum_loop(p: Array, g: Array, v: Array, divisor: float, scalars: Scalars) -> None:
     for i in range(p.size):
-        d = _reduced(p[i], g[i], strength, divisor)
+        d = g[i] / divisor
         p[i], v[i] = _momentum(p[i], d, v[i], *scalars)
 
 
 @_kept
-def _nesterov_loop(p: Array, g: Array, v: Array, strength: float, divisor: float, scalars: Scalars) -> None:
+def _nesterov_loop(p: Array, g: Array, v: Array, divisor: float, scalars: Scalars) -> None:
     for i in range(p.size):
-        d = _reduced(p[i], g[i], strength, divisor)
+        d = g[i] / divisor
         p[i], v[i] = _nesterov(p[i], d, v[i], *scalars)
 
 
 @_kept
-def _velocity_loop(p: Array, g: Array, v: Array, strength: float, divisor: float, scalars: Scalars) -> None:
+def _velocity_loop(p: Array, g: Array, v: Array, divisor: float, scalars: Scalars) -> None:
     for i in range(p.size):
-        d = _reduced(p[i], g[i], strength, divisor)
+        d = g[i] / divisor
         p[i], v[i] = _velocity(p[i], d, v[i], *scalars)
 
 
 @_kept
-def _nesterov_velocity_loop(p: Array, g: Array, v: Array, strength: float, divisor: float, scalars: Scalars) -> None:
+def _nesterov_velocity_loop(p: Array, g: Array, v: Array, divisor: float, scalars: Scalars) -> None:
     for i in range(p.size):
-        d = _reduced(p[i], g[i], strength, divisor)
+        d = g[i] / divisor
         p[i], v[i] = _nesterov_velocity(p[i], d, v[i], *scalars)
 
 
 @_kept
-def _adam_loop(p: Array, g: Array, m: Array, v: Array, strength: float, divisor: float, scalars: Scalars) -> None:
+def _adam_loop(p: Array, g: Array, m: Array, v: Array, divisor: float, scalars: Scalars) -> None:
     for i in range(p.size):
-        d = _reduced(p[i], g[i], strength, divisor)
+        d = g[i] / divisor
         p[i], m[i], v[i] = _adam(p[i], d, m[i], v[i], _sqrt, *scalars)
 
 
@@ -327,15 +320,13 @@ class NumbaPrimitives(NumpyPrimitives):
         loop = _UPDATES.get(optimizer.formula)
         if loop is None or room is None or held.ndim > 1:
             return super().descend(optimizer, held, sums, state, scalars, room)
+        if sums.strength != 0:
+            for (dW, _), (W, _) in zip(sums.grads, sums.params, strict=True):
+                self.penalised(dW, W, sums.strength, 1.0)
+        # One call for all that a step changes: a Ctrl-C comes before it or after.
         as_held = held.dtype.type
-        no_penalty, strength, divisor = as_held(0), as_held(sums.strength), as_held(sums.divisor)
         numbers = tuple(map(as_held, (*scalars, *optimizer.constants)))
-        arrays = (held, room.gradient, *state)
-        if strength == 0:
-            loop(*arrays, no_penalty, divisor, numbers)
-        else:
-            for (start, stop), part in zip(room.pieces, itertools.cycle((strength, no_penalty)), strict=False):
-                loop(*(x[start:stop] for x in arrays), part, divisor, numbers)
+        loop(held, room.gradient, *state, as_held(sums.divisor), numbers)
         return held, state
 
 

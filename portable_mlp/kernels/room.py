@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 from typing import Any, NamedTuple
 
 import array_api_compat
@@ -33,8 +32,6 @@ class Room(NamedTuple):
         Flat.
     grads : tuple of Layer
         Views of it.
-    pieces : tuple of pairs of int
-        Where the weights, then the biases, of each layer start and stop in the flat vector.
     """
 
     params: Params
@@ -45,7 +42,6 @@ class Room(NamedTuple):
     deltas: tuple[Array, ...]
     gradient: Array
     grads: Params
-    pieces: tuple[tuple[int, int], ...]
 
 
 def make_room(xp: Namespace, net: Network, flat: Array, n_samples: int, *, gathers: bool = True) -> Room:
@@ -75,7 +71,6 @@ def make_room(xp: Namespace, net: Network, flat: Array, n_samples: int, *, gathe
 
     gradient = xp.empty_like(flat)
     n_features, *hidden, n_outputs = net.sizes
-    sizes = itertools.chain.from_iterable((m * n, n) for m, n in itertools.pairwise(net.sizes))
     return Room(
         params=unpack(net, flat),
         X=shared(n_features) if gathers else None,
@@ -85,5 +80,4 @@ def make_room(xp: Namespace, net: Network, flat: Array, n_samples: int, *, gathe
         deltas=tuple(map(empty, hidden)),
         gradient=gradient,
         grads=unpack(net, gradient),
-        pieces=tuple(itertools.pairwise(itertools.accumulate(sizes, initial=0))),
     )
