@@ -1,11 +1,9 @@
-"""The training loop: epochs of shuffled mini-batches, each one step on the device, read once at its end."""
+"""The training loop: an epoch of mini-batches, each one step on the device, where nothing is read back."""
 
 from __future__ import annotations
 
 import itertools
 import math
-import signal
-import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
@@ -15,13 +13,8 @@ from ..kernels.optimizers import Optimizer, State
 from ..kernels.primitives import Held
 from ..kernels.propagation import Masks
 from ..kernels.room import Room, make_room
-from .batches import Data, Shuffle, Span, spans
-from .checkpointing import Checkpoints, Position
-from .interruption import TERMINATED, Requests, StopAsked
-from .monitor import Monitor
+from .batches import Data, Span
 from .progress import Silent
-from .result import NonFiniteError, TrainResult
-from .schedules import Schedule
 from .step import Carry, Objective, make_step
 
 STEPS_A_CALL = 64
@@ -223,143 +216,6 @@ class Loop:
             room = make_room(self.backend.xp, self._net, self._carry.held, n_samples, gathers=gathers)
             self._rooms[n_samples, gathers] = room
         return self._rooms[n_samples, gathers]
-
-
-def run(
-    loop: Loop,
-    data: Data,
-    monitor: Monitor,
-    schedule: Schedule,
-    *,
-    epochs: int,
-    batch_size: int,
-    shuffle: Shuffle | None,
-    checkpoints: Checkpoints | None = None,
-) -> TrainResult:
-    """Run the epochs until they are over, or until something asks to stop; Ctrl-C returns what was reached.
-
-    With ``checkpoints`` the run goes on where its newest state stands; SIGTERM then ends it with SystemExit.
-
-    Raises
-    ------
-    NonFiniteError
-        If the loss or a parameter is not finite at the end of an epoch.
-    """
-    the_run = _Run(loop, data, monitor, schedule, epochs, spans(data.n_samples, batch_size), shuffle)
-    if checkpoints is None:
-        stopped_because = the_run.until_the_end()
-    else:
-        with Requests() as requests:
-            stopped_because = the_run.with_checkpoints(checkpoints, requests)
-        if requests.received == signal.SIGTERM:
-            raise SystemExit(TERMINATED)
-    return monitor.result(loop.flat, stopped_because)
-
-
-class _Run:
-    """The epochs of one call of `run`."""
-
-    def __init__(
-        self,
-        loop: Loop,
-        data: Data,
-        monitor: Monitor,
-        schedule: Schedule,
-        epochs: int,
-        batches: Sequence[Span],
-        shuffle: Shuffle | None,
-    ) -> None:
-        self.loop, self.data, self.monitor, self.schedule = loop, data, monitor, schedule
-        self.epochs, self.batches, self.shuffle = epochs, batches, shuffle
-        self.position = Position()
-        self.checkpoints: Checkpoints | None = None
-
-    def until_the_end(self) -> str:
-        """Run all epochs; return why it stopped."""
-        try:
-            for epoch in range(self.epochs):
-                reason = self._epoch(epoch)
-                if reason is not None:
-                    return reason
-        except KeyboardInterrupt:
-            return "interrupted"
-        return "max_epochs"
-
-    def with_checkpoints(self, checkpoints: Checkpoints, requests: Requests) -> str:
-        """Go on where the newest state stands, and write further ones; return why it stopped."""
-        self.position, stopped_because = checkpoints.resume()
-        if stopped_because is not None:
-            return stopped_because
-        self.monitor.bar.advance(self._n_samples_done())
-        self.checkpoints = checkpoints
-
-        def between(n_batches: int) -> None:
-            self.position = Position(self.position.epoch, n_batches)
-            if n_batches < len(self.batches):
-                if checkpoints.due():
-                    checkpoints.save(self.position)
-                requests.check()
-
-        try:
-            for epoch in range(self.position.epoch, self.epochs):
-                reason = self._epoch(epoch, checkpoints.every, between)
-                self.position = Position(epoch + 1)
-                checkpoints.save(self.position, reason)
-                if reason is not None:
-                    return reason
-                if epoch + 1 < self.epochs:
-                    requests.check()
-        except StopAsked:
-            checkpoints.save(self.position)
-            return "interrupted"
-        except KeyboardInterrupt:
-            # A callback's own; the second Ctrl-C, while the first is being answered, is not for us.
-            if requests.received is not None:
-                raise
-            return "interrupted"
-        return "max_epochs"
-
-    def _epoch(self, epoch: int, every: int | None = None, between: Callable[[int], None] | None = None) -> str | None:
-        """Run one epoch from where it stands; return why to stop, or None."""
-        loop, monitor, done = self.loop, self.monitor, self.position.batch
-        rate = self.schedule.rate(epoch)
-        start = time.perf_counter()
-        good = self._epoch_start(done)
-        order = None if self.shuffle is None else self.shuffle.order(epoch, self.data.n_samples)
-        mean = loop.epoch(
-            self.data, self.batches, rate, order=order, bar=monitor.bar, done=done, every=every, between=between
-        )
-        loss = _finite_loss(loop, mean, good, monitor)
-        n_samples = sum(stop - start for start, stop in self.batches[done:])
-        speed = n_samples / (time.perf_counter() - start)
-        reason = monitor.epoch_end(loop.flat, loss=loss, learning_rate=rate, samples_per_second=speed)
-        if reason is None and not self.schedule.goes_on_after(loss):
-            return "learning_rate"
-        return reason
-
-    def _epoch_start(self, done: int) -> Array:
-        """Return the parameters at the start of the epoch, of which some batches may be done."""
-        if done and self.checkpoints is not None and self.checkpoints.epoch_start is not None:
-            return self.checkpoints.epoch_start
-        start = snapshot(self.loop.backend.xp, self.loop.flat)
-        if self.checkpoints is not None:
-            self.checkpoints.epoch_start = start
-        return start
-
-    def _n_samples_done(self) -> int:
-        in_this_epoch = sum(stop - start for start, stop in self.batches[: self.position.batch])
-        return self.position.epoch * self.data.n_samples + in_this_epoch
-
-
-def _finite_loss(loop: Loop, mean: Array, good: Array, monitor: Monitor) -> Any:
-    """Read the device, once an epoch: the mean loss; raise if it or a parameter is not finite."""
-    numbers = loop.backend.to_numpy(loop.backend.xp.stack([mean, loop.differences()]))
-    if not all_finite(numbers):
-        epoch, batch = len(monitor.history["loss"]) + 1, loop.first_bad_batch()
-        raise NonFiniteError.diverged(
-            monitor.net, good, monitor.history, epoch=epoch, batch=batch, n_batches=loop.n_batches
-        )
-    return numbers[0].tolist()
 
 
 def all_finite(numbers: Any) -> bool:

@@ -19,10 +19,11 @@ from . import lbfgs
 from .batches import Data, Shuffle
 from .checkpointing import Checkpoints, identity_of
 from .data import checked_data
-from .loop import Loop, run
+from .loop import Loop
 from .monitor import Callback, Monitor
 from .progress import Bar, Silent
 from .result import TrainResult
+from .run import run
 from .schedules import Formula, make_schedule
 from .step import Objective
 
