@@ -34,7 +34,7 @@ def test_a_signal_ends_it_with_its_code_and_nothing_is_lost(
     number: int, code: int, tmp_path: pathlib.Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     whole, parts, folder = tmp_path / "whole.safetensors", tmp_path / "parts.safetensors", tmp_path / "states"
-    options = ["--epochs", "300", "--checkpoint", str(folder), "--checkpoint-every", "10", "--save", str(parts)]
+    options = ["--epochs", "100", "--checkpoint", str(folder), "--checkpoint-every", "10", "--save", str(parts)]
     command = [sys.executable, "-c", "import signal; signal.signal(signal.SIGINT, signal.default_int_handler); "]
     command[-1] += "import sys; from portable_mlp.__main__ import main; sys.exit(main())"
     process = subprocess.Popen([*command, *TRAIN, *options], stderr=subprocess.PIPE, text=True)
@@ -47,7 +47,7 @@ def test_a_signal_ends_it_with_its_code_and_nothing_is_lost(
     if number == signal.SIGINT:
         assert f"{folder} has what was reached; the same command with --resume goes on" in err
     assert run([*TRAIN, *options, "--resume"]) == 0
-    assert train("--epochs", "300", "--save", whole) == 0
+    assert train("--epochs", "100", "--save", whole) == 0
     assert parts.read_bytes() == whole.read_bytes()
 
 
