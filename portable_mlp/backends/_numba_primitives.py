@@ -56,43 +56,37 @@ def _sqrt(x: Any) -> Any:
 @_kept
 def _sgd_loop(p: Array, g: Array, divisor: float, scalars: Scalars) -> None:
     for i in range(p.size):
-        d = g[i] / divisor
-        (p[i],) = _sgd(p[i], d, *scalars)
+        (p[i],) = _sgd(p[i], g[i] / divisor, *scalars)
 
 
 @_kept
 def _momentum_loop(p: Array, g: Array, v: Array, divisor: float, scalars: Scalars) -> None:
     for i in range(p.size):
-        d = g[i] / divisor
-        p[i], v[i] = _momentum(p[i], d, v[i], *scalars)
+        p[i], v[i] = _momentum(p[i], g[i] / divisor, v[i], *scalars)
 
 
 @_kept
 def _nesterov_loop(p: Array, g: Array, v: Array, divisor: float, scalars: Scalars) -> None:
     for i in range(p.size):
-        d = g[i] / divisor
-        p[i], v[i] = _nesterov(p[i], d, v[i], *scalars)
+        p[i], v[i] = _nesterov(p[i], g[i] / divisor, v[i], *scalars)
 
 
 @_kept
 def _velocity_loop(p: Array, g: Array, v: Array, divisor: float, scalars: Scalars) -> None:
     for i in range(p.size):
-        d = g[i] / divisor
-        p[i], v[i] = _velocity(p[i], d, v[i], *scalars)
+        p[i], v[i] = _velocity(p[i], g[i] / divisor, v[i], *scalars)
 
 
 @_kept
 def _nesterov_velocity_loop(p: Array, g: Array, v: Array, divisor: float, scalars: Scalars) -> None:
     for i in range(p.size):
-        d = g[i] / divisor
-        p[i], v[i] = _nesterov_velocity(p[i], d, v[i], *scalars)
+        p[i], v[i] = _nesterov_velocity(p[i], g[i] / divisor, v[i], *scalars)
 
 
 @_kept
 def _adam_loop(p: Array, g: Array, m: Array, v: Array, divisor: float, scalars: Scalars) -> None:
     for i in range(p.size):
-        d = g[i] / divisor
-        p[i], m[i], v[i] = _adam(p[i], d, m[i], v[i], _sqrt, *scalars)
+        p[i], m[i], v[i] = _adam(p[i], g[i] / divisor, m[i], v[i], _sqrt, *scalars)
 
 
 _UPDATES: dict[Any, Any] = {

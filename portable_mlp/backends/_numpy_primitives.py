@@ -10,7 +10,6 @@ from typing import Any
 import array_api_compat.numpy
 import numpy as np
 
-from ..kernels.activations import ACTIVATIONS
 from ..kernels.arrays import Array, relevel
 from ..kernels.optimizers import Optimizer, Scalars, State
 from ..kernels.primitives import Primitives
@@ -56,13 +55,11 @@ class NumpyPrimitives(Primitives):
 
     def activate(self, name: str, z: Array, b: Array) -> tuple[Array, Array | None]:
         """Return ``h = f(z + b)``, in ``z`` for the commonest."""
-        z = self.add_bias(z, b)
         if name == "relu":
-            return np.maximum(z, 0.0, out=z), None
+            return np.maximum(self.add_bias(z, b), 0.0, out=z), None
         if name == "tanh":
-            return np.tanh(z, out=z), None
-        activation = ACTIVATIONS[name]
-        return activation.value(self.xp, z), z if activation.needs_z else None
+            return np.tanh(self.add_bias(z, b), out=z), None
+        return super().activate(name, z, b)
 
     def weighted_log(self, Y: Array, p: Array) -> Array:
         """Return ``Y log p`` with p clipped to [eps, 1 - eps]; with SciPy's logarithm, as scikit-learn's losses."""

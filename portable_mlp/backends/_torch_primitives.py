@@ -13,7 +13,6 @@ import array_api_compat.torch
 import torch
 
 from ..kernels import optimizers
-from ..kernels.activations import ACTIVATIONS
 from ..kernels.arrays import Array, relevel
 from ..kernels.network import Network
 from ..kernels.optimizers import Optimizer, Scalars, State
@@ -60,13 +59,11 @@ class TorchPrimitives(Primitives):
 
     def activate(self, name: str, z: Array, b: Array) -> tuple[Array, Array | None]:
         """Return ``h = f(z + b)``, in ``z`` for the commonest."""
-        z = self.add_bias(z, b)
         if name == "relu":
-            return z.relu_(), None
+            return self.add_bias(z, b).relu_(), None
         if name == "tanh":
-            return z.tanh_(), None
-        activation = ACTIVATIONS[name]
-        return activation.value(self.xp, z), z if activation.needs_z else None
+            return self.add_bias(z, b).tanh_(), None
+        return super().activate(name, z, b)
 
     def d_activate(self, name: str, dh: Array, z: Array | None, h: Array) -> Array:
         """Return ``dz = dh f'(z)``, in ``dh`` for the commonest."""

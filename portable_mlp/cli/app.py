@@ -9,6 +9,7 @@ import typer
 
 from .. import __version__
 from ..backends import BackendUnavailable
+from ..training.interruption import TERMINATED
 from ..training.result import NonFiniteError
 from .accelerate import PASSED_ON, accelerate
 from .backends import backends
@@ -24,7 +25,6 @@ from .train import train
 USERS_MISTAKE = 2
 INTERRUPTED = 130
 CLOSED_PIPE = 141
-TERMINATED = 143
 
 app = typer.Typer(
     name="portable-mlp",

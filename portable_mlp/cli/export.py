@@ -12,6 +12,7 @@ from ..storage.onnx_inference import export_onnx
 from ..storage.onnx_training import export_onnx_training
 from .files import check_writable
 from .preparation import Preparation, preparation_of
+from .terminal import say
 
 
 def export(
@@ -41,7 +42,7 @@ def export(
         export_onnx_training(file, net, params, _metadata(preparation), solver=solver or "adam", **scalings)
     else:
         export_onnx(file, net, params, _metadata(preparation), **scalings)
-    typer.echo(f"{'training step' if training else 'model'} written to {file}", err=True)
+    say(f"{'training step' if training else 'model'} written to {file}", err=True)
 
 
 def _metadata(preparation: Preparation) -> dict[str, Any]:

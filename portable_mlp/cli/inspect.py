@@ -10,7 +10,6 @@ import typer
 from ..kernels.parameters import n_parameters
 from ..storage.model_descriptions import FORMAT_VERSION
 from ..storage.models import read_model_file
-from ..storage.printable import printable
 from .options import JsonOption, print_json
 from .preparation import preparation_of
 from .terminal import say
@@ -37,10 +36,9 @@ def inspect(model: Annotated[pathlib.Path, typer.Argument(help="Model file.")], 
         print_json({**{name.replace(" ", "_"): value for name, value in described.items()}, "metadata": file.metadata})
         return
     preparation = preparation_of(model, net, file.metadata)
-    described["file"] = printable(str(model))
     described["sizes"] = "-".join(map(str, net.sizes))
     if preparation.target_name is not None:
-        described["predicts"] = printable(preparation.target_name)
+        described["predicts"] = preparation.target_name
     if preparation.classes is not None:
         described["classes"] = _shortened(preparation.classes)
     if preparation.feature_names:

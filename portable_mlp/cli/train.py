@@ -14,6 +14,7 @@ from ..backends import Backend, get_backend
 from ..kernels.activations import ACTIVATIONS
 from ..kernels.network import Network
 from ..kernels.options import check_choice
+from ..storage.checkpoints import CheckpointFolder
 from ..storage.models import check_savable, save_model
 from ..storage.tables import MixedTargetError, Table, TargetKind, read_training_table
 from ..training.initialization import init_params
@@ -123,7 +124,7 @@ def train(
     )
     if checkpoint is not None and result.stopped_because == "interrupted":
         reached = "has what was reached; the same command with --resume goes on"
-        written = any(checkpoint.glob("step-*.safetensors"))
+        written = CheckpointFolder(checkpoint).has_states()
         say(f"portable-mlp: {checkpoint} {reached if written else 'could not be written to'}", err=True)
         raise KeyboardInterrupt
     seconds = time.perf_counter() - start

@@ -188,7 +188,7 @@ def _tensors(described: dict[str, Any]) -> list[Tensor]:
     except (KeyError, TypeError, ValueError):
         raise Defect("its description lists no tensors") from None
     for tensor in tensors:
-        sound = isinstance(tensor.name, str) and tensor.dtype in ("float32", "float64")
+        sound = isinstance(tensor.name, str) and tensor.dtype in tuple(STORED)
         if not sound or not all(type(n) is int and n >= 0 for n in tensor.shape):
             raise Defect(f"its description lists the tensor {tensor!r}, which cannot be one")
     return tensors

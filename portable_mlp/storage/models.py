@@ -26,6 +26,7 @@ __all__ = [
     "ESTIMATOR_ENTRY",
     "ModelFile",
     "ModelFileError",
+    "check_one_model",
     "check_savable",
     "load_model",
     "on_backend",
@@ -102,10 +103,7 @@ def save_model(
     >>> same_net == net, metadata
     (True, {'classes': ['no', 'yes']})
     """
-    checked = check_params(net, params)
-    check_dtype(checked)
-    if checked[0].W.ndim != 2:
-        raise ValueError("a model file holds one model, but params have a leading axis of models")
+    checked = check_one_model(net, params, "a model file")
     check_savable(net, metadata)
     dtype = dtype_name(checked[0].W.dtype)
     # The stored vector is ours, one piece and in order; a library that writes arrays of other layouts may not look.
@@ -114,6 +112,23 @@ def save_model(
     if culprit is not None:
         raise ValueError(f"{culprit}; a model file holds finite numbers only, and nothing was written")
     write_tensor_file(path, _new_description(net, dtype, metadata), tensors_of(net, dtype), flat)
+
+
+def check_one_model(net: Network, params: Params, holder: str) -> Params:
+    """Check that parameters are those of one model, in a dtype that files hold; return them as a tuple of Layer.
+
+    Raises
+    ------
+    ValueError
+        If they are of another network, or of several models, of which ``holder`` holds one.
+    TypeError
+        If they are not float32 or float64.
+    """
+    checked = check_params(net, params)
+    check_dtype(checked)
+    if checked[0].W.ndim != 2:
+        raise ValueError(f"{holder} holds one model, but params have a leading axis of models")
+    return checked
 
 
 def check_savable(net: Network, metadata: dict[str, Any] | None) -> None:

@@ -10,10 +10,10 @@ from typing import Any, TypeAlias
 import numpy as np
 
 from ..backends import backend_of, dtype_name
-from ..kernels.calls import check_params
 from ..kernels.network import Network
-from ..kernels.parameters import Params, check_dtype, n_parameters, pack
+from ..kernels.parameters import Params, n_parameters, pack
 from .atomic import replace_file
+from .models import check_one_model
 
 LARGEST_FILE = 2**31 - 1
 """Bytes that a protobuf message, and so an ONNX file with its weights inside, can have."""
@@ -58,10 +58,7 @@ def host_vector(net: Network, params: Params, *, copies: int = 1) -> np.ndarray:
     TypeError
         If they are not float32 or float64.
     """
-    checked = check_params(net, params)
-    check_dtype(checked)
-    if checked[0].W.ndim != 2:
-        raise ValueError("an ONNX file holds one model, but params have a leading axis of models")
+    checked = check_one_model(net, params, "an ONNX file")
     n_bytes = copies * n_parameters(net.sizes) * np.dtype(dtype_name(checked[0].W.dtype)).itemsize
     if n_bytes > LARGEST_FILE:
         raise ValueError(

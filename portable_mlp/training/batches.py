@@ -10,6 +10,9 @@ from ..kernels.arrays import Array
 from ..kernels.initializers import RandomState, as_sampler
 from ..kernels.propagation import Masks
 
+NUMBERS_AT_ONCE = 2**22
+"""Of the data, that are looked at in one go."""
+
 
 class Data(NamedTuple):
     """Samples and their targets on one device.
@@ -78,3 +81,12 @@ def spans(n_samples: int, batch_size: int) -> list[Span]:
     [(0, 2), (2, 4), (4, 5)]
     """
     return [(start, min(start + batch_size, n_samples)) for start in range(0, n_samples, batch_size)]
+
+
+def blocks(n_samples: int, numbers_a_sample: int, numbers_at_once: int = NUMBERS_AT_ONCE) -> list[Span]:
+    """Return the samples in blocks of so many numbers at most, or of one sample.
+
+    >>> blocks(5, 100, 250)
+    [(0, 2), (2, 4), (4, 5)]
+    """
+    return spans(n_samples, max(1, numbers_at_once // numbers_a_sample))

@@ -11,15 +11,12 @@ from ..backends import Backend, dtype_name
 from ..kernels.arrays import Array
 from ..kernels.network import Network
 from ..storage.checkpoints import Checkpoint, CheckpointFolder
-from .batches import Data, Shuffle, spans
+from .batches import Data, Shuffle, blocks
 from .monitor import Monitor
 from .schedules import Schedule
 
 if TYPE_CHECKING:
     from .loop import Loop
-
-NUMBERS_AT_ONCE = 2**22
-"""Of the data, that are brought to the host in one go."""
 
 
 class Position(NamedTuple):
@@ -35,6 +32,24 @@ class Position(NamedTuple):
 
     epoch: int = 0
     batch: int = 0
+
+
+class Standing(NamedTuple):
+    """Where a run stands.
+
+    Attributes
+    ----------
+    position : Position
+        How far it is.
+    epoch_start : array of shape (n_parameters,), or (n_models, n_parameters), or None
+        The flat parameters at the start of the epoch it is in; not asked for between epochs.
+    stopped_because : str or None
+        Why it stopped, if it has come to an end.
+    """
+
+    position: Position
+    epoch_start: Array | None = None
+    stopped_because: str | None = None
 
 
 class Checkpoints:
@@ -64,14 +79,11 @@ class Checkpoints:
         shuffle: Shuffle | None,
     ) -> None:
         self.every = every
-        self.epoch_start: Array | None = None
         self._folder, self._identity = folder, identity
         self._loop, self._monitor, self._schedule, self._shuffle = loop, monitor, schedule, shuffle
 
-    def resume(self) -> tuple[Position, str | None]:
-        """Bring back the newest state; return where it stands, and why it stopped if it had come to an end.
-
-        The flat parameters at the start of the epoch it stands in are in ``epoch_start`` then.
+    def resume(self) -> Standing:
+        """Bring back the newest state; return where it stands.
 
         Raises
         ------
@@ -82,7 +94,7 @@ class Checkpoints:
         """
         found = self._folder.newest()
         if found is None:
-            return Position(), None
+            return Standing(Position())
         facts = found.facts
         self._check_same_run(facts["run"])
         moments = [found.arrays[f"moment_{i}"] for i in range(facts["n_moments"])]
@@ -91,16 +103,16 @@ class Checkpoints:
         self._schedule.restore(found.arrays["schedule"].tolist())
         if self._shuffle is not None:
             self._shuffle.key = facts["shuffle"]
-        if "epoch_start" in found.arrays:
-            start = found.arrays["epoch_start"]
-            self.epoch_start = self._loop.backend.asarray(start, dtype=start.dtype.name)
-        return Position(facts["epoch"], facts["batch"]), facts["stopped_because"]
+        start = found.arrays.get("epoch_start")
+        if start is not None:
+            start = self._loop.backend.asarray(start, dtype=start.dtype.name)
+        return Standing(Position(facts["epoch"], facts["batch"]), start, facts["stopped_because"])
 
     def due(self) -> bool:
         """Tell whether it is time for a state within an epoch."""
         return self.every is not None and self._loop.n_steps % self.every == 0
 
-    def save(self, position: Position, stopped_because: str | None = None) -> None:
+    def save(self, standing: Standing) -> None:
         """Write the state; where that fails, warn and let training go on.
 
         A state that is not finite is not written over one that is: the end of the epoch will say where it went wrong.
@@ -116,16 +128,16 @@ class Checkpoints:
             "schedule": self._schedule.memory(),
             **self._monitor.memory(),
         }
-        if position.batch:
-            arrays["epoch_start"] = to_numpy(self.epoch_start)
+        if standing.position.batch:
+            arrays["epoch_start"] = to_numpy(standing.epoch_start)
         facts = {
             "run": self._identity,
-            "epoch": position.epoch,
-            "batch": position.batch,
+            "epoch": standing.position.epoch,
+            "batch": standing.position.batch,
             "n_steps": self._loop.n_steps,
             "n_moments": len(moments),
             "shuffle": None if self._shuffle is None else self._shuffle.key,
-            "stopped_because": stopped_because,
+            "stopped_because": standing.stopped_because,
         }
         try:
             self._folder.write(self._loop.n_steps, Checkpoint(arrays, facts))
@@ -162,8 +174,7 @@ def identity_of(
 def fingerprint(backend: Backend, data: Data) -> str:
     """Return a digest of the samples' numbers, the same for every library."""
     digest = hashlib.sha256(str((tuple(data.X.shape), tuple(data.Y.shape))).encode("ascii"))
-    at_once = max(1, NUMBERS_AT_ONCE * data.n_samples // math.prod(data.X.shape))
-    for start, stop in spans(data.n_samples, at_once):
+    for start, stop in blocks(data.n_samples, math.prod(data.X.shape) // data.n_samples):
         part = data.part(start, stop)
         for x in (part.X, part.Y):
             digest.update(backend.to_numpy(x).astype("float64").tobytes())

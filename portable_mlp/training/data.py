@@ -11,10 +11,7 @@ from ..kernels.calls import check_call
 from ..kernels.network import Network
 from ..kernels.parameters import Params, check_dtype
 from ..kernels.targets import are_labels
-from .batches import Data, spans
-
-NUMBERS_AT_ONCE = 2**22
-"""Of the data, that are looked at in one go."""
+from .batches import Data, blocks
 
 
 def checked_data(net: Network, params: Params, X: Array, y: Array) -> Data:
@@ -54,9 +51,8 @@ def _check_finite(xp: Namespace, name: str, x: Array) -> None:
 def _all_finite(xp: Namespace, x: Array) -> bool:
     """Look at some samples at a time: flags for all values would take a quarter of their memory again."""
     n_samples = x.shape[0] if x.ndim == 1 else x.shape[-2]
-    at_once = max(1, NUMBERS_AT_ONCE * n_samples // math.prod(x.shape))
     finite = xp.asarray(True, device=array_api_compat.device(x))
-    for start, stop in spans(n_samples, at_once):
+    for start, stop in blocks(n_samples, math.prod(x.shape) // n_samples):
         some = x[start:stop] if x.ndim == 1 else x[..., start:stop, :]
         finite = xp.logical_and(finite, xp.all(xp.isfinite(some)))
     return bool(finite)

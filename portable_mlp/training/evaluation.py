@@ -13,7 +13,7 @@ from ..kernels.network import Network
 from ..kernels.parameters import unpack
 from ..kernels.primitives import Primitives, portable
 from ..kernels.propagation import forward_pass
-from .batches import Data, spans
+from .batches import Data, blocks
 from .step import FUNCTIONS_KEPT, Objective, encoded, mean_loss, weight_of
 
 NUMBERS_AT_ONCE = 2**20
@@ -48,7 +48,9 @@ class Evaluation:
         xp = self._backend.xp
         if not self._blocks:
             n_models = flat.shape[0] if flat.ndim > 1 else 1
-            self._blocks = _blocks(self._data, max(1, NUMBERS_AT_ONCE // (self._widest * n_models)))
+            parts = blocks(self._data.n_samples, self._widest * n_models, NUMBERS_AT_ONCE)
+            # All in one block are not cut out of themselves, which would be a copy on some libraries.
+            self._blocks = [self._data] if len(parts) == 1 else [self._data.part(*part) for part in parts]
         loss, measure = self._sums(flat, self._blocks[0])
         for block in self._blocks[1:]:
             more_loss, more = self._sums(flat, block)
@@ -56,12 +58,6 @@ class Evaluation:
         score = measure / self._n_samples if self._variation is None else _r2(xp, measure, self._variation)
         numbers: list[float] = self._backend.to_numpy(xp.stack([loss / self._n_samples, score])).tolist()
         return numbers
-
-
-def _blocks(data: Data, at_once: int) -> list[Data]:
-    if data.n_samples <= at_once:
-        return [data]
-    return [data.part(start, stop) for start, stop in spans(data.n_samples, at_once)]
 
 
 @functools.lru_cache(FUNCTIONS_KEPT)

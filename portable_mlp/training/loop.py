@@ -196,9 +196,9 @@ class Loop:
         for size, same_size in itertools.groupby(batches, key=lambda span: span[1] - span[0]):
             left = list(same_size)
             while left:
-                n_now = min(len(left), STEPS_A_CALL, STEPS_A_CALL if every is None else every - self.n_steps % every)
-                # A power of two: each number of steps is compiled.
-                n_now = 1 << (n_now.bit_length() - 1)
+                until_due = STEPS_A_CALL if every is None else every - self.n_steps % every
+                # The largest power of two that may be: each number of steps is compiled.
+                n_now = 1 << (min(len(left), STEPS_A_CALL, until_due).bit_length() - 1)
                 now, left = left[:n_now], left[n_now:]
                 scalars = [self._scalars(self.n_steps + i, rate) for i in range(1, len(now) + 1)]
                 starts = [start for start, _ in now]

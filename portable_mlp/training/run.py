@@ -9,7 +9,7 @@ from typing import Any
 
 from ..kernels.arrays import Array, snapshot
 from .batches import Data, Shuffle, Span, spans
-from .checkpointing import Checkpoints, Position
+from .checkpointing import Checkpoints, Position, Standing
 from .interruption import TERMINATED, Requests, StopAsked
 from .loop import Loop, all_finite
 from .monitor import Monitor
@@ -63,8 +63,7 @@ class _Run:
     ) -> None:
         self.loop, self.data, self.monitor, self.schedule = loop, data, monitor, schedule
         self.epochs, self.batches, self.shuffle = epochs, batches, shuffle
-        self.position = Position()
-        self.checkpoints: Checkpoints | None = None
+        self.standing = Standing(Position())
 
     def until_the_end(self) -> str:
         """Run all epochs; return why it stopped."""
@@ -79,30 +78,30 @@ class _Run:
 
     def with_checkpoints(self, checkpoints: Checkpoints, requests: Requests) -> str:
         """Go on where the newest state stands, and write further ones; return why it stopped."""
-        self.position, stopped_because = checkpoints.resume()
-        if stopped_because is not None:
-            return stopped_because
+        self.standing = checkpoints.resume()
+        if self.standing.stopped_because is not None:
+            return self.standing.stopped_because
         self.monitor.bar.advance(self._n_samples_done())
-        self.checkpoints = checkpoints
 
         def between(n_batches: int) -> None:
-            self.position = Position(self.position.epoch, n_batches)
+            position = Position(self.standing.position.epoch, n_batches)
+            self.standing = self.standing._replace(position=position)
             if n_batches < len(self.batches):
                 if checkpoints.due():
-                    checkpoints.save(self.position)
+                    checkpoints.save(self.standing)
                 requests.check()
 
         try:
-            for epoch in range(self.position.epoch, self.epochs):
+            for epoch in range(self.standing.position.epoch, self.epochs):
                 reason = self._epoch(epoch, checkpoints.every, between)
-                self.position = Position(epoch + 1)
-                checkpoints.save(self.position, reason)
+                self.standing = Standing(Position(epoch + 1), stopped_because=reason)
+                checkpoints.save(self.standing)
                 if reason is not None:
                     return reason
                 if epoch + 1 < self.epochs:
                     requests.check()
         except StopAsked:
-            checkpoints.save(self.position)
+            checkpoints.save(self.standing)
             return "interrupted"
         except KeyboardInterrupt:
             # A callback's own; the second Ctrl-C, while the first is being answered, is not for us.
@@ -113,15 +112,16 @@ class _Run:
 
     def _epoch(self, epoch: int, every: int | None = None, between: Callable[[int], None] | None = None) -> str | None:
         """Run one epoch from where it stands; return why to stop, or None."""
-        loop, monitor, done = self.loop, self.monitor, self.position.batch
+        loop, monitor, done = self.loop, self.monitor, self.standing.position.batch
         rate = self.schedule.rate(epoch)
         start = time.perf_counter()
-        good = self._epoch_start(done)
+        if not done:
+            self.standing = Standing(Position(epoch), snapshot(loop.backend.xp, loop.flat))
         order = None if self.shuffle is None else self.shuffle.order(epoch, self.data.n_samples)
         mean = loop.epoch(
             self.data, self.batches, rate, order=order, bar=monitor.bar, done=done, every=every, between=between
         )
-        loss = _finite_loss(loop, mean, good, monitor)
+        loss = _finite_loss(loop, mean, self.standing.epoch_start, monitor)
         n_samples = sum(stop - start for start, stop in self.batches[done:])
         speed = n_samples / (time.perf_counter() - start)
         reason = monitor.epoch_end(loop.flat, loss=loss, learning_rate=rate, samples_per_second=speed)
@@ -129,18 +129,9 @@ class _Run:
             return "learning_rate"
         return reason
 
-    def _epoch_start(self, done: int) -> Array:
-        """Return the parameters at the start of the epoch, of which some batches may be done."""
-        if done and self.checkpoints is not None and self.checkpoints.epoch_start is not None:
-            return self.checkpoints.epoch_start
-        start = snapshot(self.loop.backend.xp, self.loop.flat)
-        if self.checkpoints is not None:
-            self.checkpoints.epoch_start = start
-        return start
-
     def _n_samples_done(self) -> int:
-        in_this_epoch = sum(stop - start for start, stop in self.batches[: self.position.batch])
-        return self.position.epoch * self.data.n_samples + in_this_epoch
+        epoch, n_batches = self.standing.position
+        return epoch * self.data.n_samples + sum(stop - start for start, stop in self.batches[:n_batches])
 
 
 def _finite_loss(loop: Loop, mean: Array, good: Array, monitor: Monitor) -> Any:

@@ -108,6 +108,14 @@ class OnNumPy:
         return np.asarray(x)
 
 
+class OnJax:
+    backend, dtype = pm.get_backend("jax"), "float32"
+
+    @staticmethod
+    def array(x: Any) -> Any:
+        return OnJax.backend.asarray(x, dtype="float32")
+
+
 def test_more_epochs_are_added(tmp_path: pathlib.Path) -> None:
     train(OnNumPy, checkpoint=tmp_path, epochs=2)
     assert_same(OnNumPy, train(OnNumPy, checkpoint=tmp_path, resume=True), train(OnNumPy))
@@ -326,8 +334,8 @@ def test_a_signal_leaves_a_last_state(number: int, code: int, tmp_path: pathlib.
     assert finished(tmp_path / "stopped") == expected
 
 
-def test_the_loop_is_cut_where_states_are_written(monkeypatch: pytest.MonkeyPatch, tmp_path: pathlib.Path) -> None:
-    """On JAX, which takes many steps in a call: never past a step after which a state is due."""
+def steps_of_calls(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """Return a list to which each call of a library that takes many steps adds how many."""
     seen: list[int] = []
     original = training_loop.Loop._in_calls
 
@@ -337,9 +345,13 @@ def test_the_loop_is_cut_where_states_are_written(monkeypatch: pytest.MonkeyPatc
             yield item
 
     monkeypatch.setattr(training_loop.Loop, "_in_calls", noted)
-    jax = type("Lib", (), {"backend": pm.get_backend("jax"), "dtype": "float32"})
-    jax.array = staticmethod(lambda x: jax.backend.asarray(x, dtype="float32"))
-    train(jax, checkpoint=tmp_path, checkpoint_every=4, epochs=1)
+    return seen
+
+
+def test_the_loop_is_cut_where_states_are_written(monkeypatch: pytest.MonkeyPatch, tmp_path: pathlib.Path) -> None:
+    """On JAX, which takes many steps in a call: never past a step after which a state is due."""
+    seen = steps_of_calls(monkeypatch)
+    train(OnJax, checkpoint=tmp_path, checkpoint_every=4, epochs=1)
     assert seen == [4, 4, 1]
 
 
@@ -443,16 +455,6 @@ def test_another_seed_is_another_run(tmp_path: pathlib.Path) -> None:
 
 
 def test_jax_compiles_for_few_numbers_of_steps(monkeypatch: pytest.MonkeyPatch, tmp_path: pathlib.Path) -> None:
-    seen: set[int] = set()
-    original = training_loop.Loop._in_calls
-
-    def noted(self: Any, *arguments: Any) -> Any:
-        for item in original(self, *arguments):
-            seen.add(len(item[1]))
-            yield item
-
-    monkeypatch.setattr(training_loop.Loop, "_in_calls", noted)
-    jax = type("Lib", (), {"backend": pm.get_backend("jax"), "dtype": "float32"})
-    jax.array = staticmethod(lambda x: jax.backend.asarray(x, dtype="float32"))
-    train(jax, checkpoint=tmp_path, checkpoint_every=97, epochs=4, batch_size=2)
-    assert seen <= {1, 2, 4, 8, 16, 32, 64}
+    seen = steps_of_calls(monkeypatch)
+    train(OnJax, checkpoint=tmp_path, checkpoint_every=97, epochs=4, batch_size=2)
+    assert set(seen) <= {1, 2, 4, 8, 16, 32, 64}
