@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import contextlib
+import copy
 from collections.abc import Callable
 from typing import Any, NamedTuple, TypeVar
 
 import array_api_compat
 import numpy as np
 
+from ..kernels.options import check_choice
 from ..kernels.primitives import Primitives, portable
 
 Step = TypeVar("Step", bound=Callable[..., Any])
@@ -22,6 +24,9 @@ INSTALL = {
     "strict": 'pip install "portable-mlp[strict]"',
 }
 """The command that installs each library."""
+
+PRECISIONS = ("float32", "tf32", "bfloat16")
+"""Of what products of float32 matrices are made; see `Backend.at_precision`."""
 
 
 class BackendUnavailable(RuntimeError):
@@ -70,6 +75,8 @@ class Backend:
     name: str = "array API"
     takes_sparse = False
     """Whether inputs may be SciPy's sparse matrices."""
+    precision = "float32"
+    """Of products of float32 matrices; one of `precisions`."""
 
     def __init__(self, xp: Any, device: Any) -> None:
         self.xp = xp
@@ -156,6 +163,34 @@ class Backend:
     def synchronize(self) -> None:
         """Wait until everything enqueued on the device is done. Nothing to do where calls return when they are done."""
 
+    @property
+    def precisions(self) -> tuple[str, ...]:
+        """What `at_precision` takes here: more than float32 on a GPU alone."""
+        return ("float32",)
+
+    def at_precision(self, precision: str) -> Backend:
+        """Return this backend, with products of float32 matrices taken at a precision while it is `running`.
+
+        Parameters
+        ----------
+        precision : {"float32", "tf32", "bfloat16"}
+            How many bits of each factor enter: 24, 11 or 8. Sums are float32 always, and so are the parameters.
+
+        Raises
+        ------
+        ValueError
+            If it is not available here.
+        """
+        check_choice("precision", precision, PRECISIONS)
+        if precision not in self.precisions:
+            raise ValueError(
+                f"precision {precision!r} is for the tensor cores of a GPU; {self.name} on {self.device_name} has "
+                f"{', '.join(map(repr, self.precisions))}"
+            )
+        other = copy.copy(self)
+        other.precision = precision
+        return other
+
     def compile(self, step: Step) -> Step:
         """Return a faster function that computes the same; here the function itself."""
         return step
@@ -171,9 +206,9 @@ class Backend:
         Returns
         -------
         callable or None
-            ``many(carry, data, order, starts, size, scalars) -> (carry, losses)``: one step for each of ``starts`` with
-            the samples ``order[start : start + size]`` and the scalars at the same place; the losses are
-            (n_steps,), or (n_steps, n_models).
+            ``many(carry, data, order, starts, size, scalars, room) -> (carry, losses)``: one step for each of
+            ``starts`` with the samples ``order[start : start + size]`` and the scalars at the same place, in the
+            room of such a batch; the losses are (n_steps,), or (n_steps, n_models).
         """
         return None
 

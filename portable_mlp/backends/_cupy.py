@@ -3,13 +3,21 @@
 from __future__ import annotations
 
 import contextlib
+import functools
+import warnings
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import array_api_compat.cupy as xp
 import cupy
 import numpy as np
 
-from ._base import INSTALL, Backend, BackendInfo, BackendUnavailable
+from ..kernels.primitives import Primitives
+from . import _cublas
+from ._base import INSTALL, PRECISIONS, Backend, BackendInfo, BackendUnavailable
+from ._cupy_graph import CupyRecorder, products_on
+from ._cupy_primitives import cupy_primitives, multiplying_with
+from ._recorded_steps import RecordedSteps
 
 
 class CupyBackend(Backend):
@@ -52,9 +60,30 @@ class CupyBackend(Backend):
         """Wait for the GPU."""
         self.device.synchronize()
 
-    def running(self) -> contextlib.AbstractContextManager[Any]:
+    @property
+    def primitives(self) -> Primitives:
+        """Functions that write into memory that is there already, with few kernels."""
+        return cupy_primitives(self.precision)
+
+    @property
+    def precisions(self) -> tuple[str, ...]:
+        """All, where products can be asked of cuBLAS."""
+        return PRECISIONS if _cublas.why_not() is None else PRECISIONS[:1]
+
+    def repeat(self, step: Callable[..., Any]) -> Callable[..., Any] | None:
+        """Record steps as a CUDA graph, which is launched in one go."""
+        reason = _why_no_graphs()
+        return None if reason else RecordedSteps(step, CupyRecorder())
+
+    @contextlib.contextmanager
+    def running(self) -> Iterator[None]:
         """Make the GPU current: CuPy's creation functions allocate on the current device, whatever they are told."""
-        return self.device
+        with self.device, contextlib.ExitStack() as stack:
+            if self.precision != "float32":
+                # CuPy's own products take their precision from the environment.
+                products = stack.enter_context(products_on(cupy.cuda.get_current_stream()))
+                stack.enter_context(multiplying_with(products))
+            yield
 
     def dtype(self, dtype: Any) -> Any:
         """Return the dtype; CuPy's device for asking is the current one."""
@@ -71,3 +100,16 @@ class CupyBackend(Backend):
 
     def _to_host(self, x: Any) -> np.ndarray:
         return cupy.asnumpy(x)
+
+
+@functools.cache
+def _why_no_graphs() -> str | None:
+    """Say, once, why steps are launched kernel by kernel; None if they need not be."""
+    reason = _cublas.why_not()
+    if reason:
+        warnings.warn(
+            f"training steps cannot be recorded as CUDA graphs, and are launched kernel by kernel: {reason}",
+            RuntimeWarning,
+            stacklevel=2,
+        )
+    return reason

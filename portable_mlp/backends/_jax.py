@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable
 from typing import Any
 
@@ -10,8 +11,11 @@ import jax.numpy as xp
 import numpy as np
 
 from ..kernels.primitives import Primitives
-from ._base import Backend, BackendInfo, BackendUnavailable, Step
+from ._base import PRECISIONS, Backend, BackendInfo, BackendUnavailable, Step
 from ._jax_primitives import jax_primitives, repeated
+
+ALGORITHMS = {"float32": "highest", "tf32": "TF32_TF32_F32", "bfloat16": "BF16_BF16_F32"}
+"""JAX's names of the precisions; its default on a GPU may be TF32."""
 
 
 class JaxBackend(Backend):
@@ -57,6 +61,17 @@ class JaxBackend(Backend):
     def repeat(self, step: Callable[..., Any]) -> Callable[..., Any]:
         """Compile many steps into one call, once for each size and number of batches."""
         return repeated(step)
+
+    @property
+    def precisions(self) -> tuple[str, ...]:
+        """All on an NVIDIA GPU, float32 elsewhere."""
+        return PRECISIONS if self.device.platform in ("gpu", "cuda") else PRECISIONS[:1]
+
+    def running(self) -> contextlib.AbstractContextManager[Any]:
+        """Say the precision of products, which JAX chooses itself on an accelerator."""
+        if self.device.platform == "cpu":
+            return contextlib.nullcontext()
+        return jax.default_matmul_precision(ALGORITHMS[self.precision])
 
     @property
     def primitives(self) -> Primitives:

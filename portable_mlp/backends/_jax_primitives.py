@@ -59,7 +59,7 @@ def jax_primitives() -> JaxPrimitives:
 
 @functools.lru_cache(FUNCTIONS_KEPT)
 def repeated(step: Callable[..., Any]) -> Callable[..., Any]:
-    """Return ``many(carry, data, order, starts, size, scalars)``, as `Backend.repeat` says.
+    """Return ``many(carry, data, order, starts, size, scalars, room)``, as `Backend.repeat` says; it needs no room.
 
     The state is not donated: inside the call XLA writes over it in any case, and after a Ctrl-C between two calls the
     parameters must still be there.
@@ -74,7 +74,13 @@ def repeated(step: Callable[..., Any]) -> Callable[..., Any]:
         return jax.lax.scan(one, carry, (starts, table))
 
     def many(
-        carry: Any, data: Any, order: Array, starts: Sequence[int], size: int, scalars: Sequence[Scalars]
+        carry: Any,
+        data: Any,
+        order: Array,
+        starts: Sequence[int],
+        size: int,
+        scalars: Sequence[Scalars],
+        room: Room | None,
     ) -> tuple[Any, Array]:
         table = tuple(np.asarray(column, dtype=data.X.dtype) for column in zip(*scalars, strict=True))
         return compiled(carry, data, order, np.asarray(starts, dtype=np.int32), table, size=size)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import array_api_compat.torch as xp
@@ -10,7 +11,9 @@ import numpy as np
 import torch
 
 from ..kernels.primitives import Primitives
-from ._base import Backend, BackendInfo, BackendUnavailable
+from ._base import PRECISIONS, Backend, BackendInfo, BackendUnavailable
+from ._recorded_steps import RecordedSteps
+from ._torch_graph import TorchRecorder
 from ._torch_primitives import torch_primitives
 
 
@@ -52,11 +55,32 @@ class TorchBackend(Backend):
     @property
     def primitives(self) -> Primitives:
         """Functions that write into memory that is there already."""
-        return torch_primitives()
+        return torch_primitives(self.precision == "bfloat16")
 
-    def running(self) -> contextlib.AbstractContextManager[Any]:
-        """Stop autograd from recording: the gradients are written out."""
-        return torch.no_grad()
+    @property
+    def precisions(self) -> tuple[str, ...]:
+        """All on CUDA, float32 elsewhere."""
+        return PRECISIONS if self.device.type == "cuda" else PRECISIONS[:1]
+
+    def repeat(self, step: Callable[..., Any]) -> Callable[..., Any] | None:
+        """Record steps as a CUDA graph, which is launched in one go; on the CPU there is nothing to gain."""
+        return RecordedSteps(step, TorchRecorder(self.device)) if self.device.type == "cuda" else None
+
+    @contextlib.contextmanager
+    def running(self) -> Iterator[None]:
+        """Stop autograd from recording, since the gradients are written out; set the precision of CUDA's products."""
+        if self.device.type != "cuda":
+            with torch.no_grad():
+                yield
+            return
+        # PyTorch keeps it for the whole process, so it is put back at the end.
+        before = torch.get_float32_matmul_precision()
+        torch.set_float32_matmul_precision("high" if self.precision == "tf32" else "highest")
+        try:
+            with torch.no_grad(), torch.cuda.device(self.device):
+                yield
+        finally:
+            torch.set_float32_matmul_precision(before)
 
     def _move(self, x: Any, dtype: Any) -> Any:
         return x.detach().to(device=self.device, dtype=dtype)

@@ -20,16 +20,23 @@ from ..kernels.primitives import Primitives
 
 
 class TorchPrimitives(Primitives):
-    """PyTorch, without a temporary where an output is given."""
+    """PyTorch, without a temporary where an output is given.
+
+    Parameters
+    ----------
+    in_bfloat16 : bool
+        Whether factors of products are rounded to bfloat16, on CUDA; sums are float32 all the same.
+    """
 
     writes = True
 
-    def __init__(self) -> None:
+    def __init__(self, in_bfloat16: bool = False) -> None:
         super().__init__(array_api_compat.torch)
+        self._in_bfloat16 = in_bfloat16
 
     def matmul(self, a: Array, b: Array, out: Array | None = None) -> Array:
         """Return the matrix product, in ``out``."""
-        return torch.matmul(a, b, out=out)
+        return _product_in_bfloat16(a, b, out) if self._in_bfloat16 else torch.matmul(a, b, out=out)
 
     def transposed(self, x: Array) -> Array:
         """Return the transpose of the last two axes."""
@@ -101,18 +108,38 @@ class TorchPrimitives(Primitives):
         return p, state
 
 
-def _sgd(p: Array, g: Array, rate: float) -> None:
-    p.sub_(g, alpha=rate)
+def _product_in_bfloat16(a: Array, b: Array, out: Array | None) -> Array:
+    """Return the product of factors rounded to bfloat16, summed in float32, in ``out``."""
+    a, b = a.to(torch.bfloat16), b.to(torch.bfloat16)
+    if a.ndim == b.ndim == 2:
+        return torch.mm(a, b, out_dtype=torch.float32, out=out)
+    n_models = max(x.shape[0] for x in (a, b) if x.ndim == 3)
+    a, b = a.expand(n_models, *a.shape[-2:]), b.expand(n_models, *b.shape[-2:])
+    return torch.bmm(a, b, out_dtype=torch.float32, out=out)
 
 
-def _momentum(p: Array, g: Array, v: Array, rate: float, momentum: float) -> None:
+# Scalars are Python numbers, or lie on the device where steps are recorded; only numbers can be an ``alpha``.
+
+
+def _less(p: Array, g: Array, rate: Any) -> None:
+    if isinstance(rate, float):
+        p.sub_(g, alpha=rate)
+    else:
+        p.sub_(g * rate)
+
+
+def _sgd(p: Array, g: Array, rate: Any) -> None:
+    _less(p, g, rate)
+
+
+def _momentum(p: Array, g: Array, v: Array, rate: Any, momentum: float) -> None:
     v.mul_(momentum).add_(g)
-    p.sub_(v, alpha=rate)
+    _less(p, v, rate)
 
 
-def _nesterov(p: Array, g: Array, v: Array, rate: float, momentum: float) -> None:
+def _nesterov(p: Array, g: Array, v: Array, rate: Any, momentum: float) -> None:
     v.mul_(momentum).add_(g)
-    p.sub_(g.add_(v, alpha=momentum), alpha=rate)
+    _less(p, g.add_(v, alpha=momentum), rate)
 
 
 def _adam(
@@ -120,8 +147,8 @@ def _adam(
     g: Array,
     m: Array,
     v: Array,
-    step: float,
-    epsilon: float,
+    step: Any,
+    epsilon: Any,
     beta_1: float,
     rest_1: float,
     beta_2: float,
@@ -129,7 +156,11 @@ def _adam(
 ) -> None:
     m.mul_(beta_1).add_(g, alpha=rest_1)
     v.mul_(beta_2).addcmul_(g, g, value=rest_2)
-    p.addcdiv_(m, torch.sqrt(v, out=g).add_(epsilon), value=-step)
+    root = torch.sqrt(v, out=g).add_(epsilon)
+    if isinstance(step, float):
+        p.addcdiv_(m, root, value=-step)
+    else:
+        p.sub_(torch.div(m, root, out=root).mul_(step))
 
 
 _UPDATES: dict[Any, Callable[..., None]] = {
@@ -142,6 +173,6 @@ _UPDATES: dict[Any, Callable[..., None]] = {
 
 
 @functools.cache
-def torch_primitives() -> TorchPrimitives:
+def torch_primitives(in_bfloat16: bool = False) -> TorchPrimitives:
     """Return PyTorch's primitives, the same object each time."""
-    return TorchPrimitives()
+    return TorchPrimitives(in_bfloat16)

@@ -184,7 +184,10 @@ class Loop:
             some = data.part(start, stop) if rows is None else data
             batch = some if mask is None else some._replace(masks=mask)
             scalars = self._scalars(self.n_steps + 1, rate)
-            yield self._step(self._carry, batch, rows, scalars, self._room(stop - start, rows is not None)), (span,)
+            yield (
+                self._step(self._carry, batch, rows, scalars, self._room(stop - start, gathers=rows is not None)),
+                (span,),
+            )
 
     def _in_calls(
         self, data: Data, batches: Sequence[Span], rate: float, order: Array | None, every: int | None
@@ -202,12 +205,13 @@ class Loop:
                 now, left = left[:n_now], left[n_now:]
                 scalars = [self._scalars(self.n_steps + i, rate) for i in range(1, len(now) + 1)]
                 starts = [start for start, _ in now]
-                yield self._many(self._carry, data, rows, starts, size, scalars), now
+                room = self._room(size, gathers=True)
+                yield self._many(self._carry, data, rows, starts, size, scalars, room), now
 
     def _held(self, flat: Array) -> Held:
         return self._ops.held(self._net, snapshot(self.backend.xp, flat))
 
-    def _room(self, n_samples: int, gathers: bool) -> Room | None:
+    def _room(self, n_samples: int, *, gathers: bool) -> Room | None:
         """Return the memory for batches of that size, of which an epoch has two at most."""
         if not self._ops.writes:
             return None

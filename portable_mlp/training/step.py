@@ -96,7 +96,7 @@ def make_step(ops: Primitives, objective: Objective, optimizer: Optimizer) -> St
         params = ops.layers(net, carry.held) if room is None else room.params
         loss, sums = passes(ops, objective, params, batch, room)
         held, state = ops.descend(optimizer, carry.held, sums, carry.state, scalars, room)
-        return Carry(held, state, carry.total + loss * float(batch.n_samples)), loss
+        return Carry(held, state, ops.accumulated(carry.total, loss, batch.n_samples)), loss
 
     return step
 

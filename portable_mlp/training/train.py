@@ -7,7 +7,7 @@ import operator
 import os
 from collections.abc import Iterable
 
-from ..backends import backend_of
+from ..backends import Backend, backend_of, dtype_name
 from ..kernels.arrays import Array
 from ..kernels.initializers import RandomState
 from ..kernels.network import Network
@@ -54,6 +54,7 @@ def train(
     patience: int | None = None,
     callbacks: Iterable[Callback] = (),
     progress: bool = False,
+    precision: str = "float32",
     checkpoint: str | os.PathLike[str] | None = None,
     checkpoint_every: int | None = None,
     resume: bool = False,
@@ -106,6 +107,9 @@ def train(
         Each is called with an `EpochEnd` after each epoch, whose parameters are a copy; returning True ends training.
     progress : bool
         Whether to draw a progress bar on stderr (needs rich).
+    precision : {"float32", "tf32", "bfloat16"}
+        Of the factors in products of float32 matrices: 24 significant bits, or, by the tensor cores of a GPU, 11 or 8.
+        Sums, parameters and moments are float32 all the same. The environment and the library's own setting have no say.
     checkpoint : str or path, optional
         A folder for the state of the run, of its own: parameters, moments, shuffle, history, best so far. It is written
         at the end of each epoch, and when Ctrl-C or SIGTERM asks to stop; the last two states are kept. SIGTERM then
@@ -165,7 +169,7 @@ def train(
     folder = _checked_folder(checkpoint, checkpoint_every, resume, solver)
     if solver == "lbfgs":
         lbfgs.load_scipy()
-    backend = backend_of(params[0][0])
+    backend = _at_precision(params, precision)
     with backend.running(), Bar(epochs, data.n_samples) if progress else Silent() as bar, folder as entered:
         if entered is not None and not resume and entered.has_states():
             raise ValueError(f"{entered.path} holds checkpoints already: resume, or give another folder")
@@ -193,6 +197,7 @@ def train(
                 decay=decay,
                 # More epochs are the same run, unless the rate is a matter of how many there are.
                 epochs=epochs if schedule == "cosine" else None,
+                precision=precision,
                 batch_size=batch_size,
                 l2=l2,
                 shuffle=bool(shuffle),
@@ -205,6 +210,13 @@ def train(
         return run(
             loop, data, monitor, plan, epochs=epochs, batch_size=batch_size, shuffle=order, checkpoints=checkpoints
         )
+
+
+def _at_precision(params: Params, precision: str) -> Backend:
+    backend = backend_of(params[0][0]).at_precision(precision)
+    if precision != "float32" and dtype_name(params[0][0].dtype) != "float32":
+        raise ValueError(f"precision {precision!r} is for float32 parameters, got {params[0][0].dtype}")
+    return backend
 
 
 def _checked_folder(

@@ -1,0 +1,155 @@
+"""A step's primitives for CuPy: few kernels, which write into memory that is there, and never wait for the GPU."""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+from collections.abc import Iterator
+from contextvars import ContextVar
+from typing import Any
+
+import array_api_compat.cupy
+import cupy
+
+from ..kernels.activations import ACTIVATIONS
+from ..kernels.arrays import Array, relevel
+from ..kernels.network import Network
+from ..kernels.optimizers import Optimizer, Scalars, State
+from ..kernels.primitives import Held, Primitives, Sums
+from ..kernels.room import Room
+from . import _cupy_kernels as kernels
+from ._cublas import Products
+
+ONE_THREAD_A_ROW = 128
+"""Up to so many classes; with more, the portable formula's many kernels read memory better than one thread a row."""
+
+_products: ContextVar[Products | None] = ContextVar("products", default=None)
+
+
+@contextlib.contextmanager
+def multiplying_with(products: Products) -> Iterator[None]:
+    """Let products of matrices be taken by these, within the context, on their stream."""
+    token = _products.set(products)
+    try:
+        yield
+    finally:
+        _products.reset(token)
+
+
+class CupyPrimitives(Primitives):
+    """CuPy, with one kernel for each piece of element-wise work.
+
+    Parameters
+    ----------
+    precision : str
+        Of products, as `portable_mlp.backends.Backend.at_precision` says.
+    """
+
+    writes = True
+
+    def __init__(self, precision: str = "float32") -> None:
+        super().__init__(array_api_compat.cupy)
+        self._precision = precision
+
+    def matmul(self, a: Array, b: Array, out: Array | None = None) -> Array:
+        """Return the matrix product, in ``out``."""
+        return self._product(a, b, out, self._precision)
+
+    def take(self, x: Array, rows: Array, axis: int, out: Array | None = None) -> Array:
+        """Return the samples ``rows``, in ``out``."""
+        return cupy.take(x, rows, axis=axis, out=out)
+
+    def one_hot(self, labels: Array, n_classes: int, dtype: Any, out: Array | None = None) -> Array:
+        """Return rows with a 1 at the label's place, in ``out``."""
+        if out is None:
+            return super().one_hot(labels, n_classes, dtype)
+        kernels.one_hot(labels, n_classes, out)
+        return out
+
+    def sum_samples(self, x: Array, out: Array | None = None) -> Array:
+        """Return the sum over samples, in ``out``: as a product with ones, which has more threads than columns."""
+        if out is None:
+            return super().sum_samples(x)
+        ones = _ones(x.shape[-2], x.dtype, cupy.cuda.Device().id)
+        self._product(ones, x, cupy.expand_dims(out, -2), "float32")
+        return out
+
+    def add_bias(self, z: Array, b: Array) -> Array:
+        """Return ``z + b``, in ``z``."""
+        kernels.add_bias(cupy.expand_dims(b, -2), z)
+        return z
+
+    def activate(self, name: str, z: Array, b: Array) -> tuple[Array, Array | None]:
+        """Return ``h = f(z + b)``, in ``z`` unless the derivative needs ``z + b``, which is in ``z`` then."""
+        kernel, b = kernels.activate(name), cupy.expand_dims(b, -2)
+        if not ACTIVATIONS[name].needs_z:
+            kernel(b, z)
+            return z, None
+        h = cupy.empty_like(z)
+        kernel(b, z, h)
+        return h, z
+
+    def d_activate(self, name: str, dh: Array, z: Array | None, h: Array) -> Array:
+        """Return ``dz = dh f'(z)``, in ``dh``."""
+        kernels.d_activate(name)(h if z is None else z, h, dh)
+        return dh
+
+    def sample_losses(self, net: Network, logits: Array, Y: Array) -> tuple[Array, Array]:
+        """Return each sample's loss, summed over outputs, and its derivative at the logits."""
+        n_classes = Y.shape[-1]
+        contiguous = logits.flags.c_contiguous and Y.flags.c_contiguous
+        if net.loss != "cross_entropy" or n_classes > ONE_THREAD_A_ROW or not contiguous:
+            return super().sample_losses(net, logits, Y)
+        losses = cupy.empty(logits.shape[:-1], dtype=logits.dtype)
+        kernels.cross_entropy(Y, Y.size // n_classes, n_classes, logits, losses)
+        return losses, logits
+
+    def accumulated(self, total: Array, loss: Array, n_samples: int) -> Array:
+        """Return ``total + loss n_samples``, in ``total``."""
+        kernels.add_loss(loss, float(n_samples), total)
+        return total
+
+    def descend(
+        self, optimizer: Optimizer, held: Held, sums: Sums, state: State, scalars: Scalars, room: Room | None = None
+    ) -> tuple[Held, State]:
+        """Reduce sums over samples to gradients, and take the optimizer's step, in ``held`` and ``state``."""
+        if room is None:
+            return super().descend(optimizer, held, sums, state, scalars)
+        if not (isinstance(sums.strength, float) and sums.strength == 0.0):
+            for (W, _), (dW, _) in zip(sums.params, sums.grads, strict=True):
+                kernels.add_scaled(W, relevel(self.xp, sums.strength, 2), dW)
+        if isinstance(scalars, tuple):
+            scalars = cupy.asarray(scalars, dtype=held.dtype)
+        kernels.descend(optimizer)(room.gradient, relevel(self.xp, sums.divisor, 1), scalars, held, *state)
+        return held, state
+
+    def _product(self, a: Array, b: Array, out: Array | None, precision: str) -> Array:
+        products = _products.get()
+        if products is None:
+            return cupy.matmul(a, b, out=out)
+        if out is None:
+            shape = (*cupy.broadcast_shapes(a.shape[:-2], b.shape[:-2]), a.shape[-2], b.shape[-1])
+            out = cupy.empty(shape, dtype=a.dtype)
+        if precision == "bfloat16":
+            a, b = _rounded(a), _rounded(b)
+        products.matmul(a, b, out, precision=precision)
+        return out
+
+
+def _rounded(x: Array) -> Array:
+    """Return the bits of the nearest bfloat16, in the memory layout that x has."""
+    bits = cupy.empty_like(x, dtype=cupy.uint16)
+    kernels.bfloat16(x, bits)
+    return bits
+
+
+@functools.lru_cache(maxsize=16)
+def _ones(n: int, dtype: Any, device: int) -> Array:
+    """Return a row of ones on a device, which is current."""
+    return cupy.ones((1, n), dtype=dtype)
+
+
+@functools.cache
+def cupy_primitives(precision: str) -> CupyPrimitives:
+    """Return CuPy's primitives, the same object each time."""
+    return CupyPrimitives(precision)

@@ -1,0 +1,435 @@
+"""A stand-in for CuPy on the CPU, as far as training uses it: arrays in the host's memory, kernels compiled as C++.
+
+As CuPy does while a stream is capturing, it writes down what is launched, without running it, and refuses transfers to
+the host and products by its own cuBLAS. A graph that is launched repeats that on the same memory.
+"""
+
+import contextlib
+import ctypes
+import functools
+import operator
+import os
+import re
+import shutil
+import subprocess
+import tempfile
+import types
+import weakref
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import array_api_compat.numpy as host_xp
+import numpy as np
+
+from .emulated_cublas import EmulatedCublas
+
+
+class State:
+    """What is current.
+
+    Attributes
+    ----------
+    stream : Stream
+        On which work is launched.
+    allocator : callable or None
+        None is the default pool.
+    memory : list of weak references
+        To everything that was allocated.
+    n_launched : int
+        Kernels and products that have run one by one, not as part of a graph.
+    """
+
+    def __init__(self) -> None:
+        self.stream = Stream()
+        self.allocator: Any = None
+        self.memory: list[weakref.ref[np.ndarray]] = []
+        self.n_launched = 0
+
+    def allocate(self, shape: tuple[int, ...], dtype: Any) -> np.ndarray:
+        """Return memory that holds nothing of use, aligned as CuPy's is."""
+        assert not self.stream.capturing or self.allocator is not None, "a graph's memory comes from a pool of its own"
+        n_bytes = int(np.prod(shape)) * np.dtype(dtype).itemsize
+        raw = np.full(n_bytes + 512, 0xFF, dtype=np.uint8)  # NaN, or -1
+        host = raw[-raw.ctypes.data % 512 :][:n_bytes].view(dtype).reshape(shape)
+        self.memory = [*(ref for ref in self.memory if ref() is not None), weakref.ref(raw)]
+        return host
+
+    def launch(self, work: Callable[[], None]) -> None:
+        """Do some work, or write it down."""
+        if self.stream.capturing:
+            self.stream.written.append(work)
+        else:
+            self.n_launched += 1
+            work()
+
+
+class Stream:
+    def __init__(self, non_blocking: bool = False) -> None:
+        self.non_blocking, self.capturing, self.ptr = non_blocking, False, id(self)
+        self.written: list[Callable[[], None]] = []
+        self.waited_for: list[Any] = []
+
+    def __enter__(self) -> "Stream":
+        self._before, STATE.stream = STATE.stream, self
+        return self
+
+    def __exit__(self, *exception: Any) -> None:
+        STATE.stream = self._before
+
+    def record(self) -> Any:
+        return types.SimpleNamespace(stream=self)
+
+    def wait_event(self, event: Any) -> None:
+        assert not self.capturing
+        self.waited_for.append(event.stream)
+
+    def synchronize(self) -> None:
+        assert not self.capturing
+
+    def begin_capture(self) -> None:
+        if not self.non_blocking:
+            raise RuntimeError("cannot capture on the default (legacy) stream")
+        self.capturing, self.written = True, []
+
+    def end_capture(self) -> "Graph":
+        assert self.capturing
+        self.capturing = False
+        return Graph(self.written)
+
+
+class Graph:
+    def __init__(self, work: list[Callable[[], None]]) -> None:
+        self.work = work
+
+    def launch(self) -> None:
+        GRAPHS.append(self)
+        assert not STATE.stream.capturing
+        for do in self.work:
+            do()
+
+
+class Device:
+    def __init__(self, id: int = 0) -> None:
+        self.id = id
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Device) and other.id == self.id
+
+    def __hash__(self) -> int:
+        return self.id
+
+    def __enter__(self) -> "Device":
+        return self
+
+    def __exit__(self, *exception: Any) -> None:
+        pass
+
+    def synchronize(self) -> None:
+        assert not STATE.stream.capturing
+
+
+class MemoryPool:
+    def malloc(self, size: int) -> None:
+        raise AssertionError("stands for itself")
+
+
+@contextlib.contextmanager
+def using_allocator(allocator: Any) -> Iterator[None]:
+    before, STATE.allocator = STATE.allocator, allocator
+    try:
+        yield
+    finally:
+        STATE.allocator = before
+
+
+class ndarray:  # noqa: N801 - CuPy's name
+    """An array on the device, whose memory is really the host's."""
+
+    def __init__(self, host: np.ndarray) -> None:
+        self.host = host
+        self.shape, self.strides, self.dtype = host.shape, host.strides, host.dtype
+        self.ndim, self.size, self.flags = host.ndim, host.size, host.flags
+        self.data = types.SimpleNamespace(ptr=host.ctypes.data)
+        self.device = Device()
+
+    def __array_namespace__(self, api_version: str | None = None) -> Any:
+        return NAMESPACE
+
+    @property
+    def mT(self) -> "ndarray":  # noqa: N802
+        return ndarray(self.host.mT)
+
+    def __getitem__(self, index: Any) -> "ndarray":
+        key = index if isinstance(index, tuple) else (index,)
+        # With an ellipsis a single number is a view too, as CuPy gives it.
+        found = self.host[key if any(k is Ellipsis for k in key) else (*key, ...)]
+        assert np.shares_memory(found, self.host) or not found.size
+        return ndarray(found)
+
+    def __setitem__(self, index: Any, value: Any) -> None:
+        place = self[index].host
+        STATE.launch(lambda: np.copyto(place, _host(value)))
+
+    def __float__(self) -> float:
+        return float(asnumpy(self))
+
+    def __bool__(self) -> bool:
+        return bool(asnumpy(self))
+
+    def __int__(self) -> int:
+        return int(asnumpy(self))
+
+
+def _host(x: Any) -> Any:
+    if isinstance(x, ndarray):
+        return x.host
+    return type(x)(map(_host, x)) if isinstance(x, list | tuple) else x
+
+
+def applied(function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+    """Launch NumPy's function for CuPy's; the result is new memory."""
+    kwargs = {name: _host(x) for name, x in kwargs.items() if name != "device"}
+    zeros = [np.zeros_like(x) if isinstance(x, np.ndarray) else x for x in map(_host, args)]
+    with np.errstate(all="ignore"):
+        shaped = function(*(zeros if STATE.stream.capturing else map(_host, args)), **kwargs)
+    if not isinstance(shaped, np.ndarray | np.generic):
+        return shaped
+    result = STATE.allocate(shaped.shape, shaped.dtype)
+
+    def work() -> None:
+        with np.errstate(all="ignore"):
+            result[...] = function(*map(_host, args), **kwargs)
+
+    STATE.launch(work)
+    return ndarray(result)
+
+
+for _name in ("add", "sub", "mul", "truediv", "pow", "gt", "ge", "lt", "le", "eq", "ne"):
+    _function = getattr(operator, _name)
+    setattr(ndarray, f"__{_name}__", lambda a, b, f=_function: applied(f, a, b))
+    setattr(ndarray, f"__r{_name}__", lambda a, b, f=_function: applied(f, b, a))
+ndarray.__neg__ = lambda a: applied(operator.neg, a)  # type: ignore[attr-defined]
+ndarray.__hash__ = object.__hash__  # type: ignore[method-assign]
+
+
+def asarray(x: Any, dtype: Any = None, copy: bool | None = None, **placement: Any) -> ndarray:
+    if isinstance(x, ndarray):
+        return x if not copy and dtype in (None, x.dtype) else applied(lambda h: np.array(h, dtype=dtype), x)
+    if STATE.stream.capturing:
+        raise RuntimeError("the current stream is capturing, so H2D transfers are disallowed")
+    host = STATE.allocate(np.shape(x), np.asarray(x, dtype=dtype).dtype)
+    host[...] = x
+    return ndarray(host)
+
+
+def asnumpy(x: ndarray) -> np.ndarray:
+    if STATE.stream.capturing:
+        raise RuntimeError("the current stream is capturing, so D2H transfers are disallowed")
+    return x.host.copy()
+
+
+def empty(shape: Any, dtype: Any = np.float64, **placement: Any) -> ndarray:
+    return ndarray(STATE.allocate(shape if isinstance(shape, tuple) else (shape,), dtype))
+
+
+def empty_like(x: ndarray, dtype: Any = None, **placement: Any) -> ndarray:
+    """Keep the order of the axes in memory."""
+    order = sorted(range(x.ndim), key=lambda axis: -x.strides[axis])
+    memory = STATE.allocate(tuple(x.shape[axis] for axis in order), dtype or x.dtype)
+    return ndarray(memory.transpose(np.argsort(order)))
+
+
+def _filled(value: float) -> Callable[..., ndarray]:
+    def make(x: Any, dtype: Any = None, **placement: Any) -> ndarray:
+        made = empty_like(x, dtype) if isinstance(x, ndarray) else empty(x, dtype or np.float64)
+        made[...] = value
+        return made
+
+    return make
+
+
+def full(shape: Any, value: Any, dtype: Any = None, **placement: Any) -> ndarray:
+    made = empty(shape, dtype or np.asarray(value).dtype)
+    made[...] = value
+    return made
+
+
+def take(x: ndarray, rows: ndarray, axis: int = 0, out: ndarray | None = None) -> ndarray:
+    if out is None:
+        return applied(lambda a, r: np.take(a, r, axis=axis, mode="wrap"), x, rows)
+    STATE.launch(lambda: np.copyto(out.host, np.take(x.host, rows.host, axis=axis, mode="wrap")))
+    return out
+
+
+def matmul(a: ndarray, b: ndarray, out: ndarray | None = None) -> ndarray:
+    if STATE.stream.capturing:
+        raise NotImplementedError("calling cuBLAS API during stream capture is currently unsupported")
+    if out is None:
+        return applied(np.matmul, a, b)
+    STATE.launch(lambda: np.copyto(out.host, np.matmul(a.host, b.host)))
+    return out
+
+
+TYPES = {"float64": "double", "float32": "float", "int64": "long long", "int32": "int", "uint16": "unsigned short"}
+
+
+class ElementwiseKernel:
+    """Compiles the operation for the host, as CuPy does for the GPU at the first call with new types."""
+
+    def __init__(self, in_params: str, out_params: str, operation: str, name: str) -> None:
+        assert re.fullmatch(r"\w+", name)
+        self.parameters = [(*_parameter(text), False) for text in in_params.split(",")]
+        self.parameters += [(*_parameter(text), True) for text in out_params.split(",")]
+        self.operation, self.name = operation, name
+
+    def __call__(self, *args: Any) -> None:
+        assert len(args) == len(self.parameters)
+        kinds = self._kinds(args)
+        shape = np.broadcast_shapes(
+            *(_host(x).shape for x, (raw, *_) in zip(args, self.parameters, strict=True) if not raw and _is_array(x))
+        )
+        run = compiled(self.operation, tuple(self.parameters), tuple(sorted(kinds.items())))
+
+        def work() -> None:
+            given = []
+            for x, (raw, kind, _, written) in zip(args, self.parameters, strict=True):
+                dtype = kinds.get(kind, kind)
+                if written:
+                    assert raw or x.shape == shape
+                    assert x.dtype == dtype
+                given.append(np.ascontiguousarray(_host(x) if raw else np.broadcast_to(_host(x), shape), dtype=dtype))
+            run(ctypes.c_ssize_t(int(np.prod(shape))), *(ctypes.c_void_p(g.ctypes.data) for g in given))
+            for x, g, (*_, written) in zip(args, given, self.parameters, strict=True):
+                if written and not np.shares_memory(g, x.host):
+                    x.host[...] = g
+
+        STATE.launch(work)
+
+    def _kinds(self, args: Any) -> dict[str, str]:
+        """Return the dtype of each letter, of which arrays decide; they must agree."""
+        kinds: dict[str, str] = {}
+        for x, (_, kind, *_) in zip(args, self.parameters, strict=True):
+            if len(kind) == 1 and _is_array(x):
+                assert kinds.setdefault(kind, x.dtype.name) == x.dtype.name, f"{self.name}: two dtypes for {kind}"
+        return kinds
+
+
+def _is_array(x: Any) -> bool:
+    return isinstance(x, ndarray)
+
+
+def _parameter(text: str) -> tuple[bool, str, str]:
+    *raw, kind, name = text.split()
+    assert raw in ([], ["raw"])
+    return bool(raw), kind, name
+
+
+FOLDER = tempfile.TemporaryDirectory(prefix="paper-cupy-")
+
+
+@functools.cache
+def compiled(operation: str, parameters: tuple[Any, ...], kinds: tuple[tuple[str, str], ...]) -> Any:
+    """Compile a kernel's operation as a loop of C++, without contracting multiplications and additions."""
+    compiler = os.environ.get("CXX") or shutil.which("c++") or shutil.which("g++") or shutil.which("clang++")
+    assert compiler, "the tests of CuPy's kernels compile them for the CPU: install a C++ compiler, such as g++"
+    lines = [f"typedef {TYPES[dtype]} {letter};" for letter, dtype in kinds]
+    pointers, inside = ["ptrdiff_t n"], []
+    for raw, kind, name, written in parameters:
+        c_type = TYPES.get(kind, kind)
+        const = "" if written else "const "
+        pointers.append(f"{const}{c_type}* {name}" if raw else f"{const}{c_type}* all_{name}")
+        if not raw:
+            inside.append(f"{const}{c_type}& {name} = all_{name}[i];")
+    body = "\n".join([*inside, operation])
+    signature = ", ".join(pointers)
+    source = "#include <cmath>\n#include <cstddef>\n#include <cstring>\nusing namespace std;\n" + "\n".join(lines)
+    source += f'\nextern "C" void run({signature}) {{\nfor (ptrdiff_t i = 0; i < n; ++i) {{\n{body}\n}}\n}}\n'
+    stem = Path(FOLDER.name) / f"kernel{len(os.listdir(FOLDER.name))}"
+    stem.with_suffix(".cpp").write_text(source)
+    options = ["-O1", "-ffp-contract=off", "-shared", "-fPIC", "-std=c++17", "-Wall", "-Wextra", "-Werror"]
+    options += ["-Wno-unused-parameter", "-Wno-unused-variable"]
+    command = [compiler, *options, str(stem.with_suffix(".cpp")), "-o", str(stem.with_suffix(".so"))]
+    outcome = subprocess.run(command, capture_output=True, text=True)
+    assert outcome.returncode == 0, outcome.stderr
+    return ctypes.CDLL(str(stem.with_suffix(".so"))).run
+
+
+class Cublas(EmulatedCublas):
+    """Products that are launched; in a capture, by the handle of the stream that captures."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._streams: dict[int, int] = {}
+
+    def set_stream(self, *arguments: Any, **named: Any) -> None:
+        super().set_stream(*arguments, **named)
+        handle, stream = (*arguments, *named.values())
+        self._streams[handle] = stream
+
+    def _multiply(self, call: dict[str, Any]) -> None:
+        assert self._streams[call["handle"]] == STATE.stream.ptr, "a product on another stream than the current one"
+        STATE.launch(lambda: super(Cublas, self)._multiply(call))
+
+    @property
+    def _memory(self) -> list[np.ndarray]:
+        return [x for x in (ref() for ref in STATE.memory) if x is not None]
+
+    @_memory.setter
+    def _memory(self, value: list[np.ndarray]) -> None:
+        assert not value
+
+
+class Namespace(types.ModuleType):
+    """``array_api_compat.cupy``: NumPy's functions, launched."""
+
+    def __init__(self) -> None:
+        super().__init__("array_api_compat.cupy")
+        self.asarray, self.empty, self.empty_like, self.full, self.take = asarray, empty, empty_like, full, take
+        self.zeros_like, self.ones_like, self.zeros, self.ones = _filled(0), _filled(1), _filled(0), _filled(1)
+
+    def __array_namespace_info__(self) -> Any:
+        dtypes = host_xp.__array_namespace_info__().dtypes
+        return types.SimpleNamespace(dtypes=lambda device=None, kind=None: dtypes(kind=kind))
+
+    def __getattr__(self, name: str) -> Any:
+        value = getattr(host_xp, name)
+        if name in ("isdtype", "finfo", "iinfo", "result_type") or not callable(value):
+            return value
+        if name in ("expand_dims", "matrix_transpose", "reshape", "permute_dims"):
+            return lambda x, *args, **kwargs: ndarray(value(x.host, *args, **kwargs))
+        if isinstance(value, type):
+            return value
+        return lambda *args, **kwargs: applied(value, *args, **kwargs)
+
+
+def fake_cupy() -> types.ModuleType:
+    """Return the module ``cupy``, with one GPU."""
+    module = types.ModuleType("cupy")
+    cuda = types.SimpleNamespace(
+        Device=Device,
+        Stream=Stream,
+        MemoryPool=MemoryPool,
+        using_allocator=using_allocator,
+        get_current_stream=lambda: STATE.stream,
+        runtime=types.SimpleNamespace(getDeviceCount=lambda: 1),
+    )
+    members = {
+        "__version__": "14.2.0",
+        "is_available": lambda: True,
+        "cuda": cuda,
+        "expand_dims": NAMESPACE.expand_dims,
+        "broadcast_shapes": np.broadcast_shapes,
+        "ones": _filled(1),
+        "uint8": np.uint8,
+        "uint16": np.uint16,
+    }
+    names = ("ndarray", "asarray", "asnumpy", "empty", "empty_like", "take", "matmul", "ElementwiseKernel")
+    module.__dict__.update(members | {name: globals()[name] for name in names})
+    return module
+
+
+STATE = State()
+NAMESPACE = Namespace()
+GRAPHS: list[Graph] = []
+"""As they were launched."""

@@ -1,0 +1,354 @@
+"""The CuPy backend without a GPU: its kernels compiled for the CPU, its graphs written down and repeated."""
+
+import gc
+import importlib
+import sys
+from collections.abc import Iterator
+from typing import Any
+
+import ml_dtypes
+import numpy as np
+import pytest
+
+import portable_mlp as pm
+from portable_mlp.kernels.activations import ACTIVATIONS
+from portable_mlp.kernels.optimizers import adam, sgd
+from portable_mlp.kernels.parameters import pack
+from portable_mlp.kernels.primitives import portable
+from portable_mlp.training.batches import Data, Shuffle, spans
+from portable_mlp.training.loop import Loop
+from portable_mlp.training.step import Objective
+
+from . import paper_cupy
+from .paper_cupy import GRAPHS, NAMESPACE, STATE
+
+RNG = np.random.default_rng(0)
+OURS = ("_cupy", "_cupy_graph", "_cupy_kernels", "_cupy_primitives")
+
+
+@pytest.fixture
+def cupy(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
+    """Put the stand-ins for CuPy and for NVIDIA's bindings in their places; give the modules loaded with them."""
+    import array_api_compat
+
+    from portable_mlp.backends import _cublas
+
+    monkeypatch.setitem(sys.modules, "cupy", paper_cupy.fake_cupy())
+    monkeypatch.setitem(sys.modules, "array_api_compat.cupy", NAMESPACE)
+    monkeypatch.setattr(array_api_compat, "cupy", NAMESPACE, raising=False)
+    cublas = paper_cupy.Cublas()
+    monkeypatch.setattr(_cublas, "_load", lambda: cublas)
+    for name in OURS:
+        sys.modules.pop(f"portable_mlp.backends.{name}", None)
+    GRAPHS.clear()
+    loaded = {name: importlib.import_module(f"portable_mlp.backends.{name}") for name in OURS}
+    loaded["cublas"] = cublas
+    yield type("Loaded", (), loaded)
+    for name in OURS:
+        sys.modules.pop(f"portable_mlp.backends.{name}", None)
+
+
+def on_device(x: Any) -> Any:
+    return paper_cupy.asarray(np.asarray(x))
+
+
+def close(found: Any, expected: Any) -> None:
+    expected = np.asarray(expected)
+    found = paper_cupy.asnumpy(found) if hasattr(found, "host") else found
+    assert found.dtype == expected.dtype
+    eps = np.finfo(expected.dtype).eps
+    np.testing.assert_allclose(found, expected, rtol=32 * eps, atol=32 * eps)
+
+
+def extremes(*shape: int, dtype: str = "float64") -> np.ndarray:
+    x = RNG.normal(size=shape).astype(dtype) * 3
+    x.reshape(-1)[:8] = [0.0, -0.0, np.inf, -np.inf, np.nan, 1e4, -1e4, 1e-30]
+    return x
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("name", ACTIVATIONS)
+def test_kernels_of_activations_are_the_formulas(name: str, dtype: str, cupy: Any) -> None:
+    import array_api_compat.numpy as xp
+
+    ops, plain = cupy._cupy_primitives.CupyPrimitives(), portable(xp)
+    for shape in [(9, 5), (2, 9, 5)]:
+        z, dh, b = (
+            extremes(*shape, dtype=dtype),
+            RNG.normal(size=shape).astype(dtype),
+            RNG.normal(size=(*shape[:-2], 5)),
+        )
+        b = b.astype(dtype)
+        with np.errstate(all="ignore"):
+            expected_h, expected_z = plain.activate(name, z, b)
+            expected_dz = plain.d_activate(name, dh, expected_z, expected_h)
+        before = STATE.n_launched
+        h, kept = ops.activate(name, on_device(z), on_device(b))
+        dz = ops.d_activate(name, on_device(dh), kept, h)
+        assert STATE.n_launched == before + 2
+        close(h, expected_h)
+        close(dz, expected_dz)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("n_classes", [1, 2, 10, 128, 129])
+@pytest.mark.parametrize("shared", [False, True])
+def test_the_kernel_of_cross_entropy_is_the_formula(n_classes: int, dtype: str, shared: bool, cupy: Any) -> None:
+    import array_api_compat.numpy as xp
+
+    net = pm.Network((2, n_classes))
+    z = (RNG.normal(size=(3, 7, n_classes)) * [[[1.0]], [[40.0]], [[1e4]]]).astype(dtype)
+    Y = RNG.dirichlet(np.ones(n_classes), size=(7,) if shared else (3, 7)).astype(dtype)
+    expected = portable(xp).sample_losses(net, z, Y)
+    found = cupy._cupy_primitives.CupyPrimitives().sample_losses(net, on_device(z), on_device(Y))
+    for ours, theirs in zip(found, expected, strict=True):
+        close(ours, theirs)
+    with_nan = z.copy()
+    with_nan[1, 4, -1] = np.nan
+    losses, _ = cupy._cupy_primitives.CupyPrimitives().sample_losses(net, on_device(with_nan), on_device(Y))
+    np.testing.assert_array_equal(np.isnan(paper_cupy.asnumpy(losses)), np.arange(21).reshape(3, 7) == 11)
+
+
+def test_one_hot_rows_sums_and_losses(cupy: Any) -> None:
+    ops = cupy._cupy_primitives.CupyPrimitives()
+    labels = RNG.integers(0, 4, size=(9, 1))
+    close(ops.one_hot(on_device(labels), 4, np.float64, paper_cupy.empty((9, 4))), np.eye(4)[labels[:, 0]])
+    x = RNG.normal(size=(3, 50, 4))
+    close(ops.sum_samples(on_device(x), paper_cupy.empty((3, 4))), x.sum(1))
+    total = ops.accumulated(on_device(np.asarray([1.0, 2.0])), on_device(np.asarray([3.0, 4.0])), 10)
+    close(total, np.asarray([31.0, 42.0]))
+
+
+def test_bfloat16_is_the_nearest(cupy: Any) -> None:
+    x = np.concatenate([RNG.normal(size=1000) * 10.0 ** RNG.integers(-40, 38, size=1000), [0.0, -0.0, np.inf, -np.inf]])
+    ties = (np.arange(2000, dtype=np.uint32) * 0x8000 + 0x3F800000).view(np.float32)
+    x = np.concatenate([x.astype(np.float32), ties]).reshape(4, -1).T  # columns are contiguous
+    found = cupy._cupy_primitives._rounded(on_device(x.T).mT)
+    assert found.strides == (2, 2 * len(x))
+    np.testing.assert_array_equal(paper_cupy.asnumpy(found), x.astype(ml_dtypes.bfloat16).view(np.uint16))
+    nan = cupy._cupy_primitives._rounded(on_device(np.asarray([np.nan], dtype=np.float32)))
+    assert np.isnan(paper_cupy.asnumpy(nan).view(ml_dtypes.bfloat16)).all()
+
+
+OPTIMIZERS = {
+    "plain": sgd(0.0),
+    "momentum": sgd(0.9, nesterov=False),
+    "nesterov": sgd(0.9),
+    "velocity": sgd(0.9, rate_in_velocity=True),
+    "adam": adam(),
+}
+NETS = {
+    "digits": pm.Network((5, 7, 4)),
+    "deep": pm.Network((5, 6, 7, 3), activation=["gelu", "logistic"], output="identity"),
+    "logistic": pm.Network((5, 3), output="logistic"),
+}
+
+
+def problem(net: pm.Network, dtype: str, weighted: bool = False) -> Data:
+    rng = np.random.default_rng(1)
+    X = rng.normal(size=(57, net.sizes[0])).astype(dtype)
+    Y = rng.integers(0, net.sizes[-1], size=(57, 1))
+    if net.output != "softmax":
+        Y = rng.uniform(size=(57, net.sizes[-1])).astype(dtype)
+    return Data(X, Y, rng.uniform(0.5, 2, size=57).astype(dtype) if weighted else None)
+
+
+def trained(name: str, net: pm.Network, data: Data, optimizer: Any, n_models: int, n_epochs: int) -> tuple[Any, ...]:
+    """Train with a loop of its own; return the losses, the parameters and the moments."""
+    backend = pm.get_backend(name)
+    flat = pack(pm.init_params(net, dtype=data.X.dtype.name))
+    flat = np.stack([flat * (1 + 0.1 * i) for i in range(n_models)]) if n_models else flat
+    with backend.running():
+        there = Data(*(None if x is None else backend.asarray(x) for x in data))
+        loop = Loop(backend, Objective(net, 0.01), optimizer, backend.asarray(flat))
+        losses = []
+        for epoch in range(n_epochs):
+            order = Shuffle(0).order(epoch, 57)
+            losses.append(backend.to_numpy(loop.epoch(there, spans(57, 8), 0.01 / (1 + epoch), order=order)))
+        return np.stack(losses), *map(backend.to_numpy, (loop.flat, *loop.state))
+
+
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+@pytest.mark.parametrize(
+    ("net", "optimizer", "weighted", "n_models"),
+    [
+        *(("digits", optimizer, False, 0) for optimizer in OPTIMIZERS),
+        ("deep", "adam", False, 0),
+        ("deep", "nesterov", True, 2),
+        ("logistic", "adam", True, 0),
+        ("digits", "adam", False, 3),
+    ],
+)
+def test_recorded_training_equals_numpy(
+    net: str, optimizer: str, weighted: bool, n_models: int, dtype: str, cupy: Any
+) -> None:
+    data = problem(NETS[net], dtype, weighted)
+    found = trained("cupy", NETS[net], data, OPTIMIZERS[optimizer], n_models, 4)
+    expected = trained("numpy", NETS[net], data, OPTIMIZERS[optimizer], n_models, 4)
+    # 7 batches of 8 and one of 1, so calls of 4, 2, 1 and 1 steps; from the second epoch on all are graphs.
+    assert len(GRAPHS) == 3 * 4
+    for ours, theirs in zip(found, expected, strict=True):
+        assert ours.dtype == theirs.dtype
+        rtol = 1e-10 if dtype == "float64" else 2e-4
+        np.testing.assert_allclose(ours, theirs, rtol=rtol, atol=rtol * 1e-2)
+
+
+def test_a_step_is_few_kernels(cupy: Any) -> None:
+    net = pm.Network((6, 5, 3))
+    rng = np.random.default_rng(0)
+    data = Data(rng.normal(size=(64, 6)).astype("float32"), rng.integers(0, 3, size=(64, 1)))
+    trained_once = trained_on_spans(net, data)
+    assert np.isfinite(trained_once).all()
+    (graph,) = set(GRAPHS)
+    # Rows, labels, one-hot; 5 products and 2 of sums; 4 of biases, activations and losses; the mean of the losses in
+    # 2; update; the total; the loss to its place. For all 8 steps nothing else.
+    assert len(graph.work) == 8 * 19
+
+
+def trained_on_spans(net: pm.Network, data: Data) -> np.ndarray:
+    backend = pm.get_backend("cupy")
+    with backend.running():
+        there = Data(*(None if x is None else backend.asarray(x) for x in data))
+        loop = Loop(backend, Objective(net), adam(), backend.asarray(pack(pm.init_params(net, dtype="float32"))))
+        for epoch in range(3):
+            loop.epoch(there, spans(64, 8), 0.01, order=Shuffle(0).order(epoch, 64))
+        return backend.to_numpy(loop.flat)
+
+
+NET = NETS["digits"]
+
+
+def fitted(**options: Any) -> pm.TrainResult:
+    """Call `train` with CuPy's arrays."""
+    data = problem(NET, "float32")
+    params = pm.init_params(NET, backend="cupy", dtype="float32")
+    return pm.train(NET, params, on_device(data.X), on_device(data.Y[:, 0]), batch_size=8, epochs=4, **options)
+
+
+def flat(result: pm.TrainResult) -> np.ndarray:
+    return paper_cupy.asnumpy(pack(result.params))
+
+
+def test_train_end_to_end(cupy: Any) -> None:
+    data = problem(NET, "float32")
+    on_host = pm.train(NET, pm.init_params(NET, dtype="float32"), data.X, data.Y[:, 0], batch_size=8, epochs=4)
+    found = fitted()
+    np.testing.assert_allclose(flat(found), pack(on_host.params), rtol=1e-4, atol=1e-6)
+    np.testing.assert_allclose(found.history["loss"], on_host.history["loss"], rtol=1e-5)
+    assert GRAPHS
+
+
+def test_replayed_and_launched_steps_have_the_same_bits(cupy: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    replayed = flat(fitted())
+    n_graphs = len(GRAPHS)
+
+    def refuse(self: Any, work: Any) -> Any:
+        raise RuntimeError("not now")
+
+    monkeypatch.setattr(cupy._cupy_graph.CupyRecorder, "record", refuse)
+    with pytest.warns(RuntimeWarning, match="could not be recorded as a graph"):
+        launched = flat(fitted())
+    assert len(GRAPHS) == n_graphs > 0
+    np.testing.assert_array_equal(replayed, launched)
+
+
+def test_a_recording_that_fails_is_closed(cupy: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever breaks in the middle of a capture, the stream and the collector are as before, and training goes on."""
+    expected = flat(fitted())
+    GRAPHS.clear()
+    streams = []
+    d_activate = cupy._cupy_primitives.CupyPrimitives.d_activate
+
+    def reads_back(self: Any, name: str, dh: Any, z: Any, h: Any) -> Any:
+        if STATE.stream.capturing:
+            streams.append(STATE.stream)
+            float(dh[0, 0])
+        return d_activate(self, name, dh, z, h)
+
+    monkeypatch.setattr(cupy._cupy_primitives.CupyPrimitives, "d_activate", reads_back)
+    with pytest.warns(RuntimeWarning, match="D2H transfers are disallowed") as warned:
+        found = flat(fitted())
+    assert len(warned) == len(streams) == 1
+    assert not streams[0].capturing
+    assert gc.isenabled()
+    assert STATE.stream is not streams[0]
+    assert not GRAPHS
+    np.testing.assert_allclose(found, expected, rtol=1e-5)
+
+
+def test_ctrl_c_while_recording_closes_the_capture(cupy: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    streams = []
+    take = cupy._cupy_primitives.CupyPrimitives.take
+
+    def interrupted(self: Any, *args: Any) -> Any:
+        if STATE.stream.capturing:
+            streams.append(STATE.stream)
+            raise KeyboardInterrupt
+        return take(self, *args)
+
+    monkeypatch.setattr(cupy._cupy_primitives.CupyPrimitives, "take", interrupted)
+    assert fitted().stopped_because == "interrupted"
+    assert not streams[0].capturing
+    assert gc.isenabled()
+
+
+def test_the_stream_of_recordings_waits_and_is_waited_for(cupy: Any) -> None:
+    recorder = cupy._cupy_graph.CupyRecorder()
+    caller = STATE.stream
+    with recorder.aside():
+        assert STATE.stream.non_blocking
+        inner = STATE.stream
+    assert inner.waited_for == [caller]
+    assert caller.waited_for[-1] is inner
+    assert STATE.stream is caller
+
+
+def test_without_bindings_steps_are_launched_one_by_one(cupy: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    expected = flat(fitted())
+    GRAPHS.clear()
+
+    def missing() -> Any:
+        raise ImportError("No module named 'nvmath'")
+
+    from portable_mlp.backends import _cublas
+
+    monkeypatch.setattr(_cublas, "_load", missing)
+    cupy._cupy._why_no_graphs.cache_clear()
+    with pytest.warns(
+        RuntimeWarning, match=r"kernel by kernel: .*No module named 'nvmath'; pip install nvmath-python"
+    ) as warned:
+        found = flat(fitted()), flat(fitted())
+    assert len(warned) == 1
+    assert not GRAPHS
+    for x in found:
+        np.testing.assert_allclose(x, expected, rtol=1e-5)
+    with pytest.raises(ValueError, match="'tf32' is for the tensor cores of a GPU; cupy on cuda:0 has 'float32'"):
+        fitted(precision="tf32")
+
+
+@pytest.mark.parametrize(("precision", "rtol"), [("float32", 1e-5), ("tf32", 1e-5), ("bfloat16", 3e-2)])
+def test_precision_is_asked_of_cublas(precision: str, rtol: float, cupy: Any) -> None:
+    compute = type(cupy.cublas).ComputeType
+    expected = flat(fitted())
+    assert set(cupy.cublas.compute_types) == {compute.COMPUTE_32F}
+    cupy.cublas.compute_types.clear()
+    found = flat(fitted(precision=precision))
+    kinds = {"float32": set(), "tf32": {compute.COMPUTE_32F_FAST_TF32}, "bfloat16": set()}
+    # Sums over samples stay in float32.
+    assert set(cupy.cublas.compute_types) == {compute.COMPUTE_32F} | kinds[precision]
+    assert found.dtype == np.float32
+    difference = np.linalg.norm(found - expected) / np.linalg.norm(expected)
+    assert difference < rtol
+    assert (difference > 1e-4) == (precision == "bfloat16")  # the stand-in multiplies tf32 in float32
+
+
+def test_precision_is_refused_where_it_is_not(cupy: Any) -> None:
+    data = problem(NET, "float32")
+    with pytest.raises(ValueError, match="'bfloat16' is for the tensor cores of a GPU; numpy on cpu has 'float32'"):
+        pm.train(NET, pm.init_params(NET, dtype="float32"), data.X, data.Y[:, 0], precision="bfloat16")
+    with pytest.raises(ValueError, match="precision must be one of 'float32', 'tf32', 'bfloat16'; got 'half'"):
+        pm.train(NET, pm.init_params(NET), data.X, data.Y[:, 0], precision="half")
+    doubles = problem(NET, "float64")
+    params = pm.init_params(NET, backend="cupy")
+    with pytest.raises(ValueError, match="precision 'tf32' is for float32 parameters, got float64"):
+        pm.train(NET, params, on_device(doubles.X), on_device(doubles.Y[:, 0]), precision="tf32")

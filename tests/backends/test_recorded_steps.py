@@ -1,0 +1,176 @@
+"""Steps that are recorded and replayed: the same parameters as steps that are launched one by one."""
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+import portable_mlp as pm
+from portable_mlp.backends._recorded_steps import RecordedSteps
+from portable_mlp.backends._torch import TorchBackend
+from portable_mlp.kernels.optimizers import Optimizer, adam, sgd
+from portable_mlp.training.batches import Data, Shuffle, spans
+from portable_mlp.training.loop import STEPS_A_CALL, Loop
+from portable_mlp.training.step import Objective
+
+from .recorded_torch import TorchOnPaper
+
+NET = pm.Network((4, 6, 3), activation="tanh")
+RNG = np.random.default_rng(0)
+DATA = Data(torch.asarray(RNG.normal(size=(203, 4))), torch.asarray(RNG.integers(0, 3, size=(203, 1))))
+WEIGHTED = DATA._replace(weights=torch.asarray(RNG.uniform(0.5, 2.0, size=203)))
+OPTIMIZERS = {
+    "plain": sgd(0.0),
+    "momentum": sgd(0.9, nesterov=False),
+    "nesterov": sgd(0.9),
+    "velocity": sgd(0.9, rate_in_velocity=True),
+    "adam": adam(),
+}
+
+
+@pytest.fixture
+def recorder(monkeypatch: pytest.MonkeyPatch) -> TorchOnPaper:
+    """Let PyTorch on the CPU record its steps."""
+    recorder = TorchOnPaper()
+    monkeypatch.setattr(TorchBackend, "repeat", lambda self, step: RecordedSteps(step, recorder))
+    return recorder
+
+
+def loop(net: pm.Network = NET, optimizer: Optimizer | None = None, l2: float = 0.01, n_models: int = 0) -> Loop:
+    flat = pm.pack(pm.init_params(net, backend="torch", random_state=0))
+    if n_models:
+        flat = torch.stack([flat * (1.0 + 0.1 * i) for i in range(n_models)])
+    return Loop(pm.get_backend("torch"), Objective(net, l2), optimizer or adam(), flat)
+
+
+def epochs(the_loop: Loop, some: Data = DATA, n: int = 4, batch_size: int = 10, shuffle: bool = True) -> list[float]:
+    """Train with another rate in each epoch; return the mean losses."""
+    losses = []
+    for epoch in range(n):
+        order = Shuffle(0).order(epoch, 203) if shuffle else None
+        batches = spans(some.n_samples, batch_size)
+        losses.append(the_loop.epoch(some, batches, 0.01 / (1 + epoch), order=order).tolist())
+    return losses
+
+
+def both(run: Callable[[Loop], Any], monkeypatch: pytest.MonkeyPatch, **options: Any) -> tuple[Any, Any]:
+    """Run with recordings, and one by one."""
+    recorded = loop(**options)
+    found = run(recorded), recorded
+    monkeypatch.setattr(TorchBackend, "repeat", lambda self, step: None)
+    plain = loop(**options)
+    return found, (run(plain), plain)
+
+
+def assert_same(found: tuple[Any, Loop], expected: tuple[Any, Loop]) -> None:
+    np.testing.assert_allclose(found[0], expected[0], rtol=1e-13)
+    for ours, theirs in zip((found[1].flat, *found[1].state), (expected[1].flat, *expected[1].state), strict=True):
+        torch.testing.assert_close(ours, theirs, rtol=1e-12, atol=1e-15)
+
+
+@pytest.mark.parametrize("optimizer", OPTIMIZERS)
+def test_replayed_steps_are_the_steps(optimizer: str, recorder: TorchOnPaper, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert_same(*both(epochs, monkeypatch, optimizer=OPTIMIZERS[optimizer]))
+    # 20 batches of 10 and one of 3: calls of 16, 4 and 1 steps, recorded once each in 4 epochs of other rates.
+    assert len(recorder.n_recorded) == 3
+
+
+@pytest.mark.parametrize("activation", ["relu", "gelu", "logistic"])
+@pytest.mark.parametrize("shuffle", [True, False])
+def test_other_networks_orders_and_weights(
+    activation: str, shuffle: bool, recorder: TorchOnPaper, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    net = pm.Network((4, 5, 6, 3), activation=activation)
+    assert_same(*both(lambda the: epochs(the, WEIGHTED, shuffle=shuffle), monkeypatch, net=net))
+    assert recorder.n_recorded
+
+
+def test_many_models(recorder: TorchOnPaper, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert_same(*both(epochs, monkeypatch, n_models=3))
+    assert recorder.n_recorded
+
+
+def test_batches_in_any_order(recorder: TorchOnPaper, monkeypatch: pytest.MonkeyPatch) -> None:
+    batches = [(60, 70), (0, 10), (10, 20), (0, 10)]
+    order = Shuffle(0).order(0, 203)
+    assert_same(
+        *both(lambda the: [the.epoch(DATA, batches, 0.01, order=order).tolist() for _ in range(4)], monkeypatch)
+    )
+    assert recorder.n_recorded
+
+
+def test_long_epochs_are_many_calls_of_one_recording(recorder: TorchOnPaper) -> None:
+    the_loop = loop()
+    epochs(the_loop, n=1, batch_size=1)
+    assert the_loop.n_steps == 203
+    n_operations = recorder.n_recorded
+    assert len(n_operations) == 1  # 3 x 64 steps; 8, 2 and 1 came once
+    assert n_operations[0] > 10 * STEPS_A_CALL
+
+
+def test_what_a_call_returned_stays_as_it_was(recorder: TorchOnPaper) -> None:
+    the_loop = loop()
+    means = [the_loop.epoch(DATA, spans(203, 10), 0.01) for _ in range(5)]
+    assert len({mean.item() for mean in means}) == 5
+    assert the_loop.total.item() == pytest.approx(means[-1].item() * 203)
+
+
+@pytest.mark.parametrize("batch_size", [10, 1])
+def test_the_first_bad_batch_is_found_in_replayed_calls(batch_size: int, recorder: TorchOnPaper) -> None:
+    the_loop, some = loop(), DATA._replace(X=DATA.X.clone())
+    epochs(the_loop, some, n=3, batch_size=batch_size, shuffle=False)
+    assert recorder.n_recorded
+    some.X[125] = torch.nan
+    the_loop.epoch(some, spans(203, batch_size), 0.01)
+    assert the_loop.first_bad_batch() == 125 // batch_size + 1
+
+
+def test_other_memory_is_not_touched_by_old_recordings(recorder: TorchOnPaper, monkeypatch: pytest.MonkeyPatch) -> None:
+    def run(the_loop: Loop) -> list[float]:
+        losses = epochs(the_loop)
+        host = [x.numpy().copy() for x in (the_loop.flat, *the_loop.state)]
+        kept = the_loop.flat, the_loop.flat.clone()
+        the_loop.restore(0.5 * host[0], host[1:], np.zeros(()), n_steps=0)
+        losses += epochs(the_loop)
+        torch.testing.assert_close(*kept, rtol=0, atol=0)
+        other = Data(DATA.X + 1.0, DATA.Y)
+        return losses + epochs(the_loop, other)
+
+    assert_same(*both(run, monkeypatch))
+    assert len(recorder.n_recorded) == 9
+
+
+class Refusing(TorchOnPaper):
+    """Fails in the middle of a recording."""
+
+    def record(self, work: Callable[[], None]) -> Callable[[], None]:
+        super().record(work)
+        raise NotImplementedError("calling cuBLAS API during stream capture is currently unsupported")
+
+
+def test_what_cannot_be_recorded_is_launched_one_by_one_with_one_warning(monkeypatch: pytest.MonkeyPatch) -> None:
+    recorder = Refusing()
+    monkeypatch.setattr(TorchBackend, "repeat", lambda self, step: RecordedSteps(step, recorder))
+    with pytest.warns(RuntimeWarning, match=r"could not be recorded.*NotImplementedError: calling cuBLAS") as warned:
+        found, expected = both(epochs, monkeypatch)
+    assert_same(found, expected)
+    assert len(warned) == len(recorder.n_recorded) == 1
+
+
+def test_training_stops_and_resumes_within_a_call(
+    recorder: TorchOnPaper, monkeypatch: pytest.MonkeyPatch, tmp_path: Any
+) -> None:
+    """A checkpoint in the middle of an epoch, and a run that goes on from it, with recordings throughout."""
+    params = pm.init_params(NET, backend="torch")
+    some = DATA.X, DATA.Y[:, 0]
+    options: dict[str, Any] = {"batch_size": 10, "checkpoint_every": 7}
+    whole = pm.train(NET, params, *some, epochs=6, checkpoint=tmp_path / "a", **options)
+    pm.train(NET, params, *some, epochs=3, checkpoint=tmp_path / "b", **options)
+    resumed = pm.train(NET, params, *some, epochs=6, checkpoint=tmp_path / "b", resume=True, **options)
+    torch.testing.assert_close(pm.pack(resumed.params), pm.pack(whole.params), rtol=1e-13, atol=1e-15)
+    monkeypatch.setattr(TorchBackend, "repeat", lambda self, step: None)
+    plain = pm.train(NET, params, *some, epochs=6, batch_size=10)
+    torch.testing.assert_close(pm.pack(whole.params), pm.pack(plain.params), rtol=1e-12, atol=1e-15)
+    assert recorder.n_recorded
