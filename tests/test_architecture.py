@@ -23,7 +23,7 @@ MAY_IMPORT = {
 LIBRARIES = {"numpy", "cupy", "torch", "jax", "array_api_strict"}
 DRAWS_ON_THE_HOST = {"kernels/initializers.py", "training/batches.py"}
 HEAVY = [
-    *("torch", "jax", "cupy", "array_api_strict", "sklearn", "scipy", "pandas", "numba"),
+    *("torch", "jax", "cupy", "nvmath", "array_api_strict", "sklearn", "scipy", "pandas", "numba"),
     *("matplotlib", "rich", "typer", "safetensors", "onnx", "ndonnx", "spox", "onnxruntime", "pyarrow"),
 ]
 
@@ -82,7 +82,7 @@ def test_every_library_that_is_imported_is_declared() -> None:
     project = tomllib.loads((PACKAGE.parent / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     asked = [*project["dependencies"], *itertools.chain.from_iterable(project["optional-dependencies"].values())]
     declared = {re.split(r"[^A-Za-z0-9_-]", name)[0].replace("-", "_").lower() for name in asked}
-    modules = {"scikit_learn": "sklearn", "cupy_cuda13x": "cupy", "cupy_cuda12x": "cupy"}
+    modules = {"scikit_learn": "sklearn", "cupy_cuda13x": "cupy", "cupy_cuda12x": "cupy", "nvmath_python": "nvmath"}
     known = {modules.get(name, name) for name in declared} | sys.stdlib_module_names | {"portable_mlp"}
     for path in PACKAGE.rglob("*.py"):
         assert {name.split(".")[0] for name in _imported(path)} <= known, path

@@ -45,13 +45,15 @@ class Ours:
         What it runs with.
     """
 
-    def __init__(self, case: Case, dtype: str, backend: Backend) -> None:
+    def __init__(self, case: Case, dtype: str, backend: Backend, rate: float = RATE) -> None:
+        self._rate = rate
         self.backend, self._objective, task = backend, Objective(case.net), problem(case)
         self._solver = case.solver
         self._params = [Layer(*(backend.asarray(x, dtype=dtype) for x in layer)) for layer in task.params]
         X, y = backend.asarray(task.X, dtype=dtype), backend.asarray(task.y)
         Y = check_targets(backend.xp, case.net, y, n_samples=len(task.y), models=(), dtype=X.dtype)
         self.data, self.batches = Data(X, Y), spans(len(task.y), case.batch_size)
+        self._turns = itertools.cycle(self.batches)
         self.loop = self._start()
 
     def _start(self) -> Loop:
@@ -59,9 +61,18 @@ class Ours:
 
     def run(self, n_steps: int) -> None:
         """Take steps over the batches in turn."""
+        self.enqueue(n_steps)
+        self.wait()
+
+    def enqueue(self, n_steps: int) -> None:
+        """Start steps over the batches in turn; where the library does not wait, they go on."""
         with self.backend.running():
-            batches = list(itertools.islice(itertools.cycle(self.batches), n_steps))
-            self.backend.to_numpy(self.loop.epoch(self.data, batches, RATE))
+            batches = list(itertools.islice(self._turns, n_steps))
+            self._mean_loss = self.loop.epoch(self.data, batches, self._rate)
+
+    def wait(self) -> None:
+        """Return when the last step is done."""
+        self.backend.to_numpy(self._mean_loss)
 
     def first_losses(self) -> list[float]:
         """Take one step for each batch, from the start; return the losses."""

@@ -80,26 +80,33 @@ class Textbook:
 class TorchEager:
     """PyTorch: autograd, and its fused optimizers."""
 
-    def __init__(self, case: Case, dtype: str) -> None:
+    def __init__(self, case: Case, dtype: str, device: str = "cpu", rate: float = RATE) -> None:
         import torch
 
-        self._torch, self._case, self._dtype = torch, case, getattr(torch, dtype)
+        self._torch, self._case, self._device, self._dtype = torch, case, device, getattr(torch, dtype)
         X, y = np.split(problem(case).X, N_BATCHES), np.split(problem(case).y, N_BATCHES)
-        self._batches = [(torch.tensor(a, dtype=self._dtype), torch.tensor(b)) for a, b in zip(X, y, strict=True)]
-        self._model, self._optimizer = self._start()
+        self._batches = [
+            (torch.tensor(a, dtype=self._dtype, device=device), torch.tensor(b, device=device))
+            for a, b in zip(X, y, strict=True)
+        ]
+        self._turns = itertools.cycle(self._batches)
+        self._model, self._optimizer = self._start(rate)
 
-    def _start(self) -> tuple[Any, Any]:
+    def _start(self, rate: float = RATE) -> tuple[Any, Any]:
         torch, layers = self._torch, []
         for W, b in problem(self._case).params:
-            linear = torch.nn.Linear(*W.shape, dtype=self._dtype)
+            linear = torch.nn.Linear(*W.shape, dtype=self._dtype, device=self._device)
             with torch.no_grad():
                 linear.weight.copy_(torch.tensor(W.T))
                 linear.bias.copy_(torch.tensor(b))
             layers += [linear, torch.nn.ReLU()]
         model = torch.nn.Sequential(*layers[:-1])
+        return model, self._make_optimizer(model.parameters(), rate)
+
+    def _make_optimizer(self, parameters: Any, rate: float) -> Any:
         if self._case.solver == "sgd":
-            return model, torch.optim.SGD(model.parameters(), lr=RATE, momentum=0.9, nesterov=True, fused=True)
-        return model, torch.optim.Adam(model.parameters(), lr=RATE, fused=True)
+            return self._torch.optim.SGD(parameters, lr=rate, momentum=0.9, nesterov=True, fused=True)
+        return self._torch.optim.Adam(parameters, lr=rate, fused=True)
 
     def _loss(self, model: Any, X: Any, y: Any) -> Any:
         return self._torch.nn.functional.cross_entropy(model(X), y)
@@ -113,9 +120,17 @@ class TorchEager:
 
     def run(self, n_steps: int) -> None:
         """Take steps over the batches in turn."""
-        for X, y in itertools.islice(itertools.cycle(self._batches), n_steps):
-            loss = self._step(self._model, self._optimizer, X, y)
-        float(loss)
+        self.enqueue(n_steps)
+        self.wait()
+
+    def enqueue(self, n_steps: int) -> None:
+        """Start steps over the batches in turn; on a GPU they go on."""
+        for X, y in itertools.islice(self._turns, n_steps):
+            self._last_loss = self._step(self._model, self._optimizer, X, y)
+
+    def wait(self) -> None:
+        """Return when the last step is done."""
+        float(self._last_loss)
 
     def first_losses(self) -> list[float]:
         """Take one step for each batch, from the start; return the losses."""
@@ -126,11 +141,14 @@ class TorchEager:
 class TorchCompile(TorchEager):
     """PyTorch, forward and backward pass compiled by `torch.compile`, which needs a C++ compiler on the CPU."""
 
-    def __init__(self, case: Case, dtype: str) -> None:
-        if shutil.which("g++") is None and shutil.which("clang++") is None:
+    mode: str | None = None
+    """Of `torch.compile`."""
+
+    def __init__(self, case: Case, dtype: str, device: str = "cpu", rate: float = RATE) -> None:
+        if device == "cpu" and shutil.which("g++") is None and shutil.which("clang++") is None:
             raise RuntimeError("torch.compile needs a C++ compiler")
-        super().__init__(case, dtype)
-        self._compiled = self._torch.compile(super()._loss)
+        super().__init__(case, dtype, device, rate)
+        self._compiled = self._torch.compile(super()._loss, mode=self.mode)
 
     def _loss(self, model: Any, X: Any, y: Any) -> Any:
         return self._compiled(model, X, y)
@@ -139,48 +157,61 @@ class TorchCompile(TorchEager):
 class JaxJit:
     """JAX: `value_and_grad`, the optimizer written out, the whole step compiled, its state donated."""
 
-    def __init__(self, case: Case, dtype: str) -> None:
+    def __init__(self, case: Case, dtype: str, rate: float = RATE) -> None:
         import jax
         import jax.numpy as jnp
 
         self._jax, self._jnp, self._case, self._dtype = jax, jnp, case, dtype
         X, y = np.split(problem(case).X, N_BATCHES), np.split(problem(case).y, N_BATCHES)
         self._batches = [(jnp.asarray(a, dtype=dtype), jnp.asarray(b)) for a, b in zip(X, y, strict=True)]
+        self._turns = itertools.cycle(self._batches)
         self._params = problem(case).params
         self._step = jax.jit(self._one_step, donate_argnums=0)
-        self._state = self._start()
+        self._state = self._start(rate)
 
-    def _start(self) -> Any:
-        params = [tuple(self._jnp.array(x, dtype=self._dtype) for x in layer) for layer in self._params]
-        zeros = self._jax.tree.map(self._jnp.zeros_like, params)
-        return params, zeros, self._jax.tree.map(self._jnp.zeros_like, params), self._jnp.zeros((), "int32")
+    def _start(self, rate: float = RATE) -> Any:
+        jnp, tree_map = self._jnp, self._jax.tree.map
+        params = [tuple(jnp.array(x, dtype=self._dtype) for x in layer) for layer in self._params]
+        m, v = tree_map(jnp.zeros_like, params), tree_map(jnp.zeros_like, params)
+        return params, m, v, jnp.zeros((), "int32"), jnp.asarray(rate, dtype=self._dtype)
 
     def _loss(self, params: Any, X: Any, y: Any) -> Any:
+        log_p = self._jax.nn.log_softmax(self._logits(params, X))
+        return -self._jnp.take_along_axis(log_p, y[:, None], axis=1).mean()
+
+    def _logits(self, params: Any, X: Any) -> Any:
         h = X
         for W, b in params[:-1]:
             h = self._jax.nn.relu(h @ W + b)
         W, b = params[-1]
-        log_p = self._jax.nn.log_softmax(h @ W + b)
-        return -self._jnp.take_along_axis(log_p, y[:, None], axis=1).mean()
+        return h @ W + b
 
     def _one_step(self, state: Any, X: Any, y: Any) -> tuple[Any, Any]:
-        params, m, v, t = state
+        params, m, v, t, rate = state
         tree_map, t = self._jax.tree.map, t + 1
         loss, grads = self._jax.value_and_grad(self._loss)(params, X, y)
         if self._case.solver == "sgd":
             v = tree_map(lambda v, g: 0.9 * v + g, v, grads)
-            return (tree_map(lambda p, g, v: p - RATE * (g + 0.9 * v), params, grads, v), m, v, t), loss
+            return (tree_map(lambda p, g, v: p - rate * (g + 0.9 * v), params, grads, v), m, v, t, rate), loss
         m = tree_map(lambda m, g: 0.9 * m + 0.1 * g, m, grads)
         v = tree_map(lambda v, g: 0.999 * v + 0.001 * g * g, v, grads)
         first, second = 1.0 - 0.9**t, 1.0 - 0.999**t
-        move = tree_map(lambda m, v: RATE * (m / first) / (self._jnp.sqrt(v / second) + 1e-8), m, v)
-        return (tree_map(lambda p, s: p - s.astype(p.dtype), params, move), m, v, t), loss
+        move = tree_map(lambda m, v: rate * (m / first) / (self._jnp.sqrt(v / second) + 1e-8), m, v)
+        return (tree_map(lambda p, s: p - s.astype(p.dtype), params, move), m, v, t, rate), loss
 
     def run(self, n_steps: int) -> None:
         """Take steps over the batches in turn."""
-        for X, y in itertools.islice(itertools.cycle(self._batches), n_steps):
-            self._state, loss = self._step(self._state, X, y)
-        float(loss)
+        self.enqueue(n_steps)
+        self.wait()
+
+    def enqueue(self, n_steps: int) -> None:
+        """Start steps over the batches in turn; they go on."""
+        for X, y in itertools.islice(self._turns, n_steps):
+            self._state, self._last_loss = self._step(self._state, X, y)
+
+    def wait(self) -> None:
+        """Return when the last step is done."""
+        np.asarray(self._last_loss)
 
     def first_losses(self) -> list[float]:
         """Take one step for each batch, from the start; return the losses."""
@@ -194,10 +225,12 @@ class JaxJit:
 class JaxScan(JaxJit):
     """JAX: the same step, `lax.scan` over many of them in a call."""
 
-    def __init__(self, case: Case, dtype: str) -> None:
-        super().__init__(case, dtype)
+    multiplications_a_call = MULTIPLICATIONS_A_SCAN
+
+    def __init__(self, case: Case, dtype: str, rate: float = RATE) -> None:
+        super().__init__(case, dtype, rate)
         a_step = 3 * case.batch_size * n_parameters(case.sizes)
-        self.steps_a_call = max(N_BATCHES, min(STEPS_A_SCAN, MULTIPLICATIONS_A_SCAN // a_step))
+        self.steps_a_call = max(N_BATCHES, min(STEPS_A_SCAN, self.multiplications_a_call // a_step))
         self._all = tuple(map(self._jnp.stack, zip(*self._batches, strict=True)))
         self._scan = self._jax.jit(self._many_steps, donate_argnums=0)
 
@@ -206,11 +239,10 @@ class JaxScan(JaxJit):
         turns = self._jnp.arange(self.steps_a_call) % N_BATCHES
         return self._jax.lax.scan(lambda state, i: self._one_step(state, X[i], y[i]), state, turns)
 
-    def run(self, n_steps: int) -> None:
-        """Take steps over the batches in turn, as many whole calls as come nearest from above."""
+    def enqueue(self, n_steps: int) -> None:
+        """Start steps over the batches in turn, as many whole calls as come nearest from above."""
         for _ in range(math.ceil(n_steps / self.steps_a_call)):
-            self._state, losses = self._scan(self._state, self._all)
-        float(losses[-1])
+            self._state, self._last_loss = self._scan(self._state, self._all)
 
 
 class ScikitLearn:
