@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import copy
+import os
+import warnings
 from collections.abc import Callable
 from typing import Any, NamedTuple, TypeVar
 
@@ -186,6 +188,12 @@ class Backend:
             raise ValueError(
                 f"precision {precision!r} is for the tensor cores of a GPU; {self.name} on {self.device_name} has "
                 f"{', '.join(map(repr, self.precisions))}"
+            )
+        if len(self.precisions) > 1 and "NVIDIA_TF32_OVERRIDE" in os.environ:
+            warnings.warn(
+                "NVIDIA_TF32_OVERRIDE in the environment is stronger than precision: cuBLAS reads it itself; unset it",
+                RuntimeWarning,
+                stacklevel=3,
             )
         other = copy.copy(self)
         other.precision = precision

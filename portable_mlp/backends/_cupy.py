@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import os
 import warnings
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -79,8 +80,8 @@ class CupyBackend(Backend):
     def running(self) -> Iterator[None]:
         """Make the GPU current: CuPy's creation functions allocate on the current device, whatever they are told."""
         with self.device, contextlib.ExitStack() as stack:
-            if self.precision != "float32":
-                # CuPy's own products take their precision from the environment.
+            # CuPy's own products take their precision from the environment.
+            if self.precision != "float32" or os.environ.get("CUPY_TF32", "0") != "0":
                 products = stack.enter_context(products_on(cupy.cuda.get_current_stream()))
                 stack.enter_context(multiplying_with(products))
             yield

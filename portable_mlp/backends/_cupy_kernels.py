@@ -54,6 +54,9 @@ def descend(optimizer: Optimizer) -> Any:
     return cupy.ElementwiseKernel("T sums, T divisor, raw T scalars", written, body, "portable_mlp_descend")
 
 
+sum_of_squares = cupy.ReductionKernel("T x", "T y", "x * x", "a + b", "y = a", "0", "portable_mlp_sum_of_squares")
+"""``kernel(x, axis=...)``: the sum of all squares along axes."""
+
 add_bias = cupy.ElementwiseKernel("T b", "T z", "z = z + b;", "portable_mlp_add_bias")
 """``kernel(b, z)``: ``z`` becomes ``z + b``."""
 

@@ -74,6 +74,10 @@ class CupyPrimitives(Primitives):
         self._product(ones, x, cupy.expand_dims(out, -2), "float32")
         return out
 
+    def sum_of_squares(self, W: Array) -> Array:
+        """Return the sum of all squares; `vecdot` would be a product of cuBLAS."""
+        return kernels.sum_of_squares(W, axis=(-2, -1))
+
     def add_bias(self, z: Array, b: Array) -> Array:
         """Return ``z + b``, in ``z``."""
         kernels.add_bias(cupy.expand_dims(b, -2), z)

@@ -97,6 +97,11 @@ class Primitives:
         """Return the sum of losses over samples: (..., n_samples) -> (...)."""
         return self.xp.sum(losses, axis=-1)
 
+    def sum_of_squares(self, W: Array) -> Array:
+        """Return the sum of all squares: (..., fan_in, fan_out) -> (...)."""
+        w = self.xp.reshape(W, (*W.shape[:-2], -1))
+        return self.xp.vecdot(w, w)
+
     def add_bias(self, z: Array, b: Array) -> Array:
         """Return ``z + b``; ``z`` is used up."""
         return z + self.xp.expand_dims(b, axis=-2)

@@ -97,17 +97,19 @@ def loss_sum(ops: Primitives, net: Network, logits: Array, Y: Array, weights: Ar
     return ops.total(losses), dlogits
 
 
-def penalty(xp: Namespace, params: Params, strength: float | Array) -> Array:
+def penalty(ops: Primitives, params: Params, strength: float | Array) -> Array:
     """Return ``strength / 2`` times the sum of all squared weights; biases are free."""
-    squares = [xp.vecdot(w, w) for w in (xp.reshape(W, (*W.shape[:-2], -1)) for W, _ in params)]
+    squares = [ops.sum_of_squares(W) for W, _ in params]
     return 0.5 * strength * sum(squares[1:], start=squares[0])
 
 
-def with_penalty(xp: Namespace, params: Params, loss: Array, strength: float | Array, divisor: float | Array) -> Array:
+def with_penalty(
+    ops: Primitives, params: Params, loss: Array, strength: float | Array, divisor: float | Array
+) -> Array:
     """Return ``loss + strength / 2 sum W^2 / divisor``, for a loss that is divided already."""
     if isinstance(strength, float) and strength == 0.0:
         return loss
-    return loss + penalty(xp, params, strength) / divisor
+    return loss + penalty(ops, params, strength) / divisor
 
 
 def forward(net: Network, params: Params, X: Array) -> tuple[Array, ...]:
@@ -241,7 +243,7 @@ def loss_and_grad(
     else:
         divisor = float(call.X.shape[-2]) if call.weights is None else _weight_sum(xp, call.weights)
     strength = _in_units_of_sum(l2, divisor)
-    loss = with_penalty(xp, call.params, loss / divisor, strength, divisor)
+    loss = with_penalty(ops, call.params, loss / divisor, strength, divisor)
     gradients = ops.reduced(Sums(call.params, grads, strength, divisor))
     # NumPy's reductions give scalars of their own type where other libraries give 0-d arrays.
     return loss if type(loss) is type(gradients[0].W) else xp.asarray(loss), gradients

@@ -204,7 +204,7 @@ def _evaluated(ops: Primitives, step: _Step, X: Array, y: Array, flat: Array, l2
     sums = backward_pass(ops, net, params, trace, dlogits)
     n_samples = xp.astype(X.dynamic_shape[0], xp.float64)
     strength, divisor = xp.astype(l2 * n_samples, flat.dtype), xp.astype(n_samples, flat.dtype)
-    loss = with_penalty(xp, params, loss / divisor, strength, divisor)
+    loss = with_penalty(ops, params, loss / divisor, strength, divisor)
     grads = ops.reduced(Sums(params, sums, strength, divisor))
     y_hat = OUTPUTS[net.output](xp, trace.logits)
     return loss, pack_pieces(xp, grads), _unscaled(xp, y_hat, step.target_scaling)

@@ -161,7 +161,7 @@ class _Objective:
         losses, _ = portable(self.xp).sample_losses(self.net, trace.logits, self.Y)
         loss = self.xp.sum(losses, axis=-1) / self.divisor
         if self.l2 > 0.0:
-            loss = loss + penalty(self.xp, params, self.l2)
+            loss = loss + penalty(portable(self.xp), params, self.l2)
         sides = [h > 0 for h, f in zip(trace.hidden, self.net.activations, strict=True) if ACTIVATIONS[f].has_kink]
         if self.net.output in ELEMENTWISE_OUTPUTS and ELEMENTWISE_OUTPUTS[self.net.output].has_kink:
             sides.append(trace.logits > 0)

@@ -105,13 +105,13 @@ def passes(
     ops: Primitives, objective: Objective, params: Params, batch: Data, room: Room | None = None
 ) -> tuple[Array, Sums]:
     """Return the mean loss with the penalty, and the gradients, of a batch whose targets are rows."""
-    net, xp = objective.net, ops.xp
+    net = objective.net
     divisor = weight_of(ops, batch)
     strength = objective.l2 * divisor if objective.l2_per_batch and objective.l2 > 0.0 else objective.l2
     trace = forward_pass(ops, net, params, batch.X, batch.masks, room)
     loss, dlogits = mean_loss(ops, objective, trace.logits, batch, divisor)
     grads = backward_pass(ops, net, params, trace, dlogits, batch.masks, room)
-    return with_penalty(xp, params, loss, strength, divisor), Sums(params, grads, strength, divisor)
+    return with_penalty(ops, params, loss, strength, divisor), Sums(params, grads, strength, divisor)
 
 
 def weight_of(ops: Primitives, data: Data) -> float | Array:

@@ -109,7 +109,7 @@ def train(
         Whether to draw a progress bar on stderr (needs rich).
     precision : {"float32", "tf32", "bfloat16"}
         Of the factors in products of float32 matrices: 24 significant bits, or, by the tensor cores of a GPU, 11 or 8.
-        Sums, parameters and moments are float32 all the same. The environment and the library's own setting have no say.
+        Sums, parameters and moments are float32 all the same. The library's own settings have no say.
     checkpoint : str or path, optional
         A folder for the state of the run, of its own: parameters, moments, shuffle, history, best so far. It is written
         at the end of each epoch, and when Ctrl-C or SIGTERM asks to stop; the last two states are kept. SIGTERM then

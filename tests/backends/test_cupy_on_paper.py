@@ -38,14 +38,19 @@ def cupy(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
     monkeypatch.setattr(array_api_compat, "cupy", NAMESPACE, raising=False)
     cublas = paper_cupy.Cublas()
     monkeypatch.setattr(_cublas, "_load", lambda: cublas)
-    for name in OURS:
-        sys.modules.pop(f"portable_mlp.backends.{name}", None)
+    forget()
     GRAPHS.clear()
     loaded = {name: importlib.import_module(f"portable_mlp.backends.{name}") for name in OURS}
     loaded["cublas"] = cublas
     yield type("Loaded", (), loaded)
+    forget()
+
+
+def forget() -> None:
+    """Let our modules be loaded anew, with whatever CuPy there is then."""
     for name in OURS:
         sys.modules.pop(f"portable_mlp.backends.{name}", None)
+        vars(sys.modules["portable_mlp.backends"]).pop(name, None)
 
 
 def on_device(x: Any) -> Any:
