@@ -357,3 +357,21 @@ def test_precision_is_refused_where_it_is_not(cupy: Any) -> None:
     params = pm.init_params(NET, backend="cupy")
     with pytest.raises(ValueError, match="precision 'tf32' is for float32 parameters, got float64"):
         pm.train(NET, params, on_device(doubles.X), on_device(doubles.Y[:, 0]), precision="tf32")
+
+
+@pytest.mark.filterwarnings("ignore:Stochastic Optimizer", "ignore:lbfgs failed to converge")
+@pytest.mark.parametrize(
+    ("options", "recorded"),
+    [({"solver": "sgd", "activation": "logistic"}, True), ({"early_stopping": True}, True), ({"dropout": 0.3}, False)]
+    + [({"solver": "lbfgs", "activation": "gelu"}, False)],
+)
+def test_estimators_are_numpys(options: dict[str, Any], recorded: bool, cupy: Any) -> None:
+    rng = np.random.default_rng(0)
+    X, y = rng.normal(size=(90, 5)), rng.integers(0, 3, size=90)
+    here, there = (
+        pm.MLPClassifier((6,), max_iter=4, batch_size=16, random_state=0, backend=backend, **options).fit(X, y)
+        for backend in ("numpy", "cupy")
+    )
+    np.testing.assert_allclose(there.loss_curve_, here.loss_curve_, rtol=1e-10)
+    np.testing.assert_allclose(there.predict_proba(X), here.predict_proba(X), rtol=1e-8)
+    assert bool(GRAPHS) == recorded
