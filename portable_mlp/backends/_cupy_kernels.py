@@ -80,10 +80,8 @@ cross_entropy = cupy.ElementwiseKernel(
     // One thread a row: with few classes a row is a handful of numbers.
     const ptrdiff_t row = i * n_classes, target = (i % n_rows) * n_classes;
     T top = z[row];
-    for (ptrdiff_t j = 1; j < n_classes; ++j) {
-        const T next = z[row + j];
-        if (next > top || next != next) top = next;
-    }
+    for (ptrdiff_t j = 1; j < n_classes; ++j)
+        if (z[row + j] > top) top = z[row + j];
     T total = 0, others = 0, at_target = 0;
     for (ptrdiff_t j = 0; j < n_classes; ++j) {
         const T shifted = z[row + j] - top;
