@@ -10,6 +10,7 @@ import pytest
 from sklearn import neural_network
 from sklearn.datasets import load_digits
 
+import portable_mlp as pm
 from portable_mlp.cli.app import run
 
 ROOT = pathlib.Path(__file__).parent.parent
@@ -40,7 +41,7 @@ def test_the_estimators_run_as_shown(
     swap, one_word, imbalanced, onnx, together = blocks("python")[2:]
     X, y = load_digits(return_X_y=True)
     clf = neural_network.MLPClassifier((100,), random_state=0).fit(X / 16, y)
-    names = {"X": X, "y": y}
+    names: dict[str, Any] = {"X": X, "y": y, "pm": pm}
     exec(swap, names)
     np.testing.assert_array_equal(names["clf"].coefs_[0], clf.coefs_[0])
     exec(one_word.replace('backend="cupy"', 'backend="torch"'), names)
