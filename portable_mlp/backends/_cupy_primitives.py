@@ -108,9 +108,9 @@ class CupyPrimitives(Primitives):
         kernels.cross_entropy(Y, Y.size // n_classes, n_classes, logits, losses)
         return losses, logits
 
-    def accumulated(self, total: Array, loss: Array, n_samples: int) -> Array:
+    def accumulated(self, total: Array, loss: Array, n_samples: float) -> Array:
         """Return ``total + loss n_samples``, in ``total``."""
-        kernels.add_loss(loss, float(n_samples), total)
+        kernels.add_loss(loss, n_samples, total)
         return total
 
     def descend(

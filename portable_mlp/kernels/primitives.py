@@ -120,9 +120,9 @@ class Primitives:
         """Return each sample's loss, summed over outputs, and its derivative at the logits."""
         return LOSSES[str(net.loss)](self.xp, logits, Y, net.output)
 
-    def accumulated(self, total: Array, loss: Array, n_samples: int) -> Array:
+    def accumulated(self, total: Array, loss: Array, n_samples: float) -> Array:
         """Return ``total + loss n_samples``; ``total`` is used up."""
-        return total + loss * float(n_samples)
+        return total + loss * n_samples
 
     def softmax(self, z: Array) -> Array:
         """Return ``e^z_j / sum_k e^z_k`` over the last axis."""

@@ -123,7 +123,7 @@ def test_one_hot_rows_sums_and_losses(cupy: Any) -> None:
     close(ops.one_hot(on_device(labels), 4, np.float64, paper_cupy.empty((9, 4))), np.eye(4)[labels[:, 0]])
     x = RNG.normal(size=(3, 50, 4))
     close(ops.sum_samples(on_device(x), paper_cupy.empty((3, 4))), x.sum(1))
-    total = ops.accumulated(on_device(np.asarray([1.0, 2.0])), on_device(np.asarray([3.0, 4.0])), 10)
+    total = ops.accumulated(on_device(np.asarray([1.0, 2.0])), on_device(np.asarray([3.0, 4.0])), 10.0)
     close(total, np.asarray([31.0, 42.0]))
 
 
