@@ -382,3 +382,30 @@ def test_estimators_are_numpys(options: dict[str, Any], recorded: bool, cupy: An
     np.testing.assert_allclose(there.loss_curve_, here.loss_curve_, rtol=1e-10)
     np.testing.assert_allclose(there.predict_proba(X), here.predict_proba(X), rtol=1e-8)
     assert bool(GRAPHS) == recorded
+
+
+@pytest.mark.parametrize(("precision", "of_cupy"), [("float32", None), ("float32", "1"), ("tf32", None)])
+def test_products_that_are_not_recorded_have_the_precision_too(
+    precision: str, of_cupy: str | None, cupy: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """CuPy's own take TF32 where CUPY_TF32 says so: they are used where it does not."""
+    if of_cupy is not None:
+        monkeypatch.setenv("CUPY_TF32", of_cupy)
+    backend = pm.get_backend("cupy").at_precision(precision)
+    x = on_device(np.ones((3, 3), dtype="float32"))
+    with backend.running():
+        backend.primitives.matmul(x, x)
+    compute = type(cupy.cublas).ComputeType
+    asked = {
+        ("float32", None): [],
+        ("float32", "1"): [compute.COMPUTE_32F],
+        ("tf32", None): [compute.COMPUTE_32F_FAST_TF32],
+    }
+    assert cupy.cublas.compute_types == asked[precision, of_cupy]
+
+
+def test_an_override_in_the_environment_is_told(cupy: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("NVIDIA_TF32_OVERRIDE", "1")
+    with pytest.warns(RuntimeWarning, match="NVIDIA_TF32_OVERRIDE in the environment is stronger"):
+        pm.get_backend("cupy").at_precision("float32")
+    assert pm.get_backend("numpy").at_precision("float32").precision == "float32"
