@@ -75,6 +75,8 @@ class Setting(NamedTuple):
         Of the device.
     rounds : int
         Turns of each candidate.
+    seconds_of_warm_up, seconds_a_turn : float
+        Before the first turn; and of steps that are enqueued one after another in each.
     tell : callable
         Told what is being done.
     """
@@ -82,6 +84,8 @@ class Setting(NamedTuple):
     device: str = "cuda"
     rates: Rates = H200
     rounds: int = 3
+    seconds_of_warm_up: float = 2.0
+    seconds_a_turn: float = 0.5
     tell: Callable[[str], None] = lambda text: None
 
 
@@ -125,7 +129,7 @@ def measure(
     problems: dict[str, str] = {}
     made: dict[str, Made] = {}
     turns: dict[str, list[Turn]] = {name: [] for name in candidates}
-    kernels: dict[str, float | None] = {}
+    kernels: dict[str, float] = {}
     what = f"{case.name}, {precision}"
     with contextlib.ExitStack() as stack:
         processes = {name: stack.enter_context(Process()) for name in candidates}
@@ -142,14 +146,16 @@ def measure(
         for name, process in sound():
             setting.tell(f"{what}: {name}, made and warmed up")
             with _noted(problems, name):
-                made[name] = process.call(make, candidates[name], case, precision, setting.device, expected)
+                made[name] = process.call(
+                    make, candidates[name], case, precision, setting.device, expected, setting.seconds_of_warm_up
+                )
         for i in range(1, setting.rounds + 1):
             setting.tell(f"{what}: round {i} of {setting.rounds}")
             for name, process in sound():
                 with _noted(problems, name):
-                    turns[name].append(process.call(take_turn))
-        for name, process in sound():
-            with contextlib.suppress(Failed):
+                    turns[name].append(process.call(take_turn, setting.seconds_a_turn))
+        for name, process in sound() if setting.device != "cpu" else ():
+            with contextlib.suppress(Failed):  # one that can be timed, but not traced
                 kernels[name] = process.call(count_kernels)
     floor = None if FLOOR in problems or FLOOR not in turns else _median(turns[FLOOR], "step")
     limit = seconds_of_step(case, precision, setting.rates)

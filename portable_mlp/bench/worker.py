@@ -10,20 +10,17 @@ from .cases import Case, problem
 from .on_device import Entry, OnDevice, set_precision
 from .precisions import check_losses, check_product_error, product_error
 
-SECONDS_OF_WARM_UP = 2.0
-"""A GPU that did nothing runs at a low clock."""
-
-SECONDS_A_TURN = 0.5
-"""Of steps enqueued one after another, unless that is less than `STEPS_A_TURN`."""
-
-STEPS_A_TURN, MOST_SECONDS_A_TURN = 200, 3.0
-"""So many steps before the one wait at the end, unless they take too long."""
+STEPS_A_TURN, TURNS_AT_MOST = 200, 6
+"""So many steps at least before the one wait at the end, unless they take so many times the seconds of a turn."""
 
 CALLS_WAITED_FOR = 50
 """For the latency, one by one."""
 
 CALLS_ENQUEUED = 10
 """For the time on the host: so few that the GPU's queue, of about a thousand kernels, does not fill."""
+
+CALLS_TRACED = 4
+"""When kernels are counted."""
 
 
 class Made(NamedTuple):
@@ -64,7 +61,7 @@ class Turn(NamedTuple):
 
 
 class _Ready(NamedTuple):
-    """This process's candidate, and about how many seconds a call of it takes."""
+    """The candidate of this process, and about how many seconds a call of it takes."""
 
     candidate: OnDevice
     seconds_a_call: float
@@ -80,8 +77,10 @@ def prepare(entry: Entry, case: Case, precision: str, device: str) -> None:
     problem(case)
 
 
-def make(entry: Entry, case: Case, precision: str, device: str, expected: list[float]) -> Made:
-    """Make a candidate, verify its products and losses, and warm it up.
+def make(
+    entry: Entry, case: Case, precision: str, device: str, expected: list[float], seconds_of_warm_up: float
+) -> Made:
+    """Make a candidate, verify its products and losses, and warm it up: a GPU that did nothing runs at a low clock.
 
     Raises
     ------
@@ -96,15 +95,16 @@ def make(entry: Entry, case: Case, precision: str, device: str, expected: list[f
     check_product_error(precision, error)
     losses = candidate.first_losses()
     loss_error = check_losses(precision, losses, expected) if losses else 0.0
-    _ready.append(_Ready(candidate, _warm_up(candidate)))
+    _ready.append(_Ready(candidate, _warm_up(candidate, seconds_of_warm_up)))
     return Made(candidate.steps_a_call, first_step, error, loss_error)
 
 
-def take_turn() -> Turn:
-    """Time the candidate that is ready."""
+def take_turn(seconds: float) -> Turn:
+    """Time the candidate that is ready; steps are enqueued for so many seconds."""
     [(candidate, seconds_a_call)] = _ready
-    n_calls, n_waits = _calls_a_turn(candidate.steps_a_call, seconds_a_call), _calls(CALLS_WAITED_FOR, seconds_a_call)
-    n_enqueued = _calls(CALLS_ENQUEUED, seconds_a_call)
+    calls = seconds / seconds_a_call
+    n_calls = _calls_a_turn(candidate.steps_a_call, calls)
+    n_enqueued, n_waits = _few(CALLS_ENQUEUED, calls), _few(CALLS_WAITED_FOR, calls)
     _take(candidate, 1)
     step = _take(candidate, n_calls)[1] / (n_calls * candidate.steps_a_call)
     on_host = _take(candidate, n_enqueued)[0] / (n_enqueued * candidate.steps_a_call)
@@ -114,43 +114,40 @@ def take_turn() -> Turn:
     return Turn(step, (time.perf_counter() - start) / n_waits, on_host)
 
 
-def count_kernels() -> float | None:
-    """Return how many kernels a step launches, or its graph holds, as NVIDIA's tracing counts them; None on a CPU.
+def count_kernels() -> float:
+    """Return how many kernels a step launches, or its graph holds, as NVIDIA's tracing counts them.
 
     Copies and fills of memory are not counted. The tracing is PyTorch's, whichever library's kernels they are.
     """
     import torch
     from torch.profiler import ProfilerActivity, profile
 
-    [(candidate, seconds_a_call)] = _ready
-    if not torch.cuda.is_available():
-        return None
-    n_calls = _calls(CALLS_ENQUEUED, seconds_a_call)
+    [(candidate, _)] = _ready
     with profile(activities=[ProfilerActivity.CUDA]) as found:
-        _take(candidate, n_calls)
+        _take(candidate, CALLS_TRACED)
     on_gpu = [event.name for event in found.events() if event.device_type == torch.autograd.DeviceType.CUDA]
     n_kernels = sum(not event.startswith(("Memcpy", "Memset")) for event in on_gpu)
-    return n_kernels / (n_calls * candidate.steps_a_call)
+    return n_kernels / (CALLS_TRACED * candidate.steps_a_call)
 
 
-def _calls_a_turn(steps_a_call: int, seconds_a_call: float) -> int:
-    calls = max(SECONDS_A_TURN / seconds_a_call, STEPS_A_TURN / steps_a_call)
-    return max(1, round(min(calls, MOST_SECONDS_A_TURN / seconds_a_call)))
+def _calls_a_turn(steps_a_call: int, calls: float) -> int:
+    return max(1, round(min(max(calls, STEPS_A_TURN / steps_a_call), TURNS_AT_MOST * calls)))
 
 
-def _calls(wanted: int, seconds_a_call: float) -> int:
-    """Return how many calls: those wanted, or a few where they take long."""
-    return max(3, min(wanted, round(SECONDS_A_TURN / seconds_a_call)))
+def _few(wanted: int, calls: float) -> int:
+    """Return how many calls: those wanted, or as many as fill a turn, but never only one or two."""
+    return max(3, min(wanted, round(calls)))
 
 
-def _warm_up(candidate: OnDevice) -> float:
-    """Return the seconds of a call, once calls have been taken for a while."""
+def _warm_up(candidate: OnDevice, seconds: float) -> float:
+    """Take calls for so many seconds; return how long one takes then."""
     start, n_calls = time.perf_counter(), 1
     while True:
-        seconds = _take(candidate, n_calls)[1]
-        if time.perf_counter() - start >= SECONDS_OF_WARM_UP:
-            return seconds / n_calls
-        n_calls = n_calls if seconds > SECONDS_OF_WARM_UP / 8 else 2 * n_calls
+        taken = _take(candidate, n_calls)[1]
+        if time.perf_counter() - start >= seconds:
+            return taken / n_calls
+        if taken < seconds / 8:
+            n_calls *= 2
 
 
 def _take(candidate: OnDevice, n_calls: int) -> tuple[float, float]:
