@@ -75,7 +75,7 @@ def test_wrong_products_have_no_precision(error: float) -> None:
 
 def test_losses_are_compared_relatively() -> None:
     assert check_losses("float32", [2.0, 1.00005], [2.0, 1.0]) == pytest.approx(5e-5)
-    for losses in ([2.0, 1.001], [2.0, float("nan")]):
+    for losses in ([2.0, 1.001], [1.999, 1.0], [2.0, float("nan")]):
         with pytest.raises(ArithmeticError, match=r"its losses are .* away from float64"):
             check_losses("float32", losses, [2.0, 1.0])
 
@@ -230,7 +230,7 @@ def test_a_turn_is_counted_by_steps_latency_by_calls(monkeypatch: pytest.MonkeyP
     clock = Clock()
     monkeypatch.setattr(worker, "time", clock)
     monkeypatch.setattr(worker, "_ready", [worker._Ready(clock, worker._warm_up(clock, 2.0))])
-    assert clock.now >= 2.0
+    assert clock.calls == [1, 2, 4, 8, 16, 16, 16, 16, 16, 16]  # calls of a quarter of the two seconds are long enough
     clock.calls.clear()
     turn = worker.take_turn(0.5)
     assert turn == pytest.approx((0.005, 0.020, 0.00025))
@@ -261,7 +261,7 @@ def test_a_process_returns_raises_hangs_and_dies() -> None:
     with Process() as process:
         process.call(os.getpid)
         with pytest.raises(Failed, match=r"^it did not answer within 0.01 s$"):
-            process.call(time.sleep, 600, timeout=0.01)
+            process.call(time.sleep, 60, timeout=0.01)
         with pytest.raises(Failed, match=r"^its process ended with exit code -9$"):
             process.call(os.getpid)
 
@@ -420,16 +420,17 @@ def test_the_figures_come_back_from_json() -> None:
 
 
 @pytest.mark.gpu
-@pytest.mark.parametrize("precision", ERRORS)
-@pytest.mark.parametrize("name", CANDIDATES)
+@pytest.mark.parametrize(
+    ("name", "precision"),
+    # Training takes float32 alone so far.
+    [(name, precision) for name in CANDIDATES for precision in ERRORS if precision == "float32" or "ours" not in name],
+)
 def test_on_a_gpu(name: str, precision: str) -> None:
     """Every candidate learns what it should, in the precision it was asked for, and its kernels are counted."""
     if not torch.cuda.is_available():
         pytest.skip(NO_GPU)
-    if name.startswith("ours") and precision != "float32":
-        return  # training takes float32 alone so far
     with Process() as process:
         process.call(worker.prepare, CANDIDATES[name], TINY, precision, "cuda")
         process.call(worker.make, CANDIDATES[name], TINY, precision, "cuda", expected_losses(TINY), 0.0)
         assert min(process.call(worker.take_turn, 0.01)) > 0
-        assert process.call(worker.count_kernels) >= 5
+        assert process.call(worker.count_kernels) >= 1
