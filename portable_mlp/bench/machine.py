@@ -16,7 +16,7 @@ import numpy as np
 
 from .. import __version__, backends
 
-OTHER_LIBRARIES = ("numba", "scikit-learn", "scipy")
+OTHER_LIBRARIES = ("numba", "nvmath-python", "scikit-learn", "scipy")
 """What has a share in the figures and is no backend."""
 
 
@@ -30,6 +30,7 @@ def machine() -> dict[str, Any]:
         "cpu": _cpu(),
         "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
         "blas": _blas(),
+        "gpu": _gpu(),
         "environment": {name: value for name, value in sorted(os.environ.items()) if _matters(name)},
         "versions": {info.name: info.version for info in backends() if info.version} | _other_versions(),
     }
@@ -62,7 +63,7 @@ def has_avx512(config: Mapping[str, Any]) -> bool:
 
 def _matters(variable: str) -> bool:
     """Tell whether an environment variable changes what is measured."""
-    return variable.endswith("_NUM_THREADS") or variable.startswith(("OPENBLAS_", "XLA_"))
+    return variable.endswith("_NUM_THREADS") or variable.startswith(("OPENBLAS_", "XLA_", "JAX_")) or "TF32" in variable
 
 
 def _blas() -> dict[str, Any] | None:
@@ -76,6 +77,16 @@ def _blas() -> dict[str, Any] | None:
         if library["user_api"] == "blas":
             return {name: library[name] for name in kept if name in library}
     return None
+
+
+def _gpu() -> str | None:
+    """Return the GPUs with their drivers, as NVIDIA's tool knows them."""
+    asked = ["nvidia-smi", "--query-gpu=name,driver_version,memory.total", "--format=csv,noheader"]
+    try:
+        found = subprocess.run(asked, capture_output=True, text=True, check=True, timeout=60)
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return "; ".join(found.stdout.strip().splitlines())
 
 
 def _other_versions() -> dict[str, str]:

@@ -7,6 +7,8 @@ import time
 from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
+import numpy as np
+
 from .candidates import Candidate, Floor, Make, ours_on
 from .cases import Case
 
@@ -95,7 +97,7 @@ def _verified(make: Make, case: Case, dtype: str, expected: list[float]) -> Cand
         losses = candidate.first_losses()
     except Exception as error:
         return f"{type(error).__name__}: {error}"
-    off = max(abs(found - wanted) / wanted for found, wanted in zip(losses, expected, strict=True))
+    off = np.max(np.abs(np.asarray(losses) / np.asarray(expected) - 1.0))
     allowed = max(TOLERANCE[dtype], getattr(candidate, "tolerance", 0.0))
     return candidate if off < allowed else f"its losses are {off:.1e} away from float64: not timed"
 

@@ -79,8 +79,8 @@ class Rates(NamedTuple):
 
 
 H200 = Rates(60e12, 400e12, 790e12, 4.3e12)
-"""One NVIDIA H200. Measured through PyTorch 2.11: bfloat16 (8192 x 8192 x 8192, random numbers) and memory (a copy of 8.6
-GB). float32 and TF32 are taken as nine and eight tenths of the 67 and 495 TFLOP/s in the datasheet."""
+"""One NVIDIA H200. Measured through PyTorch 2.11: bfloat16 (8192 x 8192 x 8192, random numbers) and memory (a copy of
+8.6 GB). float32 and TF32 are taken as nine and eight tenths of the 67 and 495 TFLOP/s in the datasheet."""
 
 
 def seconds_of_products(case: Case, precision: str, rates: Rates) -> float:
