@@ -273,6 +273,18 @@ def test_a_handle_that_cannot_be_bound_is_given_back() -> None:
     assert fake.calls == ["create", "set_stream", "set_workspace", "destroy"]
 
 
+@pytest.mark.parametrize("shape", [(2, 2), (3, 2, 2)])
+def test_the_real_functions_take_our_arguments(shape: tuple[int, ...]) -> None:
+    """They get as far as the missing driver; where there is one, as far as the handle, which was given back."""
+    fake = EmulatedCublas()
+    fake.gemm_ex, fake.gemm_strided_batched_ex = cublas.gemm_ex, cublas.gemm_strided_batched_ex  # type: ignore[method-assign]
+    products = Products(STREAM, *WORKSPACE, bindings=fake)
+    products.close()
+    x = DeviceArray(numbers(*shape))
+    with pytest.raises((RuntimeError, cublas.cuBLASError), match=r"CUDA driver is not found|NOT_INITIALIZED"):
+        products.matmul(x, x, DeviceArray(numbers(*shape)))
+
+
 def test_the_constants_are_nvidias() -> None:
     for name in ("CUDA_R_32F", "CUDA_R_64F", "CUDA_R_16BF"):
         assert getattr(_cublas, name) == CudaDataType[name]

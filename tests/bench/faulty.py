@@ -32,6 +32,13 @@ class DiesInItsTurn(OnNumpy):
         super().enqueue(n_steps)
 
 
+class TakesAnotherPrecision(OnNumpy):
+    """Multiplies in float32, whatever it is asked for."""
+
+    def __init__(self, case: Any, precision: str, device: str) -> None:
+        super().__init__(case, "float32", device)
+
+
 class LearnsSomethingElse(OnNumpy):
     """Takes other steps than everyone."""
 

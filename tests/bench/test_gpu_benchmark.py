@@ -230,7 +230,7 @@ def test_a_turn_is_counted_by_steps_latency_by_calls(monkeypatch: pytest.MonkeyP
     clock = Clock()
     monkeypatch.setattr(worker, "time", clock)
     monkeypatch.setattr(worker, "_ready", [worker._Ready(clock, worker._warm_up(clock, 2.0))])
-    assert clock.calls == [1, 2, 4, 8, 16, 16, 16, 16, 16, 16]  # calls of a quarter of the two seconds are long enough
+    assert clock.calls == [1, 2, 4, 8, 16, 16, 16, 16, 16, 16]  # 16 fill an eighth of the two seconds
     clock.calls.clear()
     turn = worker.take_turn(0.5)
     assert turn == pytest.approx((0.005, 0.020, 0.00025))
@@ -264,6 +264,14 @@ def test_a_process_returns_raises_hangs_and_dies() -> None:
             process.call(time.sleep, 60, timeout=0.01)
         with pytest.raises(Failed, match=r"^its process ended with exit code -9$"):
             process.call(os.getpid)
+    with Process() as process:
+        process.call(os.getpid)
+        process.start(time.sleep, 60)
+        process.start(os.getpid)  # is never read
+        with pytest.raises(Failed, match=r"^it did not answer within 0.01 s$"):
+            process.result(0.01)
+        with pytest.raises(Failed, match=r"^its process ended with exit code -9$"):
+            process.result()
 
 
 @pytest.fixture
@@ -331,8 +339,10 @@ def test_the_whole_benchmark(
     assert "tiny, float32: round 3 of 3" in err
 
 
-def test_no_cpu_multiplies_in_tf32() -> None:
-    entry = Entry("numpy", faulty.OnNumpy)
+def test_another_precision_than_asked_for_is_found() -> None:
+    with pytest.raises(ValueError, match="'tf32' is for the tensor cores of a GPU"):
+        faulty.OnNumpy(TINY, "tf32", "cpu")
+    entry = Entry("numpy", faulty.TakesAnotherPrecision)
     with pytest.raises(ArithmeticError, match=r"its products err by .*, those of tf32 by 1e-05 to 1e-03"):
         worker.make(entry, TINY, "tf32", "cpu", expected_losses(TINY), 0.0)
 
