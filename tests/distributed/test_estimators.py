@@ -13,6 +13,7 @@ from sklearn.exceptions import ConvergenceWarning
 
 import portable_mlp as pm
 from tests.distributed.fakes import on_ranks
+from tests.estimators.test_among_scikit_learn import Stopper
 
 RNG = np.random.default_rng(0)
 X, Y = RNG.normal(size=(230, 6)), RNG.integers(0, 3, 230)
@@ -114,6 +115,18 @@ def test_rank_0_prints() -> None:
     with quietly(), contextlib.redirect_stdout(printed):
         sound(on_ranks(2, lambda rank: pm.MLPClassifier((9,), max_iter=2, verbose=True).fit(X, Y)))
     assert [line.split(",")[0] for line in printed.getvalue().splitlines()] == ["Iteration 1", "Iteration 2"]
+
+
+def test_rank_0s_callbacks_stop_all() -> None:
+    stoppers = [Stopper(2), Stopper(1)]
+
+    def fitted(rank: int) -> Any:
+        return pm.MLPClassifier((9,), max_iter=5).set_callbacks(stoppers[rank]).fit(X, Y)
+
+    with quietly():
+        assert [model.n_iter_ for model in sound(on_ranks(2, fitted))] == [2, 2]
+    assert stoppers[0].events.count("epoch ends") == 2
+    assert stoppers[1].events == []
 
 
 def test_what_is_refused() -> None:
