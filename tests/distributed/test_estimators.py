@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from scipy import sparse
 from sklearn.exceptions import ConvergenceWarning
 
 import portable_mlp as pm
@@ -25,6 +26,7 @@ FITS: dict[str, dict[str, Any]] = {
     "early stopping": {"early_stopping": True, "n_iter_no_change": 3, "tol": 0.01},
     "dropout": {"dropout": 0.3},
     "class weights": {"class_weight": "balanced", "solver": "sgd", "learning_rate": "adaptive"},
+    "sparse": {},
     "exact loss": {"compat": None},
     "a state": {"random_state": np.random.RandomState(4)},
     "torch": {"backend": "torch"},
@@ -69,7 +71,8 @@ def test_fit(name: str, weighted: bool) -> None:
 
     def fitted(rank: int) -> Any:
         model = pm.MLPClassifier((9,), **copy.deepcopy(options))
-        return model.fit(X, Y, sample_weight=WEIGHTS if weighted else None)
+        inputs = sparse.csr_array(X) if name == "sparse" else X
+        return model.fit(inputs, Y, sample_weight=WEIGHTS if weighted else None)
 
     with quietly():
         alone = fitted(0)

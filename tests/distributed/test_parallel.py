@@ -225,6 +225,14 @@ def test_who_was_started_by_mpi(monkeypatch: pytest.MonkeyPatch) -> None:
     assert not started_by_mpi()
 
 
+def test_processes_that_mpi_does_not_join(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SLURM_STEP_NUM_TASKS", "64")
+    with pytest.raises(ValueError, match="64 processes were started together, but MPI joins none"), pm.parallel("mpi"):
+        pass
+    with pm.parallel("serial"):
+        pass
+
+
 # NCCL: nobody has run it on a GPU yet. What CuPy is told, is looked at.
 
 
