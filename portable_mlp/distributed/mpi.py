@@ -100,7 +100,7 @@ def _check_joined(size: int) -> None:
     if size == 1 and n_started() > 1:
         raise ValueError(
             f"{n_started()} processes were started together, but MPI joins none of them: the launcher belongs to "
-            "another MPI library than mpi4py's (with srun another --mpi=... may do, see srun --mpi=list; mpiexec of the "
+            "another MPI library than mpi4py's (with srun another --mpi=... may do: srun --mpi=list; mpiexec of the "
             "same library always does)"
         )
 
