@@ -7,7 +7,11 @@ import numpy as np
 import pytest
 
 import portable_mlp as pm
+from portable_mlp.kernels.optimizers import adam
 from portable_mlp.storage.checkpoints import CheckpointFolder
+from portable_mlp.training.batches import Data, spans
+from portable_mlp.training.data_parallel import make_loop
+from portable_mlp.training.step import Objective
 from tests.distributed.fakes import on_ranks
 
 RNG = np.random.default_rng(0)
@@ -190,6 +194,20 @@ def test_ranks_with_different_numbers_of_samples() -> None:
 def test_one_process_solvers_are_refused() -> None:
     with pm.parallel("serial", reproducible=True), pytest.raises(ValueError, match='"lbfgs" is for one process'):
         train(solver="lbfgs")
+
+
+def test_a_loop_goes_back_to_where_it_was() -> None:
+    """What was computed in memory that belonged to other parameters counts no longer."""
+    backend, data = pm.get_backend("numpy"), Data(X, Y[:, None])
+    flat = pm.pack(pm.init_params(NET))
+    with pm.parallel("serial", reproducible=True):
+        loop = make_loop(backend, Objective(NET), adam(), flat)
+        start = (loop.flat.copy(), [moment.copy() for moment in loop.state], loop.total.copy(), 0)
+        loop.epoch(data, spans(130, 16), 0.01)
+        first = loop.flat.copy()
+        loop.restore(*start)
+        loop.epoch(data, spans(130, 16), 0.01)
+    np.testing.assert_array_equal(loop.flat, first)
 
 
 # Checkpoints.
