@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Generator, Sequence
 from typing import NamedTuple, TypeAlias
 
 import numpy as np
@@ -46,6 +47,32 @@ class Data(NamedTuple):
         some = None if weights is None else weights[start:stop]
         return Data(X[..., start:stop, :], Y[..., start:stop, :], some, masks)
 
+    def order(self, shuffle: Shuffle | None, epoch: int) -> np.ndarray | None:
+        """Return the order (n_samples,) in which an epoch takes the samples; None is theirs."""
+        return None if shuffle is None else shuffle.order(epoch, self.n_samples)
+
+    def pieces(self, order: np.ndarray | None, batches: Sequence[Span]) -> Generator[Piece]:
+        """Yield the one piece that all samples are."""
+        yield Piece(self, order, batches)
+
+
+class Piece(NamedTuple):
+    """Samples that are on the device together.
+
+    Attributes
+    ----------
+    data : Data
+        The samples.
+    order : ndarray of int64, or None
+        The order in which batches take them, on the host; None is theirs.
+    batches : sequence of Span
+        The batches that are taken from them, by their places in the order.
+    """
+
+    data: Data
+    order: np.ndarray | None
+    batches: Sequence[Span]
+
 
 class Shuffle:
     """A new order of the samples for every epoch.
@@ -64,10 +91,11 @@ class Shuffle:
         draw = sampler.integers if isinstance(sampler, np.random.Generator) else sampler.randint
         self.key = int(draw(0, 2**63 - 1, dtype=np.int64))
 
-    def order(self, epoch: int, n_samples: int) -> np.ndarray:
-        """Return the permutation (n_samples,) of an epoch, int64."""
+    def order(self, epoch: int, n_samples: int, part: int = 0) -> np.ndarray:
+        """Return the permutation (n_samples,) of an epoch, int64; or of one of its parts, each drawn for itself."""
         key = np.asarray([self.key, epoch], dtype=np.uint64)
-        return np.random.Generator(np.random.Philox(key=key)).permutation(n_samples)
+        counter = np.asarray([0, 0, 0, part], dtype=np.uint64)
+        return np.random.Generator(np.random.Philox(key=key, counter=counter)).permutation(n_samples)
 
 
 Span: TypeAlias = tuple[int, int]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -13,9 +14,10 @@ from ..kernels.optimizers import Optimizer, State
 from ..kernels.primitives import Held
 from ..kernels.propagation import Masks
 from ..kernels.room import Room, make_room
-from .batches import Data, Span
+from .batches import Data, Piece, Span
 from .progress import Silent
 from .step import Carry, Objective, make_step
+from .stream import Samples
 
 STEPS_A_CALL = 64
 """At most, where a backend takes many at once: between calls the progress is shown, and Ctrl-C is heard."""
@@ -107,11 +109,11 @@ class Loop:
 
     def epoch(
         self,
-        data: Data,
+        data: Samples,
         batches: Sequence[Span],
         rate: float,
         *,
-        order: Array | None = None,
+        order: Any = None,
         masks: Iterable[Masks] | None = None,
         bar: Silent | None = None,
         done: int = 0,
@@ -122,13 +124,13 @@ class Loop:
 
         Parameters
         ----------
-        data : Data
+        data : Data or Stream
             All samples.
         batches : sequence of Span
             Where each batch starts and stops in the order.
         rate : float
             The learning rate.
-        order : ndarray of shape (n_samples,), int64, or None
+        order : ndarray of shape (n_samples,), int64, or None; of a stream GroupOrder
             A permutation of the samples, on the host; None keeps the order.
         masks : iterable of masks, optional
             For each batch.
@@ -145,21 +147,16 @@ class Loop:
         if done == 0:
             self._carry = self._carry._replace(total=self.backend.xp.zeros_like(self._carry.total))
         n_samples = sum(stop - start for start, stop in batches)
-        left = batches[done:]
-        at_once = self._many is not None and masks is None
-        steps = (
-            self._in_calls(data, left, rate, order, every)
-            if at_once
-            else self._one_by_one(data, left, rate, order, masks)
-        )
-        for (self._carry, losses), taken in steps:
-            self.n_steps += len(taken)
-            self._losses.append((losses, len(taken)))
-            done += len(taken)
-            if bar is not None:
-                bar.advance(sum(stop - start for start, stop in taken))
-            if between is not None:
-                between(done)
+        with contextlib.closing(data.pieces(order, batches[done:])) as pieces:
+            steps = itertools.chain.from_iterable(self._steps(piece, rate, masks, every) for piece in pieces)
+            for (self._carry, losses), taken in steps:
+                self.n_steps += len(taken)
+                self._losses.append((losses, len(taken)))
+                done += len(taken)
+                if bar is not None:
+                    bar.advance(sum(stop - start for start, stop in taken))
+                if between is not None:
+                    between(done)
         return self._carry.total / float(n_samples)
 
     def first_bad_batch(self) -> int:
@@ -172,6 +169,14 @@ class Loop:
                     return n_before + i
             n_before += n_steps
         return n_before
+
+    def _steps(
+        self, piece: Piece, rate: float, masks: Iterable[Masks] | None, every: int | None
+    ) -> Iterator[tuple[tuple[Carry, Array], Sequence[Span]]]:
+        data, order, batches = piece
+        if self._many is not None and masks is None:
+            return self._in_calls(data, batches, rate, order, every)
+        return self._one_by_one(data, batches, rate, order, masks)
 
     def _one_by_one(
         self, data: Data, batches: Sequence[Span], rate: float, order: Array | None, masks: Iterable[Masks] | None

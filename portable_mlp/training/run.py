@@ -8,18 +8,19 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from ..kernels.arrays import Array, snapshot
-from .batches import Data, Shuffle, Span, spans
+from .batches import Shuffle, Span, spans
 from .checkpointing import Checkpoints, Position, Standing
 from .interruption import TERMINATED, Requests, StopAsked
 from .loop import Loop, all_finite
 from .monitor import Monitor
 from .result import NonFiniteError, TrainResult
 from .schedules import Schedule
+from .stream import Samples
 
 
 def run(
     loop: Loop,
-    data: Data,
+    data: Samples,
     monitor: Monitor,
     schedule: Schedule,
     *,
@@ -54,7 +55,7 @@ class _Run:
     def __init__(
         self,
         loop: Loop,
-        data: Data,
+        data: Samples,
         monitor: Monitor,
         schedule: Schedule,
         epochs: int,
@@ -117,7 +118,7 @@ class _Run:
         start = time.perf_counter()
         if not done:
             self.standing = Standing(Position(epoch), snapshot(loop.backend.xp, loop.flat))
-        order = None if self.shuffle is None else self.shuffle.order(epoch, self.data.n_samples)
+        order = self.data.order(self.shuffle, epoch)
         mean = loop.epoch(
             self.data, self.batches, rate, order=order, bar=monitor.bar, done=done, every=every, between=between
         )
