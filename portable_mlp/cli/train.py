@@ -173,8 +173,8 @@ def _read(data: str, target: str | None, task: str, delimiter: str | None, max_r
 def _check_streamable(source: RowSource, solver: str) -> None:
     if solver == "lbfgs":
         raise ValueError(
-            f"{source.path}: --solver lbfgs takes all rows in every step, and the {source.n_rows} of this table are read "
-            "batch by batch: choose adam or sgd"
+            f"{source.path}: --solver lbfgs takes all rows in every step, and the {source.n_rows} of this table are "
+            "read batch by batch: choose adam or sgd"
         )
 
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Generator, Sequence
-from typing import NamedTuple, TypeAlias
+from dataclasses import dataclass
+from typing import NamedTuple, TypeAlias, overload
 
 import numpy as np
 
@@ -102,19 +103,43 @@ Span: TypeAlias = tuple[int, int]
 """Where a batch starts and stops in the order of an epoch."""
 
 
-def spans(n_samples: int, batch_size: int) -> list[Span]:
+def spans(n_samples: int, batch_size: int) -> Sequence[Span]:
     """Return an epoch's batches; the last one is short where the size does not divide the samples.
 
-    >>> spans(5, 2)
-    [(0, 2), (2, 4), (4, 5)]
+    >>> list(spans(5, 2)), list(spans(5, 2)[1:])
+    ([(0, 2), (2, 4), (4, 5)], [(2, 4), (4, 5)])
     """
-    return [(start, min(start + batch_size, n_samples)) for start in range(0, n_samples, batch_size)]
+    return _Spans(range(0, n_samples, batch_size), batch_size, n_samples)
 
 
-def blocks(n_samples: int, numbers_a_sample: int, numbers_at_once: int = NUMBERS_AT_ONCE) -> list[Span]:
+@dataclass(frozen=True)
+class _Spans(Sequence[Span]):
+    """Made when they are asked for: an epoch of a large file has millions."""
+
+    starts: range
+    size: int
+    n_samples: int
+
+    def __len__(self) -> int:
+        return len(self.starts)
+
+    @overload
+    def __getitem__(self, i: int) -> Span: ...
+
+    @overload
+    def __getitem__(self, i: slice) -> Sequence[Span]: ...
+
+    def __getitem__(self, i: int | slice) -> Span | Sequence[Span]:
+        if isinstance(i, slice):
+            return _Spans(self.starts[i], self.size, self.n_samples)
+        start = self.starts[i]
+        return start, min(start + self.size, self.n_samples)
+
+
+def blocks(n_samples: int, numbers_a_sample: int, numbers_at_once: int = NUMBERS_AT_ONCE) -> Sequence[Span]:
     """Return the samples in blocks of so many numbers at most, or of one sample.
 
-    >>> blocks(5, 100, 250)
+    >>> list(blocks(5, 100, 250))
     [(0, 2), (2, 4), (4, 5)]
     """
     return spans(n_samples, max(1, numbers_at_once // numbers_a_sample))

@@ -68,6 +68,7 @@ class Loop:
         step = make_step(self._ops, objective, optimizer)
         self._step, self._many = backend.compile(step), backend.repeat(step)
         self._rooms: dict[tuple[int, bool], Room] = {}
+        self._losses_before: list[tuple[Array, int]] = []
         self._losses: list[tuple[Array, int]] = []
         self._done_before = 0
 
@@ -105,7 +106,7 @@ class Loop:
     @property
     def n_batches(self) -> int:
         """How many batches the last epoch has had."""
-        return self._done_before + sum(n_steps for _, n_steps in self._losses)
+        return self._done_before + sum(n_steps for _, n_steps in self._losses_before + self._losses)
 
     def epoch(
         self,
@@ -143,26 +144,35 @@ class Loop:
         between : callable, optional
             ``between(n_batches)``, called between steps with how many batches of the epoch are done.
         """
-        self._losses, self._done_before = [], done
+        self._losses_before, self._losses, self._done_before = [], [], done
         if done == 0:
             self._carry = self._carry._replace(total=self.backend.xp.zeros_like(self._carry.total))
         n_samples = sum(stop - start for start, stop in batches)
         with contextlib.closing(data.pieces(order, batches[done:])) as pieces:
-            steps = itertools.chain.from_iterable(self._steps(piece, rate, masks, every) for piece in pieces)
-            for (self._carry, losses), taken in steps:
-                self.n_steps += len(taken)
-                self._losses.append((losses, len(taken)))
-                done += len(taken)
-                if bar is not None:
-                    bar.advance(sum(stop - start for start, stop in taken))
-                if between is not None:
-                    between(done)
+            for piece in pieces:
+                self._fold_losses()
+                steps = self._steps(piece, rate, masks, every)
+                for (self._carry, losses), taken in steps:
+                    self.n_steps += len(taken)
+                    self._losses.append((losses, len(taken)))
+                    done += len(taken)
+                    if bar is not None:
+                        bar.advance(sum(stop - start for start, stop in taken))
+                    if between is not None:
+                        between(done)
         return self._carry.total / float(n_samples)
+
+    def _fold_losses(self) -> None:
+        """Make one array of the losses of the piece before: an array a step would add up in a long epoch."""
+        last, self._losses = self._losses, []
+        if last:
+            by_step = [self.backend.xp.reshape(losses, (n_steps, -1)) for losses, n_steps in last]
+            self._losses_before.append((self.backend.xp.concat(by_step), sum(n_steps for _, n_steps in last)))
 
     def first_bad_batch(self) -> int:
         """Return which batch of the last epoch was the first whose loss is not finite, counted from 1."""
         n_before = self._done_before
-        for losses, n_steps in self._losses:
+        for losses, n_steps in self._losses_before + self._losses:
             by_step = self.backend.to_numpy(losses).reshape(n_steps, -1)
             for i, numbers in enumerate(by_step, start=1):
                 if not all_finite(numbers):

@@ -12,8 +12,10 @@ from .batches import Data, Piece, Shuffle, Span
 from .group_order import GroupOrder, Selection
 from .read_ahead import read_ahead
 
-NUMBERS_A_PIECE = 2**21
-"""Of the inputs, at most, unless a single batch has more."""
+NUMBERS_A_PIECE = 2**20
+"""At most, unless a single batch has more; each sample counts for two more than its inputs."""
+
+BATCHES_A_PIECE = 64
 
 
 @dataclass(frozen=True)
@@ -67,7 +69,7 @@ class Stream:
     def _pieces_on_host(self, order: GroupOrder, batches: Sequence[Span]) -> Iterator[tuple[Any, Any, list[Span]]]:
         first, stop = batches[0]
         batch_size = stop - first
-        size = batch_size * max(1, NUMBERS_A_PIECE // (batch_size * self.n_features))
+        size = batch_size * min(BATCHES_A_PIECE, max(1, NUMBERS_A_PIECE // (batch_size * (self.n_features + 2))))
         by_piece = itertools.groupby(batches, key=lambda span: span[0] // size)
         for rows, (piece, spans) in zip(order.parts(first - first % size, size), by_piece, strict=True):
             X, Y = self.read(rows)
