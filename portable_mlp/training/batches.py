@@ -52,9 +52,9 @@ class Data(NamedTuple):
         """Return the order (n_samples,) in which an epoch takes the samples; None is theirs."""
         return None if shuffle is None else shuffle.order(epoch, self.n_samples)
 
-    def pieces(self, order: np.ndarray | None, batches: Sequence[Span]) -> Generator[Piece]:
-        """Yield the one piece that all samples are."""
-        yield Piece(self, order, batches)
+    def pieces(self, order: np.ndarray | None, batches: Sequence[Span], done: int = 0) -> Generator[Piece]:
+        """Yield the one piece that all samples are, with the batches after those that are done."""
+        yield Piece(self, order, batches[done:])
 
 
 class Piece(NamedTuple):

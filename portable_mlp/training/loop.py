@@ -148,7 +148,7 @@ class Loop:
         if done == 0:
             self._carry = self._carry._replace(total=self.backend.xp.zeros_like(self._carry.total))
         n_samples = sum(stop - start for start, stop in batches)
-        with contextlib.closing(data.pieces(order, batches[done:])) as pieces:
+        with contextlib.closing(data.pieces(order, batches, done)) as pieces:
             for piece in pieces:
                 self._fold_losses()
                 steps = self._steps(piece, rate, masks, every)

@@ -16,6 +16,7 @@ NUMBERS_A_PIECE = 2**20
 """At most, unless a single batch has more; each sample counts for two more than its inputs."""
 
 BATCHES_A_PIECE = 64
+"""At most: as many steps as a backend takes in one call."""
 
 
 @dataclass(frozen=True)
@@ -57,20 +58,22 @@ class Stream:
         """Return the order in which an epoch takes the samples."""
         return GroupOrder(self.selection, self.groups_in_memory, shuffle, epoch)
 
-    def pieces(self, order: GroupOrder, batches: Sequence[Span]) -> Generator[Piece]:
+    def pieces(self, order: GroupOrder, batches: Sequence[Span], done: int = 0) -> Generator[Piece]:
         """Yield samples in the order, as they are read, with the batches that are made of them.
 
-        Where a piece begins depends on the batches' size alone, not on which of them is the first.
+        The pieces are the same ones whatever has been done, so that a compiled step rounds as if it had not stopped.
         """
-        with read_ahead(self._pieces_on_host(order, batches)) as pieces:
+        with read_ahead(self._pieces_on_host(order, batches, done)) as pieces:
             for X, Y, spans in pieces:
                 yield Piece(Data(self.backend.asarray(X), self.backend.asarray(Y)), None, spans)
 
-    def _pieces_on_host(self, order: GroupOrder, batches: Sequence[Span]) -> Iterator[tuple[Any, Any, list[Span]]]:
-        first, stop = batches[0]
-        batch_size = stop - first
+    def _pieces_on_host(
+        self, order: GroupOrder, batches: Sequence[Span], done: int
+    ) -> Iterator[tuple[Any, Any, list[Span]]]:
+        _, batch_size = batches[0]
         size = batch_size * min(BATCHES_A_PIECE, max(1, NUMBERS_A_PIECE // (batch_size * (self.n_features + 2))))
-        by_piece = itertools.groupby(batches, key=lambda span: span[0] // size)
+        by_piece = itertools.groupby(batches[done:], key=lambda span: span[0] // size)
+        first, _ = batches[done]
         for rows, (piece, spans) in zip(order.parts(first - first % size, size), by_piece, strict=True):
             X, Y = self.read(rows)
             yield X, Y, [(start - piece * size, stop - piece * size) for start, stop in spans]
