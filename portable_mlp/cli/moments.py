@@ -15,31 +15,41 @@ class Moments(NamedTuple):
     ----------
     n_rows : int
         How many rows, at least one.
-    mean : ndarray of shape (n_columns,), float64
-        Of each column.
+    mean, rest : ndarray of shape (n_columns,), float64
+        Of each column the mean, rounded, and what rounding left of it: a column may be far from 0 for its deviation.
     squares : ndarray of shape (n_columns,), float64
         Of each column, the sum of squared deviations from the mean.
     """
 
     n_rows: int
     mean: np.ndarray
+    rest: np.ndarray
     squares: np.ndarray
 
     @classmethod
     def of(cls, x: np.ndarray) -> Self:
-        """Return the moments of rows (n_rows, n_columns); what is too large for float64 becomes infinite or NaN."""
+        """Return the moments of rows (n_rows, n_columns), in two corrected passes (Chan, Golub and LeVeque 1983, 1.7).
+
+        What is too large for float64 becomes infinite or NaN.
+        """
         with np.errstate(over="ignore", invalid="ignore"):
             x = np.asarray(x, dtype=np.float64)
-            mean = x.mean(axis=0)
-            return cls(len(x), mean, np.square(x - mean).sum(axis=0))
+            rough = x.mean(axis=0)
+            deviations = x - rough
+            step = deviations.mean(axis=0)
+            mean = rough + step
+            squares = np.square(deviations).sum(axis=0) - len(x) * np.square(step)
+            return cls(len(x), mean, step - (mean - rough), squares)
 
     def with_more(self, more: Self) -> Self:
-        """Return the moments of these rows and others together (Chan, Golub and LeVeque 1983, eq. 2.1)."""
+        """Return the moments of these rows and others together (Chan, Golub and LeVeque 1983, 2.1)."""
         with np.errstate(over="ignore", invalid="ignore"):
-            n_rows, delta = self.n_rows + more.n_rows, more.mean - self.mean
-            mean = self.mean + delta * (more.n_rows / n_rows)
+            n_rows = self.n_rows + more.n_rows
+            delta = (more.mean - self.mean) + (more.rest - self.rest)
+            step = self.rest + delta * (more.n_rows / n_rows)
+            mean = self.mean + step
             between = np.square(delta) * (self.n_rows * more.n_rows / n_rows)
-            return type(self)(n_rows, mean, self.squares + more.squares + between)
+            return type(self)(n_rows, mean, step - (mean - self.mean), self.squares + more.squares + between)
 
     def mean_and_scale(self, names: Sequence[str]) -> tuple[list[float], list[float]]:
         """Return each column's mean and deviation; a constant column has the scale 1, and becomes 0.

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ..storage.tables import RowSource
-from ..training.batches import blocks
+from ..training.batches import NUMBERS_AT_ONCE, blocks
 from .group_split import GroupSplit
 from .moments import Moments
 from .preparation import MOST_WHOLE_NUMBER_CLASSES, Preparation, made_of
@@ -145,7 +145,7 @@ class _Pass:
         is_kept = np.zeros(n_rows, dtype=bool)
         is_kept[kept - start] = True
         pieces = []
-        for first, stop in blocks(n_rows, source.n_features):
+        for first, stop in blocks(n_rows, source.n_features, NUMBERS_AT_ONCE):
             X, y = source.rows(np.arange(start + first, start + stop))
             pieces.append(y)
             self.digest.update(X.data)
