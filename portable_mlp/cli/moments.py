@@ -38,7 +38,7 @@ class Moments(NamedTuple):
             deviations = x - rough
             step = deviations.mean(axis=0)
             mean = rough + step
-            squares = np.square(deviations).sum(axis=0) - len(x) * np.square(step)
+            squares = np.square(deviations, out=deviations).sum(axis=0) - len(x) * np.square(step)
             return cls(len(x), mean, step - (mean - rough), squares)
 
     def with_more(self, more: Self) -> Self:

@@ -60,7 +60,8 @@ class StreamedRows:
             X, y = self.source.rows(rows)
             return self._inputs(X, rows, dtype), self._targets(y, rows, dtype)
 
-        variation = None if self.variation is None else self.variation.astype(dtype)
+        with np.errstate(over="ignore"):
+            variation = None if self.variation is None else self.variation.astype(dtype)
         selection, groups_in_memory = self.selection, self.source.groups_in_memory
         n_features = self.source.n_features
         return Stream(backend, selection, groups_in_memory, read, n_features, self.digest, variation), None
@@ -77,7 +78,7 @@ class StreamedRows:
         if not known.all():
             i = int(np.argmin(known))
             raise DataError(
-                f"{self.source.path}: row {rows[i] + 1} has become {y[i]!r}: the file was changed meanwhile"
+                f"{self.source.path}: row {rows[i] + 1} has become {y[i].item()!r}: the file was changed meanwhile"
             )
         return targets[:, None]
 
