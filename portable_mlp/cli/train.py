@@ -83,7 +83,8 @@ def train(
 ) -> None:
     """Train a network on a table; --save keeps it.
 
-    Columns are brought to zero mean and unit deviation; the model file remembers how. Example:
+    Columns are brought to zero mean and unit deviation; the model file remembers how. A large .parquet or .npy table
+    stays in its file, and may be larger than memory. Example:
     portable-mlp train houses.csv --target price --save houses.safetensors
     """
     sizes = _hidden_sizes(hidden)
