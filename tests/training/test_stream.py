@@ -5,6 +5,7 @@ import dataclasses
 import pathlib
 import signal
 import threading
+import tracemalloc
 from collections.abc import Iterator
 from typing import Any
 
@@ -158,6 +159,24 @@ def test_ctrl_c_returns_what_was_reached(lib: Any, where: str, monkeypatch: pyte
     result = train(lib, "labels", (data, None), None, patience=None, epochs=50, callbacks=[interrupt])
     assert result.stopped_because == "interrupted"
     assert result.n_epochs <= 3
+
+
+def test_steps_leave_no_memory_behind() -> None:
+    """A list of an epoch's batches and an array for each one's loss would be 4 MB for 20,000 of them."""
+    net, backend = pm.Network((1, 2)), pm.get_backend("numpy")
+    params = pm.init_params(net)
+
+    def peak(n_groups: int) -> int:
+        groups = Selection((1000,) * n_groups, lambda group: np.arange(1000 * group, 1000 * group + 1000))
+        data = Stream(backend, groups, 2, lambda rows: (rows[:, None] % 3 / 2, rows[:, None] % 2), 1, "digest")
+        tracemalloc.start()
+        pm.train(net, params, data, None, epochs=1, batch_size=10)
+        _, most = tracemalloc.get_traced_memory()
+        tracemalloc.stop()
+        return most
+
+    peak(5)
+    assert peak(200) - peak(20) < 600_000
 
 
 def test_reading_ahead_keeps_two_and_no_more() -> None:
