@@ -131,7 +131,7 @@ class _Pass:
     """One pass over all rows, in the file's order."""
 
     def __init__(self, source: RowSource, split: GroupSplit, task: str) -> None:
-        self.digest = hashlib.sha256(repr(source.groups).encode("ascii"))
+        self.digest = hashlib.sha256()
         self.classes = Classes(task)
         self.inputs, self.targets, self.held_out = _Sum(), _Sum(), _Sum()
         start = 0
@@ -151,6 +151,7 @@ class _Pass:
             self.digest.update(X.data)
             self.inputs.add(X[is_kept[first:stop]])
         y = np.concatenate(pieces)
+        # After the features of each group: a file with other groups is another.
         self.digest.update("\0".join(y.tolist()).encode() if y.dtype.kind == "U" else y.data)
         y_kept, y_held_out = y[is_kept], y[held_out - start]
         self.classes.add(y_kept, y_held_out, held_out)
