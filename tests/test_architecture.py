@@ -22,7 +22,7 @@ MAY_IMPORT = {
     "cli": {"bench", "estimators", "distributed", "storage", "training", "kernels", "backends"},
 }
 LIBRARIES = {"numpy", "cupy", "torch", "jax", "array_api_strict"}
-DRAWS_ON_THE_HOST = {"kernels/initializers.py", "training/batches.py"}
+DRAWS_ON_THE_HOST = {"kernels/initializers.py", "training/batches.py", "training/group_order.py"}
 HEAVY = [
     *("torch", "jax", "cupy", "nvmath", "array_api_strict", "sklearn", "scipy", "pandas", "numba"),
     *("matplotlib", "rich", "typer", "safetensors", "onnx", "ndonnx", "spox", "onnxruntime", "pyarrow", "mpi4py"),

@@ -6,7 +6,6 @@ What was learnt from the training rows travels in the model file's metadata, so 
 from __future__ import annotations
 
 import pathlib
-from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -15,6 +14,7 @@ import numpy as np
 from ..kernels.network import Network
 from ..storage.model_errors import refusal
 from ..storage.models import ESTIMATOR_ENTRY
+from .moments import Moments
 
 MOST_WHOLE_NUMBER_CLASSES = 20
 """Whole-number targets with more distinct values than this are taken for a quantity, not for classes."""
@@ -95,37 +95,37 @@ def learn(
     ValueError
         If there is only one class, or a column's numbers are too large to be scaled.
     """
-    mean, scale = _mean_and_scale(X, feature_names)
+    targets = np.unique(y).tolist() if classification else Moments.of(_columns(y))
+    return made_of(Moments.of(X), targets, feature_names=feature_names, target_name=target_name)
+
+
+def made_of(
+    inputs: Moments, targets: list[Any] | Moments, *, feature_names: tuple[str, ...], target_name: str | None
+) -> Preparation:
+    """Make the preparation of the inputs' moments, and of the classes, sorted, or the targets' moments.
+
+    Raises
+    ------
+    ValueError
+        As `learn`.
+    """
+    mean, scale = inputs.mean_and_scale(feature_names)
     learnt: dict[str, Any] = {
         "feature_names": list(feature_names),
         "target_name": target_name,
         "input_mean": mean,
         "input_scale": scale,
     }
-    if not classification:
-        targets = _columns(y)
-        target_mean, target_scale = _mean_and_scale(targets, [target_name or "y"] * targets.shape[1])
+    if isinstance(targets, Moments):
+        target_mean, target_scale = targets.mean_and_scale([target_name or "y"] * len(targets.mean))
         return Preparation(**learnt, target_mean=target_mean, target_scale=target_scale)
-    classes = np.unique(y).tolist()
-    if len(classes) < 2:
-        raise ValueError(f"classification needs at least two classes, but every target is {classes[0]!r}")
-    return Preparation(**learnt, classes=classes)
+    if len(targets) < 2:
+        raise ValueError(f"classification needs at least two classes, but every target is {targets[0]!r}")
+    return Preparation(**learnt, classes=targets)
 
 
 def _columns(y: np.ndarray) -> np.ndarray:
     return (y[:, None] if y.ndim == 1 else y).astype(np.float64)
-
-
-def _mean_and_scale(x: np.ndarray, names: Sequence[str]) -> tuple[list[float], list[float]]:
-    """Return each column's mean and deviation; a constant column has the scale 1, and becomes 0."""
-    with np.errstate(over="ignore", invalid="ignore"):
-        mean, variance = x.mean(axis=0), x.var(axis=0)
-    for j in np.flatnonzero(~np.isfinite(variance)).tolist():
-        raise ValueError(f"the numbers of column {names[j]!r} are too large to be scaled: their squares overflow")
-    # Rounding gives equal numbers a deviation of its own, which must not be divided by (Chan et al. 1983).
-    eps = np.finfo(np.float64).eps
-    constant = variance <= len(x) * eps * variance + (len(x) * mean * eps) ** 2
-    return mean.tolist(), np.where(constant, 1.0, np.sqrt(variance)).tolist()
 
 
 def preparation_of(model: pathlib.Path, net: Network, metadata: dict[str, Any]) -> Preparation:

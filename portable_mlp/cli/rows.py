@@ -15,6 +15,11 @@ class Rows(NamedTuple):
     X: np.ndarray
     y: np.ndarray
 
+    @property
+    def n_samples(self) -> int:
+        """How many rows there are."""
+        return len(self.X)
+
     def moved(self, backend: Backend, dtype: str) -> tuple[Any, Any]:
         """Bring both to a backend: quantities in ``dtype``, labels as they are."""
         y = backend.asarray(self.y) if self.y.dtype.kind in "iu" else backend.asarray(self.y, dtype=dtype)

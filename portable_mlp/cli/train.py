@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import pathlib
 import time
-from typing import Annotated, Any
+from typing import Annotated, Any, TypeAlias
 
 import numpy as np
 import typer
@@ -16,7 +16,7 @@ from ..kernels.network import Network
 from ..kernels.options import check_choice
 from ..storage.checkpoints import CheckpointFolder
 from ..storage.models import check_savable, save_model
-from ..storage.tables import MixedTargetError, Table, TargetKind, read_training_table
+from ..storage.tables import MixedTargetError, RowSource, Table, TargetKind, read_training_table
 from ..training.group import decided
 from ..training.initialization import init_params
 from ..training.result import History, TrainResult
@@ -26,11 +26,14 @@ from .files import check_writable
 from .options import BackendOption, DelimiterOption, DeviceOption, JsonOption, MaxRowsOption, print_json
 from .preparation import Preparation, is_classification, learn
 from .rows import Rows, split
+from .streamed_rows import StreamedRows, open_if_large, prepare_streamed
 from .terminal import say
 from .together import together
 
 TARGET_KINDS: dict[str, TargetKind] = {"auto": "unmixed", "classification": "any", "regression": "numbers"}
 """What each task takes for targets."""
+
+SomeRows: TypeAlias = Rows | StreamedRows
 
 FEW_STEPS = 200
 """Fewer steps than this leave most networks half-trained."""
@@ -38,6 +41,7 @@ FEW_STEPS = 200
 
 @together
 def train(
+    context: typer.Context,
     data: Annotated[
         str, typer.Argument(help="digits, or a table: .csv/.tsv (.gz too), .parquet, .npz with X and y, .npy.")
     ],
@@ -85,7 +89,8 @@ def train(
 ) -> None:
     """Train a network on a table; --save keeps it.
 
-    Columns are brought to zero mean and unit deviation; the model file remembers how. Example:
+    Columns are brought to zero mean and unit deviation; the model file remembers how. A large .parquet or .npy table
+    stays in its file, and may be larger than memory. Example:
     portable-mlp train houses.csv --target price --save houses.safetensors
     """
     sizes = _hidden_sizes(hidden)
@@ -97,12 +102,17 @@ def train(
     if save is not None:
         check_writable("--save", save, sources=(data,))
     chosen = get_backend(backend, device)
-    table = _read(data, target, task, delimiter, max_rows)
-    preparation, rows, held_out = _prepare(table, task, validation, seed)
+    source = open_if_large(data, target, TARGET_KINDS[task], max_rows) if delimiter is None else None
+    if source is None:
+        preparation, rows, held_out = _prepare(_read(data, target, task, delimiter, max_rows), task, validation, seed)
+    else:
+        context.with_resource(source)
+        _check_streamable(source, solver)
+        preparation, rows, held_out = prepare_streamed(source, task, validation, seed)
     if patience is not None and held_out is None:
         raise ValueError(f"--patience needs rows to validate on, and --validation {validation} leaves none")
     net = Network(
-        (rows.X.shape[1], *sizes, preparation.n_outputs),
+        (len(preparation.input_mean), *sizes, preparation.n_outputs),
         activation=activation,
         output="identity" if preparation.classes is None else "softmax",
     )
@@ -137,13 +147,13 @@ def train(
     if save is not None:
         decided(lambda: save_model(save, net, result.params, metadata))
     summary = {
-        **_setting(table, preparation, net, chosen, dtype),
+        **_setting(rows, held_out, preparation, net, chosen, dtype),
         **_figures(result, preparation, patience is not None),
         "seconds": round(seconds, 3),
         "saved": None if save is None else str(save),
     }
     _show(summary, result.history if as_json else None)
-    _hint(len(rows.X), batch_size, result)
+    _hint(rows.n_samples, batch_size, result)
 
 
 def _hidden_sizes(hidden: str) -> tuple[int, ...]:
@@ -167,12 +177,20 @@ def _read(data: str, target: str | None, task: str, delimiter: str | None, max_r
         raise MixedTargetError(f"{error}; --task classification takes it as a class") from None
 
 
+def _check_streamable(source: RowSource, solver: str) -> None:
+    if solver == "lbfgs":
+        raise ValueError(
+            f"{source.path}: --solver lbfgs takes all rows in every step, and the {source.n_rows} of this table are "
+            "read batch by batch: choose adam or sgd"
+        )
+
+
 def _targets(table: Table) -> np.ndarray:
     assert table.y is not None  # a training table has them
     return table.y
 
 
-def _prepare(table: Table, task: str, fraction: float, seed: int) -> tuple[Preparation, Rows, Rows | None]:
+def _prepare(table: Table, task: str, fraction: float, seed: int) -> tuple[Preparation, SomeRows, SomeRows | None]:
     """Hold out the validation rows, learn the preparation from the others, and apply it to both."""
     X, y = table.X, _targets(table)
     classification = is_classification(y) if task == "auto" else task == "classification"
@@ -195,13 +213,20 @@ def _scheme(activation: str) -> str:
     return "he_uniform" if "relu" in activation else "glorot_uniform"
 
 
-def _setting(table: Table, preparation: Preparation, net: Network, backend: Backend, dtype: str) -> dict[str, Any]:
+def _setting(
+    rows: SomeRows,
+    held_out: SomeRows | None,
+    preparation: Preparation,
+    net: Network,
+    backend: Backend,
+    dtype: str,
+) -> dict[str, Any]:
     """Return what was trained, and on what."""
     return {
         "task": "regression" if preparation.classes is None else "classification",
-        "target": table.target_name,
+        "target": preparation.target_name,
         "outputs": preparation.n_outputs,
-        "rows": len(table.X),
+        "rows": rows.n_samples + (0 if held_out is None else held_out.n_samples),
         "network": "-".join(map(str, net.sizes)),
         "backend": backend.name,
         "device": backend.device_name,

@@ -36,7 +36,7 @@ class NpyRows(RowSource):
     target_name = None
 
     def __init__(self, path: str) -> None:
-        self._path = path
+        self.path = path
         with opened(path) as file:
             check_magic(file, ".npy", path)
         with broken_file(path, "the array"):
@@ -63,6 +63,6 @@ class NpyRows(RowSource):
         finite = np.column_stack((np.isfinite(X), np.isfinite(y)))
         if not finite.all():
             row, column = map(int, np.unravel_index(np.argmin(finite), finite.shape))
-            place = f"{self._path}: array[{indices[row]}, {column}]"
+            place = f"{self.path}: array[{indices[row]}, {column}]"
             raise DataError(f"{place} is {taken[row, column]}; finite numbers are expected")
         return X, y

@@ -53,6 +53,7 @@ class ParquetRows(RowSource):
             dtype = np.float32 if all(map(layout.is_narrow, features)) else np.float64
             self._columns = ParquetColumns(file, layout, features, chosen, target_kind, dtype)
             self._file = stack.pop_all()
+        self.path = path
         self.feature_names = tuple(layout.names[column] for column in features)
         self.target_name = layout.names[chosen]
         self.groups = layout.group_rows
@@ -96,8 +97,9 @@ class ParquetRows(RowSource):
         """Check that the groups that will be kept fit into memory."""
         largest = max(layout.group_rows)
         limit = row_limit(8 * len(layout.names), None)
-        if self.groups_in_memory * largest > limit.rows:
+        n_groups = min(self.groups_in_memory, len(layout.group_rows))
+        if n_groups * largest > limit.rows:
             raise DataError(
-                f"{layout.path}: {self.groups_in_memory} row groups of {largest} rows, which are read at a time, are "
+                f"{layout.path}: {n_groups} row groups of {largest} rows, which are read at a time, are "
                 f"{limit.reason}; write the file with smaller row groups"
             )

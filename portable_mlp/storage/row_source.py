@@ -18,6 +18,8 @@ class RowSource(abc.ABC):
 
     Attributes
     ----------
+    path : str
+        The file's.
     feature_names : tuple of str
         One name per feature.
     target_name : str or None
@@ -30,6 +32,7 @@ class RowSource(abc.ABC):
         the groups, takes so many at a time, and shuffles the rows of these.
     """
 
+    path: str
     feature_names: tuple[str, ...]
     target_name: str | None
     groups: tuple[int, ...]

@@ -47,7 +47,7 @@ def broken_file(path: str, what: str) -> Iterator[None]:
     try:
         yield
     except Exception as error:
-        if "allow_pickle" in str(error):
+        if "allow_pickle" in str(error) or "Python objects in dtype" in str(error):
             reason = "it holds Python objects (a pickle), which are refused"
         else:
             reason = " ".join(str(error).split())[:_REASON_CHARACTERS] or type(error).__name__

@@ -14,6 +14,7 @@ __all__ = [
     "MAX_COLUMNS",
     "MAX_LABEL_BYTES",
     "RowLimit",
+    "above",
     "check_bytes",
     "check_columns",
     "check_label",
@@ -39,8 +40,13 @@ def row_limit(row_bytes: int, max_rows: int | None) -> RowLimit:
     """Return the lesser of the caller's own limit and what fits into `table_bytes`."""
     fitting = table_bytes() // row_bytes
     if max_rows is not None and max_rows <= fitting:
-        return RowLimit(max_rows, f"more than {counted(max_rows, 'row')}, the limit that was set")
+        return RowLimit(max_rows, above(max_rows))
     return RowLimit(fitting, f"more than {fitting} rows, which take half of this machine's memory")
+
+
+def above(max_rows: int) -> str:
+    """Return what is said of a table with more rows than the caller's own limit."""
+    return f"more than {counted(max_rows, 'row')}, the limit that was set"
 
 
 def check_rows(path: str, n_rows: int, row_bytes: int, max_rows: int | None) -> None:

@@ -20,6 +20,7 @@ from .parquet_rows import ParquetRows
 from .parquet_tables import read_prediction_parquet, read_training_parquet
 from .row_source import RowSource
 from .table_errors import DataError, MixedTargetError, shown
+from .table_limits import above
 from .table_types import Table, TargetKind
 from .text_files import DELIMITER_OF, DELIMITERS
 from .text_tables import read_prediction_text, read_training_text
@@ -143,7 +144,11 @@ def read_prediction_table(
 
 
 def open_training_rows(
-    path: str | os.PathLike[str], target: str | None = None, *, target_kind: TargetKind = "any"
+    path: str | os.PathLike[str],
+    target: str | None = None,
+    *,
+    target_kind: TargetKind = "any",
+    max_rows: int | None = None,
 ) -> RowSource:
     """Open a file whose features and targets are read when they are asked for, since it may be larger than memory.
 
@@ -155,6 +160,8 @@ def open_training_rows(
         Name of the target column of a Parquet file; the last column if not given.
     target_kind : {"any", "unmixed", "numbers"}
         What the targets may be, as in `read_training_table`.
+    max_rows : int, optional
+        How many rows the file may have; a file with more is refused.
 
     Returns
     -------
@@ -164,15 +171,24 @@ def open_training_rows(
     Raises
     ------
     DataError
-        If the file cannot be read, is of another kind, lacks the target column, or has columns of another type. Values
-        are looked at when they are read.
+        If the file cannot be read, is of another kind or too large, lacks the target column, or has columns of another
+        type. Values are looked at when they are read.
     ValueError
-        If ``target_kind`` is unknown.
+        If ``target_kind`` is unknown, or ``max_rows`` is less than 1.
     ImportError
         If the file is in Parquet and PyArrow is missing.
     """
     check_choice("target_kind", target_kind, get_args(TargetKind))
-    name, suffix = _checked(path, None, None)
+    name, suffix = _checked(path, None, max_rows)
+    source = _opened_rows(name, suffix, target, target_kind)
+    if max_rows is not None and source.n_rows > max_rows:
+        source.close()
+        raise DataError(f"{name}: {source.n_rows} rows are {above(max_rows)}")
+    return source
+
+
+def _opened_rows(name: str, suffix: str, target: str | None, target_kind: TargetKind) -> RowSource:
+    """Open the file as what its suffix says it is."""
     if suffix == _PARQUET:
         return ParquetRows(name, target, target_kind)
     if suffix != ".npy":

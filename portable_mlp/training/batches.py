@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple, TypeAlias
+from collections.abc import Generator, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple, TypeAlias, overload
 
 import numpy as np
 
@@ -47,6 +49,32 @@ class Data(NamedTuple):
         some = None if weights is None else weights[start:stop]
         return Data(X[..., start:stop, :], Y[..., start:stop, :], some, masks)
 
+    def order(self, shuffle: Shuffle | None, epoch: int, n_samples: int | None = None) -> np.ndarray | None:
+        """Return the order in which an epoch takes these samples, or all ``n_samples`` of a group; None is theirs."""
+        return None if shuffle is None else shuffle.order(epoch, self.n_samples if n_samples is None else n_samples)
+
+    def pieces(self, order: np.ndarray | None, batches: Sequence[Span], done: int = 0) -> Generator[Piece]:
+        """Yield the one piece that all samples are, with the batches after those that are done."""
+        yield Piece(self, order, batches[done:])
+
+
+class Piece(NamedTuple):
+    """Samples that are on the device together.
+
+    Attributes
+    ----------
+    data : Data
+        The samples.
+    order : ndarray of int64, or None
+        The order in which batches take them, on the host; None is theirs.
+    batches : sequence of Span
+        The batches that are taken from them, by their places in the order.
+    """
+
+    data: Data
+    order: np.ndarray | None
+    batches: Sequence[Span]
+
 
 class Shuffle:
     """A new order of the samples for every epoch.
@@ -65,29 +93,54 @@ class Shuffle:
         draw = sampler.integers if isinstance(sampler, np.random.Generator) else sampler.randint
         self.key = decided(lambda: int(draw(0, 2**63 - 1, dtype=np.int64)))
 
-    def order(self, epoch: int, n_samples: int) -> np.ndarray:
-        """Return the permutation (n_samples,) of an epoch, int64."""
+    def order(self, epoch: int, n_samples: int, part: int = 0) -> np.ndarray:
+        """Return the permutation (n_samples,) of an epoch, int64; or of one of its parts, each drawn for itself."""
         key = np.asarray([self.key, epoch], dtype=np.uint64)
-        return np.random.Generator(np.random.Philox(key=key)).permutation(n_samples)
+        counter = np.asarray([0, 0, 0, part], dtype=np.uint64)
+        return np.random.Generator(np.random.Philox(key=key, counter=counter)).permutation(n_samples)
 
 
 Span: TypeAlias = tuple[int, int]
 """Where a batch starts and stops in the order of an epoch."""
 
 
-def spans(n_samples: int, batch_size: int) -> list[Span]:
+def spans(n_samples: int, batch_size: int) -> Sequence[Span]:
     """Return an epoch's batches; the last one is short where the size does not divide the samples.
 
-    >>> spans(5, 2)
-    [(0, 2), (2, 4), (4, 5)]
+    >>> list(spans(5, 2)), list(spans(5, 2)[1:])
+    ([(0, 2), (2, 4), (4, 5)], [(2, 4), (4, 5)])
     """
-    return [(start, min(start + batch_size, n_samples)) for start in range(0, n_samples, batch_size)]
+    return _Spans(range(0, n_samples, batch_size), batch_size, n_samples)
 
 
-def blocks(n_samples: int, numbers_a_sample: int, numbers_at_once: int = NUMBERS_AT_ONCE) -> list[Span]:
+@dataclass(frozen=True)
+class _Spans(Sequence[Span]):
+    """Made when they are asked for: an epoch of a large file has millions."""
+
+    starts: range
+    size: int
+    n_samples: int
+
+    def __len__(self) -> int:
+        return len(self.starts)
+
+    @overload
+    def __getitem__(self, i: int) -> Span: ...
+
+    @overload
+    def __getitem__(self, i: slice) -> Sequence[Span]: ...
+
+    def __getitem__(self, i: int | slice) -> Span | Sequence[Span]:
+        if isinstance(i, slice):
+            return _Spans(self.starts[i], self.size, self.n_samples)
+        start = self.starts[i]
+        return start, min(start + self.size, self.n_samples)
+
+
+def blocks(n_samples: int, numbers_a_sample: int, numbers_at_once: int = NUMBERS_AT_ONCE) -> Sequence[Span]:
     """Return the samples in blocks of so many numbers at most, or of one sample.
 
-    >>> blocks(5, 100, 250)
+    >>> list(blocks(5, 100, 250))
     [(0, 2), (2, 4), (4, 5)]
     """
     return spans(n_samples, max(1, numbers_at_once // numbers_a_sample))

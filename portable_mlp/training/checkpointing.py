@@ -13,10 +13,11 @@ from ..backends import Backend, dtype_name
 from ..kernels.arrays import Array
 from ..kernels.network import Network
 from ..storage.checkpoints import Checkpoint, CheckpointFolder, from_bytes, to_bytes
-from .batches import Data, Shuffle, blocks
+from .batches import Shuffle, blocks
 from .group import Group, current_group, decided, leads
 from .monitor import Monitor
 from .schedules import Schedule
+from .stream import Samples, Stream
 
 if TYPE_CHECKING:
     from .loop import Loop
@@ -214,7 +215,7 @@ def _told_by_rank_0(group: Group, newest: Callable[[], Checkpoint | None]) -> Ch
 
 
 def identity_of(
-    backend: Backend, net: Network, flat: Array, data: Data, held_out: Data | None, **options: Any
+    backend: Backend, net: Network, flat: Array, data: Samples, held_out: Samples | None, **options: Any
 ) -> dict[str, Any]:
     """Return what makes a run another than others: network, data and options, for JSON."""
     return {
@@ -227,8 +228,10 @@ def identity_of(
     }
 
 
-def fingerprint(backend: Backend, data: Data) -> str:
+def fingerprint(backend: Backend, data: Samples) -> str:
     """Return a digest of the samples' numbers, the same for every library."""
+    if isinstance(data, Stream):
+        return data.digest
     digest = hashlib.sha256(str((tuple(data.X.shape), tuple(data.Y.shape))).encode("ascii"))
     for start, stop in blocks(data.n_samples, math.prod(data.X.shape) // data.n_samples):
         part = data.part(start, stop)

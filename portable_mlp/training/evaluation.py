@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
-from collections.abc import Callable
-from typing import TypeAlias
+from collections.abc import Callable, Generator
+from typing import Any, TypeAlias
 
 from ..backends import Backend
 from ..kernels.activations import OUTPUTS
@@ -15,6 +16,7 @@ from ..kernels.primitives import Primitives, portable
 from ..kernels.propagation import forward_pass
 from .batches import Data, blocks
 from .step import FUNCTIONS_KEPT, Objective, encoded, mean_loss, weight_of
+from .stream import Samples, Stream
 
 NUMBERS_AT_ONCE = 2**20
 """Activations of the widest layer, at most, that are in memory at a time."""
@@ -32,32 +34,46 @@ class Evaluation:
     net : Network
         What is evaluated. The score is the accuracy for softmax (the most probable class is right) and logistic (every
         output is on the right side of 1/2), and R² for the others, averaged over outputs.
-    data : Data
+    data : Data or Stream
         The samples.
     """
 
-    def __init__(self, backend: Backend, net: Network, data: Data) -> None:
+    def __init__(self, backend: Backend, net: Network, data: Samples) -> None:
         self._backend, self._n_samples = backend, float(data.n_samples)
         self._data, self._widest = data, max(net.sizes)
         self._blocks: list[Data] = []
         self._sums = backend.compile(make_sums(backend.xp, net))
-        self._variation = None if net.output in ("softmax", "logistic") else _variation(backend.xp, data.Y)
+        self._variation = None if net.output in ("softmax", "logistic") else _variation(backend, data)
 
     def loss_and_score(self, flat: Array) -> list[float] | list[list[float]]:
         """Return the mean loss and the score; with an axis of models, those of each."""
         xp = self._backend.xp
-        if not self._blocks:
-            n_models = flat.shape[0] if flat.ndim > 1 else 1
-            parts = blocks(self._data.n_samples, self._widest * n_models, NUMBERS_AT_ONCE)
-            # All in one block are not cut out of themselves, which would be a copy on some libraries.
-            self._blocks = [self._data] if len(parts) == 1 else [self._data.part(*part) for part in parts]
-        loss, measure = self._sums(flat, self._blocks[0])
-        for block in self._blocks[1:]:
-            more_loss, more = self._sums(flat, block)
-            loss, measure = loss + more_loss, measure + more
+        sums: Sums | None = None
+        with contextlib.closing(self._in_blocks(flat)) as some:
+            for block in some:
+                loss, measure = self._sums(flat, block)
+                sums = (loss, measure) if sums is None else (sums[0] + loss, sums[1] + measure)
+        assert sums is not None  # there are samples
+        loss, measure = sums
         score = measure / self._n_samples if self._variation is None else _r2(xp, measure, self._variation)
         numbers: list[float] = self._backend.to_numpy(xp.stack([loss / self._n_samples, score])).tolist()
         return numbers
+
+    def _in_blocks(self, flat: Array) -> Generator[Data]:
+        """Yield the samples, so many at a time as the models allow; blocks of what is in memory are cut once."""
+        if self._blocks:
+            yield from self._blocks
+            return
+        n_models = flat.shape[0] if flat.ndim > 1 else 1
+        parts = blocks(self._data.n_samples, self._widest * n_models, NUMBERS_AT_ONCE)
+        in_order: Any = self._data.order(None, epoch=0)
+        with contextlib.closing(self._data.pieces(in_order, parts)) as pieces:
+            for data, _, spans in pieces:
+                # All in one block are not cut out of themselves, which would be a copy on some libraries.
+                cut = [data] if len(spans) == 1 else [data.part(*span) for span in spans]
+                if data is self._data:
+                    self._blocks = cut
+                yield from cut
 
 
 @functools.lru_cache(FUNCTIONS_KEPT)
@@ -91,7 +107,10 @@ def _squared_errors(xp: Namespace, y_hat: Array, Y: Array) -> Array:
     return xp.sum((y_hat - Y) ** 2, axis=-2)
 
 
-def _variation(xp: Namespace, Y: Array) -> Array:
+def _variation(backend: Backend, data: Samples) -> Array:
+    if isinstance(data, Stream):
+        return backend.asarray(data.variation)
+    xp, Y = backend.xp, data.Y
     return xp.sum((Y - xp.mean(Y, axis=-2, keepdims=True)) ** 2, axis=-2)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -13,9 +14,10 @@ from ..kernels.optimizers import Optimizer, State
 from ..kernels.primitives import Held
 from ..kernels.propagation import Masks
 from ..kernels.room import Room, make_room
-from .batches import Data, Span
+from .batches import Data, Piece, Span
 from .progress import Silent
 from .step import Carry, Objective, make_step
+from .stream import Samples
 
 STEPS_A_CALL = 64
 """At most, where a backend takes many at once: between calls the progress is shown, and Ctrl-C is heard."""
@@ -66,6 +68,7 @@ class Loop:
         step = make_step(self._ops, objective, optimizer)
         self._step, self._many = backend.compile(step), backend.repeat(step)
         self._rooms: dict[tuple[int, bool], Room] = {}
+        self._losses_before: list[tuple[Array, int]] = []
         self._losses: list[tuple[Array, int]] = []
         self._done_before = 0
 
@@ -103,15 +106,15 @@ class Loop:
     @property
     def n_batches(self) -> int:
         """How many batches the last epoch has had."""
-        return self._done_before + sum(n_steps for _, n_steps in self._losses)
+        return self._done_before + sum(n_steps for _, n_steps in self._losses_before + self._losses)
 
     def epoch(
         self,
-        data: Data,
+        data: Samples,
         batches: Sequence[Span],
         rate: float,
         *,
-        order: Array | None = None,
+        order: Any = None,
         masks: Iterable[Masks] | None = None,
         bar: Silent | None = None,
         done: int = 0,
@@ -122,13 +125,13 @@ class Loop:
 
         Parameters
         ----------
-        data : Data
+        data : Data or Stream
             All samples.
         batches : sequence of Span
             Where each batch starts and stops in the order.
         rate : float
             The learning rate.
-        order : ndarray of shape (n_samples,), int64, or None
+        order : ndarray of shape (n_samples,), int64, or None; of a stream GroupOrder
             A permutation of the samples, on the host; None keeps the order.
         masks : iterable of masks, optional
             For each batch.
@@ -141,37 +144,49 @@ class Loop:
         between : callable, optional
             ``between(n_batches)``, called between steps with how many batches of the epoch are done.
         """
-        self._losses, self._done_before = [], done
+        self._losses_before, self._losses, self._done_before = [], [], done
         if done == 0:
             self._carry = self._carry._replace(total=self.backend.xp.zeros_like(self._carry.total))
         n_samples = sum(stop - start for start, stop in batches)
-        left = batches[done:]
-        at_once = self._many is not None and masks is None
-        steps = (
-            self._in_calls(data, left, rate, order, every)
-            if at_once
-            else self._one_by_one(data, left, rate, order, masks)
-        )
-        for (self._carry, losses), taken in steps:
-            self.n_steps += len(taken)
-            self._losses.append((losses, len(taken)))
-            done += len(taken)
-            if bar is not None:
-                bar.advance(sum(stop - start for start, stop in taken))
-            if between is not None:
-                between(done)
+        with contextlib.closing(data.pieces(order, batches, done)) as pieces:
+            for piece in pieces:
+                self._fold_losses()
+                steps = self._steps(piece, rate, masks, every)
+                for (self._carry, losses), taken in steps:
+                    self.n_steps += len(taken)
+                    self._losses.append((losses, len(taken)))
+                    done += len(taken)
+                    if bar is not None:
+                        bar.advance(sum(stop - start for start, stop in taken))
+                    if between is not None:
+                        between(done)
         return self._carry.total / float(n_samples)
+
+    def _fold_losses(self) -> None:
+        """Make one array of the losses of the piece before: an array a step would add up in a long epoch."""
+        last, self._losses = self._losses, []
+        if last:
+            by_step = [self.backend.xp.reshape(losses, (n_steps, -1)) for losses, n_steps in last]
+            self._losses_before.append((self.backend.xp.concat(by_step), sum(n_steps for _, n_steps in last)))
 
     def first_bad_batch(self) -> int:
         """Return which batch of the last epoch was the first whose loss is not finite, counted from 1."""
         n_before = self._done_before
-        for losses, n_steps in self._losses:
+        for losses, n_steps in self._losses_before + self._losses:
             by_step = self.backend.to_numpy(losses).reshape(n_steps, -1)
             for i, numbers in enumerate(by_step, start=1):
                 if not all_finite(numbers):
                     return n_before + i
             n_before += n_steps
         return n_before
+
+    def _steps(
+        self, piece: Piece, rate: float, masks: Iterable[Masks] | None, every: int | None
+    ) -> Iterator[tuple[tuple[Carry, Array], Sequence[Span]]]:
+        data, order, batches = piece
+        if self._many is not None and masks is None:
+            return self._in_calls(data, batches, rate, order, every)
+        return self._one_by_one(data, batches, rate, order, masks)
 
     def _one_by_one(
         self, data: Data, batches: Sequence[Span], rate: float, order: Array | None, masks: Iterable[Masks] | None

@@ -10,11 +10,11 @@ from ..backends import Backend
 from ..kernels.arrays import Array, snapshot
 from ..kernels.network import Network
 from ..kernels.parameters import unpack
-from .batches import Data
 from .evaluation import Evaluation
 from .group import decided
 from .progress import Silent
 from .result import EpochEnd, History, TrainResult
+from .stream import Samples
 
 Callback: TypeAlias = Callable[[EpochEnd], Any]
 
@@ -30,7 +30,7 @@ class Monitor:
         What is trained.
     epochs : int
         How many there will be at most.
-    validation : Data or None
+    validation : Data or Stream or None
         What to validate on.
     patience : int or None
         Epochs without a better validation loss before training stops.
@@ -46,7 +46,7 @@ class Monitor:
         net: Network,
         *,
         epochs: int,
-        validation: Data | None,
+        validation: Samples | None,
         patience: int | None,
         callbacks: Sequence[Callback],
         bar: Silent,

@@ -8,7 +8,7 @@ from typing import Any
 
 from ..kernels.arrays import Array, snapshot
 from .agreed_stop import AgreedRequests
-from .batches import Data, Shuffle, Span, spans
+from .batches import Shuffle, Span, spans
 from .checkpointing import Checkpoints, NoCheckpoints, Position, Standing
 from .group import current_group, decided
 from .interruption import Requests, StopAsked
@@ -16,11 +16,12 @@ from .loop import Loop, all_finite
 from .monitor import Monitor
 from .result import NonFiniteError, TrainResult
 from .schedules import Schedule
+from .stream import Samples
 
 
 def run(
     loop: Loop,
-    data: Data,
+    data: Samples,
     monitor: Monitor,
     schedule: Schedule,
     *,
@@ -57,7 +58,7 @@ class _Run:
     def __init__(
         self,
         loop: Loop,
-        data: Data,
+        data: Samples,
         monitor: Monitor,
         schedule: Schedule,
         epochs: int,
@@ -121,7 +122,7 @@ class _Run:
         start = time.perf_counter()
         if not done:
             self.standing = Standing(Position(epoch), snapshot(loop.backend.xp, loop.flat))
-        order = None if self.shuffle is None else self.shuffle.order(epoch, self.n_samples)
+        order = self.data.order(self.shuffle, epoch, self.n_samples)
         mean = loop.epoch(
             self.data, self.batches, rate, order=order, bar=monitor.bar, done=done, every=every, between=between
         )

@@ -27,6 +27,7 @@ from .result import TrainResult
 from .run import run
 from .schedules import Formula, make_schedule
 from .step import Objective
+from .stream import Samples, Stream
 
 SOLVERS = ("sgd", "adam", "lbfgs")
 
@@ -164,7 +165,7 @@ def train(
     by_momentum = sgd(fraction("momentum", momentum), nesterov)
     by_moments = adam(fraction("beta_1", beta_1), fraction("beta_2", beta_2), positive_number("epsilon", epsilon))
     called = _called(callbacks)
-    data = checked_data(net, params, X, y)
+    data = _checked_samples(net, params, X, y)
     group, n_samples = current_group(), n_samples_of_all(data.n_samples)
     plan = make_schedule(schedule, learning_rate=learning_rate, decay=decay, epochs=epochs, n_samples=n_samples)
     held_out = _checked_validation(net, params, validation)
@@ -175,6 +176,10 @@ def train(
     folder = _checked_folder(checkpoint, checkpoint_every, resume, solver)
     if solver == "lbfgs":
         refuse_in_group('solver "lbfgs"')
+        if isinstance(data, Stream):
+            raise ValueError(
+                '"lbfgs" takes all samples in every step: samples that stay in a file are for sgd and adam'
+            )
         lbfgs.load_scipy()
     backend = _at_precision(params, precision)
     with backend.running(), Bar(epochs, n_samples) if progress and leads() else Silent() as bar, led(folder) as entered:
@@ -184,7 +189,7 @@ def train(
             backend, net, epochs=epochs, validation=held_out, patience=patience, callbacks=called, bar=bar
         )
         flat = pack(params)
-        if solver == "lbfgs":
+        if isinstance(data, Data) and solver == "lbfgs":
             return lbfgs.minimize(backend, Objective(net, l2), flat, data, monitor, epochs=epochs)
         optimizer = by_momentum if solver == "sgd" else by_moments
         loop = make_loop(backend, Objective(net, l2), optimizer, flat)
@@ -261,7 +266,12 @@ def _whole(name: str, value: int) -> int:
     return whole
 
 
-def _checked_validation(net: Network, params: Params, validation: tuple[Array, Array] | None) -> Data | None:
+def _checked_samples(net: Network, params: Params, X: Array, y: Array) -> Samples:
+    """Return the data; a `Stream` in the place of ``X`` looks at its samples itself, when they are read."""
+    return X if isinstance(X, Stream) else checked_data(net, params, X, y)
+
+
+def _checked_validation(net: Network, params: Params, validation: tuple[Array, Array] | None) -> Samples | None:
     if validation is None:
         return None
     try:
@@ -269,7 +279,7 @@ def _checked_validation(net: Network, params: Params, validation: tuple[Array, A
     except (TypeError, ValueError):
         raise ValueError("validation must be a pair (X_val, y_val)") from None
     try:
-        return checked_data(net, params, X, y)
+        return _checked_samples(net, params, X, y)
     except (TypeError, ValueError) as error:
         raise type(error)(f"in the validation data: {error}") from None
 

@@ -197,7 +197,7 @@ def test_files_that_cannot_be_opened(tmp_path: Path) -> None:
         with refusal(path, f": {message}"):
             open_training_rows(path)
     np.save(path, np.array([[1, None]]))
-    with refusal(path, ": the array cannot be read: Array can't be memory-mapped: Python objects in dtype."):
+    with refusal(path, ": the array cannot be read: it holds Python objects (a pickle), which are refused"):
         open_training_rows(path)
     np.save(path, np.zeros((3, 2)))
     path.write_bytes(path.read_bytes()[:-1])

@@ -1,0 +1,60 @@
+"""Which rows of a file are held out, group by group: what `rows.split` does, without a list of all rows."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+
+import numpy as np
+
+from ..training.group_order import Selection
+
+
+class GroupSplit:
+    """The rows to train on and the rows held out of each group, drawn anew whenever they are asked for.
+
+    Every group gives its share. A single group is split as `rows.split` splits a table.
+
+    Parameters
+    ----------
+    groups : sequence of int
+        How many rows each group has.
+    fraction : float
+        How many of all rows to hold out, in [0, 1); the number is rounded.
+    seed : int
+        Of the draw.
+    protected : collection of int
+        Rows that are not held out.
+    """
+
+    def __init__(self, groups: Sequence[int], fraction: float, seed: int, protected: Collection[int] = ()) -> None:
+        self._starts = np.cumsum((0, *groups))
+        self._seed = seed
+        self._protected = np.sort(np.asarray([*protected], dtype=np.int64))
+        n_rows = int(self._starts[-1])
+        wanted = min(round(n_rows * fraction), n_rows - 1)
+        n_protected = np.diff(np.searchsorted(self._protected, self._starts))
+        share = np.diff([wanted * start // n_rows for start in self._starts.tolist()])
+        self._n_held_out = np.minimum(share, np.diff(self._starts) - n_protected)
+
+    @property
+    def kept(self) -> Selection:
+        """The rows to train on, those of a group in the file's order."""
+        counts = np.diff(self._starts) - self._n_held_out
+        return Selection(tuple(counts.tolist()), lambda group: np.sort(self.of_group(group)[0]))
+
+    @property
+    def held_out(self) -> Selection:
+        """The rows held out, those of a group as they were drawn."""
+        return Selection(tuple(self._n_held_out.tolist()), lambda group: self.of_group(group)[1])
+
+    def of_group(self, group: int) -> tuple[np.ndarray, np.ndarray]:
+        """Return the rows of a group that are kept, and those that are held out."""
+        start, stop = self._starts[group : group + 2].tolist()
+        # The first group's draw is the one that `rows.split` makes.
+        draw = np.random.RandomState([self._seed, group] if group else self._seed)
+        drawn = start + draw.permutation(stop - start)
+        first, last = np.searchsorted(self._protected, (start, stop))
+        protected = self._protected[first:last]
+        free = drawn[~np.isin(drawn, protected)]
+        n_held_out = self._n_held_out[group]
+        return np.concatenate((protected, free[n_held_out:])), free[:n_held_out]

@@ -1,0 +1,357 @@
+"""`train` on tables that stay in their file: the model of a table in memory, in memory that does not grow with it."""
+
+import json
+import pathlib
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from sklearn.metrics import accuracy_score, r2_score
+
+import portable_mlp as pm
+from portable_mlp.cli import streamed_rows
+from portable_mlp.cli.app import run
+from portable_mlp.cli.group_split import GroupSplit
+from portable_mlp.cli.preparation import preparation_of
+from portable_mlp.storage.parquet_columns import ParquetColumns
+from portable_mlp.training import stream
+
+RNG = np.random.default_rng(0)
+N_ROWS = 1000
+X = (RNG.normal(size=(N_ROWS, 4)) * [1e-3, 1.0, 1e5, 0.0] + [0.0, 0.0, 1e6, 5.0]).astype(np.float32)
+Z = (X[:, 0] * 1e3 + X[:, 1]).astype(np.float64)
+TARGETS: dict[str, np.ndarray] = {
+    "quantity": 40 + 3 * Z,
+    "kind": np.where(np.arange(N_ROWS) == 17, "unique", np.where(Z > 0, "above", "below")),
+    "number": (Z > 0).astype(np.int64) + 7,
+}
+
+
+@pytest.fixture(autouse=True)
+def everything_is_large(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Tables stay in their files, and an epoch has several pieces."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(streamed_rows, "STREAMED_BYTES", 0)
+    monkeypatch.setattr(stream, "BATCHES_A_PIECE", 3)
+    yield
+    assert not [thread.name for thread in threading.enumerate() if "reader" in thread.name]
+
+
+def saved(kind: str, suffix: str, group_rows: int = 130) -> str:
+    name, y = f"{kind}{suffix}", TARGETS[kind]
+    if suffix == ".npy":
+        np.save(name, np.column_stack((X, y)))
+    else:
+        pq.write_table(pa.table({f"x{j}": X[:, j] for j in range(4)} | {kind: y}), name, row_group_size=group_rows)
+    return name
+
+
+OPTIONS = ["--hidden", "8", "--batch-size", "32", "--backend", "numpy"]
+
+
+def trained(data: str, *options: Any, capfd: pytest.CaptureFixture[str]) -> dict[str, Any]:
+    capfd.readouterr()
+    code = run(["train", data, *OPTIONS, "--json", *map(str, options)])
+    out, err = capfd.readouterr()
+    assert code == 0, err
+    summary: dict[str, Any] = json.loads(out)
+    return summary
+
+
+def mistake(data: str, *options: Any, capfd: pytest.CaptureFixture[str]) -> str:
+    capfd.readouterr()
+    assert run(["train", data, *OPTIONS, *map(str, options)]) == 2
+    out, err = capfd.readouterr()
+    assert out == ""
+    # What a progress bar has left comes before.
+    return err[err.index("portable-mlp: ") :]
+
+
+@pytest.mark.parametrize("backend", ["numpy", "torch", "jax"])
+@pytest.mark.parametrize("data", [("quantity", ".npy"), *((kind, ".parquet") for kind in TARGETS)], ids="".join)
+def test_a_table_of_one_group_gives_the_very_model_that_it_gives_in_memory(
+    data: tuple[str, str], backend: str, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """Split, scaling, order, steps, patience; one rare class among them, which must not be held out."""
+    name = saved(*data, group_rows=N_ROWS)
+    options = ["--backend", backend, "--epochs", 6, "--patience", 2, "--validation", 0.3, "--save"]
+    found = trained(name, *options, "streamed", capfd=capfd)
+    monkeypatch.setattr(streamed_rows, "STREAMED_BYTES", 2**28)
+    expected = trained(name, *options, "whole", capfd=capfd)
+    if backend == "jax":  # takes other numbers of steps in a call, which XLA may round otherwise
+        streamed, whole = (pm.pack(pm.load_model(path)[1]) for path in ("streamed", "whole"))
+        np.testing.assert_allclose(streamed, whole, atol=1e-5)
+    else:
+        assert pathlib.Path("streamed").read_bytes() == pathlib.Path("whole").read_bytes()
+    for summary in (found, expected):
+        del summary["seconds"], summary["saved"], summary["history"]["samples_per_second"]
+    assert found["rows"] == N_ROWS
+    for name in ("task", "target", "network", "epochs", "stopped_because"):
+        assert found[name] == expected[name]
+    for name, numbers in expected["history"].items():
+        np.testing.assert_allclose(found["history"][name], numbers, rtol=1e-4)
+
+
+@pytest.mark.parametrize("data", [("quantity", ".npy"), *((kind, ".parquet") for kind in TARGETS)], ids="".join)
+def test_many_groups_are_learnt_and_validated(data: tuple[str, str], capfd: pytest.CaptureFixture[str]) -> None:
+    """The score is the one that scikit-learn gives the predictions for the rows that were held out."""
+    name = saved(*data)
+    summary = trained(name, "--epochs", 40, "--save", "model", "--learning-rate", 0.01, capfd=capfd)
+    net, params, metadata = pm.load_model("model")
+    preparation = preparation_of(pathlib.Path("model"), net, metadata)
+    groups = [N_ROWS] if name.endswith(".npy") else [130] * 7 + [90]
+    held_out = GroupSplit(groups, 0.1, 0).held_out
+    rows = np.concatenate([held_out.of_group(group) for group in range(len(groups))])
+    assert len(rows) == 100
+    outputs = pm.predict(net, params, preparation.inputs(X[rows]).astype(np.float32))
+    predictions, y = preparation.predictions(outputs), TARGETS[data[0]][rows]
+    if data[0] == "quantity":
+        assert summary["validation_r2"] == pytest.approx(r2_score(y, predictions), rel=1e-5)
+        assert summary["validation_r2"] > 0.98
+    else:
+        assert summary["validation_accuracy"] == pytest.approx(accuracy_score(y, predictions))
+        assert summary["validation_accuracy"] > 0.95
+
+
+@pytest.mark.parametrize(("validation", "reads_an_epoch"), [(0, 1), (0.1, 2)])
+def test_each_row_group_is_read_once_for_training_and_once_for_validation(
+    validation: float, reads_an_epoch: int, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    read: list[int] = []
+    original = ParquetColumns.read
+    monkeypatch.setattr(ParquetColumns, "read", lambda self, groups: (read.extend(groups), original(self, groups))[1])
+    name = saved("quantity", ".parquet", group_rows=30)
+    trained(name, "--epochs", 3, "--validation", validation, capfd=capfd)
+    assert read[:34] == list(range(34))
+    # The last groups of a pass are still there when the next one begins.
+    times = np.bincount(read)
+    assert times.max() <= 1 + 3 * reads_an_epoch
+    assert times.sum() >= 34 * (1 + 3 * reads_an_epoch) - 3 * 4 * reads_an_epoch
+
+
+def test_a_run_in_two_parts_gives_the_same_file(capfd: pytest.CaptureFixture[str]) -> None:
+    name = saved("kind", ".parquet")
+    trained(name, "--epochs", 4, "--save", "whole", capfd=capfd)
+    trained(name, "--epochs", 2, "--save", "parts", "--checkpoint", "states", capfd=capfd)
+    for _ in range(2):
+        trained(name, "--epochs", 4, "--save", "parts", "--checkpoint", "states", "--resume", capfd=capfd)
+        assert pathlib.Path("parts").read_bytes() == pathlib.Path("whole").read_bytes()
+    for options in (("--seed", 1), ("--validation", 0.2)):
+        message = mistake(name, "--checkpoint", "states", "--resume", *options, capfd=capfd)
+        assert "holds the checkpoints of another training: data was" in message
+    saved("kind", ".parquet", group_rows=100)
+    message = mistake(name, "--checkpoint", "states", "--resume", capfd=capfd)
+    assert "holds the checkpoints of another training: data was" in message
+
+
+STREAMED_MAIN = """
+import signal, sys
+signal.signal(signal.SIGINT, signal.default_int_handler)
+from portable_mlp.__main__ import main
+from portable_mlp.cli import streamed_rows
+streamed_rows.STREAMED_BYTES = 0
+sys.exit(main())
+"""
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130), (signal.SIGKILL, -9)])
+def test_a_signal_in_the_middle_loses_nothing(number: int, code: int, capfd: pytest.CaptureFixture[str]) -> None:
+    name = saved("kind", ".parquet", group_rows=30)
+    command = ["train", name, *OPTIONS, "--epochs", "60", "--checkpoint", "states", "--checkpoint-every", "7"]
+    process = subprocess.Popen(
+        [sys.executable, "-c", STREAMED_MAIN, *command, "--save", "parts"], stderr=subprocess.PIPE, text=True
+    )
+    while not list(pathlib.Path("states").glob("step-*")):
+        time.sleep(0.01)
+    process.send_signal(number)
+    _, err = process.communicate(timeout=60)
+    assert process.returncode == code, err
+    assert not pathlib.Path("parts").exists()
+    assert run([*command, "--save", "parts", "--resume"]) == 0
+    assert run([*command[:-4], "--save", "whole"]) == 0
+    assert pathlib.Path("parts").read_bytes() == pathlib.Path("whole").read_bytes()
+
+
+def test_ctrl_c_without_checkpoints_keeps_what_was_reached(
+    monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    read: list[int] = []
+    original = ParquetColumns.read
+
+    def interrupted(self: ParquetColumns, groups: Any) -> Any:
+        read.extend(groups)
+        if len(read) == 8 * 4:
+            signal.raise_signal(signal.SIGINT)
+        return original(self, groups)
+
+    monkeypatch.setattr(ParquetColumns, "read", interrupted)
+    summary = trained(saved("quantity", ".parquet"), "--epochs", 1000, "--save", "model", capfd=capfd)
+    assert summary["stopped_because"] == "interrupted"
+    assert pathlib.Path("model").exists()
+
+
+@pytest.mark.parametrize("suffix", [".npy", ".parquet"])
+def test_a_number_that_is_not_finite_is_found_before_training(suffix: str, capfd: pytest.CaptureFixture[str]) -> None:
+    name = saved("quantity", suffix)
+    if suffix == ".npy":
+        numbers = np.load(name)
+        numbers[987, 1] = np.nan
+        np.save(name, numbers)
+        place = "array[987, 1] is nan; finite numbers are expected"
+    else:
+        table = pq.read_table(name).to_pydict()
+        table["x1"][987] = np.nan
+        pq.write_table(pa.table(table), name, row_group_size=130)
+        place = "row 988, column 'x1': nan is not a finite number"
+    assert mistake(name, capfd=capfd) == f"portable-mlp: {name}: {place}\n"
+
+
+def changed_after_the_survey(monkeypatch: pytest.MonkeyPatch, change: Any) -> None:
+    original = streamed_rows.survey
+
+    def survey(*arguments: Any, **options: Any) -> Any:
+        found = original(*arguments, **options)
+        arguments[0].close() if change is None else change(arguments[0])
+        return found
+
+    monkeypatch.setattr(streamed_rows, "survey", survey)
+
+
+def test_a_file_that_is_cut_short_meanwhile(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> None:
+    name = saved("quantity", ".parquet")
+    changed_after_the_survey(monkeypatch, lambda source: pathlib.Path(name).write_bytes(b"PAR1"))
+    assert f"portable-mlp: {name}: row group " in mistake(name, "--save", "model", capfd=capfd)
+    assert not pathlib.Path("model").exists()
+
+
+def test_a_number_that_is_spoilt_meanwhile(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> None:
+    name = saved("quantity", ".npy")
+
+    def spoil(source: Any) -> None:
+        np.load(name, mmap_mode="r+")[777, 2] = np.inf
+
+    changed_after_the_survey(monkeypatch, spoil)
+    message = mistake(name, "--validation", "0", capfd=capfd)
+    assert message == f"portable-mlp: {name}: array[777, 2] is inf; finite numbers are expected\n"
+
+
+@pytest.mark.parametrize("label", [-3, 8.5, 999])
+def test_a_class_that_was_not_there_before(
+    label: float, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """A network must not see a label beyond its outputs."""
+    name = saved("number", ".npy")
+    changed_after_the_survey(monkeypatch, lambda source: np.load(name, mmap_mode="r+").__setitem__((777, 4), label))
+    message = mistake(name, "--task", "classification", "--validation", "0", capfd=capfd)
+    assert message == f"portable-mlp: {name}: row 778 has become {float(label)}: the file was changed meanwhile\n"
+
+
+def test_a_row_held_out_that_is_too_far_from_the_others(capfd: pytest.CaptureFixture[str]) -> None:
+    row = int(GroupSplit([N_ROWS], 0.1, 0).held_out.of_group(0)[0])
+    numbers = np.column_stack((X, TARGETS["quantity"])).astype(np.float64)
+    for column, column_name in ((1, "x1"), (4, "y")):
+        spoilt = numbers.copy()
+        spoilt[row, column] = 1e40
+        np.save("far.npy", spoilt)
+        message = mistake("far.npy", capfd=capfd)
+        assert f"far.npy: row {row + 1}, column '{column_name}': scaled like the rows to train on" in message
+        assert "e+3" in message or "e+4" in message
+        assert message.endswith("too large for float32\n")
+        assert trained("far.npy", "--dtype", "float64", "--epochs", 1, capfd=capfd)["rows"] == N_ROWS
+
+
+def test_what_the_road_cannot_do_is_said(capfd: pytest.CaptureFixture[str]) -> None:
+    name = saved("quantity", ".parquet")
+    assert mistake(name, "--solver", "lbfgs", capfd=capfd) == (
+        "portable-mlp: quantity.parquet: --solver lbfgs takes all rows in every step, and the 1000 of this table are "
+        "read batch by batch: choose adam or sgd\n"
+    )
+    message = mistake(name, "--max-rows", "999", capfd=capfd)
+    assert message == "portable-mlp: quantity.parquet: 1000 rows are more than 999 rows, the limit that was set\n"
+    assert trained(name, "--max-rows", "1000", "--epochs", 1, capfd=capfd)["rows"] == 1000
+    message = mistake(name, "--delimiter", ";", capfd=capfd)
+    assert "the delimiter ';' does not go with an .parquet file" in message
+    assert "no column 'z'" in mistake(name, "--target", "z", capfd=capfd)
+    assert "numbers are expected" in mistake(saved("kind", ".parquet"), "--task", "regression", capfd=capfd)
+    assert "leaves none" in mistake(name, "--validation", "0", "--patience", "2", capfd=capfd)
+    np.save("one.npy", np.zeros((9, 2), dtype=np.int8))
+    message = mistake("one.npy", capfd=capfd)
+    assert message == "portable-mlp: classification needs at least two classes, but every target is 0\n"
+
+
+def test_a_small_table_is_read_whole(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> None:
+    name = saved("quantity", ".parquet")
+    monkeypatch.setattr(streamed_rows, "STREAMED_BYTES", 8 * N_ROWS * 5)
+    monkeypatch.setattr(streamed_rows, "survey", None)
+    assert trained(name, "--solver", "lbfgs", "--epochs", 2, capfd=capfd)["rows"] == N_ROWS
+
+
+PEAK = """
+import sys, tracemalloc
+import numpy, pyarrow, pyarrow.parquet
+from portable_mlp.cli import streamed_rows
+from portable_mlp.cli.app import run
+from portable_mlp.storage import npy_rows
+from portable_mlp.training import evaluation, stream
+
+# Small parts, so that a few groups fill all that is in memory at a time.
+npy_rows._GROUP_ROWS, evaluation.NUMBERS_AT_ONCE, stream.NUMBERS_A_PIECE = 2**12, 2**15, 2**15
+streamed_rows.STREAMED_BYTES = float(sys.argv[1])
+tracemalloc.start()
+code = run(sys.argv[2:])
+print(code, tracemalloc.get_traced_memory()[1] + pyarrow.default_memory_pool().max_memory())
+"""
+N_COLUMNS, GROUP_ROWS = 40, 2**12
+
+
+def large(suffix: str, n_groups: int) -> str:
+    """Save the same rows again and again."""
+    name = f"{n_groups}{suffix}"
+    rows = np.random.default_rng(0).normal(size=(GROUP_ROWS, N_COLUMNS)).astype(np.float32)
+    if suffix == ".npy":
+        matrix = np.lib.format.open_memmap(name, "w+", np.float32, (n_groups * GROUP_ROWS, N_COLUMNS))
+        for group in range(n_groups):
+            matrix[group * GROUP_ROWS : (group + 1) * GROUP_ROWS] = rows
+    else:
+        table = pa.table({f"x{j}": column for j, column in enumerate(rows.T)})
+        with pq.ParquetWriter(name, table.schema) as writer:
+            for _ in range(n_groups):
+                writer.write_table(table)
+    return name
+
+
+def peak(name: str, streamed_bytes: float = 0.0) -> int:
+    """Return what Python, NumPy and PyArrow have asked for at most; what is mapped from a file is not among it."""
+    options = "--hidden 32 --epochs 1 --batch-size 250 --backend numpy --patience 3 --validation 0.3 --checkpoint"
+    command = [
+        sys.executable,
+        "-c",
+        PEAK,
+        str(streamed_bytes),
+        "train",
+        name,
+        *options.split(),
+        f"{streamed_bytes} {name}",
+    ]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=150, check=True)
+    code, n_bytes = done.stdout.splitlines()[-1].split()
+    assert code == "0", done.stderr
+    return int(n_bytes)
+
+
+@pytest.mark.parametrize("suffix", [".npy", ".parquet"])
+def test_eight_times_the_rows_need_no_more_memory(suffix: str) -> None:
+    """From a few more groups than are in memory together, and pieces than are read ahead, to eight times these."""
+    few, many = large(suffix, 6), large(suffix, 48)
+    more = 4 * N_COLUMNS * GROUP_ROWS * (48 - 6)
+    needed = peak(many)
+    assert needed - peak(few) < 0.03 * more
+    assert peak(many, np.inf) - needed > more

@@ -1,0 +1,228 @@
+"""What is learnt of rows in one pass over a file: the numbers that all rows in memory give, and the same split."""
+
+import math
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from portable_mlp.cli.group_split import GroupSplit
+from portable_mlp.cli.moments import Moments
+from portable_mlp.cli.preparation import learn
+from portable_mlp.cli.rows import split
+from portable_mlp.cli.survey import Classes, Survey, survey
+from portable_mlp.storage.tables import RowSource, open_training_rows
+
+RNG = np.random.default_rng(0)
+NAMES = ("plain", "far", "tiny", "constant", "huge")
+X = RNG.normal(size=(997, 5)) * [1.0, 1e-4, 1e-150, 0.0, 1e150] + [0.0, 1e6, 0.0, 0.1, 0.0]
+
+
+class Rows(RowSource):
+    """Rows of memory in the place of a file's."""
+
+    path, feature_names, target_name = "data", NAMES, "y"
+
+    def __init__(self, X: np.ndarray, y: np.ndarray, groups: tuple[int, ...]) -> None:
+        self.X, self.y, self.groups = X, y, groups
+        self.feature_names = NAMES[: X.shape[1]]
+
+    def close(self) -> None: ...
+
+    def _rows(self, indices: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        return self.X[indices], self.y[indices]
+
+
+def exactly(column: np.ndarray) -> tuple[float, float]:
+    """Return mean and deviation from rational numbers, rounded at the end alone."""
+    numbers = [Fraction(x) for x in column.tolist()]
+    mean = sum(numbers) / len(numbers)
+    variance = sum((x - mean) ** 2 for x in numbers) / len(numbers)
+    # The root of a fraction that float64 may not hold.
+    shift = 2 * (math.frexp(max(map(abs, column.tolist())))[1])
+    return float(mean), math.ldexp(math.sqrt(variance / Fraction(2) ** shift), shift // 2)
+
+
+@pytest.mark.parametrize("size", [1, 2, 10, 333, 997])
+def test_moments_of_blocks_are_those_of_all_rows(size: int) -> None:
+    moments = Moments.of(X[:size])
+    for start in range(size, len(X), size):
+        moments = moments.with_more(Moments.of(X[start : start + size]))
+    mean, scale = moments.mean_and_scale(NAMES)
+    for j, column in enumerate(X.T):
+        exact_mean, exact_scale = exactly(column)
+        assert mean[j] == pytest.approx(exact_mean, rel=1e-14, abs=1e-14 * exact_scale)
+        assert scale[j] == (1.0 if NAMES[j] == "constant" else pytest.approx(exact_scale, rel=1e-13))
+
+
+def test_a_mean_that_drifts_costs_no_digits() -> None:
+    """Sums of squares would cancel: 1e8 steps away from 0 with a deviation of 1."""
+    x = RNG.normal(size=(100_000, 1)) + np.repeat(np.linspace(1e8, 1e8 + 10, 100), 1000)[:, None]
+    moments = Moments.of(x[:1000])
+    for start in range(1000, len(x), 1000):
+        moments = moments.with_more(Moments.of(x[start : start + 1000]))
+    mean = math.fsum(x[:, 0]) / len(x)
+    deviation = math.sqrt(math.fsum((value - mean) ** 2 for value in x[:, 0].tolist()) / len(x))
+    assert moments.mean_and_scale(["x"])[1] == pytest.approx([deviation], rel=1e-13)
+
+
+def test_numbers_whose_squares_overflow_are_named() -> None:
+    for blocks in ([[1e200], [-1e200]], [[1e308, 1.7e308]]):
+        first, *others = [Moments.of(np.asarray(block)[:, None]) for block in blocks]
+        for more in others:
+            first = first.with_more(more)
+        with pytest.raises(ValueError, match="the numbers of column 'far' are too large to be scaled"):
+            first.mean_and_scale(["far"])
+
+
+TARGETS: dict[str, tuple[np.ndarray, str]] = {
+    "quantities": (RNG.normal(size=997) * 1e3 + 1e5, "auto"),
+    "many whole numbers": (np.arange(997) % 21, "auto"),
+    "few whole numbers": (np.arange(997) % 20, "auto"),
+    "whole numbers as quantities": (np.arange(997) % 3, "regression"),
+    "quantities as classes": (np.arange(997) % 3 / 2, "classification"),
+    "texts": (np.array(["b", "a", "", "a much longer one"])[np.arange(997) % 4], "auto"),
+    "truth values": (np.arange(997) % 5 == 0, "auto"),
+    "truth values as quantities": (np.arange(997) % 5 == 0, "regression"),
+}
+
+
+@pytest.mark.parametrize("groups", [(997,), (500, 497), (1, 0, 96) + (100,) * 9])
+@pytest.mark.parametrize("kind", TARGETS)
+def test_a_survey_finds_what_a_look_at_all_rows_finds(kind: str, groups: tuple[int, ...]) -> None:
+    y, task = TARGETS[kind]
+    found = survey(Rows(X, y, groups), task=task, fraction=0.2, seed=3)
+    kept, held_out = chosen(found.split.kept), chosen(found.split.held_out)
+    classification = kind in ("few whole numbers", "quantities as classes", "texts", "truth values")
+    expected = learn(X[kept], y[kept], classification=classification, feature_names=NAMES, target_name="y")
+    assert found.preparation.classes == expected.classes
+    for name in ("input_mean", "input_scale", "target_mean", "target_scale"):
+        ours, wanted = getattr(found.preparation, name), getattr(expected, name)
+        assert (ours is None) == (wanted is None)
+        if wanted is not None:
+            np.testing.assert_allclose(ours, wanted, rtol=1e-11, atol=1e-16)
+    if classification:
+        assert found.variation is None
+    else:
+        Y = expected.targets(y[held_out])
+        np.testing.assert_allclose(found.variation, np.square(Y - Y.mean()).sum(axis=0, keepdims=True)[0], rtol=1e-11)
+    if len(groups) == 1:
+        assert found.preparation == expected  # to the last bit
+
+
+def chosen(selection: Any) -> np.ndarray:
+    rows = [selection.of_group(group) for group in range(len(selection.counts))]
+    assert tuple(map(len, rows)) == selection.counts
+    return np.concatenate(rows)
+
+
+@given(
+    st.lists(st.integers(0, 40), min_size=1, max_size=8).filter(any),
+    st.floats(0.0, 1.0, exclude_max=True),
+    st.integers(0, 2**32 - 1),
+)
+def test_a_split_gives_every_group_its_share(groups: list[int], fraction: float, seed: int) -> None:
+    n_rows = sum(groups)
+    made = GroupSplit(groups, fraction, seed)
+    kept, held_out = chosen(made.kept), chosen(made.held_out)
+    np.testing.assert_array_equal(np.sort(np.concatenate([kept, held_out])), np.arange(n_rows))
+    np.testing.assert_array_equal(kept, np.sort(kept))
+    assert len(held_out) == min(round(n_rows * fraction), n_rows - 1)
+    for n_group, n_held_out in zip(groups, made.held_out.counts, strict=True):
+        assert abs(n_held_out - n_group * len(held_out) / n_rows) <= 1
+
+
+def test_groups_are_drawn_for_themselves() -> None:
+    made = GroupSplit([100] * 20, 0.5, 0)
+    drawn = {tuple((made.held_out.of_group(group) - 100 * group).tolist()) for group in range(20)}
+    assert len(drawn) == 20
+
+
+@settings(deadline=None)
+@given(
+    st.lists(st.integers(0, 9), min_size=1, max_size=25),
+    st.floats(0.0, 1.0, exclude_max=True),
+    st.integers(0, 2**32 - 1),
+)
+def test_one_group_is_split_as_a_table_in_memory(labels: list[int], fraction: float, seed: int) -> None:
+    """Rare classes among them: every class keeps a row to train on."""
+    y = np.asarray(labels)
+    expected = split(y, fraction, classification=True, seed=seed)
+    made = found_split(Rows(np.zeros((len(y), 2)), y, (len(y),)), fraction, seed)
+    if made is not None:
+        np.testing.assert_array_equal(chosen(made.kept), expected[0])
+        np.testing.assert_array_equal(chosen(made.held_out), expected[1])
+
+
+@settings(deadline=None)
+@given(st.lists(st.integers(0, 5), min_size=6, max_size=40), st.floats(0.0, 1.0, exclude_max=True), st.integers(1, 7))
+def test_every_class_keeps_a_row_in_many_groups_too(labels: list[int], fraction: float, n_groups: int) -> None:
+    y = np.asarray(labels)
+    groups = tuple(len(part) for part in np.array_split(y, n_groups))
+    made = found_split(Rows(np.zeros((len(y), 2)), y, groups), fraction, 0)
+    if made is not None:
+        assert set(y[chosen(made.kept)].tolist()) == set(labels)
+
+
+def found_split(source: Rows, fraction: float, seed: int) -> GroupSplit | None:
+    """Return the split; None where all targets are of one class, which is refused."""
+    if len(np.unique(source.y)) == 1:
+        with pytest.raises(ValueError, match="classification needs at least two classes, but every target is"):
+            survey(source, task="classification", fraction=fraction, seed=seed)
+        return None
+    return survey(source, task="classification", fraction=fraction, seed=seed).split
+
+
+def test_classes_are_followed_no_further_than_needed() -> None:
+    """A column of whole numbers that all differ is a quantity, and not kept in memory as classes."""
+    classes = Classes("auto")
+    classes.add(np.arange(1000), np.arange(1000, 1100), np.arange(1000, 1100))
+    assert classes.in_order() is None
+    assert classes.lost() == set()
+
+
+DIGESTED = Rows(X, np.arange(997.0), (500, 497))
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        Rows(X, np.arange(997.0), (499, 498)),
+        Rows(X * (1 + 1e-15), np.arange(997.0), (500, 497)),
+        Rows(X, np.roll(np.arange(997.0), 1), (500, 497)),
+        Rows(X, np.arange(997.0).astype(str), (500, 497)),
+    ],
+    ids=["groups", "features", "targets", "kind of targets"],
+)
+def test_a_digest_tells_files_apart(other: Rows) -> None:
+    def digest(source: Rows) -> str:
+        return survey(source, task="auto", fraction=0.1, seed=0).digest
+
+    assert digest(DIGESTED) == digest(Rows(X.copy(), np.arange(997.0), (500, 497)))
+    assert digest(DIGESTED) != digest(other)
+
+
+@pytest.mark.parametrize("suffix", [".npy", ".parquet"])
+def test_wide_rows_are_looked_at_in_blocks(suffix: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / f"data{suffix}"
+    wide = RNG.normal(size=(300, 20))
+    if suffix == ".npy":
+        np.save(path, wide)
+    else:
+        pq.write_table(pa.table({f"x{j}": column for j, column in enumerate(wide.T)}), path, row_group_size=70)
+
+    def found() -> Survey:
+        with open_training_rows(path) as source:
+            return survey(source, task="auto", fraction=0.3, seed=0)
+
+    whole = found()
+    monkeypatch.setattr("portable_mlp.cli.survey.NUMBERS_AT_ONCE", 19 * 13)
+    parts = found()
+    assert parts.digest == whole.digest
+    np.testing.assert_allclose(parts.preparation.input_scale, whole.preparation.input_scale, rtol=1e-13)
