@@ -24,6 +24,7 @@ from .digits import digits, refuse_with_digits
 from .files import check_writable
 from .options import BackendOption, DelimiterOption, DeviceOption, JsonOption, MaxRowsOption, print_json
 from .preparation import Preparation, is_classification, learn
+from .procs import ProcsOption, RestartsOption, TimeoutOption, check_alone, run_supervised
 from .rows import Rows, split
 from .terminal import say
 
@@ -35,6 +36,7 @@ FEW_STEPS = 200
 
 
 def train(
+    context: typer.Context,
     data: Annotated[
         str, typer.Argument(help="digits, or a table: .csv/.tsv (.gz too), .parquet, .npz with X and y, .npy.")
     ],
@@ -75,6 +77,9 @@ def train(
     resume: Annotated[
         bool, typer.Option("--resume", help="Go on from the newest state in --checkpoint, if there is one.")
     ] = False,
+    procs: ProcsOption = None,
+    restarts: RestartsOption = None,
+    timeout: TimeoutOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Train a network on a table; --save keeps it.
@@ -86,6 +91,9 @@ def train(
     check_choice("--task", task, TARGET_KINDS)
     if checkpoint is None and (resume or checkpoint_every is not None):
         raise ValueError("--resume and --checkpoint-every need a folder: --checkpoint DIR")
+    if procs is not None:
+        raise typer.Exit(run_supervised(context, procs, restarts, timeout, checkpoint))
+    check_alone(restarts, timeout)
     if not 0.0 <= validation < 1.0:
         raise ValueError(f"--validation is a fraction of the rows, from 0 to below 1; got {validation}")
     if save is not None:
