@@ -11,10 +11,11 @@ import subprocess
 import sys
 import tempfile
 import time
+import types
 from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple, TextIO
 
-from . import rank
+from . import lifeline, rank
 from .mpi_launcher import Launcher, threads_per_rank
 from .shared_memory import leftovers_removed
 
@@ -87,7 +88,7 @@ class Job:
         self._relays = (_Relay(folder / "0.out", sys.stdout), _Relay(folder / "0.err", sys.stderr))
         with self._log.open("wb") as log:
             self._mpiexec = subprocess.Popen(
-                [*launcher.command(procs), sys.executable, "-S", rank.__file__, str(folder), *program],
+                [*_script(lifeline, os.getpid()), *launcher.command(procs), *_script(rank, folder), *program],
                 env={**os.environ, **threads_per_rank(procs), **_screen(), HEARTBEAT: str(self._heartbeat)},
                 stdin=subprocess.DEVNULL,
                 stdout=log,
@@ -172,6 +173,11 @@ class _Relay:
             self._to.buffer.flush()
 
 
+def _script(module: types.ModuleType, argument: object) -> list[str]:
+    """Return the command that runs a file of this package by itself, and then becomes what follows."""
+    return [sys.executable, "-S", str(module.__file__), str(argument)]
+
+
 def _screen() -> dict[str, str]:
     """Return what lets rank 0 draw its progress for our terminal, though it writes into a file."""
     if not sys.stderr.isatty():
@@ -195,4 +201,4 @@ def _kill(how: Callable[[int, int], None], whom: int) -> None:
 
 
 def _text(path: pathlib.Path) -> str:
-    return path.read_text(encoding="utf-8", errors="replace")
+    return path.read_text(encoding="utf-8", errors="replace").replace("\0", "")  # Open MPI ends its texts with one

@@ -99,7 +99,7 @@ def mpi_library() -> str:
     answer = _answer([sys.executable, "-m", "mpi4py", "--mpi-lib-version"])
     if answer is None:
         raise BackendUnavailable(f"mpi4py is installed but finds no MPI library: {INSTALL}")
-    return " ".join(answer.strip().splitlines()[0].split())
+    return " ".join(answer.strip("\0\n ").splitlines()[0].split())
 
 
 def mpiexec_path() -> str | None:

@@ -15,7 +15,7 @@ from typing import Any, NamedTuple, Self
 from ..storage.checkpoints import CheckpointFolder
 from ..storage.printable import printable
 from .job import Job, Outcome, started
-from .mpi_launcher import doubt, find_launcher, n_cores
+from .mpi_launcher import Launcher, doubt, find_launcher, n_cores
 
 USERS_MISTAKE = 2
 GAVE_UP = 75
@@ -77,38 +77,46 @@ def supervise(program: Sequence[str], procs: int, rules: Rules) -> int:
     reservation = doubt(procs, n_cores(), os.getloadavg()[0])
     if reservation is not None:
         _tell(reservation)
+    again = [*program] if "--resume" in program else [*program, "--resume"]
     with _Requests() as requests:
         n_restarts = 0
         while True:
             reached = _reached(rules.checkpoint)
-            again = ["--resume"] if n_restarts and "--resume" not in program else []
-            with started(launcher, procs, [*program, *again]) as job:
-                hung = _watch(job, rules.timeout, requests)
-                job.end()
-                outcome = job.outcome()
-            _tell_what_ranks_wrote(outcome)
+            outcome = _one_start(launcher, procs, again if n_restarts else program, rules.timeout, requests)
             if outcome.code == 0:
                 return 0
             if requests.received:
                 return 128 + requests.received[0]
-            if not hung and outcome.code in (USERS_MISTAKE, *STOPPED):
+            if outcome.code in (USERS_MISTAKE, *STOPPED):
                 return outcome.code
-            problem = f"nothing was heard of it for {rules.timeout:g} s" if hung else f"exit code {outcome.code}"
-            if not hung and outcome.launcher.strip():
-                _tell(f"mpiexec wrote:\n{outcome.launcher.strip()}")
             reason = _why_not_again(rules, n_restarts, reached)
             if reason is not None:
-                _give_up(f"the training failed ({problem}) and is not started again: {reason}", outcome)
+                _tell(f"the training failed and is not started again: {reason}{_last_lines(outcome)}")
                 return GAVE_UP
             pause = 2**n_restarts
             n_restarts += 1
             _tell(
-                f"the training failed ({problem}) and goes on from its newest checkpoint in {pause} s: restart "
-                f"{n_restarts} of at most {rules.restarts}"
+                f"the training goes on from its newest checkpoint in {pause} s: restart {n_restarts} of {rules.restarts}"
             )
             requests.wait(pause)
             if requests.received:
                 return 128 + requests.received[0]
+
+
+def _one_start(launcher: Launcher, procs: int, program: Sequence[str], timeout: float, requests: _Requests) -> Outcome:
+    """Run the program once, to its end or until it must be ended; tell what is known of a failure."""
+    with started(launcher, procs, program) as job:
+        hung = _watch(job, timeout, requests)
+        job.end()
+        outcome = job.outcome()
+    _tell_what_ranks_wrote(outcome)
+    if hung:
+        _tell(f"nothing was heard of the training for {timeout:g} s; its processes were ended")
+        # Whatever mpiexec makes of being ended, this was no mistake and no request.
+        return outcome._replace(code=GAVE_UP)
+    if outcome.code not in (0, USERS_MISTAKE, *STOPPED) and outcome.launcher.strip():
+        _tell(f"mpiexec ended with {outcome.code} and wrote:\n{outcome.launcher.strip()}")
+    return outcome
 
 
 def _watch(job: Job, timeout: float, requests: _Requests) -> bool:
@@ -150,10 +158,10 @@ def _tell_what_ranks_wrote(outcome: Outcome) -> None:
             told += text
 
 
-def _give_up(message: str, outcome: Outcome) -> None:
-    """Tell that it is over, and the last line of each rank."""
+def _last_lines(outcome: Outcome) -> str:
+    """Return the last line of each rank that wrote something, each on a line of its own."""
     last = {rank: text.strip().splitlines()[-1] for rank, text in sorted(outcome.errors.items())}
-    _tell("\n".join([message, *(f"  rank {rank}: {line}" for rank, line in last.items())]))
+    return "".join(f"\n  rank {rank}: {line}" for rank, line in last.items())
 
 
 def _ranks(outcome: Outcome, text: str) -> str:
