@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pathlib
 import sys
-from typing import Annotated, TypeAlias
+from collections.abc import Mapping
+from typing import Annotated, Any, TypeAlias
 
 import typer
 
@@ -69,16 +70,16 @@ def run_supervised(
         restarts=usual.restarts if restarts is None else restarts,
         checkpoint=checkpoint,
     )
-    program = [sys.executable, "-m", "mpi4py", "-m", "portable_mlp", str(context.info_name), *_arguments(context)]
-    return supervise(program, n_cores() if procs == "auto" else int(procs), rules)
+    program, again = _program(context, context.params), _program(context, {**context.params, "resume": True})
+    return supervise(program, again, n_cores() if procs == "auto" else int(procs), rules)
 
 
-def _arguments(context: typer.Context) -> list[str]:
-    """Return what the command was given, but for the supervisor's options."""
+def _program(context: typer.Context, values: Mapping[str, Any]) -> list[str]:
+    """Return what runs the command as a rank, with what it was given but for the supervisor's options."""
     options: list[str] = []
     arguments: list[str] = []
     for parameter in context.command.params:
-        value = context.params.get(str(parameter.name))
+        value = values.get(str(parameter.name))
         if parameter.name in OWN or value is None or value is False:
             continue
         if parameter.param_type_name == "argument":
@@ -87,4 +88,5 @@ def _arguments(context: typer.Context) -> list[str]:
             options.append(parameter.opts[0])
         else:
             options.append(f"{parameter.opts[0]}={value}")
-    return [*options, "--", *arguments]
+    command = [sys.executable, "-m", "mpi4py", "-m", "portable_mlp", str(context.info_name)]
+    return [*command, *options, "--", *arguments]

@@ -45,12 +45,12 @@ class Rules(NamedTuple):
     checkpoint: pathlib.Path | None = None
 
 
-def supervise(program: Sequence[str], procs: int, rules: Rules) -> int:
+def supervise(program: Sequence[str], again: Sequence[str], procs: int, rules: Rules) -> int:
     """Run a program on several processes of this machine until it is done; return the exit code.
 
     What rank 0 writes is passed on as it is. What the others write is told once, with their rank, when they have ended.
-    A job that dies or hangs is started again with ``--resume``, after 1, 2, 4... seconds, if it has written a state
-    since it was last started. The first SIGINT (Ctrl-C), SIGTERM or SIGHUP is passed on and its effect waited for; the
+    A job that dies or hangs is started again, after 1, 2, 4... seconds, if it has written a state since it was last
+    started. The first SIGINT (Ctrl-C), SIGTERM or SIGHUP is passed on and its effect waited for; the
     second ends everything at once.
 
     Parameters
@@ -58,6 +58,8 @@ def supervise(program: Sequence[str], procs: int, rules: Rules) -> int:
     program : sequence of str
         The path of a program that uses MPI, and its arguments. It ends with 2 after a mistake of its user, and its
         rank 0 touches the file that the environment's PORTABLE_MLP_HEARTBEAT names whenever the ranks have met.
+    again : sequence of str
+        The same, going on from the newest state.
     procs : int
         How many processes.
     rules : Rules
@@ -77,7 +79,6 @@ def supervise(program: Sequence[str], procs: int, rules: Rules) -> int:
     reservation = doubt(procs, n_cores(), os.getloadavg()[0])
     if reservation is not None:
         _tell(reservation)
-    again = [*program] if "--resume" in program else [*program, "--resume"]
     with _Requests() as requests:
         n_restarts = 0
         while True:
@@ -95,9 +96,7 @@ def supervise(program: Sequence[str], procs: int, rules: Rules) -> int:
                 return GAVE_UP
             pause = 2**n_restarts
             n_restarts += 1
-            _tell(
-                f"the training goes on from its newest checkpoint in {pause} s: restart {n_restarts} of {rules.restarts}"
-            )
+            _tell(f"it goes on from its newest checkpoint in {pause} s: restart {n_restarts} of {rules.restarts}")
             requests.wait(pause)
             if requests.received:
                 return 128 + requests.received[0]

@@ -33,7 +33,8 @@ def test_the_ranks_get_the_same_arguments_without_the_supervisors(supervised: li
     others = ["--l2=1e-05", "--checkpoint=a folder", "--resume", "--json", "--hidden=", "--delimiter=\t", "--seed=3"]
     assert run(["train", "--procs=1", "-x.csv"]) == 2  # not an option: a table's name stands behind --
     assert run(["train", *own, *others, "--", "-x.csv"]) == 75
-    ((program, n, rules),) = supervised
+    ((program, again, n, rules),) = supervised
+    assert again == program
     assert (n, rules) == (4, Rules(timeout=7.5, restarts=5, checkpoint=pathlib.Path("a folder")))
     assert program[:6] == START
     assert program[-2:] == ["--", "-x.csv"]
@@ -47,8 +48,10 @@ def test_the_ranks_get_the_same_arguments_without_the_supervisors(supervised: li
 def test_auto_is_one_for_each_core(supervised: list[Any], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(procs, "n_cores", lambda: 6)
     assert run(["train", "digits", "--procs", "auto"]) == 75
-    ((_, n, rules),) = supervised
+    ((program, again, n, rules),) = supervised
     assert (n, rules) == (6, Rules())
+    assert sorted(again) == sorted([*program, "--resume"])
+    assert again[-2:] == ["--", "digits"]
 
 
 @pytest.mark.parametrize(
