@@ -16,10 +16,10 @@ MAY_IMPORT = {
     "backends": {"kernels"},
     "storage": {"kernels", "backends"},
     "training": {"storage", "kernels", "backends"},
-    "estimators": {"distributed", "storage", "training", "kernels", "backends"},
     "distributed": {"training", "storage", "kernels", "backends"},
-    "bench": {"distributed", "training", "kernels", "backends"},
-    "cli": {"bench", "distributed", "estimators", "storage", "training", "kernels", "backends"},
+    "estimators": {"storage", "training", "kernels", "backends"},
+    "bench": {"training", "kernels", "backends"},
+    "cli": {"bench", "estimators", "distributed", "storage", "training", "kernels", "backends"},
 }
 LIBRARIES = {"numpy", "cupy", "torch", "jax", "array_api_strict"}
 DRAWS_ON_THE_HOST = {"kernels/initializers.py", "training/batches.py"}

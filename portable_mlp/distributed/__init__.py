@@ -1,1 +1,1 @@
-"""Training on several processes."""
+"""Engines that let several processes train one model; `parallel` puts them to work."""

@@ -26,8 +26,8 @@ SECONDS_BETWEEN_LOOKS = 0.1
 SECONDS_TO_END = 1.0
 """How long a job that was asked to end may take, before it is killed, and how long the kill may take."""
 
-_ABORT = re.compile(r"^Abort\(\d+\) on node .*\n?", re.MULTILINE)
-"""What MPICH adds to the error of a program that ends with one."""
+_NOISE = re.compile(rb"^Abort\(\d+\) on node .*\n?|\0", re.MULTILINE)
+"""What MPICH adds where a program ends with an error of its own, and what Open MPI ends its texts with."""
 
 
 class Outcome(NamedTuple):
@@ -85,7 +85,7 @@ class Job:
         self._heartbeat.touch()
         self._mark = f"{HEARTBEAT}={self._heartbeat}"
         self._last_beat, self._heard = self._beat(), time.monotonic()
-        self._relays = (_Relay(folder / "0.out", sys.stdout), _Relay(folder / "0.err", sys.stderr))
+        self._relays = (_Relay(folder / "0.out", sys.stdout), _Relay(folder / "0.err", sys.stderr, without=_NOISE))
         with self._log.open("wb") as log:
             self._mpiexec = subprocess.Popen(
                 [*_script(lifeline, os.getpid()), *launcher.command(procs), *_script(rank, folder), *program],
@@ -139,7 +139,7 @@ class Job:
         """Return how it ended."""
         for relay in self._relays:
             relay.pass_on()
-        errors = {int(path.stem): _ABORT.sub("", _text(path)) for path in sorted(self._folder.glob("*.err"))}
+        errors = {int(path.stem): _text(path) for path in self._folder.glob("*.err")}
         log = _text(self._log)
         for path in self._folder.glob("*.pid"):
             log = re.sub(rf"\bPID {_text(path)}\b", rf"\g<0> (rank {path.stem})", log)
@@ -154,10 +154,10 @@ class Job:
 
 
 class _Relay:
-    """Passes on what a file grows by."""
+    """Passes on what a file grows by, without what matches a pattern."""
 
-    def __init__(self, path: pathlib.Path, to: TextIO) -> None:
-        self._path, self._to, self._done = path, to, 0
+    def __init__(self, path: pathlib.Path, to: TextIO, without: re.Pattern[bytes] | None = None) -> None:
+        self._path, self._to, self._without, self._done = path, to, without, 0
 
     def pass_on(self) -> None:
         try:
@@ -169,7 +169,7 @@ class _Relay:
         if new:
             self._done += len(new)
             self._to.flush()
-            self._to.buffer.write(new)
+            self._to.buffer.write(new if self._without is None else self._without.sub(b"", new))
             self._to.buffer.flush()
 
 
@@ -201,4 +201,4 @@ def _kill(how: Callable[[int, int], None], whom: int) -> None:
 
 
 def _text(path: pathlib.Path) -> str:
-    return path.read_text(encoding="utf-8", errors="replace").replace("\0", "")  # Open MPI ends its texts with one
+    return _NOISE.sub(b"", path.read_bytes()).decode("utf-8", errors="replace")

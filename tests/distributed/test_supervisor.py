@@ -123,7 +123,7 @@ def test_a_hanging_rank_is_noticed(rank: int, supervised: Supervised) -> None:
 
 
 def test_a_long_run_that_beats_does_not_hang(supervised: Supervised) -> None:
-    undisturbed(supervised, timeout=6, seconds_per_step=0.15)
+    undisturbed(supervised, timeout=6, seconds_per_step=0.15, restarts=0)
 
 
 def test_a_long_run_without_a_beat_hangs(supervised: Supervised) -> None:
@@ -185,7 +185,7 @@ def test_only_rank_0_speaks_on_stdout(supervised: Supervised) -> None:
     ("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGHUP, 129)], ids=["INT", "TERM", "HUP"]
 )
 def test_a_request_to_stop_is_passed_on_and_waited_for(number: int, code: int, supervised: Supervised) -> None:
-    process, states = supervised.start(seconds_per_step=0.05, n_steps=10_000, state_every=10_000)
+    process, states = supervised.start(seconds_per_step=0.05, n_steps=10_000, state_every=10_000, seconds_to_write=2.5)
     _wait_for(states, "segments-0-1")
     time.sleep(0.5)  # until the workers hear signals; before, they end without a state
     process.send_signal(number)

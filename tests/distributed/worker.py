@@ -27,6 +27,7 @@ class Plan(NamedTuple):
     grandchild: bool = False  # rank 1 leaves a process in a session of its own
     noise: bool = False  # rank 1 prints, too
     deaf: bool = False  # requests to stop are not heard
+    seconds_to_write: float = 0.0  # a state
 
 
 def main() -> None:
@@ -63,6 +64,7 @@ def main() -> None:
             if plan.heartbeat and "PORTABLE_MLP_HEARTBEAT" in os.environ:
                 os.utime(os.environ["PORTABLE_MLP_HEARTBEAT"])
             if step % plan.state_every == 0 or flag[0]:
+                time.sleep(plan.seconds_to_write)
                 write(folder, step, value)
         comm.Barrier()
         if flag[0]:
