@@ -148,9 +148,7 @@ def doubt(procs: int, cores: int, load: float) -> str | None:
     if procs > cores:
         return f"{procs} processes share {cores} cores: {reason}"
     if procs > cores - round(load):
-        return (
-            f"{procs} processes share {cores} cores with other programs, which keep {load:.1f} of them busy: {reason}"
-        )
+        return f"{procs} processes share {cores} cores with other programs (load {load:.1f}): {reason}"
     return None
 
 
