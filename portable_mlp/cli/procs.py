@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import pathlib
 import sys
 from collections.abc import Mapping
@@ -10,6 +11,7 @@ from typing import Annotated, Any, TypeAlias
 import typer
 
 from ..distributed.mpi_launcher import n_cores
+from ..distributed.rank import RANK
 from ..distributed.supervisor import Rules, supervise
 
 ProcsOption: TypeAlias = Annotated[
@@ -58,6 +60,8 @@ def run_supervised(
     BackendUnavailable
         If MPI is missing or cannot be used here.
     """
+    if any(name in os.environ for name in RANK):
+        raise ValueError("--procs starts the processes itself: leave out mpiexec, or --procs")
     if procs != "auto" and not (procs.isdecimal() and int(procs) >= 1):
         raise ValueError(f"--procs takes a number of processes, at least 1, or auto; got {procs!r}")
     if restarts is not None and checkpoint is None:

@@ -85,7 +85,8 @@ class Job:
         self._heartbeat.touch()
         self._mark = f"{HEARTBEAT}={self._heartbeat}"
         self._last_beat, self._heard = self._beat(), time.monotonic()
-        self._relays = (_Relay(folder / "0.out", sys.stdout), _Relay(folder / "0.err", sys.stderr, without=_NOISE))
+        # Progress first: its last line must not be drawn over what is printed after it.
+        self._relays = (_Relay(folder / "0.err", sys.stderr, without=_NOISE), _Relay(folder / "0.out", sys.stdout))
         with self._log.open("wb") as log:
             self._mpiexec = subprocess.Popen(
                 [*_script(lifeline, os.getpid()), *launcher.command(procs), *_script(rank, folder), *program],

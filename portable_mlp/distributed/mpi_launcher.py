@@ -144,6 +144,8 @@ def doubt(procs: int, cores: int, load: float) -> str | None:
     >>> doubt(4, cores=2, load=0.3)
     '4 processes share 2 cores: a process that waits for others keeps its core busy, so that this is slower than fewer'
     """
+    if procs == 1:
+        return None
     reason = "a process that waits for others keeps its core busy, so that this is slower than fewer"
     if procs > cores:
         return f"{procs} processes share {cores} cores: {reason}"

@@ -24,6 +24,9 @@ GAVE_UP = 75
 STOPPED = (128 + signal.SIGINT, 128 + signal.SIGTERM)
 """What a training ends with that was asked to stop by somebody else."""
 
+SECONDS_BEFORE_RESTART = 1.0
+"""Before the first; doubled before each further one."""
+
 SECONDS_BETWEEN_LOOKS = 0.1
 
 
@@ -94,9 +97,9 @@ def supervise(program: Sequence[str], again: Sequence[str], procs: int, rules: R
             if reason is not None:
                 _tell(f"the training failed and is not started again: {reason}{_last_lines(outcome)}")
                 return GAVE_UP
-            pause = 2**n_restarts
+            pause = SECONDS_BEFORE_RESTART * 2**n_restarts
             n_restarts += 1
-            _tell(f"it goes on from its newest checkpoint in {pause} s: restart {n_restarts} of {rules.restarts}")
+            _tell(f"it goes on from its newest checkpoint in {pause:g} s: restart {n_restarts} of {rules.restarts}")
             requests.wait(pause)
             if requests.received:
                 return 128 + requests.received[0]

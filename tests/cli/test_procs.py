@@ -71,6 +71,15 @@ def test_mistakes(options: list[str], message: str, supervised: list[Any], capsy
     assert not supervised
 
 
+def test_under_mpiexec_it_is_refused(
+    supervised: list[Any], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("PMI_RANK", "1")
+    assert run(["train", "digits", "--procs", "2"]) == 2
+    assert "--procs starts the processes itself: leave out mpiexec, or --procs" in capsys.readouterr().err
+    assert not supervised
+
+
 def test_the_real_command(tmp_path: pathlib.Path) -> None:
     """One rank, with a state and a model; stdout is JSON alone, and the same command without --procs agrees."""
 

@@ -21,13 +21,17 @@ from portable_mlp.distributed.supervisor import _tell_what_ranks_wrote
 WORKER = pathlib.Path(__file__).parent / "worker.py"
 SUPERVISE = """
 import pathlib, sys
-from portable_mlp.distributed.supervisor import Rules, supervise
-procs, timeout, restarts, checkpoint, *program = sys.argv[1:]
-rules = Rules(float(timeout), int(restarts), pathlib.Path(checkpoint) if checkpoint else None)
-sys.exit(supervise(program, [*program, "--resume"], int(procs), rules))
+from portable_mlp.distributed import supervisor
+procs, timeout, restarts, checkpoint, pause, *program = sys.argv[1:]
+supervisor.SECONDS_BEFORE_RESTART = float(pause)
+rules = supervisor.Rules(float(timeout), int(restarts), pathlib.Path(checkpoint) if checkpoint else None)
+sys.exit(supervisor.supervise(program, [*program, "--resume"], int(procs), rules))
 """
 PATIENCE = 120.0
 """Seconds; nothing here takes a tenth of it, and a hang all of it."""
+
+LOWS = (11, 21, 31)
+"""Steps from which on, for nine steps, a fault finds a state that is newer than that of the fault before it."""
 
 
 class Supervised:
@@ -41,12 +45,19 @@ class Supervised:
         self.n = 0
 
     def start(
-        self, *, procs: int = 2, timeout: float = 60, restarts: int = 3, checkpoint: bool = True, **plan: Any
+        self,
+        *,
+        procs: int = 2,
+        timeout: float = 60,
+        restarts: int = 3,
+        checkpoint: bool = True,
+        pause: float = 0.01,
+        **plan: Any,
     ) -> tuple[subprocess.Popen[bytes], pathlib.Path]:
         self.n += 1
         states = self.folder / f"states-{self.n}"
         states.mkdir()
-        rules = [str(procs), str(timeout), str(restarts), str(states) if checkpoint else ""]
+        rules = [str(procs), str(timeout), str(restarts), str(states) if checkpoint else "", str(pause)]
         worker = [sys.executable, "-m", "mpi4py", str(WORKER), json.dumps({"folder": str(states), **plan})]
         process = subprocess.Popen(
             [sys.executable, "-c", SUPERVISE, *rules, *worker],
@@ -98,19 +109,23 @@ def undisturbed(supervised: Supervised, **options: Any) -> bytes:
     return out
 
 
-def test_a_killed_rank_changes_nothing_in_the_result(supervised: Supervised) -> None:
+@pytest.mark.parametrize("seed", range(4))
+def test_killed_ranks_change_nothing_in_the_result(seed: int, supervised: Supervised) -> None:
+    """Three kills a run, each after a new state, of a rank drawn at random."""
     whole = undisturbed(supervised)
-    draw = random.Random(20261122)
-    for rank in (0, 1):
-        first, second = sorted(draw.sample(range(11, 60), 2))
-        if second // 10 == first // 10:
-            second = first + 10  # there is a new state in between
-        faults = [[0, rank, first, "SIGKILL"], [1, 1 - rank, min(second, 59), "SIGKILL"]]
-        code, out, err, states = supervised.run(faults=faults)
-        assert (code, out) == (0, whole), (faults, err)
-        assert starts(states) == ["", "--resume", "--resume"], faults
-        assert "it goes on from its newest checkpoint in 1 s: restart 1 of 3" in err
-        assert "it goes on from its newest checkpoint in 2 s: restart 2 of 3" in err
+    draw = random.Random(seed)
+    faults = [[start, draw.randrange(2), draw.randrange(low, low + 9), "SIGKILL"] for start, low in enumerate(LOWS)]
+    code, out, err, states = supervised.run(faults=faults)
+    assert (code, out) == (0, whole), (faults, err)
+    assert starts(states) == ["", "--resume", "--resume", "--resume"], faults
+
+
+def test_it_waits_longer_before_each_restart(supervised: Supervised) -> None:
+    faults = [[start, 0, low, "SIGKILL"] for start, low in enumerate(LOWS)]
+    code, _, err, _ = supervised.run(faults=faults, pause=0.25)
+    assert code == 0
+    for restart, pause in enumerate(("0.25", "0.5", "1"), start=1):
+        assert f"it goes on from its newest checkpoint in {pause} s: restart {restart} of 3" in err
 
 
 @pytest.mark.parametrize("rank", [0, 1])
@@ -208,13 +223,17 @@ def test_a_second_request_ends_everything_at_once(supervised: Supervised) -> Non
     assert not list(states.glob("step-*"))
 
 
-def test_a_request_to_stop_is_heard_before_there_are_ranks_and_between_starts(supervised: Supervised) -> None:
-    process, states = supervised.start(faults=[[start, 0, 10 * start + 15, "exception"] for start in range(5)])
-    _wait_for(states, "start-1")
+def test_a_request_to_stop_is_heard_between_starts(supervised: Supervised) -> None:
+    faults = [[start, 0, 10 * start + 15, "exception"] for start in range(5)]
+    process, states = supervised.start(faults=faults, pause=PATIENCE)
+    assert process.stderr is not None
+    for line in process.stderr:
+        if b"it goes on from its newest checkpoint in 120 s" in line:
+            break
     process.send_signal(signal.SIGTERM)
-    process.communicate(timeout=PATIENCE)
+    process.communicate(timeout=PATIENCE / 2)
     assert process.returncode == 143
-    assert len(starts(states)) == 2
+    assert len(starts(states)) == 1
 
 
 def test_a_supervisor_that_is_killed_takes_its_job_along(supervised: Supervised) -> None:
