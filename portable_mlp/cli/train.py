@@ -65,6 +65,9 @@ def train(
     backend: BackendOption = "auto",
     device: DeviceOption = None,
     dtype: Annotated[str, typer.Option(help="float32 or float64.")] = "float32",
+    procs: ProcsOption = None,
+    restarts: RestartsOption = None,
+    timeout: TimeoutOption = None,
     save: Annotated[pathlib.Path | None, typer.Option(help="File for the model, such as model.safetensors.")] = None,
     checkpoint: Annotated[
         pathlib.Path | None,
@@ -77,9 +80,6 @@ def train(
     resume: Annotated[
         bool, typer.Option("--resume", help="Go on from the newest state in --checkpoint, if there is one.")
     ] = False,
-    procs: ProcsOption = None,
-    restarts: RestartsOption = None,
-    timeout: TimeoutOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Train a network on a table; --save keeps it.
