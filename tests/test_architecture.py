@@ -16,7 +16,7 @@ MAY_IMPORT = {
     "backends": {"kernels"},
     "storage": {"kernels", "backends"},
     "training": {"storage", "kernels", "backends"},
-    "distributed": {"training", "kernels", "backends"},
+    "distributed": {"training", "storage", "kernels", "backends"},
     "estimators": {"storage", "training", "kernels", "backends"},
     "bench": {"training", "kernels", "backends"},
     "cli": {"bench", "estimators", "distributed", "storage", "training", "kernels", "backends"},

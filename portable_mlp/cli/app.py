@@ -15,6 +15,7 @@ from .accelerate import PASSED_ON, accelerate
 from .backends import backends
 from .bench import bench
 from .demo import demo
+from .doctor import doctor
 from .export import export
 from .gradcheck import gradcheck
 from .inspect import inspect
@@ -33,7 +34,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for _command in (demo, backends, train, predict, inspect, export, gradcheck, bench):
+for _command in (demo, backends, train, predict, inspect, export, gradcheck, bench, doctor):
     app.command()(_command)
 app.command(context_settings=PASSED_ON)(accelerate)
 

@@ -25,6 +25,7 @@ from .digits import digits, refuse_with_digits
 from .files import check_writable
 from .options import BackendOption, DelimiterOption, DeviceOption, JsonOption, MaxRowsOption, print_json
 from .preparation import Preparation, is_classification, learn
+from .procs import ProcsOption, RestartsOption, TimeoutOption, check_alone, run_supervised
 from .rows import Rows, split
 from .streamed_rows import StreamedRows, open_if_large, prepare_streamed
 from .terminal import say
@@ -70,6 +71,9 @@ def train(
     backend: BackendOption = "auto",
     device: DeviceOption = None,
     dtype: Annotated[str, typer.Option(help="float32 or float64.")] = "float32",
+    procs: ProcsOption = None,
+    restarts: RestartsOption = None,
+    timeout: TimeoutOption = None,
     save: Annotated[pathlib.Path | None, typer.Option(help="File for the model, such as model.safetensors.")] = None,
     checkpoint: Annotated[
         pathlib.Path | None,
@@ -97,6 +101,9 @@ def train(
     check_choice("--task", task, TARGET_KINDS)
     if checkpoint is None and (resume or checkpoint_every is not None):
         raise ValueError("--resume and --checkpoint-every need a folder: --checkpoint DIR")
+    if procs is not None:
+        raise typer.Exit(run_supervised(context, procs, restarts, timeout, checkpoint))
+    check_alone(restarts, timeout)
     if not 0.0 <= validation < 1.0:
         raise ValueError(f"--validation is a fraction of the rows, from 0 to below 1; got {validation}")
     if save is not None:

@@ -5,8 +5,10 @@ from __future__ import annotations
 import importlib.util
 import os
 
-STARTED = ("PMI_RANK", "PMIX_RANK", "OMPI_COMM_WORLD_RANK", "SLURM_PROCID")
-"""Variables that MPICH, Open MPI and SLURM give to each process that they start."""
+from .rank import RANK
+
+STARTED = (*RANK, "SLURM_PROCID")
+"""Variables that MPI's launchers and SLURM give to each process that they start."""
 
 SIZES = ("PMI_SIZE", "OMPI_COMM_WORLD_SIZE", "SLURM_STEP_NUM_TASKS")
 """In these they say how many they have started together."""

@@ -130,6 +130,10 @@ class CheckpointFolder(contextlib.AbstractContextManager["CheckpointFolder"]):
         """Tell whether there is a state, sound or not."""
         return bool(self._states())
 
+    def newest_step(self) -> int:
+        """Return the step of the newest state, sound or not; 0 where there is none, and where there is no folder."""
+        return max((n_steps for n_steps, _ in self._states()), default=0) if self.path.is_dir() else 0
+
     def _states(self) -> list[tuple[int, pathlib.Path]]:
         """Return the states' steps and files, the newest first."""
         found = ((_NAME.fullmatch(path.name), path) for path in self.path.iterdir() if path.is_file())

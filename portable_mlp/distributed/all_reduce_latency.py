@@ -1,0 +1,82 @@
+"""How long two processes take to add up an array: a program for ``mpiexec``, and the call that runs it."""
+
+from __future__ import annotations
+
+import json
+import os
+import statistics
+import subprocess
+import sys
+import time
+from typing import NamedTuple
+
+import numpy as np
+
+from .mpi_launcher import Launcher, threads_per_rank
+from .shared_memory import leftovers_removed
+
+N_FLOATS = 100_000
+RANKS = 2
+ROUNDS, WARM_UP = 200, 20
+SECONDS_AT_MOST = 60.0
+
+
+class Latency(NamedTuple):
+    """A measurement.
+
+    Attributes
+    ----------
+    ranks, floats : int
+        How many processes added up how many float32.
+    microseconds : float
+        The median.
+    """
+
+    ranks: int
+    floats: int
+    microseconds: float
+
+
+def measure(launcher: Launcher) -> Latency:
+    """Return how long an all-reduce takes here; raise OSError if the processes cannot be started, or do not meet."""
+    command = [*launcher.command(RANKS), sys.executable, "-m", "mpi4py", "-m", __name__]
+    try:
+        with leftovers_removed():
+            done = subprocess.run(
+                command,
+                capture_output=True,
+                text=True,
+                timeout=SECONDS_AT_MOST,
+                env={**os.environ, **threads_per_rank(RANKS)},
+                stdin=subprocess.DEVNULL,
+                check=True,
+            )
+        latency = Latency(*json.loads(done.stdout))
+    except subprocess.TimeoutExpired:
+        raise OSError(f"{RANKS} processes did not meet within {SECONDS_AT_MOST:g} s") from None
+    except subprocess.CalledProcessError as error:
+        said = (error.stderr or error.stdout).strip().splitlines()
+        raise OSError(f"{launcher.path} failed: {said[-1] if said else f'exit code {error.returncode}'}") from None
+    except ValueError:
+        raise OSError(f"{launcher.path} starts processes that do not find each other") from None
+    return latency
+
+
+def main() -> None:
+    """Meet the other ranks again and again; rank 0 prints the measurement as JSON."""
+    from mpi4py import MPI
+
+    comm = MPI.COMM_WORLD
+    x = np.zeros(N_FLOATS, dtype=np.float32)
+    times = []
+    for _ in range(WARM_UP + ROUNDS):
+        start = time.perf_counter()
+        comm.Allreduce(MPI.IN_PLACE, x)
+        times.append(time.perf_counter() - start)
+    if comm.rank == 0:
+        median = statistics.median(times[WARM_UP:])
+        sys.stdout.write(json.dumps(Latency(comm.size, N_FLOATS, round(median * 1e6, 1))))
+
+
+if __name__ == "__main__":
+    main()

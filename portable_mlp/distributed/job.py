@@ -1,0 +1,204 @@
+"""One job of several processes: started, watched, and ended to the last of them."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import pathlib
+import re
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+import types
+from collections.abc import Callable, Iterator, Sequence
+from typing import NamedTuple, TextIO
+
+from . import lifeline, rank
+from .heartbeat import VARIABLE as HEARTBEAT
+from .mpi_launcher import Launcher, threads_per_rank
+from .shared_memory import leftovers_removed
+
+SECONDS_BETWEEN_LOOKS = 0.1
+SECONDS_TO_END = 1.0
+"""How long a job that was asked to end may take, before it is killed, and how long the kill may take."""
+
+_NOISE = re.compile(rb"^Abort\(\d+\) on node .*\n?|\0", re.MULTILINE)
+"""What MPICH adds where a program ends with an error of its own, and what Open MPI ends its texts with."""
+
+
+class Outcome(NamedTuple):
+    """How a job ended.
+
+    Attributes
+    ----------
+    code : int
+        Exit code of ``mpiexec``.
+    errors : dict of int to str
+        By rank: what it wrote on stderr and, but for rank 0, on stdout. Ranks that wrote nothing are left out.
+    launcher : str
+        What ``mpiexec`` itself wrote.
+    """
+
+    code: int
+    errors: dict[int, str]
+    launcher: str
+
+
+@contextlib.contextmanager
+def started(launcher: Launcher, procs: int, program: Sequence[str]) -> Iterator[Job]:
+    """Yield a job that has been started; when the context ends, however it does, nothing of the job is left.
+
+    Parameters
+    ----------
+    launcher : Launcher
+        What starts the ranks.
+    procs : int
+        How many there are.
+    program : sequence of str
+        What each of them runs: the path of a program, and its arguments.
+
+    Yields
+    ------
+    Job
+    """
+    with (
+        tempfile.TemporaryDirectory(prefix="portable-mlp-job-", ignore_cleanup_errors=True) as folder,
+        leftovers_removed(),
+    ):
+        job = Job(pathlib.Path(folder), launcher, procs, program)
+        try:
+            yield job
+        finally:
+            job.end()
+
+
+class Job:
+    """Ranks that ``mpiexec`` has started. What rank 0 writes appears on our stdout and stderr; the rest is kept."""
+
+    def __init__(self, folder: pathlib.Path, launcher: Launcher, procs: int, program: Sequence[str]) -> None:
+        self._folder = folder
+        self._heartbeat = folder / "heartbeat"
+        self._heartbeat.touch()
+        # The file's name is the job's own, and marks its processes.
+        self._mark = f"{HEARTBEAT}={self._heartbeat}"
+        self._last_beat, self._heard = self._beat(), time.monotonic()
+        # Progress first: its last line must not be drawn over what is printed after it.
+        self._relays = (_Relay(folder / "0.err", sys.stderr, without=_NOISE), _Relay(folder / "0.out", sys.stdout))
+        with self._log.open("wb") as log:
+            self._mpiexec = subprocess.Popen(
+                [*_script(lifeline, os.getpid()), *launcher.command(procs), *_script(rank, folder), *program],
+                env={**os.environ, **threads_per_rank(procs), **_screen(), HEARTBEAT: str(self._heartbeat)},
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                start_new_session=True,  # Ctrl-C in a terminal is for us, who pass it on
+            )
+
+    def has_ended(self) -> bool:
+        """Wait a moment, pass on what rank 0 has written, and tell whether the job has come to its end."""
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            self._mpiexec.wait(SECONDS_BETWEEN_LOOKS)
+        for relay in self._relays:
+            relay.pass_on()
+        return self._mpiexec.returncode is not None
+
+    def silence(self) -> float:
+        """Return the seconds since the ranks last met, or since the job was started."""
+        beat = self._beat()
+        # Our clock says when, since the clock of files may jump.
+        if beat != self._last_beat:
+            self._last_beat, self._heard = beat, time.monotonic()
+        return time.monotonic() - self._heard
+
+    def ask(self, number: int) -> bool:
+        """Send a signal to rank 0, which speaks for all; tell whether it was there."""
+        try:
+            os.kill(int(_text(self._folder / "0.pid")), number)
+        except (OSError, ValueError):
+            return False
+        return True
+
+    def end(self) -> None:
+        """End all its processes, and whatever they have started."""
+        if self._mpiexec.poll() is None:
+            self._mpiexec.terminate()
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                self._mpiexec.wait(SECONDS_TO_END)
+        deadline = time.monotonic() + SECONDS_TO_END
+        while (left := _processes_with(self._mark)) and time.monotonic() < deadline:
+            for pid in left:
+                _kill(os.kill, pid)
+            time.sleep(SECONDS_TO_END / 50)
+        if self._mpiexec.poll() is None:
+            _kill(os.killpg, self._mpiexec.pid)
+            self._mpiexec.wait()
+
+    def outcome(self) -> Outcome:
+        """Return how it ended."""
+        for relay in self._relays:
+            relay.pass_on()
+        errors = {int(path.stem): _text(path) for path in self._folder.glob("*.err")}
+        log = _text(self._log)
+        for path in self._folder.glob("*.pid"):
+            log = re.sub(rf"\bPID {_text(path)}\b", rf"\g<0> (rank {path.stem})", log)
+        return Outcome(self._mpiexec.returncode, {rank: text for rank, text in errors.items() if text.strip()}, log)
+
+    @property
+    def _log(self) -> pathlib.Path:
+        return self._folder / "mpiexec.log"
+
+    def _beat(self) -> int:
+        return self._heartbeat.stat().st_mtime_ns
+
+
+class _Relay:
+    """Passes on what a file grows by, without what matches a pattern."""
+
+    def __init__(self, path: pathlib.Path, to: TextIO, without: re.Pattern[bytes] | None = None) -> None:
+        self._path, self._to, self._without, self._done = path, to, without, 0
+
+    def pass_on(self) -> None:
+        try:
+            with self._path.open("rb") as file:
+                file.seek(self._done)
+                new = file.read()
+        except FileNotFoundError:  # the rank has not begun
+            return
+        if new:
+            self._done += len(new)
+            self._to.flush()
+            self._to.buffer.write(new if self._without is None else self._without.sub(b"", new))
+            self._to.buffer.flush()
+
+
+def _script(module: types.ModuleType, argument: object) -> list[str]:
+    """Return the command that runs a file of this package by itself, and then becomes what follows."""
+    return [sys.executable, "-S", str(module.__file__), str(argument)]
+
+
+def _screen() -> dict[str, str]:
+    """Return what lets rank 0 draw its progress for our terminal, though it writes into a file."""
+    if not sys.stderr.isatty():
+        return {}
+    return {"FORCE_COLOR": "1", "COLUMNS": str(os.get_terminal_size(sys.stderr.fileno()).columns)}
+
+
+def _processes_with(mark: str) -> list[int]:
+    """Return the processes that have this in their environment; none where the system does not tell (macOS)."""
+    found = []
+    for process in pathlib.Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError):  # it has ended meanwhile, or is another user's
+            if mark.encode() in (process / "environ").read_bytes().split(b"\0"):
+                found.append(int(process.name))
+    return found
+
+
+def _kill(how: Callable[[int, int], None], whom: int) -> None:
+    with contextlib.suppress(ProcessLookupError, PermissionError):
+        how(whom, signal.SIGKILL)
+
+
+def _text(path: pathlib.Path) -> str:
+    return _NOISE.sub(b"", path.read_bytes()).decode("utf-8", errors="replace")

@@ -1,0 +1,34 @@
+"""What each process of a job does before it becomes the program: note who it is, and open files for what it says.
+
+Run by path, as ``rank.py FOLDER PROGRAM...``, so that it imports nothing of the package.
+"""
+
+import os
+import pathlib
+import sys
+
+RANK = ("PMI_RANK", "OMPI_COMM_WORLD_RANK", "PMIX_RANK")
+"""Where MPICH and Intel's MPI, Open MPI, and others leave the number of a process."""
+
+
+def main() -> None:
+    """Become the program."""
+    folder, *program = sys.argv[1:]
+    rank = next(os.environ[name] for name in RANK if name in os.environ)
+    (pathlib.Path(folder) / f"{rank}.pid").write_text(str(os.getpid()), encoding="ascii")
+    _write_into(f"{folder}/{rank}.err", sys.stderr.fileno())
+    # Rank 0 speaks for all; should another print, it is no part of the job's output.
+    _write_into(f"{folder}/0.out" if rank == "0" else f"{folder}/{rank}.err", sys.stdout.fileno())
+    if rank != "0":
+        os.environ.pop("FORCE_COLOR", None)
+    os.execv(program[0], program)
+
+
+def _write_into(path: str, descriptor: int) -> None:
+    file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+    os.dup2(file, descriptor)
+    os.close(file)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,288 @@
+"""Ranks that die, hang, raise and are stopped: with real processes, started by the real ``mpiexec``."""
+
+import json
+import os
+import pathlib
+import random
+import shutil
+import signal
+import subprocess
+import sys
+import time
+import uuid
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from portable_mlp.distributed.job import Outcome
+from portable_mlp.distributed.supervisor import _tell_what_ranks_wrote
+
+WORKER = pathlib.Path(__file__).parent / "worker.py"
+SUPERVISE = """
+import pathlib, sys
+from portable_mlp.distributed import supervisor
+procs, timeout, restarts, checkpoint, pause, *program = sys.argv[1:]
+supervisor.SECONDS_BEFORE_RESTART = float(pause)
+rules = supervisor.Rules(float(timeout), int(restarts), pathlib.Path(checkpoint) if checkpoint else None)
+sys.exit(supervisor.supervise(program, [*program, "--resume"], int(procs), rules))
+"""
+PATIENCE = 120.0
+"""Seconds; nothing here takes a tenth of it, and a hang all of it."""
+
+LOWS = (11, 21, 31)
+"""Steps from which on, for nine steps, a fault finds a state that is newer than that of the fault before it."""
+
+
+class Supervised:
+    """Starts workers under a supervisor, and knows what they left."""
+
+    def __init__(self, folder: pathlib.Path) -> None:
+        self.folder = folder
+        self.temporary = folder / "temporary"
+        self.temporary.mkdir()
+        self.mark = uuid.uuid4().hex
+        self.n = 0
+
+    def start(
+        self,
+        *,
+        procs: int = 2,
+        timeout: float = 60,
+        restarts: int = 3,
+        checkpoint: bool = True,
+        pause: float = 0.01,
+        **plan: Any,
+    ) -> tuple[subprocess.Popen[bytes], pathlib.Path]:
+        self.n += 1
+        states = self.folder / f"states-{self.n}"
+        states.mkdir()
+        rules = [str(procs), str(timeout), str(restarts), str(states) if checkpoint else "", str(pause)]
+        worker = [sys.executable, "-m", "mpi4py", str(WORKER), json.dumps({"folder": str(states), **plan})]
+        process = subprocess.Popen(
+            [sys.executable, "-c", SUPERVISE, *rules, *worker],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            env={**os.environ, "TMPDIR": str(self.temporary), "MARK_OF_TEST": self.mark},
+        )
+        return process, states
+
+    def run(self, **options: Any) -> tuple[int, bytes, str, pathlib.Path]:
+        process, states = self.start(**options)
+        out, err = process.communicate(timeout=PATIENCE)
+        return process.returncode, out, err.decode(), states
+
+    def processes(self) -> list[str]:
+        mark = f"MARK_OF_TEST={self.mark}".encode()
+        found = []
+        for process in pathlib.Path("/proc").glob("[0-9]*"):
+            try:
+                if mark in (process / "environ").read_bytes().split(b"\0"):
+                    found.append((process / "cmdline").read_text())
+            except OSError:
+                continue
+        return found
+
+    def segments(self) -> set[str]:
+        """Return all files of /dev/shm that the workers used."""
+        return {line for path in self.folder.rglob("segments-*") for line in path.read_text().splitlines()}
+
+
+@pytest.fixture
+def supervised(tmp_path: pathlib.Path) -> Iterator[Supervised]:
+    """Supervised workers; afterwards there must be no process, no segment and no temporary file of theirs."""
+    one = Supervised(tmp_path)
+    yield one
+    assert not one.processes()
+    assert not [name for name in one.segments() if pathlib.Path(name).exists()]
+    assert not list(one.temporary.iterdir())
+
+
+def starts(states: pathlib.Path) -> list[str]:
+    """Return the options of each start."""
+    return [path.read_text() for path in sorted(states.glob("start-*"))]
+
+
+def undisturbed(supervised: Supervised, **options: Any) -> bytes:
+    code, out, err, _ = supervised.run(**options)
+    assert (code, json.loads(out)["steps"]) == (0, 60), err
+    return out
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_killed_ranks_change_nothing_in_the_result(seed: int, supervised: Supervised) -> None:
+    """Three kills a run, each after a new state, of a rank drawn at random."""
+    whole = undisturbed(supervised)
+    draw = random.Random(seed)
+    faults = [[start, draw.randrange(2), draw.randrange(low, low + 9), "SIGKILL"] for start, low in enumerate(LOWS)]
+    code, out, err, states = supervised.run(faults=faults)
+    assert (code, out) == (0, whole), (faults, err)
+    assert starts(states) == ["", "--resume", "--resume", "--resume"], faults
+
+
+def test_it_waits_longer_before_each_restart(supervised: Supervised) -> None:
+    faults = [[start, 0, low, "SIGKILL"] for start, low in enumerate(LOWS)]
+    code, _, err, _ = supervised.run(faults=faults, pause=0.25)
+    assert code == 0
+    for restart, pause in enumerate(("0.25", "0.5", "1"), start=1):
+        assert f"it goes on from its newest checkpoint in {pause} s: restart {restart} of 3" in err
+
+
+@pytest.mark.parametrize("rank", [0, 1])
+def test_a_hanging_rank_is_noticed(rank: int, supervised: Supervised) -> None:
+    whole = undisturbed(supervised)
+    code, out, err, states = supervised.run(timeout=6, faults=[[0, rank, 25, "SIGSTOP"]], grandchild=True)
+    assert (code, out) == (0, whole), err
+    assert starts(states) == ["", "--resume"]
+    assert "nothing was heard of the training for 6 s; its processes were ended" in err
+
+
+def test_a_long_run_that_beats_does_not_hang(supervised: Supervised) -> None:
+    undisturbed(supervised, timeout=6, seconds_per_step=0.15, restarts=0)
+
+
+def test_a_long_run_without_a_beat_hangs(supervised: Supervised) -> None:
+    code, out, err, states = supervised.run(timeout=3, seconds_per_step=0.5, heartbeat=False, restarts=0)
+    assert (code, out, starts(states)) == (75, b"", [""])
+    assert "nothing was heard of the training for 3 s; its processes were ended" in err
+
+
+def test_an_exception_of_one_rank_is_told_once(supervised: Supervised) -> None:
+    code, out, err, states = supervised.run(procs=3, checkpoint=False, faults=[[None, 1, 5, "exception"]])
+    assert (code, out, starts(states)) == (75, b"", [""])
+    assert err.count("Traceback") == 1
+    assert "portable-mlp: rank 1 wrote:\nTraceback" in err
+    assert "is not started again: without --checkpoint DIR there is nothing to go on from" in err
+    assert err.rstrip().endswith("\n  rank 1: RuntimeError: this rank fails")
+
+
+def test_what_mpiexec_says_of_a_killed_rank_is_told_with_its_number(supervised: Supervised) -> None:
+    _, _, err, states = supervised.run(checkpoint=False, faults=[[None, 1, 5, "SIGKILL"]])
+    assert len(starts(states)) == 1
+    assert "portable-mlp: mpiexec ended with " in err
+    assert "(rank 1)" in err
+
+
+@pytest.mark.parametrize("rank", [0, 1, None])
+def test_a_mistake_of_the_user_is_not_tried_again(rank: int | None, supervised: Supervised) -> None:
+    code, out, err, states = supervised.run(faults=[[None, rank, 15, "mistake"]])
+    assert (code, out, starts(states)) == (2, b"", [""])
+    assert err.count("portable-mlp: no such column") == 1
+
+
+def test_without_a_new_state_it_is_not_tried_again(supervised: Supervised) -> None:
+    code, out, err, states = supervised.run(faults=[[None, 1, 25, "SIGKILL"]])
+    assert (code, out, starts(states)) == (75, b"", ["", "--resume"])
+    assert f"{states} got no new state since its last start" in err
+
+
+def test_it_is_not_tried_for_ever(supervised: Supervised) -> None:
+    faults = [[start, 0, 10 * start + 15, "exception"] for start in range(5)]
+    code, out, err, states = supervised.run(faults=faults, restarts=1)
+    assert (code, out, starts(states)) == (75, b"", ["", "--resume"])
+    assert "it was started again 1 times, the most that --restarts allows" in err
+    assert err.count("RuntimeError: this rank fails") == 3  # twice in full, and the last error of each rank
+
+
+def test_what_a_rank_has_started_ends_with_it(supervised: Supervised) -> None:
+    code, _, _, states = supervised.run(grandchild=True)
+    assert (code, starts(states)) == (0, [""])
+
+
+def test_only_rank_0_speaks_on_stdout(supervised: Supervised) -> None:
+    whole = undisturbed(supervised)
+    code, out, err, _ = supervised.run(noise=True)
+    assert (code, out) == (0, whole)
+    assert "portable-mlp: rank 1 wrote:\nnoise of rank 1\n" in err
+
+
+@pytest.mark.parametrize(
+    ("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGHUP, 129)], ids=["INT", "TERM", "HUP"]
+)
+def test_a_request_to_stop_is_passed_on_and_waited_for(number: int, code: int, supervised: Supervised) -> None:
+    process, states = supervised.start(seconds_per_step=0.05, n_steps=10_000, state_every=10_000, seconds_to_write=2.5)
+    _wait_for(states, "segments-0-1")
+    time.sleep(0.5)  # until the workers hear signals; before, they end without a state
+    process.send_signal(number)
+    _, err = process.communicate(timeout=PATIENCE)
+    assert process.returncode == code, err
+    assert len(list(states.glob("step-*"))) == 1
+    assert len(starts(states)) == 1
+
+
+def test_a_second_request_ends_everything_at_once(supervised: Supervised) -> None:
+    process, states = supervised.start(seconds_per_step=0.05, n_steps=10_000, state_every=10_000, deaf=True)
+    _wait_for(states, "segments-0-1")
+    time.sleep(0.5)
+    process.send_signal(signal.SIGINT)
+    time.sleep(0.5)
+    assert process.poll() is None
+    process.send_signal(signal.SIGTERM)
+    _, err = process.communicate(timeout=PATIENCE)
+    assert process.returncode == 130, err
+    assert not list(states.glob("step-*"))
+
+
+def test_a_request_to_stop_is_heard_between_starts(supervised: Supervised) -> None:
+    faults = [[start, 0, 10 * start + 15, "exception"] for start in range(5)]
+    process, states = supervised.start(faults=faults, pause=PATIENCE)
+    assert process.stderr is not None
+    for line in process.stderr:
+        if b"it goes on from its newest checkpoint in 120 s" in line:
+            break
+    process.send_signal(signal.SIGTERM)
+    process.communicate(timeout=PATIENCE / 2)
+    assert process.returncode == 143
+    assert len(starts(states)) == 1
+
+
+def test_a_supervisor_that_is_killed_takes_its_job_along(supervised: Supervised) -> None:
+    process, states = supervised.start(seconds_per_step=0.05, n_steps=10_000, state_every=10_000)
+    _wait_for(states, "segments-0-1")
+    time.sleep(0.5)
+    process.kill()
+    process.communicate(timeout=PATIENCE)
+    end = time.monotonic() + PATIENCE
+    while supervised.processes():
+        assert time.monotonic() < end
+        time.sleep(0.02)
+    assert len(list(states.glob("step-*"))) == 1
+    # Nobody was there to tidy up.
+    for name in supervised.segments():
+        pathlib.Path(name).unlink(missing_ok=True)
+    for left in supervised.temporary.iterdir():
+        shutil.rmtree(left)
+
+
+def test_two_supervisors_leave_each_other_alone(supervised: Supervised) -> None:
+    """What has appeared since one job began, and is the other's, stays."""
+    short, its_states = supervised.start(seconds_per_step=0.05, n_steps=10_000, deaf=True)
+    _wait_for(its_states, "segments-0-1")
+    long, states = supervised.start(seconds_per_step=0.2)
+    _wait_for(states, "segments-0-1")
+    in_use = (states / "segments-0-1").read_text().split()
+    assert in_use
+    for number in (signal.SIGINT, signal.SIGTERM):
+        short.send_signal(number)
+        time.sleep(0.5)
+    short.communicate(timeout=PATIENCE)
+    assert short.returncode == 130
+    assert long.poll() is None
+    assert all(pathlib.Path(name).exists() for name in in_use)
+    out, err = long.communicate(timeout=PATIENCE)
+    assert (long.returncode, json.loads(out)["steps"]) == (0, 60), err
+
+
+def test_what_several_ranks_wrote_is_told_once(capsys: pytest.CaptureFixture[str]) -> None:
+    error = "Traceback\n  somewhere\nValueError: bad\x1b[31m row"
+    _tell_what_ranks_wrote(Outcome(1, {0: "drawn", 1: error + "\n", 2: error + "\n", 3: error[:20], 4: "drawn"}, ""))
+    assert capsys.readouterr().err == (
+        "portable-mlp: ranks 1, 2 wrote:\nTraceback\n  somewhere\nValueError: bad\\x1b[31m row\n"
+    )
+
+
+def _wait_for(states: pathlib.Path, name: str) -> None:
+    end = time.monotonic() + PATIENCE
+    while not (states / name).exists():
+        assert time.monotonic() < end
+        time.sleep(0.02)
