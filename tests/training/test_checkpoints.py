@@ -458,3 +458,23 @@ def test_jax_compiles_for_few_numbers_of_steps(monkeypatch: pytest.MonkeyPatch, 
     seen = steps_of_calls(monkeypatch)
     train(OnJax, checkpoint=tmp_path, checkpoint_every=97, epochs=4, batch_size=2)
     assert set(seen) <= {1, 2, 4, 8, 16, 32, 64}
+
+
+@pytest.mark.parametrize("schedule", ["constant", "adaptive"])
+def test_a_run_that_a_callback_has_stopped_goes_on_once_no_callback_stops_it(
+    schedule: str, tmp_path: pathlib.Path
+) -> None:
+    """With a rate that stalls it also takes note of the epoch at whose end it stopped."""
+    options = {"schedule": schedule, "learning_rate": 2e-6 if schedule == "adaptive" else 0.01, "epochs": 9}
+
+    def at_the_third(end: pm.EpochEnd) -> bool:
+        asked.append(end.epoch)
+        return end.epoch == 2
+
+    for stops in (at_the_third, at_the_third):  # the second time, it is still the third
+        asked: list[int] = []
+        stopped = train(OnNumPy, checkpoint=tmp_path, resume=True, callbacks=[stops], **options)
+        assert (stopped.n_epochs, stopped.stopped_because) == (3, "callback")
+    assert asked == [2]
+    gone_on = train(OnNumPy, checkpoint=tmp_path, resume=True, **options)
+    assert_same(OnNumPy, gone_on, train(OnNumPy, **options))
