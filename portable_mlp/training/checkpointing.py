@@ -13,6 +13,7 @@ from ..backends import Backend, dtype_name
 from ..kernels.arrays import Array
 from ..kernels.network import Network
 from ..storage.checkpoints import Checkpoint, CheckpointFolder, from_bytes, to_bytes
+from ..storage.model_errors import refusal
 from .batches import Shuffle, blocks
 from .group import Group, current_group, decided, leads
 from .monitor import Monitor
@@ -94,14 +95,14 @@ class Checkpoints:
         ValueError
             If the folder's states are of another run; says what differs.
         ModelFileError
-            If none of them is sound.
+            If none of them is sound, or the newest lacks what a state has.
         """
         group = current_group()
         found = self._newest() if group is None else _told_by_rank_0(group, self._newest)
         if found is None:
             return Standing(Position())
         facts = found.facts
-        moments = [found.arrays[f"moment_{i}"] for i in range(facts["n_moments"])]
+        moments = [found.arrays[f"moment_{i}"] for i in range(len(self._loop.state))]
         self._loop.restore(found.arrays["parameters"], moments, found.arrays["total"], facts["n_steps"])
         self._monitor.restore(found.arrays)
         self._schedule.restore(found.arrays["schedule"].tolist())
@@ -123,23 +124,15 @@ class Checkpoints:
         """
         if self._folder is None or not self._loop.is_finite():
             return
-        to_numpy = self._loop.backend.to_numpy
-        moments = {f"moment_{i}": to_numpy(moment) for i, moment in enumerate(self._loop.state)}
-        arrays = {
-            "parameters": to_numpy(self._loop.flat),
-            **moments,
-            "total": to_numpy(self._loop.total),
-            "schedule": self._schedule.memory(),
-            **self._monitor.memory(),
-        }
+        arrays = self._arrays()
         if standing.position.batch:
-            arrays["epoch_start"] = to_numpy(standing.epoch_start)
+            arrays["epoch_start"] = self._loop.backend.to_numpy(standing.epoch_start)
         facts = {
             "run": self._identity,
             "epoch": standing.position.epoch,
             "batch": standing.position.batch,
             "n_steps": self._loop.n_steps,
-            "n_moments": len(moments),
+            "n_moments": len(self._loop.state),
             "shuffle": None if self._shuffle is None else self._shuffle.key,
             "stopped_because": standing.stopped_because,
         }
@@ -152,13 +145,50 @@ class Checkpoints:
             )
 
     def _newest(self) -> Checkpoint | None:
+        """Return the newest sound state, found to be one of this run."""
         assert self._folder is not None  # rank 0 has it
         found = self._folder.newest()
         if found is not None:
-            self._check_same_run(self._folder, found.facts["run"])
+            self._check_same_run(self._folder, found.facts.get("run"))
+            self._check_whole(self._folder, found)
         return found
 
-    def _check_same_run(self, folder: CheckpointFolder, saved: dict[str, Any]) -> None:
+    def _arrays(self) -> dict[str, Any]:
+        """Return what every state has, as it is now; within an epoch there is its start besides."""
+        to_numpy = self._loop.backend.to_numpy
+        return {
+            "parameters": to_numpy(self._loop.flat),
+            **{f"moment_{i}": to_numpy(moment) for i, moment in enumerate(self._loop.state)},
+            "total": to_numpy(self._loop.total),
+            "schedule": self._schedule.memory(),
+            **self._monitor.memory(),
+        }
+
+    def _check_whole(self, folder: CheckpointFolder, found: Checkpoint) -> None:
+        """Refuse a state that `save` cannot have written, though its checksum is right."""
+        facts, arrays = found.facts, found.arrays
+        counts = [facts.get(name) for name in ("epoch", "batch", "n_steps")]
+        whole = (
+            all(type(count) is int and count >= 0 for count in counts)
+            and isinstance(facts.get("shuffle"), int | None)
+            and isinstance(facts.get("stopped_because"), str | None)
+        )
+        expected = self._arrays()
+        if facts.get("batch"):
+            expected["epoch_start"] = expected["parameters"]
+        if "best" in arrays:
+            expected["best"] = expected["parameters"]
+        for name, x in expected.items():
+            shape = getattr(arrays.get(name), "shape", None)
+            if name.startswith("history_"):
+                whole &= shape is not None and shape[:1] == (facts.get("epoch"),)
+            else:
+                whole &= shape == (x.shape if hasattr(x, "shape") else (len(x),))
+        if not whole:
+            raise refusal(folder.path, "the newest checkpoint in it lacks what a state of this run has")
+
+    def _check_same_run(self, folder: CheckpointFolder, saved: Any) -> None:
+        saved = saved if isinstance(saved, dict) else {}
         names = sorted(saved.keys() | self._identity.keys())
         differing = [name for name in names if saved.get(name) != self._identity.get(name)]
         if differing:

@@ -64,7 +64,6 @@ class Monitor:
 
     def epoch_end(self, flat: Array, *, loss: Any, learning_rate: float, samples_per_second: float) -> str | None:
         """Record an epoch; return why training should stop, or None."""
-        epoch = len(self.history["loss"])
 
         def measure() -> dict[str, Any]:
             now = {"loss": loss, "learning_rate": learning_rate, "samples_per_second": samples_per_second}
@@ -76,12 +75,23 @@ class Monitor:
         now = decided(measure)
         for name, number in now.items():
             self.history[name].append(number)
-        self.bar.epoch_end(epoch, loss, samples_per_second)
+        self.bar.epoch_end(len(self.history["loss"]) - 1, loss, samples_per_second)
         out_of_patience = self._patience is not None and self._out_of_patience(flat, now["validation_loss"])
-        stop_asked = decided(lambda: bool(self._callbacks) and self._stop_asked(epoch, flat))
+        stop_asked = self.stop_asked(flat)
         if out_of_patience:
             return "patience"
         return "callback" if stop_asked else None
+
+    def stop_asked(self, flat: Array) -> bool:
+        """Ask the callbacks about the last epoch, at whose end the parameters were ``flat``."""
+        return decided(lambda: bool(self._callbacks) and self._callbacks_ask(flat))
+
+    def _callbacks_ask(self, flat: Array) -> bool:
+        params = unpack(self.net, snapshot(self._backend.xp, flat))
+        event = EpochEnd(len(self.history["loss"]) - 1, self._epochs, params, self.history)
+        # Every callback is asked, also after one has said stop. NumPy's True counts; a number that is not 0 does not.
+        answers = [callback(event) for callback in self._callbacks]
+        return any(type(answer).__name__.startswith("bool") and bool(answer) for answer in answers)
 
     def result(self, flat: Array, stopped_because: str) -> TrainResult:
         """Return the run's result: the best parameters where ``patience`` looked for them, else ``flat``."""
@@ -103,13 +113,6 @@ class Monitor:
         self._epochs_since_best = int(since)
         if "best" in memory:
             self._best_flat = self._backend.asarray(memory["best"], dtype=memory["best"].dtype.name)
-
-    def _stop_asked(self, epoch: int, flat: Array) -> bool:
-        params = unpack(self.net, snapshot(self._backend.xp, flat))
-        event = EpochEnd(epoch, self._epochs, params, self.history)
-        # Every callback is asked, also after one has said stop. NumPy's True counts; a number that is not 0 does not.
-        answers = [callback(event) for callback in self._callbacks]
-        return any(type(answer).__name__.startswith("bool") and bool(answer) for answer in answers)
 
     def _out_of_patience(self, flat: Array, validation_loss: float) -> bool:
         self._epochs_since_best += 1

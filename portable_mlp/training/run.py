@@ -84,8 +84,9 @@ class _Run:
     def with_checkpoints(self, checkpoints: Checkpoints | NoCheckpoints, requests: Requests) -> str:
         """Go on where the newest state stands, and write further ones; return why it stopped."""
         self.standing = checkpoints.resume()
-        if self.standing.stopped_because is not None:
-            return self.standing.stopped_because
+        ended = self._ended_before()
+        if ended is not None:
+            return ended
         self.monitor.bar.advance(self._n_samples_done())
 
         def between(n_batches: int) -> None:
@@ -114,6 +115,13 @@ class _Run:
                 raise
             return "interrupted"
         return "max_epochs"
+
+    def _ended_before(self) -> str | None:
+        """Return why the run had come to its end; where a callback had ended it, the callbacks of now decide."""
+        reason = self.standing.stopped_because
+        if reason != "callback" or self.monitor.stop_asked(self.loop.flat):
+            return reason
+        return None if self.schedule.goes_on_after(self.monitor.history["loss"][-1]) else "learning_rate"
 
     def _epoch(self, epoch: int, every: int | None = None, between: Callable[[int], None] | None = None) -> str | None:
         """Run one epoch from where it stands; return why to stop, or None."""

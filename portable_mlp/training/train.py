@@ -121,8 +121,8 @@ def train(
     resume : bool
         Whether to go on from the newest sound state in ``checkpoint``, if there is one: the same options and data are
         needed, and give, on the same library, every bit of what the run would have given in one go. More ``epochs``
-        than before are added; what has come to its end is returned as it is. Without, a folder that holds states is
-        refused.
+        than before are added; what has come to its end is returned as it is, and where a callback had ended it, the
+        callbacks are asked again. Without, a folder that holds states is refused.
 
     Returns
     -------

@@ -458,3 +458,65 @@ def test_jax_compiles_for_few_numbers_of_steps(monkeypatch: pytest.MonkeyPatch, 
     seen = steps_of_calls(monkeypatch)
     train(OnJax, checkpoint=tmp_path, checkpoint_every=97, epochs=4, batch_size=2)
     assert set(seen) <= {1, 2, 4, 8, 16, 32, 64}
+
+
+@pytest.mark.parametrize("schedule", ["constant", "adaptive"])
+def test_a_run_that_a_callback_has_stopped_goes_on_once_no_callback_stops_it(
+    schedule: str, tmp_path: pathlib.Path
+) -> None:
+    """With a rate that stalls it also takes note of the epoch at whose end it stopped."""
+    options = {"schedule": schedule, "learning_rate": 2e-6 if schedule == "adaptive" else 0.01, "epochs": 9}
+
+    def at_the_third(end: pm.EpochEnd) -> bool:
+        asked.append(end.epoch)
+        return end.epoch == 2
+
+    for stops in (at_the_third, at_the_third):  # the second time, it is still the third
+        asked: list[int] = []
+        stopped = train(OnNumPy, checkpoint=tmp_path, resume=True, callbacks=[stops], **options)
+        assert (stopped.n_epochs, stopped.stopped_because) == (3, "callback")
+    assert asked == [2]
+    gone_on = train(OnNumPy, checkpoint=tmp_path, resume=True, **options)
+    assert_same(OnNumPy, gone_on, train(OnNumPy, **options))
+
+
+MALFORMED: dict[str, Any] = {
+    "no epoch": lambda facts, arrays: facts.pop("epoch"),
+    "no whole epoch": lambda facts, arrays: facts.update(epoch=1.5),
+    "steps below 0": lambda facts, arrays: facts.update(n_steps=-1),
+    "a truth value for a number": lambda facts, arrays: facts.update(batch=True),
+    "a text for a key": lambda facts, arrays: facts.update(shuffle="1"),
+    "a number for a reason": lambda facts, arrays: facts.update(stopped_because=1),
+    "no parameters": lambda facts, arrays: arrays.pop("parameters"),
+    "parameters of another shape": lambda facts, arrays: arrays.update(parameters=arrays["parameters"][:-1]),
+    "a moment less": lambda facts, arrays: arrays.pop("moment_1"),
+    "no start of the epoch": lambda facts, arrays: facts.update(batch=3),
+    "a shorter history": lambda facts, arrays: arrays.update(history_loss=arrays["history_loss"][:-1]),
+    "no history": lambda facts, arrays: arrays.pop("history_validation_loss"),
+    "best parameters of another shape": lambda facts, arrays: arrays.update(best=arrays["best"][:1]),
+    "a schedule of another kind": lambda facts, arrays: arrays.update(schedule=np.zeros(3)),
+}
+
+
+@pytest.mark.parametrize("spoil", MALFORMED.values(), ids=MALFORMED)
+def test_a_state_with_a_right_checksum_that_lacks_something_is_refused(spoil: Any, tmp_path: pathlib.Path) -> None:
+    options = {"checkpoint": tmp_path, "resume": True, "patience": 9}
+    train(OnNumPy, **{**options, "epochs": 2})
+    with CheckpointFolder(tmp_path) as folder:
+        found = folder.newest()
+        assert found is not None
+        spoil(found.facts, found.arrays)
+        folder.write(found.facts.get("n_steps", 0) + 1_000, found)
+    with pytest.raises(pm.ModelFileError, match="the newest checkpoint in it lacks what a state of this run has"):
+        train(OnNumPy, **options)
+
+
+def test_a_state_that_says_of_no_run_is_another_runs(tmp_path: pathlib.Path) -> None:
+    train(OnNumPy, checkpoint=tmp_path, epochs=1)
+    for run in ({}, None, "run"):
+        with CheckpointFolder(tmp_path) as folder:
+            found = folder.newest()
+            assert found is not None
+            folder.write(10**6, storage.Checkpoint(found.arrays, {**found.facts, "run": run}))
+        with pytest.raises(ValueError, match="another training: batch_size was None, now 16"):
+            train(OnNumPy, checkpoint=tmp_path, resume=True)
