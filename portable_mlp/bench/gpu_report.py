@@ -31,9 +31,9 @@ Steps of Adam: ReLU, softmax, cross-entropy. Every candidate has a process of it
 ran in turns with the others; figures are medians over the rounds. **µs a step** is of many steps, enqueued one after
 another, with one wait at the end; **a call waited for** is of one call at a time, of as many steps as the candidate
 takes at once. **of the products** compares with the step's matrix products alone, by PyTorch's cuBLAS in one CUDA
-graph; **of the roofline** with what no step undercuts, at {rates}. **first step** is from the numbers on the host to
-the first step done, compiling and capturing included. What multiplies in another precision than the one asked for is
-not timed."""
+graph; **of the roofline** with what no step undercuts at the rates below. **first step** is from the numbers on the
+host to the first step done, compiling and capturing included. What multiplies in another precision than the one asked
+for is not timed."""
 
 
 def as_json(results: Iterable[Result], cases: Iterable[Case], machine: dict[str, Any], rates: Rates) -> str:
@@ -50,9 +50,8 @@ def as_json(results: Iterable[Result], cases: Iterable[Case], machine: dict[str,
 def as_markdown(results: Sequence[Result], cases: Iterable[Case], machine: dict[str, Any], rates: Rates) -> str:
     """Return a table for each case that has results."""
     tables = [_table([result for result in results if result.case == case.name], case, rates) for case in cases]
-    facts = "\n".join(f"- {name}: {_text(value)}" for name, value in machine.items())
-    explanation = EXPLANATION.format(rates=_rates(rates))
-    return "\n\n".join(["# A training step on a GPU", explanation, facts, *filter(None, tables)]) + "\n"
+    facts = "\n".join(f"- {name}: {_text(value)}" for name, value in (machine | {"rates": _rates(rates)}).items())
+    return "\n\n".join(["# A training step on a GPU", EXPLANATION, facts, *filter(None, tables)]) + "\n"
 
 
 def _table(results: list[Result], case: Case, rates: Rates) -> str:

@@ -125,70 +125,87 @@ def measure(
     setting : Setting
         Where and how.
     """
-    blank = {name: Result(case.name, name, precision, case.batch_size) for name in candidates}
-    problems: dict[str, str] = {}
-    made: dict[str, Made] = {}
-    turns: dict[str, list[Turn]] = {name: [] for name in candidates}
-    kernels: dict[str, float] = {}
     what = f"{case.name}, {precision}"
     with contextlib.ExitStack() as stack:
-        processes = {name: stack.enter_context(Process()) for name in candidates}
-
-        def sound() -> Iterator[tuple[str, Process]]:
-            return ((name, process) for name, process in processes.items() if name not in problems)
-
+        trials = {name: _Trial(stack.enter_context(Process())) for name in candidates}
         setting.tell(f"{what}: libraries and numbers")
-        for name, process in processes.items():
-            process.start(prepare, candidates[name], case, precision, setting.device)
-        for name, process in sound():
-            with _noted(problems, name):
-                process.result()
-        for name, process in sound():
+        for name, trial in trials.items():
+            trial.process.start(prepare, candidates[name], case, precision, setting.device)
+        for trial in trials.values():
+            trial.noted(trial.process.result)
+        for name, trial in trials.items():
             setting.tell(f"{what}: {name}, made and warmed up")
-            with _noted(problems, name):
-                made[name] = process.call(
-                    make, candidates[name], case, precision, setting.device, expected, setting.seconds_of_warm_up
-                )
+            entry, warm_up = candidates[name], setting.seconds_of_warm_up
+            trial.made = trial.noted(
+                trial.process.call, make, entry, case, precision, setting.device, expected, warm_up
+            )
         for i in range(1, setting.rounds + 1):
             setting.tell(f"{what}: round {i} of {setting.rounds}")
-            for name, process in sound():
-                with _noted(problems, name):
-                    turns[name].append(process.call(take_turn, setting.seconds_a_turn))
-        for name, process in sound() if setting.device != "cpu" else ():
-            with contextlib.suppress(Failed):  # one that can be timed, but not traced
-                kernels[name] = process.call(count_kernels)
-    floor = None if FLOOR in problems or FLOOR not in turns else _median(turns[FLOOR], "step")
+            for trial in trials.values():
+                trial.turns.append(trial.noted(trial.process.call, take_turn, setting.seconds_a_turn))
+        if setting.device != "cpu":
+            for trial in trials.values():
+                trial.count_kernels()
+    floor = trials[FLOOR].median("step") if FLOOR in trials and trials[FLOOR].problem is None else None
     limit = seconds_of_step(case, precision, setting.rates)
     return [
-        line._replace(problem=problems[name])
-        if name in problems
-        else line._replace(kernels=kernels.get(name), **_figures(made[name], turns[name], floor, limit))
-        for name, line in blank.items()
+        Result(case.name, name, precision, case.batch_size, trial.problem)._replace(**trial.figures(floor, limit))
+        for name, trial in trials.items()
     ]
 
 
-@contextlib.contextmanager
-def _noted(problems: dict[str, str], name: str) -> Iterator[None]:
-    """Keep why a candidate failed, and go on with the others."""
-    try:
-        yield
-    except Failed as failed:
-        problems[name] = str(failed)
+class _Trial:
+    """A candidate's process, and what came of it.
 
+    Attributes
+    ----------
+    process : Process
+        Its own.
+    problem : str or None
+        What went wrong first; nothing is asked of it after.
+    made, turns, kernels
+        What it answered.
+    """
 
-def _figures(made: Made, turns: list[Turn], floor: float | None, limit: float) -> dict[str, Any]:
-    step = _median(turns, "step")
-    return {
-        **made._asdict(),
-        "step": 1e6 * step,
-        "step_lowest": 1e6 * min(turn.step for turn in turns),
-        "step_highest": 1e6 * max(turn.step for turn in turns),
-        "latency": 1e6 * _median(turns, "latency"),
-        "on_host": 1e6 * _median(turns, "on_host"),
-        "of_products": None if floor is None else step / floor,
-        "of_roofline": step / limit,
-    }
+    def __init__(self, process: Process) -> None:
+        self.process = process
+        self.problem: str | None = None
+        self.made: Made | None = None
+        self.turns: list[Turn] = []
+        self.kernels: float | None = None
 
+    def noted(self, ask: Callable[..., Any], *arguments: Any) -> Any:
+        """Return the answer; where there is none, note why, so that the others go on."""
+        if self.problem is None:
+            try:
+                return ask(*arguments)
+            except Failed as failed:
+                self.problem = str(failed)
+        return None
 
-def _median(turns: list[Turn], name: str) -> float:
-    return statistics.median(getattr(turn, name) for turn in turns)
+    def count_kernels(self) -> None:
+        """Have the kernels counted; what was timed stays, though it may not be traced."""
+        if self.problem is None:
+            with contextlib.suppress(Failed):
+                self.kernels = self.process.call(count_kernels)
+
+    def median(self, name: str) -> float:
+        """Return the median of a time over the rounds."""
+        return statistics.median(getattr(turn, name) for turn in self.turns)
+
+    def figures(self, floor: float | None, limit: float) -> dict[str, Any]:
+        """Return the figures of a result, none of a candidate that failed."""
+        if self.made is None or self.problem is not None:
+            return {}
+        step, steps = self.median("step"), [turn.step for turn in self.turns]
+        return {
+            **self.made._asdict(),
+            "step": 1e6 * step,
+            "step_lowest": 1e6 * min(steps),
+            "step_highest": 1e6 * max(steps),
+            "latency": 1e6 * self.median("latency"),
+            "on_host": 1e6 * self.median("on_host"),
+            "kernels": self.kernels,
+            "of_products": None if floor is None else step / floor,
+            "of_roofline": step / limit,
+        }

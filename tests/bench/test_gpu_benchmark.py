@@ -237,6 +237,32 @@ def test_a_turn_is_counted_by_steps_latency_by_calls(monkeypatch: pytest.MonkeyP
     assert clock.calls == [1, 50, 10, *[1] * 25]  # a start, 200 steps, the host, as many waits as fill the turn
 
 
+def test_kernels_are_counted_and_copies_are_not(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = Clock()
+
+    @contextlib.contextmanager
+    def traced(activities: Any) -> Iterator[Any]:
+        assert activities == [torch.profiler.ProfilerActivity.CUDA]
+        before = len(clock.calls)
+        names = ["sgemm", "relu", "Memcpy DtoH (Device -> Pageable)", "Memset (Device)"]
+        events = [types.SimpleNamespace(name=name, device_type=torch.autograd.DeviceType.CUDA) for name in names]
+        events.append(types.SimpleNamespace(name="cudaGraphLaunch", device_type=torch.autograd.DeviceType.CPU))
+        yield types.SimpleNamespace(events=lambda: events * sum(clock.calls[before:]))
+
+    monkeypatch.setattr(torch.profiler, "profile", traced)
+    monkeypatch.setattr(worker, "_ready", [worker._Ready(clock, 0.02)])
+    assert worker.count_kernels() == 0.5  # two in a call, which is four steps
+
+
+def test_what_cannot_be_traced_is_timed_all_the_same() -> None:
+    def call(function: Any) -> Any:
+        raise Failed("CUPTI_ERROR_NOT_INITIALIZED")
+
+    trial = suite._Trial(types.SimpleNamespace(call=call))  # type: ignore[arg-type]
+    trial.count_kernels()
+    assert (trial.kernels, trial.problem) == (None, None)
+
+
 @pytest.mark.parametrize(
     ("steps_a_call", "seconds_a_call", "n_calls"),
     [(1, 10e-6, 50_000), (1, 0.005, 200), (1, 0.1, 30), (4, 0.4, 8), (100, 0.001, 500), (1, 9.0, 1)],
@@ -412,7 +438,7 @@ def test_the_report_has_a_line_for_each_result() -> None:
     text = as_markdown([TIMED, failed], GPU_CASES, {"gpu": "NVIDIA H200", "versions": {"cupy": "14.2.0"}}, H200)
     assert "## mnist: 784-512-10, batches of 1,024\n\nRoofline, µs a step: 7.4 in tf32.\n" in text
     assert "- versions: cupy 14.2.0" in text
-    assert "60 TFLOP/s in float32, 400 TFLOP/s in tf32, 790 TFLOP/s in bfloat16 and 4.3 TB/s" in text
+    assert "- rates: 60 TFLOP/s in float32, 400 TFLOP/s in tf32, 790 TFLOP/s in bfloat16 and 4.3 TB/s" in text
     assert "digits" not in text
     lines = [line for line in text.splitlines() if line.startswith("|")]
     assert lines[2:] == [
