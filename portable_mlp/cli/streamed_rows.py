@@ -58,7 +58,8 @@ class StreamedRows:
 
         def read(rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
             X, y = self.source.rows(rows)
-            return self._inputs(X, rows, dtype), self._targets(y, rows, dtype)
+            with np.errstate(over="ignore"):
+                return self._inputs(X, rows, dtype), self._targets(y, rows, dtype)
 
         with np.errstate(over="ignore"):
             variation = None if self.variation is None else self.variation.astype(dtype)
@@ -84,8 +85,7 @@ class StreamedRows:
 
     def _cast(self, scaled: np.ndarray, rows: np.ndarray, names: Sequence[str], dtype: str) -> np.ndarray:
         """Return scaled numbers in ``dtype``, which a held-out row may be too far from the others for."""
-        with np.errstate(over="ignore"):
-            numbers = scaled.astype(dtype)
+        numbers = scaled.astype(dtype)
         finite = np.isfinite(numbers)
         if not finite.all():
             i, j = map(int, np.unravel_index(np.argmin(finite), finite.shape))

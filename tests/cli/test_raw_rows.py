@@ -112,7 +112,8 @@ def test_classes(suffix: str, capfd: pytest.CaptureFixture[str]) -> None:
         powers = [math.exp(value) for value in logits]
         proba = [power / math.fsum(powers) for power in powers]
         written = [float(table[name][i]) for name in list(table)[1:]]
-        np.testing.assert_allclose(written, proba, rtol=1e-11)
+        # scikit-learn rounds the mean of "far", a million deviations from 0, a little more.
+        np.testing.assert_allclose(written, proba, rtol=1e-10)
         assert table["prediction"][i] == ["=tulip", "rose", "äster"][proba.index(max(proba))]
 
 
