@@ -24,7 +24,7 @@ LIBRARIES = {"numpy", "cupy", "torch", "jax", "array_api_strict"}
 DRAWS_ON_THE_HOST = {"kernels/initializers.py", "training/batches.py"}
 HEAVY = [
     *("torch", "jax", "cupy", "array_api_strict", "sklearn", "scipy", "pandas", "numba"),
-    *("matplotlib", "rich", "typer", "safetensors", "onnx", "ndonnx", "spox", "onnxruntime", "pyarrow"),
+    *("matplotlib", "rich", "typer", "safetensors", "onnx", "ndonnx", "spox", "onnxruntime", "pyarrow", "dask"),
 ]
 
 
