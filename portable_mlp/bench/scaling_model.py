@@ -1,0 +1,129 @@
+"""What a step would take on more machines than there are: a model with four constants, fitted to measurements.
+
+A step on P ranks computes, then adds up gradients, and nothing overlaps:
+
+    T(P) = fixed + per_sample * (samples of a rank) + all_reduce(bytes, P)
+
+An exchange of n bytes between two ranks takes ``latency + n * per_byte``. With recursive doubling an all-reduce is
+ceil(log2 P) of them; with Rabenseifner's algorithm it has twice as many, of ever smaller parts, which together move
+2 (P - 1) / P times the bytes. MPI libraries take the one for small messages and the other for large ones, as the model
+does.
+
+R. Thakur, R. Rabenseifner, W. Gropp: Optimization of collective communication operations in MPICH (2005),
+https://doi.org/10.1177/1094342005051521
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+from scipy.optimize import nnls
+
+ASSUMPTIONS = (
+    "a rank computes as fast beside others as it does alone, on one BLAS thread",
+    "computing is a fixed time and a time for each sample",
+    "gradients are added up after the backward pass: nothing overlaps",
+    "every pair of ranks is linked alike, and messages do not wait for each other",
+    "all ranks arrive at the same moment: no noise, no straggler",
+)
+
+
+class Link(NamedTuple):
+    """What connects two ranks.
+
+    Attributes
+    ----------
+    latency : float
+        Seconds of an exchange of nothing.
+    per_byte : float
+        Seconds a byte, of sending, receiving and adding.
+    """
+
+    latency: float
+    per_byte: float
+
+    def all_reduce(self, n_bytes: int, n_ranks: int) -> float:
+        """Return the seconds in which ranks add up so many bytes each.
+
+        >>> link = Link(latency=1e-6, per_byte=1e-9)
+        >>> link.all_reduce(0, 8), link.all_reduce(10**9, 2)
+        (3e-06, 1.000001)
+        """
+        rounds = math.ceil(math.log2(n_ranks))
+        doubling = rounds * (self.latency + n_bytes * self.per_byte)
+        rabenseifner = 2 * rounds * self.latency + 2 * (n_ranks - 1) / n_ranks * n_bytes * self.per_byte
+        return min(doubling, rabenseifner)
+
+
+class Compute(NamedTuple):
+    """What a rank computes in a step.
+
+    Attributes
+    ----------
+    fixed : float
+        Seconds a step takes whatever its batch: the optimizer, the calls.
+    per_sample : float
+        Seconds a sample.
+    """
+
+    fixed: float
+    per_sample: float
+
+    def step(self, n_samples: int) -> float:
+        """Return the seconds of a step on so many samples."""
+        return self.fixed + self.per_sample * n_samples
+
+
+class Model(NamedTuple):
+    """Training of one network.
+
+    Attributes
+    ----------
+    compute : Compute
+        Of a rank.
+    link : Link
+        Between ranks.
+    n_bytes : int
+        Of the gradients.
+    """
+
+    compute: Compute
+    link: Link
+    n_bytes: int
+
+    def step(self, batch_size: int, n_ranks: int) -> float:
+        """Return the seconds of a step; the rank with the most samples is the one that all wait for."""
+        return self.compute.step(math.ceil(batch_size / n_ranks)) + self.link.all_reduce(self.n_bytes, n_ranks)
+
+    def strong_speed_up(self, batch_size: int, n_ranks: int) -> float:
+        """Return how many times faster than one rank the ranks take a step on the same batch."""
+        return self.step(batch_size, 1) / self.step(batch_size, n_ranks)
+
+    def weak_efficiency(self, batch_size: int, n_ranks: int) -> float:
+        """Return one rank's time for its batch over that of ranks which have such a batch each."""
+        return self.step(batch_size, 1) / self.step(batch_size * n_ranks, n_ranks)
+
+
+def fit_link(n_bytes: Sequence[int], seconds: Sequence[float]) -> Link:
+    """Return the link that all-reduces between two ranks speak of, which are single exchanges."""
+    return Link(*_line(n_bytes, seconds))
+
+
+def fit_compute(batch_sizes: Sequence[int], seconds: Sequence[float]) -> Compute:
+    """Return what the steps of a single process, at two batch sizes or more, speak of."""
+    return Compute(*_line(batch_sizes, seconds))
+
+
+def _line(x: Sequence[float], y: Sequence[float]) -> tuple[float, float]:
+    """Return start and slope, neither below zero, of the line with the least squares of relative errors.
+
+    Absolute errors would let the largest message alone decide, and say nothing of the latency.
+    """
+    at, found = np.asarray(x, dtype=float), np.asarray(y, dtype=float)
+    scale = max(at.max(), 1.0)  # columns of one size: seconds a byte are tiny beside seconds
+    columns = np.stack([np.ones_like(at), at / scale], axis=1) / found[:, None]
+    (start, slope), _ = nnls(columns, np.ones_like(at))
+    return float(start), float(slope / scale)
