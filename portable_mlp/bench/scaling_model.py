@@ -30,6 +30,9 @@ ASSUMPTIONS = (
     "all ranks arrive at the same moment: no noise, no straggler",
 )
 
+MOST_RANKS = 1024
+"""Of a forecast."""
+
 
 class Link(NamedTuple):
     """What connects two ranks.
@@ -44,6 +47,11 @@ class Link(NamedTuple):
 
     latency: float
     per_byte: float
+
+    @property
+    def gigabytes_per_second(self) -> float:
+        """The bandwidth."""
+        return 1e-9 / self.per_byte if self.per_byte else math.inf
 
     def all_reduce(self, n_bytes: int, n_ranks: int) -> float:
         """Return the seconds in which ranks add up so many bytes each.
@@ -105,6 +113,46 @@ class Model(NamedTuple):
     def weak_efficiency(self, batch_size: int, n_ranks: int) -> float:
         """Return one rank's time for its batch over that of ranks which have such a batch each."""
         return self.step(batch_size, 1) / self.step(batch_size * n_ranks, n_ranks)
+
+
+class Forecast(NamedTuple):
+    """What a model says of a network.
+
+    Attributes
+    ----------
+    network : str
+        Its sizes.
+    batch_size : int
+        Samples of a step: of all ranks together for the speed-up, of each rank for the efficiency.
+    model : Model
+        Which says it.
+    ranks : list of int
+        1, 2, 4, ...
+    speed_up : list of float
+        Of strong scaling; ends where each rank has one sample.
+    efficiency : list of float
+        Of weak scaling.
+    """
+
+    network: str
+    batch_size: int
+    model: Model
+    ranks: list[int]
+    speed_up: list[float]
+    efficiency: list[float]
+
+
+def forecast(network: str, batch_size: int, model: Model) -> Forecast:
+    """Return what a model says of 1, 2, 4, ..., ``MOST_RANKS`` ranks."""
+    ranks = [1 << i for i in range(MOST_RANKS.bit_length())]
+    return Forecast(
+        network,
+        batch_size,
+        model,
+        ranks,
+        [model.strong_speed_up(batch_size, n) for n in ranks if n <= batch_size],
+        [model.weak_efficiency(batch_size, n) for n in ranks],
+    )
 
 
 def fit_link(n_bytes: Sequence[int], seconds: Sequence[float]) -> Link:

@@ -19,6 +19,7 @@ from .export import export
 from .gradcheck import gradcheck
 from .inspect import inspect
 from .predict import predict
+from .scaling import scaling
 from .terminal import say
 from .train import train
 
@@ -33,7 +34,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for _command in (demo, backends, train, predict, inspect, export, gradcheck, bench):
+for _command in (demo, backends, train, predict, inspect, export, gradcheck, bench, scaling):
     app.command()(_command)
 app.command(context_settings=PASSED_ON)(accelerate)
 

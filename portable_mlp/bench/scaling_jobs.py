@@ -1,0 +1,164 @@
+"""The jobs of a scaling run: who takes which step, each in processes of its own.
+
+Every turn is a job of fresh processes, which `scaling_rank` describes: its losses are compared with the same steps in
+float64, then it is timed. So nothing of one job, neither threads nor memory, is there in the next.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+import sysconfig
+import tempfile
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from .cases import Case
+from .measurement import TOLERANCE, wrong_losses
+from .scaling_rank import DTYPE, Task
+
+FEWER_SAMPLES = (4, 16)
+"""By what a batch is divided, for one process: where the time that a step takes whatever its batch comes to light."""
+
+THREADS = ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS", "VECLIB_MAXIMUM_THREADS")
+
+SECONDS_A_JOB = 300.0
+"""At most; a job that takes longer hangs."""
+
+
+class Setup(NamedTuple):
+    """Who takes a step.
+
+    Attributes
+    ----------
+    engine : {"alone", "mpi", "gloo"}
+        As in `Task`.
+    n_ranks : int
+        Processes.
+    n_threads : int
+        Of BLAS, in each of them.
+    """
+
+    engine: str
+    n_ranks: int = 1
+    n_threads: int = 1
+
+    @property
+    def name(self) -> str:
+        """What people call it."""
+        kind = {"alone": "process", "mpi": "MPI rank", "gloo": "PyTorch DDP process"}[self.engine]
+        threads = f", {_number(self.n_threads, 'BLAS thread')}" if self.engine == "alone" else ""
+        return f"{_number(self.n_ranks, kind)}{threads}"
+
+
+ALONE = Setup("alone")
+
+
+class Job(NamedTuple):
+    """A turn: who does what; without a case, all-reduces of every size."""
+
+    setup: Setup
+    case: Case | None
+
+
+def jobs_of(case: Case, most_ranks: int) -> list[Job]:
+    """Return whose steps are timed on a network: strong scaling on its batch, weak scaling on larger ones."""
+    ranks = powers_of_two(most_ranks)
+    jobs = [Job(ALONE, with_batch(case, case.batch_size // divisor)) for divisor in FEWER_SAMPLES]
+    for n_ranks in ranks:
+        larger = with_batch(case, case.batch_size * n_ranks)
+        several = [Setup("alone", 1, most_ranks)] if most_ranks > 1 else []
+        joined = ranks if n_ranks == 1 else (n_ranks,)
+        setups = [ALONE, *several, *(Setup(engine, n) for engine in ("mpi", "gloo") for n in joined)]
+        jobs += [Job(setup, larger) for setup in setups]
+    return jobs
+
+
+def powers_of_two(most: int) -> tuple[int, ...]:
+    """Return 1, 2, 4, ..., up to a number.
+
+    >>> powers_of_two(6)
+    (1, 2, 4)
+    """
+    return tuple(1 << i for i in range(most.bit_length()))
+
+
+def launch(job: Job, n_steps: int | None) -> dict[str, Any]:
+    """Run a job in processes of its own; return its answer.
+
+    Raises
+    ------
+    RuntimeError
+        If it fails or hangs; with what it says last.
+    """
+    setup = job.setup
+    threads = dict.fromkeys(THREADS, str(setup.n_threads))
+    with tempfile.TemporaryDirectory() as folder:
+        task = json.dumps(Task(setup.engine, job.case, n_steps, str(Path(folder) / "meeting")))
+        # Under mpi4py an error in one process ends all of them.
+        under = [] if setup.engine == "alone" else ["-m", "mpi4py"]
+        command = [sys.executable, *under, "-m", "portable_mlp.bench.scaling_rank", task]
+        if under:
+            command = [_mpiexec(), "-n", str(setup.n_ranks), *command]
+        try:
+            done = subprocess.run(
+                command, capture_output=True, text=True, timeout=SECONDS_A_JOB, env=os.environ | threads
+            )
+        except subprocess.TimeoutExpired:
+            raise RuntimeError(f"it did not end within {SECONDS_A_JOB:.0f} seconds") from None
+    if done.returncode != 0:
+        raise RuntimeError(last_error(done.stderr) or f"it ended with exit code {done.returncode}")
+    answer: dict[str, Any] = json.loads(done.stdout.strip().splitlines()[-1])
+    return answer
+
+
+def last_error(text: str) -> str:
+    r"""Return the last line that reads like an exception's, else the last line, of what a program has said.
+
+    >>> last_error("Traceback ...\nValueError: no\nBAD TERMINATION")
+    'ValueError: no'
+    """
+    lines = text.strip().splitlines() or [""]
+    return next(
+        (line for line in reversed(lines) if re.match(r"[\w.]+(Error|Exception|Unavailable): ", line)), lines[-1]
+    )
+
+
+def _mpiexec() -> str:
+    path = shutil.which("mpiexec", path=sysconfig.get_path("scripts")) or shutil.which("mpiexec")
+    if path is None:
+        raise RuntimeError('mpiexec is missing: pip install "portable-mlp[mpi]"')
+    return path
+
+
+def seconds_of(job: Job, expected: dict[Case, list[float]], n_steps: dict[Case, int]) -> dict[str, float]:
+    """Run a job, and return its seconds if it has computed the right losses.
+
+    Raises
+    ------
+    RuntimeError
+        As `launch`, or if the losses are wrong.
+    """
+    if job.case is None:
+        answer = launch(job, None)
+    else:
+        answer = launch(job, n_steps[job.case])
+        wrong = wrong_losses(answer["losses"], expected[job.case], TOLERANCE[DTYPE])
+        if wrong is not None:
+            raise RuntimeError(wrong)
+    seconds: dict[str, float] = answer["seconds"]
+    return seconds
+
+
+def with_batch(case: Case, batch_size: int) -> Case:
+    """Return the case with another batch."""
+    return case._replace(batch_size=batch_size)
+
+
+def _number(n: int, what: str) -> str:
+    plural = f"{what}es" if what.endswith("s") else f"{what}s"
+    return f"{n} {what if n == 1 else plural}"

@@ -1,0 +1,119 @@
+"""The figures of ``portable-mlp scaling`` as tables, and as a picture."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from rich.table import Table
+
+from ..bench.scaling import BYTES_A_FLOAT, Measured
+from ..bench.scaling_model import ASSUMPTIONS, Forecast
+from .pictures import load_matplotlib, png
+
+STEPS = ("network", "batch", "who", "µs a step", "samples/s", "speed-up", "weak efficiency", "model, µs")
+REDUCES = ("floats", "MPI, µs", "PyTorch gloo, µs", "model, µs")
+
+
+def network_of(forecasts: Sequence[Forecast], *, given: bool) -> str:
+    """Return, in words, which network forecasts are of."""
+    if not forecasts:
+        return "none: MPI was not timed"
+    link = forecasts[0].model.link
+    source = "as given" if given else "this machine's shared memory"
+    return f"{source}, {1e6 * link.latency:.3g} µs and {link.gigabytes_per_second:.3g} GB/s"
+
+
+def tables(measured: Measured, forecasts: Sequence[Forecast], network: str) -> Iterator[Table]:
+    """Yield the tables of what was measured, and of what the model says."""
+    steps = _table("A training step here (batch: of all ranks together)", STEPS, n_words=3)
+    for row in measured.steps:
+        a_second = None if row.microseconds is None else 1e6 * row.batch_size / row.microseconds
+        numbers = (_said(row.microseconds, ",.1f", "not here"), _said(a_second, ",.0f"))
+        ratios = (_said(row.speed_up, ".2f"), _said(row.efficiency, ".2f"), _said(row.modelled, ",.1f"))
+        steps.add_row(row.network, f"{row.batch_size:,}", row.who, *numbers, *ratios)
+    yield steps
+    link = next((model.link for model in measured.models.values()), None)
+    reduces = _table("An all-reduce of two ranks here", REDUCES)
+    for reduce in measured.reduces:
+        modelled = None if link is None else 1e6 * link.all_reduce(BYTES_A_FLOAT * reduce.n_floats, 2)
+        times = (_said(time, ",.1f", "not here") for time in (reduce.mpi, reduce.gloo))
+        reduces.add_row(f"{reduce.n_floats:,}", *times, _said(modelled, ",.1f"))
+    yield reduces
+    if forecasts:
+        yield _forecast_table(forecasts, network)
+
+
+def _forecast_table(forecasts: Sequence[Forecast], network: str) -> Table:
+    headings = [
+        f"{outlook.network}, {what} {outlook.batch_size}"
+        for outlook in forecasts
+        for what in ("speed-up at batch", "efficiency at batch a rank")
+    ]
+    table = _table(f"A model, not a measurement. Network: {network}", ("ranks", *headings))
+    table.caption = f"It assumes that {'; '.join(ASSUMPTIONS)}."
+    for i, n_ranks in enumerate(forecasts[0].ranks):
+        cells = []
+        for outlook in forecasts:
+            speed_up = outlook.speed_up[i] if i < len(outlook.speed_up) else None
+            cells += [_said(speed_up, ".1f"), _said(outlook.efficiency[i], ".2f")]
+        table.add_row(f"{n_ranks:,}", *cells)
+    return table
+
+
+def _table(title: str, headings: Sequence[str], n_words: int = 0) -> Table:
+    table = Table(*headings, title=title)
+    for column in table.columns[n_words:]:
+        column.justify = "right"
+    return table
+
+
+def _said(number: float | None, form: str, otherwise: str = "") -> str:
+    return otherwise if number is None else format(number, form)
+
+
+def picture(measured: Measured, forecasts: Sequence[Forecast], network: str) -> bytes:
+    """Return a PNG: all-reduces as measured, and what the model says of up to 1,024 ranks, with what was measured."""
+    figure = load_matplotlib()(figsize=(15, 6), layout="constrained")
+    reduces, strong, weak = figure.subplots(1, 3)
+    _draw_reduces(reduces, measured)
+    _draw_forecasts(strong, weak, measured, forecasts)
+    figure.suptitle(
+        f"Middle and right: lines are a MODEL, not a measurement; dots are measured here. Network: {network}"
+    )
+    figure.supxlabel(f"The model assumes that {'; '.join(ASSUMPTIONS)}.", fontsize=8, wrap=True)
+    return png(figure)
+
+
+def _draw_reduces(axes: Any, measured: Measured) -> None:
+    for name, engine in (("MPI", "mpi"), ("PyTorch gloo", "gloo")):
+        points = [(row.n_floats, time) for row in measured.reduces if (time := getattr(row, engine)) is not None]
+        axes.loglog([n for n, _ in points], [time for _, time in points], "o", label=f"{name}, measured")
+    sizes = [row.n_floats for row in measured.reduces]
+    for model in list(measured.models.values())[:1]:
+        times = [1e6 * model.link.all_reduce(BYTES_A_FLOAT * n, 2) for n in sizes]
+        axes.loglog(sizes, times, label="model, fitted to MPI")
+    axes.set(xlabel="float32 numbers", ylabel="µs", title="an all-reduce of two ranks on this machine")
+    axes.legend(fontsize=8)
+    axes.grid(which="both", alpha=0.3)
+
+
+def _draw_forecasts(strong: Any, weak: Any, measured: Measured, forecasts: Sequence[Forecast]) -> None:
+    for outlook in forecasts:
+        n_points = len(outlook.speed_up)
+        label = f"{outlook.network}, batch {outlook.batch_size}"
+        (line,) = strong.loglog(outlook.ranks[:n_points], outlook.speed_up, label=label)
+        weak.semilogx(outlook.ranks, outlook.efficiency, color=line.get_color(), label=f"{label} a rank")
+        rows = [row for row in measured.steps if row.network == outlook.network and row.engine == "mpi"]
+        dots = {"marker": "o", "linestyle": "none", "color": line.get_color()}
+        same = [row for row in rows if row.batch_size == outlook.batch_size]
+        strong.loglog([row.n_ranks for row in same], [row.speed_up for row in same], **dots)
+        larger = [row for row in rows if row.batch_size == outlook.batch_size * row.n_ranks]
+        weak.semilogx([row.n_ranks for row in larger], [row.efficiency for row in larger], **dots)
+    for ideal in forecasts[:1]:
+        strong.loglog(ideal.ranks, ideal.ranks, "k:", linewidth=1, label="ideal")
+    strong.set(xlabel="ranks", ylabel="times as fast as one", title="strong scaling: the same batch, shared")
+    weak.set(xlabel="ranks", ylabel="efficiency", title="weak scaling: a batch for each rank", ylim=(0, 1.05))
+    for axes in (strong, weak):
+        axes.legend(fontsize=8)
+        axes.grid(which="both", alpha=0.3)
