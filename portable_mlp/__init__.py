@@ -13,6 +13,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from .backends import Backend, BackendInfo, BackendUnavailable, backends, get_backend
+from .distributed.parallel import parallel
 from .kernels.gradient_check import GradientCheck, check_gradient_of
 from .kernels.network import Network
 from .kernels.parameters import Layer, Params, pack, unpack
@@ -55,6 +56,7 @@ __all__ = [
     "load_model",
     "loss_and_grad",
     "pack",
+    "parallel",
     "predict",
     "save_model",
     "train",

@@ -16,15 +16,16 @@ MAY_IMPORT = {
     "backends": {"kernels"},
     "storage": {"kernels", "backends"},
     "training": {"storage", "kernels", "backends"},
+    "distributed": {"training", "kernels", "backends"},
     "estimators": {"storage", "training", "kernels", "backends"},
     "bench": {"training", "kernels", "backends"},
-    "cli": {"bench", "estimators", "storage", "training", "kernels", "backends"},
+    "cli": {"bench", "estimators", "distributed", "storage", "training", "kernels", "backends"},
 }
 LIBRARIES = {"numpy", "cupy", "torch", "jax", "array_api_strict"}
 DRAWS_ON_THE_HOST = {"kernels/initializers.py", "training/batches.py"}
 HEAVY = [
     *("torch", "jax", "cupy", "array_api_strict", "sklearn", "scipy", "pandas", "numba"),
-    *("matplotlib", "rich", "typer", "safetensors", "onnx", "ndonnx", "spox", "onnxruntime", "pyarrow", "dask"),
+    *("matplotlib", "rich", "typer", "safetensors", "onnx", "ndonnx", "spox", "onnxruntime", "pyarrow", "dask", "mpi4py"),
 ]
 
 

@@ -9,6 +9,7 @@ import numpy as np
 from ..kernels.arrays import Array
 from ..kernels.initializers import RandomState, as_sampler
 from ..kernels.propagation import Masks
+from .group import decided
 
 NUMBERS_AT_ONCE = 2**22
 """Of the data, that are looked at in one go."""
@@ -62,7 +63,7 @@ class Shuffle:
     def __init__(self, random_state: RandomState) -> None:
         sampler = as_sampler(random_state)
         draw = sampler.integers if isinstance(sampler, np.random.Generator) else sampler.randint
-        self.key = int(draw(0, 2**63 - 1, dtype=np.int64))
+        self.key = decided(lambda: int(draw(0, 2**63 - 1, dtype=np.int64)))
 
     def order(self, epoch: int, n_samples: int) -> np.ndarray:
         """Return the permutation (n_samples,) of an epoch, int64."""

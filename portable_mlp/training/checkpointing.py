@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import math
 import warnings
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ..backends import Backend, dtype_name
 from ..kernels.arrays import Array
 from ..kernels.network import Network
-from ..storage.checkpoints import Checkpoint, CheckpointFolder
+from ..storage.checkpoints import Checkpoint, CheckpointFolder, from_bytes, to_bytes
 from .batches import Data, Shuffle, blocks
+from .group import Group, current_group, decided
 from .monitor import Monitor
 from .schedules import Schedule
 
@@ -57,8 +60,8 @@ class Checkpoints:
 
     Parameters
     ----------
-    folder : CheckpointFolder
-        Entered.
+    folder : CheckpointFolder or None
+        Entered. Of a group rank 0 alone has it, and tells the others what it reads.
     identity : dict
         What makes this run another than others, for JSON: network, options, data.
     every : int or None
@@ -69,7 +72,7 @@ class Checkpoints:
 
     def __init__(
         self,
-        folder: CheckpointFolder,
+        folder: CheckpointFolder | None,
         identity: dict[str, Any],
         every: int | None,
         *,
@@ -92,11 +95,11 @@ class Checkpoints:
         ModelFileError
             If none of them is sound.
         """
-        found = self._folder.newest()
+        group = current_group()
+        found = self._newest() if group is None else _told_by_rank_0(group, self._newest)
         if found is None:
             return Standing(Position())
         facts = found.facts
-        self._check_same_run(facts["run"])
         moments = [found.arrays[f"moment_{i}"] for i in range(facts["n_moments"])]
         self._loop.restore(found.arrays["parameters"], moments, found.arrays["total"], facts["n_steps"])
         self._monitor.restore(found.arrays)
@@ -117,7 +120,7 @@ class Checkpoints:
 
         A state that is not finite is not written over one that is: the end of the epoch will say where it went wrong.
         """
-        if not self._loop.is_finite():
+        if self._folder is None or not self._loop.is_finite():
             return
         to_numpy = self._loop.backend.to_numpy
         moments = {f"moment_{i}": to_numpy(moment) for i, moment in enumerate(self._loop.state)}
@@ -147,15 +150,67 @@ class Checkpoints:
                 stacklevel=2,
             )
 
-    def _check_same_run(self, saved: dict[str, Any]) -> None:
+    def _newest(self) -> Checkpoint | None:
+        assert self._folder is not None  # rank 0 has it
+        found = self._folder.newest()
+        if found is not None:
+            self._check_same_run(self._folder, found.facts["run"])
+        return found
+
+    def _check_same_run(self, folder: CheckpointFolder, saved: dict[str, Any]) -> None:
         names = sorted(saved.keys() | self._identity.keys())
         differing = [name for name in names if saved.get(name) != self._identity.get(name)]
         if differing:
             told = "; ".join(f"{name} was {saved.get(name)!r}, now {self._identity.get(name)!r}" for name in differing)
             raise ValueError(
-                f"{self._folder.path} holds the checkpoints of another training: {told}. Give the same options and "
+                f"{folder.path} holds the checkpoints of another training: {told}. Give the same options and "
                 "data, or another folder"
             )
+
+
+class NoCheckpoints:
+    """Takes the place of `Checkpoints` where nothing is written, but requests to stop are heard between steps."""
+
+    every = None
+
+    def resume(self) -> Standing:
+        """Return the beginning."""
+        return Standing(Position())
+
+    def due(self) -> bool:
+        """It never is."""
+        return False
+
+    def save(self, standing: Standing) -> None:
+        """Write nothing."""
+
+
+@contextlib.contextmanager
+def led(
+    folder: contextlib.AbstractContextManager[CheckpointFolder | None],
+) -> Iterator[CheckpointFolder | None]:
+    """Enter a folder on rank 0 alone; the others have None, and its errors."""
+    with contextlib.ExitStack() as stack:
+        entered = None
+
+        def enter() -> None:
+            nonlocal entered
+            entered = stack.enter_context(folder)
+
+        decided(enter)
+        yield entered
+
+
+def _told_by_rank_0(group: Group, newest: Callable[[], Checkpoint | None]) -> Checkpoint | None:
+    """Return the state that rank 0 reads."""
+    found = None
+
+    def read() -> bool:
+        nonlocal found
+        found = newest()
+        return found is not None
+
+    return from_bytes(group.broadcast(to_bytes(found) if found else None)) if group.decided(read) else None
 
 
 def identity_of(

@@ -12,6 +12,7 @@ from ..kernels.network import Network
 from ..kernels.parameters import unpack
 from .batches import Data
 from .evaluation import Evaluation
+from .group import decided
 from .progress import Silent
 from .result import EpochEnd, History, TrainResult
 
@@ -64,15 +65,20 @@ class Monitor:
     def epoch_end(self, flat: Array, *, loss: Any, learning_rate: float, samples_per_second: float) -> str | None:
         """Record an epoch; return why training should stop, or None."""
         epoch = len(self.history["loss"])
-        now = {"loss": loss, "learning_rate": learning_rate, "samples_per_second": samples_per_second}
-        if self._validation is not None:
-            numbers = self._validation.loss_and_score(flat)
-            now |= zip(("validation_loss", "validation_score"), numbers, strict=True)
+
+        def measure() -> dict[str, Any]:
+            now = {"loss": loss, "learning_rate": learning_rate, "samples_per_second": samples_per_second}
+            if self._validation is not None:
+                numbers = self._validation.loss_and_score(flat)
+                now |= zip(("validation_loss", "validation_score"), numbers, strict=True)
+            return now
+
+        now = decided(measure)
         for name, number in now.items():
             self.history[name].append(number)
         self.bar.epoch_end(epoch, loss, samples_per_second)
         out_of_patience = self._patience is not None and self._out_of_patience(flat, now["validation_loss"])
-        stop_asked = bool(self._callbacks) and self._stop_asked(epoch, flat)
+        stop_asked = decided(lambda: bool(self._callbacks) and self._stop_asked(epoch, flat))
         if out_of_patience:
             return "patience"
         return "callback" if stop_asked else None

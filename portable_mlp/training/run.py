@@ -8,8 +8,10 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from ..kernels.arrays import Array, snapshot
+from .agreed_stop import AgreedRequests
 from .batches import Data, Shuffle, Span, spans
-from .checkpointing import Checkpoints, Position, Standing
+from .checkpointing import Checkpoints, NoCheckpoints, Position, Standing
+from .group import current_group, decided
 from .interruption import TERMINATED, Requests, StopAsked
 from .loop import Loop, all_finite
 from .monitor import Monitor
@@ -23,25 +25,28 @@ def run(
     monitor: Monitor,
     schedule: Schedule,
     *,
+    n_samples: int,
     epochs: int,
     batch_size: int,
     shuffle: Shuffle | None,
-    checkpoints: Checkpoints | None = None,
+    checkpoints: Checkpoints | NoCheckpoints | None = None,
 ) -> TrainResult:
     """Run the epochs until they are over, or until something asks to stop; Ctrl-C returns what was reached.
 
-    With ``checkpoints`` the run goes on where its newest state stands; SIGTERM then ends it with SystemExit.
+    ``n_samples`` are all samples, of which ``data`` may be a part where a group trains. With ``checkpoints`` the run
+    goes on where its newest state stands; SIGTERM then ends it with SystemExit.
 
     Raises
     ------
     NonFiniteError
         If the loss or a parameter is not finite at the end of an epoch.
     """
-    the_run = _Run(loop, data, monitor, schedule, epochs, spans(data.n_samples, batch_size), shuffle)
+    the_run = _Run(loop, data, monitor, schedule, epochs, n_samples, spans(n_samples, batch_size), shuffle)
     if checkpoints is None:
         stopped_because = the_run.until_the_end()
     else:
-        with Requests() as requests:
+        group = current_group()
+        with Requests() if group is None else AgreedRequests(group) as requests:
             stopped_because = the_run.with_checkpoints(checkpoints, requests)
         if requests.received == signal.SIGTERM:
             raise SystemExit(TERMINATED)
@@ -58,11 +63,12 @@ class _Run:
         monitor: Monitor,
         schedule: Schedule,
         epochs: int,
+        n_samples: int,
         batches: Sequence[Span],
         shuffle: Shuffle | None,
     ) -> None:
         self.loop, self.data, self.monitor, self.schedule = loop, data, monitor, schedule
-        self.epochs, self.batches, self.shuffle = epochs, batches, shuffle
+        self.epochs, self.n_samples, self.batches, self.shuffle = epochs, n_samples, batches, shuffle
         self.standing = Standing(Position())
 
     def until_the_end(self) -> str:
@@ -76,7 +82,7 @@ class _Run:
             return "interrupted"
         return "max_epochs"
 
-    def with_checkpoints(self, checkpoints: Checkpoints, requests: Requests) -> str:
+    def with_checkpoints(self, checkpoints: Checkpoints | NoCheckpoints, requests: Requests) -> str:
         """Go on where the newest state stands, and write further ones; return why it stopped."""
         self.standing = checkpoints.resume()
         if self.standing.stopped_because is not None:
@@ -117,7 +123,7 @@ class _Run:
         start = time.perf_counter()
         if not done:
             self.standing = Standing(Position(epoch), snapshot(loop.backend.xp, loop.flat))
-        order = None if self.shuffle is None else self.shuffle.order(epoch, self.data.n_samples)
+        order = None if self.shuffle is None else self.shuffle.order(epoch, self.n_samples)
         mean = loop.epoch(
             self.data, self.batches, rate, order=order, bar=monitor.bar, done=done, every=every, between=between
         )
@@ -131,15 +137,20 @@ class _Run:
 
     def _n_samples_done(self) -> int:
         epoch, n_batches = self.standing.position
-        return epoch * self.data.n_samples + sum(stop - start for start, stop in self.batches[:n_batches])
+        return epoch * self.n_samples + sum(stop - start for start, stop in self.batches[:n_batches])
 
 
 def _finite_loss(loop: Loop, mean: Array, good: Array, monitor: Monitor) -> Any:
     """Read the device, once an epoch: the mean loss; raise if it or a parameter is not finite."""
-    numbers = loop.backend.to_numpy(loop.backend.xp.stack([mean, loop.differences()]))
-    if not all_finite(numbers):
+
+    def read() -> tuple[bool, Any]:
+        numbers = loop.backend.to_numpy(loop.backend.xp.stack([mean, loop.differences()]))
+        return all_finite(numbers), numbers[0].tolist()
+
+    is_finite, loss = decided(read)
+    if not is_finite:
         epoch, batch = len(monitor.history["loss"]) + 1, loop.first_bad_batch()
         raise NonFiniteError.diverged(
             monitor.net, good, monitor.history, epoch=epoch, batch=batch, n_batches=loop.n_batches
         )
-    return numbers[0].tolist()
+    return loss

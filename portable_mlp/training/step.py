@@ -92,7 +92,7 @@ def make_step(ops: Primitives, objective: Objective, optimizer: Optimizer) -> St
     def step(
         carry: Carry, data: Data, rows: Array | None, scalars: Scalars, room: Room | None = None
     ) -> tuple[Carry, Array]:
-        batch = encoded(ops, net, data if rows is None else _taken(ops, data, rows, room), room)
+        batch = encoded(ops, net, data if rows is None else taken(ops, data, rows, room), room)
         params = ops.layers(net, carry.held) if room is None else room.params
         loss, sums = passes(ops, objective, params, batch, room)
         held, state = ops.descend(optimizer, carry.held, sums, carry.state, scalars, room)
@@ -130,7 +130,7 @@ def mean_loss(
     return loss, dlogits if data.weights is None else dlogits * ops.xp.expand_dims(data.weights, axis=-1)
 
 
-def _taken(ops: Primitives, data: Data, rows: Array, room: Room | None) -> Data:
+def taken(ops: Primitives, data: Data, rows: Array, room: Room | None) -> Data:
     """Take the samples of a batch, into the room where models share them."""
     X, Y, weights, masks = data
     X_out = room.X if room is not None and X.ndim == 2 else None

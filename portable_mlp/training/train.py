@@ -17,9 +17,10 @@ from ..kernels.parameters import Params, pack
 from ..storage.checkpoints import CheckpointFolder
 from . import lbfgs
 from .batches import Data, Shuffle
-from .checkpointing import Checkpoints, identity_of
+from .checkpointing import Checkpoints, NoCheckpoints, identity_of, led
 from .data import checked_data
-from .loop import Loop
+from .data_parallel import make_loop
+from .group import current_group, decided, leads, n_samples_of_all, refuse_in_group
 from .monitor import Callback, Monitor
 from .progress import Bar, Silent
 from .result import TrainResult
@@ -156,7 +157,8 @@ def train(
     by_moments = adam(fraction("beta_1", beta_1), fraction("beta_2", beta_2), positive_number("epsilon", epsilon))
     called = _called(callbacks)
     data = checked_data(net, params, X, y)
-    plan = make_schedule(schedule, learning_rate=learning_rate, decay=decay, epochs=epochs, n_samples=data.n_samples)
+    group, n_samples = current_group(), n_samples_of_all(data.n_samples)
+    plan = make_schedule(schedule, learning_rate=learning_rate, decay=decay, epochs=epochs, n_samples=n_samples)
     held_out = _checked_validation(net, params, validation)
     patience = _checked_patience(patience, validation)
     _check_one_model(params, patience=patience, schedule=schedule, solver=solver)
@@ -164,11 +166,12 @@ def train(
         checkpoint_every = _whole("checkpoint_every", checkpoint_every)
     folder = _checked_folder(checkpoint, checkpoint_every, resume, solver)
     if solver == "lbfgs":
+        refuse_in_group('solver "lbfgs"')
         lbfgs.load_scipy()
     backend = backend_of(params[0][0])
-    with backend.running(), Bar(epochs, data.n_samples) if progress else Silent() as bar, folder as entered:
-        if entered is not None and not resume and entered.has_states():
-            raise ValueError(f"{entered.path} holds checkpoints already: resume, or give another folder")
+    with backend.running(), Bar(epochs, n_samples) if progress and leads() else Silent() as bar, led(folder) as entered:
+        if not resume and decided(lambda: entered is not None and entered.has_states()):
+            raise ValueError(f"{checkpoint} holds checkpoints already: resume, or give another folder")
         monitor = Monitor(
             backend, net, epochs=epochs, validation=held_out, patience=patience, callbacks=called, bar=bar
         )
@@ -176,10 +179,10 @@ def train(
         if solver == "lbfgs":
             return lbfgs.minimize(backend, Objective(net, l2), flat, data, monitor, epochs=epochs)
         optimizer = by_momentum if solver == "sgd" else by_moments
-        loop = Loop(backend, Objective(net, l2), optimizer, flat)
+        loop = make_loop(backend, Objective(net, l2), optimizer, flat)
         order = Shuffle(random_state) if shuffle else None
-        checkpoints = None
-        if entered is not None:
+        checkpoints: Checkpoints | NoCheckpoints | None = None if group is None else NoCheckpoints()
+        if checkpoint is not None:
             constants = (beta_1, beta_2, epsilon) if solver == "adam" else (momentum, nesterov)
             identity = identity_of(
                 backend,
@@ -198,12 +201,22 @@ def train(
                 shuffle=bool(shuffle),
                 random_state=random_state if isinstance(random_state, int) else None,
                 patience=patience,
+                # Another sum, to the last bit, is another run.
+                **({"shards": group.n_shards} if group is not None and group.reproducible else {}),
             )
             checkpoints = Checkpoints(
                 entered, identity, checkpoint_every, loop=loop, monitor=monitor, schedule=plan, shuffle=order
             )
         return run(
-            loop, data, monitor, plan, epochs=epochs, batch_size=batch_size, shuffle=order, checkpoints=checkpoints
+            loop,
+            data,
+            monitor,
+            plan,
+            n_samples=n_samples,
+            epochs=epochs,
+            batch_size=batch_size,
+            shuffle=order,
+            checkpoints=checkpoints,
         )
 
 

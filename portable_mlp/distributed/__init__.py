@@ -1,0 +1,1 @@
+"""Engines that let several processes train one model; `parallel` puts them to work."""

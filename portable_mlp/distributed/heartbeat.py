@@ -1,0 +1,33 @@
+"""A sign of life for whoever supervises the processes: the time of a file."""
+
+from __future__ import annotations
+
+import os
+import time
+
+VARIABLE = "PORTABLE_MLP_HEARTBEAT"
+"""Names the file, which the supervisor has made, in the environment."""
+
+SECONDS_BETWEEN = 0.1
+"""At least."""
+
+
+class Heartbeat:
+    """Sets the time of the file that the environment names, on rank 0.
+
+    Parameters
+    ----------
+    rank : int
+        Of this process.
+    """
+
+    def __init__(self, rank: int) -> None:
+        self._path = os.environ.get(VARIABLE) if rank == 0 else None
+        self._last = -SECONDS_BETWEEN
+
+    def beat(self) -> None:
+        """Say that all processes have come to the same point, unless that was just said."""
+        if self._path is None or time.monotonic() - self._last < SECONDS_BETWEEN:
+            return
+        os.utime(self._path)
+        self._last = time.monotonic()

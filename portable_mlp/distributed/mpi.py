@@ -1,0 +1,88 @@
+"""MPI, through mpi4py. Only its buffer methods are used: what other processes send is numbers, and never unpickled."""
+
+from __future__ import annotations
+
+import sys
+import time
+import traceback
+from typing import Any
+
+import numpy as np
+
+SECONDS_FOR_OTHERS = 1.0
+"""So long may processes that end with the same error be apart."""
+
+
+class Mpi:
+    """A communicator of MPI.
+
+    Parameters
+    ----------
+    comm : mpi4py.MPI.Intracomm, optional
+        Whose processes train; by default all that were started together.
+
+    Raises
+    ------
+    ImportError
+        If mpi4py, or an MPI library, is missing; names the command that installs them.
+    """
+
+    def __init__(self, comm: Any = None) -> None:
+        self._mpi = load_mpi()
+        # Copies, whose messages meet no others: neither the user's own, nor those of the end those of training.
+        self._comm = (self._mpi.COMM_WORLD if comm is None else comm).Dup()
+        self._end = self._comm.Dup()
+        self.rank: int = self._comm.Get_rank()
+        self.size: int = self._comm.Get_size()
+
+    def allreduce(self, flat: np.ndarray) -> None:
+        """Replace each number by its sum over all processes."""
+        self._comm.Allreduce(self._mpi.IN_PLACE, flat)
+
+    def exchange(self, flat: np.ndarray, partner: int) -> np.ndarray:
+        """Send an array to a process, and return the one that it sends."""
+        received = np.empty_like(flat)
+        self._comm.Sendrecv(flat, dest=partner, recvbuf=received, source=partner)
+        return received
+
+    def ends(self, error: BaseException | None) -> None:
+        """End the use of the communicator.
+
+        Processes that all end with an error, such as one that follows from the data they share, each raise it. Where
+        one is alone with its error, the others may wait for it for ever: the job is then aborted, with its traceback.
+        """
+        if error is not None and not self._all_come_to_the_end():
+            trace = "".join(traceback.format_exception(error))
+            # The stream that Python was started with: sys.stderr may be silent on this rank.
+            stream = sys.__stderr__ or sys.stderr
+            stream.write(f"portable_mlp: rank {self.rank} of {self.size} ends the job:\n{trace}")
+            stream.flush()
+            self._comm.Abort(1)
+        self._end.Free()
+        self._comm.Free()
+
+    def _all_come_to_the_end(self) -> bool:
+        request = self._end.Ibarrier()
+        give_up = time.monotonic() + SECONDS_FOR_OTHERS
+        while not request.Test():
+            if time.monotonic() > give_up:
+                return False
+            time.sleep(0.01)
+        return True
+
+
+def load_mpi() -> Any:
+    """Return ``mpi4py.MPI``, which starts MPI where it has not been started.
+
+    Raises
+    ------
+    ImportError
+        If it cannot; names the command that installs what is missing.
+    """
+    try:
+        from mpi4py import MPI
+    except (ImportError, RuntimeError) as error:
+        raise ImportError(
+            f'training over MPI needs mpi4py and an MPI library ({error}): pip install "portable-mlp[mpi]"'
+        ) from None
+    return MPI

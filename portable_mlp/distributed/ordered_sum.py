@@ -1,0 +1,30 @@
+"""A sum over processes whose order of additions is fixed: pairs, then pairs of pairs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+
+
+def sum_in_order(flat: np.ndarray, rank: int, size: int, exchange: Callable[[np.ndarray, int], np.ndarray]) -> None:
+    """Replace ``flat`` by its sum over processes, whose number is a power of two (recursive doubling).
+
+    In round k a process exchanges what it has with the one whose rank differs in bit k. Addition of floating-point
+    numbers commutes, though it does not associate: both get the same bits, and the tree of additions is that of a
+    pairwise sum in the order of ranks. It stays the same when each half of the processes is one process that sums
+    pairwise itself.
+
+    Parameters
+    ----------
+    flat : ndarray
+        Written into.
+    rank, size : int
+        Of this process, and how many there are.
+    exchange : callable
+        ``exchange(flat, partner)`` sends an array and returns the partner's.
+    """
+    distance = 1
+    while distance < size:
+        flat += exchange(flat, rank ^ distance)
+        distance *= 2

@@ -1,0 +1,111 @@
+"""`parallel`: the context in which several processes train one model."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from typing import Any
+
+from ..kernels.options import check_choice
+from ..training.group import Group, current_group, training_in
+from .communicator import Communicator, Serial
+from .mpi import Mpi
+from .process_group import ProcessGroup
+
+ENGINES = ("mpi", "serial")
+
+
+@contextlib.contextmanager
+def parallel(
+    engine: str = "mpi",
+    *,
+    comm: Any = None,
+    reproducible: bool = False,
+    samples: str = "all",
+) -> Iterator[Group]:
+    """Train data-parallel while the context lasts: every process makes the same calls, and computes its part.
+
+    Inside, `train` and the estimators' ``fit`` and ``partial_fit`` cut each batch among the processes, add up the
+    gradients, one message a step, and take the same step everywhere: afterwards every process holds the same model. It
+    is the model of one process, up to the order of additions. What has to be decided (validation, patience, callbacks,
+    which are called there alone, checkpoints) is decided on rank 0.
+
+    Parameters
+    ----------
+    engine : {"mpi", "serial"}
+        "mpi" joins the processes that ``mpiexec`` or ``srun`` started (extra ``mpi``); "serial" is this one alone.
+    comm : communicator, optional
+        Instead: one of mpi4py's, or any object with ``rank``, ``size`` and ``allreduce(flat)``, which replaces the
+        numbers of a NumPy array (float32, float64 or int64) by their sums over all processes.
+    reproducible : bool
+        Whether to give the same bits on 1, 2, 4 or 8 processes: each batch is cut into 8 shards, whose gradients are
+        added up in a fixed order. Bits are those of one BLAS build and kind of processor. Costs time where
+        batches are small.
+    samples : {"all", "own"}
+        Whether every process is given all samples, of which it reads its part only, or samples of its own, which
+        together are all. Estimators take "all".
+
+    Yields
+    ------
+    Group
+        Its ``rank`` and ``size`` say which process this is, from 0, and how many there are.
+
+    Raises
+    ------
+    ValueError
+        If an option is none of the above, or ``reproducible`` is not possible with so many processes.
+    RuntimeError
+        If there is such a context already.
+    ImportError
+        If mpi4py is missing.
+
+    Notes
+    -----
+    An error that all processes raise, such as a mistake in data that they share, is raised on each. Over MPI an error
+    of one of them, for which the others would wait for ever, is printed with its rank and ends the job.
+
+    Examples
+    --------
+    >>> import numpy as np, portable_mlp as pm
+    >>> X, y = np.asarray([[0.0, 0.0], [0.0, 1.0], [1.0, 0.0], [1.0, 1.0]]), np.asarray([0, 1, 1, 0])
+    >>> net = pm.Network((2, 8, 2), activation="tanh")
+    >>> with pm.parallel("serial", reproducible=True) as group:
+    ...     result = pm.train(net, pm.init_params(net), X, y, learning_rate=0.05, epochs=200)
+    >>> group.rank, result.history["loss"][-1] < 0.01
+    (0, True)
+    """
+    check_choice("engine", engine, ENGINES)
+    check_choice("samples", samples, ("all", "own"))
+    if current_group() is not None:
+        raise RuntimeError("parallel(...) is in effect already: a process trains in one group at a time")
+    with _entered(engine, comm) as communicator:
+        group = ProcessGroup(communicator, reproducible=reproducible, has_all_samples=samples == "all")
+        with training_in(group):
+            yield group
+
+
+@contextlib.contextmanager
+def _entered(engine: str, comm: Any) -> Iterator[Communicator]:
+    """Yield the communicator; MPI's learns how its use ends."""
+    over_mpi = engine == "mpi" if comm is None else hasattr(comm, "Allreduce")
+    if not over_mpi:
+        yield Serial() if comm is None else _checked(comm)
+        return
+    mpi = Mpi(comm)
+    try:
+        yield mpi
+    except BaseException as error:
+        mpi.ends(error)
+        raise
+    mpi.ends(None)
+
+
+def _checked(comm: Any) -> Communicator:
+    for member in ("rank", "size", "allreduce"):
+        if not hasattr(comm, member):
+            raise TypeError(
+                f"comm must be one of mpi4py's, or have rank, size and allreduce(flat); {type(comm).__name__} has no "
+                f"{member}"
+            )
+    communicator: Communicator = comm
+    return communicator

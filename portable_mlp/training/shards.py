@@ -1,0 +1,74 @@
+"""Which samples of a batch a rank computes on: its shards of it, or those of the batch that it was given."""
+
+from __future__ import annotations
+
+import itertools
+from typing import Any
+
+from ..backends import Backend
+from ..kernels.arrays import Array
+from ..kernels.propagation import Masks
+from .batches import Span
+from .group import Group
+
+
+class SharedSamples:
+    """Every rank has all samples: a batch is cut into as many shards as the group has, of equal size give or take one.
+
+    Shards stay where they are when the group grows or shrinks, as long as their number does; what a rank computes on
+    is a run of them.
+
+    Parameters
+    ----------
+    group : Group
+        Whose.
+    backend : Backend
+        Where the rows are needed.
+    n_samples : int
+        Of the data.
+    order : ndarray of shape (n_samples,) or None
+        Of the epoch, on the host; None keeps the order.
+    """
+
+    def __init__(self, group: Group, backend: Backend, n_samples: int, order: Any) -> None:
+        self._order = backend.xp.arange(n_samples, device=backend.device) if order is None else backend.asarray(order)
+        each = group.n_shards // group.size
+        self._n_shards, self._mine = group.n_shards, range(group.rank * each, (group.rank + 1) * each)
+
+    def shards(self, batch: Span, masks: Masks) -> list[tuple[Array, Masks]]:
+        """Return this rank's shards of a batch: rows of the data, and which of the batch's masks go with them."""
+        start, stop = batch
+        cuts = [shard * (stop - start) // self._n_shards for shard in (*self._mine, self._mine.stop)]
+        return [
+            (self._order[start + a : start + b], None if masks is None else [mask[a:b] for mask in masks])
+            for a, b in itertools.pairwise(cuts)
+        ]
+
+
+class OwnSamples:
+    """Every rank has samples of its own, those of rank 0 being the first of all: one shard is what it has of a batch.
+
+    Parameters
+    ----------
+    group, backend
+        As above.
+    n_samples : int
+        Of this rank.
+    order : ndarray of shape (n_samples of all,) or None
+        As above, of all samples.
+    """
+
+    def __init__(self, group: Group, backend: Backend, n_samples: int, order: Any) -> None:
+        before = [count for (count,) in group.gathered(n_samples)][: group.rank]
+        self._backend, self._order = backend, order
+        self._first = sum(before)
+        self._last = self._first + n_samples
+
+    def shards(self, batch: Span, masks: Masks) -> list[tuple[Array, Masks]]:
+        """Return the rows of this rank that a batch has."""
+        if self._order is None:
+            start, stop = (min(max(edge, self._first), self._last) - self._first for edge in batch)
+            return [(self._backend.xp.arange(start, stop, device=self._backend.device), None)]
+        rows = self._order[batch[0] : batch[1]]
+        own = rows[(self._first <= rows) & (rows < self._last)]
+        return [(self._backend.asarray(own - self._first), None)]
