@@ -74,7 +74,7 @@ def measure(case: Case, dtype: str, makes: dict[str, Make | str], rounds: int = 
         else:
             candidates[name] = made
     n_steps = {
-        name: steps_a_turn(candidate.run, getattr(candidate, "steps_a_call", 1))
+        name: _steps_a_turn(candidate.run, getattr(candidate, "steps_a_call", 1))
         for name, candidate in candidates.items()
     }
     seconds: dict[str, list[float]] = {name: [] for name in candidates}
@@ -108,7 +108,7 @@ def wrong_losses(losses: Sequence[float], expected: Sequence[float], allowed: fl
     return None if off < allowed else f"its losses are {off:.1e} away from float64: not timed"
 
 
-def steps_a_turn(run: Callable[[int], None], at_a_time: int) -> int:
+def _steps_a_turn(run: Callable[[int], None], at_a_time: int) -> int:
     """Warm up, and return how many steps fill a turn, a multiple of what the candidate takes at a time."""
     n_steps = at_a_time
     while True:

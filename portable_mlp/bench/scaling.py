@@ -9,8 +9,8 @@ from typing import NamedTuple
 from ..kernels.parameters import n_parameters
 from .candidates import ours_on
 from .cases import Case
-from .scaling_jobs import ALONE, Job, Setup, jobs_of, launch, seconds_of, with_batch
-from .scaling_model import Link, Model, fit_compute, fit_link
+from .scaling_jobs import ALONE, RANK, Job, Setup, jobs_of, seconds_of, with_batch
+from .scaling_model import Model, fit_compute, fit_link
 from .scaling_rank import N_FLOATS
 
 CASES = (Case("40-128-64-5", (40, 128, 64, 5), 256), Case("40-256-256-5", (40, 256, 256, 5), 1024))
@@ -65,12 +65,14 @@ class ReduceRow(NamedTuple):
     ----------
     n_floats : int
         How many float32 each rank adds.
-    mpi, gloo : float or None
-        Microseconds, the median over the rounds; None if it was not timed.
+    mpi, step, gloo : float or None
+        Microseconds: of MPI's own, of the one in a training step, and of PyTorch's gloo; the median over the rounds,
+        None if it was not timed.
     """
 
     n_floats: int
     mpi: float | None
+    step: float | None
     gloo: float | None
 
 
@@ -84,9 +86,9 @@ class Measured(NamedTuple):
     reduces : list of ReduceRow
         All-reduces.
     models : dict
-        The model of each network's training on this machine, by its sizes; empty where MPI could not be timed.
+        The model of each network's training on this machine, by its sizes; none where MPI could not be timed.
     problems : dict
-        By what people call a setup, why some of its jobs were not timed.
+        By what people call a setup, why a job of its own was not timed in a round; the medians are those of the others.
     """
 
     steps: list[StepRow]
@@ -96,7 +98,7 @@ class Measured(NamedTuple):
 
 
 def measure_scaling(
-    cases: Sequence[Case], most_ranks: int, *, rounds: int, turns: int, tell: Callable[[str], None]
+    cases: Sequence[Case], most_ranks: int, *, rounds: int, seconds: float, tell: Callable[[str], None]
 ) -> Measured:
     """Time steps and all-reduces, and fit the model to them.
 
@@ -107,37 +109,29 @@ def measure_scaling(
     most_ranks : int
         Up to so many, in powers of two.
     rounds : int
-        Jobs of each kind.
-    turns : int
-        How many times longer than a turn of `portable-mlp bench` the steps of a job take.
+        How often each job runs.
+    seconds : float
+        How long the steps of a job take, about.
     tell : callable
         Told, in words, how far it is.
-
-    Raises
-    ------
-    RuntimeError
-        If not even a process alone takes a step.
     """
     steps = [job for case in cases for job in jobs_of(case, most_ranks)]
     reduces = [Job(Setup(engine, 2), None) for engine in ("mpi", "gloo")]
     all_cases = dict.fromkeys(job.case for job in steps if job.case is not None)
     expected = {case: ours_on("numpy")(case, "float64").first_losses() for case in all_cases}
-    tell("how many steps fill a turn?")
-    n_steps = {case: turns * launch(Job(ALONE, case), None)["n_steps"] for case in all_cases}
-    seconds: dict[tuple[Job, str], list[float]] = {}
-    problems: dict[Job, str] = {}
-    for i in range(rounds):
-        tell(f"round {i + 1} of {rounds}")
-        for job in (job for job in (*steps, *reduces) if job not in problems):
+    times: dict[tuple[Job, str], list[float]] = {}
+    problems: dict[str, str] = {}
+    for i in range(1, rounds + 1):
+        tell(f"round {i} of {rounds}")
+        for job in (*steps, *reduces):
             try:
-                found = seconds_of(job, expected, n_steps)
+                found = seconds_of(job, expected, seconds)
             except RuntimeError as error:
-                problems[job] = str(error)
+                problems[job.setup.name] = f"not in round {i}: {error}"
                 continue
             for what, time in found.items():
-                seconds.setdefault((job, what), []).append(time)
-    medians = {key: statistics.median(times) for key, times in seconds.items() if key[0] not in problems}
-    return summary(steps, medians, {job.setup.name: problem for job, problem in problems.items()})
+                times.setdefault((job, what), []).append(time)
+    return summary(steps, {key: statistics.median(of_rounds) for key, of_rounds in times.items()}, problems)
 
 
 def summary(jobs: Sequence[Job], medians: dict[tuple[Job, str], float], problems: dict[str, str]) -> Measured:
@@ -152,41 +146,45 @@ def summary(jobs: Sequence[Job], medians: dict[tuple[Job, str], float], problems
     problems : dict
         As in `Measured`.
     """
-    found = {(job.setup.engine, what): 1e6 * time for (job, what), time in medians.items() if job.case is None}
-    reduces = [ReduceRow(n, found.get(("mpi", str(n))), found.get(("gloo", str(n)))) for n in N_FLOATS]
-    times = {job: time for (job, _), time in medians.items() if job.case is not None}
+    found = {what: 1e6 * time for (job, what), time in medians.items() if job.case is None}
+    reduces = [ReduceRow(n, *(found.get(f"{way} {n}") for way in ("mpi", "step", "gloo"))) for n in N_FLOATS]
+    times = {(job.setup, job.case): time for (job, _), time in medians.items() if job.case is not None}
     models = _models(times, [(row.n_floats, 1e-6 * row.mpi) for row in reduces if row.mpi is not None])
     return Measured([_step_row(job, times, models) for job in jobs], reduces, models, problems)
 
 
-def _models(times: dict[Job, float], all_reduces: list[tuple[int, float]]) -> dict[str, Model]:
-    """Return a model of each network, fitted to one process with one thread, and to MPI's all-reduces."""
-    if not all_reduces:
-        return {}
-    link = fit_link([BYTES_A_FLOAT * n for n, _ in all_reduces], [time for _, time in all_reduces])
+def _models(times: dict[tuple[Setup, Case], float], all_reduces: list[tuple[int, float]]) -> dict[str, Model]:
+    """Return a model of each network of which both one process and one rank, and MPI's all-reduces, were timed."""
     models = {}
-    for case in dict.fromkeys(job.case for job in times if job.case is not None):
-        alone = [
-            (job.case.batch_size, times[job]) for job in times if job.setup == ALONE and job.case.name == case.name
-        ]
-        # The loss travels with the gradients.
-        n_bytes = BYTES_A_FLOAT * (n_parameters(case.sizes) + 1)
-        models[case.name] = Model(fit_compute(*zip(*alone, strict=True)), link, n_bytes)
+    for name, sizes in dict.fromkeys((case.name, case.sizes) for _, case in times):
+        of_process, of_rank = (
+            [(case.batch_size, time) for (setup, case), time in times.items() if (setup, case.name) == (wanted, name)]
+            for wanted in (ALONE, RANK)
+        )
+        if of_process and of_rank and all_reduces:
+            link = fit_link([(BYTES_A_FLOAT * n, time) for n, time in all_reduces])
+            # The loss travels with the gradients.
+            n_bytes = BYTES_A_FLOAT * (n_parameters(sizes) + 1)
+            models[name] = Model(fit_compute(of_process), fit_compute(of_rank), link, n_bytes)
     return models
 
 
-def _step_row(job: Job, times: dict[Job, float], models: dict[str, Model]) -> StepRow:
+def _step_row(job: Job, times: dict[tuple[Setup, Case], float], models: dict[str, Model]) -> StepRow:
     setup, case = job
     assert case is not None
     row = StepRow(case.name, case.batch_size, setup.name, setup.engine, setup.n_ranks)
-    time = times.get(job)
+    time = times.get((setup, case))
     if time is None:
         return row
-    base, share = (times.get(Job(ALONE, with_batch(case, case.batch_size // n))) for n in (1, setup.n_ranks))
-    is_modelled = case.name in models and setup.engine != "gloo" and setup.n_threads == 1
+    base, share = (times.get((ALONE, with_batch(case, case.batch_size // n))) for n in (1, setup.n_ranks))
+    modelled = None
+    if case.name in models and setup == ALONE:
+        modelled = 1e6 * models[case.name].alone.step(case.batch_size)
+    elif case.name in models and setup.engine == "mpi":
+        modelled = 1e6 * models[case.name].step(case.batch_size, setup.n_ranks)
     return row._replace(
         microseconds=1e6 * time,
         speed_up=None if base is None else base / time,
         efficiency=None if share is None or setup.n_threads > 1 else share / time,
-        modelled=1e6 * models[case.name].step(case.batch_size, setup.n_ranks) if is_modelled else None,
+        modelled=modelled,
     )

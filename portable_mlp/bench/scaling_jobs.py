@@ -22,12 +22,15 @@ from .measurement import TOLERANCE, wrong_losses
 from .scaling_rank import DTYPE, Task
 
 FEWER_SAMPLES = (4, 16)
-"""By what a batch is divided, for one process: where the time that a step takes whatever its batch comes to light."""
+"""By what a batch is divided, for one process and one rank: it tells what a step takes whatever its batch."""
 
 THREADS = ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS", "VECLIB_MAXIMUM_THREADS")
 
 SECONDS_A_JOB = 300.0
 """At most; a job that takes longer hangs."""
+
+
+KINDS = {"mpi": ("MPI rank", "MPI ranks"), "gloo": ("DDP process", "DDP processes")}
 
 
 class Setup(NamedTuple):
@@ -50,12 +53,13 @@ class Setup(NamedTuple):
     @property
     def name(self) -> str:
         """What people call it."""
-        kind = {"alone": "process", "mpi": "MPI rank", "gloo": "PyTorch DDP process"}[self.engine]
-        threads = f", {_number(self.n_threads, 'BLAS thread')}" if self.engine == "alone" else ""
-        return f"{_number(self.n_ranks, kind)}{threads}"
+        if self.engine == "alone":
+            return f"1 process, {_number(self.n_threads, 'thread', 'threads')}"
+        return _number(self.n_ranks, *KINDS[self.engine])
 
 
-ALONE = Setup("alone")
+ALONE, RANK = Setup("alone"), Setup("mpi")
+"""One process with one thread: as it is, and as the only rank."""
 
 
 class Job(NamedTuple):
@@ -68,14 +72,15 @@ class Job(NamedTuple):
 def jobs_of(case: Case, most_ranks: int) -> list[Job]:
     """Return whose steps are timed on a network: strong scaling on its batch, weak scaling on larger ones."""
     ranks = powers_of_two(most_ranks)
-    jobs = [Job(ALONE, with_batch(case, case.batch_size // divisor)) for divisor in FEWER_SAMPLES]
+    jobs = []
     for n_ranks in ranks:
         larger = with_batch(case, case.batch_size * n_ranks)
         several = [Setup("alone", 1, most_ranks)] if most_ranks > 1 else []
         joined = ranks if n_ranks == 1 else (n_ranks,)
         setups = [ALONE, *several, *(Setup(engine, n) for engine in ("mpi", "gloo") for n in joined)]
         jobs += [Job(setup, larger) for setup in setups]
-    return jobs
+    fewer = [with_batch(case, case.batch_size // divisor) for divisor in FEWER_SAMPLES]
+    return jobs + [Job(setup, few) for few in fewer for setup in (ALONE, RANK)]
 
 
 def powers_of_two(most: int) -> tuple[int, ...]:
@@ -87,8 +92,8 @@ def powers_of_two(most: int) -> tuple[int, ...]:
     return tuple(1 << i for i in range(most.bit_length()))
 
 
-def launch(job: Job, n_steps: int | None) -> dict[str, Any]:
-    """Run a job in processes of its own; return its answer.
+def launch(job: Job, seconds: float) -> dict[str, Any]:
+    """Run a job in processes of its own, for about so long once they have started; return its answer.
 
     Raises
     ------
@@ -98,7 +103,7 @@ def launch(job: Job, n_steps: int | None) -> dict[str, Any]:
     setup = job.setup
     threads = dict.fromkeys(THREADS, str(setup.n_threads))
     with tempfile.TemporaryDirectory() as folder:
-        task = json.dumps(Task(setup.engine, job.case, n_steps, str(Path(folder) / "meeting")))
+        task = json.dumps(Task(setup.engine, job.case, seconds, str(Path(folder) / "meeting")))
         # Under mpi4py an error in one process ends all of them.
         under = [] if setup.engine == "alone" else ["-m", "mpi4py"]
         command = [sys.executable, *under, "-m", "portable_mlp.bench.scaling_rank", task]
@@ -135,7 +140,7 @@ def _mpiexec() -> str:
     return path
 
 
-def seconds_of(job: Job, expected: dict[Case, list[float]], n_steps: dict[Case, int]) -> dict[str, float]:
+def seconds_of(job: Job, expected: dict[Case, list[float]], seconds: float) -> dict[str, float]:
     """Run a job, and return its seconds if it has computed the right losses.
 
     Raises
@@ -143,15 +148,13 @@ def seconds_of(job: Job, expected: dict[Case, list[float]], n_steps: dict[Case, 
     RuntimeError
         As `launch`, or if the losses are wrong.
     """
-    if job.case is None:
-        answer = launch(job, None)
-    else:
-        answer = launch(job, n_steps[job.case])
+    answer = launch(job, seconds)
+    if job.case is not None:
         wrong = wrong_losses(answer["losses"], expected[job.case], TOLERANCE[DTYPE])
         if wrong is not None:
             raise RuntimeError(wrong)
-    seconds: dict[str, float] = answer["seconds"]
-    return seconds
+    found: dict[str, float] = answer["seconds"]
+    return found
 
 
 def with_batch(case: Case, batch_size: int) -> Case:
@@ -159,6 +162,5 @@ def with_batch(case: Case, batch_size: int) -> Case:
     return case._replace(batch_size=batch_size)
 
 
-def _number(n: int, what: str) -> str:
-    plural = f"{what}es" if what.endswith("s") else f"{what}s"
-    return f"{n} {what if n == 1 else plural}"
+def _number(n: int, one: str, several: str) -> str:
+    return f"{n} {one if n == 1 else several}"

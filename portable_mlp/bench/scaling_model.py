@@ -1,8 +1,11 @@
-"""What a step would take on more machines than there are: a model with four constants, fitted to measurements.
+"""What a step would take on more machines than there are: a model of a few constants, fitted to measurements.
 
 A step on P ranks computes, then adds up gradients, and nothing overlaps:
 
     T(P) = fixed + per_sample * (samples of a rank) + all_reduce(bytes, P)
+
+What a rank computes is measured on a rank that is the only one, so that it has in it what being a rank costs. One
+process that is no rank at all is what speed-up and efficiency are taken over.
 
 An exchange of n bytes between two ranks takes ``latency + n * per_byte``. With recursive doubling an all-reduce is
 ceil(log2 P) of them; with Rabenseifner's algorithm it has twice as many, of ever smaller parts, which together move
@@ -23,7 +26,7 @@ import numpy as np
 from scipy.optimize import nnls
 
 ASSUMPTIONS = (
-    "a rank computes as fast beside others as it does alone, on one BLAS thread",
+    "a rank computes as fast beside others as it does by itself, on one BLAS thread",
     "computing is a fixed time and a time for each sample",
     "gradients are added up after the backward pass: nothing overlaps",
     "every pair of ranks is linked alike, and messages do not wait for each other",
@@ -67,7 +70,7 @@ class Link(NamedTuple):
 
 
 class Compute(NamedTuple):
-    """What a rank computes in a step.
+    """What a process computes in a step.
 
     Attributes
     ----------
@@ -90,7 +93,9 @@ class Model(NamedTuple):
 
     Attributes
     ----------
-    compute : Compute
+    alone : Compute
+        Of a process that is no rank.
+    rank : Compute
         Of a rank.
     link : Link
         Between ranks.
@@ -98,21 +103,22 @@ class Model(NamedTuple):
         Of the gradients.
     """
 
-    compute: Compute
+    alone: Compute
+    rank: Compute
     link: Link
     n_bytes: int
 
     def step(self, batch_size: int, n_ranks: int) -> float:
         """Return the seconds of a step; the rank with the most samples is the one that all wait for."""
-        return self.compute.step(math.ceil(batch_size / n_ranks)) + self.link.all_reduce(self.n_bytes, n_ranks)
+        return self.rank.step(math.ceil(batch_size / n_ranks)) + self.link.all_reduce(self.n_bytes, n_ranks)
 
     def strong_speed_up(self, batch_size: int, n_ranks: int) -> float:
-        """Return how many times faster than one rank the ranks take a step on the same batch."""
-        return self.step(batch_size, 1) / self.step(batch_size, n_ranks)
+        """Return how many times faster than one process the ranks take a step on the same batch."""
+        return self.alone.step(batch_size) / self.step(batch_size, n_ranks)
 
     def weak_efficiency(self, batch_size: int, n_ranks: int) -> float:
-        """Return one rank's time for its batch over that of ranks which have such a batch each."""
-        return self.step(batch_size, 1) / self.step(batch_size * n_ranks, n_ranks)
+        """Return one process's time for a batch over that of ranks which have such a batch each."""
+        return self.alone.step(batch_size) / self.step(batch_size * n_ranks, n_ranks)
 
 
 class Forecast(NamedTuple):
@@ -155,23 +161,22 @@ def forecast(network: str, batch_size: int, model: Model) -> Forecast:
     )
 
 
-def fit_link(n_bytes: Sequence[int], seconds: Sequence[float]) -> Link:
-    """Return the link that all-reduces between two ranks speak of, which are single exchanges."""
-    return Link(*_line(n_bytes, seconds))
+def fit_link(timed: Sequence[tuple[int, float]]) -> Link:
+    """Return the link that all-reduces between two ranks, (bytes, seconds), speak of; each is a single exchange."""
+    return Link(*_line(timed))
 
 
-def fit_compute(batch_sizes: Sequence[int], seconds: Sequence[float]) -> Compute:
-    """Return what the steps of a single process, at two batch sizes or more, speak of."""
-    return Compute(*_line(batch_sizes, seconds))
+def fit_compute(timed: Sequence[tuple[int, float]]) -> Compute:
+    """Return what the steps of one process, (samples, seconds), at two batch sizes or more, speak of."""
+    return Compute(*_line(timed))
 
 
-def _line(x: Sequence[float], y: Sequence[float]) -> tuple[float, float]:
+def _line(points: Sequence[tuple[float, float]]) -> tuple[float, float]:
     """Return start and slope, neither below zero, of the line with the least squares of relative errors.
 
     Absolute errors would let the largest message alone decide, and say nothing of the latency.
     """
-    at, found = np.asarray(x, dtype=float), np.asarray(y, dtype=float)
-    scale = max(at.max(), 1.0)  # columns of one size: seconds a byte are tiny beside seconds
-    columns = np.stack([np.ones_like(at), at / scale], axis=1) / found[:, None]
-    (start, slope), _ = nnls(columns, np.ones_like(at))
+    x, y = np.asarray(points, dtype=float).T
+    scale = x.max()  # seconds a byte are tiny beside seconds: columns of one size
+    (start, slope), _ = nnls(np.stack([1.0 / y, x / scale / y], axis=1), np.ones_like(y))
     return float(start), float(slope / scale)

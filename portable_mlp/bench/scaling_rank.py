@@ -1,22 +1,24 @@
 """What one process of a scaling run does: ``python -m portable_mlp.bench.scaling_rank TASK``, also under mpiexec.
 
-TASK is a `Task` as JSON. The process that leads prints its answer, one line of JSON. All processes of a task take the
-same number of steps: each of them waits for the others in every step.
+TASK is a `Task` as JSON. The process that leads prints its answer, one line of JSON.
 """
 
 from __future__ import annotations
 
 import contextlib
+import functools
 import json
+import math
 import sys
 from collections.abc import Callable, Iterator
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 
-from .candidates import Candidate, ours_on
+from ..distributed.parallel import parallel
+from .candidates import ours_on
 from .cases import Case
-from .measurement import steps_a_turn, timed
+from .measurement import timed
 from .peers import TorchEager
 
 DTYPE = "float32"
@@ -24,8 +26,10 @@ DTYPE = "float32"
 N_FLOATS = (1, 10, 100, 1_000, 10_000, 100_000, 1_000_000)
 """Sizes of the all-reduces that are timed."""
 
-FLOATS_A_TURN = 2**22
-"""How many are added up in a turn, about: the more, the smaller they are at a time."""
+AllReduce: TypeAlias = Callable[[int], Callable[[], Any]]
+"""Makes an all-reduce of so many zeros, whose sums stay zeros; adding numbers takes no longer."""
+
+STEPS_TO_WARM_UP = 10
 
 
 class Task(NamedTuple):
@@ -37,15 +41,15 @@ class Task(NamedTuple):
         What joins it with others: nothing, `portable_mlp.parallel`, or PyTorch's DistributedDataParallel.
     case : Case or None
         The step to take, whose batch is that of all processes together; None for all-reduces.
-    n_steps : int or None
-        How many; None, for a process alone, as many as fill a turn.
+    seconds : float
+        How long to take steps, or all-reduces of one size, about.
     meeting : str
         A file that does not exist yet, by which PyTorch's processes find each other.
     """
 
     engine: str
     case: Case | None
-    n_steps: int | None = None
+    seconds: float
     meeting: str = ""
 
     @classmethod
@@ -53,6 +57,24 @@ class Task(NamedTuple):
         """Return the task that ``json.dumps`` made a text of."""
         engine, case, *rest = json.loads(text)
         return cls(engine, None if case is None else Case(case[0], tuple(case[1]), *case[2:]), *rest)
+
+
+class Joined(NamedTuple):
+    """A process among others.
+
+    Attributes
+    ----------
+    leads : bool
+        Whether it is the first.
+    agreed : callable
+        ``agreed(n)`` returns the number that the first process gives.
+    ways : dict
+        All-reduces, by name.
+    """
+
+    leads: bool
+    agreed: Callable[[int], int]
+    ways: dict[str, AllReduce]
 
 
 class TorchDistributed(TorchEager):
@@ -77,59 +99,60 @@ class TorchDistributed(TorchEager):
 
 def answer(task: Task) -> dict[str, Any] | None:
     """Do the task; return what came of it, on the process that leads."""
-    with {"alone": _alone, "mpi": _with_mpi, "gloo": _with_gloo}[task.engine](task.meeting) as (leads, reduce):
-        make = TorchDistributed if task.engine == "gloo" else ours_on("numpy")
-        found = _all_reduces(reduce) if task.case is None else _steps(make(task.case, DTYPE), task.n_steps)
-    return found if leads else None
+    with {"alone": _alone, "mpi": _with_mpi, "gloo": _with_gloo}[task.engine](task.meeting) as joined:
+        found = _all_reduces(task, joined) if task.case is None else _steps(task, task.case, joined)
+    return found if joined.leads else None
 
 
-def _steps(candidate: Candidate, n_steps: int | None) -> dict[str, Any]:
+def _steps(task: Task, case: Case, joined: Joined) -> dict[str, Any]:
+    """Return the first losses, and the seconds of a step."""
+    candidate = (TorchDistributed if task.engine == "gloo" else ours_on("numpy"))(case, DTYPE)
     losses = candidate.first_losses()
-    if n_steps is None:
-        n_steps = steps_a_turn(candidate.run, 1)
-    candidate.run(n_steps // 4 + 1)  # warm
-    return {"losses": losses, "n_steps": n_steps, "seconds": {"step": timed(candidate.run, n_steps) / n_steps}}
+    return {"losses": losses, "seconds": {"step": _seconds_each(candidate.run, task.seconds, joined.agreed)}}
 
 
-def _all_reduces(reduce: Callable[[int], Callable[[], Any]]) -> dict[str, Any]:
-    """Return the seconds of an all-reduce of each size."""
-    seconds: dict[str, float] = {}
-    for n_floats in N_FLOATS:
-        once = reduce(n_floats)
-        n_times = max(10, min(1000, FLOATS_A_TURN // n_floats))
-
-        def many(n_times: int, once: Callable[[], Any] = once) -> None:
-            for _ in range(n_times):
-                once()
-
-        many(n_times // 4 + 1)
-        seconds[str(n_floats)] = timed(many, n_times) / n_times
+def _all_reduces(task: Task, joined: Joined) -> dict[str, Any]:
+    """Return the seconds of an all-reduce in each way, of each size."""
+    seconds = {}
+    for name, make in joined.ways.items():
+        for n_floats in N_FLOATS:
+            run = functools.partial(_repeat, make(n_floats))
+            seconds[f"{name} {n_floats}"] = _seconds_each(run, task.seconds, joined.agreed)
     return {"seconds": seconds}
 
 
-Joined = tuple[bool, Callable[[int], Callable[[], Any]]]
-"""Whether this process leads, and what makes an all-reduce of so many floats.
+def _repeat(call: Callable[[], Any], n_times: int) -> None:
+    for _ in range(n_times):
+        call()
 
-They are zeros, whose sums stay zeros however often they are added up; adding takes no less time for it.
-"""
+
+def _seconds_each(run: Callable[[int], None], seconds: float, agreed: Callable[[int], int]) -> float:
+    """Return the mean over so many that they take about that long, and are as many on every process."""
+    run(STEPS_TO_WARM_UP)
+    n_steps = agreed(math.ceil(STEPS_TO_WARM_UP * seconds / timed(run, STEPS_TO_WARM_UP)))
+    return timed(run, n_steps) / n_steps
 
 
 @contextlib.contextmanager
 def _alone(_: str) -> Iterator[Joined]:
-    yield True, lambda n_floats: lambda: None
+    yield Joined(True, lambda n: n, {})
 
 
 @contextlib.contextmanager
 def _with_mpi(_: str) -> Iterator[Joined]:
-    from ..distributed.parallel import parallel
+    from mpi4py import MPI
+
+    def mpis(n_floats: int) -> Callable[[], Any]:
+        message = np.zeros(n_floats, dtype=DTYPE)
+        return lambda: MPI.COMM_WORLD.Allreduce(MPI.IN_PLACE, message)
 
     with parallel("mpi") as group:
 
-        def reduce(n_floats: int) -> Callable[[], Any]:
+        def steps(n_floats: int) -> Callable[[], Any]:
             message = np.zeros(n_floats, dtype=DTYPE)
             return lambda: group.summed(message)
 
-        yield group.rank == 0, reduce
+        yield Joined(group.rank == 0, lambda n: group.decided(lambda: n), {"mpi": mpis, "step": steps})
 
 
 @contextlib.contextmanager
@@ -140,11 +163,17 @@ def _with_gloo(meeting: str) -> Iterator[Joined]:
     rank, size = MPI.COMM_WORLD.Get_rank(), MPI.COMM_WORLD.Get_size()
     torch.distributed.init_process_group("gloo", f"file://{meeting}", rank=rank, world_size=size)
 
-    def reduce(n_floats: int) -> Callable[[], Any]:
+    def gloos(n_floats: int) -> Callable[[], Any]:
         message = torch.zeros(n_floats)
         return lambda: torch.distributed.all_reduce(message)
 
-    yield rank == 0, reduce
+    def agreed(n: int) -> int:
+        number = torch.tensor([n])
+        torch.distributed.broadcast(number, 0)
+        return int(number)
+
+    yield Joined(rank == 0, agreed, {"gloo": gloos})
+    torch.distributed.barrier()  # who leaves early may end the other
     torch.distributed.destroy_process_group()
 
 

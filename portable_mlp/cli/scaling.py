@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from typing import Annotated, Any
 
 import typer
 from rich.console import Console
 
+from ..bench.cases import Case
 from ..bench.machine import machine
 from ..bench.scaling import CASES, QUICK, Measured, measure_scaling
 from ..bench.scaling_model import ASSUMPTIONS, Forecast, Link, forecast
@@ -18,7 +20,7 @@ from .pictures import load_matplotlib
 from .terminal import say
 
 QUICK_ROUNDS, ROUNDS = 3, 5
-QUICK_TURNS, TURNS = 1, 10
+QUICK_SECONDS, SECONDS = 0.05, 0.5
 MOST_RANKS = 8
 """Here: with more of them a machine's memory is what is measured."""
 
@@ -38,9 +40,9 @@ def scaling(
 ) -> None:
     """Time data-parallel steps over MPI on this machine, and model them on up to 1,024 ranks.
 
-    One process with one BLAS thread and with several, MPI's ranks and PyTorch's DistributedDataParallel take turns on the
-    same steps, each compared with float64 before its time counts. Close other programs first: ranks that wait for each
-    other keep their cores busy.
+    One process with one BLAS thread and with several, MPI's ranks and PyTorch's DistributedDataParallel take turns on
+    the same steps, each compared with float64 before its time counts. Close other programs first: ranks that wait for
+    each other keep their cores busy.
     """
     for option, path in {"--json": json_file, "--plot": plot}.items():
         if path is not None:
@@ -51,16 +53,17 @@ def scaling(
     if plot:
         load_matplotlib()
     facts = machine()
+    cases = QUICK if quick else CASES
     measured = measure_scaling(
-        QUICK if quick else CASES,
+        cases,
         min(MOST_RANKS, max(2, facts["cores"])),
         rounds=QUICK_ROUNDS if quick else ROUNDS,
-        turns=QUICK_TURNS if quick else TURNS,
+        seconds=QUICK_SECONDS if quick else SECONDS,
         tell=lambda words: say(words, err=True),
     )
     for who, problem in measured.problems.items():
         say(f"{who}: {problem}", err=True)
-    forecasts = _forecasts(measured, latency, bandwidth)
+    forecasts = _forecasts(measured, cases, latency, bandwidth)
     network = scaling_report.network_of(forecasts, given=latency is not None or bandwidth is not None)
     for table in scaling_report.tables(measured, forecasts, network):
         Console().print(table)
@@ -75,10 +78,12 @@ def scaling(
     write(plot, scaling_report.picture(measured, forecasts, network) if plot else b"")
 
 
-def _forecasts(measured: Measured, latency: float | None, bandwidth: float | None) -> list[Forecast]:
+def _forecasts(
+    measured: Measured, cases: Sequence[Case], latency: float | None, bandwidth: float | None
+) -> list[Forecast]:
     """Return what the models say, of the measured network or of one that is given (microseconds, GB/s)."""
     forecasts = []
-    for case in CASES:
+    for case in cases:
         if case.name in measured.models:
             model = measured.models[case.name]
             link = Link(
@@ -91,14 +96,13 @@ def _forecasts(measured: Measured, latency: float | None, bandwidth: float | Non
 
 def _figures(outlook: Forecast) -> dict[str, Any]:
     """Return a forecast as JSON says it, with what it is made of."""
-    (fixed, per_sample), link, n_bytes = outlook.model
+    alone, rank, link, n_bytes = outlook.model
     return {
         **outlook._asdict(),
         "model": {
-            "microseconds_a_step": 1e6 * fixed,
-            "microseconds_a_sample": 1e6 * per_sample,
-            "microseconds_an_exchange": 1e6 * link.latency,
-            "nanoseconds_a_byte": 1e9 * link.per_byte,
+            "alone": {"microseconds_a_step": 1e6 * alone.fixed, "microseconds_a_sample": 1e6 * alone.per_sample},
+            "rank": {"microseconds_a_step": 1e6 * rank.fixed, "microseconds_a_sample": 1e6 * rank.per_sample},
+            "link": {"microseconds_an_exchange": 1e6 * link.latency, "nanoseconds_a_byte": 1e9 * link.per_byte},
             "bytes_a_step": n_bytes,
         },
     }

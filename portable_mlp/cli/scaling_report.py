@@ -7,12 +7,17 @@ from typing import Any
 
 from rich.table import Table
 
-from ..bench.scaling import BYTES_A_FLOAT, Measured
+from ..bench.scaling import BYTES_A_FLOAT, Measured, StepRow
 from ..bench.scaling_model import ASSUMPTIONS, Forecast
 from .pictures import load_matplotlib, png
 
-STEPS = ("network", "batch", "who", "µs a step", "samples/s", "speed-up", "weak efficiency", "model, µs")
-REDUCES = ("floats", "MPI, µs", "PyTorch gloo, µs", "model, µs")
+STEPS = ("who", "batch", "µs", "speed-up", "efficiency", "model, µs")
+LEGEND = (
+    "Threads are BLAS's; ranks and DDP (PyTorch's DistributedDataParallel over gloo) have one each. The batch is that "
+    "of all together. Speed-up: over one process with one thread on the same batch. Efficiency: the time of that "
+    "process on a rank's share of the batch, over this."
+)
+REDUCES = ("floats", "MPI, µs", "in a step, µs", "gloo, µs", "model, µs")
 
 
 def network_of(forecasts: Sequence[Forecast], *, given: bool) -> str:
@@ -26,29 +31,35 @@ def network_of(forecasts: Sequence[Forecast], *, given: bool) -> str:
 
 def tables(measured: Measured, forecasts: Sequence[Forecast], network: str) -> Iterator[Table]:
     """Yield the tables of what was measured, and of what the model says."""
-    steps = _table("A training step here (batch: of all ranks together)", STEPS, n_words=3)
-    for row in measured.steps:
-        a_second = None if row.microseconds is None else 1e6 * row.batch_size / row.microseconds
-        numbers = (_said(row.microseconds, ",.1f", "not here"), _said(a_second, ",.0f"))
-        ratios = (_said(row.speed_up, ".2f"), _said(row.efficiency, ".2f"), _said(row.modelled, ",.1f"))
-        steps.add_row(row.network, f"{row.batch_size:,}", row.who, *numbers, *ratios)
-    yield steps
+    for name in dict.fromkeys(row.network for row in measured.steps):
+        yield _step_table(name, [row for row in measured.steps if row.network == name])
     link = next((model.link for model in measured.models.values()), None)
-    reduces = _table("An all-reduce of two ranks here", REDUCES)
-    for reduce in measured.reduces:
-        modelled = None if link is None else 1e6 * link.all_reduce(BYTES_A_FLOAT * reduce.n_floats, 2)
-        times = (_said(time, ",.1f", "not here") for time in (reduce.mpi, reduce.gloo))
-        reduces.add_row(f"{reduce.n_floats:,}", *times, _said(modelled, ",.1f"))
-    yield reduces
+    table = _table("An all-reduce of two ranks here", REDUCES)
+    for row in measured.reduces:
+        modelled = None if link is None else 1e6 * link.all_reduce(BYTES_A_FLOAT * row.n_floats, 2)
+        times = (_said(time, ",.1f", "not here") for time in (row.mpi, row.step, row.gloo))
+        table.add_row(f"{row.n_floats:,}", *times, _said(modelled, ",.1f"))
+    yield table
     if forecasts:
         yield _forecast_table(forecasts, network)
+
+
+def _step_table(network: str, rows: Sequence[StepRow]) -> Table:
+    table = _table(f"A training step of {network} here", STEPS, n_words=1)
+    table.caption = LEGEND
+    table.columns[0].no_wrap = True
+    for row in rows:
+        ratios = (_said(row.speed_up, ".2f"), _said(row.efficiency, ".2f"))
+        times = (_said(row.microseconds, ",.1f", "not here"), _said(row.modelled, ",.1f"))
+        table.add_row(row.who, f"{row.batch_size:,}", times[0], *ratios, times[1])
+    return table
 
 
 def _forecast_table(forecasts: Sequence[Forecast], network: str) -> Table:
     headings = [
         f"{outlook.network}, {what} {outlook.batch_size}"
         for outlook in forecasts
-        for what in ("speed-up at batch", "efficiency at batch a rank")
+        for what in ("speed-up, batch", "efficiency, batch a rank")
     ]
     table = _table(f"A model, not a measurement. Network: {network}", ("ranks", *headings))
     table.caption = f"It assumes that {'; '.join(ASSUMPTIONS)}."
@@ -86,14 +97,14 @@ def picture(measured: Measured, forecasts: Sequence[Forecast], network: str) -> 
 
 
 def _draw_reduces(axes: Any, measured: Measured) -> None:
-    for name, engine in (("MPI", "mpi"), ("PyTorch gloo", "gloo")):
-        points = [(row.n_floats, time) for row in measured.reduces if (time := getattr(row, engine)) is not None]
-        axes.loglog([n for n, _ in points], [time for _, time in points], "o", label=f"{name}, measured")
+    for label, way in (("MPI", "mpi"), ("in a step", "step"), ("PyTorch gloo", "gloo")):
+        rows = [row for row in measured.reduces if getattr(row, way) is not None]
+        axes.loglog([row.n_floats for row in rows], [getattr(row, way) for row in rows], "o", label=label)
     sizes = [row.n_floats for row in measured.reduces]
     for model in list(measured.models.values())[:1]:
         times = [1e6 * model.link.all_reduce(BYTES_A_FLOAT * n, 2) for n in sizes]
         axes.loglog(sizes, times, label="model, fitted to MPI")
-    axes.set(xlabel="float32 numbers", ylabel="µs", title="an all-reduce of two ranks on this machine")
+    axes.set(xlabel="float32 numbers", ylabel="µs", title="an all-reduce of two ranks, measured here")
     axes.legend(fontsize=8)
     axes.grid(which="both", alpha=0.3)
 
@@ -115,5 +126,6 @@ def _draw_forecasts(strong: Any, weak: Any, measured: Measured, forecasts: Seque
     strong.set(xlabel="ranks", ylabel="times as fast as one", title="strong scaling: the same batch, shared")
     weak.set(xlabel="ranks", ylabel="efficiency", title="weak scaling: a batch for each rank", ylim=(0, 1.05))
     for axes in (strong, weak):
-        axes.legend(fontsize=8)
+        if forecasts:
+            axes.legend(fontsize=8)
         axes.grid(which="both", alpha=0.3)

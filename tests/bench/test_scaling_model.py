@@ -5,29 +5,29 @@ import math
 import numpy as np
 import pytest
 
-from portable_mlp.bench.scaling_model import Compute, Link, Model, fit_compute, fit_link
+from portable_mlp.bench.scaling_model import Compute, Link, Model, fit_compute, fit_link, forecast
 
 BYTES = [4 * 10**i for i in range(7)]
 
 
 @pytest.mark.parametrize(("latency", "bandwidth"), [(1.7e-6, 4e9), (25e-6, 1.25e9), (1e-3, 1e8)])
 def test_latency_and_bandwidth_are_found_again(latency: float, bandwidth: float) -> None:
-    link = fit_link(BYTES, [latency + n / bandwidth for n in BYTES])
+    link = fit_link([(n, latency + n / bandwidth) for n in BYTES])
     assert link.latency == pytest.approx(latency, rel=1e-9)
     assert 1 / link.per_byte == pytest.approx(bandwidth, rel=1e-9)
 
 
 def test_noise_of_ten_per_cent_moves_them_by_ten_per_cent() -> None:
     rng = np.random.default_rng(0)
-    link = fit_link(BYTES, [(2e-6 + n / 2e9) * rng.uniform(0.9, 1.1) for n in BYTES])
+    link = fit_link([(n, (2e-6 + n / 2e9) * rng.uniform(0.9, 1.1)) for n in BYTES])
     assert link.latency == pytest.approx(2e-6, rel=0.1)
     assert 1 / link.per_byte == pytest.approx(2e9, rel=0.1)
 
 
 def test_computing_is_found_again_and_nothing_is_below_zero() -> None:
     sizes = [16, 64, 256, 1024]
-    assert fit_compute(sizes, [80e-6 + 1.3e-6 * n for n in sizes]) == pytest.approx((80e-6, 1.3e-6), rel=1e-9)
-    fixed, per_sample = fit_compute(sizes, [1e-6 * n - 5e-6 for n in sizes])
+    assert fit_compute([(n, 80e-6 + 1.3e-6 * n) for n in sizes]) == pytest.approx((80e-6, 1.3e-6), rel=1e-9)
+    fixed, per_sample = fit_compute([(n, 1e-6 * n - 5e-6) for n in sizes])
     assert fixed == 0.0
     assert per_sample == pytest.approx(0.8e-6, rel=0.1)
 
@@ -59,11 +59,20 @@ def test_an_all_reduce_is_the_cheaper_of_two_algorithms(n_ranks: int, n_bytes: i
 
 
 def test_speed_up_and_efficiency() -> None:
-    model = Model(Compute(10e-6, 1e-6), Link(0.0, 0.0), 4000)
-    assert model.strong_speed_up(256, 1) == 1.0
-    assert model.strong_speed_up(256, 2) == pytest.approx(266 / 138)
-    assert model.strong_speed_up(256, 1024) == pytest.approx(266 / 11)  # some have one sample, the others none
-    assert model.weak_efficiency(256, 1024) == 1.0
+    model = Model(Compute(10e-6, 1e-6), Compute(20e-6, 1e-6), Link(0.0, 0.0), 4000)
+    assert model.strong_speed_up(256, 1) == pytest.approx(266 / 276)  # a rank, even the only one, is no process alone
+    assert model.strong_speed_up(256, 2) == pytest.approx(266 / 148)
+    assert model.strong_speed_up(257, 2) == pytest.approx(267 / 149)
+    assert model.strong_speed_up(256, 1024) == pytest.approx(266 / 21)  # some have one sample, the others none
+    assert model.weak_efficiency(256, 1024) == pytest.approx(266 / 276)
     slow = model._replace(link=Link(20e-6, 0.0))
-    assert slow.strong_speed_up(256, 4) == pytest.approx(266 / (74 + 40))
-    assert slow.weak_efficiency(256, 4) == pytest.approx(266 / (266 + 40))
+    assert slow.strong_speed_up(256, 4) == pytest.approx(266 / (84 + 40))
+    assert slow.weak_efficiency(256, 4) == pytest.approx(266 / (276 + 40))
+
+
+def test_a_forecast_ends_where_each_rank_has_one_sample() -> None:
+    model = Model(Compute(10e-6, 1e-6), Compute(20e-6, 1e-6), Link(1e-6, 1e-9), 4000)
+    outlook = forecast("40-128-64-5", 256, model)
+    assert outlook.ranks == [1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024]
+    assert outlook.speed_up == [model.strong_speed_up(256, n) for n in outlook.ranks[:9]]
+    assert outlook.efficiency == [model.weak_efficiency(256, n) for n in outlook.ranks]
