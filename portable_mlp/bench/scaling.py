@@ -41,8 +41,8 @@ class StepRow(NamedTuple):
     speed_up : float or None
         Over one process with one thread, on the same batch: strong scaling.
     efficiency : float or None
-        The time of one process with one thread on a rank's share of the batch, over this one: weak scaling. None of a
-        process with several threads.
+        Of several ranks: the time of one process with one thread on a rank's share of the batch, over this one: weak
+        scaling.
     modelled : float or None
         Microseconds that the model says, of one process with one thread and of MPI's ranks.
     """
@@ -185,6 +185,6 @@ def _step_row(job: Job, times: dict[tuple[Setup, Case], float], models: dict[str
     return row._replace(
         microseconds=1e6 * time,
         speed_up=None if base is None else base / time,
-        efficiency=None if share is None or setup.n_threads > 1 else share / time,
+        efficiency=None if share is None or setup.n_ranks == 1 else share / time,
         modelled=modelled,
     )

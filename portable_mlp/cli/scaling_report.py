@@ -100,9 +100,9 @@ def _draw_reduces(axes: Any, measured: Measured) -> None:
     for label, way in (("MPI", "mpi"), ("in a step", "step"), ("PyTorch gloo", "gloo")):
         rows = [row for row in measured.reduces if getattr(row, way) is not None]
         axes.loglog([row.n_floats for row in rows], [getattr(row, way) for row in rows], "o", label=label)
-    sizes = [row.n_floats for row in measured.reduces]
+    sizes = [10 ** (i / 8) for i in range(8 * len(measured.reduces) - 7)]
     for model in list(measured.models.values())[:1]:
-        times = [1e6 * model.link.all_reduce(BYTES_A_FLOAT * n, 2) for n in sizes]
+        times = [1e6 * model.link.all_reduce(int(BYTES_A_FLOAT * n), 2) for n in sizes]
         axes.loglog(sizes, times, label="model, fitted to MPI")
     axes.set(xlabel="float32 numbers", ylabel="µs", title="an all-reduce of two ranks, measured here")
     axes.legend(fontsize=8)
@@ -119,12 +119,13 @@ def _draw_forecasts(strong: Any, weak: Any, measured: Measured, forecasts: Seque
         dots = {"marker": "o", "linestyle": "none", "color": line.get_color()}
         same = [row for row in rows if row.batch_size == outlook.batch_size]
         strong.loglog([row.n_ranks for row in same], [row.speed_up for row in same], **dots)
-        larger = [row for row in rows if row.batch_size == outlook.batch_size * row.n_ranks]
+        larger = [row for row in rows if row.n_ranks > 1 and row.batch_size == outlook.batch_size * row.n_ranks]
         weak.semilogx([row.n_ranks for row in larger], [row.efficiency for row in larger], **dots)
     for ideal in forecasts[:1]:
         strong.loglog(ideal.ranks, ideal.ranks, "k:", linewidth=1, label="ideal")
     strong.set(xlabel="ranks", ylabel="times as fast as one", title="strong scaling: the same batch, shared")
-    weak.set(xlabel="ranks", ylabel="efficiency", title="weak scaling: a batch for each rank", ylim=(0, 1.05))
+    weak.set(xlabel="ranks", ylabel="efficiency", title="weak scaling: a batch for each rank")
+    weak.set_ylim(bottom=0)
     for axes in (strong, weak):
         if forecasts:
             axes.legend(fontsize=8)
