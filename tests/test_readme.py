@@ -10,6 +10,7 @@ import pytest
 from sklearn import neural_network
 from sklearn.datasets import load_digits
 
+import portable_mlp as pm
 from portable_mlp.cli.app import run
 
 ROOT = pathlib.Path(__file__).parent.parent
@@ -37,10 +38,10 @@ def test_the_estimators_run_as_shown(
     tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    swap, one_word, imbalanced, onnx = blocks("python")[2:]
+    swap, one_word, imbalanced, onnx, together = blocks("python")[2:]
     X, y = load_digits(return_X_y=True)
     clf = neural_network.MLPClassifier((100,), random_state=0).fit(X / 16, y)
-    names = {"X": X, "y": y}
+    names: dict[str, Any] = {"X": X, "y": y, "pm": pm}
     exec(swap, names)
     np.testing.assert_array_equal(names["clf"].coefs_[0], clf.coefs_[0])
     exec(one_word.replace('backend="cupy"', 'backend="torch"'), names)
@@ -51,6 +52,9 @@ def test_the_estimators_run_as_shown(
     exec(onnx, names)
     np.testing.assert_allclose(names["proba"], names["clf"].predict_proba(X / 16), rtol=0, atol=1e-12)
     assert capsys.readouterr().out == "0 is 0\n"
+    exec(together, names)  # a group of one
+    assert names["group"].size == 1
+    assert (tmp_path / "model.safetensors").exists()
 
 
 def test_the_two_commands_come_first() -> None:

@@ -17,6 +17,7 @@ from ..kernels.options import check_choice
 from ..storage.checkpoints import CheckpointFolder
 from ..storage.models import check_savable, save_model
 from ..storage.tables import MixedTargetError, Table, TargetKind, read_training_table
+from ..training.group import decided
 from ..training.initialization import init_params
 from ..training.result import History, TrainResult
 from ..training.train import train as fit
@@ -26,6 +27,7 @@ from .options import BackendOption, DelimiterOption, DeviceOption, JsonOption, M
 from .preparation import Preparation, is_classification, learn
 from .rows import Rows, split
 from .terminal import say
+from .together import together
 
 TARGET_KINDS: dict[str, TargetKind] = {"auto": "unmixed", "classification": "any", "regression": "numbers"}
 """What each task takes for targets."""
@@ -34,6 +36,7 @@ FEW_STEPS = 200
 """Fewer steps than this leave most networks half-trained."""
 
 
+@together
 def train(
     data: Annotated[
         str, typer.Argument(help="digits, or a table: .csv/.tsv (.gz too), .parquet, .npz with X and y, .npy.")
@@ -74,6 +77,9 @@ def train(
     ] = None,
     resume: Annotated[
         bool, typer.Option("--resume", help="Go on from the newest state in --checkpoint, if there is one.")
+    ] = False,
+    reproducible: Annotated[
+        bool, typer.Option("--reproducible", help="Give the same bits on 1, 2, 4 or 8 processes; slower.")
     ] = False,
     as_json: JsonOption = False,
 ) -> None:
@@ -129,7 +135,7 @@ def train(
         raise KeyboardInterrupt
     seconds = time.perf_counter() - start
     if save is not None:
-        save_model(save, net, result.params, metadata)
+        decided(lambda: save_model(save, net, result.params, metadata))
     summary = {
         **_setting(table, preparation, net, chosen, dtype),
         **_figures(result, preparation, patience is not None),

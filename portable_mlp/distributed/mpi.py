@@ -7,7 +7,11 @@ import time
 import traceback
 from typing import Any
 
+import array_api_compat
 import numpy as np
+
+from ..kernels.arrays import Array
+from .nccl import Gpus, joined_gpus
 
 SECONDS_FOR_OTHERS = 1.0
 """So long may processes that end with the same error be apart."""
@@ -34,6 +38,8 @@ class Mpi:
         self._end = self._comm.Dup()
         self.rank: int = self._comm.Get_rank()
         self.size: int = self._comm.Get_size()
+        self._gpus: Gpus | None = None
+        self._asked_for_gpus = False
 
     def allreduce(self, flat: np.ndarray) -> None:
         """Replace each number by its sum over all processes."""
@@ -44,6 +50,19 @@ class Mpi:
         received = np.empty_like(flat)
         self._comm.Sendrecv(flat, dest=partner, recvbuf=received, source=partner)
         return received
+
+    def takes(self, x: Array) -> bool:
+        """Tell whether ``x`` is on a GPU from which NCCL reaches those of all processes."""
+        if not array_api_compat.is_cupy_array(x):
+            return False
+        if not self._asked_for_gpus:
+            self._gpus, self._asked_for_gpus = joined_gpus(self), True
+        return self._gpus is not None
+
+    def allreduce_on_device(self, x: Array) -> None:
+        """Replace each number by its sum over all processes, from GPU to GPU."""
+        assert self._gpus is not None  # takes(x) said so
+        self._gpus.allreduce(x)
 
     def ends(self, error: BaseException | None) -> None:
         """End the use of the communicator.

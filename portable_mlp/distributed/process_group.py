@@ -107,10 +107,12 @@ class ProcessGroup:
         """Add up on the host, in the array's own memory where it is there."""
         backend = backend_of(message)
         host = backend.to_numpy(message)
-        if not (host.flags.writeable and host.flags.c_contiguous):
+        can_be_written = host.flags.writeable and host.flags.c_contiguous
+        if not can_be_written:
             host = host.copy()
         add_up(host)
-        if np.may_share_memory(host, backend.to_numpy(message)):
+        # NumPy's and PyTorch's memory of the CPU is the host's; elsewhere the host has a copy.
+        if can_be_written and str(backend.device) == "cpu":
             return message
         return backend.asarray(host, dtype=host.dtype.name)
 

@@ -35,13 +35,14 @@ from ..kernels.arrays import Array, snapshot
 from ..kernels.network import Network
 from ..kernels.parameters import Layer, Params, pack, unpack
 from ..kernels.propagation import Trace, forward_pass
+from ..training.group import check_all_samples, refuse_in_group
 from ..training.lbfgs import HostObjective
 from ..training.step import Objective
 from . import conversion, onnx_export
 from .callbacks import CallbackSupportMixin, Watch, with_callbacks
 from .dask_inputs import by_blocks, computed, gathered
 from .files import SavedToFiles
-from .initial import draw_layers
+from .initial import draw_layers, same_in_group
 from .inputs import (
     check_same_home,
     checked_inputs,
@@ -200,13 +201,14 @@ class BaseMLP(
         """Check everything, move it home, and return what is to be learnt and where to start."""
         hidden_sizes = self._hidden_sizes()
         X, y = checked_training_data(self, X, y, reset=not going_on, **self._target_checks)
+        check_all_samples(X.shape[0])
         if y.ndim == 2 and y.shape[1] == 1:
             y = column_or_1d(y, warn=True)
         Y = self._learnt_and_encoded(y, incremental=incremental)
         weights = self._weights(X, y, sample_weight)
         self.n_outputs_ = Y.shape[1]
         net = self._network((X.shape[1], *hidden_sizes, Y.shape[1]))
-        self._random_state = check_random_state(self.random_state)
+        self._random_state = same_in_group(check_random_state(self.random_state))
         if not going_on:
             self._draw(net, home, floating_dtype(home, X))
         flat = self._flat(net, home)
@@ -233,6 +235,7 @@ class BaseMLP(
 
     def _minimized(self, problem: Problem, flat: Array, watch: Watch, going_on: bool, incremental: bool) -> Array:
         if self.solver == "lbfgs":
+            refuse_in_group('solver="lbfgs"')
             return fit_lbfgs(self, problem, flat, watch)
         if self.early_stopping and problem.held is None:
             stratify = is_classifier(self) and self.n_outputs_ == 1

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from ..kernels.arrays import Array
+from ..training.group import leads
 
 try:
     from sklearn.callback import CallbackSupportMixin, with_callbacks
@@ -43,7 +44,8 @@ class Watch:
         self._attributes, self._told = attributes, {"estimator": estimator, **data}
         self._fit: Any = None
         self._epoch: Any = None
-        if hasattr(estimator, "_init_callback_context"):
+        # Of several processes that train together one tells them.
+        if leads() and hasattr(estimator, "_init_callback_context"):
             self._fit = estimator._init_callback_context(max_subtasks=max_epochs)
             self._fit.call_on_fit_task_begin(**self._told)
 

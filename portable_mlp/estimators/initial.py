@@ -1,15 +1,34 @@
-"""First parameters as scikit-learn draws them: weights and biases, layer by layer, on the host in float64."""
+"""Random numbers as scikit-learn draws them, and its first parameters: weights and biases of each layer."""
 
 from __future__ import annotations
 
 import itertools
 import math
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
 from ..kernels.network import Network
 from ..kernels.parameters import Layer
+from ..training.group import current_group, decided, leads
+
+
+def same_in_group(rng: np.random.RandomState) -> np.random.RandomState:
+    """Return a random state that draws on every process what rank 0's draws."""
+    if current_group() is None:
+        return rng
+
+    def state() -> list[Any]:
+        kind, key, *rest = rng.get_state(legacy=True)
+        return [kind, np.asarray(key).tolist(), *rest]
+
+    kind, key, *rest = decided(state)
+    if leads():
+        return rng
+    same = np.random.RandomState()
+    same.set_state((kind, np.asarray(key, dtype=np.uint32), *rest))
+    return same
 
 
 def draw_layers(rng: np.random.RandomState, net: Network, activation: str | Sequence[str]) -> list[Layer]:

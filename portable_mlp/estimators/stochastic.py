@@ -6,6 +6,7 @@ epochs without improvement, the learning rate, and the decision to stop.
 
 from __future__ import annotations
 
+import contextlib
 import warnings
 from collections.abc import Iterator, Sequence
 from typing import Any
@@ -14,8 +15,11 @@ import numpy as np
 from sklearn.exceptions import ConvergenceWarning
 
 from ..kernels.arrays import Array, snapshot
+from ..training.agreed_stop import AgreedRequests
 from ..training.batches import Span, spans
-from ..training.loop import Loop
+from ..training.data_parallel import make_loop
+from ..training.group import current_group, decided, leads
+from ..training.interruption import StopAsked
 from .callbacks import Watch
 from .optimizer import OptimizerState
 from .problem import Problem
@@ -53,7 +57,7 @@ class _Epochs:
     ) -> None:
         self.estimator, self.problem, self.watch, self.one_epoch = estimator, problem, watch, one_epoch
         self.optimizer: OptimizerState = estimator._optimizer
-        self.loop = Loop(
+        self.loop = make_loop(
             problem.home,
             problem.objective,
             self.optimizer.optimizer(),
@@ -65,29 +69,35 @@ class _Epochs:
         self.order = np.arange(problem.data.n_samples)
         self.validation = validation_of(estimator, problem)
         self.best = best
+        group = current_group()
+        self.requests = None if group is None else AgreedRequests(group)
 
     def run(self) -> Array:
         """Train until something says stop; Ctrl-C keeps what was reached."""
-        estimator = self.estimator
-        estimator.n_iter_ = 0
+        self.estimator.n_iter_ = 0
         try:
-            for _ in range(estimator.max_iter):
-                self.watch.epoch_begins(self.loop.flat)
-                self._train()
-                self._record()
-                stop = self._stalled()
-                if self.watch.epoch_ends(self.loop.flat) or stop or self.one_epoch:
-                    break
-                if estimator.n_iter_ == estimator.max_iter:
-                    warnings.warn(
-                        f"Stochastic Optimizer: Maximum iterations ({estimator.max_iter}) reached and the optimization "
-                        "hasn't converged yet.",
-                        ConvergenceWarning,
-                        stacklevel=2,
-                    )
-        except KeyboardInterrupt:
+            with self.requests or contextlib.nullcontext():
+                self._until_stopped()
+        except (KeyboardInterrupt, StopAsked):
+            if self.requests is not None:
+                self.requests.end_if_terminated()
             warnings.warn("Training interrupted by user.", stacklevel=2)
-        return self.best if estimator.early_stopping and self.best is not None else self.loop.flat
+        return self.best if self.estimator.early_stopping and self.best is not None else self.loop.flat
+
+    def _until_stopped(self) -> None:
+        for _ in range(self.estimator.max_iter):
+            self.watch.epoch_begins(self.loop.flat)
+            self._train()
+            self._record()
+            stop = self._stalled()
+            if decided(lambda: self.watch.epoch_ends(self.loop.flat)) or stop or self.one_epoch:
+                return
+        warnings.warn(
+            f"Stochastic Optimizer: Maximum iterations ({self.estimator.max_iter}) reached and the optimization hasn't "
+            "converged yet.",
+            ConvergenceWarning,
+            stacklevel=3,
+        )
 
     def _train(self) -> None:
         estimator = self.estimator
@@ -95,6 +105,7 @@ class _Epochs:
             permutation = np.arange(len(self.order))
             estimator._random_state.shuffle(permutation)
             self.order = self.order[permutation]
+        requests = self.requests
         try:
             batches = self._batches()
             mean = self.loop.epoch(
@@ -103,10 +114,11 @@ class _Epochs:
                 self.optimizer.rate,
                 order=self.order if estimator.shuffle else None,
                 masks=self._masks(batches) if estimator.dropout else None,
+                between=None if requests is None else lambda n_batches: requests.check(),
             )
         finally:  # after Ctrl-C they belong to the parameters that were reached
             self.optimizer.moments, self.optimizer.n_steps = self.loop.state, self.loop.n_steps
-        estimator.loss_ = np.float64(self.problem.home.to_numpy(mean))
+        estimator.loss_ = np.float64(decided(lambda: float(self.problem.home.to_numpy(mean))))
 
     def _batches(self) -> Sequence[Span]:
         """Return the epoch's batches, without those whose weights sum to zero.
@@ -136,12 +148,14 @@ class _Epochs:
         estimator.n_iter_ += 1
         estimator.t_ += self.problem.data.n_samples
         estimator.loss_curve_.append(estimator.loss_)
-        if estimator.verbose:
+        if estimator.verbose and leads():
             print(f"Iteration {estimator.n_iter_}, loss = {estimator.loss_:.8f}")  # noqa: T201
-        if self.validation is not None:
-            estimator.validation_loss_curve_.append(self.validation.loss(self.loop.flat))
-        if self.validation is not None and estimator.early_stopping:
-            self._count_by_score(self.validation.score())
+        validation = self.validation
+        if validation is not None:
+            loss = decided(lambda: validation.loss(self.loop.flat))
+            estimator.validation_loss_curve_.append(np.float64(loss))
+        if validation is not None and estimator.early_stopping:
+            self._count_by_score(decided(validation.score))
         else:
             self._count_by_loss()
         self.optimizer.epoch_ends(estimator.t_)
@@ -157,7 +171,7 @@ class _Epochs:
     def _count_by_score(self, score: float) -> None:
         estimator = self.estimator
         estimator.validation_scores_.append(score)
-        if estimator.verbose:
+        if estimator.verbose and leads():
             print(f"Validation score: {score:f}")  # noqa: T201
         stalled = score < estimator.best_validation_score_ + estimator.tol
         estimator._no_improvement_count = estimator._no_improvement_count + 1 if stalled else 0
@@ -173,7 +187,7 @@ class _Epochs:
         goes_on, outcome = self.optimizer.goes_on_after_stall()
         if goes_on:
             estimator._no_improvement_count = 0
-        if estimator.verbose:
+        if estimator.verbose and leads():
             looked_at = "Validation score" if estimator.early_stopping else "Training loss"
             print(  # noqa: T201
                 f"{looked_at} did not improve more than tol={estimator.tol:f} for {estimator.n_iter_no_change:d} "

@@ -14,7 +14,7 @@ from ..kernels.arrays import Array
 from ..kernels.network import Network
 from ..storage.checkpoints import Checkpoint, CheckpointFolder, from_bytes, to_bytes
 from .batches import Data, Shuffle, blocks
-from .group import Group, current_group, decided
+from .group import Group, current_group, decided, leads
 from .monitor import Monitor
 from .schedules import Schedule
 
@@ -220,8 +220,9 @@ def identity_of(
     return {
         "network": [list(net.sizes), list(net.activations), net.output, net.loss],
         "parameters": [list(flat.shape), dtype_name(flat.dtype)],
-        "data": fingerprint(backend, data),
-        "validation": None if held_out is None else fingerprint(backend, held_out),
+        # Of a group rank 0 compares: the others need not read all numbers for it.
+        "data": fingerprint(backend, data) if leads() else None,
+        "validation": fingerprint(backend, held_out) if held_out is not None and leads() else None,
         **options,
     }
 

@@ -91,6 +91,14 @@ def refuse_in_group(what: str) -> None:
         raise ValueError(f"{what} is for one process, but {group.size} train together: leave parallel(...) for it")
 
 
+def check_all_samples(n_samples: int) -> None:
+    """Raise ValueError unless every rank has all samples."""
+    group = current_group()
+    if group is not None and not group.has_all_samples:
+        raise ValueError('an estimator takes all samples on every process, but parallel(...) has samples="own"')
+    n_samples_of_all(n_samples)
+
+
 def n_samples_of_all(n_samples: int) -> int:
     """Return how many samples the group trains on, of which this process was given so many.
 

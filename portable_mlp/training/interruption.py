@@ -49,6 +49,11 @@ class Requests(contextlib.AbstractContextManager["Requests"]):
         if self.received is not None:
             raise StopAsked
 
+    def end_if_terminated(self) -> None:
+        """Raise SystemExit if the request was SIGTERM."""
+        if self.received == signal.SIGTERM:
+            raise SystemExit(TERMINATED)
+
     def _take_note(self, number: int, frame: types.FrameType | None) -> None:
         self.received = number
         signal.signal(number, self._before[number])

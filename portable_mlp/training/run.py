@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import signal
 import time
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -12,7 +11,7 @@ from .agreed_stop import AgreedRequests
 from .batches import Data, Shuffle, Span, spans
 from .checkpointing import Checkpoints, NoCheckpoints, Position, Standing
 from .group import current_group, decided
-from .interruption import TERMINATED, Requests, StopAsked
+from .interruption import Requests, StopAsked
 from .loop import Loop, all_finite
 from .monitor import Monitor
 from .result import NonFiniteError, TrainResult
@@ -48,8 +47,7 @@ def run(
         group = current_group()
         with Requests() if group is None else AgreedRequests(group) as requests:
             stopped_because = the_run.with_checkpoints(checkpoints, requests)
-        if requests.received == signal.SIGTERM:
-            raise SystemExit(TERMINATED)
+        requests.end_if_terminated()
     return monitor.result(loop.flat, stopped_because)
 
 

@@ -139,6 +139,10 @@ def train(
         If the folder for checkpoints cannot be made or written to. Once training has begun, a state that cannot be
         written is a warning.
 
+    See Also
+    --------
+    portable_mlp.parallel : Train one model by several processes.
+
     Examples
     --------
     >>> import numpy as np, portable_mlp as pm

@@ -1,0 +1,42 @@
+"""A command that mpiexec or srun started several times over: its processes do it together, and one of them talks."""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import os
+import sys
+from collections.abc import Callable
+from typing import Any
+
+from ..distributed.launch import started_by_mpi
+from ..distributed.parallel import parallel
+
+
+def together(command: Callable[..., None]) -> Callable[..., None]:
+    """Return a command that trains in the group of its processes, and takes the option ``reproducible``."""
+
+    @functools.wraps(command)
+    def done(*, reproducible: bool, **options: Any) -> None:
+        if started_by_mpi():
+            _over_mpi(functools.partial(command, reproducible=reproducible, **options), reproducible)
+            return
+        with parallel("serial", reproducible=True) if reproducible else contextlib.nullcontext():
+            command(reproducible=reproducible, **options)
+
+    return done
+
+
+def _over_mpi(command: Callable[[], None], reproducible: bool) -> None:
+    rank = 0
+    try:
+        with parallel("mpi", reproducible=reproducible) as group:
+            rank = group.rank
+            if rank != 0:
+                # Until the process ends: rank 0 says what there is to say.
+                sys.stdout = sys.stderr = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115
+            command()
+    except BaseException:
+        # What leaves the group is raised on all ranks; an exit code here could end rank 0 before it has said so.
+        if rank == 0:
+            raise

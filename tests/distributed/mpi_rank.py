@@ -1,0 +1,112 @@
+"""What one rank of `test_mpi` does: ``python mpi_rank.py FOLDER SCENARIO ARGUMENTS...``."""
+
+import hashlib
+import json
+import os
+import pathlib
+import signal
+import sys
+from typing import Any
+
+import numpy as np
+
+import portable_mlp as pm
+from portable_mlp.storage.checkpoints import CheckpointFolder
+
+FOLDER, SCENARIO, *ARGUMENTS = sys.argv[1:]
+RNG = np.random.default_rng(0)
+X, Y = RNG.normal(size=(130, 6)), RNG.integers(0, 3, 130)
+NET = pm.Network((6, 9, 3))
+
+
+def train(name: str = "numpy", dtype: str = "float32", rows: slice = slice(None), **options: Any) -> pm.TrainResult:
+    backend = pm.get_backend(name)
+    params = pm.init_params(NET, backend=backend, dtype=dtype)
+    chosen = {"epochs": 12, "batch_size": 16, "learning_rate": 0.01, "l2": 0.01, **options}
+    return pm.train(NET, params, backend.asarray(X[rows], dtype=dtype), backend.asarray(Y[rows]), **chosen)
+
+
+def numbers(params: Any) -> list[float]:
+    host = pm.get_backend("numpy")
+    return np.concatenate([host.asarray(x).reshape(-1) for layer in params for x in layer]).tolist()
+
+
+def digest(folder: pathlib.Path) -> str:
+    """Return a digest of the parameters and the moments."""
+    with CheckpointFolder(folder) as entered:
+        found = entered.newest()
+    assert found is not None
+    names = ("parameters", "moment_0", "moment_1")
+    return hashlib.sha256(b"".join(found.arrays[name].tobytes() for name in names)).hexdigest()
+
+
+def bits(group: Any) -> Any:
+    """The same bits on every library: of what each rank returns, and of what rank 0 has written."""
+    found = {}
+    for name in ARGUMENTS:
+        folder = pathlib.Path(FOLDER) / name
+        returned = numbers(train(name, checkpoint=folder).params)
+        found[name] = [returned, group.decided(lambda folder=folder: digest(folder))]
+    return found
+
+
+def fast(group: Any) -> Any:
+    """Without the promise of bits: both dtypes, and an estimator."""
+    model = pm.MLPClassifier((9,), random_state=0, max_iter=8, early_stopping=True, tol=0.0, n_iter_no_change=99)
+    import warnings
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        model.fit(X, Y)
+    fitted = numbers([*zip(model.coefs_, model.intercepts_, strict=True)])
+    return {"float32": numbers(train().params), "float64": numbers(train(dtype="float64").params), "fitted": fitted}
+
+
+def own(group: Any) -> Any:
+    """Rows of its own for each rank, unevenly."""
+    edges = [0, *(7 * (rank + 1) for rank in range(group.size - 1)), len(X)]
+    return numbers(train(dtype="float64", rows=slice(edges[group.rank], edges[group.rank + 1])).params)
+
+
+def resumed(group: Any) -> Any:
+    """Train with states after every 5 steps; the rank and the step at which it is killed may be given."""
+    if ARGUMENTS:
+        rank, steps = map(int, ARGUMENTS)
+        original, done = group.summed, []
+
+        def summed(message: Any) -> Any:
+            done.append(None)
+            if group.rank == rank and len(done) == steps:
+                os.kill(os.getpid(), signal.SIGKILL)
+            return original(message)
+
+        group.summed = summed
+    train(checkpoint=FOLDER, checkpoint_every=5, resume=True)
+    return group.decided(lambda: digest(pathlib.Path(FOLDER)))
+
+
+def bad_data(group: Any) -> Any:
+    """A mistake in the data of the ranks that are named."""
+    if str(group.rank) in ARGUMENTS:
+        X[3, 2] = np.nan
+    train()
+
+
+def terminated(group: Any) -> Any:
+    """SIGTERM reaches one rank in the middle."""
+    original, done = group.summed, []
+
+    def summed(message: Any) -> Any:
+        done.append(None)
+        if group.rank == 1 and len(done) == 30:
+            os.kill(os.getpid(), signal.SIGTERM)
+        return original(message)
+
+    group.summed = summed
+    train(epochs=100_000, checkpoint=FOLDER)
+
+
+options = {"reproducible": SCENARIO in ("bits", "resumed"), "samples": "own" if SCENARIO == "own" else "all"}
+with pm.parallel("mpi", **options) as entered_group:
+    outcome = globals()[SCENARIO](entered_group)
+(pathlib.Path(FOLDER) / f"rank-{entered_group.rank}.json").write_text(json.dumps(outcome))

@@ -1,0 +1,140 @@
+"""Processes over MPI, started by the mpiexec of the ``mpich`` wheel. Missing MPI is a failure, not a reason to skip."""
+
+import json
+import os
+import pathlib
+import subprocess
+import sys
+import sysconfig
+from typing import Any
+
+import numpy as np
+import pytest
+
+ROOT = pathlib.Path(__file__).parent.parent.parent
+RANK = pathlib.Path(__file__).with_name("mpi_rank.py")
+MPIEXEC = pathlib.Path(sysconfig.get_path("scripts")) / "mpiexec"
+ENVIRONMENT = {
+    "PYTHONPATH": str(ROOT),
+    # Two threads on each of four ranks would wait for each other.
+    **dict.fromkeys(("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS"), "1"),
+}
+
+
+def mpiexec(size: int, *command: object, **environment: str) -> "subprocess.CompletedProcess[str]":
+    assert MPIEXEC.exists(), "the tests need the mpich wheel: pip install --group test"
+    return subprocess.run(
+        [MPIEXEC, "-n", str(size), sys.executable, *map(str, command)],
+        env={**os.environ, **ENVIRONMENT, **environment},
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+
+
+def outcomes(size: int, folder: pathlib.Path, scenario: str, *arguments: object) -> list[Any]:
+    """Return what every rank found."""
+    folder.mkdir(exist_ok=True)
+    done = mpiexec(size, "-W", "error", RANK, folder, scenario, *arguments)
+    assert done.returncode == 0, done.stderr
+    return [json.loads((folder / f"rank-{rank}.json").read_text()) for rank in range(size)]
+
+
+def test_the_same_bits_on_one_two_and_four_ranks(tmp_path: pathlib.Path) -> None:
+    (alone,) = outcomes(1, tmp_path / "1", "bits", "numpy", "torch", "jax")
+    assert set(alone) == {"numpy", "torch", "jax"}
+    for found in outcomes(2, tmp_path / "2", "bits", "numpy", "torch", "jax"):
+        assert found == alone
+    for found in outcomes(4, tmp_path / "4", "bits", "numpy"):
+        assert found["numpy"] == alone["numpy"]
+
+
+@pytest.mark.parametrize("size", [2, 4])
+def test_fast_training_is_that_of_one_process(size: int, tmp_path: pathlib.Path) -> None:
+    (alone,) = outcomes(1, tmp_path / "1", "fast")
+    together = outcomes(size, tmp_path / "group", "fast")
+    for found in together:
+        assert found == together[0]
+    for name, tolerance in (("float32", 1e-6), ("float64", 1e-13), ("fitted", 1e-13)):
+        found, expected = np.asarray(together[0][name]), np.asarray(alone[name])
+        assert np.linalg.norm(found - expected) <= tolerance * np.linalg.norm(expected)
+
+
+def test_samples_of_their_own(tmp_path: pathlib.Path) -> None:
+    (alone,) = outcomes(1, tmp_path / "1", "own")
+    for found in outcomes(3, tmp_path / "3", "own"):
+        np.testing.assert_allclose(found, alone, rtol=1e-11, atol=1e-13)
+
+
+def test_a_killed_rank_ends_the_job_and_any_number_goes_on(tmp_path: pathlib.Path) -> None:
+    (expected,) = outcomes(1, tmp_path / "alone", "resumed")
+    folder = tmp_path / "killed"
+    folder.mkdir()
+    # Of 108 steps; each run goes on after the last multiple of 5 before.
+    for size, rank, step in ((2, 1, 33), (4, 2, 20), (2, 0, 8)):
+        done = mpiexec(size, RANK, folder, "resumed", rank, step)
+        assert done.returncode != 0
+        assert not list(folder.glob("rank-*"))
+    assert outcomes(4, folder, "resumed") == [expected] * 4
+
+
+def test_an_error_of_one_rank_ends_the_job(tmp_path: pathlib.Path) -> None:
+    done = mpiexec(2, RANK, tmp_path, "bad_data", 1)
+    assert done.returncode != 0
+    assert done.stderr.count("portable_mlp: rank 1 of 2 ends the job:\nTraceback") == 1
+    assert done.stderr.count("ValueError: X[3, 2] is nan") == 1
+
+
+def test_an_error_of_all_ranks_is_raised_on_each(tmp_path: pathlib.Path) -> None:
+    done = mpiexec(2, RANK, tmp_path, "bad_data", 0, 1)
+    assert done.returncode == 1
+    assert done.stderr.count("ValueError: X[3, 2] is nan") == 2
+    assert "ends the job" not in done.stderr
+
+
+def test_sigterm_to_one_rank_ends_all_with_a_state(tmp_path: pathlib.Path) -> None:
+    heartbeat = tmp_path / "heartbeat"
+    heartbeat.touch()
+    os.utime(heartbeat, (0, 0))
+    done = mpiexec(2, RANK, tmp_path, "terminated", PORTABLE_MLP_HEARTBEAT=str(heartbeat))
+    assert done.returncode == 143, done.stderr
+    assert "ends the job" not in done.stderr
+    assert list(tmp_path.glob("step-*.safetensors"))
+    assert heartbeat.stat().st_mtime > 0
+
+
+# The command line.
+
+
+@pytest.mark.parametrize("launcher", [("-m", "portable_mlp"), ("-m", "mpi4py", "-m", "portable_mlp")])
+def test_the_command_line_trains_together(launcher: tuple[str, ...], tmp_path: pathlib.Path) -> None:
+    command = ("train", "digits", "--epochs", "2", "--hidden", "16", "--reproducible", "--json", "--save")
+    done = mpiexec(2, *launcher, *command, tmp_path / "two.safetensors")
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)["epochs"] == 2
+    alone = subprocess.run(
+        [sys.executable, "-m", "portable_mlp", *command, str(tmp_path / "one.safetensors")],
+        env={**os.environ, **ENVIRONMENT},
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert alone.returncode == 0, alone.stderr
+    assert json.loads(done.stdout)["history"]["loss"] == json.loads(alone.stdout)["history"]["loss"]
+    assert (tmp_path / "two.safetensors").read_bytes() == (tmp_path / "one.safetensors").read_bytes()
+
+
+def test_a_mistake_is_one_paragraph_of_rank_0(tmp_path: pathlib.Path) -> None:
+    table, missing = tmp_path / "table.csv", tmp_path / "missing.csv"
+    table.write_text("a,b\n1,x\n2,y\n3,x\n4,oops\n")
+    for path, options, message in (
+        (missing, (), "portable-mlp: "),
+        (table, ("--learning-rate", "-1"), "portable-mlp: learning_rate"),
+        (table, ("--save", "/proc/model.safetensors"), "portable-mlp: /proc/model.safetensors"),
+    ):
+        done = mpiexec(2, "-m", "mpi4py", "-m", "portable_mlp", "train", path, *options)
+        assert done.returncode == 2, done.stderr
+        assert done.stderr.count(message) == 1
+        assert done.stdout == ""
