@@ -142,7 +142,7 @@ def summary(jobs: Sequence[Job], medians: dict[tuple[Job, str], float], problems
     jobs : sequence of Job
         Those of steps.
     medians : dict
-        Seconds, by job and what it timed: "step", or the number of floats of an all-reduce.
+        Seconds, by job and what it timed: "step", or the way of an all-reduce and its floats, such as "mpi 1000".
     problems : dict
         As in `Measured`.
     """

@@ -152,6 +152,12 @@ def test_rounds_take_turns_and_one_that_fails_leaves_the_others(monkeypatch: pyt
     assert found.reduces[0].mpi == pytest.approx(1.0)
 
 
+def test_a_setup_that_could_not_be_timed_leaves_a_gap() -> None:
+    medians = made_up(RANK_COMPUTES, ALONE_COMPUTES, LINK)
+    del medians[Job(Setup("mpi", 2), TINY), "step"]
+    assert text_of(summary(jobs_of(TINY, 2), medians, {})).count("not here") == 1
+
+
 def test_a_process_alone_takes_the_steps_of_the_candidate() -> None:
     found = answer(Task.from_json(json.dumps(Task("alone", TINY, 0.001))))
     assert found is not None
