@@ -8,7 +8,15 @@ import os
 STARTED = ("PMI_RANK", "PMIX_RANK", "OMPI_COMM_WORLD_RANK", "SLURM_PROCID")
 """Variables that MPICH, Open MPI and SLURM give to each process that they start."""
 
+SIZES = ("PMI_SIZE", "OMPI_COMM_WORLD_SIZE", "SLURM_STEP_NUM_TASKS")
+"""In these they say how many they have started together."""
+
 
 def started_by_mpi() -> bool:
     """Tell whether this process is one of a job of MPI, and mpi4py is there to join it."""
     return any(name in os.environ for name in STARTED) and importlib.util.find_spec("mpi4py") is not None
+
+
+def n_started() -> int:
+    """Return how many processes were started together, as far as the environment says."""
+    return max(int(os.environ.get(name, "1")) for name in SIZES)

@@ -11,6 +11,7 @@ import array_api_compat
 import numpy as np
 
 from ..kernels.arrays import Array
+from .launch import n_started
 from .nccl import Gpus, joined_gpus
 
 SECONDS_FOR_OTHERS = 1.0
@@ -29,6 +30,8 @@ class Mpi:
     ------
     ImportError
         If mpi4py, or an MPI library, is missing; names the command that installs them.
+    ValueError
+        If several processes were started, each of which finds itself alone.
     """
 
     def __init__(self, comm: Any = None) -> None:
@@ -38,6 +41,8 @@ class Mpi:
         self._end = self._comm.Dup()
         self.rank: int = self._comm.Get_rank()
         self.size: int = self._comm.Get_size()
+        if comm is None:
+            _check_joined(self.size)
         self._gpus: Gpus | None = None
         self._asked_for_gpus = False
 
@@ -88,6 +93,16 @@ class Mpi:
                 return False
             time.sleep(0.01)
         return True
+
+
+def _check_joined(size: int) -> None:
+    """Refuse to train the same model many times over, where launcher and MPI library do not understand each other."""
+    if size == 1 and n_started() > 1:
+        raise ValueError(
+            f"{n_started()} processes were started together, but MPI joins none of them: the launcher belongs to "
+            "another MPI library than mpi4py's (with srun another --mpi=... may do: srun --mpi=list; mpiexec of the "
+            "same library always does)"
+        )
 
 
 def load_mpi() -> Any:

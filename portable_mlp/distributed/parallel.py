@@ -64,6 +64,9 @@ def parallel(
     An error that all processes raise, such as a mistake in data that they share, is raised on each. Over MPI an error
     of one of them, for which the others would wait for ever, is printed with its rank and ends the job.
 
+    Arrays of CuPy are added up by NCCL where every process has a GPU of its own (``srun --gpus-per-task=1``, or
+    ``CUDA_VISIBLE_DEVICES``) and NCCL is installed; all others go by way of the host. Nobody has run it on a GPU yet.
+
     Examples
     --------
     >>> import numpy as np, portable_mlp as pm

@@ -105,7 +105,7 @@ def n_samples_of_all(n_samples: int) -> int:
     Raises
     ------
     ValueError
-        If every rank is to have all samples, and they have different numbers; or if a rank has none.
+        If every rank is to have all samples, and they have different numbers of them.
     """
     group = current_group()
     if group is None:

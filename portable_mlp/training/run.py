@@ -117,7 +117,7 @@ class _Run:
     def _epoch(self, epoch: int, every: int | None = None, between: Callable[[int], None] | None = None) -> str | None:
         """Run one epoch from where it stands; return why to stop, or None."""
         loop, monitor, done = self.loop, self.monitor, self.standing.position.batch
-        rate = self.schedule.rate(epoch)
+        rate = decided(lambda: self.schedule.rate(epoch))
         start = time.perf_counter()
         if not done:
             self.standing = Standing(Position(epoch), snapshot(loop.backend.xp, loop.flat))

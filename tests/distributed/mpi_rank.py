@@ -6,6 +6,7 @@ import os
 import pathlib
 import signal
 import sys
+import warnings
 from typing import Any
 
 import numpy as np
@@ -40,6 +41,18 @@ def digest(folder: pathlib.Path) -> str:
     return hashlib.sha256(b"".join(found.arrays[name].tobytes() for name in names)).hexdigest()
 
 
+def _signal_in_step(group: Any, number: int, rank: int = 1, step: int = 30) -> None:
+    original, done = group.summed, []
+
+    def summed(message: Any) -> Any:
+        done.append(None)
+        if group.rank == rank and len(done) == step:
+            os.kill(os.getpid(), number)
+        return original(message)
+
+    group.summed = summed
+
+
 def bits(group: Any) -> Any:
     """The same bits on every library: of what each rank returns, and of what rank 0 has written."""
     found = {}
@@ -53,8 +66,6 @@ def bits(group: Any) -> Any:
 def fast(group: Any) -> Any:
     """Without the promise of bits: both dtypes, and an estimator."""
     model = pm.MLPClassifier((9,), random_state=0, max_iter=8, early_stopping=True, tol=0.0, n_iter_no_change=99)
-    import warnings
-
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         model.fit(X, Y)
@@ -71,16 +82,7 @@ def own(group: Any) -> Any:
 def resumed(group: Any) -> Any:
     """Train with states after every 5 steps; the rank and the step at which it is killed may be given."""
     if ARGUMENTS:
-        rank, steps = map(int, ARGUMENTS)
-        original, done = group.summed, []
-
-        def summed(message: Any) -> Any:
-            done.append(None)
-            if group.rank == rank and len(done) == steps:
-                os.kill(os.getpid(), signal.SIGKILL)
-            return original(message)
-
-        group.summed = summed
+        _signal_in_step(group, signal.SIGKILL, *map(int, ARGUMENTS))
     train(checkpoint=FOLDER, checkpoint_every=5, resume=True)
     return group.decided(lambda: digest(pathlib.Path(FOLDER)))
 
@@ -92,17 +94,20 @@ def bad_data(group: Any) -> Any:
     train()
 
 
+def interrupted(group: Any) -> Any:
+    """Ctrl-C reaches one rank in the middle of a fit, which keeps what was reached."""
+    _signal_in_step(group, signal.SIGINT)
+    model = pm.MLPClassifier((9,), random_state=0, max_iter=100_000, tol=0.0, n_iter_no_change=10**6)
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        model.fit(X, Y)
+    fitted = numbers([*zip(model.coefs_, model.intercepts_, strict=True)])
+    return [[str(warning.message) for warning in caught], model.n_iter_, fitted]
+
+
 def terminated(group: Any) -> Any:
     """SIGTERM reaches one rank in the middle."""
-    original, done = group.summed, []
-
-    def summed(message: Any) -> Any:
-        done.append(None)
-        if group.rank == 1 and len(done) == 30:
-            os.kill(os.getpid(), signal.SIGTERM)
-        return original(message)
-
-    group.summed = summed
+    _signal_in_step(group, signal.SIGTERM)
     train(epochs=100_000, checkpoint=FOLDER)
 
 

@@ -9,10 +9,12 @@ from typing import Any
 
 import numpy as np
 import pytest
+from scipy import sparse
 from sklearn.exceptions import ConvergenceWarning
 
 import portable_mlp as pm
 from tests.distributed.fakes import on_ranks
+from tests.estimators.test_among_scikit_learn import Stopper
 
 RNG = np.random.default_rng(0)
 X, Y = RNG.normal(size=(230, 6)), RNG.integers(0, 3, 230)
@@ -24,6 +26,7 @@ FITS: dict[str, dict[str, Any]] = {
     "early stopping": {"early_stopping": True, "n_iter_no_change": 3, "tol": 0.01},
     "dropout": {"dropout": 0.3},
     "class weights": {"class_weight": "balanced", "solver": "sgd", "learning_rate": "adaptive"},
+    "sparse": {},
     "exact loss": {"compat": None},
     "a state": {"random_state": np.random.RandomState(4)},
     "torch": {"backend": "torch"},
@@ -68,7 +71,8 @@ def test_fit(name: str, weighted: bool) -> None:
 
     def fitted(rank: int) -> Any:
         model = pm.MLPClassifier((9,), **copy.deepcopy(options))
-        return model.fit(X, Y, sample_weight=WEIGHTS if weighted else None)
+        inputs = sparse.csr_array(X) if name == "sparse" else X
+        return model.fit(inputs, Y, sample_weight=WEIGHTS if weighted else None)
 
     with quietly():
         alone = fitted(0)
@@ -114,6 +118,18 @@ def test_rank_0_prints() -> None:
     with quietly(), contextlib.redirect_stdout(printed):
         sound(on_ranks(2, lambda rank: pm.MLPClassifier((9,), max_iter=2, verbose=True).fit(X, Y)))
     assert [line.split(",")[0] for line in printed.getvalue().splitlines()] == ["Iteration 1", "Iteration 2"]
+
+
+def test_rank_0s_callbacks_stop_all() -> None:
+    stoppers = [Stopper(2), Stopper(1)]
+
+    def fitted(rank: int) -> Any:
+        return pm.MLPClassifier((9,), max_iter=5).set_callbacks(stoppers[rank]).fit(X, Y)
+
+    with quietly():
+        assert [model.n_iter_ for model in sound(on_ranks(2, fitted))] == [2, 2]
+    assert stoppers[0].events.count("epoch ends") == 2
+    assert stoppers[1].events == []
 
 
 def test_what_is_refused() -> None:

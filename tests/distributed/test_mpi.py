@@ -104,6 +104,14 @@ def test_sigterm_to_one_rank_ends_all_with_a_state(tmp_path: pathlib.Path) -> No
     assert heartbeat.stat().st_mtime > 0
 
 
+def test_ctrl_c_on_one_rank_ends_the_fit_of_all(tmp_path: pathlib.Path) -> None:
+    found = outcomes(2, tmp_path, "interrupted")
+    assert found[0] == found[1]
+    messages, n_epochs, _ = found[0]
+    assert messages == ["Training interrupted by user."]
+    assert 0 < n_epochs < 100_000
+
+
 # The command line.
 
 

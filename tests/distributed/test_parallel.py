@@ -1,5 +1,6 @@
 """`parallel`, and what joins processes: the parts by themselves."""
 
+import ast
 import os
 import pathlib
 import sys
@@ -223,6 +224,26 @@ def test_who_was_started_by_mpi(monkeypatch: pytest.MonkeyPatch) -> None:
     assert started_by_mpi()
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
     assert not started_by_mpi()
+
+
+def test_what_processes_send_is_never_unpickled() -> None:
+    """Those of mpi4py's methods that pickle are written small: ``bcast``, ``allreduce``, ``recv``, ..."""
+    tree = ast.parse(pathlib.Path(mpi.__file__).read_text(encoding="utf-8"))
+    used = {
+        node.attr
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Attribute) and getattr(node.value, "attr", "") in ("_comm", "_end", "_mpi")
+    }
+    assert {"Allreduce", "Sendrecv", "Ibarrier"} <= used
+    assert all(name[0].isupper() for name in used)
+
+
+def test_processes_that_mpi_does_not_join(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SLURM_STEP_NUM_TASKS", "64")
+    with pytest.raises(ValueError, match="64 processes were started together, but MPI joins none"), pm.parallel("mpi"):
+        pass
+    with pm.parallel("serial"):
+        pass
 
 
 # NCCL: nobody has run it on a GPU yet. What CuPy is told, is looked at.
