@@ -115,10 +115,12 @@ def launch(job: Job, seconds: float) -> dict[str, Any]:
             )
         except subprocess.TimeoutExpired:
             raise RuntimeError(f"it did not end within {SECONDS_A_JOB:.0f} seconds") from None
-    # Once it has answered it may end as it likes: PyTorch's processes now and then abort when they exit.
-    if not done.stdout.strip():
+    # Once it has answered it may end as it likes: PyTorch's processes now and then abort when they exit, and mpiexec
+    # says so in many lines.
+    answers = [line for line in done.stdout.splitlines() if line.startswith("{")]
+    if not answers:
         raise RuntimeError(last_error(done.stderr) or f"it ended with exit code {done.returncode}")
-    answer: dict[str, Any] = json.loads(done.stdout.strip().splitlines()[-1])
+    answer: dict[str, Any] = json.loads(answers[0])
     return answer
 
 
