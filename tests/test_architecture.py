@@ -18,14 +18,14 @@ MAY_IMPORT = {
     "training": {"storage", "kernels", "backends"},
     "distributed": {"training", "storage", "kernels", "backends"},
     "estimators": {"storage", "training", "kernels", "backends"},
-    "bench": {"training", "kernels", "backends"},
+    "bench": {"distributed", "training", "kernels", "backends"},
     "cli": {"bench", "estimators", "distributed", "storage", "training", "kernels", "backends"},
 }
 LIBRARIES = {"numpy", "cupy", "torch", "jax", "array_api_strict"}
 DRAWS_ON_THE_HOST = {"kernels/initializers.py", "training/batches.py", "training/group_order.py"}
 HEAVY = [
-    *("torch", "jax", "cupy", "nvmath", "array_api_strict", "sklearn", "scipy", "pandas", "numba"),
-    *("matplotlib", "rich", "typer", "safetensors", "onnx", "ndonnx", "spox", "onnxruntime", "pyarrow", "mpi4py"),
+    *("torch", "jax", "cupy", "nvmath", "array_api_strict", "sklearn", "scipy", "pandas", "numba", "dask", "mpi4py"),
+    *("matplotlib", "rich", "typer", "safetensors", "onnx", "ndonnx", "spox", "onnxruntime", "pyarrow"),
 ]
 
 

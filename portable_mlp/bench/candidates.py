@@ -18,6 +18,7 @@ from ..kernels.calls import check_targets
 from ..kernels.optimizers import adam, sgd
 from ..kernels.parameters import Layer, pack
 from ..training.batches import Data, spans
+from ..training.data_parallel import make_loop
 from ..training.loop import Loop
 from ..training.step import Objective
 from .cases import RATE, Case, problem
@@ -37,7 +38,7 @@ class Candidate(Protocol):
 
 
 class Ours:
-    """Our loop on a backend.
+    """Our loop on a backend; the group's, where it is made in one.
 
     Attributes
     ----------
@@ -57,7 +58,7 @@ class Ours:
         self.loop = self._start()
 
     def _start(self) -> Loop:
-        return Loop(self.backend, self._objective, SOLVERS[self._solver], pack(self._params))
+        return make_loop(self.backend, self._objective, SOLVERS[self._solver], pack(self._params))
 
     def run(self, n_steps: int) -> None:
         """Take steps over the batches in turn."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import statistics
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -82,7 +82,7 @@ def measure(case: Case, dtype: str, makes: dict[str, Make | str], rounds: int = 
         for name, candidate in candidates.items():
             time.sleep(SECONDS_OF_REST)
             candidate.run(getattr(candidate, "steps_a_call", 1))
-            seconds[name].append(_timed(candidate.run, n_steps[name]) / n_steps[name])
+            seconds[name].append(timed(candidate.run, n_steps[name]) / n_steps[name])
     floor = statistics.median(seconds.pop("floor"))
     yield Row(case.name, "floor", dtype, case.batch_size, floor * 1e6, case.batch_size / floor, 1.0)
     for name, times in seconds.items():
@@ -97,9 +97,15 @@ def _verified(make: Make, case: Case, dtype: str, expected: list[float]) -> Cand
         losses = candidate.first_losses()
     except Exception as error:
         return f"{type(error).__name__}: {error}"
-    off = np.max(np.abs(np.asarray(losses) / np.asarray(expected) - 1.0))
     allowed = max(TOLERANCE[dtype], getattr(candidate, "tolerance", 0.0))
-    return candidate if off < allowed else f"its losses are {off:.1e} away from float64: not timed"
+    return wrong_losses(losses, expected, allowed) or candidate
+
+
+def wrong_losses(losses: Sequence[float], expected: Sequence[float], allowed: float) -> str | None:
+    """Return what is wrong with losses that are further from those in float64 than is allowed, relative; else None."""
+    # NumPy's maximum is NaN if any of them is.
+    off = np.max([abs(found - wanted) / wanted for found, wanted in zip(losses, expected, strict=True)])
+    return None if off < allowed else f"its losses are {off:.1e} away from float64: not timed"
 
 
 def _steps_a_turn(run: Callable[[int], None], at_a_time: int) -> int:
@@ -107,12 +113,13 @@ def _steps_a_turn(run: Callable[[int], None], at_a_time: int) -> int:
     n_steps = at_a_time
     while True:
         run(n_steps)  # compiles, where a number of steps is compiled for
-        if _timed(run, n_steps) >= SECONDS_A_TURN:
+        if timed(run, n_steps) >= SECONDS_A_TURN:
             return n_steps
         n_steps *= 2
 
 
-def _timed(run: Callable[[int], None], n_steps: int) -> float:
+def timed(run: Callable[[int], None], n_steps: int) -> float:
+    """Return the seconds of so many steps."""
     start = time.perf_counter()
     run(n_steps)
     return time.perf_counter() - start

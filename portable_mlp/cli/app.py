@@ -20,6 +20,7 @@ from .export import export
 from .gradcheck import gradcheck
 from .inspect import inspect
 from .predict import predict
+from .scaling import scaling
 from .terminal import say
 from .train import train
 
@@ -34,7 +35,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for _command in (demo, backends, train, predict, inspect, export, gradcheck, bench, doctor):
+for _command in (demo, backends, train, predict, inspect, export, gradcheck, bench, scaling, doctor):
     app.command()(_command)
 app.command(context_settings=PASSED_ON)(accelerate)
 

@@ -75,12 +75,13 @@ def bench(
             if row.problem is None
         ]
     figures = {"machine": facts, "rows": [row._asdict() for row in (*rows, *sweep)]}
-    _write(json_file, json.dumps(figures, indent=2) + "\n")
-    _write(plot, bench_report.picture(rows, sweep) if plot else b"")
-    _write(html, bench_report.page(rows, sweep, facts) if html else "")
+    write(json_file, json.dumps(figures, indent=2) + "\n")
+    write(plot, bench_report.picture(rows, sweep) if plot else b"")
+    write(html, bench_report.page(rows, sweep, facts) if html else "")
 
 
-def _write(path: pathlib.Path | None, content: str | bytes) -> None:
+def write(path: pathlib.Path | None, content: str | bytes) -> None:
+    """Write a file that was asked for, and say so."""
     if path is None:
         return
     with replace_file(path) as file:

@@ -40,6 +40,7 @@ from ..training.lbfgs import HostObjective
 from ..training.step import Objective
 from . import conversion, onnx_export
 from .callbacks import CallbackSupportMixin, Watch, with_callbacks
+from .dask_inputs import by_blocks, computed, gathered
 from .files import SavedToFiles
 from .initial import draw_layers, same_in_group
 from .inputs import (
@@ -140,7 +141,8 @@ class BaseMLP(
         ----------
         X : array or sparse matrix of shape (n_samples, n_features)
             Inputs: NumPy, anything scikit-learn takes, or an array of CuPy, PyTorch, JAX, ..., which is then computed
-            where it lives.
+            where it lives. An array of dask, chunked by rows, or a data frame of dask is computed first, and what its
+            blocks hold is trained on; y and the weights may be of dask too.
         y : array-like of shape (n_samples,) or (n_samples, n_outputs)
             Class labels, or real numbers.
         sample_weight : array-like of shape (n_samples,), optional
@@ -160,6 +162,7 @@ class BaseMLP(
     def _fit(
         self, X: Any, y: Any, sample_weight: Any, validation_data: Any = None, *, incremental: bool = False
     ) -> Self:
+        X, y, sample_weight = gathered(X=X, y=y, sample_weight=sample_weight)
         going_on = hasattr(self, "coefs_") and (self.warm_start or incremental)
         if incremental and self.early_stopping and self.solver in STOCHASTIC_SOLVERS:
             raise ValueError("partial_fit does not support early_stopping=True")
@@ -267,7 +270,7 @@ class BaseMLP(
         """Return the user's validation data, checked as X and y are when a fitted model is scored."""
         if not isinstance(validation_data, tuple | list) or len(validation_data) not in (2, 3):
             raise ValueError("validation_data must be (X_val, y_val) or (X_val, y_val, sample_weight_val)")
-        X, y, *rest = validation_data
+        X, y, *rest = computed(*validation_data)
         self._check_home(X, problem.home, "fit")
         X, y = checked_training_data(self, X, y, reset=False, **self._target_checks)
         Y = self._encoded(y)
@@ -377,6 +380,7 @@ class BaseMLP(
         with _computing(home):
             return outputs_of(home.xp, self.out_activation_, trace.logits), home
 
+    @by_blocks
     def transform(self, X: Any) -> Any:
         """Return what the last hidden layer makes of X.
 

@@ -17,6 +17,7 @@ from ..backends import Backend
 from ..kernels.arrays import Array
 from .base import STOCHASTIC_SOLVERS, BaseMLP
 from .callbacks import with_callbacks
+from .dask_inputs import by_blocks, computed, gathered
 from .inputs import is_foreign, like, on_host
 
 
@@ -116,6 +117,10 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
     -----
     On NumPy in float64 the parameters equal scikit-learn's bit for bit (identity, relu, tanh; several classes), on
     other libraries to 1e-10, in float32 to 1e-4.
+
+    Arrays and data frames of dask (extra ``dask``) are taken everywhere. `fit` computes them, all at once, and is that
+    of the NumPy or CuPy array that they make; every answer is an array of dask, block by block, computed when it is
+    asked for, by the model as it was when it was asked.
 
     Examples
     --------
@@ -233,6 +238,7 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
                 "counted; compute_class_weight('balanced', classes=classes, y=y) of scikit-learn on all labels gives "
                 "the weights for a dict"
             )
+        X, y, sample_weight = gathered(X=X, y=y, sample_weight=sample_weight)
         y, classes = on_host(y), on_host(classes)
         if _check_partial_fit_first_call(self, classes):
             self._label_binarizer = LabelBinarizer().fit(y if type_of_target(y).startswith("multilabel") else classes)
@@ -292,6 +298,7 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
             right = ((outputs > 0.5) == Y).all(axis=1)
         return float(np.average(right, weights=weights))
 
+    @by_blocks
     def predict(self, X: Any) -> Any:
         """Predict classes.
 
@@ -324,6 +331,7 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
         only_class = len(self.classes_) == 1
         return xp.take(labels, xp.zeros_like(likely) if only_class else likely, axis=0)
 
+    @by_blocks
     def predict_proba(self, X: Any) -> Any:
         """Predict the probability of each class.
 
@@ -340,6 +348,7 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
         outputs, home = self._outputs(X, "predict_proba")
         return like(X, self._probabilities(outputs, home), home)
 
+    @by_blocks
     def predict_log_proba(self, X: Any) -> Any:
         """Predict the logarithm of each class's probability.
 
@@ -378,7 +387,8 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
         float
             Of several labels, all must be right.
         """
-        return float(accuracy_score(on_host(y), on_host(self.predict(X)), sample_weight=on_host(sample_weight)))
+        y, predicted, weights = map(on_host, computed(y, self.predict(X), sample_weight))
+        return float(accuracy_score(y, predicted, sample_weight=weights))
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()

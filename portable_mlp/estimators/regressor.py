@@ -11,6 +11,7 @@ from sklearn.utils._param_validation import StrOptions
 
 from .base import BaseMLP
 from .callbacks import with_callbacks
+from .dask_inputs import by_blocks, computed
 from .inputs import is_sparse, like, on_host
 
 
@@ -108,6 +109,10 @@ class MLPRegressor(RegressorMixin, BaseMLP):
     -----
     On NumPy in float64 the parameters equal scikit-learn's bit for bit (identity, relu, tanh), on other libraries to
     1e-10, in float32 to 1e-4.
+
+    Arrays and data frames of dask (extra ``dask``) are taken everywhere. `fit` computes them, all at once, and is that
+    of the NumPy or CuPy array that they make; every answer is an array of dask, block by block, computed when it is
+    asked for, by the model as it was when it was asked.
 
     Examples
     --------
@@ -224,6 +229,7 @@ class MLPRegressor(RegressorMixin, BaseMLP):
             return np.nan
         return float(r2_score(Y, outputs, sample_weight=weights))
 
+    @by_blocks
     def predict(self, X: Any) -> Any:
         """Predict targets.
 
@@ -257,4 +263,5 @@ class MLPRegressor(RegressorMixin, BaseMLP):
         float
             1 where every prediction is right.
         """
-        return float(r2_score(on_host(y), on_host(self.predict(X)), sample_weight=on_host(sample_weight)))
+        y, predicted, weights = map(on_host, computed(y, self.predict(X), sample_weight))
+        return float(r2_score(y, predicted, sample_weight=weights))

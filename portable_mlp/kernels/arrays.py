@@ -74,6 +74,11 @@ def _namespace(name: str, x: Array) -> Namespace:
         raise TypeError(
             f"{name} must be a plain array, got a {type(x).__name__}: its rules differ; numpy.asarray(...) makes one"
         )
+    if array_api_compat.is_dask_array(x):
+        raise TypeError(
+            f"{name} is a dask array, which kernels would turn into a graph of hundreds of tasks a step: "
+            f"MLPClassifier and MLPRegressor take dask arrays, and {name}.compute() makes an array in memory"
+        )
     try:
         return array_api_compat.array_namespace(x)
     except TypeError:
