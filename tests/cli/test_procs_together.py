@@ -1,0 +1,79 @@
+"""``train --procs`` from end to end: ranks of the real trainer are killed, stopped and asked to end."""
+
+import os
+import pathlib
+import signal
+import subprocess
+import sys
+import time
+from typing import Any
+
+import pytest
+
+PATIENCE = 120.0
+TRAIN = ["train", "digits", "--backend", "numpy", "--reproducible"]
+TRAIN += ["--hidden", "32", "--batch-size", "50", "--epochs", "40"]
+
+
+class Training:
+    """``portable-mlp train`` with a folder of states, in a folder for temporary files of its own."""
+
+    def __init__(self, folder: pathlib.Path, *options: Any) -> None:
+        self.temporary, self.states, self.model = folder / "temporary", folder / "states", folder / "model.safetensors"
+        self.temporary.mkdir(exist_ok=True)
+        places = ["--checkpoint", self.states, "--checkpoint-every", 20, "--save", self.model]
+        self.process = subprocess.Popen(
+            [sys.executable, "-m", "portable_mlp", *TRAIN, *map(str, [*places, *options])],
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+            text=True,
+            env={**os.environ, "TMPDIR": str(self.temporary)},
+        )
+
+    def wait_for_states(self, n: int) -> None:
+        end = time.monotonic() + PATIENCE
+        while len(list(self.states.glob("step-*"))) < n:
+            assert time.monotonic() < end
+            assert self.process.poll() is None, self.end()
+            time.sleep(0.01)
+
+    def signal_rank(self, rank: int, number: int) -> None:
+        (pid,) = self.temporary.glob(f"portable-mlp-job-*/{rank}.pid")
+        os.kill(int(pid.read_text()), number)
+
+    def end(self) -> tuple[int, str]:
+        _, err = self.process.communicate(timeout=PATIENCE)
+        return self.process.returncode, err
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory: pytest.TempPathFactory) -> bytes:
+    """The model of one process that nobody disturbs."""
+    training = Training(tmp_path_factory.mktemp("whole"))
+    assert training.end()[0] == 0
+    return training.model.read_bytes()
+
+
+@pytest.mark.parametrize("rank", [0, 1])
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGSTOP], ids=["KILL", "STOP"])
+def test_a_rank_that_dies_or_hangs_changes_no_bit(rank: int, number: int, whole: bytes, tmp_path: pathlib.Path) -> None:
+    training = Training(tmp_path, "--procs", 2, "--timeout", 10)
+    training.wait_for_states(2)
+    training.signal_rank(rank, number)
+    code, err = training.end()
+    assert code == 0, err
+    assert "it goes on from its newest checkpoint in 1 s: restart 1 of 3" in err
+    assert training.model.read_bytes() == whole
+    assert not list(training.temporary.iterdir())
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGHUP, 129)])
+def test_what_was_stopped_on_two_goes_on_on_one(number: int, code: int, whole: bytes, tmp_path: pathlib.Path) -> None:
+    training = Training(tmp_path, "--procs", 2)
+    training.wait_for_states(2)
+    training.process.send_signal(number)
+    assert training.end()[0] == code
+    assert not training.model.exists()
+    alone = Training(tmp_path, "--resume")
+    assert alone.end()[0] == 0
+    assert alone.model.read_bytes() == whole
