@@ -17,7 +17,7 @@ from ..kernels.parameters import Params, pack
 from ..storage.checkpoints import CheckpointFolder
 from . import lbfgs
 from .batches import Data, Shuffle
-from .checkpointing import Checkpoints, NoCheckpoints, identity_of, led
+from .checkpointing import Checkpoints, NoCheckpoints, fingerprint, identity_of, led
 from .data import checked_data
 from .data_parallel import make_loop
 from .group import current_group, decided, leads, n_samples_of_all, refuse_in_group
@@ -29,6 +29,9 @@ from .schedules import Formula, make_schedule
 from .step import Objective
 
 SOLVERS = ("sgd", "adam", "lbfgs")
+
+FIRST_SAMPLES = 8
+"""Ranks that are to have the same samples compare so many."""
 
 
 def train(
@@ -161,7 +164,10 @@ def train(
     by_moments = adam(fraction("beta_1", beta_1), fraction("beta_2", beta_2), positive_number("epsilon", epsilon))
     called = _called(callbacks)
     data = checked_data(net, params, X, y)
-    group, n_samples = current_group(), n_samples_of_all(data.n_samples)
+    backend = backend_of(params[0][0])
+    n_samples = n_samples_of_all(
+        data.n_samples, lambda: fingerprint(backend, data.part(0, min(data.n_samples, FIRST_SAMPLES))).encode()
+    )
     plan = make_schedule(schedule, learning_rate=learning_rate, decay=decay, epochs=epochs, n_samples=n_samples)
     held_out = _checked_validation(net, params, validation)
     patience = _checked_patience(patience, validation)
@@ -172,7 +178,7 @@ def train(
     if solver == "lbfgs":
         refuse_in_group('solver "lbfgs"')
         lbfgs.load_scipy()
-    backend = backend_of(params[0][0])
+    group = current_group()
     with backend.running(), Bar(epochs, n_samples) if progress and leads() else Silent() as bar, led(folder) as entered:
         if not resume and decided(lambda: entered is not None and entered.has_states()):
             raise ValueError(f"{checkpoint} holds checkpoints already: resume, or give another folder")
