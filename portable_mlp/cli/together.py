@@ -9,7 +9,7 @@ import sys
 from collections.abc import Callable
 from typing import Any
 
-from ..distributed.launch import started_by_mpi
+from ..distributed.launch import rank_started, started_by_mpi
 from ..distributed.parallel import parallel
 
 
@@ -28,10 +28,9 @@ def together(command: Callable[..., None]) -> Callable[..., None]:
 
 
 def _over_mpi(command: Callable[[], None], reproducible: bool) -> None:
-    rank = 0
+    rank = rank_started()
     try:
-        with parallel("mpi", reproducible=reproducible) as group:
-            rank = group.rank
+        with parallel("mpi", reproducible=reproducible):
             if rank != 0:
                 # Until the process ends: rank 0 says what there is to say.
                 sys.stdout = sys.stderr = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115

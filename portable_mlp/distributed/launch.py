@@ -19,6 +19,11 @@ def started_by_mpi() -> bool:
     return any(name in os.environ for name in STARTED) and importlib.util.find_spec("mpi4py") is not None
 
 
+def rank_started() -> int:
+    """Return which of the processes that were started together this is, as far as the environment says."""
+    return next((int(os.environ[name]) for name in STARTED if name in os.environ), 0)
+
+
 def n_started() -> int:
     """Return how many processes were started together, as far as the environment says."""
     return max(int(os.environ.get(name, "1")) for name in SIZES)

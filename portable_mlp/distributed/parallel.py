@@ -64,6 +64,8 @@ def parallel(
     An error that all processes raise, such as a mistake in data that they share, is raised on each. Over MPI an error
     of one of them, for which the others would wait for ever, is printed with its rank and ends the job.
 
+    The solver "lbfgs" is for one process, and refused here.
+
     Arrays of CuPy are added up by NCCL where every process has a GPU of its own (``srun --gpus-per-task=1``, or
     ``CUDA_VISIBLE_DEVICES``) and NCCL is installed; all others go by way of the host. Nobody has run it on a GPU yet.
 

@@ -45,6 +45,8 @@ class ProcessGroup:
         self.reproducible, self.has_all_samples = reproducible, has_all_samples
         self.n_shards = SHARDS if reproducible else comm.size
         self._comm, self._heartbeat = comm, Heartbeat(comm.rank)
+        # Looked at once: it takes longer than a small sum.
+        self._on_device = comm if isinstance(comm, OnDevice) else None
         if reproducible:
             _check_reproducible(comm, has_all_samples)
 
@@ -52,8 +54,8 @@ class ProcessGroup:
         """Return the sum over all processes; ``message`` is used up."""
         if self.reproducible:
             result = self._staged(message, self._sum_in_order)
-        elif isinstance(self._comm, OnDevice) and self._comm.takes(message):
-            self._comm.allreduce_on_device(message)
+        elif self._on_device is not None and self._on_device.takes(message):
+            self._on_device.allreduce_on_device(message)
             result = message
         else:
             result = self._staged(message, self._comm.allreduce)
@@ -105,13 +107,16 @@ class ProcessGroup:
     @staticmethod
     def _staged(message: Array, add_up: Callable[[np.ndarray], None]) -> Array:
         """Add up on the host, in the array's own memory where it is there."""
+        if isinstance(message, np.ndarray):
+            add_up(message)
+            return message
         backend = backend_of(message)
         host = backend.to_numpy(message)
         can_be_written = host.flags.writeable and host.flags.c_contiguous
         if not can_be_written:
             host = host.copy()
         add_up(host)
-        # NumPy's and PyTorch's memory of the CPU is the host's; elsewhere the host has a copy.
+        # PyTorch's memory of the CPU is the host's; elsewhere the host has a copy.
         if can_be_written and str(backend.device) == "cpu":
             return message
         return backend.asarray(host, dtype=host.dtype.name)

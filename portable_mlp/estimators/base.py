@@ -35,7 +35,7 @@ from ..kernels.arrays import Array, snapshot
 from ..kernels.network import Network
 from ..kernels.parameters import Layer, Params, pack, unpack
 from ..kernels.propagation import Trace, forward_pass
-from ..training.group import check_all_samples, refuse_in_group
+from ..training.group import n_samples_of_all, refuse_in_group, refuse_own_samples
 from ..training.lbfgs import HostObjective
 from ..training.step import Objective
 from . import conversion, onnx_export
@@ -60,7 +60,7 @@ from .inputs import (
 from .lbfgs import fit_lbfgs, weights_first
 from .losses import REPORTED, outputs_of
 from .optimizer import SCHEDULES, OptimizerState
-from .problem import Held, Problem, data_at, split
+from .problem import Held, Problem, data_at, first_samples, split
 from .stochastic import fit_stochastic
 
 STOCHASTIC_SOLVERS = ("sgd", "adam")
@@ -199,9 +199,9 @@ class BaseMLP(
         incremental: bool,
     ) -> tuple[Problem, Array]:
         """Check everything, move it home, and return what is to be learnt and where to start."""
+        refuse_own_samples("an estimator")
         hidden_sizes = self._hidden_sizes()
         X, y = checked_training_data(self, X, y, reset=not going_on, **self._target_checks)
-        check_all_samples(X.shape[0])
         if y.ndim == 2 and y.shape[1] == 1:
             y = column_or_1d(y, warn=True)
         Y = self._learnt_and_encoded(y, incremental=incremental)
@@ -213,6 +213,7 @@ class BaseMLP(
             self._draw(net, home, floating_dtype(home, X))
         flat = self._flat(net, home)
         problem = Problem(home, self._objective(net), data_at(home, moved(home, X, flat.dtype), Y, weights), Y, weights)
+        n_samples_of_all(len(Y), functools.partial(first_samples, problem))
         if validation_data is not None:
             problem = problem._replace(held=self._held(problem, validation_data))
         self._open_record(going_on=going_on, validated=validation_data is not None)

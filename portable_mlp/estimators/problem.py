@@ -12,6 +12,7 @@ from ..kernels.arrays import Array
 from ..kernels.network import Network
 from ..training.batches import Data
 from ..training.step import Objective
+from .inputs import dense
 
 
 class Held(NamedTuple):
@@ -70,6 +71,12 @@ def data_at(home: Backend, X: Array, Y: np.ndarray, weights: np.ndarray | None) 
     # Indicators travel as bytes, and become floats there.
     at_home = home.xp.astype(home.asarray(Y), X.dtype) if Y.dtype == bool else home.asarray(Y, dtype=X.dtype)
     return Data(X, at_home, moved_weights)
+
+
+def first_samples(problem: Problem, n_samples: int = 8) -> bytes:
+    """Return some samples and their targets, to be compared with those of another process."""
+    X = dense(problem.data.X[:n_samples, :])
+    return problem.home.to_numpy(X).tobytes() + problem.Y[:n_samples].tobytes()
 
 
 def split(problem: Problem, fraction: float, rng: np.random.RandomState, *, stratify: bool) -> Problem:

@@ -88,7 +88,8 @@ class GroupLoop(Loop):
             ]
             message = self._group.summed(pairwise_sum(messages))
             scalars = self._scalars(self.n_steps + 1, rate)
-            yield descend(self._carry, message, float(span[1] - span[0]), scalars, self._room(1, gathers=True)), (span,)
+            room = self._room_of(message)
+            yield descend(self._carry, message, float(span[1] - span[0]), scalars, room), (span,)
 
     def _message(self, place: int, data: Data, rows: Array) -> Array:
         """Return what a shard adds to its batch, in the memory of its place among the shards where there is one."""
@@ -104,11 +105,23 @@ class GroupLoop(Loop):
 
     def _memory(self, data: Data, n_samples: int) -> tuple[Room, Array]:
         """Return the memory for a shard, and for its message, whose first part is the room's gradient."""
+        message = self._empty_message(data, self.backend.xp.empty)
+        return self._with_gradient(n_samples, message), message
+
+    def _room_of(self, message: Array) -> Room | None:
+        """Return the memory that a message belongs to; if it is another's, such as a sum of messages, only with it."""
+        if not self._ops.writes:
+            return None
+        for room, own in self._places.values():
+            if own is message:
+                return room
+        return self._with_gradient(1, message)
+
+    def _with_gradient(self, n_samples: int, message: Array) -> Room:
         room = self._room(n_samples, gathers=True)
         assert room is not None  # it writes
-        message = self._empty_message(data, self.backend.xp.empty)
         gradient = message[..., : n_parameters(self._net.sizes)]
-        return room._replace(gradient=gradient, grads=unpack(self._net, gradient)), message
+        return room._replace(gradient=gradient, grads=unpack(self._net, gradient))
 
     def _empty_message(self, data: Data, make: Any) -> Array:
         total = self._carry.total

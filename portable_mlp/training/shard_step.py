@@ -53,21 +53,22 @@ def make_shard_sums(ops: Primitives, objective: Objective) -> ShardSums:
 def make_descent(ops: Primitives, objective: Objective, optimizer: Optimizer, weighted: bool) -> Descent:
     """Return ``descend(carry, message, n_samples, scalars, room) -> (carry, loss)`` for the message of a whole batch.
 
-    The loss is the batch's mean with its penalty. ``weighted`` says that the message ends with the samples' weight.
-    With primitives that write, the carry and the message are used up.
+    The loss is the batch's mean with its penalty. ``weighted`` says that the message ends with the samples' weight. The
+    gradient of ``room`` is the message's. With primitives that write, the carry and the message are used up.
     """
     net, n_gradients = objective.net, n_parameters(objective.net.sizes)
 
     def descend(
         carry: Carry, message: Array, n_samples: float, scalars: Scalars, room: Room | None = None
     ) -> tuple[Carry, Array]:
-        gradient, total = message[..., :n_gradients], message[..., n_gradients]
+        total = message[..., n_gradients]
         divisor = message[..., n_gradients + 1] if weighted else n_samples
         strength = objective.l2 * divisor if objective.l2_per_batch and objective.l2 > 0.0 else objective.l2
-        params, grads = ops.layers(net, carry.held), unpack(net, gradient)
+        if room is None:
+            params, grads = ops.layers(net, carry.held), unpack(net, message[..., :n_gradients])
+        else:
+            params, grads = room.params, room.grads
         loss = with_penalty(ops, params, total / divisor, strength, divisor)
-        if room is not None:
-            room = room._replace(gradient=gradient, grads=grads)
         held, state = ops.descend(
             optimizer, carry.held, Sums(params, grads, strength, divisor), carry.state, scalars, room
         )

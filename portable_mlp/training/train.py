@@ -17,7 +17,7 @@ from ..kernels.parameters import Params, pack
 from ..storage.checkpoints import CheckpointFolder
 from . import lbfgs
 from .batches import Data, Shuffle
-from .checkpointing import Checkpoints, NoCheckpoints, identity_of, led
+from .checkpointing import Checkpoints, NoCheckpoints, fingerprint, identity_of, led
 from .data import checked_data
 from .data_parallel import make_loop
 from .group import current_group, decided, leads, n_samples_of_all, refuse_in_group
@@ -30,6 +30,9 @@ from .step import Objective
 from .stream import Samples, Stream
 
 SOLVERS = ("sgd", "adam", "lbfgs")
+
+FIRST_SAMPLES = 8
+"""Ranks that are to have the same samples compare so many."""
 
 
 def train(
@@ -166,7 +169,8 @@ def train(
     by_moments = adam(fraction("beta_1", beta_1), fraction("beta_2", beta_2), positive_number("epsilon", epsilon))
     called = _called(callbacks)
     data = _checked_samples(net, params, X, y)
-    group, n_samples = current_group(), n_samples_of_all(data.n_samples)
+    backend = _at_precision(params, precision)
+    n_samples = n_samples_of_all(data.n_samples, lambda: _first_of(backend, data).encode())
     plan = make_schedule(schedule, learning_rate=learning_rate, decay=decay, epochs=epochs, n_samples=n_samples)
     held_out = _checked_validation(net, params, validation)
     patience = _checked_patience(patience, validation)
@@ -181,7 +185,7 @@ def train(
                 '"lbfgs" takes all samples in every step: samples that stay in a file are for sgd and adam'
             )
         lbfgs.load_scipy()
-    backend = _at_precision(params, precision)
+    group = current_group()
     with backend.running(), Bar(epochs, n_samples) if progress and leads() else Silent() as bar, led(folder) as entered:
         if not resume and decided(lambda: entered is not None and entered.has_states()):
             raise ValueError(f"{checkpoint} holds checkpoints already: resume, or give another folder")
@@ -239,6 +243,13 @@ def _at_precision(params: Params, precision: str) -> Backend:
     if precision != "float32" and dtype_name(params[0][0].dtype) != "float32":
         raise ValueError(f"precision {precision!r} is for float32 parameters, got {params[0][0].dtype}")
     return backend
+
+
+def _first_of(backend: Backend, samples: Samples) -> str:
+    """Return what other samples would differ in, with a look at the first of them."""
+    if isinstance(samples, Stream):
+        return samples.digest
+    return fingerprint(backend, samples.part(0, min(samples.n_samples, FIRST_SAMPLES)))
 
 
 def _checked_folder(

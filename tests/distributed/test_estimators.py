@@ -142,3 +142,6 @@ def test_what_is_refused() -> None:
     for outcome in on_ranks(2, fit(), samples="own"):
         with pytest.raises(ValueError, match=r'takes all samples on every process.*samples="own"'):
             raise outcome
+    for outcome in on_ranks(2, lambda rank: pm.MLPClassifier((9,)).fit(X[rank::2], np.roll(Y, rank)[:115])):
+        with pytest.raises(ValueError, match=r"what they have differs \(\[115, 115\] samples\)"):
+            raise outcome

@@ -137,12 +137,13 @@ def test_the_command_line_trains_together(launcher: tuple[str, ...], tmp_path: p
 def test_a_mistake_is_one_paragraph_of_rank_0(tmp_path: pathlib.Path) -> None:
     table, missing = tmp_path / "table.csv", tmp_path / "missing.csv"
     table.write_text("a,b\n1,x\n2,y\n3,x\n4,oops\n")
-    for path, options, message in (
-        (missing, (), "portable-mlp: "),
-        (table, ("--learning-rate", "-1"), "portable-mlp: learning_rate"),
-        (table, ("--save", "/proc/model.safetensors"), "portable-mlp: /proc/model.safetensors"),
+    for size, path, options, message in (
+        (2, missing, (), "portable-mlp: "),
+        (2, table, ("--learning-rate", "-1"), "portable-mlp: learning_rate"),
+        (2, table, ("--save", "/proc/model.safetensors"), "portable-mlp: /proc/model.safetensors"),
+        (3, table, ("--reproducible",), "portable-mlp: a reproducible training takes 1, 2, 4 or 8 processes, got 3"),
     ):
-        done = mpiexec(2, "-m", "mpi4py", "-m", "portable_mlp", "train", path, *options)
+        done = mpiexec(size, "-m", "mpi4py", "-m", "portable_mlp", "train", path, *options)
         assert done.returncode == 2, done.stderr
         assert done.stderr.count(message) == 1
         assert done.stdout == ""

@@ -203,7 +203,7 @@ def test_rank_0_shows_that_it_lives(tmp_path: pathlib.Path, monkeypatch: pytest.
     path.touch()
     os.utime(path, (0, 0))
     monkeypatch.setenv(VARIABLE, str(path))
-    moments = iter([0.0, 0.05, 0.05, 0.2, 0.2])
+    moments = iter([0.0, 0.0, 0.05, 0.2, 0.2, 0.4, 0.4])
     monkeypatch.setattr("portable_mlp.distributed.heartbeat.time.monotonic", lambda: next(moments))
     group = ProcessGroup(Serial())
     times = []
@@ -214,6 +214,9 @@ def test_rank_0_shows_that_it_lives(tmp_path: pathlib.Path, monkeypatch: pytest.
     assert times[0] > 0
     assert times[1] == 0
     assert times[2] > 0
+    path.unlink()
+    group.summed(np.ones(1))
+    assert not path.exists()
 
 
 def test_who_was_started_by_mpi(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,6 +1,7 @@
 """A group trains the model that one process trains; here its ranks are threads, in `test_mpi` processes."""
 
 import pathlib
+import re
 from typing import Any
 
 import numpy as np
@@ -184,10 +185,13 @@ def test_divergence_is_every_ranks() -> None:
     assert len({str(outcome) for outcome in outcomes}) == 1
 
 
-def test_ranks_with_different_numbers_of_samples() -> None:
-    outcomes = on_ranks(2, lambda rank: train(rows=slice(100 + rank)))
-    for outcome in outcomes:
-        with pytest.raises(ValueError, match=r"same samples, but they have \[100, 101\].*samples=\"own\""):
+@pytest.mark.parametrize(
+    ("rows", "counts"), [((slice(100), slice(101)), "[100, 101]"), ((slice(65), slice(65, None)), "[65, 65]")]
+)
+def test_ranks_with_different_samples(rows: tuple[slice, slice], counts: str) -> None:
+    """Also as many, which is what a program has that gives each rank its part and does not say so."""
+    for outcome in on_ranks(2, lambda rank: train(rows=rows[rank])):
+        with pytest.raises(ValueError, match=rf"have differs \({re.escape(counts)} samples\).*samples=\"own\""):
             raise outcome
 
 
