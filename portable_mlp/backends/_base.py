@@ -170,18 +170,20 @@ class Backend:
         """What `at_precision` takes here: more than float32 on a GPU alone."""
         return ("float32",)
 
-    def at_precision(self, precision: str) -> Backend:
+    def at_precision(self, precision: str, dtype: Any = "float32") -> Backend:
         """Return this backend, with products of float32 matrices taken at a precision while it is `running`.
 
         Parameters
         ----------
         precision : {"float32", "tf32", "bfloat16"}
             How many bits of each factor enter: 24, 11 or 8. Sums are float32 always, and so are the parameters.
+        dtype : str or dtype
+            Of the parameters.
 
         Raises
         ------
         ValueError
-            If it is not available here.
+            If it is not available here, or for that dtype.
         """
         check_choice("precision", precision, PRECISIONS)
         if precision not in self.precisions:
@@ -189,6 +191,8 @@ class Backend:
                 f"precision {precision!r} is for the tensor cores of a GPU; {self.name} on {self.device_name} has "
                 f"{', '.join(map(repr, self.precisions))}"
             )
+        if precision != "float32" and dtype_name(dtype) != "float32":
+            raise ValueError(f"precision {precision!r} is for float32 parameters, got {dtype_name(dtype)}")
         if len(self.precisions) > 1 and "NVIDIA_TF32_OVERRIDE" in os.environ:
             warnings.warn(
                 "NVIDIA_TF32_OVERRIDE in the environment is stronger than precision: cuBLAS reads it itself; unset it",

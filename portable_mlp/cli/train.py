@@ -71,6 +71,9 @@ def train(
     backend: BackendOption = "auto",
     device: DeviceOption = None,
     dtype: Annotated[str, typer.Option(help="float32 or float64.")] = "float32",
+    precision: Annotated[
+        str, typer.Option(help="Of products of float32 matrices: float32; on a GPU also tf32 or bfloat16.")
+    ] = "float32",
     procs: ProcsOption = None,
     restarts: RestartsOption = None,
     timeout: TimeoutOption = None,
@@ -141,6 +144,7 @@ def train(
         validation=None if held_out is None else held_out.moved(chosen, dtype),
         patience=patience,
         progress=True,
+        precision=precision,
         checkpoint=checkpoint,
         checkpoint_every=checkpoint_every,
         resume=resume,

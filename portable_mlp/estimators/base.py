@@ -97,6 +97,7 @@ class BaseMLP(
         "max_fun": [Interval(Integral, 1, None, closed="left")],
         "backend": [str, None],
         "device": "no_validation",
+        "precision": "no_validation",
         "dropout": [Interval(Real, 0, 1, closed="left")],
         "compat": [StrOptions({"sklearn"}), None],
     }
@@ -168,7 +169,7 @@ class BaseMLP(
             raise ValueError("partial_fit does not support early_stopping=True")
         if going_on:
             self._check_home(X, self._home(), "partial_fit" if incremental else "fit")
-        home = home_of(X, self.backend, self.device)
+        home = home_of(X, self.backend, self.device).at_precision(self.precision)
         with _computing(home):
             with self._as_before_on_error():
                 problem, flat = self._prepared(home, X, y, sample_weight, validation_data, going_on, incremental)
@@ -202,6 +203,7 @@ class BaseMLP(
         refuse_own_samples("an estimator")
         hidden_sizes = self._hidden_sizes()
         X, y = checked_training_data(self, X, y, reset=not going_on, **self._target_checks)
+        home.at_precision(self.precision, floating_dtype(home, X))  # raises where the two do not go together
         if y.ndim == 2 and y.shape[1] == 1:
             y = column_or_1d(y, warn=True)
         Y = self._learnt_and_encoded(y, incremental=incremental)

@@ -81,6 +81,9 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
         float32 where the library, or its setting, has no float64 (JAX without x64).
     device : str, optional
         Of the backend, such as "cuda:1".
+    precision : {"float32", "tf32", "bfloat16"}
+        Of the factors in products of float32 matrices while it trains: 24 significant bits, or, by the tensor cores of
+        a GPU, 11 or 8.
     dropout : float
         The probability, in [0, 1), with which each hidden unit is dropped from a training step; not with "lbfgs".
     class_weight : dict, "balanced", list of dicts (for several labels) or None
@@ -168,6 +171,7 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
         max_fun: int = 15000,
         backend: str | None = None,
         device: Any = None,
+        precision: str = "float32",
         dropout: float = 0.0,
         class_weight: Any = None,
         compat: str | None = "sklearn",
@@ -198,6 +202,7 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
             max_fun=max_fun,
             backend=backend,
             device=device,
+            precision=precision,
             dropout=dropout,
             class_weight=class_weight,
             compat=compat,

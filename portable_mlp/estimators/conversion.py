@@ -18,7 +18,7 @@ from .optimizer import OptimizerState
 
 Estimator = TypeVar("Estimator")
 
-OURS_ALONE = ("backend", "device", "dropout", "class_weight", "compat")
+OURS_ALONE = ("backend", "device", "precision", "dropout", "class_weight", "compat")
 ATTRIBUTES_OURS_ALONE = ("validation_loss_curve_", "_skl_callbacks")
 
 

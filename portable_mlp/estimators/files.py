@@ -25,8 +25,8 @@ from ..storage.model_errors import Defect, refusal
 from ..storage.models import ESTIMATOR_ENTRY, on_backend, read_model_file, save_model
 from .inputs import common_dtype, floating_dtype
 
-_PLACE = ("backend", "device")
-"""Parameters that say where an estimator computes, which is not the file's to say."""
+_PLACE = ("backend", "device", "precision")
+"""Parameters that say where and how an estimator computes, which is not the file's to say."""
 
 _DERIVED = ("n_features_in_", "n_layers_", "n_outputs_", "out_activation_")
 """Attributes that follow from the network."""
@@ -47,9 +47,10 @@ class SavedToFiles:
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write the fitted estimator to a model file, which is replaced in one step.
 
-        Kept are the parameters, but not where it computes (``backend``, ``device``), and the fitted attributes: what it
-        predicts is the same afterwards, bit for bit on the same library. Not kept are the moments of the optimizer and
-        callbacks. The same estimator gives the same bytes, wherever it lives; no code is in them.
+        Kept are the parameters, but not where and how it computes (``backend``, ``device``, ``precision``), and the
+        fitted attributes: what it predicts is the same afterwards, bit for bit on the same library. Not kept are the
+        moments of the optimizer and callbacks. The same estimator gives the same bytes, wherever it lives. No code is
+        in them.
 
         Parameters
         ----------

@@ -77,6 +77,9 @@ class MLPRegressor(RegressorMixin, BaseMLP):
         float32 where the library, or its setting, has no float64 (JAX without x64).
     device : str, optional
         Of the backend, such as "cuda:1".
+    precision : {"float32", "tf32", "bfloat16"}
+        Of the factors in products of float32 matrices while it trains: 24 significant bits, or, by the tensor cores of
+        a GPU, 11 or 8.
     dropout : float
         The probability, in [0, 1), with which each hidden unit is dropped from a training step; not with "lbfgs".
     compat : {"sklearn", None}
@@ -160,6 +163,7 @@ class MLPRegressor(RegressorMixin, BaseMLP):
         max_fun: int = 15000,
         backend: str | None = None,
         device: Any = None,
+        precision: str = "float32",
         dropout: float = 0.0,
         compat: str | None = "sklearn",
     ) -> None:
@@ -190,6 +194,7 @@ class MLPRegressor(RegressorMixin, BaseMLP):
             max_fun=max_fun,
             backend=backend,
             device=device,
+            precision=precision,
             dropout=dropout,
             compat=compat,
         )

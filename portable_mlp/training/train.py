@@ -7,7 +7,7 @@ import operator
 import os
 from collections.abc import Iterable
 
-from ..backends import Backend, backend_of, dtype_name
+from ..backends import Backend, backend_of
 from ..kernels.arrays import Array
 from ..kernels.initializers import RandomState
 from ..kernels.network import Network
@@ -169,7 +169,7 @@ def train(
     by_moments = adam(fraction("beta_1", beta_1), fraction("beta_2", beta_2), positive_number("epsilon", epsilon))
     called = _called(callbacks)
     data = _checked_samples(net, params, X, y)
-    backend = _at_precision(params, precision)
+    backend = backend_of(params[0][0]).at_precision(precision, params[0][0].dtype)
     n_samples = n_samples_of_all(data.n_samples, lambda: _first_of(backend, data).encode())
     plan = make_schedule(schedule, learning_rate=learning_rate, decay=decay, epochs=epochs, n_samples=n_samples)
     held_out = _checked_validation(net, params, validation)
@@ -236,13 +236,6 @@ def train(
             shuffle=order,
             checkpoints=checkpoints,
         )
-
-
-def _at_precision(params: Params, precision: str) -> Backend:
-    backend = backend_of(params[0][0]).at_precision(precision)
-    if precision != "float32" and dtype_name(params[0][0].dtype) != "float32":
-        raise ValueError(f"precision {precision!r} is for float32 parameters, got {params[0][0].dtype}")
-    return backend
 
 
 def _first_of(backend: Backend, samples: Samples) -> str:

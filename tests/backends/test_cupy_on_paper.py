@@ -356,6 +356,11 @@ def test_precision_is_refused_where_it_is_not(cupy: Any) -> None:
         pm.train(NET, pm.init_params(NET, dtype="float32"), data.X, data.Y[:, 0], precision="bfloat16")
     with pytest.raises(ValueError, match="precision must be one of 'float32', 'tf32', 'bfloat16'; got 'half'"):
         pm.train(NET, pm.init_params(NET), data.X, data.Y[:, 0], precision="half")
+    clf = pm.MLPClassifier((6,), backend="cupy", precision="tf32")
+    with pytest.raises(ValueError, match="precision 'tf32' is for float32 parameters, got float64"):
+        clf.fit(data.X.astype("float64"), data.Y[:, 0])
+    with pytest.raises(ValueError, match="numpy on cpu has 'float32'"):
+        pm.MLPClassifier((6,), precision="tf32").fit(data.X, data.Y[:, 0])
     doubles = problem(NET, "float64")
     params = pm.init_params(NET, backend="cupy")
     with pytest.raises(ValueError, match="precision 'tf32' is for float32 parameters, got float64"):
@@ -409,3 +414,12 @@ def test_an_override_in_the_environment_is_told(cupy: Any, monkeypatch: pytest.M
     with pytest.warns(RuntimeWarning, match="NVIDIA_TF32_OVERRIDE in the environment is stronger"):
         pm.get_backend("cupy").at_precision("float32")
     assert pm.get_backend("numpy").at_precision("float32").precision == "float32"
+
+
+@pytest.mark.filterwarnings("ignore:Stochastic Optimizer")
+def test_estimators_train_at_a_precision(cupy: Any) -> None:
+    data = problem(NET, "float32")
+    clf = pm.MLPClassifier((6,), max_iter=3, batch_size=16, random_state=0, backend="cupy", precision="tf32")
+    clf.fit(data.X, data.Y[:, 0])
+    assert type(cupy.cublas).ComputeType.COMPUTE_32F_FAST_TF32 in cupy.cublas.compute_types
+    assert GRAPHS
