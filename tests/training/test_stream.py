@@ -67,7 +67,8 @@ def in_memory(lib: Any, kind: str, n_samples: int = 143) -> tuple[Any, Any]:
 def test_one_group_trains_as_from_memory_to_the_last_bit(lib: Any, kind: str, solver: str) -> None:
     expected = train(lib, kind, in_memory(lib, kind), in_memory(lib, kind, 40), solver=solver)
     found = train(lib, kind, (stream(lib, kind), None), (stream(lib, kind, 40), None), solver=solver)
-    np.testing.assert_allclose(found.history.pop("validation_score"), expected.history.pop("validation_score"), 1e-5)
+    scores = [result.history.pop("validation_score") for result in (found, expected)]
+    np.testing.assert_allclose(*scores, atol=lib.rtol)  # R² may be near 0
     if lib.backend.name == "jax":  # its calls take other numbers of steps, and may round otherwise
         np.testing.assert_allclose(found.history["loss"], expected.history["loss"], rtol=lib.rtol)
     else:
@@ -106,7 +107,7 @@ def test_an_evaluation_in_pieces_is_that_of_all(lib: Any, kind: str, monkeypatch
     monkeypatch.setattr("portable_mlp.training.evaluation.NUMBERS_AT_ONCE", 7 * max(net.sizes))
     found = Evaluation(lib.backend, net, stream(lib, kind, group_rows=17))
     for _ in range(2):
-        np.testing.assert_allclose(found.loss_and_score(flat), expected, rtol=lib.rtol)
+        np.testing.assert_allclose(found.loss_and_score(flat), expected, rtol=lib.rtol, atol=lib.rtol)
 
 
 def test_lbfgs_needs_all_samples_at_once(lib: Any) -> None:
