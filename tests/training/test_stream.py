@@ -20,6 +20,8 @@ from portable_mlp.training.evaluation import Evaluation
 from portable_mlp.training.group_order import Selection
 from portable_mlp.training.read_ahead import read_ahead
 from portable_mlp.training.stream import Stream
+from tests.conftest import Library
+from tests.distributed.fakes import on_ranks
 from tests.training.test_checkpoints import assert_same, killed_after
 
 RNG = np.random.default_rng(0)
@@ -73,6 +75,25 @@ def test_one_group_trains_as_from_memory_to_the_last_bit(lib: Any, kind: str, so
         np.testing.assert_allclose(found.history["loss"], expected.history["loss"], rtol=lib.rtol)
     else:
         assert_same(lib, found, expected)
+
+
+@pytest.mark.parametrize("size", [1, 2, 4])
+def test_a_group_trains_from_files_to_the_same_bits(size: int) -> None:
+    """Each rank reads every piece, and computes its part of each batch."""
+    lib = Library(pm.get_backend("numpy"), "float32")
+
+    def together(n_ranks: int) -> list[Any]:
+        def one(rank: int) -> pm.TrainResult:
+            data, held_out = stream(lib, "labels", group_rows=17), stream(lib, "labels", 40)
+            return train(lib, "labels", (data, None), (held_out, None))
+
+        return on_ranks(n_ranks, one, reproducible=True)
+
+    (alone,) = together(1)
+    for found in together(size):
+        assert_same(lib, found, alone)
+    fast = train(lib, "labels", (stream(lib, "labels", group_rows=17), None), (stream(lib, "labels", 40), None))
+    np.testing.assert_allclose(alone.history["loss"], fast.history["loss"], rtol=1e-6)
 
 
 @pytest.mark.parametrize("every", [None, 1, 4])
