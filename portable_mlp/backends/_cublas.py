@@ -13,7 +13,6 @@ has run it on a GPU yet.
 from __future__ import annotations
 
 import ctypes
-import importlib
 from typing import Any, NamedTuple
 
 from ..kernels.options import check_choice
@@ -174,7 +173,9 @@ def why_not() -> str | None:
 
 def _load() -> Any:
     """Import the bindings, which takes a quarter of a second and needs no GPU."""
-    return importlib.import_module("nvmath.bindings.cublas")
+    import nvmath.bindings.cublas as cublas
+
+    return cublas
 
 
 class _Operand(NamedTuple):

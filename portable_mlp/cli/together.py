@@ -18,7 +18,8 @@ def together(command: Callable[..., None]) -> Callable[..., None]:
 
     @functools.wraps(command)
     def done(*, reproducible: bool, **options: Any) -> None:
-        if started_by_mpi():
+        # With --procs the command is not a process of the group: it starts them, or says that it should not.
+        if options.get("procs") is None and started_by_mpi():
             _over_mpi(functools.partial(command, reproducible=reproducible, **options), reproducible)
             return
         with parallel("serial", reproducible=True) if reproducible else contextlib.nullcontext():

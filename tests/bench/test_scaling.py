@@ -3,7 +3,6 @@
 import io
 import json
 import pathlib
-import shutil
 import subprocess
 from typing import Any
 
@@ -22,6 +21,7 @@ from portable_mlp.bench.scaling_rank import N_FLOATS, Task, answer
 from portable_mlp.cli import scaling as command
 from portable_mlp.cli import scaling_report
 from portable_mlp.cli.app import run
+from portable_mlp.distributed import mpi_launcher
 
 TINY = Case("6-9-5-4", (6, 9, 5, 4), 16)
 N_PARAMETERS = 6 * 9 + 9 + 9 * 5 + 5 + 5 * 4 + 4
@@ -193,8 +193,9 @@ def test_a_job_that_hangs_or_cannot_start_says_so(monkeypatch: pytest.MonkeyPatc
     monkeypatch.setattr(scaling_jobs, "SECONDS_A_JOB", 0.01)
     with pytest.raises(RuntimeError, match="it did not end within 0 seconds"):
         launch(Job(ALONE, TINY), 0.001)
-    monkeypatch.setattr(shutil, "which", lambda *_, **__: None)
-    with pytest.raises(RuntimeError, match=r"mpiexec is missing: pip install \"portable-mlp\[mpi\]\""):
+    scaling_jobs._launcher.cache_clear()
+    monkeypatch.setattr(mpi_launcher, "mpiexec_path", lambda: None)
+    with pytest.raises(RuntimeError, match=r"mpiexec, .* is neither beside .* pip install \"portable-mlp\[mpi\]\""):
         launch(Job(RANK, TINY), 0.001)
 
 

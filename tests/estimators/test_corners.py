@@ -161,10 +161,10 @@ def test_ctrl_c_within_an_epoch_keeps_parameters_and_optimizer_together(monkeypa
 
     original = Loop._room
 
-    def interrupted(self: Any, *arguments: Any) -> Any:
+    def interrupted(self: Any, *arguments: Any, **options: Any) -> Any:
         if self.n_steps == 7 + 3:
             raise KeyboardInterrupt
-        return original(self, *arguments)
+        return original(self, *arguments, **options)
 
     clf = pm.MLPClassifier(**OPTIONS, batch_size=10).partial_fit(X, y, classes=np.unique(y))
     monkeypatch.setattr(Loop, "_room", interrupted)
