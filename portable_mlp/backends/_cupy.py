@@ -16,7 +16,7 @@ import numpy as np
 from ..kernels.primitives import Primitives
 from . import _cublas
 from ._base import INSTALL, PRECISIONS, Backend, BackendInfo, BackendUnavailable
-from ._cupy_graph import CupyRecorder, products_on
+from ._cupy_graph import CupyRecorder, products_on_current_stream
 from ._cupy_primitives import cupy_primitives, multiplying_with
 from ._recorded_steps import RecordedSteps
 
@@ -73,8 +73,10 @@ class CupyBackend(Backend):
 
     def repeat(self, step: Callable[..., Any]) -> Callable[..., Any] | None:
         """Record steps as a CUDA graph, which is launched in one go."""
-        reason = _why_no_graphs()
-        return None if reason else RecordedSteps(step, CupyRecorder())
+        if _why_no_graphs():
+            return None
+        with self.device:
+            return RecordedSteps(step, CupyRecorder())
 
     @contextlib.contextmanager
     def running(self) -> Iterator[None]:
@@ -82,8 +84,7 @@ class CupyBackend(Backend):
         with self.device, contextlib.ExitStack() as stack:
             # CuPy's own products take their precision from the environment.
             if self.precision != "float32" or os.environ.get("CUPY_TF32", "0") != "0":
-                products = stack.enter_context(products_on(cupy.cuda.get_current_stream()))
-                stack.enter_context(multiplying_with(products))
+                stack.enter_context(multiplying_with(products_on_current_stream()))
             yield
 
     def dtype(self, dtype: Any) -> Any:

@@ -8,13 +8,17 @@ from __future__ import annotations
 
 import contextlib
 import gc
+import threading
 import weakref
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import array_api_compat.cupy as xp
 import cupy
+import numpy as np
 
+from ..kernels.arrays import Array
+from ..kernels.optimizers import Scalars
 from ._cublas import Products
 from ._cupy_primitives import multiplying_with
 
@@ -22,17 +26,23 @@ WORKSPACE_BYTES = 32 * 2**20
 """What NVIDIA recommends for cuBLAS on its larger GPUs."""
 
 
-@contextlib.contextmanager
-def products_on(stream: Any) -> Iterator[Products]:
-    """Open cuBLAS on a stream of the current GPU."""
-    workspace = cupy.empty(WORKSPACE_BYTES, dtype=cupy.uint8)
-    products = Products(stream.ptr, workspace.data.ptr, WORKSPACE_BYTES)
-    try:
-        yield products
-    finally:
-        # The memory may be another's as soon as it is let go.
-        stream.synchronize()
-        products.close()
+class _OfThread(threading.local):
+    """The products of a thread, by device and stream: making them takes time, and letting go waits for the GPU."""
+
+    def __init__(self) -> None:
+        self.products: dict[tuple[int, int], tuple[Products, Any]] = {}
+
+
+_of_thread = _OfThread()
+
+
+def products_on_current_stream() -> Products:
+    """Return cuBLAS on the current stream of the current GPU, for this thread."""
+    key = cupy.cuda.Device().id, cupy.cuda.get_current_stream().ptr
+    if key not in _of_thread.products:
+        workspace = cupy.empty(WORKSPACE_BYTES, dtype=cupy.uint8)
+        _of_thread.products[key] = Products(key[1], workspace.data.ptr, WORKSPACE_BYTES), workspace
+    return _of_thread.products[key][0]
 
 
 class CupyRecorder:
@@ -45,7 +55,10 @@ class CupyRecorder:
         self._stream = cupy.cuda.Stream(non_blocking=True)
         self._workspace = cupy.empty(WORKSPACE_BYTES, dtype=cupy.uint8)
         self._products = Products(self._stream.ptr, self._workspace.data.ptr, WORKSPACE_BYTES)
-        weakref.finalize(self, self._products.close)
+        # Of our own: what is freed while recording is still written to by every launch. Launches follow each other, so
+        # that recordings may share it.
+        self._pool = cupy.cuda.MemoryPool()
+        weakref.finalize(self, _close, self._products, self._pool, cupy.cuda.Device())
 
     @contextlib.contextmanager
     def aside(self) -> Iterator[None]:
@@ -58,11 +71,13 @@ class CupyRecorder:
         finally:
             caller.wait_event(self._stream.record())
 
+    def table(self, rows: Sequence[Scalars], dtype: Any) -> Array:
+        """Bring numbers to the GPU."""
+        return cupy.asarray(np.asarray(rows, dtype=dtype))
+
     def record(self, work: Callable[[], None]) -> Callable[[], None]:
         """Record what ``work`` launches, without running it; return what launches all of it on the current stream."""
-        # A pool of its own: what is freed while recording is still written to by every launch.
-        pool = cupy.cuda.MemoryPool()
-        with self.aside(), cupy.cuda.using_allocator(pool.malloc), _no_garbage_collection():
+        with self.aside(), cupy.cuda.using_allocator(self._pool.malloc), _no_garbage_collection():
             self._stream.begin_capture()
             try:
                 work()
@@ -72,7 +87,14 @@ class CupyRecorder:
                     self._stream.end_capture()
                 raise
             graph = self._stream.end_capture()
-        return _Launch(graph, [pool, work, self._products, self._workspace])
+        return _Launch(graph, [work, self])
+
+
+def _close(products: Products, pool: Any, device: Any) -> None:
+    """Give back what a recorder had: CuPy's pools keep their memory when nobody has them any more."""
+    products.close()
+    with device:
+        pool.free_all_blocks()
 
 
 class _Launch:
@@ -88,7 +110,6 @@ class _Launch:
 @contextlib.contextmanager
 def _no_garbage_collection() -> Iterator[None]:
     """Put off the collector: destroying an old stream or event would break the recording."""
-    gc.collect()
     was_on = gc.isenabled()
     gc.disable()
     try:

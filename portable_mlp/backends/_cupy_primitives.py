@@ -147,9 +147,9 @@ def _rounded(x: Array) -> Array:
     return bits
 
 
-@functools.lru_cache(maxsize=16)
+@functools.cache
 def _ones(n: int, dtype: Any, device: int) -> Array:
-    """Return a row of ones on a device, which is current."""
+    """Return a row of ones on a device, which is current; it stays, since graphs read it."""
     return cupy.ones((1, n), dtype=dtype)
 
 

@@ -37,6 +37,9 @@ class Recorder(Protocol):
     def aside(self) -> contextlib.AbstractContextManager[Any]:
         """Return the context in which steps run that are not recorded: on the stream of recordings, in order."""
 
+    def table(self, rows: Sequence[Scalars], dtype: Any) -> Array:
+        """Bring numbers (n_rows, n_columns) to the device, without waiting for it."""
+
     def record(self, work: Callable[[], None]) -> Callable[[], None]:
         """Record what ``work`` launches, without running it; return what launches all of it again.
 
@@ -57,8 +60,8 @@ class _Recording(NamedTuple):
 class RecordedSteps:
     """``many(carry, data, order, starts, size, scalars, room)`` of `Backend.repeat`, for primitives that write.
 
-    The first call with so many batches of a size launches kernel after kernel, and everything is compiled and planned;
-    the second is recorded. What cannot be recorded goes on as in the first call, with one warning.
+    The first call with batches of a size launches kernel after kernel, and everything is compiled and planned; later
+    ones are recorded. What cannot be recorded goes on as in the first call, with one warning.
 
     One loop in one thread uses it.
 
@@ -74,7 +77,7 @@ class RecordedSteps:
         self._step, self._recorder, self._records = step, recorder, True
         self._memory: list[Any] = []
         self._rooms: dict[int, Room] = {}
-        self._prepared: set[tuple[int, int]] = set()
+        self._prepared: set[int] = set()
         self._recordings: dict[tuple[int, int], _Recording] = {}
 
     def __call__(
@@ -88,19 +91,18 @@ class RecordedSteps:
         room: Room,
     ) -> tuple[Any, Array]:
         """Take the steps; parameters and moments are written over."""
-        xp, device = self._recorder.xp, array_api_compat.device(data.X)
-        table = xp.asarray([list(row) for row in scalars], dtype=data.X.dtype, device=device)
+        table = self._recorder.table(scalars, data.X.dtype)
         self._bind([carry.held, *carry.state, *data], size, room)
         key = (len(starts), size)
-        if self._records and key in self._prepared and key not in self._recordings:
+        if self._records and size in self._prepared and key not in self._recordings:
             self._try_to_record(key, carry, data, order, table, room)
-        self._prepared.add(key)
+        self._prepared.add(size)
         if key in self._recordings:
             return self._replayed(self._recordings[key], carry, order, starts, size, table)
         with self._recorder.aside():
             batches = (order[start : start + size] for start in starts)
-            carry, losses = self._stepped(carry, data, batches, table, room)
-            return carry, xp.stack(list(losses))
+            carry, losses = _stepped(self._step, carry, data, batches, table, room)
+            return carry, self._recorder.xp.stack(losses)
 
     def _bind(self, memory: list[Any], size: int, room: Room) -> None:
         """Forget recordings of other memory; keep alive what they use, since a recording owns nothing."""
@@ -108,19 +110,6 @@ class RecordedSteps:
         if not (same and self._rooms.get(size, room) is room):
             self._recordings, self._prepared, self._rooms = {}, set(), {}
         self._memory, self._rooms[size] = memory, room
-
-    def _stepped(
-        self, carry: Any, data: Any, batches: Iterable[Array], table: Array, room: Room
-    ) -> tuple[Any, list[Array]]:
-        """Take one step after another; leave parameters and moments in the memory they came in."""
-        now, losses = carry, []
-        for i, rows in enumerate(batches):
-            now, loss = self._step(now, data, rows, table[i], room)
-            losses.append(loss)
-        for ours, theirs in zip((carry.held, *carry.state), (now.held, *now.state), strict=True):
-            if theirs is not ours:
-                ours[...] = theirs
-        return carry._replace(total=now.total), losses
 
     def _try_to_record(
         self, key: tuple[int, int], carry: Any, data: Any, order: Array, table: Array, room: Room
@@ -146,9 +135,11 @@ class RecordedSteps:
         table, total = xp.empty_like(table), xp.empty_like(carry.total)
         losses = xp.empty((n_steps, *total.shape), dtype=total.dtype, device=device)
 
+        step = self._step  # not self, which holds the recording: what it uses would outlive the training
+
         def work() -> None:
             batches = (rows[start : start + size] for start in range(0, n_steps * size, size))
-            after, each = self._stepped(carry._replace(total=total), data, batches, table, room)
+            after, each = _stepped(step, carry._replace(total=total), data, batches, table, room)
             if after.total is not total:
                 total[...] = after.total
             for i, loss in enumerate(each):
@@ -167,6 +158,20 @@ class RecordedSteps:
         recording.launch()
         # A copy: the losses of all calls are looked at together, at the end of the epoch.
         return carry._replace(total=recording.total), self._recorder.xp.asarray(recording.losses, copy=True)
+
+
+def _stepped(
+    step: Callable[..., Any], carry: Any, data: Any, batches: Iterable[Array], table: Array, room: Room
+) -> tuple[Any, list[Array]]:
+    """Take one step after another; leave parameters and moments in the memory they came in."""
+    now, losses = carry, []
+    for i, rows in enumerate(batches):
+        now, loss = step(now, data, rows, table[i], room)
+        losses.append(loss)
+    for ours, theirs in zip((carry.held, *carry.state), (now.held, *now.state), strict=True):
+        if theirs is not ours:
+            ours[...] = theirs
+    return carry._replace(total=now.total), losses
 
 
 def _runs(starts: Sequence[int], size: int) -> Iterator[tuple[int, tuple[int, int]]]:

@@ -73,14 +73,8 @@ class TorchBackend(Backend):
             with torch.no_grad():
                 yield
             return
-        # PyTorch keeps it for the whole process, so it is put back at the end.
-        before = torch.get_float32_matmul_precision()
-        torch.set_float32_matmul_precision("high" if self.precision == "tf32" else "highest")
-        try:
-            with torch.no_grad(), torch.cuda.device(self.device):
-                yield
-        finally:
-            torch.set_float32_matmul_precision(before)
+        with torch.no_grad(), torch.cuda.device(self.device), multiplying_at(self.precision):
+            yield
 
     def _move(self, x: Any, dtype: Any) -> Any:
         return x.detach().to(device=self.device, dtype=dtype)
@@ -91,3 +85,22 @@ class TorchBackend(Backend):
     def _to_host(self, x: Any) -> np.ndarray:
         host: np.ndarray = x.detach().cpu().numpy()
         return host
+
+
+@contextlib.contextmanager
+def multiplying_at(precision: str) -> Iterator[None]:
+    """Set the precision of CUDA's products, which PyTorch keeps for the whole process, and put it back at the end."""
+    matmul = torch.backends.cuda.matmul
+    newer = getattr(matmul, "fp32_precision", None)  # from PyTorch 2.9 on
+    try:
+        older = torch.get_float32_matmul_precision()
+    except RuntimeError:  # it was set the newer way
+        older = None
+    torch.set_float32_matmul_precision("high" if precision == "tf32" else "highest")
+    try:
+        yield
+    finally:
+        if older is not None:
+            torch.set_float32_matmul_precision(older)
+        if newer is not None:
+            matmul.fp32_precision = newer

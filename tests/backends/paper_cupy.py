@@ -130,6 +130,9 @@ class Device:
 
 
 class MemoryPool:
+    def free_all_blocks(self) -> None:
+        FREED.append(self)
+
     def malloc(self, size: int) -> None:
         raise AssertionError("stands for itself")
 
@@ -462,3 +465,5 @@ STATE = State()
 NAMESPACE = Namespace()
 GRAPHS: list[Graph] = []
 """As they were launched."""
+FREED: list[MemoryPool] = []
+"""Whose memory was given back."""

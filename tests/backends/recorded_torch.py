@@ -61,6 +61,9 @@ class TorchOnPaper:
     def aside(self) -> Iterator[None]:
         yield
 
+    def table(self, rows: Any, dtype: Any) -> Any:
+        return torch.tensor(rows, dtype=dtype)
+
     def record(self, work: Callable[[], None]) -> Callable[[], None]:
         with _Writing() as written:
             work()

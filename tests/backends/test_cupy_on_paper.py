@@ -20,7 +20,7 @@ from portable_mlp.training.loop import Loop
 from portable_mlp.training.step import Objective
 
 from . import paper_cupy
-from .paper_cupy import GRAPHS, NAMESPACE, STATE
+from .paper_cupy import FREED, GRAPHS, NAMESPACE, STATE
 
 RNG = np.random.default_rng(0)
 OURS = ("_cupy", "_cupy_graph", "_cupy_kernels", "_cupy_primitives")
@@ -193,8 +193,8 @@ def test_recorded_training_equals_numpy(
     data = problem(NETS[net], dtype, weighted)
     found = trained("cupy", NETS[net], data, OPTIMIZERS[optimizer], n_models, 4)
     expected = trained("numpy", NETS[net], data, OPTIMIZERS[optimizer], n_models, 4)
-    # 7 batches of 8 and one of 1, so calls of 4, 2, 1 and 1 steps; from the second epoch on all are graphs.
-    assert len(GRAPHS) == 3 * 4
+    # 7 batches of 8 and one of 1, so calls of 4, 2, 1 and 1 steps; all are graphs but the first with each size.
+    assert len(GRAPHS) == 4 * 4 - 2
     for ours, theirs in zip(found, expected, strict=True):
         assert ours.dtype == theirs.dtype
         rtol = 1e-10 if dtype == "float64" else 2e-4
@@ -298,6 +298,13 @@ def test_ctrl_c_while_recording_closes_the_capture(cupy: Any, monkeypatch: pytes
     assert fitted().stopped_because == "interrupted"
     assert not streams[0].capturing
     assert gc.isenabled()
+
+
+def test_the_memory_of_recordings_is_given_back(cupy: Any) -> None:
+    FREED.clear()
+    fitted()
+    assert GRAPHS
+    assert len(FREED) == 1
 
 
 def test_the_stream_of_recordings_waits_and_is_waited_for(cupy: Any) -> None:

@@ -1,5 +1,7 @@
 """Steps that are recorded and replayed: the same parameters as steps that are launched one by one."""
 
+import gc
+import weakref
 from collections.abc import Callable
 from typing import Any
 
@@ -9,7 +11,7 @@ import torch
 
 import portable_mlp as pm
 from portable_mlp.backends._recorded_steps import RecordedSteps
-from portable_mlp.backends._torch import TorchBackend
+from portable_mlp.backends._torch import TorchBackend, multiplying_at
 from portable_mlp.kernels.optimizers import Optimizer, adam, sgd
 from portable_mlp.training.batches import Data, Shuffle, spans
 from portable_mlp.training.loop import STEPS_A_CALL, Loop
@@ -106,8 +108,38 @@ def test_long_epochs_are_many_calls_of_one_recording(recorder: TorchOnPaper) -> 
     epochs(the_loop, n=1, batch_size=1)
     assert the_loop.n_steps == 203
     n_operations = recorder.n_recorded
-    assert len(n_operations) == 1  # 3 x 64 steps; 8, 2 and 1 came once
+    assert len(n_operations) == 4  # of 64 steps, after the first call; and of 8, 2 and 1
     assert n_operations[0] > 10 * STEPS_A_CALL
+
+
+def test_a_training_that_is_over_leaves_nothing(recorder: TorchOnPaper) -> None:
+    """Without the garbage collector: what it held on a GPU may be most of its memory."""
+    the_loop, some = loop(), DATA._replace(X=DATA.X.clone())
+    epochs(the_loop, some)
+    assert recorder.n_recorded
+    left = weakref.ref(the_loop), weakref.ref(some.X)
+    gc.disable()
+    try:
+        del the_loop, some
+        assert [ref() for ref in left] == [None, None]
+    finally:
+        gc.enable()
+
+
+@pytest.mark.parametrize("precision", ["float32", "tf32", "bfloat16"])
+@pytest.mark.parametrize("newer", [None, "tf32", "ieee"])
+def test_the_precision_of_torch_is_put_back(newer: str | None, precision: str) -> None:
+    """Whichever of PyTorch's two ways it was set."""
+    matmul = torch.backends.cuda.matmul
+    before = matmul.fp32_precision
+    try:
+        if newer is not None:
+            matmul.fp32_precision = newer
+        with multiplying_at(precision):
+            assert matmul.fp32_precision == ("tf32" if precision == "tf32" else "ieee")
+        assert matmul.fp32_precision == (before if newer is None else newer)
+    finally:
+        matmul.fp32_precision = before
 
 
 def test_what_a_call_returned_stays_as_it_was(recorder: TorchOnPaper) -> None:
