@@ -11,6 +11,8 @@ from typing import Any
 import numpy as np
 import pytest
 
+from portable_mlp.distributed.shared_memory import leftovers_removed
+
 ROOT = pathlib.Path(__file__).parent.parent.parent
 RANK = pathlib.Path(__file__).with_name("mpi_rank.py")
 MPIEXEC = pathlib.Path(sysconfig.get_path("scripts")) / "mpiexec"
@@ -23,14 +25,15 @@ ENVIRONMENT = {
 
 def mpiexec(size: int, *command: object, **environment: str) -> "subprocess.CompletedProcess[str]":
     assert MPIEXEC.exists(), "the tests need the mpich wheel: pip install --group test"
-    return subprocess.run(
-        [MPIEXEC, "-n", str(size), sys.executable, *map(str, command)],
-        env={**os.environ, **ENVIRONMENT, **environment},
-        capture_output=True,
-        text=True,
-        timeout=120,
-        check=False,
-    )
+    with leftovers_removed():  # what kills a rank leaves files of MPI
+        return subprocess.run(
+            [MPIEXEC, "-n", str(size), sys.executable, *map(str, command)],
+            env={**os.environ, **ENVIRONMENT, **environment},
+            capture_output=True,
+            text=True,
+            timeout=120,
+            check=False,
+        )
 
 
 def outcomes(size: int, folder: pathlib.Path, scenario: str, *arguments: object) -> list[Any]:
