@@ -60,7 +60,7 @@ class JaxBackend(Backend):
 
     def repeat(self, step: Callable[..., Any]) -> Callable[..., Any]:
         """Compile many steps into one call, once for each size and number of batches."""
-        return repeated(step)
+        return repeated(step, donated=self.device.platform != "cpu")
 
     @property
     def precisions(self) -> tuple[str, ...]:
