@@ -179,12 +179,7 @@ def train(
         checkpoint_every = _whole("checkpoint_every", checkpoint_every)
     folder = _checked_folder(checkpoint, checkpoint_every, resume, solver)
     if solver == "lbfgs":
-        refuse_in_group('solver "lbfgs"')
-        if isinstance(data, Stream):
-            raise ValueError(
-                '"lbfgs" takes all samples in every step: samples that stay in a file are for sgd and adam'
-            )
-        lbfgs.load_scipy()
+        _prepare_lbfgs(data)
     group = current_group()
     with backend.running(), Bar(epochs, n_samples) if progress and leads() else Silent() as bar, led(folder) as entered:
         if not resume and decided(lambda: entered is not None and entered.has_states()):
@@ -236,6 +231,13 @@ def train(
             shuffle=order,
             checkpoints=checkpoints,
         )
+
+
+def _prepare_lbfgs(data: Samples) -> None:
+    refuse_in_group('solver "lbfgs"')
+    if isinstance(data, Stream):
+        raise ValueError('"lbfgs" takes all samples in every step: samples that stay in a file are for sgd and adam')
+    lbfgs.load_scipy()
 
 
 def _first_of(backend: Backend, samples: Samples) -> str:
