@@ -1,6 +1,10 @@
 """The libraries every kernel is tested on, and what a test may skip for."""
 
 import os
+import signal
+
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # as in a shell's background jobs; children would inherit it
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 os.environ.setdefault("JAX_ENABLE_X64", "1")  # read when JAX is imported
 os.environ.setdefault("SCIPY_ARRAY_API", "1")  # read when SciPy is; scikit-learn asks for it before it dispatches
