@@ -12,6 +12,7 @@ import os
 import re
 import shutil
 import subprocess
+import sys
 import tempfile
 import types
 import weakref
@@ -467,3 +468,13 @@ GRAPHS: list[Graph] = []
 """As they were launched."""
 FREED: list[MemoryPool] = []
 """Whose memory was given back."""
+
+OURS = ("_cupy", "_cupy_graph", "_cupy_kernels", "_cupy_primitives")
+"""Our modules that import CuPy."""
+
+
+def forget() -> None:
+    """Let our modules be loaded anew, with whatever CuPy there is then."""
+    for name in OURS:
+        sys.modules.pop(f"portable_mlp.backends.{name}", None)
+        vars(sys.modules["portable_mlp.backends"]).pop(name, None)

@@ -1,15 +1,17 @@
 """Is a library there, and why not; devices; to and from the host; waiting; compiling."""
 
-import importlib
 import sys
-import types
+from collections.abc import Iterator
 from typing import Any
 
+import array_api_compat
 import numpy as np
 import pytest
 
 import portable_mlp as pm
 from portable_mlp.backends import backend_of
+
+from . import paper_cupy
 
 ROWS = [[1.5, -2.0], [0.0, 3.0]]
 
@@ -202,29 +204,18 @@ def test_a_masked_array_is_refused(lib) -> None:
         lib.backend.asarray(np.ma.masked_array([1.0, 2.0], [True, False]))
 
 
-class FakeCupy(types.ModuleType):
-    """As much of CuPy as asking for a GPU takes."""
-
-    def __init__(self, n_gpus: int) -> None:
-        super().__init__("cupy")
-        self.__version__ = "14.2.0"
-        self.is_available = lambda: n_gpus > 0
-        self.cuda = types.SimpleNamespace(
-            runtime=types.SimpleNamespace(getDeviceCount=lambda: n_gpus),
-            Device=type("Device", (), {"__init__": lambda self, id=0: setattr(self, "id", id)}),
-        )
-
-
 @pytest.fixture
-def fake_cupy(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+def fake_cupy(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Put a CuPy with so many GPUs in the place of any other."""
-    monkeypatch.setitem(sys.modules, "cupy", FakeCupy(request.param))
-    monkeypatch.setitem(sys.modules, "array_api_compat.cupy", types.ModuleType("array_api_compat.cupy"))
-    monkeypatch.setattr("array_api_compat.cupy", sys.modules["array_api_compat.cupy"], raising=False)
-    monkeypatch.delitem(sys.modules, "portable_mlp.backends._cupy", raising=False)
+    cupy = paper_cupy.fake_cupy()
+    cupy.is_available = lambda: request.param > 0
+    cupy.cuda.runtime.getDeviceCount = lambda: request.param
+    monkeypatch.setitem(sys.modules, "cupy", cupy)
+    monkeypatch.setitem(sys.modules, "array_api_compat.cupy", paper_cupy.NAMESPACE)
+    monkeypatch.setattr(array_api_compat, "cupy", paper_cupy.NAMESPACE, raising=False)
+    paper_cupy.forget()
     yield
-    sys.modules.pop("portable_mlp.backends._cupy", None)
-    importlib.invalidate_caches()
+    paper_cupy.forget()
 
 
 @pytest.mark.parametrize("fake_cupy", [0], indirect=True)

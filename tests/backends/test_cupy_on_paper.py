@@ -20,10 +20,9 @@ from portable_mlp.training.loop import Loop
 from portable_mlp.training.step import Objective
 
 from . import paper_cupy
-from .paper_cupy import FREED, GRAPHS, NAMESPACE, STATE
+from .paper_cupy import FREED, GRAPHS, NAMESPACE, OURS, STATE, forget
 
 RNG = np.random.default_rng(0)
-OURS = ("_cupy", "_cupy_graph", "_cupy_kernels", "_cupy_primitives")
 
 
 @pytest.fixture
@@ -44,13 +43,6 @@ def cupy(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
     loaded["cublas"] = cublas
     yield type("Loaded", (), loaded)
     forget()
-
-
-def forget() -> None:
-    """Let our modules be loaded anew, with whatever CuPy there is then."""
-    for name in OURS:
-        sys.modules.pop(f"portable_mlp.backends.{name}", None)
-        vars(sys.modules["portable_mlp.backends"]).pop(name, None)
 
 
 def on_device(x: Any) -> Any:
