@@ -194,8 +194,10 @@ class GraphsOnCpu(on_device.TorchGraph):
 
 
 def test_captured_steps_start_where_all_start(monkeypatch: pytest.MonkeyPatch) -> None:
+    import torch._dynamo  # noqa: F401 - optimizers load it when they are first used, and it looks at torch.cuda
+
     cuda = FakeCuda()
-    monkeypatch.setattr(torch, "cuda", cuda)
+    monkeypatch.setattr("torch.cuda", cuda)
     candidate = GraphsOnCpu(TINY, "float32", "cpu")
     assert cuda.pools == [None, "pool", "pool", "pool"]
     np.testing.assert_allclose(candidate.first_losses(), expected_losses(TINY), rtol=1e-6)
