@@ -51,6 +51,8 @@ class GroupLoop(Loop):
         As for `Loop`.
     """
 
+    _takes_many = False  # between two steps the ranks meet
+
     def __init__(
         self,
         group: Group,
@@ -63,7 +65,6 @@ class GroupLoop(Loop):
     ) -> None:
         same_state = None if state is None else tuple(map(group.same, state))
         super().__init__(backend, objective, optimizer, group.same(flat), same_state, n_steps)
-        self._many = None
         self._group, self._objective, self._optimizer = group, objective, optimizer
         self._sums = backend.compile(make_shard_sums(self._ops, objective))
         self._places: dict[tuple[int, int], tuple[Room, Array]] = {}

@@ -47,6 +47,9 @@ class Loop:
         As it is now.
     """
 
+    _takes_many = True
+    """Whether the backend may take many steps in a call."""
+
     def __init__(
         self,
         backend: Backend,
@@ -66,7 +69,8 @@ class Loop:
             backend.xp.zeros_like(flat[..., 0]),
         )
         step = make_step(self._ops, objective, optimizer)
-        self._step, self._many = backend.compile(step), backend.repeat(step)
+        self._step = backend.compile(step)
+        self._many = backend.repeat(step) if self._takes_many else None
         self._rooms: dict[tuple[int, bool], Room] = {}
         self._losses_before: list[tuple[Array, int]] = []
         self._losses: list[tuple[Array, int]] = []
