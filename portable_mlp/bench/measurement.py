@@ -103,9 +103,14 @@ def _verified(make: Make, case: Case, dtype: str, expected: list[float]) -> Cand
 
 def wrong_losses(losses: Sequence[float], expected: Sequence[float], allowed: float) -> str | None:
     """Return what is wrong with losses that are further from those in float64 than is allowed, relative; else None."""
-    # NumPy's maximum is NaN if any of them is.
-    off = np.max([abs(found - wanted) / wanted for found, wanted in zip(losses, expected, strict=True)])
+    off = distance(losses, expected)
     return None if off < allowed else f"its losses are {off:.1e} away from float64: not timed"
+
+
+def distance(losses: Sequence[float], expected: Sequence[float]) -> float:
+    """Return how far losses are from those expected, relative: the largest of them, NaN if one is."""
+    # NumPy's maximum is NaN if any of them is.
+    return float(np.max([abs(found - wanted) / wanted for found, wanted in zip(losses, expected, strict=True)]))
 
 
 def _steps_a_turn(run: Callable[[int], None], at_a_time: int) -> int:

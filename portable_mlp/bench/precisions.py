@@ -6,6 +6,8 @@ from collections.abc import Callable
 
 import numpy as np
 
+from .measurement import distance
+
 ERRORS = {"float32": (0.0, 1e-5), "tf32": (1e-5, 1e-3), "bfloat16": (1e-3, 2e-2)}
 """Between which bounds the error of a product in a precision lies, as `product_error` measures it.
 
@@ -35,7 +37,7 @@ def check_product_error(precision: str, error: float) -> None:
 
 def check_losses(precision: str, losses: list[float], expected: list[float]) -> float:
     """Return how far losses are from those expected, relative; raise ArithmeticError where that is too far."""
-    error = float(np.max(np.abs(np.asarray(losses) / np.asarray(expected) - 1.0)))
+    error = distance(losses, expected)
     if not error < LOSS_TOLERANCES[precision]:
         raise ArithmeticError(f"its losses are {error:.1e} away from float64")
     return error
