@@ -68,8 +68,8 @@ class ParquetColumns:
                 metadata=layout.metadata,
                 # A text that many rows share is then in memory once.
                 read_dictionary=[self._target] if self._target_is_text else None,
-                # A buffer would grow to whatever size a damaged page announces, gigabytes for a file of kilobytes; without
-                # one, PyArrow reads a column of a row group at once, and never more than the file has.
+                # A buffer would grow to whatever size a damaged page announces, gigabytes for a file of kilobytes.
+                # Without one PyArrow reads a column of a row group at once, and never more than the file has.
                 pre_buffer=False,
                 buffer_size=0,
                 page_checksum_verification=True,
