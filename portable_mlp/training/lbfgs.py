@@ -7,6 +7,7 @@ import time
 from typing import Any
 
 from ..backends import Backend
+from ..backends.extras import install
 from ..kernels.arrays import Array
 from .batches import Data
 from .monitor import Monitor
@@ -25,7 +26,7 @@ def load_scipy() -> Any:
     try:
         from scipy import optimize
     except ImportError:
-        raise ImportError('solver "lbfgs" needs SciPy: pip install "portable-mlp[lbfgs]"') from None
+        raise ImportError(f'solver "lbfgs" needs SciPy: {install("lbfgs")}') from None
     return optimize
 
 
