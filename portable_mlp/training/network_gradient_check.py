@@ -13,6 +13,7 @@ import sys
 from collections.abc import Sequence
 
 from ..backends import backend_of, get_backend
+from ..backends.ambient import loss_and_grad
 from ..kernels.activations import ACTIVATIONS, ELEMENTWISE_OUTPUTS
 from ..kernels.arrays import Array
 from ..kernels.gradient_check import Difference, GradientCheck, check_options, compare, precision_of, tolerance_of
@@ -20,7 +21,7 @@ from ..kernels.initializers import RandomState, draw_direction
 from ..kernels.network import Network
 from ..kernels.parameters import Layer, Params, pack, unpack
 from ..kernels.primitives import portable
-from ..kernels.propagation import forward_pass, loss_and_grad, penalty
+from ..kernels.propagation import forward_pass, penalty
 from .data import checked_data
 from .step import encoded
 
