@@ -15,9 +15,10 @@ from typing import TYPE_CHECKING, Any
 from .backends import Backend, BackendInfo, BackendUnavailable, backends, get_backend
 from .distributed.parallel import parallel
 from .kernels.gradient_check import GradientCheck, check_gradient_of
+from .kernels.loss_and_grad import loss_and_grad
 from .kernels.network import Network
 from .kernels.parameters import Layer, Params, pack, unpack
-from .kernels.propagation import forward, loss_and_grad, predict
+from .kernels.propagation import forward, predict
 from .storage.models import ModelFileError, load_model, save_model
 from .storage.onnx_inference import export_onnx
 from .storage.onnx_training import export_onnx_training

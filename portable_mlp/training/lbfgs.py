@@ -8,10 +8,10 @@ from typing import Any
 
 from ..backends import Backend
 from ..kernels.arrays import Array
+from ..kernels.step import Objective, make_objective
 from .batches import Data
 from .monitor import Monitor
 from .result import NonFiniteError, TrainResult
-from .step import Objective, make_objective
 
 
 def load_scipy() -> Any:
