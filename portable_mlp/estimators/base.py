@@ -134,8 +134,8 @@ class BaseMLP(
     def _score_outputs(self, Y: np.ndarray, outputs: np.ndarray, weights: np.ndarray | None) -> float:
         """Return the score of a network's outputs against encoded targets."""
 
-    def _weights_by_target(self, y: Any) -> np.ndarray | None:
-        """Return what each sample counts for its target's sake."""
+    def _learnt_weights(self, y: Any) -> Callable[[Any], np.ndarray] | None:
+        """Return what tells how much samples count for their targets' sake, learnt from those of the training data."""
         return None
 
     # Fitting.
@@ -222,7 +222,8 @@ class BaseMLP(
         if y.ndim == 2 and y.shape[1] == 1:
             y = column_or_1d(y, warn=True)
         Y = self._learnt_and_encoded(y, incremental=incremental)
-        weights = self._weights(X, y, sample_weight)
+        by_target = self._learnt_weights(y)
+        weights = _weights(X, y, sample_weight, by_target)
         self.n_outputs_ = Y.shape[1]
         net = self._network((X.shape[1], *hidden_sizes, Y.shape[1]))
         self._random_state = same_in_group(check_random_state(self.random_state))
@@ -231,7 +232,7 @@ class BaseMLP(
         flat = self._flat(net, home)
         problem = Problem(home, self._objective(net), data_at(home, moved(home, X, flat.dtype), Y, weights), Y, weights)
         if validation_data is not None:
-            problem = problem._replace(held=self._held(problem, validation_data))
+            problem = problem._replace(held=self._held(problem, validation_data, by_target))
         self._open_record(going_on=going_on, validated=validation_data is not None)
         if self.solver in STOCHASTIC_SOLVERS:
             if not (incremental and hasattr(self, "_optimizer")):
@@ -297,14 +298,7 @@ class BaseMLP(
         report = REPORTED[str(net.loss)] if self.compat == "sklearn" else None
         return Objective(net, float(self.alpha), l2_per_batch=False, report=report)
 
-    def _weights(self, X: Any, y: Any, sample_weight: Any) -> np.ndarray | None:
-        weights = None if sample_weight is None else checked_weights(sample_weight, X)
-        by_target = self._weights_by_target(y)
-        if by_target is None:
-            return weights
-        return checked_weights(by_target if weights is None else weights * by_target, X)
-
-    def _held(self, problem: Problem, validation_data: Any) -> Held:
+    def _held(self, problem: Problem, validation_data: Any, by_target: Callable[[Any], np.ndarray] | None) -> Held:
         """Return the user's validation data, checked as X and y are when a fitted model is scored."""
         if not isinstance(validation_data, tuple | list) or len(validation_data) not in (2, 3):
             raise ValueError("validation_data must be (X_val, y_val) or (X_val, y_val, sample_weight_val)")
@@ -316,7 +310,7 @@ class BaseMLP(
             raise ValueError(f"y_val has {Y.shape[1]} outputs, but y has {problem.Y.shape[1]}")
         if self.early_stopping and len(Y) < 2:
             raise ValueError(f"early_stopping needs at least 2 samples of validation_data to score, got {len(Y)}")
-        weights = self._weights(X, y, rest[0] if rest else None)
+        weights = _weights(X, y, rest[0] if rest else None, by_target)
         return Held(data_at(problem.home, moved(problem.home, X, problem.data.X.dtype), Y, weights), Y, weights)
 
     def _draw(self, net: Network, home: Backend, dtype: str) -> None:
@@ -527,6 +521,14 @@ class BaseMLP(
         tags.input_tags.sparse = True
         tags.array_api_support = True
         return tags
+
+
+def _weights(X: Any, y: Any, sample_weight: Any, by_target: Callable[[Any], np.ndarray] | None) -> np.ndarray | None:
+    """Return what each sample counts, (n_samples,) on the host; None where all count the same."""
+    weights = None if sample_weight is None else checked_weights(sample_weight, X)
+    if by_target is None:
+        return weights
+    return checked_weights(by_target(y) if weights is None else weights * by_target(y), X)
 
 
 def _computing(home: Backend) -> contextlib.AbstractContextManager[Any]:
