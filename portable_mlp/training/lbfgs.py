@@ -7,6 +7,7 @@ import time
 from typing import Any
 
 from ..backends import Backend
+from ..backends.interrupts import whole_imports
 from ..kernels.arrays import Array
 from .batches import Data
 from .monitor import Monitor
@@ -23,7 +24,8 @@ def load_scipy() -> Any:
         If SciPy is missing; names the command that installs it.
     """
     try:
-        from scipy import optimize
+        with whole_imports():
+            from scipy import optimize
     except ImportError:
         raise ImportError('solver "lbfgs" needs SciPy: pip install "portable-mlp[lbfgs]"') from None
     return optimize
