@@ -133,7 +133,7 @@ class _Search:
     def check_finite(self, loss: float) -> None:
         """Raise NonFiniteError unless the loss is finite."""
         if not math.isfinite(loss):
-            epoch = len(self._monitor.history["loss"]) + 1
+            epoch = self._monitor.n_epochs + 1
             raise NonFiniteError.diverged(
                 self._monitor.net, self.good, self._monitor.history, epoch=epoch, batch=1, n_batches=1
             )
