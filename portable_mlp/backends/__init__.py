@@ -5,12 +5,15 @@ from __future__ import annotations
 import contextlib
 import importlib
 import importlib.metadata
+import sys
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 import array_api_compat
 
+from ..kernels.nearest import did_you_mean
 from ._base import INSTALL, Backend, BackendInfo, BackendUnavailable, dtype_name
+from .interrupts import whole_imports
 
 __all__ = [
     "Backend",
@@ -105,8 +108,9 @@ def get_backend(name: str | Backend = "auto", device: Any = None) -> Backend:
     if name == "auto":
         return _auto(device)
     if not isinstance(name, str) or name not in _REGISTRY:
-        choices = ", ".join(map(repr, ("auto", *_REGISTRY)))
-        raise ValueError(f"there is no backend {name!r}; choose one of {choices}")
+        choices = ("auto", *_REGISTRY)
+        meant = did_you_mean(name, choices) if isinstance(name, str) else ""
+        raise ValueError(f"there is no backend {name!r}; choose one of {', '.join(map(repr, choices))}{meant}")
     with _working(name):
         return _load(name).open(device)
 
@@ -143,8 +147,20 @@ def _auto(device: Any) -> Backend:
 
 def _load(name: str) -> type[Backend]:
     entry = _REGISTRY[name]
-    cls: type[Backend] = getattr(importlib.import_module(f"{__name__}.{entry.file}"), entry.cls)
+    file = f"{__name__}.{entry.file}"
+    if file not in sys.modules:
+        _import(name, file)
+    cls: type[Backend] = getattr(importlib.import_module(file), entry.cls)
     return cls
+
+
+def _import(name: str, file: str) -> None:
+    """Import a backend's file and with it the library; whatever that raises says that it is unavailable."""
+    try:
+        with _working(name), whole_imports():
+            importlib.import_module(file)
+    except ValueError as error:  # which from a backend's own functions is the caller's mistake
+        raise _unavailable(name, error) from error
 
 
 @contextlib.contextmanager
@@ -155,8 +171,12 @@ def _working(name: str) -> Iterator[None]:
     except (BackendUnavailable, ValueError):
         raise
     except Exception as error:
-        reason = next(iter(str(error).splitlines()), "") or type(error).__name__
-        raise BackendUnavailable(f"backend {name!r} cannot be used here: {reason}; {INSTALL[name]}") from error
+        raise _unavailable(name, error) from error
+
+
+def _unavailable(name: str, error: Exception) -> BackendUnavailable:
+    reason = next(iter(str(error).splitlines()), "") or type(error).__name__
+    return BackendUnavailable(f"backend {name!r} cannot be used here: {reason}; {INSTALL[name]}")
 
 
 def _installed_version(name: str) -> str | None:

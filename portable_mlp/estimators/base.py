@@ -35,9 +35,10 @@ from ..kernels.arrays import Array, snapshot
 from ..kernels.network import Network
 from ..kernels.parameters import Layer, Params, pack, unpack
 from ..kernels.propagation import Trace, forward_pass
-from ..training.group import n_samples_of_all, refuse_in_group, refuse_own_samples
+from ..kernels.step import Objective
+from ..training.agreement import check_same_options, n_samples_of_all, text_of
+from ..training.group import refuse_in_group, refuse_own_samples
 from ..training.lbfgs import HostObjective
-from ..training.step import Objective
 from . import conversion, onnx_export
 from .callbacks import CallbackSupportMixin, Watch, with_callbacks
 from .dask_inputs import by_blocks, computed, gathered
@@ -64,6 +65,12 @@ from .problem import Held, Problem, data_at, first_samples, split
 from .stochastic import fit_stochastic
 
 STOCHASTIC_SOLVERS = ("sgd", "adam")
+
+MAY_DIFFER = {
+    "verbose": "rank 0 alone prints",
+    "device": "each rank may have one of its own",
+}
+"""Parameters that the ranks of a group do not compare, and why."""
 
 
 class BaseMLP(
@@ -163,8 +170,16 @@ class BaseMLP(
     def _fit(
         self, X: Any, y: Any, sample_weight: Any, validation_data: Any = None, *, incremental: bool = False
     ) -> Self:
-        X, y, sample_weight = gathered(X=X, y=y, sample_weight=sample_weight)
         going_on = hasattr(self, "coefs_") and (self.warm_start or incremental)
+        given = {
+            **self.get_params(deep=False),
+            "sample_weight": sample_weight is not None,
+            "validation_data": validation_data is not None,
+            "classes": getattr(self, "classes_", None) if incremental else None,
+            "fitted before": going_on,
+        }
+        check_same_options(f"{type(self).__name__}.{'partial_fit' if incremental else 'fit'}", given, but=MAY_DIFFER)
+        X, y, sample_weight = gathered(X=X, y=y, sample_weight=sample_weight)
         if incremental and self.early_stopping and self.solver in STOCHASTIC_SOLVERS:
             raise ValueError("partial_fit does not support early_stopping=True")
         if going_on:
@@ -216,7 +231,6 @@ class BaseMLP(
             self._draw(net, home, floating_dtype(home, X))
         flat = self._flat(net, home)
         problem = Problem(home, self._objective(net), data_at(home, moved(home, X, flat.dtype), Y, weights), Y, weights)
-        n_samples_of_all(len(Y), functools.partial(first_samples, problem))
         if validation_data is not None:
             problem = problem._replace(held=self._held(problem, validation_data, by_target))
         self._open_record(going_on=going_on, validated=validation_data is not None)
@@ -224,7 +238,28 @@ class BaseMLP(
             if not (incremental and hasattr(self, "_optimizer")):
                 self._optimizer = self._new_optimizer()
             self._optimizer.move(home, flat.dtype)
+        n_samples_of_all(len(Y), functools.partial(first_samples, problem), self._compared(problem, flat))
         return problem, flat
+
+    def _compared(self, problem: Problem, flat: Array) -> dict[str, Callable[[], bytes]]:
+        """Return what the ranks of a group must have the same of, beside options and samples."""
+        home, held = problem.home, problem.held
+        validated = None if held is None else problem._replace(data=held.data, Y=held.Y)
+
+        def state() -> bytes:
+            counts = {name: getattr(self, name, None) for name in ("t_", "best_loss_", "best_validation_score_")}
+            optimizer = getattr(self, "_optimizer", None)
+            if optimizer is not None:
+                counts |= {"rate": optimizer.rate, "n_steps": optimizer.n_steps, "n_epochs": optimizer.n_epochs}
+            moments = () if optimizer is None else optimizer.moments or ()
+            told = text_of([home.name, str(flat.dtype), problem.net.sizes, self._no_improvement_count, counts])
+            return told.encode() + b"".join(home.to_numpy(x).tobytes() for x in (flat, *moments))
+
+        return {
+            "coefs_, intercepts_ and optimizer to go on from": state,
+            "sample_weight": lambda: b"" if problem.weights is None else problem.weights.tobytes(),
+            "validation_data": lambda: b"" if validated is None else first_samples(validated),
+        }
 
     @contextlib.contextmanager
     def _as_before_on_error(self) -> Iterator[None]:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from sklearn.utils import compute_class_weight
 
 from .inputs import dense
 
@@ -84,7 +83,13 @@ def _balanced(numbers: np.ndarray, n_classes: int) -> np.ndarray:
     return np.where(seen, len(numbers) / (np.count_nonzero(seen) * np.maximum(counts, 1)), UNSEEN)
 
 
-def _given(class_weight: Any, classes: np.ndarray) -> np.ndarray:
-    # By all classes known, of which a call of partial_fit need not see every one.
-    weights: np.ndarray = compute_class_weight(class_weight, classes=classes, y=classes)
-    return weights
+def _given(class_weight: dict[Any, float] | None, classes: np.ndarray) -> np.ndarray:
+    """Return the weight of each class that is known, of which a call of partial_fit need not see every one.
+
+    scikit-learn's ``compute_class_weight`` looks for the number 1 where the class is the text "1".
+    """
+    weights, labels = class_weight or {}, classes.tolist()
+    without = [label for label in labels if label not in weights]
+    if without and len(labels) - len(without) != len(weights):
+        raise ValueError(f"The classes, {without}, are not in class_weight")
+    return np.asarray([float(weights.get(label, 1.0)) for label in labels])

@@ -10,8 +10,8 @@ from sklearn.model_selection import train_test_split
 from ..backends import Backend
 from ..kernels.arrays import Array
 from ..kernels.network import Network
+from ..kernels.step import Objective
 from ..training.batches import Data
-from ..training.step import Objective
 from .inputs import dense
 
 
@@ -74,9 +74,10 @@ def data_at(home: Backend, X: Array, Y: np.ndarray, weights: np.ndarray | None) 
 
 
 def first_samples(problem: Problem, n_samples: int = 8) -> bytes:
-    """Return some samples and their targets, to be compared with those of another process."""
+    """Return how many samples there are, and some with their targets, to be compared with another process's."""
     X = dense(problem.data.X[:n_samples, :])
-    return problem.home.to_numpy(X).tobytes() + problem.Y[:n_samples].tobytes()
+    count = f"{len(problem.Y)} ".encode()
+    return count + problem.home.to_numpy(X).tobytes() + problem.Y[:n_samples].tobytes()
 
 
 def split(problem: Problem, fraction: float, rng: np.random.RandomState, *, stratify: bool) -> Problem:

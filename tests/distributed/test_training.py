@@ -9,10 +9,10 @@ import pytest
 
 import portable_mlp as pm
 from portable_mlp.kernels.optimizers import adam
+from portable_mlp.kernels.step import Objective, Program
 from portable_mlp.storage.checkpoints import CheckpointFolder
 from portable_mlp.training.batches import Data, spans
 from portable_mlp.training.data_parallel import make_loop
-from portable_mlp.training.step import Objective
 from tests.distributed.fakes import on_ranks
 
 RNG = np.random.default_rng(0)
@@ -138,18 +138,15 @@ def test_several_models_at_once() -> None:
     assert_same_bits(sound(on_ranks(4, together, reproducible=True)) + sound(on_ranks(2, together, reproducible=True)))
 
 
-def test_what_rank_0_has_is_what_counts() -> None:
-    """Other first parameters and another seed on the others, and nothing shared to draw from."""
-
-    def other(rank: int) -> pm.TrainResult:
-        params = pm.init_params(NET, random_state=rank)
-        return pm.train(NET, params, X, Y, epochs=2, random_state=np.random.default_rng(rank))
-
-    together = sound(on_ranks(2, other))
-    assert_same_bits(together)
-    assert_close(numbers(together[1]), numbers(other(0)))
-    drawn = sound(on_ranks(2, lambda rank: train(random_state=None)))
-    assert_same_bits(drawn)
+def test_what_rank_0_draws_is_what_counts() -> None:
+    """Other generators on the others, and no seed at all."""
+    for draw in (np.random.default_rng, lambda rank: None):
+        together = sound(on_ranks(2, lambda rank, draw=draw: train(random_state=draw(rank))))
+        assert_same_bits(together)
+    assert_close(
+        numbers(sound(on_ranks(2, lambda rank: train(random_state=np.random.default_rng(rank))))[1]),
+        numbers(train(random_state=np.random.default_rng(0))),
+    )
 
 
 def test_callbacks_are_called_on_rank_0_and_stop_all() -> None:
@@ -205,7 +202,7 @@ def test_a_loop_goes_back_to_where_it_was() -> None:
     backend, data = pm.get_backend("numpy"), Data(X, Y[:, None])
     flat = pm.pack(pm.init_params(NET))
     with pm.parallel("serial", reproducible=True):
-        loop = make_loop(backend, Objective(NET), adam(), flat)
+        loop = make_loop(backend, Program(Objective(NET), adam()), flat)
         start = (loop.flat.copy(), [moment.copy() for moment in loop.state], loop.total.copy(), 0)
         loop.epoch(data, spans(130, 16), 0.01)
         first = loop.flat.copy()

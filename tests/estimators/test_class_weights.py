@@ -94,6 +94,15 @@ def test_weights_of_another_kind_of_target_are_refused(class_weight: Any, y: np.
         pm.MLPClassifier(**OPTIONS, class_weight=class_weight).fit(X, y)
 
 
+def test_texts_that_look_like_numbers_have_their_weights() -> None:
+    """scikit-learn's own look-up takes the text "1" for the number."""
+    y = np.where(RARE == "rare", "1", "0")
+    weighted = quietly(pm.MLPClassifier(**OPTIONS, class_weight={"1": 6.0}).fit, X, y)
+    assert_same(weighted, quietly(pm.MLPClassifier(**OPTIONS).fit, X, y, np.where(y == "1", 6.0, 1.0)))
+    with pytest.raises(ValueError, match=r"The classes, \['0', '1'\], are not in class_weight"):
+        pm.MLPClassifier(**OPTIONS, class_weight={1: 6.0}).fit(X, y)
+
+
 def test_balance_within_a_list_cannot_be_learnt_call_by_call() -> None:
     with pytest.raises(ValueError, match="class_weight 'balanced' is not supported for partial_fit"):
         pm.MLPClassifier(class_weight=["balanced", {1: 2.0}, {1: 2.0}]).partial_fit(X, Y, classes=[0, 1, 2])
