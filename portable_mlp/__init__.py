@@ -13,6 +13,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from .backends import Backend, BackendInfo, BackendUnavailable, backends, get_backend
+from .backends.interrupts import whole_imports
 from .distributed.parallel import parallel
 from .kernels.gradient_check import GradientCheck, check_gradient_of
 from .kernels.network import Network
@@ -69,7 +70,8 @@ def __getattr__(name: str) -> Any:
     if name not in ("MLPClassifier", "MLPRegressor"):
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     try:
-        from . import estimators
+        with whole_imports():
+            from . import estimators
     except ModuleNotFoundError as error:
         if (error.name or "").partition(".")[0] not in ("sklearn", "scipy"):
             raise

@@ -5,12 +5,14 @@ from __future__ import annotations
 import contextlib
 import importlib
 import importlib.metadata
+import sys
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 import array_api_compat
 
 from ._base import INSTALL, Backend, BackendInfo, BackendUnavailable, dtype_name
+from .interrupts import whole_imports
 
 __all__ = [
     "Backend",
@@ -143,8 +145,20 @@ def _auto(device: Any) -> Backend:
 
 def _load(name: str) -> type[Backend]:
     entry = _REGISTRY[name]
-    cls: type[Backend] = getattr(importlib.import_module(f"{__name__}.{entry.file}"), entry.cls)
+    file = f"{__name__}.{entry.file}"
+    if file not in sys.modules:
+        _import(name, file)
+    cls: type[Backend] = getattr(importlib.import_module(file), entry.cls)
     return cls
+
+
+def _import(name: str, file: str) -> None:
+    """Import a backend's file and with it the library; whatever that raises says that it is unavailable."""
+    try:
+        with _working(name), whole_imports():
+            importlib.import_module(file)
+    except ValueError as error:  # which from a backend's own functions is the caller's mistake
+        raise _unavailable(name, error) from error
 
 
 @contextlib.contextmanager
@@ -155,8 +169,12 @@ def _working(name: str) -> Iterator[None]:
     except (BackendUnavailable, ValueError):
         raise
     except Exception as error:
-        reason = next(iter(str(error).splitlines()), "") or type(error).__name__
-        raise BackendUnavailable(f"backend {name!r} cannot be used here: {reason}; {INSTALL[name]}") from error
+        raise _unavailable(name, error) from error
+
+
+def _unavailable(name: str, error: Exception) -> BackendUnavailable:
+    reason = next(iter(str(error).splitlines()), "") or type(error).__name__
+    return BackendUnavailable(f"backend {name!r} cannot be used here: {reason}; {INSTALL[name]}")
 
 
 def _installed_version(name: str) -> str | None:

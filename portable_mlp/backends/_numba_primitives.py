@@ -2,12 +2,15 @@
 
 The optimizers' formulas are those of `portable_mlp.kernels.optimizers`, compiled as they stand. Without fast-math LLVM
 keeps the order of operations, so that the results are NumPy's to the last bit. Compiled code is kept on disk, beside
-this file or where ``NUMBA_CACHE_DIR`` says.
+this file or where ``NUMBA_CACHE_DIR`` says. What cannot be compiled on this machine is left to plain NumPy.
 """
 
 from __future__ import annotations
 
+import contextlib
+import functools
 import math
+import warnings
 from collections.abc import Callable
 from typing import Any
 
@@ -21,20 +24,56 @@ from ..kernels.optimizers import Optimizer, Scalars, State
 from ..kernels.primitives import Sums
 from ..kernels.room import Room
 from ._numpy_primitives import NumpyPrimitives
+from .interrupts import interrupts_held_back
 
 LONGEST_SUM = 128
 """NumPy adds up more numbers than this in halves."""
 
-# NumPy's rules for a division by zero: Python's would need a branch in every loop, which then is no vector loop.
-_compiled = numba.njit(error_model="numpy")
+
+def _compiled(function: Callable[..., Any]) -> Any:
+    """Compile a function when it is called for the first time."""
+    # NumPy's rules for a division by zero: Python's would need a branch in every loop, which then is no vector loop.
+    compiled = numba.njit(error_model="numpy")(function)
+    compile_for = compiled.compile
+
+    @functools.wraps(compile_for)
+    def compile_or_interpret(signature: Any) -> Any:
+        try:
+            if not _failures:
+                with interrupts_held_back():
+                    return compile_for(signature)
+        except Exception as error:
+            _leave_it_to_numpy(error)
+        return function  # which Numba then calls: slow, to the same bits, and the last time
+
+    compiled.compile = compile_or_interpret
+    return compiled
+
+
+_failures: list[Exception] = []
+
+
+def _leave_it_to_numpy(error: Exception) -> None:
+    """Take the compiled methods away, so that those of plain NumPy stand in their place, and say so."""
+    _failures.append(error)
+    for name in [name for name in vars(NumbaPrimitives) if not name.startswith("_")]:
+        delattr(NumbaPrimitives, name)
+    reason = next(iter(str(error).splitlines()), "")
+    warnings.warn(
+        f"Numba cannot compile here: {type(error).__name__}: {reason}; plain NumPy gives the same results, more slowly",
+        RuntimeWarning,
+        stacklevel=5,
+    )
 
 
 def _kept(function: Callable[..., Any]) -> Any:
     """Compile, and keep the result on disk where there is a place to write to."""
-    try:
-        return numba.njit(error_model="numpy", cache=True)(function)
-    except RuntimeError:
-        return _compiled(function)
+    compiled = _compiled(function)
+    with contextlib.suppress(Exception):  # no such place, or another Numba than the file knows
+        from ._compiled_files import CompiledFiles
+
+        compiled._cache = CompiledFiles(compiled)
+    return compiled
 
 
 _sgd = _compiled(optimizers.sgd_update)

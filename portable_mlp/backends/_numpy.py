@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import functools
 import importlib.util
+import os
 import warnings
 from typing import Any
 
@@ -14,6 +15,7 @@ import numpy as np
 from ..kernels.primitives import Primitives
 from ._base import Backend, BackendInfo, numpy_is_quiet
 from ._numpy_primitives import NumpyPrimitives, TakesSparse
+from .interrupts import whole_imports
 
 
 class NumpyBackend(Backend):
@@ -52,12 +54,23 @@ class NumpyBackend(Backend):
 @functools.cache
 def numpy_primitives(takes_sparse: bool = False) -> NumpyPrimitives:
     """Return the fastest primitives there are here: compiled where Numba is installed, else plain."""
-    kind: type[NumpyPrimitives] = NumpyPrimitives
-    if importlib.util.find_spec("numba") is not None:
-        try:
-            from ._numba_primitives import NumbaPrimitives
+    if not takes_sparse:
+        return _fastest()()
+    kind = type(numpy_primitives())
+    return type(f"Sparse{kind.__name__}", (TakesSparse, kind), {})()
 
-            kind = NumbaPrimitives
-        except ImportError as error:
-            warnings.warn(f"Numba cannot be used: {error}; plain NumPy gives the same results, later", stacklevel=2)
-    return type(f"Sparse{kind.__name__}", (TakesSparse, kind), {})() if takes_sparse else kind()
+
+def _fastest() -> type[NumpyPrimitives]:
+    try:
+        if importlib.util.find_spec("numba") is None or os.environ.get("NUMBA_DISABLE_JIT", "0") != "0":
+            return NumpyPrimitives
+        with whole_imports():
+            from ._numba_primitives import NumbaPrimitives
+    except Exception as error:
+        warnings.warn(
+            f"Numba cannot be used: {error}; plain NumPy gives the same results, more slowly",
+            RuntimeWarning,
+            stacklevel=4,
+        )
+        return NumpyPrimitives
+    return NumbaPrimitives

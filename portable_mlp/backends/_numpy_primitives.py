@@ -5,6 +5,8 @@ Operation by operation they are the portable ones, so that every bit is the same
 
 from __future__ import annotations
 
+import functools
+from collections.abc import Callable
 from typing import Any
 
 import array_api_compat.numpy
@@ -13,6 +15,7 @@ import numpy as np
 from ..kernels.arrays import Array, relevel
 from ..kernels.optimizers import Optimizer, Scalars, State
 from ..kernels.primitives import Primitives
+from .interrupts import whole_imports
 
 
 class NumpyPrimitives(Primitives):
@@ -63,10 +66,8 @@ class NumpyPrimitives(Primitives):
 
     def weighted_log(self, Y: Array, p: Array) -> Array:
         """Return ``Y log p`` with p clipped to [eps, 1 - eps]; with SciPy's logarithm, as scikit-learn's losses."""
-        from scipy.special import xlogy
-
         eps = np.finfo(p.dtype).eps
-        return xlogy(Y, np.clip(p, eps, 1 - eps))
+        return _xlogy()(Y, np.clip(p, eps, 1 - eps))
 
     def penalised(self, dW: Array, W: Array, strength: float | Array, divisor: float | Array) -> Array:
         """Return ``(dW + strength W) / divisor``, in ``dW``."""
@@ -84,6 +85,13 @@ class NumpyPrimitives(Primitives):
         moved, state = optimizer.update(self.xp, p, g, state, scalars)
         p[...] = moved
         return p, state
+
+
+@functools.cache
+def _xlogy() -> Callable[[Array, Array], Array]:
+    with whole_imports():
+        from scipy.special import xlogy
+    return xlogy
 
 
 class TakesSparse(NumpyPrimitives):

@@ -14,10 +14,8 @@ import numpy as np
 from ..kernels.network import Network
 from ..storage.model_errors import refusal
 from ..storage.models import ESTIMATOR_ENTRY
+from ..storage.table_targets import class_names
 from .moments import Moments
-
-MOST_WHOLE_NUMBER_CLASSES = 20
-"""Whole-number targets with more distinct values than this are taken for a quantity, not for classes."""
 
 
 @dataclass(frozen=True)
@@ -64,7 +62,9 @@ class Preparation:
     def targets(self, y: np.ndarray) -> np.ndarray:
         """Return labels (n_samples,) of classes, or standardised values (n_samples, n_outputs)."""
         if self.classes is not None:
-            return np.searchsorted(np.asarray(self.classes), y)
+            classes = np.asarray(self.classes)
+            # NumPy would compare signed and unsigned integers as float64, in which neighbours become one.
+            return np.searchsorted(classes, y.astype(classes.dtype) if y.dtype.kind == "u" else y)
         return (_columns(y) - np.asarray(self.target_mean)) / np.asarray(self.target_scale)
 
     def predictions(self, outputs: np.ndarray) -> np.ndarray:
@@ -78,13 +78,6 @@ class Preparation:
         return asdict(self)
 
 
-def is_classification(y: np.ndarray) -> bool:
-    """Tell classes from quantities: texts, booleans, or whole numbers with few distinct values are classes."""
-    if y.ndim > 1:
-        return False
-    return y.dtype.kind in "USb" or (y.dtype.kind in "iu" and len(np.unique(y)) <= MOST_WHOLE_NUMBER_CLASSES)
-
-
 def learn(
     X: np.ndarray, y: np.ndarray, *, classification: bool, feature_names: tuple[str, ...], target_name: str | None
 ) -> Preparation:
@@ -95,7 +88,7 @@ def learn(
     ValueError
         If there is only one class, or a column's numbers are too large to be scaled.
     """
-    targets = np.unique(y).tolist() if classification else Moments.of(_columns(y))
+    targets = class_names(y) if classification else Moments.of(_columns(y))
     return made_of(Moments.of(X), targets, feature_names=feature_names, target_name=target_name)
 
 

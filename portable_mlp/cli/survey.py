@@ -7,11 +7,12 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from ..storage.table_targets import MOST_WHOLE_NUMBER_CLASSES, are_whole, class_names
 from ..storage.tables import RowSource
 from ..training.batches import NUMBERS_AT_ONCE, blocks
 from .group_split import GroupSplit
 from .moments import Moments
-from .preparation import MOST_WHOLE_NUMBER_CLASSES, Preparation, made_of
+from .preparation import Preparation, made_of
 
 
 class Survey(NamedTuple):
@@ -80,7 +81,7 @@ class Classes:
     Parameters
     ----------
     task : {"auto", "classification", "regression"}
-        "auto" follows `preparation.is_classification`.
+        "auto" follows `table_targets.is_classification`.
     """
 
     def __init__(self, task: str) -> None:
@@ -90,7 +91,8 @@ class Classes:
 
     def add(self, kept: np.ndarray, held_out: np.ndarray, rows: np.ndarray) -> None:
         """Take note of targets to train on, and of those held out, which stand in these rows."""
-        if self._task == "auto" and kept.dtype.kind == "f":
+        are_numbers = kept.dtype.kind in "iuf"
+        if self._task == "auto" and are_numbers and not (are_whole(kept) and are_whole(held_out)):
             self._task = "regression"
         if self._task == "regression":
             return
@@ -98,7 +100,7 @@ class Classes:
         labels, last = np.unique(held_out[::-1], return_index=True)
         self._last_held_out |= zip(labels.tolist(), rows[::-1][last].tolist(), strict=True)
         n_classes = len(self._kept | self._last_held_out.keys())
-        if self._task == "auto" and kept.dtype.kind in "iu" and n_classes > MOST_WHOLE_NUMBER_CLASSES:
+        if self._task == "auto" and are_numbers and n_classes > MOST_WHOLE_NUMBER_CLASSES:
             self._task = "regression"
 
     def lost(self) -> set[int]:
@@ -109,7 +111,7 @@ class Classes:
 
     def in_order(self) -> list[Any] | None:
         """Return the classes, sorted; None if the targets are quantities."""
-        return None if self._task == "regression" else sorted(self._kept)
+        return None if self._task == "regression" else class_names(np.asarray(sorted(self._kept)))
 
 
 class _Sum:

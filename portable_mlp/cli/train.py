@@ -16,6 +16,7 @@ from ..kernels.network import Network
 from ..kernels.options import check_choice
 from ..storage.checkpoints import CheckpointFolder
 from ..storage.models import check_savable, save_model
+from ..storage.table_targets import is_classification
 from ..storage.tables import MixedTargetError, RowSource, Table, TargetKind, read_training_table
 from ..training.group import decided
 from ..training.initialization import init_params
@@ -24,7 +25,7 @@ from ..training.train import train as fit
 from .digits import digits, refuse_with_digits
 from .files import check_writable
 from .options import BackendOption, DelimiterOption, DeviceOption, JsonOption, MaxRowsOption, print_json
-from .preparation import Preparation, is_classification, learn
+from .preparation import Preparation, learn
 from .procs import ProcsOption, RestartsOption, TimeoutOption, check_alone, run_supervised
 from .rows import Rows, split
 from .streamed_rows import StreamedRows, open_if_large, prepare_streamed

@@ -61,6 +61,10 @@ def parallel(
 
     Notes
     -----
+    All processes are given the same options, first parameters and validation data: what differs is a ValueError on
+    each, which names it. Only what rank 0 alone uses may differ: callbacks, progress, the place of a folder, and
+    generators of random numbers, of which rank 0's draws.
+
     An error that all processes raise, such as a mistake in data that they share, is raised on each. Over MPI an error
     of one of them, for which the others would wait for ever, is printed with its rank and ends the job.
 

@@ -10,7 +10,7 @@ import sys
 import time
 import types
 from collections.abc import Sequence
-from typing import Any, NamedTuple, Self
+from typing import Any, NamedTuple, Self, TypeAlias
 
 from ..storage.checkpoints import CheckpointFolder
 from ..storage.printable import printable
@@ -28,6 +28,9 @@ SECONDS_BEFORE_RESTART = 1.0
 """Before the first; doubled before each further one."""
 
 SECONDS_BETWEEN_LOOKS = 0.1
+
+_States: TypeAlias = frozenset[tuple[str, int, int]]
+"""What `CheckpointFolder.versions` returns."""
 
 
 class Rules(NamedTuple):
@@ -85,7 +88,7 @@ def supervise(program: Sequence[str], again: Sequence[str], procs: int, rules: R
     with _Requests() as requests:
         n_restarts = 0
         while True:
-            reached = _reached(rules.checkpoint)
+            before = _states(rules.checkpoint)
             outcome = _one_start(launcher, procs, again if n_restarts else program, rules.timeout, requests)
             if outcome.code == 0:
                 return 0
@@ -93,7 +96,7 @@ def supervise(program: Sequence[str], again: Sequence[str], procs: int, rules: R
                 return 128 + requests.received[0]
             if outcome.code in (USERS_MISTAKE, *STOPPED):
                 return outcome.code
-            reason = _why_not_again(rules, n_restarts, reached)
+            reason = _why_not_again(rules, n_restarts, before)
             if reason is not None:
                 _tell(f"the training failed and is not started again: {reason}{_last_lines(outcome)}")
                 return GAVE_UP
@@ -136,19 +139,19 @@ def _watch(job: Job, timeout: float, requests: _Requests) -> bool:
     return False
 
 
-def _why_not_again(rules: Rules, n_restarts: int, reached: int) -> str | None:
+def _why_not_again(rules: Rules, n_restarts: int, before: _States) -> str | None:
     """Return what speaks against another start, None if nothing does."""
     if rules.checkpoint is None:
         return "without --checkpoint DIR there is nothing to go on from"
     if n_restarts >= rules.restarts:
         return f"it was started again {n_restarts} times, the most that --restarts allows"
-    if _reached(rules.checkpoint) <= reached:
+    if _states(rules.checkpoint) <= before:
         return f"{rules.checkpoint} got no new state since its last start"
     return None
 
 
-def _reached(checkpoint: pathlib.Path | None) -> int:
-    return 0 if checkpoint is None else CheckpointFolder(checkpoint).newest_step()
+def _states(checkpoint: pathlib.Path | None) -> _States:
+    return frozenset() if checkpoint is None else CheckpointFolder(checkpoint).versions()
 
 
 def _tell_what_ranks_wrote(outcome: Outcome) -> None:

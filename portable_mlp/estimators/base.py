@@ -13,6 +13,7 @@ import functools
 import itertools
 import os
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 from numbers import Integral, Real
 from typing import Any, ClassVar, Self
 
@@ -34,7 +35,8 @@ from ..kernels.arrays import Array, snapshot
 from ..kernels.network import Network
 from ..kernels.parameters import Layer, Params, pack
 from ..kernels.propagation import Trace, forward_pass
-from ..training.group import n_samples_of_all, refuse_in_group, refuse_own_samples
+from ..training.agreement import check_same_options, n_samples_of_all, text_of
+from ..training.group import refuse_in_group, refuse_own_samples
 from ..training.lbfgs import HostObjective
 from ..training.step import Objective
 from . import conversion, onnx_export
@@ -64,6 +66,12 @@ from .state import adopt, draft_of, of_one_moment
 from .stochastic import Epochs
 
 STOCHASTIC_SOLVERS = ("sgd", "adam")
+
+MAY_DIFFER = {
+    "verbose": "rank 0 alone prints",
+    "device": "each rank may have one of its own",
+}
+"""Parameters that the ranks of a group do not compare, and why."""
 
 
 class BaseMLP(
@@ -127,8 +135,8 @@ class BaseMLP(
     def _score_outputs(self, Y: np.ndarray, outputs: np.ndarray, weights: np.ndarray | None) -> float:
         """Return the score of a network's outputs against encoded targets."""
 
-    def _weights_by_target(self, y: Any) -> np.ndarray | None:
-        """Return what each sample counts for its target's sake."""
+    def _learnt_weights(self, y: Any) -> Callable[[Any], np.ndarray] | None:
+        """Return what tells how much samples count for their targets' sake, learnt from those of the training data."""
         return None
 
     # Fitting.
@@ -170,8 +178,16 @@ class BaseMLP(
     ) -> Self:
         """Fit a draft of this estimator, and adopt what it has reached."""
         before = dict(vars(self))
-        X, y, sample_weight = gathered(X=X, y=y, sample_weight=sample_weight)
         going_on = hasattr(self, "coefs_") and (self.warm_start or incremental)
+        given = {
+            **self.get_params(deep=False),
+            "sample_weight": sample_weight is not None,
+            "validation_data": validation_data is not None,
+            "classes": getattr(draft, "classes_", None) if incremental else None,
+            "fitted before": going_on,
+        }
+        check_same_options(f"{type(self).__name__}.{'partial_fit' if incremental else 'fit'}", given, but=MAY_DIFFER)
+        X, y, sample_weight = gathered(X=X, y=y, sample_weight=sample_weight)
         if incremental and self.early_stopping and self.solver in STOCHASTIC_SOLVERS:
             raise ValueError("partial_fit does not support early_stopping=True")
         if going_on:
@@ -190,7 +206,8 @@ class BaseMLP(
             finally:
                 if training.reached is not None:
                     adopt_it(training.reached)
-            if not all(bool(home.xp.all(home.xp.isfinite(W))) for W in (*self.coefs_, *self.intercepts_)):
+            assert training.reached is not None  # it ended by itself
+            if not bool(home.xp.all(home.xp.isfinite(training.reached.flat))):
                 raise ValueError(
                     "Solver produced non-finite parameter weights. The input data may contain large values and need "
                     "to be preprocessed."
@@ -216,7 +233,8 @@ class BaseMLP(
         if y.ndim == 2 and y.shape[1] == 1:
             y = column_or_1d(y, warn=True)
         Y = self._learnt_and_encoded(y, incremental=incremental)
-        weights = self._weights(X, y, sample_weight)
+        by_target = self._learnt_weights(y)
+        weights = _weights(X, y, sample_weight, by_target)
         self.n_outputs_ = Y.shape[1]
         net = self._network((X.shape[1], *hidden_sizes, Y.shape[1]))
         self._random_state = same_in_group(check_random_state(self.random_state))
@@ -224,16 +242,36 @@ class BaseMLP(
             self._draw(net, home, floating_dtype(home, X))
         flat = self._flat(net, home)
         problem = Problem(home, self._objective(net), data_at(home, moved(home, X, flat.dtype), Y, weights), Y, weights)
-        n_samples_of_all(len(Y), functools.partial(first_samples, problem))
         if validation_data is not None:
-            problem = problem._replace(held=self._held(problem, validation_data))
+            problem = problem._replace(held=self._held(problem, validation_data, by_target))
         self._open_record(going_on=going_on, validated=validation_data is not None)
         if self.solver in STOCHASTIC_SOLVERS:
             if not (incremental and hasattr(self, "_optimizer")):
                 self._optimizer = self._new_optimizer()
             self._optimizer = copy.copy(self._optimizer)
             self._optimizer.move(home, flat.dtype)
+        n_samples_of_all(len(Y), functools.partial(first_samples, problem), self._compared(problem, flat))
         return problem, flat
+
+    def _compared(self, problem: Problem, flat: Array) -> dict[str, Callable[[], bytes]]:
+        """Return what the ranks of a group must have the same of, beside options and samples."""
+        home, held = problem.home, problem.held
+        validated = None if held is None else problem._replace(data=held.data, Y=held.Y)
+
+        def state() -> bytes:
+            counts = {name: getattr(self, name, None) for name in ("t_", "best_loss_", "best_validation_score_")}
+            optimizer = getattr(self, "_optimizer", None)
+            if optimizer is not None:
+                counts |= {"rate": optimizer.rate, "n_steps": optimizer.n_steps, "n_epochs": optimizer.n_epochs}
+            moments = () if optimizer is None else optimizer.moments or ()
+            told = text_of([home.name, str(flat.dtype), problem.net.sizes, self._no_improvement_count, counts])
+            return told.encode() + b"".join(home.to_numpy(x).tobytes() for x in (flat, *moments))
+
+        return {
+            "coefs_, intercepts_ and optimizer to go on from": state,
+            "sample_weight": lambda: b"" if problem.weights is None else problem.weights.tobytes(),
+            "validation_data": lambda: b"" if validated is None else first_samples(validated),
+        }
 
     def _training(
         self, problem: Problem, flat: Array, watch: Watch, going_on: bool, incremental: bool
@@ -264,14 +302,7 @@ class BaseMLP(
         report = REPORTED[str(net.loss)] if self.compat == "sklearn" else None
         return Objective(net, float(self.alpha), l2_per_batch=False, report=report)
 
-    def _weights(self, X: Any, y: Any, sample_weight: Any) -> np.ndarray | None:
-        weights = None if sample_weight is None else checked_weights(sample_weight, X)
-        by_target = self._weights_by_target(y)
-        if by_target is None:
-            return weights
-        return checked_weights(by_target if weights is None else weights * by_target, X)
-
-    def _held(self, problem: Problem, validation_data: Any) -> Held:
+    def _held(self, problem: Problem, validation_data: Any, by_target: Callable[[Any], np.ndarray] | None) -> Held:
         """Return the user's validation data, checked as X and y are when a fitted model is scored."""
         if not isinstance(validation_data, tuple | list) or len(validation_data) not in (2, 3):
             raise ValueError("validation_data must be (X_val, y_val) or (X_val, y_val, sample_weight_val)")
@@ -283,7 +314,7 @@ class BaseMLP(
             raise ValueError(f"y_val has {Y.shape[1]} outputs, but y has {problem.Y.shape[1]}")
         if self.early_stopping and len(Y) < 2:
             raise ValueError(f"early_stopping needs at least 2 samples of validation_data to score, got {len(Y)}")
-        weights = self._weights(X, y, rest[0] if rest else None)
+        weights = _weights(X, y, rest[0] if rest else None, by_target)
         return Held(data_at(problem.home, moved(problem.home, X, problem.data.X.dtype), Y, weights), Y, weights)
 
     def _draw(self, net: Network, home: Backend, dtype: str) -> None:
@@ -488,6 +519,14 @@ class BaseMLP(
         tags.input_tags.sparse = True
         tags.array_api_support = True
         return tags
+
+
+def _weights(X: Any, y: Any, sample_weight: Any, by_target: Callable[[Any], np.ndarray] | None) -> np.ndarray | None:
+    """Return what each sample counts, (n_samples,) on the host; None where all count the same."""
+    weights = None if sample_weight is None else checked_weights(sample_weight, X)
+    if by_target is None:
+        return weights
+    return checked_weights(by_target(y) if weights is None else weights * by_target(y), X)
 
 
 def _computing(home: Backend) -> contextlib.AbstractContextManager[Any]:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, ClassVar, Self
 
 import numpy as np
 from sklearn.base import ClassifierMixin, _fit_context
 from sklearn.metrics import accuracy_score
 from sklearn.preprocessing import LabelBinarizer
-from sklearn.utils import column_or_1d, compute_class_weight, compute_sample_weight
+from sklearn.utils import column_or_1d
 from sklearn.utils._param_validation import StrOptions
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.multiclass import _check_partial_fit_first_call, type_of_target, unique_labels
@@ -17,6 +18,7 @@ from ..backends import Backend
 from ..kernels.arrays import Array
 from .base import STOCHASTIC_SOLVERS, BaseMLP
 from .callbacks import with_callbacks
+from .class_weights import ClassWeights, asks_for_balance
 from .dask_inputs import by_blocks, computed, gathered
 from .inputs import is_foreign, like, on_host
 from .state import draft_of, of_one_moment
@@ -88,7 +90,9 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
     dropout : float
         The probability, in [0, 1), with which each hidden unit is dropped from a training step; not with "lbfgs".
     class_weight : dict, "balanced", list of dicts (for several labels) or None
-        What the samples of each class count; "balanced" is inverse to how often the class occurs.
+        What the samples of each class count; "balanced" is inverse to how often the class occurs in the ``y`` that
+        ``fit`` is given, those that early stopping holds out included. Samples held out, and ``validation_data``, have
+        the weights of the training data's classes.
     compat : {"sklearn", None}
         "sklearn" reports its loss, in which a sample counts -log(eps) at most; None reports the exact loss. The
         gradient is the same.
@@ -238,7 +242,7 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
         self
             The estimator.
         """
-        if self.class_weight == "balanced":
+        if asks_for_balance(self.class_weight):
             raise ValueError(
                 "class_weight 'balanced' is not supported for partial_fit: the classes of data still to come cannot be "
                 "counted; compute_class_weight('balanced', classes=classes, y=y) of scikit-learn on all labels gives "
@@ -279,18 +283,18 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
         return self._indicators(y)
 
     def _indicators(self, y: Any) -> np.ndarray:
+        if y.ndim == 1 and self._label_binarizer.y_type_.startswith("multilabel"):
+            raise ValueError(
+                f"y must be an indicator matrix of shape (n_samples, {len(self.classes_)}), as that of the first "
+                f"data was; got labels of shape {y.shape}"
+            )
         indicators: np.ndarray = self._label_binarizer.transform(y).astype(bool)
         return indicators
 
-    def _weights_by_target(self, y: Any) -> np.ndarray | None:
+    def _learnt_weights(self, y: Any) -> Callable[[Any], np.ndarray] | None:
         if self.class_weight is None:
             return None
-        if isinstance(self.class_weight, dict) and y.ndim == 1:
-            # By all classes known, of which a call of partial_fit need not see every one.
-            by_class = compute_class_weight(self.class_weight, classes=self.classes_, y=self.classes_)
-            return np.asarray(by_class[np.searchsorted(self.classes_, y)])
-        weights: np.ndarray = compute_sample_weight(self.class_weight, y)
-        return weights
+        return ClassWeights(self.class_weight, self._label_binarizer.classes_, y).of_samples
 
     def _output_and_loss(self) -> tuple[str, str]:
         several = self._label_binarizer.y_type_ == "multiclass"

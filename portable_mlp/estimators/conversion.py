@@ -19,7 +19,7 @@ from .optimizer import OptimizerState
 Estimator = TypeVar("Estimator")
 
 OURS_ALONE = ("backend", "device", "precision", "dropout", "class_weight", "compat")
-ATTRIBUTES_OURS_ALONE = ("validation_loss_curve_", "_skl_callbacks")
+ATTRIBUTES_OURS_ALONE = (*OURS_ALONE, "validation_loss_curve_", "_skl_callbacks")
 
 
 def from_sklearn(cls: type[Estimator], estimator: Any, ours: dict[str, Any]) -> Estimator:
@@ -27,12 +27,17 @@ def from_sklearn(cls: type[Estimator], estimator: Any, ours: dict[str, Any]) -> 
     kind = theirs.MLPClassifier if issubclass(cls, ClassifierMixin) else theirs.MLPRegressor
     if not isinstance(estimator, kind):
         raise TypeError(f"{cls.__name__}.from_sklearn takes scikit-learn's {kind.__name__}, got {estimator!r}")
-    new: Any = cls(**estimator.get_params(deep=False), **ours)
+    parameters = _parameters(estimator, kind)
+    try:
+        new: Any = cls(**parameters, **ours)
+    except TypeError as error:
+        raise TypeError(
+            f"{cls.__name__}.from_sklearn gives scikit-learn's parameters to the constructor: {error}"
+        ) from None
     if not hasattr(estimator, "coefs_"):
         return new
-    parameters = ("coefs_", "intercepts_", "_optimizer")
-    attributes = {name: value for name, value in vars(estimator).items() if name not in estimator.get_params()}
-    vars(new).update({name: copy.deepcopy(attributes[name]) for name in attributes if name not in parameters})
+    skipped = {*estimator.get_params(), *parameters, "coefs_", "intercepts_", "_optimizer"}
+    vars(new).update({name: copy.deepcopy(value) for name, value in vars(estimator).items() if name not in skipped})
     home = get_backend("numpy" if new.backend is None else new.backend, new.device)
     new.coefs_ = [home.asarray(np.array(W)) for W in estimator.coefs_]
     new.intercepts_ = [home.asarray(np.array(b)) for b in estimator.intercepts_]
@@ -44,9 +49,9 @@ def from_sklearn(cls: type[Estimator], estimator: Any, ours: dict[str, Any]) -> 
 def to_sklearn(estimator: Any) -> Any:
     """Return scikit-learn's estimator with the state of ours; see `BaseMLP.to_sklearn`."""
     kind = theirs.MLPClassifier if is_classifier(estimator) else theirs.MLPRegressor
-    parameters = {name: value for name, value in estimator.get_params().items() if name not in OURS_ALONE}
-    if "loss" not in kind().get_params() and parameters.get("loss") == "squared_error":
-        del parameters["loss"]  # before scikit-learn 1.7 the only one
+    parameters = _parameters(estimator, kind)
+    if estimator.loss == "poisson":
+        parameters["loss"] = estimator.loss  # before scikit-learn 1.7 its own has no such parameter
     try:
         new = kind(**parameters)
         new._validate_params()
@@ -62,7 +67,7 @@ def to_sklearn(estimator: Any) -> Any:
     if not hasattr(estimator, "coefs_"):
         return new
     home = estimator._home()
-    skipped = {*estimator.get_params(), *ATTRIBUTES_OURS_ALONE, "coefs_", "intercepts_", "_optimizer"}
+    skipped = {*estimator.get_params(), *parameters, *ATTRIBUTES_OURS_ALONE, "coefs_", "intercepts_", "_optimizer"}
     vars(new).update({name: copy.deepcopy(value) for name, value in vars(estimator).items() if name not in skipped})
     new.coefs_ = [np.array(home.to_numpy(W)) for W in estimator.coefs_]
     new.intercepts_ = [np.array(home.to_numpy(b)) for b in estimator.intercepts_]
@@ -73,6 +78,11 @@ def to_sklearn(estimator: Any) -> Any:
     if hasattr(estimator, "_optimizer"):
         new._optimizer = _their_optimizer(new, estimator._optimizer)
     return new
+
+
+def _parameters(estimator: Any, kind: type[Any]) -> dict[str, Any]:
+    """Return the parameters of scikit-learn's ``kind``, whichever of them a subclass shows in its constructor."""
+    return {name: getattr(estimator, name) for name in kind().get_params()}
 
 
 def _our_optimizer(estimator: Any, home: Backend) -> OptimizerState:

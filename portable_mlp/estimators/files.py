@@ -7,6 +7,7 @@ with what the file says, so that nothing in it is overlooked.
 
 from __future__ import annotations
 
+import itertools
 import math
 import os
 from collections.abc import Callable
@@ -23,7 +24,7 @@ from ..kernels.network import Network
 from ..storage.json_values import canonical
 from ..storage.model_errors import Defect, refusal
 from ..storage.models import ESTIMATOR_ENTRY, on_backend, read_model_file, save_model
-from .inputs import common_dtype, floating_dtype
+from .inputs import common_dtype, floating_dtype, is_foreign, on_host
 from .reached import parameters_of
 from .state import of_one_moment
 
@@ -39,8 +40,8 @@ _LABELS = (
 )
 """Dtypes of class labels."""
 
-_MOST_CHARACTERS = 2**22
-"""NumPy gives every text the room of the longest: a short file could ask for all memory."""
+_MOST_CHARACTERS = 2**26
+"""NumPy gives every text the room of the longest: a short file could ask for all memory. These take 256 MiB."""
 
 
 class SavedToFiles:
@@ -52,8 +53,9 @@ class SavedToFiles:
 
         Kept are the parameters, but not where and how it computes (``backend``, ``device``, ``precision``), and the
         fitted attributes: what it predicts is the same afterwards, bit for bit on the same library. Not kept are the
-        moments of the optimizer and callbacks. The same estimator gives the same bytes, wherever it lives. No code is
-        in them.
+        moments of the optimizer, callbacks, and what ``set_output`` and metadata routing were told. The same estimator
+        gives the same bytes, wherever it lives. No code is in them: an estimator of a subclass is loaded by the
+        subclass, whose constructor gets the parameters that it shows.
 
         Parameters
         ----------
@@ -67,7 +69,7 @@ class SavedToFiles:
             If a parameter has a value that JSON does not have, such as a ``RandomState``.
         ValueError
             If the estimator would not come back as it is: an attribute was edited so that it contradicts another one,
-            or it has too much to say for 1 MB.
+            a subclass has attributes of its own, or the names, classes and curves take more than 32 MiB.
         NotFittedError
             If it is not fitted.
         OSError
@@ -149,7 +151,7 @@ def _described(estimator: Any) -> dict[str, Any]:
     return {
         "kind": _kind(type(estimator)),
         "parameters": {name: _encoded(value, name) for name, value in parameters if name not in _PLACE},
-        "feature_names": None if names is None else [str(name) for name in names],
+        "feature_names": None if names is None else _encoded(names, "feature_names_in_"),
         "targets": _described_targets(estimator) if isinstance(estimator, ClassifierMixin) else None,
         "record": {name: _encoded(getattr(estimator, name), name) for name in _RECORD if hasattr(estimator, name)},
     }
@@ -172,26 +174,45 @@ def _restored(cls: type[Any], net: Network, description: Any, **place: Any) -> A
         # A later release may have parameters that the file's did not have.
         again["parameters"] = {name: again["parameters"][name] for name in description["parameters"]}
         same = canonical(again) == canonical(description)
+    except Defect:
+        raise
     # What scikit-learn's and NumPy's functions raise for values of any type is of any type.
     except Exception as error:
         raise Defect(f"its estimator is not one that was saved: {type(error).__name__}: {error}") from None
     if not same:
-        raise Defect("its estimator is not one that was saved: described anew it is another one")
+        raise Defect(f"its estimator is not one that was saved: described anew {_difference(again, description)}")
     return estimator
+
+
+def _difference(again: dict[str, Any], description: dict[str, Any]) -> str:
+    """Return which parameter a constructor made another value of, if that is what differs."""
+    for name, value in description["parameters"].items():
+        if canonical(again["parameters"][name]) != canonical(value):
+            return f"its {name} is another one"
+    return "it is another one"
 
 
 def _made(cls: type[Any], net: Network, description: dict[str, Any], place: dict[str, Any]) -> Any:
     parameters = {name: _decoded(value) for name, value in description["parameters"].items()}
     if isinstance(parameters.get("class_weight"), tuple):
         parameters["class_weight"] = list(parameters["class_weight"])
-    estimator = cls(**parameters, **place)
+    unknown = parameters.keys() - (set(cls._get_param_names()) - set(_PLACE))
+    if unknown:
+        raise Defect(
+            f"its estimator has the parameter {min(unknown)!r}, which {cls.__name__} does not take: the class that "
+            "saved it loads it"
+        )
+    estimator = cls(**parameters)
     estimator._validate_params()
+    vars(estimator).update(place)
     estimator.n_features_in_, estimator.n_outputs_ = net.sizes[0], net.sizes[-1]
     estimator.n_layers_, estimator.out_activation_ = len(net.sizes), net.output
     if description["feature_names"] is not None:
         estimator.feature_names_in_ = np.array(description["feature_names"], dtype=object)
         if estimator.feature_names_in_.shape != (net.sizes[0],):
             raise ValueError(f"{net.sizes[0]} feature names are needed")
+        if not all(isinstance(name, str) for name in estimator.feature_names_in_):
+            raise ValueError("feature names are texts")
     if description["targets"] is not None:
         _restore_targets(estimator, description["targets"])
     for name, value in description["record"].items():
@@ -210,6 +231,15 @@ def _check_same(estimator: Any, restored: Any) -> None:
     for name, one, other in pairs:
         if not np.array_equal(getattr(one, name), getattr(other, name)):
             raise Defect(f"{name} is {getattr(one, name)!r}, but its other attributes say {getattr(other, name)!r}")
+    for name in sorted(estimator._parameter_constraints.keys() - {*estimator.get_params(), *_PLACE}):
+        if not np.array_equal(getattr(estimator, name), getattr(restored, name)):
+            raise Defect(
+                f"{name} is {getattr(estimator, name)!r}, but the constructor, which takes no {name}, makes it "
+                f"{getattr(restored, name)!r}"
+            )
+    for name in sorted(vars(estimator).keys() - {"coefs_", "intercepts_"}):
+        if not name.startswith("_") and not hasattr(restored, name):
+            raise Defect(f"a model file has no place for its attribute {name}; del estimator.{name} leaves it out")
 
 
 def _kind(cls: type[Any]) -> str:
@@ -234,13 +264,15 @@ def _restore_targets(estimator: Any, targets: dict[str, Any]) -> None:
     labels, dtype = targets["classes"], targets["dtype"]
     if dtype not in _LABELS:
         raise ValueError(f"class labels have no dtype {dtype!r}")
+    n_outputs = len(labels) if targets["multilabel"] or len(labels) > 2 else 1
+    if n_outputs != estimator.n_outputs_ or any(one >= other for one, other in itertools.pairwise(labels)):
+        raise ValueError(f"{len(labels)} class labels, in order, are not of {estimator.n_outputs_} outputs")
     if dtype == "str" and len(labels) * max(map(len, labels)) > _MOST_CHARACTERS:
         raise ValueError(f"{len(labels)} labels as long as the longest have more than {_MOST_CHARACTERS} characters")
     with np.errstate(over="ignore"):
         classes = np.array(labels, dtype=dtype)
-    n_outputs = len(classes) if targets["multilabel"] or len(classes) > 2 else 1
-    if n_outputs != estimator.n_outputs_ or not np.array_equal(np.unique(classes), classes):
-        raise ValueError(f"{len(classes)} class labels, in order, are not of {estimator.n_outputs_} outputs")
+    if classes.shape != (len(labels),):
+        raise ValueError("class labels are texts or numbers")
     binarizer = LabelBinarizer()
     binarizer.classes_, binarizer.sparse_input_ = classes, targets["sparse"]
     binarizer.y_type_ = "multiclass" if len(classes) > 2 else "binary"
@@ -257,16 +289,21 @@ def _encoded(value: Any, name: str) -> Any:
         return str(value)
     if isinstance(value, Integral):
         return int(value)
-    if isinstance(value, Real):
+    if isinstance(value, Real) and (math.isnan(value) or float(value) == value):
         number = float(value)
         return number if math.isfinite(number) else {"float": repr(number)}
     if isinstance(value, dict):
         return {"dict": [[_encoded(key, name), _encoded(inner, name)] for key, inner in value.items()]}
-    if hasattr(value, "__iter__"):
+    if isinstance(value, list | tuple | range):
         return [_encoded(inner, name) for inner in value]
+    if is_foreign(value) or (hasattr(value, "__array__") and not isinstance(value, np.generic)):
+        return _encoded(np.asarray(on_host(value)).tolist(), name)
+    advice = ""
+    if name == "random_state":
+        advice = "; what is predicted does not depend on it: estimator.set_params(random_state=None) leaves it out"
     raise TypeError(
-        f"{name} is a {type(value).__name__}, but a model file holds numbers and texts alone; what is predicted does "
-        f"not depend on it: estimator.set_params({name}=None) leaves it out"
+        f"{name} is a {type(value).__name__}, or holds one, but a model file holds numbers, texts, and lists, tuples, "
+        f"arrays and dicts of them alone{advice}"
     )
 
 

@@ -74,9 +74,10 @@ def data_at(home: Backend, X: Array, Y: np.ndarray, weights: np.ndarray | None) 
 
 
 def first_samples(problem: Problem, n_samples: int = 8) -> bytes:
-    """Return some samples and their targets, to be compared with those of another process."""
+    """Return how many samples there are, and some with their targets, to be compared with another process's."""
     X = dense(problem.data.X[:n_samples, :])
-    return problem.home.to_numpy(X).tobytes() + problem.Y[:n_samples].tobytes()
+    count = f"{len(problem.Y)} ".encode()
+    return count + problem.home.to_numpy(X).tobytes() + problem.Y[:n_samples].tobytes()
 
 
 def split(problem: Problem, fraction: float, rng: np.random.RandomState, *, stratify: bool) -> Problem:

@@ -48,6 +48,8 @@ def _archive_pair(path: str, target_kind: TargetKind, max_rows: int | None) -> t
     with opened(path) as file, _opened_archive(file, path) as archive:
         X = _checked_matrix(_archived(archive, "X", path, max_rows), "X", path)
         y = _archived(archive, "y", path, max_rows)
+    if y.ndim == 2 and y.shape[1] == 1:
+        y = y[:, 0]
     _check_targets(y, len(X), target_kind, path)
     return X, y
 

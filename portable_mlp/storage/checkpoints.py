@@ -31,7 +31,7 @@ FORMAT_VERSION = 1
 KEPT = 2
 """How many states stay: should the newest be damaged, the one before it serves."""
 
-_NAME = re.compile(r"step-(\d{12,})\.safetensors")
+_NAME = re.compile(r"step-([0-9]{12,})\.safetensors")
 _LOCK = "lock"
 
 
@@ -70,6 +70,7 @@ class CheckpointFolder(contextlib.AbstractContextManager["CheckpointFolder"]):
         # Absolute: a callback may change the working directory.
         self.path = pathlib.Path(path).absolute()
         self._lock: int | None = None
+        self._unreadable: set[pathlib.Path] = set()
 
     def __enter__(self) -> Self:
         self.path.mkdir(parents=True, exist_ok=True)
@@ -88,14 +89,19 @@ class CheckpointFolder(contextlib.AbstractContextManager["CheckpointFolder"]):
             _let_go(self._lock)
 
     def write(self, n_steps: int, checkpoint: Checkpoint) -> None:
-        """Write the state after so many steps, and remove those that are no longer kept.
+        """Write the state after so many steps, and remove those before it that are no longer kept.
 
         Raises
         ------
         OSError
             If it cannot be written; the states before it are what they were.
+        TypeError
+            If an array is neither float32 nor float64.
         """
         arrays = {name: np.asarray(x) for name, x in checkpoint.arrays.items()}
+        for name, x in arrays.items():
+            if x.dtype.name not in STORED:
+                raise TypeError(f"a checkpoint holds numbers of float32 and float64, but {name} is of {x.dtype}")
         numbers = {name: np.asarray(x, dtype=STORED[x.dtype.name], order="C") for name, x in arrays.items()}
         description = {
             "checkpoint": FORMAT_VERSION,
@@ -103,9 +109,10 @@ class CheckpointFolder(contextlib.AbstractContextManager["CheckpointFolder"]):
             "tensors": [[name, x.dtype.name, list(x.shape)] for name, x in numbers.items()],
         }
         payload = np.concatenate([x.reshape(-1).view(np.uint8) for x in numbers.values()])
-        write_tensor_file(self.path / f"step-{n_steps:012d}.safetensors", description, _tensors(description), payload)
-        for _, old in self._states()[KEPT:]:
-            old.unlink(missing_ok=True)
+        path = self.path / _name(n_steps)
+        write_tensor_file(path, description, _tensors(description), payload)
+        self._unreadable.discard(path)
+        self._remove_old(n_steps)
 
     def newest(self) -> Checkpoint | None:
         """Return the newest state that is sound, None where there is none at all; warn of those that are not.
@@ -121,6 +128,7 @@ class CheckpointFolder(contextlib.AbstractContextManager["CheckpointFolder"]):
                 return _read(path)
             except (ModelFileError, OSError) as error:
                 problems.append(error)
+                self._unreadable.add(path)
                 warnings.warn(f"a checkpoint is passed over: {error}", stacklevel=2)
         if problems:
             raise refusal(self.path, f"no checkpoint in it can be read; the newest: {problems[0]}")
@@ -130,14 +138,37 @@ class CheckpointFolder(contextlib.AbstractContextManager["CheckpointFolder"]):
         """Tell whether there is a state, sound or not."""
         return bool(self._states())
 
-    def newest_step(self) -> int:
-        """Return the step of the newest state, sound or not; 0 where there is none, and where there is no folder."""
-        return max((n_steps for n_steps, _ in self._states()), default=0) if self.path.is_dir() else 0
+    def versions(self) -> frozenset[tuple[str, int, int]]:
+        """Return what tells the states apart: one that is written anew is another, whatever its step."""
+        found = set()
+        for _, path in self._states():
+            with contextlib.suppress(OSError):  # it is gone, or of no use
+                status = path.stat()
+                found.add((path.name, status.st_ino, status.st_mtime_ns))
+        return frozenset(found)
+
+    def _remove_old(self, n_steps: int) -> None:
+        """Remove the states up to a step but for the newest, those that could not be read first.
+
+        States of later steps stay: a run that went back behind them comes to them again. They are not counted, so
+        that damaged ones do not push out what was written just now.
+        """
+        behind = [path for step, path in self._states() if step <= n_steps]
+        kept = [path for path in behind if path not in self._unreadable][:KEPT]
+        for path in behind:
+            if path not in kept:
+                try:
+                    path.unlink(missing_ok=True)
+                except OSError as error:
+                    warnings.warn(f"an old checkpoint cannot be removed: {error}", stacklevel=2)
 
     def _states(self) -> list[tuple[int, pathlib.Path]]:
-        """Return the states' steps and files, the newest first."""
-        found = ((_NAME.fullmatch(path.name), path) for path in self.path.iterdir() if path.is_file())
-        return sorted(((int(match[1]), path) for match, path in found if match), reverse=True)
+        """Return the states' steps and files, the newest first; none where there is no folder."""
+        with contextlib.suppress(FileNotFoundError, NotADirectoryError):
+            found = ((_NAME.fullmatch(path.name), path) for path in self.path.iterdir() if path.is_file())
+            states = [(int(match[1]), path) for match, path in found if match]
+            return sorted((state for state in states if state[1].name == _name(state[0])), reverse=True)
+        return []
 
 
 def to_bytes(checkpoint: Checkpoint) -> bytes:
@@ -152,6 +183,10 @@ def from_bytes(payload: bytes) -> Checkpoint:
     with np.load(io.BytesIO(payload), allow_pickle=False) as file:
         arrays = dict(file)
     return Checkpoint(arrays, json.loads(str(arrays.pop("facts"))))
+
+
+def _name(n_steps: int) -> str:
+    return f"step-{n_steps:012d}.safetensors"
 
 
 def _locked(folder: pathlib.Path) -> int:

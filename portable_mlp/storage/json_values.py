@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from collections.abc import Iterable
 from typing import Any
 
 __all__ = ["canonical", "check_json"]
@@ -12,6 +13,7 @@ _DEEPEST = 100
 _MOST_BITS = 4096
 """Python reads no integer of more than 4300 digits from text, or of 640 where it was told so."""
 _SHOWN_CHARACTERS = 40
+_LONGEST_PLACE = 200
 
 
 def canonical(value: Any) -> str:
@@ -31,34 +33,68 @@ def check_json(value: Any, where: str, depth: int = 0) -> None:
         If it holds a number that is not finite, an integer of more than 4096 bits or half of a surrogate pair, or is
         nested more than 100 levels deep.
     """
+    try:
+        _check(value, depth)
+    except _NotJSONError as error:
+        place = where + "".join(f"[{_shortened(key)!r}]" for key in reversed(error.path))
+        raise error.kind(
+            f"{place if len(place) <= _LONGEST_PLACE else place[:_LONGEST_PLACE] + '...'} {error}"
+        ) from None
+
+
+class _NotJSONError(Exception):
+    """What is wrong with a value; where it stands is collected on the way up, so that sound values cost no text."""
+
+    def __init__(self, kind: type[Exception], reason: str) -> None:
+        super().__init__(reason)
+        self.kind = kind
+        self.path: list[Any] = []
+
+
+def _check(value: Any, depth: int) -> None:
     if depth > _DEEPEST:
-        raise ValueError(f"{where[:_SHOWN_CHARACTERS]}... is nested more than {_DEEPEST} levels deep, or holds itself")
+        raise _NotJSONError(ValueError, f"is nested more than {_DEEPEST} levels deep, or holds itself")
     if isinstance(value, dict):
-        for key, inner in value.items():
+        for key in value:
             if not isinstance(key, str):
-                raise TypeError(f"{where} has the key {key!r}, but keys are all texts in JSON: str(key) makes one")
-            _check_text(key, where)
-            check_json(inner, f"{where}[{key[:_SHOWN_CHARACTERS]!r}]", depth + 1)
+                raise _NotJSONError(
+                    TypeError, f"has the key {key!r}, but keys are all texts in JSON: str(key) makes one"
+                )
+            _check_text(key)
+        _check_each(value.items(), depth)
     elif isinstance(value, list):
-        for i, inner in enumerate(value):
-            check_json(inner, f"{where}[{i}]", depth + 1)
+        _check_each(enumerate(value), depth)
     elif isinstance(value, str):
-        _check_text(value, where)
+        _check_text(value)
     elif isinstance(value, float):
         if not math.isfinite(value):
-            raise ValueError(f"{where} is {value}, which JSON does not have; None may stand for it")
+            raise _NotJSONError(ValueError, f"is {value}, which JSON does not have; None may stand for it")
     elif isinstance(value, int):
         if value.bit_length() > _MOST_BITS:
-            raise ValueError(f"{where} is an integer of more than {_MOST_BITS} bits")
+            raise _NotJSONError(ValueError, f"is an integer of more than {_MOST_BITS} bits")
     elif value is not None:
-        raise TypeError(
-            f"{where} is a {type(value).__name__}, but JSON has None, bool, int, float, str, list and dict only: "
-            "list(...), .tolist() or .item() may give one of them"
+        raise _NotJSONError(
+            TypeError,
+            f"is a {type(value).__name__}, but JSON has None, bool, int, float, str, list and dict only: "
+            "list(...), .tolist() or .item() may give one of them",
         )
 
 
-def _check_text(text: str, where: str) -> None:
+def _check_each(items: Iterable[tuple[Any, Any]], depth: int) -> None:
+    for key, inner in items:
+        try:
+            _check(inner, depth + 1)
+        except _NotJSONError as error:
+            error.path.append(key)
+            raise
+
+
+def _check_text(text: str) -> None:
     try:
         text.encode()
     except UnicodeEncodeError:
-        raise ValueError(f"{where} has half of a surrogate pair in {text[:_SHOWN_CHARACTERS]!r}: not a text") from None
+        raise _NotJSONError(ValueError, f"has half of a surrogate pair in {_shortened(text)!r}: not a text") from None
+
+
+def _shortened(key: Any) -> Any:
+    return key[:_SHOWN_CHARACTERS] if isinstance(key, str) else key

@@ -79,7 +79,7 @@ def save_model(
     params : tuple of Layer
         Finite parameters of any library, device and memory layout; one model.
     metadata : dict, optional
-        Anything that JSON gives back as it is: class labels, the scaling of the inputs, a remark. Just under 1 MB.
+        Anything that JSON gives back as it is: class labels, the scaling of the inputs, a remark. Just under 32 MiB.
 
     Raises
     ------

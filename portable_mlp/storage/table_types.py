@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 __all__ = ["Table", "TargetKind"]
 
 TargetKind = Literal["any", "unmixed", "numbers"]
-"""What the targets may be: numbers or texts; the same, but no numbers with a few texts among them; numbers alone."""
+"""What the targets may be: classes, as numbers or texts; the same, or a quantity, but no numbers with a few texts among
+them; numbers alone."""
 
 
 class Table(NamedTuple):
@@ -21,9 +22,9 @@ class Table(NamedTuple):
     X : numpy.ndarray of shape (n_samples, n_features), float64
         Features, C-contiguous, all finite.
     y : numpy.ndarray of shape (n_samples,) or (n_samples, n_outputs), or None
-        Targets; None in a table read for prediction. From text files: int64 where every target is written as a
-        whole number (and fits), else float64 where every target is a number, else str. From arrays: whatever the
-        array holds (bool, integer, float or str).
+        Targets; None in a table read for prediction. From text files: int64 where every target is a whole number,
+        else float64 where every target is a number, else str; str also for codes such as 007, which numbers would not
+        give back. From arrays: whatever the array holds (bool, integer, float or str).
     feature_names : tuple of str
         One name per column of ``X``: the header, or ``"x0"``, ``"x1"``, ... for arrays.
     target_name : str or None

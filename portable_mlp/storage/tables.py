@@ -60,9 +60,10 @@ def read_training_table(
     target : str, optional
         Name of the target column of a text or Parquet file; the last column if not given.
     target_kind : {"any", "unmixed", "numbers"}
-        What the targets may be. "any": numbers, or texts if one of them is not a number. "unmixed": the same, but a
-        text file with at least ten targets, and nine out of ten, that are finite numbers is refused for the others.
-        "numbers": finite numbers alone.
+        What the targets may be. "any": classes, which are texts if one of them is not a number, or is written as the
+        number would not be (007, 1.50). "unmixed": the same, but numbers may be a quantity as well, for which 1.50
+        goes, and a text file with at least ten targets, and nine out of ten, that are finite numbers is refused for the
+        others. "numbers": finite numbers alone, or truth values alone.
     delimiter : {",", "\t", ";", "|"}, optional
         What stands between the cells of a text file; by default a comma in ``.csv`` and a tab in ``.tsv``.
     max_rows : int, optional
@@ -72,15 +73,15 @@ def read_training_table(
     Returns
     -------
     Table
-        `Table.X` of shape (n_samples, n_features), float64, and `Table.y` of shape (n_samples,), or
-        (n_samples, n_outputs) where an ``.npz`` file holds a 2-D ``y``.
+        `Table.X` of shape (n_samples, n_features), float64, in which True is 1 and False is 0, and `Table.y` of shape
+        (n_samples,), or (n_samples, n_outputs) where an ``.npz`` file holds a ``y`` of several columns.
 
     Raises
     ------
     DataError
         If the file cannot be read, is of another kind or too large, lacks the target column, holds anything but finite
-        numbers in its feature columns, an empty target, a target of another kind, or a NaN or an infinity among
-        targets that are numbers otherwise.
+        numbers, or truth values, in a feature column, an empty target, a target of another kind, or a NaN or an
+        infinity among targets that are numbers otherwise.
     MixedTargetError
         The DataError for targets that are not "unmixed"; they can be read as "any".
     ValueError
@@ -129,7 +130,7 @@ def read_prediction_table(
     ------
     DataError
         If the file cannot be read, is of another kind or too large, lacks a feature or has other columns, or holds
-        anything but finite numbers.
+        anything but finite numbers, or truth values, in a column.
     ValueError
         If ``delimiter`` is unknown, or ``max_rows`` is less than 1.
     ImportError

@@ -25,7 +25,10 @@ from .model_errors import Defect, refusal
 
 __all__ = ["STORED", "OpenTensorFile", "Tensor", "checked_header", "open_tensor_file", "write_tensor_file"]
 
-MOST_HEADER_BYTES = 1_000_000
+MOST_HEADER_BYTES = 2**25
+"""Room for the names of a million columns, or the losses of a million epochs. A header that was made to harm takes 30
+times its length while it is parsed: no more than 1 GB, and only of a file as long as that header."""
+
 STORED = {"float32": "<f4", "float64": "<f8"}
 """How the numbers of each dtype lie in a file: little-endian."""
 
@@ -76,11 +79,24 @@ def checked_header(description: dict[str, Any], tensors: Sequence[Tensor]) -> by
     """
     head = header_of(description, tensors)
     if len(head) > _LENGTH_BYTES + MOST_HEADER_BYTES:
+        place, n_bytes = _longest_part(description)
         raise ValueError(
             f"the header, which holds the metadata, would have {len(head) - _LENGTH_BYTES:,} bytes; a model file may "
-            f"have {MOST_HEADER_BYTES:,}: keep less in it"
+            f"have {MOST_HEADER_BYTES:,}: shorten {place}, which takes {n_bytes:,} of them"
         )
     return head
+
+
+def _longest_part(description: dict[str, Any]) -> tuple[str, int]:
+    """Return where most of a description's bytes are, and how many."""
+    place, value, n_bytes = "", description, 0
+    while isinstance(value, dict) and value:
+        lengths = {key: len(canonical(inner)) for key, inner in value.items()}
+        longest = max(lengths, key=lambda key: lengths[key])
+        if lengths[longest] < n_bytes / 2:
+            break
+        place, value, n_bytes = f"{place}[{longest!r}]" if place else longest, value[longest], lengths[longest]
+    return place, n_bytes
 
 
 def write_tensor_file(
@@ -212,6 +228,7 @@ def _read_head(file: BinaryIO, n_bytes: int) -> bytes:
 
 def _description(header: bytes) -> dict[str, Any]:
     """Return our own entry in the header, parsed."""
+    # Of the rest nothing is used: `numbers` compares it, as bytes, with what should stand there.
     metadata = _parsed(header, "its header").get("__metadata__")
     text = metadata.get(_METADATA_KEY) if isinstance(metadata, dict) else None
     if not isinstance(text, str):
@@ -219,13 +236,17 @@ def _description(header: bytes) -> dict[str, Any]:
             f"a safetensors file, but not one that portable_mlp wrote: its metadata have no text {_METADATA_KEY!r}; "
             "safetensors.numpy.load_file(path) gives its tensors"
         )
-    return _parsed(text.encode("utf-8", "surrogatepass"), "its description")
+    description = _parsed(text.encode("utf-8", "surrogatepass"), "its description")
+    try:
+        check_json(description, "its description")
+    except ValueError as error:
+        raise Defect(f"its description is not the JSON that was written: {error}") from None
+    return description
 
 
 def _parsed(text: bytes, what: str) -> dict[str, Any]:
     try:
         value = json.loads(text.decode("ascii"))
-        check_json(value, what)
     except (ValueError, RecursionError) as error:
         raise Defect(f"{what} is not the JSON that was written: {error}") from None
     if not isinstance(value, dict):

@@ -9,10 +9,11 @@ from .column_names import BLANKS, check_different, feature_columns, target_colum
 from .table_errors import DataError, shown
 from .table_limits import check_columns, row_limit
 from .table_types import Table, TargetKind
-from .text_columns import Features, Targets
+from .text_columns import Features
 from .text_files import DELIMITER_OF, DELIMITERS, opened_text
 from .text_numbers import as_float
 from .text_records import Records, read_records, records_of_width
+from .text_targets import Targets
 
 __all__ = ["read_prediction_text", "read_training_text"]
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import contextvars
-import hashlib
 from collections.abc import Callable, Iterator
 from typing import Protocol, TypeVar
 
@@ -90,37 +89,6 @@ def refuse_in_group(what: str) -> None:
     group = current_group()
     if group is not None:
         raise ValueError(f"{what} is for one process, but {group.size} train together: leave parallel(...) for it")
-
-
-def n_samples_of_all(n_samples: int, first: Callable[[], bytes]) -> int:
-    """Return how many samples the group trains on, of which this process was given so many.
-
-    Parameters
-    ----------
-    n_samples : int
-        Of this process.
-    first : callable
-        Returns the first of them, as bytes: what is different in them is not the same data.
-
-    Raises
-    ------
-    ValueError
-        If every rank is to have all samples, and what they have differs.
-    """
-    group = current_group()
-    if group is None:
-        return n_samples
-    digest = int.from_bytes(hashlib.sha256(first()).digest()[:7], "big")
-    told = group.gathered(n_samples, digest)
-    counts = [count for count, _ in told]
-    if not group.has_all_samples:
-        return sum(counts)
-    if any(one != told[0] for one in told):
-        raise ValueError(
-            f"each rank must be given the same samples, but what they have differs ({counts} samples); if each is to "
-            'train on its own, say so: parallel(..., samples="own")'
-        )
-    return n_samples
 
 
 def refuse_own_samples(what: str) -> None:

@@ -7,6 +7,7 @@ import time
 from typing import Any
 
 from ..backends import Backend
+from ..backends.interrupts import whole_imports
 from ..kernels.arrays import Array
 from .batches import Data
 from .monitor import Monitor
@@ -23,7 +24,8 @@ def load_scipy() -> Any:
         If SciPy is missing; names the command that installs it.
     """
     try:
-        from scipy import optimize
+        with whole_imports():
+            from scipy import optimize
     except ImportError:
         raise ImportError('solver "lbfgs" needs SciPy: pip install "portable-mlp[lbfgs]"') from None
     return optimize
@@ -131,7 +133,7 @@ class _Search:
     def check_finite(self, loss: float) -> None:
         """Raise NonFiniteError unless the loss is finite."""
         if not math.isfinite(loss):
-            epoch = len(self._monitor.history["loss"]) + 1
+            epoch = self._monitor.n_epochs + 1
             raise NonFiniteError.diverged(
                 self._monitor.net, self.good, self._monitor.history, epoch=epoch, batch=1, n_batches=1
             )

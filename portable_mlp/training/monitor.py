@@ -12,11 +12,15 @@ from ..kernels.network import Network
 from ..kernels.parameters import unpack
 from .evaluation import Evaluation
 from .group import decided
+from .kept_numbers import kept_number
 from .progress import Silent
 from .result import EpochEnd, History, TrainResult
 from .stream import Samples
 
 Callback: TypeAlias = Callable[[EpochEnd], Any]
+
+_OF_CALLBACKS = "callback_"
+"""Begins the names of their numbers in a state."""
 
 
 class Monitor:
@@ -52,15 +56,27 @@ class Monitor:
         bar: Silent,
     ) -> None:
         self.bar = bar
-        self.history: History = {"loss": [], "learning_rate": [], "samples_per_second": []}
-        if validation is not None:
-            self.history |= {"validation_loss": [], "validation_score": []}
+        names = ("loss", "learning_rate", "samples_per_second")
+        validation_names = () if validation is None else ("validation_loss", "validation_score")
+        self._history: History = {name: [] for name in names + validation_names}
+        self._of_callbacks: dict[str, Any] = {}
         self.net = net
         self._backend, self._epochs = backend, epochs
         self._patience, self._callbacks = patience, callbacks
         self._validation = None if validation is None else Evaluation(backend, net, validation)
         self._best_loss, self._epochs_since_best = math.inf, 0
         self._best_flat: Array | None = None
+
+    @property
+    def n_epochs(self) -> int:
+        """How many epochs have been recorded; where Ctrl-C fell between the numbers of the last, it does not count."""
+        return min(map(len, self._history.values()))
+
+    @property
+    def history(self) -> History:
+        """A copy of what has been recorded, and of what callbacks keep."""
+        recorded = {name: numbers[: self.n_epochs] for name, numbers in self._history.items()}
+        return recorded | {name: x[:] if isinstance(x, list) else x for name, x in self._of_callbacks.items()}
 
     def epoch_end(self, flat: Array, *, loss: Any, learning_rate: float, samples_per_second: float) -> str | None:
         """Record an epoch; return why training should stop, or None."""
@@ -74,8 +90,8 @@ class Monitor:
 
         now = decided(measure)
         for name, number in now.items():
-            self.history[name].append(number)
-        self.bar.epoch_end(len(self.history["loss"]) - 1, loss, samples_per_second)
+            self._history[name].append(number)
+        self.bar.epoch_end(self.n_epochs - 1, loss, samples_per_second)
         out_of_patience = self._patience is not None and self._out_of_patience(flat, now["validation_loss"])
         stop_asked = self.stop_asked(flat)
         if out_of_patience:
@@ -84,23 +100,31 @@ class Monitor:
 
     def stop_asked(self, flat: Array) -> bool:
         """Ask the callbacks about the last epoch, at whose end the parameters were ``flat``."""
-        return decided(lambda: bool(self._callbacks) and self._callbacks_ask(flat))
+        stop, self._of_callbacks = decided(
+            lambda: self._asked(flat) if self._callbacks else (False, self._of_callbacks)
+        )
+        return stop
 
-    def _callbacks_ask(self, flat: Array) -> bool:
+    def _asked(self, flat: Array) -> tuple[bool, dict[str, Any]]:
+        """Return whether a callback asks to stop, and what they keep in the history."""
+        if not self._callbacks:
+            return False, self._of_callbacks
         params = unpack(self.net, snapshot(self._backend.xp, flat))
-        event = EpochEnd(len(self.history["loss"]) - 1, self._epochs, params, self.history)
+        event = EpochEnd(self.n_epochs - 1, self._epochs, params, self.history)
         # Every callback is asked, also after one has said stop. NumPy's True counts; a number that is not 0 does not.
         answers = [callback(event) for callback in self._callbacks]
-        return any(type(answer).__name__.startswith("bool") and bool(answer) for answer in answers)
+        stop = any(type(answer).__name__.startswith("bool") and bool(answer) for answer in answers)
+        return stop, {name: kept_number(name, x) for name, x in event.history.items() if name not in self._history}
 
     def result(self, flat: Array, stopped_because: str) -> TrainResult:
         """Return the run's result: the best parameters where ``patience`` looked for them, else ``flat``."""
         chosen = flat if self._best_flat is None else self._best_flat
-        return TrainResult(unpack(self.net, chosen), self.history, len(self.history["loss"]), stopped_because)
+        return TrainResult(unpack(self.net, chosen), self.history, self.n_epochs, stopped_because)
 
     def memory(self) -> dict[str, Any]:
         """Return what the epochs so far have left behind: arrays of the host, and lists of floats."""
-        left: dict[str, Any] = {f"history_{name}": numbers for name, numbers in self.history.items()}
+        left: dict[str, Any] = {f"history_{name}": self.history[name] for name in self._history}
+        left |= {f"{_OF_CALLBACKS}{name}": numbers for name, numbers in self._of_callbacks.items()}
         left["patience"] = [self._best_loss, float(self._epochs_since_best)]
         if self._best_flat is not None:
             left["best"] = self._backend.to_numpy(self._best_flat)
@@ -108,7 +132,9 @@ class Monitor:
 
     def restore(self, memory: dict[str, Any]) -> None:
         """Go on from what `memory` returned."""
-        self.history = {name: memory[f"history_{name}"].tolist() for name in self.history}
+        self._history = {name: memory[f"history_{name}"].tolist() for name in self._history}
+        kept = {name: x.tolist() for name, x in memory.items() if name.startswith(_OF_CALLBACKS)}
+        self._of_callbacks = {name.removeprefix(_OF_CALLBACKS): numbers for name, numbers in kept.items()}
         self._best_loss, since = memory["patience"].tolist()
         self._epochs_since_best = int(since)
         if "best" in memory:
@@ -117,6 +143,6 @@ class Monitor:
     def _out_of_patience(self, flat: Array, validation_loss: float) -> bool:
         self._epochs_since_best += 1
         if validation_loss < self._best_loss:
-            self._best_loss, self._epochs_since_best = validation_loss, 0
             self._best_flat = snapshot(self._backend.xp, flat)
+            self._best_loss, self._epochs_since_best = validation_loss, 0
         return self._epochs_since_best >= (self._patience or 0)

@@ -48,7 +48,8 @@ class EpochEnd(NamedTuple):
     params : tuple of Layer
         As they are now.
     history : dict of lists
-        So far, this epoch included.
+        A copy of what there is so far, this epoch included. Numbers, or lists of numbers, that a callback puts there
+        under names of its own come back at the next epoch, and stand in the result and in checkpoints, as floats.
     """
 
     epoch: int

@@ -156,7 +156,7 @@ def _finite_loss(loop: Loop, mean: Array, good: Array, monitor: Monitor) -> Any:
 
     is_finite, loss = decided(read)
     if not is_finite:
-        epoch, batch = len(monitor.history["loss"]) + 1, loop.first_bad_batch()
+        epoch, batch = monitor.n_epochs + 1, loop.first_bad_batch()
         raise NonFiniteError.diverged(
             monitor.net, good, monitor.history, epoch=epoch, batch=batch, n_batches=loop.n_batches
         )

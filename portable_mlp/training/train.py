@@ -16,11 +16,12 @@ from ..kernels.options import check_choice, fraction, not_negative_number, posit
 from ..kernels.parameters import Params, pack
 from ..storage.checkpoints import CheckpointFolder
 from . import lbfgs
+from .agreement import check_same_options, n_samples_of_all
 from .batches import Data, Shuffle
 from .checkpointing import Checkpoints, NoCheckpoints, fingerprint, identity_of, led
 from .data import checked_data
 from .data_parallel import make_loop
-from .group import current_group, decided, leads, n_samples_of_all, refuse_in_group
+from .group import current_group, decided, leads, refuse_in_group
 from .monitor import Callback, Monitor
 from .progress import Bar, Silent
 from .result import TrainResult
@@ -33,6 +34,15 @@ SOLVERS = ("sgd", "adam", "lbfgs")
 
 FIRST_SAMPLES = 8
 """Ranks that are to have the same samples compare so many."""
+
+MAY_DIFFER = {
+    "params": "compared by their numbers, once they were found to be the network's",
+    "X": "compared with the samples",
+    "y": "compared with the samples",
+    "callbacks": "called on rank 0 alone",
+    "progress": "drawn by rank 0 alone",
+}
+"""Arguments that the ranks of a group do not compare with the other options, and why."""
 
 
 def train(
@@ -160,6 +170,9 @@ def train(
     >>> np.argmax(pm.predict(net, result.params, X), axis=1)
     array([0, 1, 1, 0])
     """
+    # Of a folder it matters whether there is one: rank 0 alone writes there.
+    given = {**locals(), "checkpoint": checkpoint is not None}
+    check_same_options("train", given, but=MAY_DIFFER)
     check_choice("solver", solver, SOLVERS)
     epochs, batch_size = _whole("epochs", epochs), _whole("batch_size", batch_size)
     learning_rate = positive_number("learning_rate", learning_rate)
@@ -170,9 +183,13 @@ def train(
     called = _called(callbacks)
     data = _checked_samples(net, params, X, y)
     backend = backend_of(params[0][0]).at_precision(precision, params[0][0].dtype)
-    n_samples = n_samples_of_all(data.n_samples, lambda: _first_of(backend, data).encode())
-    plan = make_schedule(schedule, learning_rate=learning_rate, decay=decay, epochs=epochs, n_samples=n_samples)
     held_out = _checked_validation(net, params, validation)
+    others = {
+        "params": lambda: _content_of(backend, params),
+        "validation data": lambda: b"" if held_out is None else _first_of(backend, held_out),
+    }
+    n_samples = n_samples_of_all(data.n_samples, lambda: _first_of(backend, data), others)
+    plan = make_schedule(schedule, learning_rate=learning_rate, decay=decay, epochs=epochs, n_samples=n_samples)
     patience = _checked_patience(patience, validation)
     _check_one_model(params, patience=patience, schedule=schedule, solver=solver)
     if checkpoint_every is not None:
@@ -240,11 +257,18 @@ def _prepare_lbfgs(data: Samples) -> None:
     lbfgs.load_scipy()
 
 
-def _first_of(backend: Backend, samples: Samples) -> str:
-    """Return what other samples would differ in, with a look at the first of them."""
+def _first_of(backend: Backend, samples: Samples) -> bytes:
+    """Return what other samples would differ in, with a look at their number and the first of them."""
     if isinstance(samples, Stream):
-        return samples.digest
-    return fingerprint(backend, samples.part(0, min(samples.n_samples, FIRST_SAMPLES)))
+        return samples.digest.encode()
+    first = samples.part(0, min(samples.n_samples, FIRST_SAMPLES))
+    return f"{samples.n_samples} {fingerprint(backend, first)}".encode()
+
+
+def _content_of(backend: Backend, params: Params) -> bytes:
+    """Return what other parameters, or the same ones of another library or dtype, would differ in."""
+    flat = pack(params)
+    return f"{backend.name} {flat.dtype} {flat.shape}".encode() + backend.to_numpy(flat).tobytes()
 
 
 def _checked_folder(

@@ -300,4 +300,39 @@ with warnings.catch_warnings(record=True) as caught:
     code = broken + "".join(f"    {line}\n" for line in TRAIN.splitlines()) + "print(*(w.message for w in caught))"
     name, warned = in_a_new_python(code).splitlines()
     assert name == "NumpyPrimitives"
-    assert warned == "Numba cannot be used: Numba needs an older NumPy; plain NumPy gives the same results, later"
+    assert warned == "Numba cannot be used: Numba needs an older NumPy; plain NumPy gives the same results, more slowly"
+
+
+FAILING = """
+import warnings
+import numba.core.dispatcher as dispatcher, numpy as np, portable_mlp as pm
+calls, honest = [], dispatcher.Dispatcher.compile
+def fail_at_last(self, signature):
+    calls.append(signature)
+    if len(calls) > {works}:
+        raise MemoryError("no page may hold code\\nfurther lines")
+    return honest(self, signature)
+dispatcher.Dispatcher.compile = fail_at_last
+rng = np.random.default_rng(0)
+X, y = rng.normal(size=(40, 6)).astype("float32"), np.arange(40) % 3
+net = pm.Network((6, 5, 4, 3), ("tanh", "relu"))
+with warnings.catch_warnings(record=True) as caught:
+    warnings.simplefilter("always")
+    for solver in ("adam", "sgd"):
+        params = pm.init_params(net, random_state=0, dtype="float32")
+        print(pm.train(net, params, X, y, solver=solver, epochs=3, batch_size=16, l2=0.1).history["loss"])
+print(len(calls), *(f"{{w.category.__name__}}: {{w.message}}" for w in caught))
+"""
+
+
+def test_what_cannot_be_compiled_is_left_to_numpy_to_the_same_bits() -> None:
+    *expected, last = in_a_new_python(FAILING.format(works=99)).splitlines()
+    n_calls = int(last)
+    assert 10 < n_calls < 20
+    for works in range(0, n_calls, 3):
+        *found, last = in_a_new_python(FAILING.format(works=works)).splitlines()
+        assert found == expected
+        assert last == (
+            f"{works + 1} RuntimeWarning: Numba cannot compile here: MemoryError: no page may hold code; "
+            "plain NumPy gives the same results, more slowly"
+        )

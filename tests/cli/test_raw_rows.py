@@ -117,6 +117,48 @@ def test_classes(suffix: str, capfd: pytest.CaptureFixture[str]) -> None:
         assert table["prediction"][i] == ["=tulip", "rose", "äster"][proba.index(max(proba))]
 
 
+@pytest.mark.parametrize(
+    ("suffix", "streamed"), [*((suffix, False) for suffix in SUFFIXES), (".parquet", True), (".npy", True)]
+)
+@pytest.mark.parametrize("labels", [(0, 1), (-1, 1)])
+def test_classes_that_are_whole_numbers_written_as_floats(
+    labels: tuple[int, int], streamed: bool, suffix: str, capfd: pytest.CaptureFixture[str], monkeypatch: Any
+) -> None:
+    """A join with another table makes floats of them; they come back as the integers that they are."""
+    monkeypatch.setattr("portable_mlp.cli.streamed_rows.STREAMED_BYTES", 0 if streamed else 2**28)
+    y = np.where(Z[:, 1] > 0, labels[1], labels[0]).astype(np.float64)
+    train(saved("data", suffix, named(X) | {"y": y}))
+    table = predicted(saved("new", suffix, named(NEW)), capfd, "--proba")
+    assert list(table) == ["prediction", *(f"proba_{label}" for label in labels)]
+    assert set(table["prediction"]) == set(map(str, labels))
+    assert pm.load_model("model.safetensors")[2]["preparation"]["classes"] == list(labels)
+
+
+@pytest.mark.parametrize("suffix", [".csv", ".parquet", ".npz"])
+@pytest.mark.parametrize("task", ["auto", "classification"])
+def test_classes_come_back_as_they_are_written(suffix: str, task: str, capfd: pytest.CaptureFixture[str]) -> None:
+    for low, high in (("007", "012"), ("+1", "-1"), ("TRUE", "FALSE"), ("1" * 25, "2" * 25)):
+        train(saved("data", suffix, named(X) | {"y": np.where(Z[:, 1] > 0, high, low)}), "--task", task)
+        table = predicted(saved("new", suffix, named(NEW)), capfd)
+        assert set(table["prediction"]) == {low, high}
+
+
+def test_truth_values_are_the_same_features_in_every_file(capfd: pytest.CaptureFixture[str]) -> None:
+    """Where the words are learnt and where they are predicted from."""
+    small, is_far = X[:, 0], Z[:, 2] > 0
+    found = []
+    for suffix in SUFFIXES:
+        if suffix == ".npz":
+            np.savez("data.npz", X=np.column_stack((small, is_far)), y=PRICE)
+        else:
+            saved("data", suffix, {"small": small, "far": is_far, "y": PRICE})
+        train(f"data{suffix}", "--validation", "0.2")
+        files = [saved("new", other, {"small": small, "far": is_far}) for other in SUFFIXES]
+        found += [predicted(file, capfd)["prediction"] for file in files if suffix in NAMED or file[-4:-1] == ".np"]
+    assert len(found) == 5 * 7 + 2 * 2
+    assert all(prices == found[0] for prices in found)
+
+
 @pytest.mark.parametrize("suffix", SUFFIXES)
 def test_columns_that_lack_or_are_too_many(suffix: str, capfd: pytest.CaptureFixture[str]) -> None:
     train(saved("data", suffix, named(X) | {"y": PRICE}))

@@ -35,6 +35,10 @@ TARGETS: dict[str, np.ndarray] = {
 }
 
 
+FILES = [("quantity", ".npy"), ("number", ".npy"), *((kind, ".parquet") for kind in TARGETS)]
+"""In an array the whole numbers are floats, as the features are."""
+
+
 @pytest.fixture(autouse=True)
 def everything_is_large(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Tables stay in their files, and an epoch has several pieces."""
@@ -76,7 +80,7 @@ def mistake(data: str, *options: Any, capfd: pytest.CaptureFixture[str]) -> str:
 
 
 @pytest.mark.parametrize("backend", ["numpy", "torch", "jax"])
-@pytest.mark.parametrize("data", [("quantity", ".npy"), *((kind, ".parquet") for kind in TARGETS)], ids="".join)
+@pytest.mark.parametrize("data", FILES, ids="".join)
 def test_a_table_of_one_group_gives_the_very_model_that_it_gives_in_memory(
     data: tuple[str, str], backend: str, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
@@ -100,7 +104,7 @@ def test_a_table_of_one_group_gives_the_very_model_that_it_gives_in_memory(
         np.testing.assert_allclose(found["history"][name], numbers, rtol=1e-4, atol=1e-5)
 
 
-@pytest.mark.parametrize("data", [("quantity", ".npy"), *((kind, ".parquet") for kind in TARGETS)], ids="".join)
+@pytest.mark.parametrize("data", FILES, ids="".join)
 def test_many_groups_are_learnt_and_validated(data: tuple[str, str], capfd: pytest.CaptureFixture[str]) -> None:
     """The score is the one that scikit-learn gives the predictions for the rows that were held out."""
     name = saved(*data)

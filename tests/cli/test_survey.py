@@ -17,6 +17,7 @@ from portable_mlp.cli.moments import Moments
 from portable_mlp.cli.preparation import learn
 from portable_mlp.cli.rows import split
 from portable_mlp.cli.survey import Classes, Survey, survey
+from portable_mlp.storage.table_targets import is_classification
 from portable_mlp.storage.tables import RowSource, open_training_rows
 
 RNG = np.random.default_rng(0)
@@ -85,11 +86,28 @@ TARGETS: dict[str, tuple[np.ndarray, str]] = {
     "quantities": (RNG.normal(size=997) * 1e3 + 1e5, "auto"),
     "many whole numbers": (np.arange(997) % 21, "auto"),
     "few whole numbers": (np.arange(997) % 20, "auto"),
+    "few whole numbers as floats": (np.arange(997) % 20 - 7.0, "auto"),
+    "few whole numbers as float32": (-(np.arange(997) % 2).astype(np.float32), "auto"),
+    "many whole numbers as floats": (np.arange(997) % 21 * 1.0, "auto"),
+    "one that is not whole": (np.arange(997) % 3 + (np.arange(997) == 500) / 2, "auto"),
+    "whole as all numbers of their size are": (2.0**60 * (np.arange(997) % 3), "auto"),
+    "unsigned neighbours": (np.uint64(2**60) + (np.arange(997) % 3).astype(np.uint64), "auto"),
     "whole numbers as quantities": (np.arange(997) % 3, "regression"),
     "quantities as classes": (np.arange(997) % 3 / 2, "classification"),
     "texts": (np.array(["b", "a", "", "a much longer one"])[np.arange(997) % 4], "auto"),
     "truth values": (np.arange(997) % 5 == 0, "auto"),
     "truth values as quantities": (np.arange(997) % 5 == 0, "regression"),
+}
+
+
+CLASSES: dict[str, list[Any]] = {
+    "few whole numbers": list(range(20)),
+    "few whole numbers as floats": list(range(-7, 13)),
+    "few whole numbers as float32": [-1, 0],
+    "unsigned neighbours": [2**60, 2**60 + 1, 2**60 + 2],
+    "quantities as classes": [0.0, 0.5, 1.0],
+    "texts": ["", "a", "a much longer one", "b"],
+    "truth values": [False, True],
 }
 
 
@@ -99,9 +117,12 @@ def test_a_survey_finds_what_a_look_at_all_rows_finds(kind: str, groups: tuple[i
     y, task = TARGETS[kind]
     found = survey(Rows(X, y, groups), task=task, fraction=0.2, seed=3)
     kept, held_out = chosen(found.split.kept), chosen(found.split.held_out)
-    classification = kind in ("few whole numbers", "quantities as classes", "texts", "truth values")
+    classification = kind in CLASSES
     expected = learn(X[kept], y[kept], classification=classification, feature_names=NAMES, target_name="y")
-    assert found.preparation.classes == expected.classes
+    if task == "auto":
+        assert is_classification(y) == classification
+    assert found.preparation.classes == expected.classes == CLASSES.get(kind)
+    assert set(map(type, expected.classes or ())) == set(map(type, CLASSES.get(kind, ())))
     for name in ("input_mean", "input_scale", "target_mean", "target_scale"):
         ours, wanted = getattr(found.preparation, name), getattr(expected, name)
         assert (ours is None) == (wanted is None)
@@ -109,6 +130,8 @@ def test_a_survey_finds_what_a_look_at_all_rows_finds(kind: str, groups: tuple[i
             np.testing.assert_allclose(ours, wanted, rtol=1e-11, atol=1e-16)
     if classification:
         assert found.variation is None
+        classes = np.asarray(expected.classes)
+        np.testing.assert_array_equal(classes[expected.targets(y[held_out])], y[held_out])
     else:
         Y = expected.targets(y[held_out])
         np.testing.assert_allclose(found.variation, np.square(Y - Y.mean()).sum(axis=0, keepdims=True)[0], rtol=1e-11)

@@ -93,6 +93,11 @@ def bad_data(group: Any) -> Any:
     train()
 
 
+def unlike(group: Any) -> Any:
+    """Options of rank 1 alone."""
+    train(**(json.loads(ARGUMENTS[0]) if group.rank else {}))
+
+
 def interrupted(group: Any) -> Any:
     """Ctrl-C reaches one rank in the middle of a fit, which keeps what was reached."""
     _signal_in_step(group, signal.SIGINT)

@@ -89,14 +89,6 @@ def test_a_regressor_learns_on(targets: np.ndarray) -> None:
     assert_same_fit(sound(on_ranks(3, learnt)), learnt(0))
 
 
-def test_ranks_that_came_apart_follow_rank_0() -> None:
-    models = [pm.MLPRegressor(hidden_layer_sizes=(9,), random_state=0) for _ in range(2)]
-    for rank, model in enumerate(models):
-        model.partial_fit(X + rank, Y)
-    sound(on_ranks(2, lambda rank: models[rank].partial_fit(X, Y)))
-    np.testing.assert_array_equal(numbers(models[0]), numbers(models[1]))
-
-
 def test_a_reproducible_fit() -> None:
     def fitted(rank: int) -> Any:
         return pm.MLPClassifier((9,), random_state=0, max_iter=3, early_stopping=True).fit(X, Y)

@@ -96,6 +96,21 @@ def test_an_error_of_all_ranks_is_raised_on_each(tmp_path: pathlib.Path) -> None
     assert "ends the job" not in done.stderr
 
 
+@pytest.mark.parametrize(
+    "options", [{"batch_size": 21}, {"epochs": 3}, {"l2": 0.5, "solver": "sgd"}, {"shuffle": False}, {"patience": 0}]
+)
+def test_other_options_on_one_rank_end_the_job(options: dict[str, Any], tmp_path: pathlib.Path) -> None:
+    """Also one that is refused where it is given: all ranks raise the error that names it."""
+    done = mpiexec(2, RANK, tmp_path, "unlike", json.dumps(options))
+    assert done.returncode == 1
+    assert "ends the job" not in done.stderr
+    errors = [line for line in done.stderr.splitlines() if line.startswith("ValueError: all ranks must give train")]
+    assert len(errors) == 2
+    assert errors[0] == errors[1]
+    assert all(f"{name} is " in errors[0] for name in options)
+    assert not list(tmp_path.iterdir())
+
+
 def test_sigterm_to_one_rank_ends_all_with_a_state(tmp_path: pathlib.Path) -> None:
     heartbeat = tmp_path / "heartbeat"
     heartbeat.touch()
@@ -150,3 +165,16 @@ def test_a_mistake_is_one_paragraph_of_rank_0(tmp_path: pathlib.Path) -> None:
         assert done.returncode == 2, done.stderr
         assert done.stderr.count(message) == 1
         assert done.stdout == ""
+
+
+def test_other_options_on_the_command_line(tmp_path: pathlib.Path) -> None:
+    def command(*options: str) -> tuple[str, ...]:
+        return ("-m", "portable_mlp", "train", "digits", "--epochs", "1", *options)
+
+    save = ("--save", str(tmp_path / "model.safetensors"))
+    done = mpiexec(1, *command(*save), ":", "-n", "1", sys.executable, *command("--l2", "0.5", "--json"))
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "portable-mlp: all ranks must give the command the same options, but l2 is 0.0001 on rank 0" in done.stderr
+    assert "and 0.5 on rank 1; save is '" in done.stderr
+    assert done.stderr.count("portable-mlp:") == 1
+    assert not list(tmp_path.iterdir())

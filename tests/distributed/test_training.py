@@ -138,18 +138,15 @@ def test_several_models_at_once() -> None:
     assert_same_bits(sound(on_ranks(4, together, reproducible=True)) + sound(on_ranks(2, together, reproducible=True)))
 
 
-def test_what_rank_0_has_is_what_counts() -> None:
-    """Other first parameters and another seed on the others, and nothing shared to draw from."""
-
-    def other(rank: int) -> pm.TrainResult:
-        params = pm.init_params(NET, random_state=rank)
-        return pm.train(NET, params, X, Y, epochs=2, random_state=np.random.default_rng(rank))
-
-    together = sound(on_ranks(2, other))
-    assert_same_bits(together)
-    assert_close(numbers(together[1]), numbers(other(0)))
-    drawn = sound(on_ranks(2, lambda rank: train(random_state=None)))
-    assert_same_bits(drawn)
+def test_what_rank_0_draws_is_what_counts() -> None:
+    """Other generators on the others, and no seed at all."""
+    for draw in (np.random.default_rng, lambda rank: None):
+        together = sound(on_ranks(2, lambda rank, draw=draw: train(random_state=draw(rank))))
+        assert_same_bits(together)
+    assert_close(
+        numbers(sound(on_ranks(2, lambda rank: train(random_state=np.random.default_rng(rank))))[1]),
+        numbers(train(random_state=np.random.default_rng(0))),
+    )
 
 
 def test_callbacks_are_called_on_rank_0_and_stop_all() -> None:

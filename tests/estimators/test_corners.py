@@ -114,6 +114,31 @@ def test_a_subclass_converts_too() -> None:
     assert type(Mine.from_sklearn(other).to_sklearn()) is neural_network.MLPClassifier
 
 
+def test_subclasses_with_constructors_of_their_own_convert_or_are_refused() -> None:
+    class Narrow(pm.MLPClassifier):
+        def __init__(self, width: int = 4) -> None:
+            super().__init__(hidden_layer_sizes=(width,), max_iter=3, random_state=0, dropout=0.0)
+            self.width = width
+
+    class Theirs(neural_network.MLPClassifier):
+        def __init__(self, width: int = 4) -> None:
+            super().__init__(hidden_layer_sizes=(width,), max_iter=3, random_state=0)
+            self.width = width
+
+    mine, other = quietly(Narrow(5).fit, X, y), quietly(Theirs(5).fit, X, y)
+    converted = mine.to_sklearn()
+    assert type(converted) is neural_network.MLPClassifier
+    assert not {"width", "backend", "dropout", "precision"} & vars(converted).keys()
+    assert not hasattr(pm.MLPClassifier.from_sklearn(other), "width")
+    for estimator in (converted, pm.MLPClassifier.from_sklearn(other)):
+        assert (estimator.hidden_layer_sizes, estimator.max_iter) == ((5,), 3)
+        np.testing.assert_array_equal(estimator.predict_proba(X), mine.predict_proba(X))
+    with pytest.raises(
+        TypeError, match=r"Narrow.from_sklearn gives scikit-learn's parameters to the constructor: .*'act"
+    ):
+        Narrow.from_sklearn(neural_network.MLPClassifier((4,)))
+
+
 def test_what_scikit_learn_would_train_without_is_said() -> None:
     clf = quietly(pm.MLPClassifier(**OPTIONS, dropout=0.2, class_weight="balanced").fit, X, y)
     with pytest.warns(UserWarning, match="has no class_weight and no dropout: it predicts the same"):

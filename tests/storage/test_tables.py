@@ -142,24 +142,118 @@ def test_quoted_cells_may_hold_delimiters_quotes_and_lines(data_csv: WriteFile) 
     assert_table(read_training_table(path), [[1]], np.array(['one,\nor "two"']), ('a "b"',), "y")
 
 
+BOTH, CLASSES, QUANTITY = ("any", "unmixed"), ("any",), ("unmixed",)
+MANY = list(map(str, range(100, 121)))
+"""One more than whole numbers that are classes may be."""
+TARGET_CELLS: dict[str, tuple[Sequence[str], Sequence[Any], Any]] = {
+    "integers": (BOTH, ["1", "-2", "0", "-0"], np.array([1, -2, 0, 0])),
+    "the largest integers": (BOTH, [f"{2**63 - 1}", f"{-(2**63)}"], np.array([2**63 - 1, -(2**63)])),
+    "integers with a point": (BOTH, ["1.0", "0.0", "2."], np.array([1, 0, 2])),
+    "integers with an exponent": (BOTH, ["1e3", "2.5e+01", "-1.000000000000000000e+00"], np.array([1000, 25, -1])),
+    "integers in several ways": (BOTH, ["1", "1.0", "+1.0"], np.array([1, 1, 1])),
+    "leading zeros": (BOTH, ["007", "12"], np.array(["007", "12"])),
+    "leading zeros and signs": (BOTH, ["-01", "+00", "3"], np.array(["-01", "+00", "3"])),
+    "many with leading zeros": (BOTH, [*MANY, "0100"], np.array([*MANY, "0100"])),
+    "leading zeros and nothing else": (BOTH, ["01", "1", "001"], np.array(["01", "1", "001"])),
+    "more zeros than Python reads": (BOTH, ["1" + "0" * 5, "0" * 5000 + "1"], np.array(["100000", "0" * 5000 + "1"])),
+    "a plus": (BOTH, ["+1", "-1"], np.array(["+1", "-1"])),
+    "classes with a plus": (CLASSES, [*MANY, "+1"], np.array([*MANY, "+1"])),
+    "a quantity with a plus": (QUANTITY, [*MANY, "+1"], np.array([*range(100, 121), 1])),
+    "too long for integers": (BOTH, ["9223372036854775808", "1"], np.array(["9223372036854775808", "1"])),
+    "many that are too long": (QUANTITY, [*MANY, "1" + "0" * 22], np.array([*map(float, MANY), 1e22])),
+    "fractions": (BOTH, ["1.5", "0.25", "1e-07"], np.array([1.5, 0.25, 1e-7])),
+    "fractions with zeros": (QUANTITY, ["1.50", "01.1", "3", "+2"], np.array([1.5, 1.1, 3.0, 2.0])),
+    "classes with fractions": (CLASSES, ["1.10", "1.1", "2"], np.array(["1.10", "1.1", "2"])),
+    "beyond what float64 counts": (QUANTITY, ["1e300", "2e16"], np.array([1e300, 2e16])),
+    "a word": (BOTH, ["1", "two"], np.array(["1", "two"])),
+    "words that Python reads": (BOTH, ["0x1", "1_0", "\uff11"], np.array(["0x1", "1_0", "\uff11"])),
+    "no numbers": (BOTH, ["1e999", "nan", "other"], np.array(["1e999", "nan", "other"])),
+    "letters": (BOTH, ["é", "日本"], np.array(["é", "日本"])),
+    "truth values": (BOTH, ["true", "FALSE", "True"], np.array(["true", "FALSE", "True"])),
+    "truth values and words": (BOTH, ["True", "3", "maybe"], np.array(["True", "3", "maybe"])),
+}
+
+
+@pytest.mark.parametrize(
+    ("kind", "cells", "y"),
+    [
+        pytest.param(kind, cells, y, id=f"{name}, {kind}")
+        for name, (kinds, cells, y) in TARGET_CELLS.items()
+        for kind in kinds
+    ],
+)
+def test_targets_in_text_are_numbers_that_give_the_cells_back_or_texts(
+    data_csv: WriteFile, kind: Any, cells: Sequence[str], y: Any
+) -> None:
+    path = data_csv("a,y\n" + "".join(f"0, {cell} \n" for cell in cells))
+    assert_table(read_training_table(path, target_kind=kind), [[0]] * len(cells), y, ("a",), "y")
+
+
 @pytest.mark.parametrize(
     ("cells", "y"),
     [
-        (["1", "-2", "+3", "007"], np.array([1, -2, 3, 7])),
-        (["9223372036854775807", "-9223372036854775808"], np.array([2**63 - 1, -(2**63)])),
-        (["9223372036854775808", "1"], np.array([2.0**63, 1.0])),
-        (["10000000000000000000000", "1"], np.array([1e22, 1.0])),
-        (["1", "2.0"], np.array([1.0, 2.0])),
-        (["1e3", "2"], np.array([1000.0, 2.0])),
-        (["1", "two"], np.array(["1", "two"])),
-        (["0x1", "1_0", "\uff11"], np.array(["0x1", "1_0", "\uff11"])),
-        (["1e999", "nan", "other"], np.array(["1e999", "nan", "other"])),
-        (["é", "日本"], np.array(["é", "日本"])),
+        (["1", " -2"], np.array([1, -2])),
+        (["007", "+1", "1.0"], np.array([7, 1, 1])),
+        (["1.50", "01"], np.array([1.5, 1.0])),
+        (["9223372036854775808", "0" * 5000 + "1"], np.array([2.0**63, 1.0])),
+        (["TRUE", "false"], np.array([True, False])),
     ],
 )
-def test_dtype_of_targets_in_text(data_csv: WriteFile, cells: Sequence[str], y: Any) -> None:
-    table = read_training_table(data_csv("a,y\n" + "".join(f"0, {cell} \n" for cell in cells)))
-    assert_table(table, [[0]] * len(cells), y, ("a",), "y")
+def test_targets_that_must_be_numbers_are_however_they_are_written(
+    data_csv: WriteFile, cells: Sequence[str], y: Any
+) -> None:
+    path = data_csv("a,y\n" + "".join(f"0,{cell}\n" for cell in cells))
+    assert_table(read_training_table(path, target_kind="numbers"), [[0]] * len(cells), y, ("a",), "y")
+
+
+NOT_BOTH = "(a column holds numbers, or True and False, not both)"
+
+
+def test_truth_values_are_0_and_1(data_csv: WriteFile) -> None:
+    path = data_csv("a,b,c,y\nTrue, false ,2,1.5\nFALSE,TRUE,-0.5,2.5\n")
+    X = [[1, 0, 2], [0, 1, -0.5]]
+    assert_table(read_training_table(path), X, np.array([1.5, 2.5]), ("a", "b", "c"), "y")
+    assert_table(read_prediction_table(path, ["a", "b", "c"], "y"), X, None, ("a", "b", "c"), None)
+
+
+@pytest.mark.parametrize(
+    ("first", "cell", "reason"),
+    [
+        ("True", "3", "'3' is not True or False, as the cells above it are"),
+        ("true", "1", "'1' is not True or False, as the cells above it are"),
+        ("FALSE", "no", "'no' is not True or False, as the cells above it are"),
+        ("FALSE", " ", "the cell is empty; True or False is expected (remove the row or fill the cell)"),
+        ("3", " True", f"' True' is not a number {NOT_BOTH}"),
+        ("3", "tRUE", "'tRUE' is not a number"),
+    ],
+)
+def test_truth_values_and_numbers_in_one_column(data_csv: WriteFile, first: str, cell: str, reason: str) -> None:
+    path = data_csv(f"a,b,y\n1,{first},3\n1,{first},4\n1,{cell},5\n1,bad,5\n")
+    for read in (read_training_table, read_prediction_table):
+        with refusal(path, f":4:2: {reason}"):
+            read(path)
+
+
+@pytest.mark.parametrize(
+    ("kind", "cells", "message"),
+    [
+        (
+            "unmixed",
+            ["3", "True", "4"],
+            f":3:2: 'True' is not a number {NOT_BOTH}, while 2 of the 3 targets are numbers",
+        ),
+        ("unmixed", ["false", "3"], f":2:2: 'false' is not a number {NOT_BOTH}, while 1 of the 2 targets are numbers"),
+        ("numbers", ["false", "3"], ":3:2: '3' is not True or False, as the cells above it are"),
+        ("numbers", ["3", "false"], f":3:2: 'false' is not a number {NOT_BOTH}"),
+    ],
+)
+def test_truth_values_and_numbers_among_targets(
+    data_csv: WriteFile, kind: Any, cells: Sequence[str], message: str
+) -> None:
+    path = data_csv("a,y\n" + "".join(f"0,{cell}\n" for cell in cells))
+    with refusal(path, message):
+        read_training_table(path, target_kind=kind)
+    assert_table(read_training_table(path), [[0]] * len(cells), np.array(cells), ("a",), "y")
 
 
 def test_numbers_whose_sum_overflows_are_finite(data_csv: WriteFile) -> None:
@@ -319,15 +413,6 @@ def test_a_target_that_must_be_a_number_and_is_not(data_csv: WriteFile, cell: st
     path = data_csv(f"a,y,b\n1,2,3\n1,{cell},3\n1,def,3\n")
     with refusal(path, f":3:2: {reason}"):
         read_training_table(path, "y", target_kind="numbers")
-
-
-@pytest.mark.parametrize(
-    ("cells", "y"), [(["1", " -2"], np.array([1, -2])), (["1", "2.5"], np.array([1.0, 2.5]))], ids=["int", "float"]
-)
-@pytest.mark.parametrize("kind", ["any", "unmixed", "numbers"])
-def test_targets_that_are_numbers_are_of_every_kind(data_csv: WriteFile, kind: Any, cells: list[str], y: Any) -> None:
-    path = data_csv("a,y\n" + "".join(f"0,{cell}\n" for cell in cells))
-    assert_table(read_training_table(path, target_kind=kind), [[0], [0]], y, ("a",), "y")
 
 
 MIXED = [
@@ -655,6 +740,13 @@ def test_targets_of_an_archive_keep_their_dtype_and_shape(data_npz: SaveArrays, 
     assert_table(read_training_table(path), np.eye(2), y, ("x0", "x1"), None)
 
 
+@pytest.mark.parametrize("column", [[1.0, 0.0], [2, 3], [True, False], ["no", "yes"]])
+def test_targets_of_one_column_are_as_those_of_one_dimension(data_npz: SaveArrays, column: Any) -> None:
+    y = np.array(column)
+    path = data_npz(X=np.eye(2), y=y[:, None])
+    assert_table(read_training_table(path), np.eye(2), y, ("x0", "x1"), None)
+
+
 def test_features_of_an_archive_without_targets(data_npz: SaveArrays) -> None:
     assert_table(read_prediction_table(data_npz(X=np.eye(2))), np.eye(2), None, ("x0", "x1"), None)
 
@@ -701,7 +793,7 @@ def test_features_that_are_no_matrix_of_numbers(data_npz: SaveArrays, X: Any, me
         (np.ones((2, 1, 1)), "y has 3 dimensions; 1 or 2 are expected"),
         (np.ones(2, dtype=complex), "y has dtype complex128; bool, integers, floats or str are expected"),
         (np.array([b"a", b"b"]), "y has dtype |S1; bool, integers, floats or str are expected"),
-        (np.array([["a"], ["b"]]), "y has dtype <U1 and 2 dimensions; texts have 1"),
+        (np.array([["a", "b"], ["b", "a"]]), "y has dtype <U1 and 2 dimensions; texts have 1"),
         (np.ones(3), "X has 2 rows, y has 3"),
         (np.ones((2, 0)), "y of shape (2, 0) is empty"),
         (np.array([1.0, np.inf]), "y[1] is inf; finite numbers are expected"),
@@ -725,7 +817,9 @@ def test_targets_of_an_archive_that_must_be_numbers_and_are_not(data_npz: SaveAr
         read_training_table(path, target_kind="numbers")
 
 
-@pytest.mark.parametrize("y", [np.array([True, False]), np.array([3, 4], dtype=np.uint8), np.array([[1.5], [2.5]])])
+@pytest.mark.parametrize(
+    "y", [np.array([True, False]), np.array([3, 4], dtype=np.uint8), np.array([[1.5, 1.0], [2.5, 2.0]])]
+)
 def test_targets_of_an_archive_that_are_numbers(data_npz: SaveArrays, y: Any) -> None:
     path = data_npz(X=np.eye(2), y=y)
     assert_table(read_training_table(path, target_kind="numbers"), np.eye(2), y, ("x0", "x1"), None)

@@ -206,6 +206,124 @@ def test_a_damaged_state_is_passed_over(tmp_path: pathlib.Path) -> None:
         train(OnNumPy, checkpoint=tmp_path, resume=True)
 
 
+def damage(path: pathlib.Path) -> None:
+    content = bytearray(path.read_bytes())
+    content[-5] ^= 1
+    path.write_bytes(content)
+
+
+def steps_in(folder: pathlib.Path) -> list[int]:
+    return sorted(int(path.stem.split("-")[1]) for path in folder.glob("step-" + 12 * "?" + ".safetensors"))
+
+
+def written(folder: CheckpointFolder, *steps: int) -> None:
+    for step in steps:
+        folder.write(step, storage.Checkpoint({"x": [float(step)]}, {}))
+
+
+def test_damaged_states_of_later_steps_push_out_nothing(tmp_path: pathlib.Path) -> None:
+    """A run goes back behind two of them, is killed at once, goes on, and passes them."""
+    expected = train(OnNumPy)
+    with killed_after(1):
+        train(OnNumPy, checkpoint=tmp_path, checkpoint_every=4)
+    sound = (tmp_path / "step-000000000004.safetensors").read_bytes()
+    with killed_after(8):
+        train(OnNumPy, checkpoint=tmp_path, checkpoint_every=4, resume=True)
+    later = steps_in(tmp_path)
+    for path in tmp_path.glob("step-*"):
+        damage(path)
+    (tmp_path / "step-000000000004.safetensors").write_bytes(sound)
+    again: dict[str, Any] = {"checkpoint": tmp_path, "checkpoint_every": 3, "resume": True}
+    for found in (later, later):
+        with pytest.warns(UserWarning, match="passed over"), killed_after(1):
+            train(OnNumPy, **again)
+        assert set(steps_in(tmp_path)) > set(found)
+    with pytest.warns(UserWarning, match="passed over"):
+        assert_same(OnNumPy, train(OnNumPy, **again), expected)
+    assert len(steps_in(tmp_path)) == storage.KEPT
+    assert_same(OnNumPy, train(OnNumPy, **again), expected)
+
+
+def test_what_counts_among_the_states_that_are_kept(tmp_path: pathlib.Path) -> None:
+    with CheckpointFolder(tmp_path) as folder:
+        written(folder, 10, 20)
+    for step in (70, 80):
+        (tmp_path / f"step-{step:012d}.safetensors").write_bytes(b"no state")
+    strange = ["step-0000000000020.safetensors", "step-000000000099.safetensors.old"]
+    for name in strange:
+        (tmp_path / name).touch()
+    (tmp_path / "step-000000000090.safetensors").mkdir()
+    with CheckpointFolder(tmp_path) as folder:
+        with pytest.warns(UserWarning, match="passed over"):
+            found = folder.newest()
+        assert found is not None
+        assert found.arrays["x"] == [20.0]
+        for step, left in ((30, [20, 30]), (40, [30, 40]), (60, [40, 60])):
+            written(folder, step)
+            assert steps_in(tmp_path) == [*left, 70, 80, 90]
+        written(folder, 75)  # behind it lies one that is of no use
+        assert steps_in(tmp_path) == [60, 75, 80, 90]
+        written(folder, 80)
+        assert steps_in(tmp_path) == [75, 80, 90]
+    assert all((tmp_path / name).exists() for name in strange)
+
+
+def test_a_state_that_cannot_be_opened_is_passed_over_too(
+    tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with CheckpointFolder(tmp_path) as folder:
+        written(folder, 10, 20)
+        original = os.open
+
+        def refused(path: Any, *arguments: Any) -> int:
+            if str(path).endswith("20.safetensors"):
+                raise PermissionError(13, "Permission denied", path)
+            return original(path, *arguments)
+
+        monkeypatch.setattr(os, "open", refused)
+        with pytest.warns(UserWarning, match=r"passed over: .*Permission denied: .*20\.safetensors"):
+            found = folder.newest()
+        assert found is not None
+        assert found.arrays["x"] == [10.0]
+        monkeypatch.undo()
+        written(folder, 15)
+        assert steps_in(tmp_path) == [10, 15, 20]
+
+
+def test_a_state_is_there_though_an_old_one_stays(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with CheckpointFolder(tmp_path) as folder:
+        written(folder, 10, 20)
+
+        def refused(self: pathlib.Path, missing_ok: bool = False) -> None:
+            raise PermissionError(1, "Operation not permitted", str(self))
+
+        monkeypatch.setattr(pathlib.Path, "unlink", refused)
+        with pytest.warns(UserWarning, match=r"an old checkpoint cannot be removed: .*10\.safetensors"):
+            written(folder, 30)
+        monkeypatch.undo()
+        assert steps_in(tmp_path) == [10, 20, 30]
+
+
+def test_a_state_written_anew_is_another_version(tmp_path: pathlib.Path) -> None:
+    """By this a supervisor sees that a run has come further, also where damaged states of later steps lie about."""
+    assert CheckpointFolder(tmp_path / "missing").versions() == frozenset()
+    with CheckpointFolder(tmp_path) as folder:
+        written(folder, 10)
+        (tmp_path / "step-000000000090.safetensors").write_bytes(b"no state")
+        before = folder.versions()
+        assert folder.versions() == before
+        written(folder, 20)
+        assert not folder.versions() <= before
+        before = folder.versions()
+        written(folder, 90)
+        assert not folder.versions() <= before
+
+
+def test_a_checkpoint_says_which_numbers_it_cannot_hold(tmp_path: pathlib.Path) -> None:
+    with CheckpointFolder(tmp_path) as folder, pytest.raises(TypeError, match="float32 and float64, but n is of int64"):
+        folder.write(1, storage.Checkpoint({"n": np.asarray([1])}, {}))
+
+
 def test_a_full_disk_does_not_end_the_training(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> None:
     expected = train(OnNumPy)
     original, calls = os.fsync, []

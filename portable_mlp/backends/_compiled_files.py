@@ -1,0 +1,152 @@
+"""Numba's compiled code on disk: found again by everything that it was made of, and never trusted unread.
+
+Numba recognises its files by the source file of the function alone, so that code would survive a change of another
+function that is compiled into it; and a file that is cut short ends the program. Here the name of a file holds a digest
+of the functions as they stand in memory, and its content ends with a digest of itself. What cannot be read is compiled
+anew and written again, what cannot be written stays in memory.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import importlib.metadata
+import inspect
+import io
+import os
+import pathlib
+import sys
+import types
+from collections.abc import Callable, Iterator
+from typing import Any, BinaryIO
+
+from numba.core.caching import CompileResultCacheImpl, IndexDataCacheFile, NullCache
+from numba.core.dispatcher import Dispatcher
+
+VERSIONS = ", ".join(f"{name} {importlib.metadata.version(name)}" for name in ("numba", "llvmlite"))
+DIGEST_SIZE = 32
+
+
+class CompiledFiles(NullCache):
+    """The files of one function, in the place of Numba's own cache.
+
+    Only what stands here is asked of Numba's internals, and whatever goes wrong with them leaves the code in memory.
+    """
+
+    def __init__(self, dispatcher: Dispatcher) -> None:
+        self._dispatcher = dispatcher
+        # Chooses the folder: NUMBA_CACHE_DIR, beside the source, or the user's own.
+        self._numbas = CompileResultCacheImpl(dispatcher.py_func)
+
+    @property
+    def cache_path(self) -> str:
+        """The folder."""
+        return str(self._numbas.locator.get_cache_path())
+
+    def load_overload(self, sig: Any, target_context: Any) -> Any:
+        """Return the compiled code for a signature; None if there is none that is whole."""
+        with contextlib.suppress(Exception):
+            target_context.refresh()
+            reduced = self._files().load(self._key(sig, target_context.codegen()))
+            return None if reduced is None else self._numbas.rebuild(target_context, reduced)
+        return None
+
+    def save_overload(self, sig: Any, data: Any) -> None:
+        """Write compiled code where that is possible."""
+        with contextlib.suppress(Exception):
+            if self._numbas.check_cachable(data):
+                self._numbas.locator.ensure_cache_path()
+                self._files().save(self._key(sig, data.codegen), self._numbas.reduce(data))
+
+    def _files(self) -> _SealedFiles:
+        return _SealedFiles(self.cache_path, self._dispatcher.py_func, fingerprint(self._dispatcher))
+
+    def _key(self, sig: Any, codegen: Any) -> tuple[Any, Any]:
+        """Return what tells the overloads of a function apart: the types, and the processor that it is compiled for."""
+        return sig, codegen.magic_tuple()
+
+
+class _SealedFiles(IndexDataCacheFile):
+    """Numba's pair of an index and compiled code, each of which ends with a digest of its name and content."""
+
+    def __init__(self, folder: str, function: Callable[..., Any], made_of: str) -> None:
+        self._function = (
+            f"{function.__module__.rpartition('.')[2]}.{function.__qualname__}.{sys.implementation.cache_tag}"
+        )
+        self._base = f"{self._function}-{made_of[:16]}"
+        super().__init__(folder, self._base, made_of)
+
+    def save(self, key: Any, data: Any) -> None:
+        """Write compiled code, then the index that names it, and remove what other versions have left."""
+        # Numba numbers the files, so that two processes could take one number for two signatures.
+        name = f"{self._base}.{hashlib.sha256(repr(key).encode()).hexdigest()[:16]}.nbc"
+        self._save_data(name, data)
+        self._save_index(self._load_index() | {key: name})
+        for path in pathlib.Path(self._cache_path).glob(f"{self._function}-*"):
+            if not path.name.startswith(self._base):
+                with contextlib.suppress(OSError):
+                    path.unlink()
+
+    def _load_index(self) -> dict[Any, str]:
+        return super()._load_index() if _is_sealed(self._index_path) else {}
+
+    def _load_data(self, name: str) -> Any:
+        path = self._data_path(name)
+        if not _is_sealed(path):
+            raise FileNotFoundError(path)
+        return super()._load_data(name)
+
+    @contextlib.contextmanager
+    def _open_for_write(self, filepath: str) -> Iterator[BinaryIO]:
+        content = io.BytesIO()
+        yield content
+        with super()._open_for_write(filepath) as file:
+            file.write(content.getvalue() + _seal(filepath, content.getvalue()))
+
+
+def _seal(path: str, content: bytes) -> bytes:
+    return hashlib.sha256(os.path.basename(path).encode() + content).digest()
+
+
+def _is_sealed(path: str) -> bool:
+    """Tell whether a file is whole. What is read stops before the seal by itself: a pickle knows its end."""
+    try:
+        content = pathlib.Path(path).read_bytes()
+    except OSError:
+        return False
+    return content[-DIGEST_SIZE:] == _seal(path, content[:-DIGEST_SIZE])
+
+
+def fingerprint(dispatcher: Dispatcher) -> str:
+    """Return a digest of what Numba compiles: the function, what it calls, their options, and the compiler's versions.
+
+    Of the functions in memory rather than their files, which may have changed since they were imported.
+    """
+    return hashlib.sha256("\n".join([VERSIONS, *_parts(dispatcher, set())]).encode()).hexdigest()
+
+
+def _parts(dispatcher: Dispatcher, seen: set[int]) -> Iterator[str]:
+    """Yield a function's options, its code and the globals it names, then the same of those it calls."""
+    if id(dispatcher) in seen:
+        return
+    seen.add(id(dispatcher))
+    function = dispatcher.py_func
+    code = function.__code__
+    yield repr((sorted(dispatcher.targetoptions.items()), code.co_code, code.co_names, code.co_varnames))
+    yield repr((code.co_argcount, function.__defaults__, [_constant(x) for x in code.co_consts]))
+    bound = inspect.getclosurevars(function)
+    for name, value in sorted(({**bound.nonlocals, **bound.globals}).items()):
+        if isinstance(value, Dispatcher):
+            yield name
+            yield from _parts(value, seen)
+        else:
+            yield f"{name} = {value.__name__ if isinstance(value, types.ModuleType) else _constant(value)}"
+
+
+def _constant(value: Any) -> str:
+    """Return a constant in full; what has no exact text, such as an array, may not be compiled in."""
+    if isinstance(value, tuple):
+        return f"({', '.join(map(_constant, value))})"
+    if value is None or isinstance(value, (bool, int, float, str)):
+        return repr(value)
+    raise TypeError(f"code with a constant {value!r} of type {type(value).__name__} is not kept on disk")

@@ -1,0 +1,146 @@
+"""Whether the ranks of a group were given the same: what differs is named on all of them, before they train."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Callable, Collection, Mapping
+from typing import Any
+
+from .group import current_group
+
+LONGEST_TEXT = 98
+"""Bytes of a value that an error shows; a multiple of 7."""
+
+MOST_NUMBERS = 1000
+"""Arrays of one axis are compared number by number up to this length, longer ones by their shape."""
+
+
+def check_same_options(call: str, options: Mapping[str, Any], *, but: Collection[str] = ()) -> None:
+    """Raise ValueError on all ranks if they make different calls, or give one of its options different values.
+
+    Parameters
+    ----------
+    call : str
+        What is called, as a user writes it.
+    options : dict
+        All its options, by name.
+    but : collection of str
+        Options that may differ.
+    """
+    group = current_group()
+    if group is None:
+        return
+    texts = {name: text_of(value) for name, value in options.items() if name not in but}
+    texts |= {
+        "reproducible of parallel(...)": text_of(group.reproducible),
+        "samples of parallel(...)": text_of("all" if group.has_all_samples else "own"),
+    }
+    names = sorted(texts)
+    if _all_alike(group.gathered(_digest(repr([call, *names])), _digest(repr([texts[name] for name in names])))):
+        return
+    calls = group.gathered(_digest(repr([call, *names])), *_packed(call))
+    if not _all_alike(calls):
+        raise ValueError(
+            f"all ranks must make the same call, but it is {_told(calls)}: do all run the same program and version?"
+        )
+    rows = {name: group.gathered(_digest(texts[name]), *_packed(texts[name])) for name in names}
+    differing = [f"{name} is {_told(row)}" for name, row in rows.items() if not _all_alike(row)]
+    raise ValueError(f"all ranks must give {call} the same options, but {'; '.join(differing)}")
+
+
+def n_samples_of_all(
+    n_samples: int, first: Callable[[], bytes], others: Mapping[str, Callable[[], bytes]] | None = None
+) -> int:
+    """Return how many samples the group trains on, of which this process was given so many.
+
+    Parameters
+    ----------
+    n_samples : int
+        Of this process.
+    first : callable
+        Returns the first of them, as bytes: what is different in them is not the same data.
+    others : dict of callable, optional
+        What every rank must be given the same of besides, by name, as bytes.
+
+    Raises
+    ------
+    ValueError
+        On all ranks, if what must be the same differs: also the samples, where every rank is to have all of them.
+    """
+    group = current_group()
+    if group is None:
+        return n_samples
+    digests = {name: _digest(give()) for name, give in (others or {}).items()}
+    told = group.gathered(n_samples, _digest(first()), *digests.values())
+    counts = [count for count, *_ in told]
+    if group.has_all_samples and not _all_alike([row[:2] for row in told]):
+        raise ValueError(
+            f"each rank must be given the same samples, but what they have differs ({counts} samples); if each is to "
+            'train on its own, say so: parallel(..., samples="own")'
+        )
+    for i, name in enumerate(digests, start=2):
+        apart = [rank for rank, row in enumerate(told) if row[i] != told[0][i]]
+        if apart:
+            raise ValueError(f"each rank must be given the same {name}; those of {_ranks(apart)} differ from rank 0's")
+    return counts[0] if group.has_all_samples else sum(counts)
+
+
+def text_of(value: Any) -> str:
+    """Return the same text for values that mean the same, whatever their types and where they lie in memory.
+
+    >>> text_of((0.5, 1, 1.0, True, "relu", None, len))
+    "(0.5, 1, 1, True, 'relu', None, builtin_function_or_method)"
+    """
+    if isinstance(value, dict):
+        return "{" + ", ".join(sorted(f"{text_of(key)}: {text_of(item)}" for key, item in value.items())) + "}"
+    if isinstance(value, tuple | list):
+        return "(" + ", ".join(map(text_of, value)) + ")"
+    if isinstance(value, os.PathLike):
+        return repr(os.fspath(value))
+    if hasattr(value, "shape"):
+        return _text_of_array(value)
+    if isinstance(value, float) and value.is_integer():
+        return repr(int(value))
+    shown = repr(value)
+    return type(value).__name__ if callable(value) or " at 0x" in shown else shown
+
+
+def _text_of_array(x: Any) -> str:
+    shape = tuple(x.shape)
+    if hasattr(x, "tolist") and (shape == () or (len(shape) == 1 and shape[0] <= MOST_NUMBERS)):
+        return text_of(x.tolist())
+    return f"{type(x).__name__} of shape {shape}"
+
+
+def _all_alike(rows: list[list[int]]) -> bool:
+    return all(row == rows[0] for row in rows)
+
+
+def _digest(content: str | bytes) -> int:
+    """Return a number that others than these contents do not have, in the range of int64."""
+    content = content.encode("utf-8", "surrogatepass") if isinstance(content, str) else content
+    return int.from_bytes(hashlib.sha256(content).digest()[:7], "big")
+
+
+def _packed(text: str) -> list[int]:
+    """Return the beginning of a text as numbers of 7 bytes, none of which is negative as an int64."""
+    content = text.encode("utf-8", "replace")[:LONGEST_TEXT].ljust(LONGEST_TEXT, b"\0")
+    return [int.from_bytes(content[i : i + 7], "big") for i in range(0, LONGEST_TEXT, 7)]
+
+
+def _unpacked(numbers: list[int]) -> str:
+    content = b"".join(number.to_bytes(7, "big") for number in numbers)
+    return content.rstrip(b"\0").decode("utf-8", "ignore") + ("" if content.endswith(b"\0") else "...")
+
+
+def _told(rows: list[list[int]]) -> str:
+    """Return which ranks have which text, of rows with a text's digest and its numbers."""
+    ranks: dict[tuple[int, ...], list[int]] = {}
+    for rank, row in enumerate(rows):
+        ranks.setdefault(tuple(row), []).append(rank)
+    return " and ".join(f"{_unpacked([*text])} on {_ranks(some)}" for (_, *text), some in ranks.items())
+
+
+def _ranks(ranks: list[int]) -> str:
+    return f"rank {ranks[0]}" if len(ranks) == 1 else f"ranks {', '.join(map(str, ranks))}"

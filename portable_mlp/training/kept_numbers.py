@@ -1,0 +1,55 @@
+"""Numbers that a callback keeps in the history, made plain: a float, or lists of floats in the form of an array."""
+
+from __future__ import annotations
+
+from typing import Any
+
+
+def kept_number(name: object, value: Any) -> Any:
+    """Return a value of the history as a float, or a list of floats, or a list of such lists of one length, ...
+
+    Raises
+    ------
+    ValueError
+        If it is none of these, which a checkpoint could not hold, or its name is not a text.
+
+    Examples
+    --------
+    >>> kept_number("f1", [1, True, 0.5])
+    [1.0, 1.0, 0.5]
+    """
+    if not isinstance(name, str):
+        raise ValueError(f"a callback keeps something in event.history under {name!r}; a name must be a text")
+    try:
+        numbers = _plain(value)
+        _shape(numbers)
+    except (TypeError, OverflowError):
+        raise ValueError(
+            f"a callback keeps {_shortened(value)} in event.history[{name!r}]; the history holds numbers, or lists of "
+            "numbers, all lists within one of the same length: keep anything else in the callback itself"
+        ) from None
+    return numbers
+
+
+def _plain(value: Any) -> Any:
+    if hasattr(value, "tolist"):  # an array, or one of its numbers, of any library
+        value = value.tolist()
+    if isinstance(value, list | tuple):
+        return [_plain(item) for item in value]
+    if not isinstance(value, float | int):
+        raise TypeError
+    return float(value)
+
+
+def _shape(numbers: Any) -> tuple[int, ...]:
+    if isinstance(numbers, float):
+        return ()
+    shapes = {_shape(item) for item in numbers}
+    if len(shapes) > 1:
+        raise TypeError
+    return (len(numbers), *(shapes.pop() if shapes else ()))
+
+
+def _shortened(value: Any) -> str:
+    shown = " ".join(repr(value).split())
+    return shown if len(shown) <= 80 else f"{shown[:77]}..."
