@@ -229,9 +229,24 @@ class Backend:
         """What a training step is made of here; by default the portable functions."""
         return portable(self.xp)
 
-    def running(self) -> contextlib.AbstractContextManager[Any]:
-        """Return the context in which many steps run: the device made current, gradients not recorded, and so on."""
+    def undisturbed(self, dtype: Any = None) -> contextlib.AbstractContextManager[Any]:
+        """Return the context in which numbers are what they are by default, whatever the library was set to.
+
+        Parameters
+        ----------
+        dtype : dtype, optional
+            Of an array that goes in.
+
+        Raises
+        ------
+        ValueError
+            If that dtype is switched off.
+        """
         return contextlib.nullcontext()
+
+    def running(self) -> contextlib.AbstractContextManager[Any]:
+        """Return the context in which many steps run: undisturbed, the device made current, gradients not recorded."""
+        return self.undisturbed()
 
     def _owns(self, x: Any) -> bool:
         return array_api_compat.array_namespace(x) is self.xp
@@ -278,4 +293,4 @@ def host_array(x: Any) -> np.ndarray:
 
 def numpy_is_quiet() -> contextlib.AbstractContextManager[Any]:
     """Silence NumPy's floating-point warnings: training looks for non-finite numbers itself, and says where."""
-    return np.errstate(over="ignore", invalid="ignore", divide="ignore")
+    return np.errstate(all="ignore")

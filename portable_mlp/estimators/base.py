@@ -35,10 +35,10 @@ from ..kernels.arrays import Array, snapshot
 from ..kernels.network import Network
 from ..kernels.parameters import Layer, Params, pack
 from ..kernels.propagation import Trace, forward_pass
+from ..kernels.step import Objective
 from ..training.agreement import check_same_options, n_samples_of_all, text_of
 from ..training.group import refuse_in_group, refuse_own_samples
 from ..training.lbfgs import HostObjective
-from ..training.step import Objective
 from . import conversion, onnx_export
 from .callbacks import CallbackSupportMixin, Watch, with_callbacks
 from .dask_inputs import by_blocks, computed, gathered

@@ -17,6 +17,7 @@ import numpy as np
 from sklearn.exceptions import ConvergenceWarning
 
 from ..kernels.arrays import Array, snapshot
+from ..kernels.step import Program
 from ..training.agreed_stop import AgreedRequests
 from ..training.batches import Span, spans
 from ..training.data_parallel import make_loop
@@ -60,8 +61,7 @@ class Epochs:
         self.optimizer: OptimizerState = draft._optimizer
         self.loop = make_loop(
             problem.home,
-            problem.objective,
-            self.optimizer.optimizer(),
+            Program(problem.objective, self.optimizer.optimizer()),
             flat,
             self.optimizer.moments,
             self.optimizer.n_steps,

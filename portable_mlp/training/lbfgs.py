@@ -9,10 +9,10 @@ from typing import Any
 from ..backends import Backend
 from ..backends.interrupts import whole_imports
 from ..kernels.arrays import Array
+from ..kernels.step import Objective, make_objective
 from .batches import Data
 from .monitor import Monitor
 from .result import NonFiniteError, TrainResult
-from .step import Objective, make_objective
 
 
 def load_scipy() -> Any:
