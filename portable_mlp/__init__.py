@@ -19,6 +19,7 @@ from .kernels.gradient_check import GradientCheck, check_gradient_of
 from .kernels.network import Network
 from .kernels.parameters import Layer, Params, pack, unpack
 from .kernels.propagation import forward, loss_and_grad, predict
+from .kernels.spelling import did_you_mean
 from .storage.models import ModelFileError, load_model, save_model
 from .storage.onnx_inference import export_onnx
 from .storage.onnx_training import export_onnx_training
@@ -65,10 +66,15 @@ __all__ = [
 ]
 
 
+def __dir__() -> list[str]:
+    """List the public names, the estimators among them, and what every module has; not what is only used here."""
+    return sorted({*__all__, *(name for name in globals() if name.startswith("__"))})
+
+
 def __getattr__(name: str) -> Any:
     """Load the estimators when they are first asked for: they need scikit-learn, which takes a second to import."""
     if name not in ("MLPClassifier", "MLPRegressor"):
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}{did_you_mean(name, __all__)}")
     try:
         with whole_imports():
             from . import estimators

@@ -16,6 +16,7 @@ from sklearn.utils.multiclass import _check_partial_fit_first_call, type_of_targ
 
 from ..backends import Backend
 from ..kernels.arrays import Array
+from ..kernels.spelling import suggesting, suggesting_class
 from .base import STOCHASTIC_SOLVERS, BaseMLP
 from .callbacks import with_callbacks
 from .class_weights import ClassWeights, asks_for_balance
@@ -23,6 +24,7 @@ from .dask_inputs import by_blocks, computed, gathered
 from .inputs import is_foreign, like, on_host
 
 
+@suggesting_class
 class MLPClassifier(ClassifierMixin, BaseMLP):
     """Multi-layer perceptron for classes: scikit-learn's, with the same numbers, on any array library.
 
@@ -220,6 +222,7 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
         return True
 
     @available_if(lambda estimator: estimator._check_solver())
+    @suggesting
     @with_callbacks
     @_fit_context(prefer_skip_nested_validation=True)
     def partial_fit(self, X: Any, y: Any, sample_weight: Any = None, classes: Any = None) -> Self:

@@ -18,6 +18,7 @@ from .options import check_choice, not_negative_number
 from .parameters import Layer, Params
 from .primitives import Primitives, Sums, portable
 from .room import Room
+from .spelling import suggesting
 from .targets import are_labels, one_hot
 
 Masks: TypeAlias = Sequence[Array] | None
@@ -112,6 +113,7 @@ def with_penalty(
     return loss + penalty(ops, params, strength) / divisor
 
 
+@suggesting
 def forward(net: Network, params: Params, X: Array) -> tuple[Array, ...]:
     """Compute the activations of every layer.
 
@@ -149,6 +151,7 @@ def forward(net: Network, params: Params, X: Array) -> tuple[Array, ...]:
     return (*trace.inputs[1:], OUTPUTS[net.output](call.xp, trace.logits))
 
 
+@suggesting
 def predict(net: Network, params: Params, X: Array) -> Array:
     """Compute the output alone.
 
@@ -176,6 +179,7 @@ def predict(net: Network, params: Params, X: Array) -> Array:
     return forward(net, params, X)[-1]
 
 
+@suggesting
 def loss_and_grad(
     net: Network,
     params: Params,

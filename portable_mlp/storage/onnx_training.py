@@ -16,6 +16,7 @@ from ..kernels.options import check_choice, fraction, positive_number
 from ..kernels.parameters import Params, n_parameters, pack_pieces, unpack
 from ..kernels.primitives import Primitives, Sums
 from ..kernels.propagation import backward_pass, forward_pass, loss_sum, with_penalty
+from ..kernels.spelling import suggesting
 from ..kernels.targets import are_labels
 from .onnx_files import Scaling, checked_scaling, checked_target_scaling, encoded, host_vector, load, write
 from .onnx_inference import output_name
@@ -27,6 +28,7 @@ MOMENTS = {"adam": ("m", "v"), "sgd": ("v",)}
 """What the vectors that an optimizer keeps are called; without momentum "sgd" keeps none."""
 
 
+@suggesting
 def export_onnx_training(
     path: str | os.PathLike[str],
     net: Network,

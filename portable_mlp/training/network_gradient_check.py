@@ -21,6 +21,7 @@ from ..kernels.network import Network
 from ..kernels.parameters import Layer, Params, pack, unpack
 from ..kernels.primitives import portable
 from ..kernels.propagation import forward_pass, loss_and_grad, penalty
+from ..kernels.spelling import suggesting
 from .data import checked_data
 from .step import encoded
 
@@ -28,6 +29,7 @@ _ELEMENTS_AT_ONCE = 2**22
 """How many numbers the moved models of one pass may take together; bounds the memory."""
 
 
+@suggesting
 def check_gradient(
     net: Network,
     params: Params,
