@@ -52,7 +52,7 @@ def test_dir_shows_what_is_public() -> None:
     ("typo", "meant"), [("MLPClasifier", "MLPClassifier"), ("trian", "train"), ("loss_and_grads", "loss_and_grad")]
 )
 def test_an_unknown_name_is_answered_with_the_nearest(typo: str, meant: str) -> None:
-    with pytest.raises(AttributeError, match=f"'portable_mlp' has no attribute '{typo}'; did you mean '{meant}'\\?$"):
+    with pytest.raises(AttributeError, match=f"'portable_mlp' has no attribute '{typo}', did you mean '{meant}'\\?$"):
         getattr(pm, typo)
     with pytest.raises(AttributeError, match=r"'portable_mlp' has no attribute 'zyx'$"):
         pm.zyx  # type: ignore[attr-defined]  # noqa: B018
@@ -90,7 +90,7 @@ KEYWORDS = [
 @pytest.mark.parametrize(("name", "keyword"), KEYWORDS)
 def test_an_unknown_keyword_is_answered_with_the_nearest(name: str, keyword: str) -> None:
     typo = keyword[:2] + keyword[3:]
-    with pytest.raises(TypeError, match=rf"unexpected keyword argument '{typo}'; did you mean '{keyword}'\?$"):
+    with pytest.raises(TypeError, match=rf"unexpected keyword argument '{typo}', did you mean '{keyword}'\?$"):
         CALLABLES[name](**{typo: None})
 
 

@@ -1,26 +1,17 @@
-"""Names that were probably meant: of keywords and public names that do not exist."""
+"""Keywords that were probably meant where a function has none of that name."""
 
 from __future__ import annotations
 
-import difflib
 import functools
 import inspect
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from typing import ParamSpec, TypeVar
+
+from .nearest import did_you_mean
 
 P = ParamSpec("P")
 R = TypeVar("R")
 C = TypeVar("C", bound=type)
-
-
-def did_you_mean(name: str, names: Iterable[str]) -> str:
-    """Return what a message about an unknown name ends with: the nearest of those there are, or nothing.
-
-    >>> did_you_mean("learing_rate", ["solver", "learning_rate"])
-    "; did you mean 'learning_rate'?"
-    """
-    nearest = difflib.get_close_matches(name, list(names), n=1)
-    return f"; did you mean {nearest[0]!r}?" if nearest else ""
 
 
 def suggesting(function: Callable[P, R]) -> Callable[P, R]:
@@ -33,13 +24,13 @@ def suggesting(function: Callable[P, R]) -> Callable[P, R]:
     def called(*args: P.args, **kwargs: P.kwargs) -> R:
         try:
             return function(*args, **kwargs)
-        except TypeError as error:
+        except TypeError:
             known = inspect.signature(function).parameters
             unknown = next((name for name in kwargs if name not in known), None)
             if unknown is None or any(one.kind is one.VAR_KEYWORD for one in known.values()):
                 raise
-            message = f"{error}{did_you_mean(unknown, known)}"
-        raise TypeError(message) from None
+        meant = did_you_mean(unknown, known)
+        raise TypeError(f"{function.__qualname__}() got an unexpected keyword argument {unknown!r}{meant}") from None
 
     return called
 
