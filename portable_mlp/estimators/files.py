@@ -244,7 +244,7 @@ def _kind(cls: type[Any]) -> str:
 
 
 def _described_targets(estimator: Any) -> dict[str, Any]:
-    classes = estimator.classes_
+    classes = estimator._labels
     dtype = "str" if classes.dtype.kind == "U" else classes.dtype.name
     if dtype not in _LABELS:
         raise TypeError(f"class labels of dtype {classes.dtype} cannot be kept in a model file; numbers and texts can")
