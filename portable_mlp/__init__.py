@@ -12,13 +12,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from . import _starting  # noqa: F401 - the first import: the others take most of a command's first second
 from .backends import Backend, BackendInfo, BackendUnavailable, backends, get_backend
+from .backends.ambient import forward, loss_and_grad, predict
 from .backends.interrupts import whole_imports
 from .distributed.parallel import parallel
 from .kernels.gradient_check import GradientCheck, check_gradient_of
 from .kernels.network import Network
 from .kernels.parameters import Layer, Params, pack, unpack
-from .kernels.propagation import forward, loss_and_grad, predict
 from .storage.models import ModelFileError, load_model, save_model
 from .storage.onnx_inference import export_onnx
 from .storage.onnx_training import export_onnx_training
@@ -75,5 +76,7 @@ def __getattr__(name: str) -> Any:
     except ModuleNotFoundError as error:
         if (error.name or "").partition(".")[0] not in ("sklearn", "scipy"):
             raise
-        raise ImportError(f'{name} needs scikit-learn: pip install "portable-mlp[sklearn]"') from error
+        from .backends.extras import install
+
+        raise ImportError(f"{name} needs scikit-learn: {install('sklearn')}") from error
     return getattr(estimators, name)

@@ -8,9 +8,9 @@ from typing import NamedTuple
 import numpy as np
 
 from ..backends import Backend, backends, get_backend
+from ..kernels.loss_and_grad import loss_and_grad
 from ..kernels.network import Network
 from ..kernels.parameters import pack
-from ..kernels.propagation import loss_and_grad
 from ..training.initialization import init_params
 from ..training.train import train
 

@@ -17,10 +17,10 @@ from ..backends import Backend, get_backend
 from ..kernels.calls import check_targets
 from ..kernels.optimizers import adam, sgd
 from ..kernels.parameters import Layer, pack
+from ..kernels.step import Objective, Program
 from ..training.batches import Data, spans
 from ..training.data_parallel import make_loop
 from ..training.loop import Loop
-from ..training.step import Objective
 from .cases import RATE, Case, problem
 
 SOLVERS = {"adam": adam(), "sgd": sgd()}
@@ -48,8 +48,8 @@ class Ours:
 
     def __init__(self, case: Case, dtype: str, backend: Backend, rate: float = RATE) -> None:
         self._rate = rate
-        self.backend, self._objective, task = backend, Objective(case.net), problem(case)
-        self._solver = case.solver
+        self.backend, task = backend, problem(case)
+        self._program = Program(Objective(case.net), SOLVERS[case.solver])
         self._params = [Layer(*(backend.asarray(x, dtype=dtype) for x in layer)) for layer in task.params]
         X, y = backend.asarray(task.X, dtype=dtype), backend.asarray(task.y)
         Y = check_targets(backend.xp, case.net, y, n_samples=len(task.y), models=(), dtype=X.dtype)
@@ -58,7 +58,7 @@ class Ours:
         self.loop = self._start()
 
     def _start(self) -> Loop:
-        return make_loop(self.backend, self._objective, SOLVERS[self._solver], pack(self._params))
+        return make_loop(self.backend, self._program, pack(self._params))
 
     def run(self, n_steps: int) -> None:
         """Take steps over the batches in turn."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from types import SimpleNamespace
 from typing import Any, ClassVar, Self
 
 import numpy as np
@@ -23,6 +22,8 @@ from .callbacks import with_callbacks
 from .class_weights import ClassWeights, asks_for_balance
 from .dask_inputs import by_blocks, computed, gathered
 from .inputs import is_foreign, like, on_host
+from .problem import Problem
+from .state import draft_of, of_one_moment
 
 
 class MLPClassifier(ClassifierMixin, BaseMLP):
@@ -251,24 +252,24 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
             )
         X, y, sample_weight = gathered(X=X, y=y, sample_weight=sample_weight)
         labels, classes = on_host(y), on_host(classes)
-        seen = SimpleNamespace(**({"classes_": self._labels} if hasattr(self, "classes_") else {}))
-        if _check_partial_fit_first_call(seen, classes):
-            self.classes_ = seen.classes_
-            self._label_binarizer = LabelBinarizer().fit(
-                labels if type_of_target(labels).startswith("multilabel") else classes
-            )
-        return self._fit(X, y, sample_weight, incremental=True)
+        draft = draft_of(self)
+        if hasattr(self, "classes_"):
+            draft.classes_ = self._labels  # with which scikit-learn compares
+        if _check_partial_fit_first_call(draft, classes):
+            several = type_of_target(labels).startswith("multilabel")
+            draft._label_binarizer = LabelBinarizer().fit(labels if several else classes)
+        return self._fit(draft, X, y, sample_weight, incremental=True)
 
     @property
     def _labels(self) -> np.ndarray:
         """``classes_`` on the host, whatever library it is of."""
         return np.asarray(on_host(self.classes_))
 
-    def _fit(self, X: Any, y: Any, *arguments: Any, **options: Any) -> Self:
-        super()._fit(X, y, *arguments, **options)
+    def _prepared(self, home: Backend, X: Any, y: Any, *arguments: Any) -> tuple[Problem, Array]:
+        prepared = super()._prepared(home, X, y, *arguments)
         if get_config()["array_api_dispatch"]:
             self.classes_ = _as_targets(y, self._labels)
-        return self
+        return prepared
 
     def _learnt_and_encoded(self, y: Any, *, incremental: bool) -> np.ndarray:
         if hasattr(self, "classes_") and (self.warm_start or incremental):
@@ -324,6 +325,7 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
         return float(np.average(right, weights=weights))
 
     @by_blocks
+    @of_one_moment
     def predict(self, X: Any) -> Any:
         """Predict classes.
 
@@ -357,6 +359,7 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
         return xp.take(labels, xp.zeros_like(likely) if only_class else likely, axis=0)
 
     @by_blocks
+    @of_one_moment
     def predict_proba(self, X: Any) -> Any:
         """Predict the probability of each class.
 
@@ -374,6 +377,7 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
         return like(X, self._probabilities(outputs, home), home)
 
     @by_blocks
+    @of_one_moment
     def predict_log_proba(self, X: Any) -> Any:
         """Predict the logarithm of each class's probability.
 

@@ -5,7 +5,7 @@ sample's loss ends at -log eps (36.04 in float64), the squared error is divided 
 (scikit-learn#8349), and the mean over samples is taken before the sum over outputs. On NumPy the logistic and x log y
 are SciPy's, as scikit-learn's are; their last digit differs from that of NumPy's own exponential and logarithm.
 
-The contract is that of `portable_mlp.training.step.Objective.report`: ``report(ops, z, Y, weights) -> (mean, dz)``.
+The contract is that of `portable_mlp.kernels.step.Objective.report`.
 """
 
 from __future__ import annotations
@@ -15,32 +15,36 @@ from scipy import special
 from ..kernels.activations import OUTPUTS, logistic
 from ..kernels.arrays import Array, Namespace, constant, library
 from ..kernels.primitives import Primitives
-from ..training.step import Report
+from ..kernels.step import Report
 
 
-def log_loss(ops: Primitives, z: Array, Y: Array, weights: Array | None) -> tuple[Array, Array]:
+def log_loss(ops: Primitives, z: Array, Y: Array, weights: Array | None, divisor: float | Array) -> tuple[Array, Array]:
     """Return the mean of ``-sum_j Y_j log p_j`` with clipped p = softmax(z), and ``p - Y``."""
     proba = ops.softmax(z)
-    return -ops.xp.sum(_average(ops.xp, ops.weighted_log(Y, proba), weights)), proba - Y
+    return -ops.xp.sum(_divided_sum(ops.xp, ops.weighted_log(Y, proba), weights, divisor)), proba - Y
 
 
-def binary_log_loss(ops: Primitives, z: Array, Y: Array, weights: Array | None) -> tuple[Array, Array]:
+def binary_log_loss(
+    ops: Primitives, z: Array, Y: Array, weights: Array | None, divisor: float | Array
+) -> tuple[Array, Array]:
     """Return the mean of ``-sum_j (Y_j log p_j + (1 - Y_j) log(1 - p_j))``, clipped p = logistic(z), and ``p - Y``."""
     proba = expit(ops.xp, z)
     terms = ops.weighted_log(Y, proba) + ops.weighted_log(1.0 - Y, 1.0 - proba)
-    return -ops.xp.sum(_average(ops.xp, terms, weights)), proba - Y
+    return -ops.xp.sum(_divided_sum(ops.xp, terms, weights, divisor)), proba - Y
 
 
-def squared_error(ops: Primitives, z: Array, Y: Array, weights: Array | None) -> tuple[Array, Array]:
+def squared_error(
+    ops: Primitives, z: Array, Y: Array, weights: Array | None, divisor: float | Array
+) -> tuple[Array, Array]:
     """Return half the squared error, averaged over samples and outputs, and the gradient of its sum over outputs."""
     xp, error = ops.xp, z - Y
-    return 0.5 * xp.mean(_average(xp, error * error, weights)), error
+    return 0.5 * xp.mean(_divided_sum(xp, error * error, weights, divisor)), error
 
 
-def poisson(ops: Primitives, z: Array, Y: Array, weights: Array | None) -> tuple[Array, Array]:
+def poisson(ops: Primitives, z: Array, Y: Array, weights: Array | None, divisor: float | Array) -> tuple[Array, Array]:
     """Return the mean of ``sum_j Y_j log(Y_j / y_hat_j) - Y_j + y_hat_j`` with y_hat = e^z, and ``y_hat - Y``."""
     xp, y_hat = ops.xp, ops.xp.exp(z)
-    return xp.sum(_average(xp, _xlogy(xp, Y, Y / y_hat) - Y + y_hat, weights)), y_hat - Y
+    return xp.sum(_divided_sum(xp, _xlogy(xp, Y, Y / y_hat) - Y + y_hat, weights, divisor)), y_hat - Y
 
 
 REPORTED: dict[str, Report] = {
@@ -57,11 +61,10 @@ def outputs_of(xp: Namespace, output: str, z: Array) -> Array:
     return expit(xp, z) if output == "logistic" else OUTPUTS[output](xp, z)
 
 
-def _average(xp: Namespace, terms: Array, weights: Array | None) -> Array:
-    """Return the mean over samples (n_samples, n_outputs) -> (n_outputs,)."""
-    if weights is None:
-        return xp.mean(terms, axis=0)
-    return xp.sum(terms * xp.expand_dims(weights, axis=-1), axis=0) / xp.sum(weights)
+def _divided_sum(xp: Namespace, terms: Array, weights: Array | None, divisor: float | Array) -> Array:
+    """Return the weighted sum over samples, divided: (n_samples, n_outputs) -> (n_outputs,)."""
+    weighted = terms if weights is None else terms * xp.expand_dims(weights, axis=-1)
+    return xp.sum(weighted, axis=0) / divisor
 
 
 def _xlogy(xp: Namespace, x: Array, y: Array) -> Array:

@@ -10,8 +10,8 @@ from sklearn.model_selection import train_test_split
 from ..backends import Backend
 from ..kernels.arrays import Array
 from ..kernels.network import Network
+from ..kernels.step import Objective
 from ..training.batches import Data
-from ..training.step import Objective
 from .inputs import dense
 
 

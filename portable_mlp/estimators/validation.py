@@ -9,8 +9,8 @@ import numpy as np
 
 from ..backends import Backend
 from ..kernels.arrays import Array
+from ..kernels.step import Objective
 from ..training.evaluation import make_logits
-from ..training.step import Objective
 from .losses import outputs_of
 from .problem import Held, Problem
 

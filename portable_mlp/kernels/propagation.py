@@ -11,14 +11,12 @@ from collections.abc import Sequence
 from typing import NamedTuple, TypeAlias
 
 from .activations import OUTPUTS
-from .arrays import Array, Namespace, constant
+from .arrays import Array
 from .calls import check_call
 from .network import Network
-from .options import check_choice, not_negative_number
 from .parameters import Layer, Params
-from .primitives import Primitives, Sums, portable
+from .primitives import Primitives, portable
 from .room import Room
-from .targets import are_labels, one_hot
 
 Masks: TypeAlias = Sequence[Array] | None
 """For each hidden layer what its units are multiplied with, or None for no dropout."""
@@ -86,15 +84,6 @@ def backward_pass(
                 dh = dh * masks[i - 1]
             dz = ops.d_activate(net.activations[i - 1], dh, trace.pre_activations[i - 1], trace.hidden[i - 1])
     return grads[::-1]
-
-
-def loss_sum(ops: Primitives, net: Network, logits: Array, Y: Array, weights: Array | None) -> tuple[Array, Array]:
-    """Return the weighted sum over samples of the loss, and its derivative at the logits."""
-    losses, dlogits = ops.sample_losses(net, logits, Y)
-    if weights is not None:
-        losses = losses * weights
-        dlogits = dlogits * ops.xp.expand_dims(weights, axis=-1)
-    return ops.total(losses), dlogits
 
 
 def penalty(ops: Primitives, params: Params, strength: float | Array) -> Array:
@@ -174,87 +163,3 @@ def predict(net: Network, params: Params, X: Array) -> Array:
     array([[210.5]])
     """
     return forward(net, params, X)[-1]
-
-
-def loss_and_grad(
-    net: Network,
-    params: Params,
-    X: Array,
-    y: Array,
-    *,
-    l2: float = 0.0,
-    reduction: str = "mean",
-    sample_weight: Array | None = None,
-) -> tuple[Array, Params]:
-    """Compute the loss and its gradient with respect to every parameter.
-
-    Parameters
-    ----------
-    net : Network
-        What is computed and minimised.
-    params : tuple of Layer
-        As for `forward`.
-    X : array of shape (n_samples, n_features) or (n_models, n_samples, n_features)
-        As for `forward`.
-    y : array
-        For softmax integer labels (n_samples,) in 0..n_outputs-1, or one-hot rows (n_samples, n_outputs), which sum to
-        1 and may be integer. Otherwise values (n_samples, n_outputs), or (n_samples,) for one output. An axis of models
-        may lead; labels (n_models, n_samples) that could be one-hot rows by their shape are taken for rows.
-    l2 : float
-        Adds ``l2 / 2`` times the sum of squared weights, never biases, after the reduction; not negative.
-    reduction : {"mean", "sum"}
-        Over samples; over outputs it is always the sum.
-    sample_weight : array of shape (n_samples,) or (n_models, n_samples), optional
-        Each sample's weight; the mean divides by their sum. Where they are all 0, the penalty alone is left.
-
-    Returns
-    -------
-    loss : array of shape (), or (n_models,)
-        On the device of ``params``; nothing is read back.
-    grads : tuple of Layer
-        As ``params``.
-
-    Raises
-    ------
-    ValueError
-        As for `forward`; also if ``l2`` is negative or ``reduction`` unknown. Labels out of range are not looked for:
-        that would read the device (`train` does it once).
-
-    Examples
-    --------
-    >>> import numpy as np, portable_mlp as pm
-    >>> net = pm.Network((2, 2))
-    >>> params = pm.init_params(net, scheme="normal", std=1e-3)
-    >>> loss, grads = pm.loss_and_grad(net, params, np.eye(2), np.asarray([0, 1]))
-    >>> bool(abs(loss - np.log(2)) < 1e-2)
-    True
-    """
-    check_choice("reduction", reduction, ("mean", "sum"))
-    l2 = not_negative_number("l2", l2)
-    call = check_call(net, params, X, y, sample_weight)
-    xp = call.xp
-    ops = portable(xp)
-    trace = forward_pass(ops, net, call.params, call.X)
-    Y = one_hot(xp, call.Y, net.sizes[-1], trace.logits.dtype) if are_labels(xp, call.Y) else call.Y
-    loss, dlogits = loss_sum(ops, net, trace.logits, Y, call.weights)
-    grads = backward_pass(ops, net, call.params, trace, dlogits)
-    if reduction == "sum":
-        divisor: float | Array = 1.0
-    else:
-        divisor = float(call.X.shape[-2]) if call.weights is None else _weight_sum(xp, call.weights)
-    strength = _in_units_of_sum(l2, divisor)
-    loss = with_penalty(ops, call.params, loss / divisor, strength, divisor)
-    gradients = ops.reduced(Sums(call.params, grads, strength, divisor))
-    # NumPy's reductions give scalars of their own type where other libraries give 0-d arrays.
-    return loss if type(loss) is type(gradients[0].W) else xp.asarray(loss), gradients
-
-
-def _weight_sum(xp: Namespace, weights: Array) -> Array:
-    """Return the sum of the weights, or 1 where it is 0: samples without weight then have no loss and no gradient."""
-    total = xp.sum(weights, axis=-1)
-    return xp.where(total == 0, constant(xp, total, 1.0), total)
-
-
-def _in_units_of_sum(l2: float, divisor: float | Array) -> float | Array:
-    """Undo beforehand the division that the penalty is to be spared."""
-    return l2 * divisor if l2 > 0.0 else 0.0

@@ -195,7 +195,9 @@ def load_model(
     if dtype is not None and dtype_name(dtype) not in DTYPES:
         raise ValueError(f"parameters are float32 or float64, got dtype {dtype!r}")
     file = read_model_file(path)
-    return file.net, unpack(file.net, on_backend(file, chosen, dtype)), file.metadata
+    with chosen.undisturbed():
+        params = unpack(file.net, on_backend(file, chosen, dtype))
+    return file.net, params, file.metadata
 
 
 def read_model_file(path: str | os.PathLike[str]) -> ModelFile:

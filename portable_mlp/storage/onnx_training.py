@@ -9,14 +9,14 @@ import numpy as np
 
 from ..kernels.activations import OUTPUTS
 from ..kernels.arrays import Array
+from ..kernels.batch import Batch, encode_targets
 from ..kernels.calls import check_targets
 from ..kernels.network import Network
 from ..kernels.optimizers import Optimizer, adam, sgd
 from ..kernels.options import check_choice, fraction, positive_number
 from ..kernels.parameters import Params, n_parameters, pack_pieces, unpack
-from ..kernels.primitives import Primitives, Sums
-from ..kernels.propagation import backward_pass, forward_pass, loss_sum, with_penalty
-from ..kernels.targets import are_labels
+from ..kernels.primitives import Primitives
+from ..kernels.step import Objective, passes
 from .onnx_files import Scaling, checked_scaling, checked_target_scaling, encoded, host_vector, load, write
 from .onnx_inference import output_name
 from .onnx_namespace import OnnxNamespace
@@ -197,17 +197,13 @@ def _evaluated(ops: Primitives, step: _Step, X: Array, y: Array, flat: Array, l2
     """Return a batch's mean loss with the penalty, the flat gradient, and what the network makes of X."""
     xp, net, params = ops.xp, step.net, unpack(step.net, flat)
     Y = check_targets(xp, net, y, n_samples=y.shape[0], models=(), dtype=flat.dtype)
-    if are_labels(xp, Y):
-        Y = ops.one_hot(Y, net.sizes[-1], flat.dtype)
-    trace = forward_pass(ops, net, params, _scaled(xp, X, step.input_scaling))
-    loss, dlogits = loss_sum(ops, net, trace.logits, _scaled(xp, Y, step.target_scaling), None)
-    sums = backward_pass(ops, net, params, trace, dlogits)
+    batch = encode_targets(ops, net, Batch(_scaled(xp, X, step.input_scaling), Y))
+    batch = batch._replace(Y=_scaled(xp, batch.Y, step.target_scaling))
     n_samples = xp.astype(X.dynamic_shape[0], xp.float64)
     strength, divisor = xp.astype(l2 * n_samples, flat.dtype), xp.astype(n_samples, flat.dtype)
-    loss = with_penalty(ops, params, loss / divisor, strength, divisor)
-    grads = ops.reduced(Sums(params, sums, strength, divisor))
-    y_hat = OUTPUTS[net.output](xp, trace.logits)
-    return loss, pack_pieces(xp, grads), _unscaled(xp, y_hat, step.target_scaling)
+    loss, sums, logits = passes(ops, Objective(net), params, batch, divisor, strength)
+    y_hat = OUTPUTS[net.output](xp, logits)
+    return loss, pack_pieces(xp, ops.reduced(sums)), _unscaled(xp, y_hat, step.target_scaling)
 
 
 def _scaled(xp: Any, x: Array, scaling: Scaling | None) -> Array:

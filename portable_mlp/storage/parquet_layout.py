@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 from typing import IO, Any
 
+from ..backends.extras import install
 from .column_names import BLANKS, check_different
 from .table_errors import DataError, broken_file, shown
 from .table_limits import check_bytes, check_columns
@@ -28,7 +29,7 @@ def pyarrow_parquet() -> Any:
     try:
         return importlib.import_module("pyarrow.parquet")
     except ImportError as error:
-        raise ImportError('.parquet files need PyArrow: pip install "portable-mlp[parquet]"') from error
+        raise ImportError(f".parquet files need PyArrow: {install('parquet')}") from error
 
 
 class ParquetLayout:

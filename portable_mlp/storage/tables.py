@@ -14,13 +14,13 @@ from typing import get_args
 from ..kernels.options import check_choice
 from .array_checks import ARRAY_SUFFIXES
 from .array_tables import read_prediction_arrays, read_training_arrays
-from .csv_output import write_csv
 from .npy_rows import NpyRows
 from .parquet_rows import ParquetRows
 from .parquet_tables import read_prediction_parquet, read_training_parquet
 from .row_source import RowSource
 from .table_errors import DataError, MixedTargetError, shown
 from .table_limits import above
+from .table_output import check_output, write_table
 from .table_types import Table, TargetKind
 from .text_files import DELIMITER_OF, DELIMITERS
 from .text_tables import read_prediction_text, read_training_text
@@ -31,10 +31,11 @@ __all__ = [
     "RowSource",
     "Table",
     "TargetKind",
+    "check_output",
     "open_training_rows",
     "read_prediction_table",
     "read_training_table",
-    "write_csv",
+    "write_table",
 ]
 
 _PARQUET = ".parquet"

@@ -8,46 +8,18 @@ from typing import NamedTuple, TypeAlias, overload
 
 import numpy as np
 
-from ..kernels.arrays import Array
+from ..kernels.batch import Batch
 from ..kernels.initializers import RandomState, as_sampler
-from ..kernels.propagation import Masks
 from .group import decided
 
 NUMBERS_AT_ONCE = 2**22
 """Of the data, that are looked at in one go."""
 
 
-class Data(NamedTuple):
-    """Samples and their targets on one device.
+class Data(Batch):
+    """All samples of a training, in memory."""
 
-    Attributes
-    ----------
-    X : array of shape (n_samples, n_features), or (n_models, n_samples, n_features)
-        Inputs.
-    Y : array of shape (n_samples, n_outputs), or (n_models, n_samples, n_outputs)
-        Targets in the dtype of the inputs; or integer labels, a single column.
-    weights : array of shape (n_samples,), optional
-        What each sample counts.
-    masks : sequence of array, optional
-        For each hidden layer what its units are multiplied with, (n_samples, n_units).
-    """
-
-    X: Array
-    Y: Array
-    weights: Array | None = None
-    masks: Masks = None
-
-    @property
-    def n_samples(self) -> int:
-        """How many samples there are."""
-        n_samples: int = self.X.shape[-2]
-        return n_samples
-
-    def part(self, start: int, stop: int) -> Data:
-        """Return some samples, views where the library has them; masks are left as they are."""
-        X, Y, weights, masks = self
-        some = None if weights is None else weights[start:stop]
-        return Data(X[..., start:stop, :], Y[..., start:stop, :], some, masks)
+    __slots__ = ()
 
     def order(self, shuffle: Shuffle | None, epoch: int, n_samples: int | None = None) -> np.ndarray | None:
         """Return the order in which an epoch takes these samples, or all ``n_samples`` of a group; None is theirs."""

@@ -13,22 +13,21 @@ import array_api_compat
 
 from ..backends import Backend
 from ..kernels.arrays import Array
-from ..kernels.optimizers import Optimizer, State
+from ..kernels.optimizers import State
 from ..kernels.parameters import n_parameters, unpack
 from ..kernels.propagation import Masks
 from ..kernels.room import Room
+from ..kernels.step import Carry, Program
 from .batches import Data, Span
 from .group import Group, current_group
 from .loop import Loop
 from .shard_step import make_descent, make_shard_sums, message_length, pairwise_sum
 from .shards import OwnSamples, SharedSamples
-from .step import Carry, Objective
 
 
 def make_loop(
     backend: Backend,
-    objective: Objective,
-    optimizer: Optimizer,
+    program: Program,
     flat: Array,
     state: State | None = None,
     n_steps: int = 0,
@@ -36,8 +35,8 @@ def make_loop(
     """Return the loop of this process, or of the group that it trains in."""
     group = current_group()
     if group is None:
-        return Loop(backend, objective, optimizer, flat, state, n_steps)
-    return GroupLoop(group, backend, objective, optimizer, flat, state, n_steps)
+        return Loop(backend, program, flat, state, n_steps)
+    return GroupLoop(group, backend, program, flat, state, n_steps)
 
 
 class GroupLoop(Loop):
@@ -47,7 +46,7 @@ class GroupLoop(Loop):
     ----------
     group : Group
         Who trains. Where rank 0 starts, the others start too.
-    backend, objective, optimizer, flat, state, n_steps
+    backend, program, flat, state, n_steps
         As for `Loop`.
     """
 
@@ -57,16 +56,15 @@ class GroupLoop(Loop):
         self,
         group: Group,
         backend: Backend,
-        objective: Objective,
-        optimizer: Optimizer,
+        program: Program,
         flat: Array,
         state: State | None = None,
         n_steps: int = 0,
     ) -> None:
         same_state = None if state is None else tuple(map(group.same, state))
-        super().__init__(backend, objective, optimizer, group.same(flat), same_state, n_steps)
-        self._group, self._objective, self._optimizer = group, objective, optimizer
-        self._sums = backend.compile(make_shard_sums(self._ops, objective))
+        super().__init__(backend, program, group.same(flat), same_state, n_steps)
+        self._group, self._program = group, program
+        self._sums = backend.compile(make_shard_sums(self._ops, program.objective))
         self._places: dict[tuple[int, int], tuple[Room, Array]] = {}
 
     def restore(self, flat: Any, state: Sequence[Any], total: Any, n_steps: int) -> None:
@@ -79,9 +77,7 @@ class GroupLoop(Loop):
     ) -> Iterator[tuple[tuple[Carry, Array], Sequence[Span]]]:
         kind = SharedSamples if self._group.has_all_samples else OwnSamples
         samples = kind(self._group, self.backend, data.n_samples, order)
-        descend = self.backend.compile(
-            make_descent(self._ops, self._objective, self._optimizer, data.weights is not None)
-        )
+        descend = self.backend.compile(make_descent(self._ops, self._program, data.weights is not None))
         for span, mask in zip(batches, itertools.repeat(None) if masks is None else masks, strict=False):
             messages = [
                 self._message(place, data._replace(masks=some), rows)
@@ -126,5 +122,5 @@ class GroupLoop(Loop):
 
     def _empty_message(self, data: Data, make: Any) -> Array:
         total = self._carry.total
-        length = message_length(self._objective, weighted=data.weights is not None)
+        length = message_length(self._net, weighted=data.weights is not None)
         return make((*total.shape, length), dtype=total.dtype, device=array_api_compat.device(total))

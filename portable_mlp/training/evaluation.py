@@ -10,12 +10,13 @@ from typing import Any, TypeAlias
 from ..backends import Backend
 from ..kernels.activations import OUTPUTS
 from ..kernels.arrays import Array, Namespace, constant
+from ..kernels.batch import encode_targets
 from ..kernels.network import Network
 from ..kernels.parameters import unpack
 from ..kernels.primitives import Primitives, portable
 from ..kernels.propagation import forward_pass
+from ..kernels.step import FUNCTIONS_KEPT, Objective, data_loss, weight_of
 from .batches import Data, blocks
-from .step import FUNCTIONS_KEPT, Objective, encoded, mean_loss, weight_of
 from .stream import Samples, Stream
 
 NUMBERS_AT_ONCE = 2**20
@@ -85,10 +86,10 @@ def make_sums(xp: Namespace, net: Network) -> Callable[[Array, Data], Sums]:
     measure = {"softmax": _right_classes, "logistic": _right_sides}.get(net.output, _squared_errors)
 
     def sums(flat: Array, data: Data) -> Sums:
-        rows = encoded(portable(xp), net, data)
+        rows = encode_targets(portable(xp), net, data)
         logits = forward_pass(portable(xp), net, unpack(net, flat), rows.X).logits
-        losses, _ = portable(xp).sample_losses(net, logits, rows.Y)
-        return xp.sum(losses, axis=-1), measure(xp, OUTPUTS[net.output](xp, logits), rows.Y)
+        loss, _ = data_loss(portable(xp), Objective(net), logits, rows, divisor=1.0)
+        return loss, measure(xp, OUTPUTS[net.output](xp, logits), rows.Y)
 
     return sums
 
@@ -129,7 +130,7 @@ def make_logits(ops: Primitives, objective: Objective) -> Callable[[Array, Data]
     def logits_and_loss(flat: Array, data: Data) -> tuple[Array, Array]:
         net = objective.net
         logits = forward_pass(ops, net, unpack(net, flat), data.X).logits
-        loss, _ = mean_loss(ops, objective, logits, data, weight_of(ops, data))
+        loss, _ = data_loss(ops, objective, logits, data, weight_of(ops, data))
         return logits, loss
 
     return logits_and_loss

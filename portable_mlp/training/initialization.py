@@ -63,7 +63,8 @@ def init_params(
     if not chosen.xp.isdtype(native, "real floating"):
         raise ValueError(f"parameters must be real floating, got dtype {dtype!r}")
     layers = []
-    for W in draw_weights(net, scheme, random_state, std):
-        moved = chosen.asarray(W, dtype=dtype)
-        layers.append(Layer(moved, chosen.xp.zeros_like(moved[0, :])))
+    with chosen.undisturbed():
+        for W in draw_weights(net, scheme, random_state, std):
+            moved = chosen.asarray(W, dtype=dtype)
+            layers.append(Layer(moved, chosen.xp.zeros_like(moved[0, :])))
     return tuple(layers)

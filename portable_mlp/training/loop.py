@@ -10,13 +10,13 @@ from typing import Any
 
 from ..backends import Backend
 from ..kernels.arrays import Array, snapshot
-from ..kernels.optimizers import Optimizer, State
+from ..kernels.optimizers import State
 from ..kernels.primitives import Held
 from ..kernels.propagation import Masks
 from ..kernels.room import Room, make_room
+from ..kernels.step import Carry, Program, make_step
 from .batches import Data, Piece, Span
 from .progress import Silent
-from .step import Carry, Objective, make_step
 from .stream import Samples
 
 STEPS_A_CALL = 64
@@ -30,10 +30,8 @@ class Loop:
     ----------
     backend : Backend
         Where everything lives.
-    objective : Objective
-        What is minimised.
-    optimizer : Optimizer
-        How.
+    program : Program
+        The step.
     flat : array of shape (n_parameters,) or (n_models, n_parameters)
         Where to start; left as it is.
     state : tuple of array, optional
@@ -53,22 +51,21 @@ class Loop:
     def __init__(
         self,
         backend: Backend,
-        objective: Objective,
-        optimizer: Optimizer,
+        program: Program,
         flat: Array,
         state: State | None = None,
         n_steps: int = 0,
     ) -> None:
         self.backend = backend
         self.n_steps = n_steps
-        self._net, self._ops, self._scalars = objective.net, backend.primitives, optimizer.scalars
+        self._net, self._ops, self._scalars = program.net, backend.primitives, program.optimizer.scalars
         # Copies: a step may write into them.
         self._carry = Carry(
             self._held(flat),
-            tuple(map(self._held, optimizer.init(backend.xp, flat) if state is None else state)),
+            tuple(map(self._held, program.optimizer.init(backend.xp, flat) if state is None else state)),
             backend.xp.zeros_like(flat[..., 0]),
         )
-        step = make_step(self._ops, objective, optimizer)
+        step = make_step(self._ops, program)
         self._step = backend.compile(step)
         self._many = backend.repeat(step) if self._takes_many else None
         self._rooms: dict[tuple[int, bool], Room] = {}

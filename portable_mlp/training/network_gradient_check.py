@@ -13,16 +13,18 @@ import sys
 from collections.abc import Sequence
 
 from ..backends import backend_of, get_backend
+from ..backends.ambient import loss_and_grad
 from ..kernels.activations import ACTIVATIONS, ELEMENTWISE_OUTPUTS
 from ..kernels.arrays import Array
+from ..kernels.batch import encode_targets
 from ..kernels.gradient_check import Difference, GradientCheck, check_options, compare, precision_of, tolerance_of
 from ..kernels.initializers import RandomState, draw_direction
 from ..kernels.network import Network
 from ..kernels.parameters import Layer, Params, pack, unpack
 from ..kernels.primitives import portable
-from ..kernels.propagation import forward_pass, loss_and_grad, penalty
+from ..kernels.propagation import forward_pass, with_penalty
+from ..kernels.step import Objective, data_loss
 from .data import checked_data
-from .step import encoded
 
 _ELEMENTS_AT_ONCE = 2**22
 """How many numbers the moved models of one pass may take together; bounds the memory."""
@@ -84,7 +86,7 @@ def check_gradient(
     """
     check_options(method, step)
     gradient = _gradient(net, params, X, y, l2, reduction)
-    objective = _Objective(net, params, X, y, l2, reduction)
+    objective = _OnHost(net, params, X, y, l2, reduction)
     check = compare(
         backend_of(gradient).to_numpy(gradient).tolist(),
         _differences(objective, method, step),
@@ -119,7 +121,7 @@ def check_direction(
         ``|g . v - (f(p + h v) - f(p - h v)) / (2 h)|`` over the length of g.
     """
     on_device = _gradient(net, params, X, y, l2, reduction)
-    objective = _Objective(net, params, X, y, l2, reduction)
+    objective = _OnHost(net, params, X, y, l2, reduction)
     gradient = get_backend("numpy").asarray(backend_of(on_device).to_numpy(on_device), dtype="float64")
     v = objective.xp.asarray(draw_direction(objective.flat.shape[0], random_state))
     h = precision_of(objective.flat).step("central")
@@ -136,17 +138,17 @@ def _gradient(net: Network, params: Params, X: Array, y: Array, l2: float, reduc
     return pack(grads)
 
 
-class _Objective:
+class _OnHost:
     """The loss of a network as a function of the flat vector, with NumPy in float64."""
 
     def __init__(self, net: Network, params: Params, X: Array, y: Array, l2: float, reduction: str) -> None:
         host = get_backend("numpy")
         on_host = [Layer(*(host.asarray(x, dtype="float64") for x in layer)) for layer in params]
-        self.xp, self.net, self.l2 = host.xp, net, l2
+        self.xp, self.net, self._objective = host.xp, net, Objective(net, l2)
         data = checked_data(net, tuple(on_host), host.asarray(X), host.asarray(y))
-        self.X, self.Y, *_ = encoded(portable(host.xp), net, data)
+        self.batch = encode_targets(portable(host.xp), net, data)
         self.flat = pack(on_host)
-        self.divisor = float(self.X.shape[0]) if reduction == "mean" else 1.0
+        self.divisor = float(self.batch.n_samples) if reduction == "mean" else 1.0
         base, self.sides = self.loss_and_sides(self.flat)
         self.base = float(base)
 
@@ -157,11 +159,10 @@ class _Objective:
     def loss_and_sides(self, flat: Array) -> tuple[Array, list[Array]]:
         """Return the objective, and for each layer with kinks on which side of them its units are."""
         params = unpack(self.net, flat)
-        trace = forward_pass(portable(self.xp), self.net, params, self.X)
-        losses, _ = portable(self.xp).sample_losses(self.net, trace.logits, self.Y)
-        loss = self.xp.sum(losses, axis=-1) / self.divisor
-        if self.l2 > 0.0:
-            loss = loss + penalty(portable(self.xp), params, self.l2)
+        ops, objective = portable(self.xp), self._objective
+        trace = forward_pass(ops, self.net, params, self.batch.X)
+        loss, _ = data_loss(ops, objective, trace.logits, self.batch, self.divisor)
+        loss = with_penalty(ops, params, loss, objective.strength(self.divisor), self.divisor)
         sides = [h > 0 for h, f in zip(trace.hidden, self.net.activations, strict=True) if ACTIVATIONS[f].has_kink]
         if self.net.output in ELEMENTWISE_OUTPUTS and ELEMENTWISE_OUTPUTS[self.net.output].has_kink:
             sides.append(trace.logits > 0)
@@ -179,10 +180,10 @@ class _Objective:
         return list(zip(losses.tolist(), crossed.tolist(), strict=True))
 
 
-def _differences(objective: _Objective, method: str, step: float | None) -> list[Difference | None]:
+def _differences(objective: _OnHost, method: str, step: float | None) -> list[Difference | None]:
     """Return the numerical derivative of every entry, None where no step stays clear of a kink."""
     n = objective.flat.shape[0]
-    units = max(objective.net.sizes) * objective.X.shape[0]
+    units = max(objective.net.sizes) * objective.batch.n_samples
     at_once = max(1, _ELEMENTS_AT_ONCE // (n + units))
     precision = precision_of(objective.flat)
     h = float(step or precision.step(method))
@@ -198,7 +199,7 @@ def _differences(objective: _Objective, method: str, step: float | None) -> list
     return numerical
 
 
-def _chunk_differences(objective: _Objective, indices: Sequence[int], method: str, h: float) -> list[Difference | None]:
+def _chunk_differences(objective: _OnHost, indices: Sequence[int], method: str, h: float) -> list[Difference | None]:
     """Return some derivatives; None where the method's step crosses a kink ("either" takes a side that is free)."""
     base = objective.base
     precision = precision_of(objective.flat)

@@ -11,15 +11,16 @@ from collections.abc import Callable, Sequence
 from typing import TypeAlias
 
 from ..kernels.arrays import Array
-from ..kernels.optimizers import Optimizer, Scalars
+from ..kernels.batch import Batch, encode_targets, gather
+from ..kernels.network import Network
+from ..kernels.optimizers import Scalars
 from ..kernels.parameters import n_parameters, pack_pieces, unpack
 from ..kernels.primitives import Held, Primitives, Sums
-from ..kernels.propagation import backward_pass, forward_pass, with_penalty
+from ..kernels.propagation import with_penalty
 from ..kernels.room import Room
-from .batches import Data
-from .step import FUNCTIONS_KEPT, Carry, Objective, encoded, mean_loss, taken, weight_of
+from ..kernels.step import FUNCTIONS_KEPT, Carry, Objective, Program, descend, passes, weight_of
 
-ShardSums: TypeAlias = Callable[[Held, Data, Array, Room | None, Array | None], Array]
+ShardSums: TypeAlias = Callable[[Held, Batch, Array, Room | None, Array | None], Array]
 Descent: TypeAlias = Callable[[Carry, Array, float, Scalars, Room | None], tuple[Carry, Array]]
 
 
@@ -31,15 +32,12 @@ def make_shard_sums(ops: Primitives, objective: Objective) -> ShardSums:
     """
     net, xp = objective.net, ops.xp
 
-    def sums(held: Held, data: Data, rows: Array, room: Room | None = None, out: Array | None = None) -> Array:
-        batch = encoded(ops, net, taken(ops, data, rows, room), room)
+    def sums(held: Held, data: Batch, rows: Array, room: Room | None = None, out: Array | None = None) -> Array:
+        batch = encode_targets(ops, net, gather(ops, data, rows, room), room)
         params = ops.layers(net, held) if room is None else room.params
-        weight = weight_of(ops, batch)
-        trace = forward_pass(ops, net, params, batch.X, batch.masks, room)
-        loss, dlogits = _summed_loss(ops, objective, trace.logits, batch, weight)
-        grads = backward_pass(ops, net, params, trace, dlogits, batch.masks, room)
+        loss, (_, grads, *_), _ = passes(ops, objective, params, batch, divisor=1.0, strength=0.0, room=room)
         # Models share the samples, and so their weights.
-        tail = [loss] if batch.weights is None else [loss, weight + xp.zeros_like(loss)]
+        tail = [loss] if batch.weights is None else [loss, weight_of(ops, batch) + xp.zeros_like(loss)]
         if out is None:
             return xp.concat([pack_pieces(xp, grads), xp.stack(tail, axis=-1)], axis=-1)
         for i, number in enumerate(tail, start=n_parameters(net.sizes)):
@@ -50,36 +48,33 @@ def make_shard_sums(ops: Primitives, objective: Objective) -> ShardSums:
 
 
 @functools.lru_cache(FUNCTIONS_KEPT)
-def make_descent(ops: Primitives, objective: Objective, optimizer: Optimizer, weighted: bool) -> Descent:
+def make_descent(ops: Primitives, program: Program, weighted: bool) -> Descent:
     """Return ``descend(carry, message, n_samples, scalars, room) -> (carry, loss)`` for the message of a whole batch.
 
     The loss is the batch's mean with its penalty. ``weighted`` says that the message ends with the samples' weight. The
     gradient of ``room`` is the message's. With primitives that write, the carry and the message are used up.
     """
-    net, n_gradients = objective.net, n_parameters(objective.net.sizes)
+    net, objective, n_gradients = program.net, program.objective, n_parameters(program.net.sizes)
 
-    def descend(
+    def descend_by_message(
         carry: Carry, message: Array, n_samples: float, scalars: Scalars, room: Room | None = None
     ) -> tuple[Carry, Array]:
-        total = message[..., n_gradients]
         divisor = message[..., n_gradients + 1] if weighted else n_samples
-        strength = objective.l2 * divisor if objective.l2_per_batch and objective.l2 > 0.0 else objective.l2
+        strength = objective.strength(divisor)
         if room is None:
             params, grads = ops.layers(net, carry.held), unpack(net, message[..., :n_gradients])
         else:
             params, grads = room.params, room.grads
-        loss = with_penalty(ops, params, total / divisor, strength, divisor)
-        held, state = ops.descend(
-            optimizer, carry.held, Sums(params, grads, strength, divisor), carry.state, scalars, room
-        )
-        return Carry(held, state, ops.accumulated(carry.total, loss, n_samples)), loss
+        loss = with_penalty(ops, params, message[..., n_gradients] / divisor, strength, divisor)
+        sums = Sums(params, grads, strength, divisor)
+        return descend(ops, program, carry, loss, sums, n_samples, scalars, room)
 
-    return descend
+    return descend_by_message
 
 
-def message_length(objective: Objective, *, weighted: bool) -> int:
+def message_length(net: Network, *, weighted: bool) -> int:
     """Return how many numbers a message has."""
-    return n_parameters(objective.net.sizes) + (2 if weighted else 1)
+    return n_parameters(net.sizes) + (2 if weighted else 1)
 
 
 def pairwise_sum(messages: Sequence[Array]) -> Array:
@@ -91,18 +86,3 @@ def pairwise_sum(messages: Sequence[Array]) -> Array:
     while len(messages) > 1:
         messages = [a + b for a, b in zip(messages[::2], messages[1::2], strict=True)]
     return messages[0]
-
-
-def _summed_loss(
-    ops: Primitives, objective: Objective, logits: Array, batch: Data, weight: float | Array
-) -> tuple[Array, Array]:
-    """Return the weighted sum of the loss over samples, and its derivative at the logits."""
-    if objective.report is None:
-        return mean_loss(ops, objective, logits, batch, 1.0)
-    if batch.weights is None:
-        loss, dlogits = objective.report(ops, logits, batch.Y, None)
-        return loss * weight, dlogits
-    # Where the weights of a shard sum to 0 its mean is that of samples alike, times 0, rather than 0 / 0.
-    counted = batch.weights + ops.xp.astype(weight == 0, batch.weights.dtype)
-    loss, dlogits = objective.report(ops, logits, batch.Y, counted)
-    return loss * weight, dlogits * ops.xp.expand_dims(batch.weights, axis=-1)

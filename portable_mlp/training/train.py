@@ -14,6 +14,7 @@ from ..kernels.network import Network
 from ..kernels.optimizers import adam, sgd
 from ..kernels.options import check_choice, fraction, not_negative_number, positive_number
 from ..kernels.parameters import Params, pack
+from ..kernels.step import Objective, Program
 from ..storage.checkpoints import CheckpointFolder
 from . import lbfgs
 from .agreement import check_same_options, n_samples_of_all
@@ -27,7 +28,6 @@ from .progress import Bar, Silent
 from .result import TrainResult
 from .run import run
 from .schedules import Formula, make_schedule
-from .step import Objective
 from .stream import Samples, Stream
 
 SOLVERS = ("sgd", "adam", "lbfgs")
@@ -208,7 +208,7 @@ def train(
         if isinstance(data, Data) and solver == "lbfgs":
             return lbfgs.minimize(backend, Objective(net, l2), flat, data, monitor, epochs=epochs)
         optimizer = by_momentum if solver == "sgd" else by_moments
-        loop = make_loop(backend, Objective(net, l2), optimizer, flat)
+        loop = make_loop(backend, Program(Objective(net, l2), optimizer), flat)
         order = Shuffle(random_state) if shuffle else None
         checkpoints: Checkpoints | NoCheckpoints | None = None if group is None else NoCheckpoints()
         if checkpoint is not None:

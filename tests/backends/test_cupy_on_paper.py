@@ -15,9 +15,9 @@ from portable_mlp.kernels.activations import ACTIVATIONS
 from portable_mlp.kernels.optimizers import adam, sgd
 from portable_mlp.kernels.parameters import pack
 from portable_mlp.kernels.primitives import portable
+from portable_mlp.kernels.step import Objective, Program
 from portable_mlp.training.batches import Data, Shuffle, spans
 from portable_mlp.training.loop import Loop
-from portable_mlp.training.step import Objective
 
 from . import paper_cupy
 from .paper_cupy import FREED, GRAPHS, NAMESPACE, OURS, STATE, forget
@@ -160,7 +160,7 @@ def trained(name: str, net: pm.Network, data: Data, optimizer: Any, n_models: in
     flat = np.stack([flat * (1 + 0.1 * i) for i in range(n_models)]) if n_models else flat
     with backend.running():
         there = Data(*(None if x is None else backend.asarray(x) for x in data))
-        loop = Loop(backend, Objective(net, 0.01), optimizer, backend.asarray(flat))
+        loop = Loop(backend, Program(Objective(net, 0.01), optimizer), backend.asarray(flat))
         losses = []
         for epoch in range(n_epochs):
             order = Shuffle(0).order(epoch, 57)
@@ -209,7 +209,8 @@ def trained_on_spans(net: pm.Network, data: Data) -> np.ndarray:
     backend = pm.get_backend("cupy")
     with backend.running():
         there = Data(*(None if x is None else backend.asarray(x) for x in data))
-        loop = Loop(backend, Objective(net), adam(), backend.asarray(pack(pm.init_params(net, dtype="float32"))))
+        flat = backend.asarray(pack(pm.init_params(net, dtype="float32")))
+        loop = Loop(backend, Program(Objective(net), adam()), flat)
         for epoch in range(3):
             loop.epoch(there, spans(64, 8), 0.01, order=Shuffle(0).order(epoch, 64))
         return backend.to_numpy(loop.flat)

@@ -12,9 +12,9 @@ import portable_mlp as pm
 from portable_mlp.backends._recorded_steps import RecordedSteps
 from portable_mlp.kernels.optimizers import adam, sgd
 from portable_mlp.kernels.parameters import pack
+from portable_mlp.kernels.step import Objective, Program
 from portable_mlp.training.batches import Data, Shuffle, spans
 from portable_mlp.training.loop import Loop
-from portable_mlp.training.step import Objective
 
 from ..conftest import NO_GPU
 
@@ -37,7 +37,7 @@ def gpu(request: pytest.FixtureRequest) -> pm.Backend:
 def start(gpu: pm.Backend, optimizer: Any = None, net: pm.Network = NET, l2: float = 0.01) -> tuple[Loop, Data]:
     with gpu.running():
         flat = gpu.asarray(pack(pm.init_params(net, dtype="float32")))
-        return Loop(gpu, Objective(net, l2), optimizer or adam(), flat), Data(gpu.asarray(X), gpu.asarray(Y))
+        return Loop(gpu, Program(Objective(net, l2), optimizer or adam()), flat), Data(gpu.asarray(X), gpu.asarray(Y))
 
 
 def epochs(

@@ -13,9 +13,9 @@ import portable_mlp as pm
 from portable_mlp.backends._recorded_steps import RecordedSteps
 from portable_mlp.backends._torch import TorchBackend, multiplying_at
 from portable_mlp.kernels.optimizers import Optimizer, adam, sgd
+from portable_mlp.kernels.step import Objective, Program
 from portable_mlp.training.batches import Data, Shuffle, spans
 from portable_mlp.training.loop import STEPS_A_CALL, Loop
-from portable_mlp.training.step import Objective
 
 from .recorded_torch import TorchOnPaper
 
@@ -44,7 +44,7 @@ def loop(net: pm.Network = NET, optimizer: Optimizer | None = None, l2: float = 
     flat = pm.pack(pm.init_params(net, backend="torch", random_state=0))
     if n_models:
         flat = torch.stack([flat * (1.0 + 0.1 * i) for i in range(n_models)])
-    return Loop(pm.get_backend("torch"), Objective(net, l2), optimizer or adam(), flat)
+    return Loop(pm.get_backend("torch"), Program(Objective(net, l2), optimizer or adam()), flat)
 
 
 def epochs(the_loop: Loop, some: Data = DATA, n: int = 4, batch_size: int = 10, shuffle: bool = True) -> list[float]:

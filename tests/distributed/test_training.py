@@ -9,10 +9,10 @@ import pytest
 
 import portable_mlp as pm
 from portable_mlp.kernels.optimizers import adam
+from portable_mlp.kernels.step import Objective, Program
 from portable_mlp.storage.checkpoints import CheckpointFolder
 from portable_mlp.training.batches import Data, spans
 from portable_mlp.training.data_parallel import make_loop
-from portable_mlp.training.step import Objective
 from tests.distributed.fakes import on_ranks
 
 RNG = np.random.default_rng(0)
@@ -202,7 +202,7 @@ def test_a_loop_goes_back_to_where_it_was() -> None:
     backend, data = pm.get_backend("numpy"), Data(X, Y[:, None])
     flat = pm.pack(pm.init_params(NET))
     with pm.parallel("serial", reproducible=True):
-        loop = make_loop(backend, Objective(NET), adam(), flat)
+        loop = make_loop(backend, Program(Objective(NET), adam()), flat)
         start = (loop.flat.copy(), [moment.copy() for moment in loop.state], loop.total.copy(), 0)
         loop.epoch(data, spans(130, 16), 0.01)
         first = loop.flat.copy()

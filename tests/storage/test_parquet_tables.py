@@ -362,7 +362,7 @@ def test_without_pyarrow_the_command_is_named(data_parquet: SaveColumns, monkeyp
     for name in [name for name in sys.modules if name.split(".")[0] == "pyarrow"]:
         monkeypatch.delitem(sys.modules, name)
     monkeypatch.setitem(sys.modules, "pyarrow", None)
-    with pytest.raises(ImportError, match=r'^\.parquet files need PyArrow: pip install "portable-mlp\[parquet\]"$'):
+    with pytest.raises(ImportError, match=r'^\.parquet files need PyArrow: pip install "\.\[parquet\]" in a clone'):
         read_training_table(path)
 
 

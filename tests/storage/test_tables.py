@@ -7,6 +7,7 @@ import math
 import os
 import pickle
 import re
+import sys
 import tracemalloc
 import zipfile
 from collections.abc import Callable, Sequence
@@ -20,13 +21,14 @@ from hypothesis import strategies as st
 from numpy.testing import assert_array_equal
 
 from portable_mlp.storage import table_limits
+from portable_mlp.storage.table_output import OUTPUT_SUFFIXES
 from portable_mlp.storage.tables import (
     DataError,
     MixedTargetError,
     Table,
     read_prediction_table,
     read_training_table,
-    write_csv,
+    write_table,
 )
 
 WriteFile = Callable[[str | bytes], Path]
@@ -1000,10 +1002,10 @@ def test_every_broken_array_file_is_a_data_error(data_npz: SaveArrays, data_npy:
 )
 def test_what_is_written(tmp_path: Path, header: Sequence[str], columns: Any, text: str) -> None:
     path = tmp_path / "out.csv"
-    write_csv(path, header, columns)
+    write_table(path, header, columns)
     assert path.read_bytes() == text.encode()
     file = io.StringIO(newline="")
-    write_csv(file, header, columns)
+    write_table(file, header, columns)
     assert file.getvalue() == text
 
 
@@ -1013,13 +1015,13 @@ FORMULAS = ["=1+2", "+1", "-1", "@SUM(A1)", "\tx", "\rx"]
 def test_texts_that_a_spreadsheet_takes_for_formulas_get_an_apostrophe_if_that_is_asked_for(tmp_path: Path) -> None:
     path = tmp_path / "out.csv"
     columns = [np.array([*FORMULAS, "a=b", "'x", ""]), np.arange(-4.0, 5.0)]
-    write_csv(path, ["=a", "-b"], columns, spreadsheet_safe=True)
+    write_table(path, ["=a", "-b"], columns, spreadsheet_safe=True)
     with open(path, encoding="utf-8", newline="") as file:
         header, *rows = csv.reader(file)
     assert header == ["'=a", "'-b"]
     assert [row[0] for row in rows] == [*(f"'{text}" for text in FORMULAS), "a=b", "'x", ""]
     assert [float(row[1]) for row in rows] == list(range(-4, 5))
-    write_csv(path, ["=a", "-b"], columns)
+    write_table(path, ["=a", "-b"], columns)
     with open(path, encoding="utf-8", newline="") as file:
         assert [row[0] for row in csv.reader(file)] == ["=a", *columns[0]]
 
@@ -1036,17 +1038,44 @@ def test_texts_that_a_spreadsheet_takes_for_formulas_get_an_apostrophe_if_that_i
         min_size=1,
     )
 )
+@pytest.mark.parametrize("suffix", OUTPUT_SUFFIXES)
 def test_what_is_written_can_be_read(
+    suffix: str,
     tmp_path_factory: pytest.TempPathFactory,
     rows: list[tuple[float, str]],
 ) -> None:
-    path = tmp_path_factory.mktemp("written") / "out.csv"
+    path = tmp_path_factory.mktemp("written") / f"out{suffix}"
     numbers, labels = zip(*rows, strict=True)
-    write_csv(path, ["number", "label"], [np.array(numbers), labels])
+    write_table(path, ["number", "label"], [np.array(numbers), labels])
     table = read_training_table(path)
     assert table.X.tobytes() == np.array(numbers).tobytes()
     assert table.y is not None
     assert table.y.tolist() == list(labels)
+
+
+def test_the_same_table_gives_the_same_bytes(tmp_path: Path) -> None:
+    """Compressed files may hold a name and a time."""
+    for name in ("one.csv.gz", "two.csv.gz"):
+        write_table(tmp_path / name, ["a"], [[1.5]])
+    compressed = (tmp_path / "one.csv.gz").read_bytes()
+    assert compressed == (tmp_path / "two.csv.gz").read_bytes()
+    assert compressed[3:8] == bytes(5)  # no name, no time
+    assert gzip.decompress(compressed) == b"a\n1.5\n"
+
+
+@pytest.mark.parametrize("name", ["out.npy", "out.csv.zip", "out.gz", "csv", "out", "out.txt"])
+def test_a_name_without_a_format_is_refused(name: str, tmp_path: Path) -> None:
+    path = tmp_path / name
+    with pytest.raises(ValueError, match=rf"^{re.escape(str(path))}: a table is written .* \.csv, .* or \.parquet$"):
+        write_table(path, ["a"], [[1.0]])
+    assert os.listdir(tmp_path) == []
+
+
+def test_parquet_cannot_be_written_without_pyarrow(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "pyarrow.parquet", None)
+    with pytest.raises(ImportError, match=r"^\.parquet files need PyArrow: pip install"):
+        write_table(tmp_path / "out.parquet", ["a"], [[1.0]])
+    assert os.listdir(tmp_path) == []
 
 
 @pytest.mark.parametrize(
@@ -1065,7 +1094,7 @@ def test_columns_that_make_no_table(
     message: str,
 ) -> None:
     with pytest.raises(ValueError, match=f"^{message}$"):
-        write_csv(tmp_path / "out.csv", header, columns)
+        write_table(tmp_path / "out.csv", header, columns)
     assert os.listdir(tmp_path) == []
 
 
@@ -1073,7 +1102,7 @@ def test_a_failure_leaves_the_file_as_it_was(tmp_path: Path) -> None:
     path = tmp_path / "out.csv"
     path.write_text("old")
     with pytest.raises(UnicodeEncodeError, match="surrogates not allowed"):
-        write_csv(path, ["a"], [["fine", "\ud800"]])
+        write_table(path, ["a"], [["fine", "\ud800"]])
     assert path.read_text() == "old"
     assert os.listdir(tmp_path) == ["out.csv"]
 
@@ -1081,11 +1110,11 @@ def test_a_failure_leaves_the_file_as_it_was(tmp_path: Path) -> None:
 def test_a_file_that_cannot_be_written_is_named(tmp_path: Path) -> None:
     path = tmp_path / "missing" / "out.csv"
     with pytest.raises(FileNotFoundError, match=re.escape(f"'{path}'")):
-        write_csv(path, ["a"], [[1.0]])
+        write_table(path, ["a"], [[1.0]])
 
 
 def test_an_open_file_stays_open(tmp_path: Path) -> None:
     with open(tmp_path / "out.csv", "w", encoding="utf-8", newline="") as file:
-        write_csv(file, ["a"], [[math.pi]])
+        write_table(file, ["a"], [[math.pi]])
         file.write("after\n")
     assert (tmp_path / "out.csv").read_bytes() == b"a\n3.141592653589793\nafter\n"

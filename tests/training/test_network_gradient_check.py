@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import portable_mlp as pm
-from portable_mlp.kernels import propagation
+from portable_mlp.kernels import step as training_step
 from portable_mlp.kernels.activations import ACTIVATIONS
 from portable_mlp.training import network_gradient_check
 from portable_mlp.training.network_gradient_check import check_direction
@@ -159,14 +159,14 @@ def on_numpy(p):
 
 def break_entry(monkeypatch, layer, part, index, change):
     """Make the backward pass return one changed entry."""
-    right = propagation.backward_pass
+    right = training_step.backward_pass
 
     def wrong(*given):
         grads = right(*given)
         getattr(grads[layer], part)[index] = change(getattr(grads[layer], part)[index])
         return grads
 
-    monkeypatch.setattr(propagation, "backward_pass", wrong)
+    monkeypatch.setattr(training_step, "backward_pass", wrong)
 
 
 ENTRIES = [(0, "W", (0, 0)), (0, "W", (2, 1)), (0, "b", (2,)), (1, "W", (1, 0)), (1, "W", (2, 1)), (1, "b", (1,))]
@@ -226,7 +226,7 @@ def test_a_wrong_derivative_fails_in_the_layer_below(monkeypatch, name, method):
 )
 def test_a_missing_l2_fails_in_a_weight(monkeypatch, method, l2):
     p = problem()
-    without = propagation.loss_and_grad
+    without = pm.loss_and_grad
 
     def forgetful(*given, l2, **options):
         return without(*given, l2=l2, **options)[0], without(*given, l2=0.0, **options)[1]
@@ -239,7 +239,7 @@ def test_a_missing_l2_fails_in_a_weight(monkeypatch, method, l2):
 
 def test_a_penalty_on_biases_fails_in_a_bias(monkeypatch):
     p = problem()
-    right = propagation.loss_and_grad
+    right = pm.loss_and_grad
 
     def greedy(net, params, *given, l2, **options):
         loss, grads = right(net, params, *given, l2=l2, **options)
@@ -253,7 +253,7 @@ def test_a_penalty_on_biases_fails_in_a_bias(monkeypatch):
 
 def test_a_missing_divisor_fails(monkeypatch):
     p = problem()
-    right = propagation.loss_and_grad
+    right = pm.loss_and_grad
 
     def undivided(*given, reduction, **options):
         return right(*given, reduction="mean", **options)[0], right(*given, reduction="sum", **options)[1]
@@ -265,12 +265,12 @@ def test_a_missing_divisor_fails(monkeypatch):
 @pytest.mark.parametrize("layer", [0, 1])
 def test_a_transposed_gradient_of_a_square_layer_fails(monkeypatch, layer):
     p = problem("gelu", sizes=(3, 3, 3))
-    right = propagation.backward_pass
+    right = training_step.backward_pass
 
     def wrong(*given):
         return [g._replace(W=g.W.T) if i == layer else g for i, g in enumerate(right(*given))]
 
-    monkeypatch.setattr(propagation, "backward_pass", wrong)
+    monkeypatch.setattr(training_step, "backward_pass", wrong)
     check = pm.check_gradient(*on_numpy(p), **p.options)
     assert not check.passed
     assert check.worst[:2] == (layer, "W")

@@ -10,8 +10,8 @@ import torch
 import portable_mlp as pm
 from portable_mlp.estimators.losses import REPORTED
 from portable_mlp.kernels.primitives import portable
+from portable_mlp.kernels.step import Objective, make_objective
 from portable_mlp.training.batches import Data
-from portable_mlp.training.step import Objective, make_objective
 from tests.reference import assert_close, float32_exact
 
 RNG = np.random.default_rng(0)

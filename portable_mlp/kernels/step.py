@@ -1,0 +1,213 @@
+"""One training step, composed once: forward, loss, backward, penalty, update.
+
+    logits            = forward(params, X)
+    loss, dlogits     = loss(logits, Y)                   summed over samples, weighted
+    dW, db            = backward(dlogits)                 likewise
+    gradient          = (dW + strength W) / divisor       the mean's, with its penalty
+    params, state     = update(params, gradient, state)
+
+`step` is all of it, for a batch. Whoever needs a part takes it from here: the shards of a group compute `passes` and
+add up the sums before one `descend`; L-BFGS, `loss_and_grad` and the gradient check stop at the gradient; an ONNX
+training graph is a trace of the same functions. They are pure functions of arrays, which a backend may compile, record
+or replay, and equal programs give the same function object, so that a compiler's cache serves the next training too.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from typing import NamedTuple, TypeAlias
+
+from .arrays import Array
+from .batch import Batch, encode_targets, gather
+from .network import Network
+from .optimizers import Optimizer, Scalars, State
+from .parameters import Params, pack_pieces, unpack
+from .primitives import Held, Primitives, Sums
+from .propagation import backward_pass, forward_pass, with_penalty
+from .room import Room
+
+FUNCTIONS_KEPT = 128
+
+Report: TypeAlias = Callable[[Primitives, Array, Array, Array | None, float | Array], tuple[Array, Array]]
+
+
+class Objective(NamedTuple):
+    """The function that training minimises.
+
+    Attributes
+    ----------
+    net : Network
+        The network, and its loss.
+    l2 : float
+        Penalty ``l2 / 2`` times the sum of squared weights.
+    l2_per_batch : bool
+        Whether the penalty is added to a batch's mean loss, or else to its sum, so that the mean divides it too.
+    report : callable, optional
+        Takes the place of the network's loss in what is reported; the gradient stays that of the network's loss:
+        ``report(ops, z, Y, weights, divisor) -> (loss, dz)``, with ``z`` and ``dz`` as in `portable_mlp.kernels.losses`
+        and the loss summed over samples, weighted, and divided.
+    """
+
+    net: Network
+    l2: float = 0.0
+    l2_per_batch: bool = True
+    report: Report | None = None
+
+    def strength(self, divisor: float | Array) -> float | Array:
+        """Return the penalty in units of the sum over samples, which ``divisor`` will divide."""
+        return self.l2 * divisor if self.l2_per_batch and self.l2 > 0.0 else self.l2
+
+
+class Program(NamedTuple):
+    """Everything that a training step is; equal programs are the same step.
+
+    Attributes
+    ----------
+    objective : Objective
+        The function that is minimised.
+    optimizer : Optimizer
+        The update of the parameters.
+    """
+
+    objective: Objective
+    optimizer: Optimizer
+
+    @property
+    def net(self) -> Network:
+        """The network."""
+        return self.objective.net
+
+
+class Carry(NamedTuple):
+    """What a step hands to the next.
+
+    Attributes
+    ----------
+    held : array of shape (n_parameters,), or as the backend holds parameters
+        The parameters.
+    state : tuple
+        The optimizer's moments, in the same form.
+    total : array of shape () or (n_models,)
+        The epoch's loss so far, summed over samples.
+    """
+
+    held: Held
+    state: State
+    total: Array
+
+
+class Passes(NamedTuple):
+    """The result of the two passes through the network.
+
+    Attributes
+    ----------
+    loss : array of shape () or (n_models,)
+        The loss with its penalty, divided.
+    sums : Sums
+        The gradients, before they are divided.
+    logits : array of shape (..., n_samples, n_outputs)
+        The pre-activations of the output layer.
+    """
+
+    loss: Array
+    sums: Sums
+    logits: Array
+
+
+Evaluate: TypeAlias = Callable[[Array, Batch], tuple[Array, Array]]
+Step: TypeAlias = Callable[[Carry, Batch, Array | None, Scalars, Room | None], tuple[Carry, Array]]
+
+
+@functools.lru_cache(FUNCTIONS_KEPT)
+def make_step(ops: Primitives, program: Program) -> Step:
+    """Return ``step(carry, data, rows, scalars, room) -> (carry, loss)``, with the batch's mean loss and its penalty.
+
+    The batch is made of the samples ``rows`` of the data; with None the data are the batch. Masks are the batch's
+    either way. With primitives that write, the carry is used up: what comes back is the same memory.
+    """
+    net, objective = program.net, program.objective
+
+    def step(
+        carry: Carry, data: Batch, rows: Array | None, scalars: Scalars, room: Room | None = None
+    ) -> tuple[Carry, Array]:
+        batch = encode_targets(ops, net, data if rows is None else gather(ops, data, rows, room), room)
+        params = ops.layers(net, carry.held) if room is None else room.params
+        divisor = weight_of(ops, batch)
+        loss, sums, _ = passes(ops, objective, params, batch, divisor, objective.strength(divisor), room)
+        return descend(ops, program, carry, loss, sums, float(batch.n_samples), scalars, room)
+
+    return step
+
+
+@functools.lru_cache(FUNCTIONS_KEPT)
+def make_objective(ops: Primitives, objective: Objective) -> Evaluate:
+    """Return ``evaluate(flat, data) -> (loss, gradient)``, the mean loss with the penalty, and its gradient, flat."""
+
+    def evaluate(flat: Array, data: Batch) -> tuple[Array, Array]:
+        batch = encode_targets(ops, objective.net, data)
+        loss, grads = loss_and_gradient(ops, objective, unpack(objective.net, flat), batch, weight_of(ops, batch))
+        return loss, pack_pieces(ops.xp, grads)
+
+    return evaluate
+
+
+def loss_and_gradient(
+    ops: Primitives, objective: Objective, params: Params, batch: Batch, divisor: float | Array
+) -> tuple[Array, Params]:
+    """Return the loss with its penalty, a sum over samples that is divided, and its gradient."""
+    loss, sums, _ = passes(ops, objective, params, batch, divisor, objective.strength(divisor))
+    return loss, ops.reduced(sums)
+
+
+def passes(
+    ops: Primitives,
+    objective: Objective,
+    params: Params,
+    batch: Batch,
+    divisor: float | Array,
+    strength: float | Array,
+    room: Room | None = None,
+) -> Passes:
+    """Go forward and back through the network with a batch whose targets are rows.
+
+    ``divisor`` 1.0 and ``strength`` 0.0 leave the sums over samples plain: those of other samples can be added to them.
+    """
+    net = objective.net
+    trace = forward_pass(ops, net, params, batch.X, batch.masks, room)
+    loss, dlogits = data_loss(ops, objective, trace.logits, batch, divisor)
+    grads = backward_pass(ops, net, params, trace, dlogits, batch.masks, room)
+    loss = with_penalty(ops, params, loss, strength, divisor)
+    return Passes(loss, Sums(params, grads, strength, divisor), trace.logits)
+
+
+def descend(
+    ops: Primitives,
+    program: Program,
+    carry: Carry,
+    loss: Array,
+    sums: Sums,
+    n_samples: float,
+    scalars: Scalars,
+    room: Room | None = None,
+) -> tuple[Carry, Array]:
+    """Take the optimizer's step along the sums of ``n_samples`` samples, and add their mean loss to the epoch's."""
+    held, state = ops.descend(program.optimizer, carry.held, sums, carry.state, scalars, room)
+    return Carry(held, state, ops.accumulated(carry.total, loss, n_samples)), loss
+
+
+def weight_of(ops: Primitives, batch: Batch) -> float | Array:
+    """Return the divisor of a mean over samples: their number, or their weight."""
+    return float(batch.n_samples) if batch.weights is None else ops.xp.sum(batch.weights, axis=-1)
+
+
+def data_loss(
+    ops: Primitives, objective: Objective, logits: Array, batch: Batch, divisor: float | Array
+) -> tuple[Array, Array]:
+    """Return the loss without penalty, a weighted sum over samples that is divided, and d(sum) / d(logits)."""
+    if objective.report is None:
+        losses, dlogits = ops.sample_losses(objective.net, logits, batch.Y)
+        loss = ops.total(losses if batch.weights is None else losses * batch.weights) / divisor
+    else:
+        loss, dlogits = objective.report(ops, logits, batch.Y, batch.weights, divisor)
+    return loss, dlogits if batch.weights is None else dlogits * ops.xp.expand_dims(batch.weights, axis=-1)
