@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from . import _starting  # noqa: F401 - the first import: the others take most of a command's first second
 from .backends import Backend, BackendInfo, BackendUnavailable, backends, get_backend
 from .backends.ambient import forward, loss_and_grad, predict
 from .backends.interrupts import whole_imports
@@ -75,5 +76,7 @@ def __getattr__(name: str) -> Any:
     except ModuleNotFoundError as error:
         if (error.name or "").partition(".")[0] not in ("sklearn", "scipy"):
             raise
-        raise ImportError(f'{name} needs scikit-learn: pip install "portable-mlp[sklearn]"') from error
+        from .backends.extras import install
+
+        raise ImportError(f"{name} needs scikit-learn: {install('sklearn')}") from error
     return getattr(estimators, name)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import contextlib
 import os
 import pathlib
@@ -150,6 +151,8 @@ class _Relay:
 
     def __init__(self, path: pathlib.Path, to: TextIO, without: re.Pattern[bytes] | None = None) -> None:
         self._path, self._to, self._without, self._done = path, to, without, 0
+        # What is read may end within a character.
+        self._decoder = codecs.getincrementaldecoder(to.encoding or "utf-8")("replace")
 
     def pass_on(self) -> None:
         try:
@@ -160,9 +163,8 @@ class _Relay:
             return
         if new:
             self._done += len(new)
+            self._to.write(self._decoder.decode(new if self._without is None else self._without.sub(b"", new)))
             self._to.flush()
-            self._to.buffer.write(new if self._without is None else self._without.sub(b"", new))
-            self._to.buffer.flush()
 
 
 def _script(module: types.ModuleType, argument: object) -> list[str]:

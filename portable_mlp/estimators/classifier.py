@@ -21,6 +21,7 @@ from .callbacks import with_callbacks
 from .class_weights import ClassWeights, asks_for_balance
 from .dask_inputs import by_blocks, computed, gathered
 from .inputs import is_foreign, like, on_host
+from .state import draft_of, of_one_moment
 
 
 class MLPClassifier(ClassifierMixin, BaseMLP):
@@ -249,9 +250,10 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
             )
         X, y, sample_weight = gathered(X=X, y=y, sample_weight=sample_weight)
         y, classes = on_host(y), on_host(classes)
-        if _check_partial_fit_first_call(self, classes):
-            self._label_binarizer = LabelBinarizer().fit(y if type_of_target(y).startswith("multilabel") else classes)
-        return self._fit(X, y, sample_weight, incremental=True)
+        draft = draft_of(self)
+        if _check_partial_fit_first_call(draft, classes):
+            draft._label_binarizer = LabelBinarizer().fit(y if type_of_target(y).startswith("multilabel") else classes)
+        return self._fit(draft, X, y, sample_weight, incremental=True)
 
     def _learnt_and_encoded(self, y: Any, *, incremental: bool) -> np.ndarray:
         if hasattr(self, "classes_") and (self.warm_start or incremental):
@@ -308,6 +310,7 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
         return float(np.average(right, weights=weights))
 
     @by_blocks
+    @of_one_moment
     def predict(self, X: Any) -> Any:
         """Predict classes.
 
@@ -341,6 +344,7 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
         return xp.take(labels, xp.zeros_like(likely) if only_class else likely, axis=0)
 
     @by_blocks
+    @of_one_moment
     def predict_proba(self, X: Any) -> Any:
         """Predict the probability of each class.
 
@@ -358,6 +362,7 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
         return like(X, self._probabilities(outputs, home), home)
 
     @by_blocks
+    @of_one_moment
     def predict_log_proba(self, X: Any) -> Any:
         """Predict the logarithm of each class's probability.
 

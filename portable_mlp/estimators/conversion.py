@@ -62,7 +62,7 @@ def to_sklearn(estimator: Any) -> Any:
         warnings.warn(
             f"scikit-learn's estimator has no {' and no '.join(left_behind)}: it predicts the same, and would train on "
             "without",
-            stacklevel=3,
+            stacklevel=4,
         )
     if not hasattr(estimator, "coefs_"):
         return new

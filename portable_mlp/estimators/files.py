@@ -25,6 +25,8 @@ from ..storage.json_values import canonical
 from ..storage.model_errors import Defect, refusal
 from ..storage.models import ESTIMATOR_ENTRY, on_backend, read_model_file, save_model
 from .inputs import common_dtype, floating_dtype, is_foreign, on_host
+from .reached import parameters_of
+from .state import of_one_moment
 
 _PLACE = ("backend", "device", "precision")
 """Parameters that say where and how an estimator computes, which is not the file's to say."""
@@ -45,6 +47,7 @@ _MOST_CHARACTERS = 2**26
 class SavedToFiles:
     """`save` and `load` of an estimator."""
 
+    @of_one_moment
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write the fitted estimator to a model file, which is replaced in one step.
 
@@ -137,7 +140,7 @@ class SavedToFiles:
         except Defect as defect:
             raise refusal(path, defect) from None
         flat = on_backend(file, home, floating_dtype(home, file.flat))
-        vars(estimator).update(estimator._parameters(file.net, flat))
+        vars(estimator).update(parameters_of(file.net, flat))
         return estimator
 
 

@@ -13,6 +13,7 @@ from .base import BaseMLP
 from .callbacks import with_callbacks
 from .dask_inputs import by_blocks, computed
 from .inputs import is_sparse, like, on_host
+from .state import draft_of, of_one_moment
 
 
 class MLPRegressor(RegressorMixin, BaseMLP):
@@ -218,7 +219,7 @@ class MLPRegressor(RegressorMixin, BaseMLP):
         self
             The estimator.
         """
-        return self._fit(X, y, sample_weight, incremental=True)
+        return self._fit(draft_of(self), X, y, sample_weight, incremental=True)
 
     def _encoded(self, y: Any) -> np.ndarray:
         if is_sparse(y):
@@ -235,6 +236,7 @@ class MLPRegressor(RegressorMixin, BaseMLP):
         return float(r2_score(Y, outputs, sample_weight=weights))
 
     @by_blocks
+    @of_one_moment
     def predict(self, X: Any) -> Any:
         """Predict targets.
 
