@@ -176,6 +176,8 @@ def _restored(cls: type[Any], net: Network, description: Any, **place: Any) -> A
         same = canonical(again) == canonical(description)
     except Defect:
         raise
+    except KeyError as error:
+        raise Defect(f"its estimator is not one that was saved: the name {error} is missing or unknown") from None
     # What scikit-learn's and NumPy's functions raise for values of any type is of any type.
     except Exception as error:
         raise Defect(f"its estimator is not one that was saved: {type(error).__name__}: {error}") from None
