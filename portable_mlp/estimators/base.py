@@ -297,7 +297,8 @@ class BaseMLP(
 
     def _network(self, sizes: tuple[int, ...]) -> Network:
         output, loss = self._output_and_loss()
-        activation = self.activation if isinstance(self.activation, str) else tuple(self.activation)
+        several = hasattr(self.activation, "__iter__") and not isinstance(self.activation, str)
+        activation = tuple(self.activation) if several else self.activation
         return Network(sizes, activation=activation, output=output, loss=loss)
 
     def _objective(self, net: Network) -> Objective:
