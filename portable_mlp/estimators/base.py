@@ -11,7 +11,6 @@ import contextlib
 import copy
 import functools
 import itertools
-import os
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from numbers import Integral, Real
@@ -36,6 +35,7 @@ from ..kernels.network import Network
 from ..kernels.parameters import Layer, Params, pack
 from ..kernels.propagation import Trace, forward_pass
 from ..kernels.step import Objective
+from ..storage.paths import FilePath
 from ..training.agreement import check_same_options, n_samples_of_all, text_of
 from ..training.group import refuse_in_group, refuse_own_samples
 from ..training.lbfgs import HostObjective
@@ -471,7 +471,7 @@ class BaseMLP(
     # A form that runs without this library.
 
     @of_one_moment
-    def to_onnx(self, path: str | os.PathLike[str]) -> None:
+    def to_onnx(self, path: FilePath) -> None:
         """Write the fitted model as an ONNX file, which onnxruntime and many other programs run (extra ``onnx``).
 
         Its input ``X`` takes rows (n_samples, n_features) of the weights' dtype. Its output is, for a classifier,
@@ -481,7 +481,7 @@ class BaseMLP(
 
         Parameters
         ----------
-        path : str or path
+        path : str, bytes or path
             Where; usually "*.onnx". An existing file is replaced in one step.
 
         Raises

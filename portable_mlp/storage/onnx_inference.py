@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from typing import Any
 
 import numpy as np
@@ -12,10 +11,11 @@ from ..kernels.parameters import Layer, Params, unpack
 from .onnx_activations import formula
 from .onnx_files import Scaling, checked_scaling, checked_target_scaling, encoded, host_vector, write
 from .onnx_graph import Graph
+from .paths import FilePath
 
 
 def export_onnx(
-    path: str | os.PathLike[str],
+    path: FilePath,
     net: Network,
     params: Params,
     metadata: dict[str, Any] | None = None,
@@ -31,7 +31,7 @@ def export_onnx(
 
     Parameters
     ----------
-    path : str or path
+    path : str, bytes or path
         Where; usually "*.onnx". An existing file is replaced in one step.
     net : Network
         What the parameters are for.
