@@ -14,16 +14,18 @@ import numpy as np
 
 from ..kernels.options import check_choice
 from ..kernels.primitives import Primitives, portable
+from ..kernels.spelling import suggesting
+from .extras import TORCH_FOR_CPU, install
 
 Step = TypeVar("Step", bound=Callable[..., Any])
 
 
 INSTALL = {
     "numpy": "pip install numpy",
-    "cupy": 'pip install "portable-mlp[cupy]" for CUDA 13, "portable-mlp[cupy-cuda12x]" for CUDA 12',
-    "torch": 'pip install "portable-mlp[torch]"',
-    "jax": 'pip install "portable-mlp[jax]"',
-    "strict": 'pip install "portable-mlp[strict]"',
+    "cupy": f"for CUDA 13 {install('cupy')}, for CUDA 12 {install('cupy-cuda12x')}",
+    "torch": f"{install('torch')}, on Linux with gigabytes of CUDA; for the CPU alone {TORCH_FOR_CPU}",
+    "jax": install("jax"),
+    "strict": install("strict"),
 }
 """The command that installs each library."""
 
@@ -128,6 +130,7 @@ class Backend:
             )
         return known[name]
 
+    @suggesting
     def asarray(self, host: Any, dtype: Any = None) -> Any:
         """Bring an array, a list or a number to this library and device.
 
@@ -229,9 +232,24 @@ class Backend:
         """What a training step is made of here; by default the portable functions."""
         return portable(self.xp)
 
-    def running(self) -> contextlib.AbstractContextManager[Any]:
-        """Return the context in which many steps run: the device made current, gradients not recorded, and so on."""
+    def undisturbed(self, dtype: Any = None) -> contextlib.AbstractContextManager[Any]:
+        """Return the context in which numbers are what they are by default, whatever the library was set to.
+
+        Parameters
+        ----------
+        dtype : dtype, optional
+            Of an array that goes in.
+
+        Raises
+        ------
+        ValueError
+            If that dtype is switched off.
+        """
         return contextlib.nullcontext()
+
+    def running(self) -> contextlib.AbstractContextManager[Any]:
+        """Return the context in which many steps run: undisturbed, the device made current, gradients not recorded."""
+        return self.undisturbed()
 
     def _owns(self, x: Any) -> bool:
         return array_api_compat.array_namespace(x) is self.xp
@@ -278,4 +296,4 @@ def host_array(x: Any) -> np.ndarray:
 
 def numpy_is_quiet() -> contextlib.AbstractContextManager[Any]:
     """Silence NumPy's floating-point warnings: training looks for non-finite numbers itself, and says where."""
-    return np.errstate(over="ignore", invalid="ignore", divide="ignore")
+    return np.errstate(all="ignore")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import jax
@@ -16,6 +16,18 @@ from ._jax_primitives import jax_primitives, repeated
 
 ALGORITHMS = {"float32": "highest", "tf32": "TF32_TF32_F32", "bfloat16": "BF16_BF16_F32"}
 """JAX's names of the precisions; its default on a GPU may be TF32."""
+
+
+DEFAULTS = {
+    "numpy_dtype_promotion": "standard",
+    "numpy_rank_promotion": "allow",
+    "transfer_guard_host_to_device": None,
+    "transfer_guard_device_to_host": None,
+    "transfer_guard_device_to_device": None,
+}
+"""Settings that kernels count on: they broadcast, and bring scalars to the device."""
+
+UNWATCHED = {"debug_nans": False, "debug_infs": False}
 
 
 class JaxBackend(Backend):
@@ -67,11 +79,19 @@ class JaxBackend(Backend):
         """All on an NVIDIA GPU, float32 elsewhere."""
         return PRECISIONS if self.device.platform in ("gpu", "cuda") else PRECISIONS[:1]
 
-    def running(self) -> contextlib.AbstractContextManager[Any]:
-        """Say the precision of products, which JAX chooses itself on an accelerator."""
-        if self.device.platform == "cpu":
-            return contextlib.nullcontext()
-        return jax.default_matmul_precision(ALGORITHMS[self.precision])
+    def undisturbed(self, dtype: Any = None) -> contextlib.AbstractContextManager[Any]:
+        """Set what is not as by default, and the precision of products, which JAX chooses itself on an accelerator."""
+        if str(dtype) == "float64" and not jax.config.jax_enable_x64:
+            self.dtype(dtype)  # raises: the results would be float32, without a word
+        # Under jax.jit an array is not on a device yet.
+        on_cpu = self.device is not None and self.device.platform == "cpu"
+        return _set(DEFAULTS | {"default_matmul_precision": None if on_cpu else ALGORITHMS[self.precision]})
+
+    @contextlib.contextmanager
+    def running(self) -> Iterator[None]:
+        """Leave it to training to look for non-finite numbers, and to say where they are."""
+        with self.undisturbed(), _set(UNWATCHED):
+            yield
 
     @property
     def primitives(self) -> Primitives:
@@ -90,11 +110,24 @@ class JaxBackend(Backend):
         return jax.device_put(x if dtype is None else x.astype(dtype), self.device)
 
     def _from_host(self, host: np.ndarray, dtype: Any) -> Any:
-        return xp.array(host, dtype=dtype, device=self.device)
+        with self.undisturbed():
+            return xp.array(host, dtype=dtype, device=self.device)
 
     def _to_host(self, x: Any) -> np.ndarray:
-        return np.asarray(x)
+        # NumPy does not have bfloat16, and what others add to it under that name is no number to NumPy.
+        return np.asarray(x.astype("float32") if x.dtype == "bfloat16" else x)
 
 
 def _device_name(device: Any) -> str:
     return f"{device.platform}:{device.id}" if isinstance(device, jax.Device) else str(device)
+
+
+@contextlib.contextmanager
+def _set(settings: dict[str, Any]) -> Iterator[None]:
+    """Set, for this thread, what is not so already; to enter all contexts would take longer than a small kernel."""
+    with contextlib.ExitStack() as stack:
+        for name, value in settings.items():
+            if getattr(jax.config, f"jax_{name}") != value:
+                guards = name.startswith("transfer_guard")
+                stack.enter_context(getattr(jax, name)("allow" if guards else value))
+        yield

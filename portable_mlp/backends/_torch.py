@@ -67,13 +67,17 @@ class TorchBackend(Backend):
         return RecordedSteps(step, TorchRecorder(self.device)) if self.device.type == "cuda" else None
 
     @contextlib.contextmanager
+    def undisturbed(self, dtype: Any = None) -> Iterator[None]:
+        """Switch autocast off, and set the precision of products; autograd records where it was told to."""
+        with without_autocast(self.device.type), multiplying_at(self.precision):
+            yield
+
+    @contextlib.contextmanager
     def running(self) -> Iterator[None]:
-        """Stop autograd from recording, since the gradients are written out; set the precision of CUDA's products."""
-        if self.device.type != "cuda":
-            with torch.no_grad():
-                yield
-            return
-        with torch.no_grad(), torch.cuda.device(self.device), multiplying_at(self.precision):
+        """Stop autograd from recording, since the gradients are written out."""
+        current = torch.cuda.device(self.device) if self.device.type == "cuda" else contextlib.nullcontext()
+        # Tensors that inference mode makes could not be trained on, or differentiated, after it.
+        with torch.inference_mode(False), torch.no_grad(), current, self.undisturbed():
             yield
 
     def _move(self, x: Any, dtype: Any) -> Any:
@@ -83,24 +87,38 @@ class TorchBackend(Backend):
         return torch.tensor(host, dtype=dtype, device=self.device)
 
     def _to_host(self, x: Any) -> np.ndarray:
-        host: np.ndarray = x.detach().cpu().numpy()
+        # NumPy does not have bfloat16.
+        host: np.ndarray = (x.float() if x.dtype == torch.bfloat16 else x).detach().cpu().numpy()
         return host
+
+
+def without_autocast(device_type: str) -> contextlib.AbstractContextManager[Any]:
+    """Return the context in which operations on a kind of device keep the dtype of their arguments."""
+    try:
+        is_on = torch.is_autocast_enabled(device_type)
+    except RuntimeError:  # there is none for "meta"
+        is_on = False
+    return torch.autocast(device_type, enabled=False) if is_on else contextlib.nullcontext()
 
 
 @contextlib.contextmanager
 def multiplying_at(precision: str) -> Iterator[None]:
-    """Set the precision of CUDA's products, which PyTorch keeps for the whole process, and put it back at the end."""
-    matmul = torch.backends.cuda.matmul
-    newer = getattr(matmul, "fp32_precision", None)  # from PyTorch 2.9 on
+    """Set the precision of float32 products, which PyTorch keeps for the whole process, and put it back at the end."""
+    matmuls = [m for m in (torch.backends.cuda.matmul, torch.backends.mkldnn.matmul) if hasattr(m, "fp32_precision")]
+    newer = [m.fp32_precision for m in matmuls]  # from PyTorch 2.9 on
     try:
         older = torch.get_float32_matmul_precision()
     except RuntimeError:  # it was set the newer way
         older = None
-    torch.set_float32_matmul_precision("high" if precision == "tf32" else "highest")
+    wanted = "high" if precision == "tf32" else "highest"
+    if older == wanted == "highest" and set(newer) <= {"none", "ieee"}:  # as by default
+        yield
+        return
+    torch.set_float32_matmul_precision(wanted)
     try:
         yield
     finally:
         if older is not None:
             torch.set_float32_matmul_precision(older)
-        if newer is not None:
-            matmul.fp32_precision = newer
+        for matmul, before in zip(matmuls, newer, strict=True):
+            matmul.fp32_precision = before

@@ -16,6 +16,7 @@ from ..kernels.optimizers import OPTIMIZERS, checked_options
 from ..kernels.options import check_choice
 from ..kernels.parameters import Params, n_parameters, unpack
 from ..kernels.primitives import Primitives, Sums
+from ..kernels.spelling import suggesting
 from ..kernels.step import Objective, Program, passes, updated
 from .onnx_files import Scaling, checked_scaling, checked_target_scaling, encoded, host_vector, load, write
 from .onnx_inference import output_name
@@ -24,6 +25,7 @@ from .onnx_namespace import OnnxNamespace
 FIRST_LEARNING_RATE = 1e-3
 
 
+@suggesting
 def export_onnx_training(
     path: str | os.PathLike[str],
     net: Network,

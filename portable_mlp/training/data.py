@@ -6,6 +6,7 @@ import math
 
 import array_api_compat
 
+from ..backends.ambient import undisturbed
 from ..kernels.arrays import Array, Namespace
 from ..kernels.calls import check_call
 from ..kernels.network import Network
@@ -14,6 +15,7 @@ from ..kernels.targets import are_labels
 from .batches import Data, blocks
 
 
+@undisturbed
 def checked_data(net: Network, params: Params, X: Array, y: Array) -> Data:
     """Return the data as the network takes them, in the dtype of ``params``, once shapes and values were found good.
 

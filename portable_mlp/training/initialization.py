@@ -8,8 +8,10 @@ from ..backends import Backend, get_backend
 from ..kernels.initializers import RandomState, draw_weights
 from ..kernels.network import Network
 from ..kernels.parameters import Layer, Params
+from ..kernels.spelling import suggesting
 
 
+@suggesting
 def init_params(
     net: Network,
     *,
@@ -63,7 +65,8 @@ def init_params(
     if not chosen.xp.isdtype(native, "real floating"):
         raise ValueError(f"parameters must be real floating, got dtype {dtype!r}")
     layers = []
-    for W in draw_weights(net, scheme, random_state, std):
-        moved = chosen.asarray(W, dtype=dtype)
-        layers.append(Layer(moved, chosen.xp.zeros_like(moved[0, :])))
+    with chosen.undisturbed():
+        for W in draw_weights(net, scheme, random_state, std):
+            moved = chosen.asarray(W, dtype=dtype)
+            layers.append(Layer(moved, chosen.xp.zeros_like(moved[0, :])))
     return tuple(layers)

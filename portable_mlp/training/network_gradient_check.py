@@ -13,16 +13,17 @@ import sys
 from collections.abc import Sequence
 
 from ..backends import backend_of, get_backend
+from ..backends.ambient import loss_and_grad
 from ..kernels.activations import ACTIVATIONS, ELEMENTWISE_OUTPUTS
 from ..kernels.arrays import Array
 from ..kernels.batch import encode_targets
 from ..kernels.gradient_check import Difference, GradientCheck, check_options, compare, precision_of, tolerance_of
 from ..kernels.initializers import RandomState, draw_direction
-from ..kernels.loss_and_grad import loss_and_grad
 from ..kernels.network import Network
 from ..kernels.parameters import Layer, Params, pack, unpack
 from ..kernels.primitives import portable
 from ..kernels.propagation import forward_pass, with_penalty
+from ..kernels.spelling import suggesting
 from ..kernels.step import Objective, data_loss
 from .data import checked_data
 
@@ -30,6 +31,7 @@ _ELEMENTS_AT_ONCE = 2**22
 """How many numbers the moved models of one pass may take together; bounds the memory."""
 
 
+@suggesting
 def check_gradient(
     net: Network,
     params: Params,

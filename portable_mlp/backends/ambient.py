@@ -1,0 +1,48 @@
+"""The kernels as users call them: what a library is set to for the whole process or thread has no say in their numbers.
+
+An autocast of PyTorch or a matmul precision of JAX is made for other people's layers; here the dtype of the parameters
+alone decides. NumPy has no such setting, and its arrays go straight to the kernel.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from typing import Any, TypeVar, cast
+
+import array_api_compat
+import numpy as np
+
+from ..kernels import loss_and_grad as gradients
+from ..kernels import propagation
+from ..kernels.network import Network
+from ..kernels.spelling import suggesting
+from . import backend_of
+
+Kernel = TypeVar("Kernel", bound=Callable[..., Any])
+
+
+def undisturbed(kernel: Kernel) -> Kernel:
+    """Return ``kernel(net, params, X, ...)``, which runs as the library of X is by default."""
+
+    @functools.wraps(kernel)
+    def door(net: Network, params: Any, X: Any, *args: Any, **kwargs: Any) -> Any:
+        # What is not an array is the kernel's to refuse.
+        if type(X) is np.ndarray or not array_api_compat.is_array_api_obj(X) or array_api_compat.is_dask_array(X):
+            return kernel(net, params, X, *args, **kwargs)
+        with backend_of(X).undisturbed(X.dtype):
+            return kernel(net, params, X, *args, **kwargs)
+
+    return cast(Kernel, door)
+
+
+def _public(kernel: Kernel) -> Kernel:
+    """Return the undisturbed kernel as a function of this module: a pickle names a function by where it is found."""
+    door = suggesting(undisturbed(kernel))
+    door.__module__ = __name__
+    return cast(Kernel, door)
+
+
+forward = _public(propagation.forward)
+predict = _public(propagation.predict)
+loss_and_grad = _public(gradients.loss_and_grad)
