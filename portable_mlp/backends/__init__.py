@@ -11,6 +11,8 @@ from typing import Any, NamedTuple
 
 import array_api_compat
 
+from ..kernels.nearest import did_you_mean
+from ..kernels.spelling import suggesting
 from ._base import INSTALL, Backend, BackendInfo, BackendUnavailable, dtype_name
 from .interrupts import whole_imports
 
@@ -44,6 +46,7 @@ _REGISTRY = {
 }
 
 
+@suggesting
 def backends() -> list[BackendInfo]:
     """List every backend: whether it can be used here, its version and devices, or why not.
 
@@ -70,6 +73,7 @@ def backends() -> list[BackendInfo]:
     return infos
 
 
+@suggesting
 def get_backend(name: str | Backend = "auto", device: Any = None) -> Backend:
     """Return an array library on a device.
 
@@ -107,8 +111,9 @@ def get_backend(name: str | Backend = "auto", device: Any = None) -> Backend:
     if name == "auto":
         return _auto(device)
     if not isinstance(name, str) or name not in _REGISTRY:
-        choices = ", ".join(map(repr, ("auto", *_REGISTRY)))
-        raise ValueError(f"there is no backend {name!r}; choose one of {choices}")
+        choices = ("auto", *_REGISTRY)
+        meant = did_you_mean(name, choices) if isinstance(name, str) else ""
+        raise ValueError(f"there is no backend {name!r}; choose one of {', '.join(map(repr, choices))}{meant}")
     with _working(name):
         return _load(name).open(device)
 

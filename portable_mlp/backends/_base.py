@@ -14,16 +14,18 @@ import numpy as np
 
 from ..kernels.options import check_choice
 from ..kernels.primitives import Primitives, portable
+from ..kernels.spelling import suggesting
+from .extras import TORCH_FOR_CPU, install
 
 Step = TypeVar("Step", bound=Callable[..., Any])
 
 
 INSTALL = {
     "numpy": "pip install numpy",
-    "cupy": 'pip install "portable-mlp[cupy]" for CUDA 13, "portable-mlp[cupy-cuda12x]" for CUDA 12',
-    "torch": 'pip install "portable-mlp[torch]"',
-    "jax": 'pip install "portable-mlp[jax]"',
-    "strict": 'pip install "portable-mlp[strict]"',
+    "cupy": f"for CUDA 13 {install('cupy')}, for CUDA 12 {install('cupy-cuda12x')}",
+    "torch": f"{install('torch')}, on Linux with gigabytes of CUDA; for the CPU alone {TORCH_FOR_CPU}",
+    "jax": install("jax"),
+    "strict": install("strict"),
 }
 """The command that installs each library."""
 
@@ -128,6 +130,7 @@ class Backend:
             )
         return known[name]
 
+    @suggesting
     def asarray(self, host: Any, dtype: Any = None) -> Any:
         """Bring an array, a list or a number to this library and device.
 

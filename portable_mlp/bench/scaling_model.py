@@ -23,7 +23,6 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
-from scipy.optimize import nnls
 
 ASSUMPTIONS = (
     "a rank computes as fast beside others as it does by itself, on one BLAS thread",
@@ -178,5 +177,10 @@ def _line(points: Sequence[tuple[float, float]]) -> tuple[float, float]:
     """
     x, y = np.asarray(points, dtype=float).T
     scale = x.max()  # seconds a byte are tiny beside seconds: columns of one size
-    (start, slope), _ = nnls(np.stack([1.0 / y, x / scale / y], axis=1), np.ones_like(y))
-    return float(start), float(slope / scale)
+    columns, ones = np.stack([1.0 / y, x / scale / y], axis=1), np.ones_like(y)
+    line = np.linalg.lstsq(columns, ones)[0]
+    if line.min() < 0.0:
+        # The best of the lines that are allowed has no start, or no slope.
+        alone = np.diag([column @ ones / (column @ column) for column in columns.T])
+        line = min(alone, key=lambda one: float(np.sum(np.square(columns @ one - ones))))
+    return float(line[0]), float(line[1] / scale)

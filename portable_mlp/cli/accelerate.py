@@ -12,13 +12,14 @@ from typing import Annotated
 import typer
 
 from ..backends import get_backend
+from ..backends.extras import install
+from .misuse import no_option
 from .options import BackendOption, DeviceOption
-
-PASSED_ON = {"allow_interspersed_args": False, "ignore_unknown_options": True}
-"""What stands after the script belongs to the script."""
+from .terminal import say, streams_as_started
 
 
 def accelerate(
+    context: typer.Context,
     script: Annotated[pathlib.Path, typer.Argument(help="Python script that uses scikit-learn's MLPs.")],
     arguments: Annotated[list[str] | None, typer.Argument(help="Passed on to the script.")] = None,
     backend: BackendOption = "auto",
@@ -31,16 +32,19 @@ def accelerate(
 
     Example: portable-mlp accelerate --backend cupy train_model.py data.csv
     """
+    if str(script).startswith("-"):
+        raise ValueError(no_option(str(script), context.command, context.command_path))
     if not script.is_file():
         raise ValueError(f"there is no script {script}")
     try:
         from ..estimators.replacement import in_place_of_sklearn
     except ModuleNotFoundError as error:
-        raise ImportError('accelerate needs scikit-learn: pip install "portable-mlp[sklearn]"') from error
+        raise ImportError(f"accelerate needs scikit-learn: {install('sklearn')}") from error
     chosen = get_backend(backend, device)
-    sys.stderr.write(
+    say(
         "portable-mlp: MLPClassifier and MLPRegressor of scikit-learn are replaced by portable_mlp's, which compute "
-        f"with {chosen.name} on {chosen.device_name}\n"
+        f"with {chosen.name} on {chosen.device_name}",
+        err=True,
     )
     # On NumPy they follow their inputs, as without this command.
     where = (None, None) if chosen.name == "numpy" else (chosen.name, chosen.device_name)
@@ -54,7 +58,8 @@ def _run(script: str, arguments: list[str]) -> int:
     argv, first = sys.argv, sys.path[0]
     sys.argv, sys.path[0] = [script, *arguments], str(pathlib.Path(script).resolve().parent)
     try:
-        runpy.run_path(script, run_name="__main__")
+        with streams_as_started():
+            runpy.run_path(script, run_name="__main__")
     except SystemExit as error:
         if error.code is None or isinstance(error.code, int):
             return error.code or 0

@@ -1,4 +1,4 @@
-"""The commands put together, and the end of every mistake: one paragraph on stderr and exit code 2."""
+"""The command line as a whole, and the end of every mistake: one paragraph on stderr and exit code 2."""
 
 from __future__ import annotations
 
@@ -8,41 +8,30 @@ from typing import Annotated
 import typer
 
 from .. import __version__
+from .._starting import INTERRUPTED
 from ..backends import BackendUnavailable
 from ..training.interruption import TERMINATED
 from ..training.result import NonFiniteError
-from .accelerate import PASSED_ON, accelerate
-from .backends import backends
-from .bench import bench
-from .demo import demo
-from .doctor import doctor
-from .export import export
-from .gradcheck import gradcheck
-from .inspect import inspect
-from .predict import predict
-from .scaling import scaling
-from .terminal import say
-from .train import train
+from .commands import Commands
+from .misuse import PROGRAM, in_words
+from .terminal import command_streams, say
 
 USERS_MISTAKE = 2
-INTERRUPTED = 130
 CLOSED_PIPE = 141
 
 app = typer.Typer(
-    name="portable-mlp",
+    name=PROGRAM,
+    cls=Commands,
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for _command in (demo, backends, train, predict, inspect, export, gradcheck, bench, scaling, doctor):
-    app.command()(_command)
-app.command(context_settings=PASSED_ON)(accelerate)
 
 
 def _show_version(wanted: bool) -> None:
     if wanted:
-        typer.echo(f"portable-mlp {__version__}")
+        say(f"{PROGRAM} {__version__}")
         raise typer.Exit
 
 
@@ -63,8 +52,21 @@ def run(arguments: list[str] | None = None) -> int:
 
     0 done, 1 a check failed, 2 the user's mistake, 130 interrupted, 141 the output was closed, 143 terminated.
     """
+    with command_streams():
+        code = _ended(arguments)
+        try:
+            sys.stdout.flush()
+        except BrokenPipeError:
+            return code or CLOSED_PIPE
+        except OSError as error:
+            return code or _mistake(_in_words(error))
+    return code
+
+
+def _ended(arguments: list[str] | None) -> int:
+    """Run one command; say what went wrong; return the exit code."""
     try:
-        code = app(args=arguments, standalone_mode=False)
+        code = app(args=arguments, prog_name=PROGRAM, standalone_mode=False)
     except SystemExit as end:
         # Typer ends so, too, where whoever read our output has seen enough and closed the pipe.
         return TERMINATED if end.code == TERMINATED else CLOSED_PIPE
@@ -73,17 +75,18 @@ def run(arguments: list[str] | None = None) -> int:
             f"training diverged in epoch {error.epoch}, at batch {error.batch}: the loss or a parameter became "
             "infinite or NaN; a smaller --learning-rate may help; nothing was saved"
         )
+    except MemoryError as error:
+        return _mistake(f"memory ran out: {error or 'there is no room for what was asked'}")
     except (ValueError, OSError, BackendUnavailable, ImportError) as error:
         return _mistake(_in_words(error))
     except (KeyboardInterrupt, typer.Abort):
         code = INTERRUPTED
     except Exception as error:
-        # Typer's own errors (an unknown option, a value of the wrong kind) share no public base in all its versions.
         if not hasattr(error, "format_message"):
             raise
-        return _mistake(error.format_message() or "no command was given; see portable-mlp --help")
+        return _mistake(in_words(error))
     if code == INTERRUPTED:
-        sys.stderr.write("portable-mlp: interrupted\n")
+        say(f"{PROGRAM}: interrupted", err=True)
     return code if isinstance(code, int) else 0
 
 
@@ -94,5 +97,5 @@ def _in_words(error: Exception) -> str:
 
 
 def _mistake(message: str) -> int:
-    say(f"portable-mlp: {' '.join(message.split())}", err=True)
+    say(f"{PROGRAM}: {' '.join(message.split())}", err=True)
     return USERS_MISTAKE

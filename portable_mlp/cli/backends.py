@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import typer
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
 from .. import backends as known_backends
 from .options import JsonOption, print_json
+from .terminal import say
 
 
 def backends(as_json: JsonOption = False) -> None:
@@ -25,4 +25,4 @@ def backends(as_json: JsonOption = False) -> None:
     # Below the table, unwrapped: a command must stay whole to be copied.
     for info in infos:
         if info.reason is not None:
-            typer.echo(info.reason)
+            say(info.reason)

@@ -45,9 +45,7 @@ def bench(
     if dtype not in ("float32", "float64"):
         raise ValueError(f"--dtype must be float32 or float64, got {dtype}")
     check_choice("--solver", solver, tuple(SOLVERS))
-    for option, path in {"--json": json_file, "--plot": plot, "--html": html}.items():
-        if path is not None:
-            check_writable(option, path)
+    check_reports(json_file, plot, html)
     if plot or html:
         load_matplotlib()
     ours: dict[str, Make | str] = {
@@ -55,7 +53,7 @@ def bench(
     }
     facts = machine() | {"solver": solver}
     for sentence in advice(facts):
-        typer.echo(f"portable-mlp: {sentence}", err=True)
+        say(f"portable-mlp: {sentence}", err=True)
     rounds = QUICK_ROUNDS if quick else ROUNDS
     rows: list[Row] = []
     with Live(_table(rows), console=Console(), auto_refresh=False) as live:
@@ -64,10 +62,10 @@ def bench(
                 rows.append(row)
                 live.update(_table(rows), refresh=True)
     for name, reason in {row.candidate: row.problem for row in rows if row.problem}.items():
-        typer.echo(f"{name}: {reason}", err=True)
+        say(f"{name}: {reason}", err=True)
     sweep: list[Row] = []
     if plot or html:
-        typer.echo("now the batch sizes, for the picture ...", err=True)
+        say("now the batch sizes, for the picture ...", err=True)
         sweep = [
             row
             for case in SWEEP
@@ -78,6 +76,13 @@ def bench(
     write(json_file, json.dumps(figures, indent=2) + "\n")
     write(plot, bench_report.picture(rows, sweep) if plot else b"")
     write(html, bench_report.page(rows, sweep, facts) if html else "")
+
+
+def check_reports(json_file: FileOption, plot: FileOption, html: FileOption = None) -> None:
+    """Raise ValueError if a file that was asked for cannot be written."""
+    for option, path, suffix in (("--json", json_file, ".json"), ("--plot", plot, ".png"), ("--html", html, ".html")):
+        if path is not None:
+            check_writable(option, path, suffix=suffix)
 
 
 def write(path: pathlib.Path | None, content: str | bytes) -> None:

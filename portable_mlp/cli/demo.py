@@ -13,6 +13,7 @@ from rich.table import Table
 from rich.text import Text
 
 from ..backends import Backend, backends, get_backend
+from ..backends.extras import install
 from ..kernels.network import Network
 from ..kernels.propagation import predict
 from ..storage.models import save_model
@@ -21,6 +22,7 @@ from ..training.result import TrainResult
 from ..training.train import train
 from .demo_picture import draw
 from .digits import BRIGHTEST, digits
+from .files import check_folder, check_writable
 from .options import BackendOption
 from .pictures import load_matplotlib
 from .preparation import Preparation
@@ -53,10 +55,17 @@ def demo(
 ) -> None:
     """Learn 1,347 handwritten digits, test on 450 others, and compare the backends."""
     chosen = get_backend(backend)
-    load_matplotlib()
+    try:
+        load_matplotlib()
+        table = digits()
+    except ImportError:
+        raise ImportError(f"the demo needs scikit-learn and matplotlib: {install('demo')}") from None
+    check_folder("--output", output)
     output.mkdir(parents=True, exist_ok=True)
+    model, picture = output / "digits.safetensors", output / "digits.png"
+    for path in (model, picture):
+        check_writable("--output", path)
     shown = Console(stderr=True, highlight=False)
-    table = digits()
     split = _split(Rows(table.X / BRIGHTEST, np.asarray(table.y)))
     net = Network((split.train.X.shape[1], HIDDEN, 10), activation="relu")
     shown.print(
@@ -67,8 +76,7 @@ def demo(
     inputs = chosen.asarray(split.test.X, dtype="float32")
     proba = chosen.to_numpy(predict(net, result.params, inputs))
     accuracy = float(np.mean(np.argmax(proba, axis=1) == split.test.y))
-    typer.echo(f"test accuracy {accuracy:.4f} ({len(split.test.y)} digits that were never trained on)")
-    model, picture = output / "digits.safetensors", output / "digits.png"
+    say(f"test accuracy {accuracy:.4f} ({len(split.test.y)} digits that were never trained on)")
     preparation = Preparation(
         list(table.feature_names), table.target_name, [0.0] * net.sizes[0], [BRIGHTEST] * net.sizes[0], list(range(10))
     )
@@ -125,7 +133,7 @@ def _compare_backends(split: Split, shown: Console) -> None:
         difference = max(abs(a - b) for a, b in zip(history["loss"], reference, strict=True))
         table.add_row(info.name, backend.device_name, f"{speed:,.0f}", f"{difference:.1e}")
     Console().print(table)
-    typer.echo("portable-mlp backends says what is missing, and how to install it")
+    say("portable-mlp backends says what is missing, and how to install it")
 
 
 def _timed(net: Network, split: Split, backend: Backend, dtype: str) -> TrainResult:

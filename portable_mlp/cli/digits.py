@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from ..backends.extras import install
 from ..storage.tables import Table
 
 BRIGHTEST = 16.0
@@ -19,7 +20,7 @@ def digits() -> Table:
     try:
         from sklearn.datasets import load_digits
     except ImportError:
-        raise ImportError('the digits come with scikit-learn: pip install "portable-mlp[sklearn]"') from None
+        raise ImportError(f"the digits come with scikit-learn: {install('sklearn')}") from None
     bunch = load_digits()
     return Table(bunch.data, bunch.target, tuple(bunch.feature_names), "digit")
 

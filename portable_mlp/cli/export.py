@@ -32,7 +32,7 @@ def export(
     """
     if solver is not None and not training:
         raise ValueError("--solver goes with --training: a model that only predicts has no solver")
-    check_writable("FILE", file, sources=(model,))
+    check_writable("FILE", file, sources=(model,), suffix=".onnx")
     net, params, metadata = load_model(model)
     preparation = preparation_of(model, net, metadata)
     scalings: dict[str, Any] = {"input_scaling": (preparation.input_mean, preparation.input_scale)}

@@ -6,9 +6,14 @@ import os
 import pathlib
 from collections.abc import Iterable
 
+STREAM = "-"
+"""What stands for standard input and standard output in the place of a file's name."""
 
-def check_writable(option: str, path: pathlib.Path, sources: Iterable[str | pathlib.Path] = ()) -> None:
-    """Raise ValueError if a file cannot be written, or is one that the command reads.
+
+def check_writable(
+    option: str, path: pathlib.Path, sources: Iterable[str | pathlib.Path] = (), suffix: str | None = None
+) -> None:
+    """Raise ValueError if a file cannot be written, is named like another kind, or is one that the command reads.
 
     Parameters
     ----------
@@ -18,10 +23,16 @@ def check_writable(option: str, path: pathlib.Path, sources: Iterable[str | path
         What will be written.
     sources : iterable of str or path
         What the command reads.
+    suffix : str, optional
+        How the names of files of its kind end; a name may have no suffix at all, but not another one.
     """
+    if str(path) == STREAM:
+        raise ValueError(f"{option} {path}: this is written to a file, not to standard output; name one")
     for source in sources:
         if os.path.realpath(source) == os.path.realpath(path):
             raise ValueError(f"{option} {path}: this file is read by the same command; name another one to write")
+    if suffix is not None and path.suffix.lower() not in ("", suffix):
+        raise ValueError(f"{option} {path}: what is written there is a {suffix} file; let its name end so")
     folder = path.resolve().parent
     if not folder.is_dir():
         raise ValueError(f"{option} {path}: the folder {folder} does not exist")
@@ -29,3 +40,11 @@ def check_writable(option: str, path: pathlib.Path, sources: Iterable[str | path
         raise ValueError(f"{option} {path}: this is not a file; name a file to write")
     if not os.access(folder, os.W_OK):
         raise ValueError(f"{option} {path}: the folder {folder} cannot be written to")
+
+
+def check_folder(option: str, path: pathlib.Path) -> None:
+    """Raise ValueError if a folder cannot be what a path names."""
+    if str(path) == STREAM:
+        raise ValueError(f"{option} {path}: this takes a folder, not standard output; name one")
+    if path.exists() and not path.is_dir():
+        raise ValueError(f"{option} {path}: this is not a folder; name one")

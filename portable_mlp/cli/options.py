@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import sys
 from typing import Annotated, Any, TypeAlias
 
 import typer
@@ -32,7 +33,8 @@ JsonOption: TypeAlias = Annotated[bool, typer.Option("--json", help="Print JSON,
 
 def print_json(value: Any) -> None:
     """Print a value as JSON on stdout; numbers that JSON does not have (NaN, infinity) become null."""
-    typer.echo(json.dumps(_without_nan(value), indent=2, allow_nan=False))
+    sys.stdout.write(json.dumps(_without_nan(value), indent=2, allow_nan=False) + "\n")
+    sys.stdout.flush()
 
 
 def _without_nan(value: Any) -> Any:

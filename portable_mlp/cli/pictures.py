@@ -5,6 +5,8 @@ from __future__ import annotations
 import io
 from typing import Any
 
+from ..backends.extras import install
+
 
 def load_matplotlib() -> Any:
     """Return matplotlib's Figure.
@@ -17,7 +19,7 @@ def load_matplotlib() -> Any:
     try:
         from matplotlib.figure import Figure
     except ImportError:
-        raise ImportError('the picture is drawn with matplotlib: pip install "portable-mlp[plot]"') from None
+        raise ImportError(f"the picture is drawn with matplotlib: {install('plot')}") from None
     return Figure
 
 

@@ -11,9 +11,9 @@ import typer
 from ..backends import get_backend
 from ..kernels.propagation import predict as outputs_of
 from ..storage.models import ESTIMATOR_ENTRY, load_model
-from ..storage.tables import read_prediction_table, write_csv
+from ..storage.tables import check_output, read_prediction_table, write_table
 from .digits import digits, refuse_with_digits
-from .files import check_writable
+from .files import STREAM, check_writable
 from .options import BackendOption, DelimiterOption, MaxRowsOption
 from .preparation import Preparation, preparation_of
 from .terminal import StandardOutput, say
@@ -23,9 +23,14 @@ ROWS_AT_ONCE = 2**16
 
 def predict(
     model: Annotated[pathlib.Path, typer.Argument(help="Model file: of train, of save_model, or of an estimator.")],
-    data: Annotated[str, typer.Argument(help="digits, or a table with the columns the model was trained on.")],
+    data: Annotated[
+        str, typer.Argument(help="digits, or a table with the columns the model was trained on; - is standard input.")
+    ],
     proba: Annotated[bool, typer.Option("--proba", help="Write each class's probability too.")] = False,
-    output: Annotated[pathlib.Path | None, typer.Option(help="CSV file to write.", show_default="the terminal")] = None,
+    output: Annotated[
+        pathlib.Path,
+        typer.Option(help="File to write: .csv, .tsv, these compressed (.csv.gz), or .parquet; - is standard output."),
+    ] = pathlib.Path(STREAM),
     spreadsheet_safe: Annotated[
         bool, typer.Option("--spreadsheet-safe", help="Put ' before class names that a spreadsheet takes for formulas.")
     ] = False,
@@ -37,8 +42,10 @@ def predict(
 
     Example: portable-mlp predict houses.safetensors new.csv --output prices.csv
     """
-    if output is not None:
+    to_stdout = str(output) == STREAM
+    if not to_stdout:
         check_writable("--output", output, sources=(model, data))
+        check_output(output)
     chosen = get_backend(backend)
     net, params, metadata = load_model(model, backend=chosen)
     preparation = preparation_of(model, net, metadata)
@@ -60,8 +67,8 @@ def predict(
     ]
     outputs = preparation.probabilities(np.concatenate(pieces).astype(np.float64))
     header, columns = _columns(preparation, outputs, proba)
-    write_csv(StandardOutput() if output is None else output, header, columns, spreadsheet_safe=spreadsheet_safe)
-    if output is not None:
+    write_table(StandardOutput() if to_stdout else output, header, columns, spreadsheet_safe=spreadsheet_safe)
+    if not to_stdout:
         say(f"{len(X)} predictions written to {output}", err=True)
 
 

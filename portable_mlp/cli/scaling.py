@@ -14,8 +14,7 @@ from ..bench.machine import machine
 from ..bench.scaling import CASES, QUICK, Measured, measure_scaling
 from ..bench.scaling_model import ASSUMPTIONS, Forecast, Link, forecast
 from . import scaling_report
-from .bench import FileOption, write
-from .files import check_writable
+from .bench import FileOption, check_reports, write
 from .pictures import load_matplotlib
 from .terminal import say
 
@@ -44,9 +43,7 @@ def scaling(
     the same steps, each compared with float64 before its time counts. Close other programs first: ranks that wait for
     each other keep their cores busy.
     """
-    for option, path in {"--json": json_file, "--plot": plot}.items():
-        if path is not None:
-            check_writable(option, path)
+    check_reports(json_file, plot)
     for option, number in {"--latency": latency, "--bandwidth": bandwidth}.items():
         if number is not None and not number > 0:
             raise ValueError(f"{option} must be greater than 0, got {number:g}")

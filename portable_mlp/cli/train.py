@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 import pathlib
 import time
+from collections.abc import Iterator
 from typing import Annotated, Any, TypeAlias
 
 import numpy as np
@@ -18,12 +20,12 @@ from ..storage.checkpoints import CheckpointFolder
 from ..storage.models import check_savable, save_model
 from ..storage.table_targets import is_classification
 from ..storage.tables import MixedTargetError, RowSource, Table, TargetKind, read_training_table
-from ..training.group import decided
+from ..training.group import current_group, decided
 from ..training.initialization import init_params
 from ..training.result import History, TrainResult
 from ..training.train import train as fit
 from .digits import digits, refuse_with_digits
-from .files import check_writable
+from .files import STREAM, check_folder, check_writable
 from .options import BackendOption, DelimiterOption, DeviceOption, JsonOption, MaxRowsOption, print_json
 from .preparation import Preparation, learn
 from .procs import ProcsOption, RestartsOption, TimeoutOption, check_alone, run_supervised
@@ -37,6 +39,8 @@ TARGET_KINDS: dict[str, TargetKind] = {"auto": "unmixed", "classification": "any
 
 SomeRows: TypeAlias = Rows | StreamedRows
 
+ONE_STANDARD_INPUT = "standard input goes to one process alone"
+
 FEW_STEPS = 200
 """Fewer steps than this leave most networks half-trained."""
 
@@ -45,7 +49,10 @@ FEW_STEPS = 200
 def train(
     context: typer.Context,
     data: Annotated[
-        str, typer.Argument(help="digits, or a table: .csv/.tsv (.gz too), .parquet, .npz with X and y, .npy.")
+        str,
+        typer.Argument(
+            help="digits, or a table: .csv/.tsv (.gz too), .parquet, .npz with X and y, .npy; - is standard input."
+        ),
     ],
     target: Annotated[str | None, typer.Option(help="Column to predict.", show_default="the last one")] = None,
     task: Annotated[
@@ -105,13 +112,21 @@ def train(
     check_choice("--task", task, TARGET_KINDS)
     if checkpoint is None and (resume or checkpoint_every is not None):
         raise ValueError("--resume and --checkpoint-every need a folder: --checkpoint DIR")
+    if checkpoint is not None:
+        check_folder("--checkpoint", checkpoint)
     if procs is not None:
+        if data == STREAM:
+            raise ValueError(f"{ONE_STANDARD_INPUT}, and --procs starts several: name a file")
         raise typer.Exit(run_supervised(context, procs, restarts, timeout, checkpoint))
     check_alone(restarts, timeout)
+    if data == STREAM:
+        group = current_group()
+        if group is not None and group.size > 1:
+            raise ValueError(f"{ONE_STANDARD_INPUT}, and {group.size} train together: name a file")
     if not 0.0 <= validation < 1.0:
         raise ValueError(f"--validation is a fraction of the rows, from 0 to below 1; got {validation}")
     if save is not None:
-        check_writable("--save", save, sources=(data,))
+        check_writable("--save", save, sources=(data,), suffix=".safetensors")
     chosen = get_backend(backend, device)
     source = open_if_large(data, target, TARGET_KINDS[task], max_rows) if delimiter is None else None
     if source is None:
@@ -164,7 +179,8 @@ def train(
         "seconds": round(seconds, 3),
         "saved": None if save is None else str(save),
     }
-    _show(summary, result.history if as_json else None)
+    with _saved_all_the_same(save):
+        _show(summary, result.history if as_json else None)
     _hint(rows.n_samples, batch_size, result)
 
 
@@ -268,6 +284,17 @@ def _best(losses: list[float]) -> int:
     return min(range(len(losses)), key=lambda epoch: (math.isnan(losses[epoch]), losses[epoch]))
 
 
+@contextlib.contextmanager
+def _saved_all_the_same(save: pathlib.Path | None) -> Iterator[None]:
+    """Add to the words of an error of printing that the model was saved."""
+    try:
+        yield
+    except OSError as error:
+        if save is not None:
+            error.strerror = f"{error.strerror}; {save} has the model"
+        raise
+
+
 def _show(summary: dict[str, Any], history: History | None) -> None:
     """Print the summary for people; with the history, as JSON for programs."""
     if history is not None:
@@ -284,7 +311,7 @@ def _hint(n_rows: int, batch_size: int, result: TrainResult) -> None:
     """Say on stderr when so few steps were taken that the network can hardly have learnt."""
     n_steps = result.n_epochs * math.ceil(n_rows / batch_size)
     if result.stopped_because == "max_epochs" and n_steps < FEW_STEPS:
-        typer.echo(
+        say(
             f"portable-mlp: only {n_steps} steps were taken; a smaller --batch-size or more --epochs may fit better",
             err=True,
         )

@@ -10,6 +10,7 @@ from typing import Any
 import array_api_compat
 import numpy as np
 
+from ..backends.extras import install
 from ..kernels.arrays import Array
 from .launch import n_started
 from .nccl import Gpus, joined_gpus
@@ -116,7 +117,5 @@ def load_mpi() -> Any:
     try:
         from mpi4py import MPI
     except (ImportError, RuntimeError) as error:
-        raise ImportError(
-            f'training over MPI needs mpi4py and an MPI library ({error}): pip install "portable-mlp[mpi]"'
-        ) from None
+        raise ImportError(f"training over MPI needs mpi4py and an MPI library ({error}): {install('mpi')}") from None
     return MPI

@@ -12,8 +12,8 @@ import sysconfig
 from typing import NamedTuple
 
 from ..backends import BackendUnavailable
+from ..backends.extras import install
 
-INSTALL = 'pip install "portable-mlp[mpi]"'
 OPEN_MPI = "Open MPI"
 VENDORS = {"Intel(R) MPI": "Intel MPI", "MPICH": "MPICH", "HYDRA": "MPICH", "Open MPI": OPEN_MPI, "OpenRTE": OPEN_MPI}
 """What a library or a launcher says of itself, and whose it then is; Intel's launcher says HYDRA, too."""
@@ -72,7 +72,8 @@ def find_launcher() -> Launcher:
     path = mpiexec_path()
     if path is None:
         raise BackendUnavailable(
-            f"mpiexec, which starts several processes, is neither beside {sys.executable} nor on the PATH: {INSTALL}"
+            f"mpiexec, which starts several processes, is neither beside {sys.executable} nor on the PATH: "
+            f"{install('mpi')}"
         )
     found = Launcher(path, library, vendor_of(library))
     described = vendor_of(_answer([path, "--version"]) or "")
@@ -80,7 +81,7 @@ def find_launcher() -> Launcher:
     if (found.vendor == OPEN_MPI) != (described == OPEN_MPI):
         raise BackendUnavailable(
             f"mpi4py uses {found.library}, but {path} is of {described}, which cannot start its programs: keep one MPI "
-            f"in this environment, such as that of {INSTALL}, and its mpiexec first on the PATH"
+            f"in this environment, such as that of {install('mpi')}, and its mpiexec first on the PATH"
         )
     return found
 
@@ -94,11 +95,11 @@ def mpi_library() -> str:
         If mpi4py is missing, or finds no library.
     """
     if importlib.util.find_spec("mpi4py") is None:
-        raise BackendUnavailable(f"several processes need mpi4py, which is missing: {INSTALL}")
+        raise BackendUnavailable(f"several processes need mpi4py, which is missing: {install('mpi')}")
     # In another process: a library of MPI that was loaded once stays.
     answer = _answer([sys.executable, "-m", "mpi4py", "--mpi-lib-version"])
     if answer is None:
-        raise BackendUnavailable(f"mpi4py is installed but finds no MPI library: {INSTALL}")
+        raise BackendUnavailable(f"mpi4py is installed but finds no MPI library: {install('mpi')}")
     return " ".join(answer.strip("\0\n ").splitlines()[0].split())
 
 

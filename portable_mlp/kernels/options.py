@@ -9,11 +9,15 @@ import math
 from collections.abc import Iterable
 from typing import Any
 
+from .nearest import did_you_mean
+
 
 def check_choice(name: str, value: Any, choices: Iterable[str]) -> None:
-    """Raise ValueError unless ``value`` is one of ``choices``, which the message lists."""
-    if not isinstance(value, str) or value not in tuple(choices):
-        raise ValueError(f"{name} must be one of {', '.join(map(repr, choices))}; got {value!r}")
+    """Raise ValueError unless ``value`` is one of ``choices``, which the message lists, with the nearest of them."""
+    names = tuple(choices)
+    if not isinstance(value, str) or value not in names:
+        meant = did_you_mean(value, names) if isinstance(value, str) else ""
+        raise ValueError(f"{name} must be one of {', '.join(map(repr, names))}; got {value!r}{meant}")
 
 
 def positive_number(name: str, value: Any) -> float:

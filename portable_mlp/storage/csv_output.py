@@ -1,22 +1,12 @@
-"""Columns written as comma-separated text."""
+"""Columns written as text, row by row."""
 
 from __future__ import annotations
 
-import codecs
 import csv
-import os
 from collections.abc import Sequence
-from typing import Any, Protocol
+from typing import Protocol
 
-import numpy as np
-from numpy.typing import NDArray
-
-from .atomic import replace_file
-from .table_errors import counted
-
-__all__ = ["write_csv"]
-
-_FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
+__all__ = ["Writable", "write_rows"]
 
 
 class Writable(Protocol):
@@ -26,73 +16,26 @@ class Writable(Protocol):
         """Take one row with its line end."""
 
 
-def write_csv(
-    path_or_file: str | os.PathLike[str] | Writable,
-    header: Sequence[str],
-    columns: Sequence[NDArray[Any] | Sequence[object]],
-    *,
-    spreadsheet_safe: bool = False,
+def write_rows(
+    file: Writable, header: Sequence[str], columns: Sequence[Sequence[object]], delimiter: str = ","
 ) -> None:
-    r"""Write columns as comma-separated text.
+    r"""Write the header and the rows as text.
 
     Floats are written with the fewest digits that read back as the same float64, strings are quoted where needed,
-    lines end with ``\n``. A path is written in UTF-8 and in one step: the file holds everything, or is what it was
-    before.
+    lines end with ``\n``.
 
     Parameters
     ----------
-    path_or_file : str, os.PathLike of str or text file
-        Path to create or to replace, or a text file open for writing, which stays open.
+    file : text file
+        What takes the rows; stays open.
     header : sequence of str
         One name per column.
-    columns : sequence of numpy.ndarray of shape (n_rows,), or of sequences
-        Cells of any dtype, column by column.
-    spreadsheet_safe : bool
-        Whether to put an apostrophe before texts that a spreadsheet would take for a formula: those that start with
-        one of ``= + - @``, a tab or a carriage return. Numbers stay as they are.
-
-    Raises
-    ------
-    ValueError
-        If there is not one name per column, or if the columns are not 1-D and of one length.
-    OSError
-        If the file cannot be written.
+    columns : sequence of sequences
+        Plain Python values, column by column, all of one length.
+    delimiter : str
+        What stands between the cells.
     """
-    cells = _checked_columns(header, columns)
-    if spreadsheet_safe:
-        header, cells = [_harmless(name) for name in header], [list(map(_harmless, column)) for column in cells]
-    if not isinstance(path_or_file, (str, os.PathLike)):
-        _write_rows(path_or_file, header, cells)
-        return
-    with replace_file(path_or_file) as file:
-        _write_rows(codecs.getwriter("utf-8")(file), header, cells)
-
-
-def _checked_columns(header: Sequence[str], columns: Sequence[NDArray[Any] | Sequence[object]]) -> list[list[object]]:
-    """Return the columns as lists of plain Python values."""
-    if len(header) != len(columns):
-        raise ValueError(f"{counted(len(header), 'name')} for {counted(len(columns), 'column')}")
-    if any(column.ndim != 1 for column in columns if isinstance(column, np.ndarray)):
-        raise ValueError("every column must have one dimension")
-    lengths = sorted({len(column) for column in columns})
-    if len(lengths) > 1:
-        raise ValueError(f"the columns have different lengths: {', '.join(map(str, lengths))}")
-    return [[_plain(cell) for cell in column] for column in columns]
-
-
-def _plain(cell: object) -> object:
-    """Return a NumPy scalar as the Python value that is written with the digits of a float64."""
-    return cell.item() if isinstance(cell, np.generic) else cell
-
-
-def _harmless(cell: Any) -> Any:
-    """Return a cell that no spreadsheet takes for a formula."""
-    return f"'{cell}" if isinstance(cell, str) and cell.startswith(_FORMULA_STARTS) else cell
-
-
-def _write_rows(file: Writable, header: Sequence[str], columns: list[list[object]]) -> None:
-    """Write the header and the rows."""
-    writer = csv.writer(_LineFeedRows(file), lineterminator="\r\n")
+    writer = csv.writer(_LineFeedRows(file), delimiter=delimiter, lineterminator="\r\n")
     writer.writerow(header)
     writer.writerows(zip(*columns, strict=True))
 

@@ -10,6 +10,7 @@ from typing import Any, TypeAlias
 import numpy as np
 
 from ..backends import backend_of, dtype_name
+from ..backends.extras import install
 from ..kernels.network import Network
 from ..kernels.parameters import Params, n_parameters, pack
 from .atomic import replace_file
@@ -17,8 +18,6 @@ from .models import check_one_model
 
 LARGEST_FILE = 2**31 - 1
 """Bytes that a protobuf message, and so an ONNX file with its weights inside, can have."""
-
-INSTALL = 'pip install "portable-mlp[onnx]"'
 
 Scaling: TypeAlias = tuple[Any, Any]
 """Mean and scale of each column: ``(x - mean) / scale`` is what the network sees."""
@@ -36,7 +35,7 @@ def load(module: str) -> Any:
         return importlib.import_module(module)
     except ModuleNotFoundError as error:
         missing = (error.name or module).partition(".")[0]
-        raise ImportError(f"ONNX files need {missing}, which is missing: {INSTALL}") from None
+        raise ImportError(f"ONNX files need {missing}, which is missing: {install('onnx')}") from None
 
 
 def host_vector(net: Network, params: Params, *, copies: int = 1) -> np.ndarray:

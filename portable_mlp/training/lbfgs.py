@@ -7,6 +7,7 @@ import time
 from typing import Any
 
 from ..backends import Backend
+from ..backends.extras import install
 from ..backends.interrupts import whole_imports
 from ..kernels.arrays import Array
 from ..kernels.step import Objective, make_objective
@@ -27,7 +28,7 @@ def load_scipy() -> Any:
         with whole_imports():
             from scipy import optimize
     except ImportError:
-        raise ImportError('solver "lbfgs" needs SciPy: pip install "portable-mlp[lbfgs]"') from None
+        raise ImportError(f'solver "lbfgs" needs SciPy: {install("lbfgs")}') from None
     return optimize
 
 

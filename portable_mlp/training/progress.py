@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import contextlib
+import sys
 import time
-from typing import Any, Self
+from typing import Any, Self, TextIO, cast
+
+from ..backends.extras import install
+from .best_effort_stream import BestEffortStream
 
 SECONDS_BETWEEN_UPDATES = 0.1
 
@@ -38,9 +42,7 @@ class Bar(Silent):
             from rich import progress
             from rich.console import Console
         except ImportError:
-            raise ImportError(
-                'progress=True draws with rich, which is missing: pip install "portable-mlp[cli]"'
-            ) from None
+            raise ImportError(f"progress=True draws with rich, which is missing: {install('cli')}") from None
         self._epochs = epochs
         self._pending = 0
         self._shown = time.perf_counter()
@@ -49,7 +51,7 @@ class Bar(Silent):
             progress.BarColumn(),
             progress.TextColumn("loss {task.fields[loss]}  {task.fields[speed]} samples/s"),
             progress.TimeRemainingColumn(),
-            console=Console(stderr=True),
+            console=Console(file=cast(TextIO, BestEffortStream(sys.stderr))),
         )
         self._task = self._bar.add_task("", total=epochs * n_samples, epoch=0, loss="-", speed="-")
 

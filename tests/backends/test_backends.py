@@ -166,7 +166,7 @@ def test_to_numpy_refuses_another_librarys_array() -> None:
 def test_a_missing_library_names_the_command(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "torch", None)
     monkeypatch.delitem(sys.modules, "portable_mlp.backends._torch", raising=False)
-    with pytest.raises(pm.BackendUnavailable, match=r'cannot be used here: .*; pip install "portable-mlp\[torch\]"'):
+    with pytest.raises(pm.BackendUnavailable, match=r'cannot be used here: .*; pip install "\.\[torch\]"'):
         pm.get_backend("torch")
     unavailable = next(info for info in pm.backends() if info.name == "torch")
     assert not unavailable.available

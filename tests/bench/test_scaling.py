@@ -195,7 +195,7 @@ def test_a_job_that_hangs_or_cannot_start_says_so(monkeypatch: pytest.MonkeyPatc
         launch(Job(ALONE, TINY), 0.001)
     scaling_jobs._launcher.cache_clear()
     monkeypatch.setattr(mpi_launcher, "mpiexec_path", lambda: None)
-    with pytest.raises(RuntimeError, match=r"mpiexec, .* is neither beside .* pip install \"portable-mlp\[mpi\]\""):
+    with pytest.raises(RuntimeError, match=r"mpiexec, .* is neither beside .* pip install \"\.\[mpi\]\""):
         launch(Job(RANK, TINY), 0.001)
 
 

@@ -4,6 +4,7 @@ import math
 
 import numpy as np
 import pytest
+from scipy.optimize import nnls
 
 from portable_mlp.bench.scaling_model import Compute, Link, Model, fit_compute, fit_link, forecast
 
@@ -76,3 +77,12 @@ def test_a_forecast_ends_where_each_rank_has_one_sample() -> None:
     assert outlook.ranks == [1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024]
     assert outlook.speed_up == [model.strong_speed_up(256, n) for n in outlook.ranks[:9]]
     assert outlook.efficiency == [model.weak_efficiency(256, n) for n in outlook.ranks]
+
+
+def test_a_line_is_the_best_of_those_that_are_allowed() -> None:
+    """SciPy's least squares without negative numbers agree, also where the unbounded ones would have a negative one."""
+    rng = np.random.default_rng(0)
+    for _ in range(200):
+        x, y = rng.uniform(1, 1e6, 5), rng.uniform(1e-6, 1e-3, 5)
+        (start, slope), _ = nnls(np.stack([1 / y, x / x.max() / y], axis=1), np.ones(5))
+        assert fit_compute(list(zip(x, y, strict=True))) == pytest.approx((start, slope / x.max()), rel=1e-6, abs=1e-16)

@@ -15,6 +15,7 @@ import pandas as pd
 import pytest
 
 import portable_mlp as pm
+from portable_mlp.backends.extras import install
 from portable_mlp.cli.app import run
 from tests.estimators.problems import quietly
 
@@ -156,7 +157,7 @@ def test_parquet_without_pyarrow_says_what_to_install(monkeypatch: pytest.Monkey
     monkeypatch.setitem(sys.modules, "pyarrow.parquet", None)
     pathlib.Path("data.parquet").write_bytes(b"PAR1")
     message = mistake("train", "data.parquet", capfd=capfd)
-    assert message == 'portable-mlp: .parquet files need PyArrow: pip install "portable-mlp[parquet]"\n'
+    assert message == f"portable-mlp: .parquet files need PyArrow: {install('parquet')}\n"
 
 
 def test_a_model_saved_without_preparation_predicts_raw_rows(capfd) -> None:
@@ -374,9 +375,29 @@ MISTAKES = {
     "unknown device": (("train", "digits", "--backend", "torch", "--device", "moon"), "torch has no device 'moon'"),
     "unknown dtype": (("train", "digits", "--dtype", "float16x"), "dtype 'float16x' is not available"),
     "integer dtype": (("train", "digits", "--dtype", "int32"), "parameters must be real floating"),
-    "unknown option": (("train", "digits", "--epoch", "3"), "No such option"),
+    "unknown option": (
+        ("train", "digits", "--epoch", "3"),
+        "No such option: --epoch; did you mean --epochs? See portable-mlp train --help",
+    ),
+    "guessed option": (("train", "digits", "--lr=1"), "No such option: --lr; did you mean --learning-rate? See"),
+    "nothing near": (("train", "digits", "--colour"), "No such option: --colour; see portable-mlp train --help"),
+    "short option": (("train", "digits", "-x"), "No such option: -x; see portable-mlp train --help"),
+    "option of no command": (
+        ("--verson",),
+        "No such option: --verson; did you mean --version? See portable-mlp --help",
+    ),
+    "option before a script": (
+        ("accelerate", "--bakend", "numpy", "script.py"),
+        "No such option: --bakend; did you mean --backend? See portable-mlp accelerate --help",
+    ),
+    "no value": (("train", "digits", "--seed"), "see portable-mlp train --help"),
+    "no data": (("train",), "see portable-mlp train --help"),
+    "too much": (("inspect", "a", "b"), "see portable-mlp inspect --help"),
     "no number": (("train", "digits", "--epochs", "many"), "--epochs"),
-    "no command": (("tain",), "tain"),
+    "no command": (("tain",), "No such command: tain; did you mean train? See portable-mlp --help"),
+    "no such thing": (("wash",), "No such command: wash; the commands are demo, backends, train, "),
+    "near choice": (("train", "digits", "--solver", "adm"), "'adam', 'lbfgs'; got 'adm', did you mean 'adam'?"),
+    "near backend": (("train", "digits", "--backend", "pytorch"), "'strict', did you mean 'torch'?"),
     "bad hidden": (("train", "digits", "--hidden", "1,x"), "--hidden takes whole numbers separated by commas"),
     "zero hidden": (("train", "digits", "--hidden", "0"), "--hidden needs at least one unit"),
     "bad activation": (("train", "digits", "--activation", "sigmoid"), "activation must be one of"),
@@ -408,6 +429,26 @@ MISTAKES = {
     "folder": (("train", "digits", "--save", "."), "this is not a file"),
     "device": (("train", "digits", "--save", "/dev/null"), "this is not a file"),
     "over the data": (("train", "flowers.csv", "--save", "flowers.csv"), "read by the same command"),
+    "model for stdout": (("train", "digits", "--save", "-"), "--save -: this is written to a file, not to standard"),
+    "ONNX for stdout": (("export", "m.safetensors", "-"), "FILE -: this is written to a file"),
+    "figures for stdout": (("bench", "--json", "-"), "--json -: this is written to a file"),
+    "folder for stdout": (("train", "digits", "--checkpoint", "-"), "--checkpoint -: this takes a folder"),
+    "demo for stdout": (("demo", "--output", "-"), "--output -: this takes a folder"),
+    "file for folder": (("train", "digits", "--checkpoint", "flowers.csv"), "--checkpoint flowers.csv: this is not a"),
+    "model like a pickle": (
+        ("train", "digits", "--save", "m.pkl"),
+        "--save m.pkl: what is written there is a .safetens",
+    ),
+    "ONNX like a model": (("export", "m.safetensors", "x.safetensors"), "FILE x.safetensors: what is written there is"),
+    "picture like another": (("bench", "--plot", "x.jpg"), "--plot x.jpg: what is written there is a .png file"),
+    "page like a picture": (("bench", "--html", "x.png"), "--html x.png: what is written there is a .html file"),
+    "figures like a table": (("scaling", "--json", "x.csv"), "--json x.csv: what is written there is a .json file"),
+    "predictions like arrays": (
+        ("predict", "m.safetensors", "new.csv", "--output", "x.npy"),
+        "x.npy: a table is written in the format that its name ends in: .csv, .tsv, .csv.gz, .tsv.gz or .parquet",
+    ),
+    "predictions like nothing": (("predict", "m.safetensors", "new.csv", "--output", "x"), "x: a table is written in"),
+    "stream for several": (("train", "-", "--procs", "2"), "standard input goes to one process alone"),
     "over the model": (("predict", "m.safetensors", "flowers.csv", "--output", "./m.safetensors"), "read by the same"),
     "no model": (("predict", "none.safetensors", "digits"), "none.safetensors: No such file or directory"),
     "not a model": (("inspect", "flowers.csv"), "flowers.csv: not a safetensors file"),
@@ -424,6 +465,64 @@ def test_a_mistake_is_one_clear_line(arguments: tuple[str, ...], message: str, c
     pm.save_model("m.safetensors", net, pm.init_params(net))
     pathlib.Path("new.csv").write_text("a,b\n1,2\n3,4\n")
     assert message in mistake(*arguments, capfd=capfd)
+
+
+EMPTY = [
+    ("train", "", "--epochs", "1"),
+    ("train", "flowers.csv", "--save", ""),
+    ("train", "flowers.csv", "--checkpoint="),
+    ("train", "flowers.csv", "--target", ""),
+    ("predict", "", "flowers.csv"),
+    ("predict", "m.safetensors", ""),
+    ("predict", "m.safetensors", "flowers.csv", "--output", ""),
+    ("inspect", ""),
+    ("export", "m.safetensors", ""),
+    ("export", "", "m.onnx"),
+    ("bench", "--json", ""),
+    ("bench", "--plot", ""),
+    ("bench", "--html", ""),
+    ("scaling", "--json", ""),
+    ("scaling", "--plot", ""),
+    ("demo", "--output", ""),
+    ("gradcheck", "--backend", "numpy", "--backend", ""),
+    ("accelerate", ""),
+]
+
+
+@pytest.mark.parametrize("arguments", EMPTY, ids=" ".join)
+@pytest.mark.usefixtures("flowers")
+def test_an_empty_text_is_no_value(arguments: tuple[str, ...], capfd) -> None:
+    """As a path it would be the folder that the command runs in."""
+    net = pm.Network((2, 1), output="identity")
+    pm.save_model("m.safetensors", net, pm.init_params(net))
+    assert " is empty: say what it should be; see portable-mlp " in mistake(*arguments, capfd=capfd)
+    assert {path.name for path in pathlib.Path().iterdir()} == {"flowers.csv", "m.safetensors"}
+
+
+def test_no_command_shows_the_help(capfd) -> None:
+    code, out, err = command(capfd=capfd)
+    assert code == 2
+    assert "Usage" in out + err
+    assert err.endswith("portable-mlp: no command was given; see portable-mlp --help\n")
+
+
+@pytest.mark.parametrize("suffix", [".csv", ".tsv", ".csv.gz", ".tsv.gz", ".parquet", ".TSV"])
+def test_predictions_are_written_in_the_format_of_the_name(suffix: str, flowers, capfd) -> None:
+    options = ("--target", "kind", "--epochs", 60, "--learning-rate", 0.05)
+    trained(flowers, *options, "--save", "m.safetensors", capfd=capfd)
+    expected = predictions("m.safetensors", flowers, "--proba", capfd=capfd)
+    code, out, err = command("predict", "m.safetensors", flowers, "--proba", "--output", f"out{suffix}", capfd=capfd)
+    assert (code, out, err) == (0, "", f"{ROWS} predictions written to out{suffix}\n")
+    if suffix == ".parquet":
+        found = pd.read_parquet("out.parquet")
+    else:
+        # As it is, by what the name says: pandas infers the compression.
+        found = pd.read_csv(f"out{suffix}", sep="\t" if ".tsv" in suffix.lower() else ",")
+    assert found["prediction"].tolist() == [row["prediction"] for row in expected]
+    for name in list(expected[0])[1:]:
+        assert found[name].tolist() == [float(row[name]) for row in expected]
+    # The program reads what it has written.
+    assert trained(pathlib.Path(f"out{suffix}"), "--target", "prediction", "--epochs", 1, capfd=capfd)["rows"] == ROWS
 
 
 def test_a_constant_column_does_not_spoil_predictions(capfd) -> None:
@@ -575,6 +674,4 @@ def test_without_typer_the_command_is_named() -> None:
     code = "import sys; sys.modules['typer'] = None; from portable_mlp.__main__ import main; sys.exit(main())"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
     assert done.returncode == 2
-    assert (
-        done.stderr == 'portable-mlp: the command line needs typer, which is missing: pip install "portable-mlp[cli]"\n'
-    )
+    assert done.stderr == f"portable-mlp: the command line needs typer, which is missing: {install('cli')}\n"

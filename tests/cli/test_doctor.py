@@ -39,7 +39,7 @@ def test_people_get_tables(capsys: pytest.CaptureFixture[str], monkeypatch: pyte
     for text in ("MPICH", "mpiexec", "for 100,000 floats on 2 processes", "relative difference from NumPy in float64"):
         assert text in out
     assert "│ torch   │ cpu    │ float32 │ 1.3e-08  │ 2.3e-07  │ yes    │" in out
-    assert out.count('pip install "portable-mlp[cupy]"') <= 1
+    assert out.count('pip install ".[cupy]"') <= 1
 
 
 def test_what_is_missing_is_told_and_is_no_failure(

@@ -12,6 +12,7 @@ import onnxruntime
 import pytest
 
 import portable_mlp as pm
+from portable_mlp.backends.extras import install
 from portable_mlp.cli.app import run
 
 RTOL = {"float32": 1e-6, "float64": 1e-12}
@@ -171,5 +172,5 @@ def test_without_onnx_the_command_is_named(monkeypatch: pytest.MonkeyPatch, capf
     monkeypatch.setitem(sys.modules, "onnx", None)
     code, out, err = command("export", "m.safetensors", "m.onnx", capfd=capfd)
     assert (code, out) == (2, "")
-    assert err == 'portable-mlp: ONNX files need onnx, which is missing: pip install "portable-mlp[onnx]"\n'
+    assert err == f"portable-mlp: ONNX files need onnx, which is missing: {install('onnx')}\n"
     assert not pathlib.Path("m.onnx").exists()

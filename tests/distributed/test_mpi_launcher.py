@@ -56,16 +56,14 @@ def test_open_mpi_is_told_what_it_would_refuse(root: bool, monkeypatch: pytest.M
 
 def test_without_mpi4py(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
-    with pytest.raises(BackendUnavailable, match=r'need mpi4py, which is missing: pip install "portable-mlp\[mpi\]"'):
+    with pytest.raises(BackendUnavailable, match=r'need mpi4py, which is missing: pip install "\.\[mpi\]"'):
         find_launcher()
 
 
 def test_without_mpiexec(monkeypatch: pytest.MonkeyPatch, tmp_path: pathlib.Path) -> None:
     monkeypatch.setattr(sysconfig, "get_path", lambda name: str(tmp_path))
     monkeypatch.setenv("PATH", str(tmp_path))
-    with pytest.raises(
-        BackendUnavailable, match=r'neither beside .* nor on the PATH: pip install "portable-mlp\[mpi\]'
-    ):
+    with pytest.raises(BackendUnavailable, match=r'neither beside .* nor on the PATH: pip install "\.\[mpi\]'):
         find_launcher()
 
 

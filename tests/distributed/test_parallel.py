@@ -80,7 +80,7 @@ def test_communicators_that_are_none() -> None:
 
 def test_a_missing_mpi_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "mpi4py", None)
-    with pytest.raises(ImportError, match=r'pip install "portable-mlp\[mpi\]"'), pm.parallel("mpi"):
+    with pytest.raises(ImportError, match=r'pip install "\.\[mpi\]"'), pm.parallel("mpi"):
         pass
 
 

@@ -182,7 +182,7 @@ def test_the_estimators_load_when_asked_for_and_say_what_is_missing(monkeypatch:
     monkeypatch.delattr(pm, "estimators")
     monkeypatch.setitem(sys.modules, "sklearn", None)
     monkeypatch.setitem(sys.modules, "sklearn.base", None)
-    with pytest.raises(ImportError, match=r'MLPClassifier needs scikit-learn: pip install "portable-mlp\[sklearn\]"'):
+    with pytest.raises(ImportError, match=r'MLPClassifier needs scikit-learn: pip install "\.\[sklearn\]"'):
         pm.MLPClassifier  # noqa: B018
 
 

@@ -326,6 +326,6 @@ def test_a_missing_library_comes_with_its_command(
     for name in [name for name in sys.modules if name.split(".")[0] in (module, "ndonnx", "spox")]:
         monkeypatch.delitem(sys.modules, name)
     monkeypatch.setitem(sys.modules, module, None)
-    with pytest.raises(ImportError, match=rf'{module}, which is missing: pip install "portable-mlp\[onnx\]"'):
+    with pytest.raises(ImportError, match=rf'{module}, which is missing: pip install "\.\[onnx\]"'):
         write(path, NET, params_of(NET))
     assert not path.exists()

@@ -515,13 +515,13 @@ def test_options_of_the_wrong_kind_are_refused(options: dict[str, Any], message:
 
 def test_progress_without_rich_names_the_command(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "rich", None)
-    with pytest.raises(ImportError, match=r'needs? .*|rich, which is missing: pip install "portable-mlp\[cli\]"'):
+    with pytest.raises(ImportError, match=r'needs? .*|rich, which is missing: pip install "\.\[cli\]"'):
         run(progress=True)
 
 
 def test_lbfgs_without_scipy_names_the_command(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "scipy", None)
-    with pytest.raises(ImportError, match=r'"lbfgs" needs SciPy: pip install "portable-mlp\[lbfgs\]"'):
+    with pytest.raises(ImportError, match=r'"lbfgs" needs SciPy: pip install "\.\[lbfgs\]"'):
         run(solver="lbfgs")
 
 

@@ -1,0 +1,35 @@
+"""Ctrl-C while the command line is being imported: one line and exit code 130, as later, instead of a traceback."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import pathlib
+import signal
+import sys
+import types
+
+INTERRUPTED = 130
+
+
+def is_command_line() -> bool:
+    """Tell whether this process is the command line, rather than a program that imports the package."""
+    program = pathlib.PurePath(sys.argv[0]).stem if sys.argv else ""
+    return program == "portable-mlp" or (program == "-m" and "portable_mlp" in sys.orig_argv)
+
+
+def raise_when_interrupted() -> None:
+    """Let Ctrl-C raise KeyboardInterrupt again."""
+    if signal.getsignal(signal.SIGINT) is _end:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+def _end(number: int, frame: types.FrameType | None) -> None:
+    with contextlib.suppress(OSError):
+        os.write(2, b"portable-mlp: interrupted\n")
+    os._exit(INTERRUPTED)
+
+
+if is_command_line() and signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+    # There is nothing yet that could be lost.
+    signal.signal(signal.SIGINT, _end)

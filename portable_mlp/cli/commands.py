@@ -1,0 +1,73 @@
+"""The commands by name: each is imported when it is asked for, so that none needs what another one is made of."""
+
+from __future__ import annotations
+
+import importlib
+from typing import Any
+
+import typer
+from typer.core import TyperCommand, TyperGroup
+
+from .misuse import no_command
+
+COMMANDS: dict[str, dict[str, Any]] = {
+    "demo": {},
+    "backends": {},
+    "train": {},
+    "predict": {},
+    "inspect": {},
+    "export": {},
+    "gradcheck": {},
+    "bench": {},
+    "scaling": {},
+    "doctor": {},
+    # What stands after the script belongs to the script.
+    "accelerate": {"allow_interspersed_args": False, "ignore_unknown_options": True},
+}
+"""The settings of each command, which is the function of its name in the file of its name."""
+
+MAY_BE_EMPTY = ("hidden", "arguments")
+"""The parameters for which an empty text means something: no hidden layer; whatever a script makes of it."""
+
+
+class Commands(TyperGroup):
+    """The group of all commands."""
+
+    def list_commands(self, ctx: Any) -> list[str]:
+        """Return their names."""
+        return list(COMMANDS)
+
+    def get_command(self, ctx: Any, cmd_name: str) -> Any:
+        """Return a command, imported now."""
+        if cmd_name not in COMMANDS:
+            return None
+        single = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
+        function = getattr(importlib.import_module(f"{__package__}.{cmd_name}"), cmd_name)
+        single.command(cmd_name, cls=Command, context_settings=COMMANDS[cmd_name])(function)
+        return typer.main.get_command(single)
+
+    def resolve_command(self, ctx: Any, args: list[str]) -> Any:
+        """Return the command that is named, with its arguments; an unknown one is answered with the nearest name."""
+        if not args[0].startswith("-") and args[0] not in COMMANDS:
+            raise ValueError(no_command(args[0], list(COMMANDS)))
+        return super().resolve_command(ctx, args)
+
+
+class Command(TyperCommand):
+    """A command that takes no empty text, as an unset variable of a shell leaves it: as a path it would be a folder."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Parse the command line."""
+        try:
+            given, _, _ = self.make_parser(ctx).parse_args(args=list(args))
+        except Exception as error:
+            # A parser does not always tell whose options it was parsing, and so whose help there is.
+            if getattr(error, "ctx", ctx) is None:
+                error.ctx = ctx  # type: ignore[attr-defined]
+            raise
+        for parameter in self.params:
+            values = given.get(str(parameter.name))
+            if parameter.name not in MAY_BE_EMPTY and "" in (values if isinstance(values, list | tuple) else [values]):
+                name = parameter.opts[0] if parameter.param_type_name == "option" else str(parameter.name).upper()
+                raise ValueError(f"{name} is empty: say what it should be; see {ctx.command_path} --help")
+        return super().parse_args(ctx, args)

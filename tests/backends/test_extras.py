@@ -1,0 +1,42 @@
+"""Install commands: they name extras that exist, and are written in one place."""
+
+import pathlib
+import re
+import tomllib
+
+from portable_mlp.backends._base import INSTALL
+from portable_mlp.backends.extras import TORCH_FOR_CPU, install
+
+ROOT = pathlib.Path(__file__).parent.parent.parent
+EXTRAS = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]["optional-dependencies"]
+SOURCES = {
+    path.relative_to(ROOT).as_posix(): path.read_text(encoding="utf-8") for path in ROOT.glob("portable_mlp/**/*.py")
+}
+
+
+def test_every_extra_that_is_named_exists() -> None:
+    named = {extra for text in SOURCES.values() for extra in re.findall(r"\binstall\([\"']([^\"']+)[\"']\)", text)}
+    assert {"cli", "sklearn", "torch", "cupy", "mpi", "onnx", "parquet"} <= named <= set(EXTRAS)
+    for page in ("README.md", "CONTRIBUTING.md", "CHANGELOG.md"):
+        text = (ROOT / page).read_text(encoding="utf-8")
+        for extras in re.findall(r"\"(?:portable-mlp|\.)\[([\w,-]+)\]", text):
+            assert set(extras.split(",")) <= set(EXTRAS), page
+
+
+def test_the_command_that_installs_an_extra_is_written_once() -> None:
+    written = [path for path, text in SOURCES.items() if re.search(r"pip install [\"']*(?:\.|portable-mlp)\[", text)]
+    assert written == ["portable_mlp/backends/extras.py"]
+
+
+def test_pages_name_no_release_while_there_is_none() -> None:
+    """The package index has none: what pip finds there by our name would be somebody else's."""
+    if "portable-mlp[" not in install("cli"):
+        for page in ROOT.glob("**/*.md"):
+            if not {".git", ".nox", "node_modules"} & set(page.parts):
+                assert '"portable-mlp[' not in page.read_text(encoding="utf-8"), page
+
+
+def test_who_has_no_gpu_is_told_of_the_small_pytorch() -> None:
+    assert INSTALL["torch"].startswith(install("torch"))
+    assert TORCH_FOR_CPU in INSTALL["torch"]
+    assert TORCH_FOR_CPU in (ROOT / "README.md").read_text(encoding="utf-8")

@@ -1,0 +1,203 @@
+"""Standard streams that are closed, full, narrow or gone: a result is never lost for a message."""
+
+import os
+import pathlib
+import subprocess
+import sys
+from typing import Any
+
+import numpy as np
+import pytest
+
+import portable_mlp as pm
+from portable_mlp.cli.app import run
+from portable_mlp.training.best_effort_stream import BestEffortStream
+from tests.cli.test_terminal import read_or_end
+
+PROGRAM = f"{sys.executable} -m portable_mlp"
+TRAIN = f"{PROGRAM} train table.csv --epochs 2 --save new.safetensors"
+PREDICT = f"{PROGRAM} predict model.safetensors new.csv"
+
+
+@pytest.fixture(autouse=True)
+def in_a_folder_with_a_model(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    rows = "".join(f"{i % 7},{i},{('äster', 'rose', '東')[i % 3]}\n" for i in range(30))
+    pathlib.Path("table.csv").write_text("a,b,kind\n" + rows, encoding="utf-8")
+    pathlib.Path("script.py").write_text("print('the script ran')\n")
+    net = pm.Network((2, 3))
+    metadata = {"classes": ["äster", "rose", "東"]}
+    pm.save_model("model.safetensors", net, pm.init_params(net, random_state=0), metadata)
+    pathlib.Path("new.csv").write_text("a,b\n" + "".join(f"{i % 7},{i - 9}\n" for i in range(30)), encoding="utf-8")
+
+
+def shell(line: str, **environment: str) -> subprocess.CompletedProcess[bytes]:
+    """Run a line by the shell; no traceback may come of it."""
+    done = subprocess.run(
+        ["sh", "-c", line], capture_output=True, timeout=120, env={**os.environ, **environment}, check=False
+    )
+    for output in (done.stdout, done.stderr):
+        assert b"Traceback" not in output, output.decode()
+        assert b"Exception ignored" not in output, output.decode()
+    return done
+
+
+@pytest.mark.parametrize("broken", ["2>&-", "2>/dev/full", "2>&- <&-"])
+def test_progress_that_cannot_be_drawn_costs_no_model(broken: str) -> None:
+    done = shell(f"{TRAIN} {broken}")
+    assert done.returncode == 0
+    assert b"new.safetensors" in done.stdout
+    assert pm.load_model("new.safetensors")[0].sizes == (2, 128, 64, 3)
+
+
+@pytest.mark.parametrize(
+    ("broken", "code", "reason"),
+    [
+        (">&-", 2, b"standard output: it is closed"),
+        (">/dev/full", 2, b"standard output: No space left on device"),
+        (">&- 2>&-", 2, b""),
+    ],
+)
+def test_a_summary_that_cannot_be_printed_costs_no_model(broken: str, code: int, reason: bytes) -> None:
+    done = shell(f"{TRAIN} {broken}")
+    assert done.returncode == code
+    assert reason in done.stderr
+    assert (b"new.safetensors has the model" in done.stderr) == bool(reason)
+    assert pathlib.Path("new.safetensors").exists()
+
+
+def test_who_reads_the_progress_may_leave() -> None:
+    done = shell(f"({TRAIN} 2>&1; echo $? >code) | head -c 1")
+    assert len(done.stdout) == 1
+    assert pathlib.Path("code").read_text() == "141\n"
+    assert pathlib.Path("new.safetensors").exists()
+
+
+@pytest.mark.parametrize(
+    "line",
+    [PREDICT, f"{PROGRAM} inspect model.safetensors", f"{PROGRAM} gradcheck --backend numpy"],
+)
+@pytest.mark.parametrize("broken", [">&-", ">/dev/full"])
+def test_a_result_that_cannot_be_printed_is_a_mistake_that_names_the_stream(line: str, broken: str) -> None:
+    done = shell(f"{line} {broken}")
+    assert done.returncode == 2
+    assert done.stderr.startswith(b"portable-mlp: standard output: ")
+    assert done.stderr.count(b"\n") == 1
+
+
+def test_a_script_runs_where_nobody_can_be_told_what_is_replaced() -> None:
+    done = shell(f"{PROGRAM} accelerate script.py 2>&-")
+    assert (done.returncode, done.stdout) == (0, b"the script ran\n")
+
+
+def test_several_processes_train_where_nothing_can_be_told() -> None:
+    done = shell(f"{TRAIN} --procs 1 2>/dev/full")
+    assert done.returncode == 0, done.stdout
+    assert pathlib.Path("new.safetensors").exists()
+
+
+def test_memory_that_runs_out_is_told_in_words(
+    monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    def too_large(*arguments: Any, **options: Any) -> None:
+        raise MemoryError("Unable to allocate 8.00 EiB for an array")
+
+    monkeypatch.setattr("portable_mlp.cli.predict.load_model", too_large)
+    assert run(["predict", "model.safetensors", "new.csv"]) == 2
+    assert capfd.readouterr().err == "portable-mlp: memory ran out: Unable to allocate 8.00 EiB for an array\n"
+
+
+INTERRUPTED = """
+import os, signal, sys
+sys.argv = ["-m", "backends"]
+sys.orig_argv = [sys.executable, "-m", "portable_mlp", "backends"]
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell may start us with SIGINT ignored
+
+class Interrupting:
+    def find_spec(self, name, path=None, target=None):
+        if name == WHEN:
+            os.kill(os.getpid(), signal.SIGINT)
+
+sys.meta_path.insert(0, Interrupting())
+import runpy
+runpy.run_module("portable_mlp", run_name="__main__")
+"""
+
+
+@pytest.mark.parametrize(
+    "when",
+    ["portable_mlp.backends", "numpy", "portable_mlp.training.train", "typer", "portable_mlp.cli.app", "rich.table"],
+)
+def test_ctrl_c_while_modules_are_loaded(when: str) -> None:
+    code = INTERRUPTED.replace("WHEN", repr(when))
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120)
+    assert (done.returncode, done.stdout, done.stderr) == (130, "", "portable-mlp: interrupted\n")
+
+
+def test_a_program_that_imports_the_package_keeps_its_interrupts() -> None:
+    code = "import signal; before = signal.getsignal(2); import portable_mlp; assert signal.getsignal(2) is before"
+    subprocess.run([sys.executable, "-c", code, "-m", "portable_mlp"], check=True, timeout=120)
+
+
+@pytest.mark.parametrize("encoding", ["ascii", "cp1252", "utf-8"])
+def test_predictions_in_a_pipe_are_those_of_a_file(encoding: str) -> None:
+    line = PREDICT + " --proba"
+    done = shell(line, PYTHONIOENCODING=encoding)
+    assert done.returncode == 0, done.stderr
+    assert shell(f"{line} --output -", PYTHONIOENCODING=encoding).stdout == done.stdout
+    assert not pathlib.Path("-").exists()
+    assert shell(f"{line} --output out.csv").returncode == 0
+    assert done.stdout == pathlib.Path("out.csv").read_bytes()
+    assert "proba_東".encode() in done.stdout
+
+
+@pytest.mark.parametrize(("encoding", "shown"), [("ascii", r"proba_\xe4ster,proba_rose,proba_\u6771"), ("utf-8", "東")])
+def test_a_terminal_gets_escaped_what_it_cannot_show(encoding: str, shown: str) -> None:
+    terminal, end = os.openpty()
+    command = [*PREDICT.split(), "--proba"]
+    environment = {**os.environ, "PYTHONIOENCODING": encoding}
+    with subprocess.Popen(command, stdout=end, stderr=subprocess.PIPE, env=environment) as process:
+        os.close(end)
+        seen = b""
+        while chunk := read_or_end(terminal):
+            seen += chunk
+        assert process.wait(timeout=120) == 0
+    os.close(terminal)
+    assert shown in seen.decode()
+    assert len(seen.splitlines()) == 31
+
+
+def test_tables_and_words_for_people_are_escaped_too() -> None:
+    done = shell(f"{PROGRAM} doctor", PYTHONIOENCODING="ascii")
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.isascii()
+
+
+def test_a_bar_that_cannot_be_drawn_costs_no_training(monkeypatch: pytest.MonkeyPatch) -> None:
+    net = pm.Network((2, 2))
+    X, y = np.eye(2), np.arange(2)
+    whole = pm.train(net, pm.init_params(net, random_state=0), X, y, epochs=3)
+    with open("/dev/full", "w", encoding="utf-8") as full:
+        monkeypatch.setattr(sys, "stderr", full)
+        result = pm.train(net, pm.init_params(net, random_state=0), X, y, epochs=3, progress=True)
+        monkeypatch.undo()
+        with pytest.raises(OSError, match="No space"):  # what the bar left in the buffer
+            full.close()
+    assert result.history["loss"] == whole.history["loss"]
+
+
+def test_a_stream_that_may_lose_what_it_is_given() -> None:
+    with open("closed", "w", encoding="ascii") as file:
+        stream = BestEffortStream(file)
+        assert stream.write("kept\n") == 5
+        assert stream.write("ä") == 1
+        assert (stream.isatty(), stream.encoding) == (False, "ascii")
+    stream.write("after its end")
+    stream.flush()
+    assert not stream.isatty()
+    assert pathlib.Path("closed").read_text() == "kept\n"
+    nothing = BestEffortStream(None)
+    assert nothing.write("x") == 1
+    nothing.flush()
+    with pytest.raises(OSError, match="no stream"):
+        nothing.fileno()
