@@ -34,6 +34,7 @@ from ..kernels.arrays import Array, snapshot
 from ..kernels.network import Network
 from ..kernels.parameters import Layer, Params, pack
 from ..kernels.propagation import Trace, forward_pass
+from ..kernels.spelling import suggesting_class
 from ..kernels.step import Objective
 from ..storage.paths import FilePath
 from ..training.agreement import check_same_options, n_samples_of_all, text_of
@@ -74,6 +75,7 @@ MAY_DIFFER = {
 """Parameters that the ranks of a group do not compare, and why."""
 
 
+@suggesting_class
 class BaseMLP(
     ClassNamePrefixFeaturesOutMixin, CallbackSupportMixin, SavedToFiles, TransformerMixin, BaseEstimator, ABC
 ):

@@ -17,6 +17,7 @@ from sklearn.utils.multiclass import _check_partial_fit_first_call, type_of_targ
 
 from ..backends import Backend, backend_of
 from ..kernels.arrays import Array
+from ..kernels.spelling import suggesting, suggesting_class
 from .base import STOCHASTIC_SOLVERS, BaseMLP
 from .callbacks import with_callbacks
 from .class_weights import ClassWeights, asks_for_balance
@@ -26,6 +27,7 @@ from .problem import Problem
 from .state import draft_of, of_one_moment
 
 
+@suggesting_class
 class MLPClassifier(ClassifierMixin, BaseMLP):
     """Multi-layer perceptron for classes: scikit-learn's, with the same numbers, on any array library.
 
@@ -223,6 +225,7 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
         return True
 
     @available_if(lambda estimator: estimator._check_solver())
+    @suggesting
     @with_callbacks
     @_fit_context(prefer_skip_nested_validation=True)
     def partial_fit(self, X: Any, y: Any, sample_weight: Any = None, classes: Any = None) -> Self:

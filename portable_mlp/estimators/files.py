@@ -20,6 +20,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from ..backends import get_backend
 from ..kernels.network import Network
+from ..kernels.spelling import suggesting_class
 from ..storage.json_values import canonical
 from ..storage.model_errors import Defect, refusal
 from ..storage.models import ESTIMATOR_ENTRY, on_backend, read_model_file, save_model
@@ -44,6 +45,7 @@ _MOST_CHARACTERS = 2**26
 """NumPy gives every text the room of the longest: a short file could ask for all memory. These take 256 MiB."""
 
 
+@suggesting_class
 class SavedToFiles:
     """`save` and `load` of an estimator."""
 
