@@ -90,21 +90,58 @@ def test_a_script_runs_where_nobody_can_be_told_what_is_replaced() -> None:
     assert (done.returncode, done.stdout) == (0, b"the script ran\n")
 
 
+def test_a_script_has_the_streams_that_it_was_started_with() -> None:
+    code = (
+        "import sys; sys.stdout.buffer.write(b'bytes'); assert type(sys.stdout) is type(sys.stderr); print(sys.stdin)"
+    )
+    pathlib.Path("script.py").write_text(code)
+    done = shell(f"{PROGRAM} accelerate script.py")
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.startswith(b"bytes<_io.TextIOWrapper")
+
+
 def test_several_processes_train_where_nothing_can_be_told() -> None:
     done = shell(f"{TRAIN} --procs 1 2>/dev/full")
     assert done.returncode == 0, done.stdout
     assert pathlib.Path("new.safetensors").exists()
 
 
-def test_memory_that_runs_out_is_told_in_words(
-    monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+@pytest.mark.parametrize("backend", ["numpy", "torch"])
+def test_memory_that_runs_out_is_told_in_words(backend: str, capfd: pytest.CaptureFixture[str]) -> None:
+    """An exabyte: no machine has it, and none tries."""
+    assert run(["train", "table.csv", "--hidden", f"{10**17}", "--backend", backend]) == 2
+    assert capfd.readouterr().err.splitlines()[-1].startswith("portable-mlp: memory ran out: Unable to allocate ")
+
+
+@pytest.mark.parametrize(
+    ("error", "told"),
+    [
+        (MemoryError(), "there is no room for what was asked"),
+        (
+            RuntimeError("CUDA out of memory. Tried to allocate 2 GiB\nand more"),
+            "CUDA out of memory. Tried to allocate 2 GiB",
+        ),
+        (RuntimeError("DefaultCPUAllocator: can't allocate memory"), "DefaultCPUAllocator: can't allocate memory"),
+    ],
+)
+def test_what_libraries_say_when_memory_runs_out(
+    error: Exception, told: str, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
     def too_large(*arguments: Any, **options: Any) -> None:
-        raise MemoryError("Unable to allocate 8.00 EiB for an array")
+        raise error
 
     monkeypatch.setattr("portable_mlp.cli.predict.load_model", too_large)
     assert run(["predict", "model.safetensors", "new.csv"]) == 2
-    assert capfd.readouterr().err == "portable-mlp: memory ran out: Unable to allocate 8.00 EiB for an array\n"
+    assert capfd.readouterr().err == f"portable-mlp: memory ran out: {told}; nothing was saved\n"
+
+
+def test_a_fault_of_the_program_is_not_taken_for_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    def faulty(*arguments: Any, **options: Any) -> None:
+        raise RuntimeError("another")
+
+    monkeypatch.setattr("portable_mlp.cli.predict.load_model", faulty)
+    with pytest.raises(RuntimeError, match="another"):
+        run(["predict", "model.safetensors", "new.csv"])
 
 
 INTERRUPTED = """
