@@ -85,7 +85,7 @@ def _ended(arguments: list[str] | None) -> int:
         if not _ran_out_of_memory(error):
             raise
         reason = next(iter(str(error).splitlines()), "there is no room for what was asked")
-        return _mistake(f"memory ran out: {reason}; nothing was saved")
+        return _mistake(f"memory ran out: {reason}")
     if code == INTERRUPTED:
         say(f"{PROGRAM}: interrupted", err=True)
     return code if isinstance(code, int) else 0
@@ -93,10 +93,9 @@ def _ended(arguments: list[str] | None) -> int:
 
 def _ran_out_of_memory(error: Exception) -> bool:
     """Tell whether there was no room; PyTorch and JAX say so by a RuntimeError."""
-    words = ("allocate memory", "out of memory", "RESOURCE_EXHAUSTED")
-    return isinstance(error, MemoryError) or (
-        isinstance(error, RuntimeError) and any(map(str(error).__contains__, words))
-    )
+    if isinstance(error, RuntimeError):
+        return any(words in str(error) for words in ("allocate memory", "out of memory", "RESOURCE_EXHAUSTED"))
+    return isinstance(error, MemoryError)
 
 
 def _in_words(error: Exception) -> str:

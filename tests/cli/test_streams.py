@@ -33,9 +33,9 @@ def in_a_folder_with_a_model(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyP
 
 def shell(line: str, **environment: str) -> subprocess.CompletedProcess[bytes]:
     """Run a line by the shell; no traceback may come of it."""
-    done = subprocess.run(
-        ["sh", "-c", line], capture_output=True, timeout=120, env={**os.environ, **environment}, check=False
-    )
+    # Streams are buffered, as they are for who has not asked for something else.
+    usual = {name: value for name, value in os.environ.items() if name != "PYTHONUNBUFFERED"}
+    done = subprocess.run(["sh", "-c", line], capture_output=True, timeout=120, env={**usual, **environment})
     for output in (done.stdout, done.stderr):
         assert b"Traceback" not in output, output.decode()
         assert b"Exception ignored" not in output, output.decode()
@@ -85,15 +85,23 @@ def test_a_result_that_cannot_be_printed_is_a_mistake_that_names_the_stream(line
     assert done.stderr.count(b"\n") == 1
 
 
+@pytest.mark.parametrize("closed", ["<&-", ">&-", "2>&-", "<&- >&- 2>&-"])
+def test_no_file_takes_the_number_of_a_stream_that_is_closed(closed: str) -> None:
+    """What a library writes to standard error by its number would go into the file, a model for example."""
+    pathlib.Path("opens.py").write_text(
+        "import os, sys\nfrom portable_mlp.__main__ import main\n"
+        "sys.argv[1:] = ['--version']\nmain()\nos._exit(os.open(os.devnull, os.O_RDONLY))\n"
+    )
+    assert shell(f"{sys.executable} opens.py {closed}").returncode > 2
+
+
 def test_a_script_runs_where_nobody_can_be_told_what_is_replaced() -> None:
     done = shell(f"{PROGRAM} accelerate script.py 2>&-")
     assert (done.returncode, done.stdout) == (0, b"the script ran\n")
 
 
 def test_a_script_has_the_streams_that_it_was_started_with() -> None:
-    code = (
-        "import sys; sys.stdout.buffer.write(b'bytes'); assert type(sys.stdout) is type(sys.stderr); print(sys.stdin)"
-    )
+    code = "import sys; sys.stdout.buffer.write(b'bytes'); assert sys.stderr is sys.__stderr__; print(sys.stdin)"
     pathlib.Path("script.py").write_text(code)
     done = shell(f"{PROGRAM} accelerate script.py")
     assert done.returncode == 0, done.stderr
@@ -118,8 +126,8 @@ def test_memory_that_runs_out_is_told_in_words(backend: str, capfd: pytest.Captu
     [
         (MemoryError(), "there is no room for what was asked"),
         (
-            RuntimeError("CUDA out of memory. Tried to allocate 2 GiB\nand more"),
-            "CUDA out of memory. Tried to allocate 2 GiB",
+            RuntimeError("CUDA out of memory. Tried to allocate\nand more"),
+            "CUDA out of memory. Tried to allocate",
         ),
         (RuntimeError("DefaultCPUAllocator: can't allocate memory"), "DefaultCPUAllocator: can't allocate memory"),
     ],
@@ -132,7 +140,7 @@ def test_what_libraries_say_when_memory_runs_out(
 
     monkeypatch.setattr("portable_mlp.cli.predict.load_model", too_large)
     assert run(["predict", "model.safetensors", "new.csv"]) == 2
-    assert capfd.readouterr().err == f"portable-mlp: memory ran out: {told}; nothing was saved\n"
+    assert capfd.readouterr().err == f"portable-mlp: memory ran out: {told}\n"
 
 
 def test_a_fault_of_the_program_is_not_taken_for_it(monkeypatch: pytest.MonkeyPatch) -> None:
