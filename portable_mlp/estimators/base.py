@@ -61,7 +61,7 @@ from .inputs import (
 from .lbfgs import Search, weights_first
 from .losses import REPORTED, outputs_of
 from .optimizer import SCHEDULES, OptimizerState
-from .problem import Held, Problem, data_at, first_samples, split
+from .problem import Held, Problem, check_counts, data_at, first_samples, split
 from .state import adopt, draft_of, of_one_moment
 from .stochastic import Epochs
 
@@ -234,7 +234,8 @@ class BaseMLP(
             y = column_or_1d(y, warn=True)
         Y = self._learnt_and_encoded(y, incremental=incremental)
         by_target = self._learnt_weights(y)
-        weights = _weights(X, y, sample_weight, by_target)
+        one_epoch = incremental and self.solver in STOCHASTIC_SOLVERS
+        weights = _weights(X, y, sample_weight, by_target, may_be_zero=one_epoch)
         self.n_outputs_ = Y.shape[1]
         net = self._network((X.shape[1], *hidden_sizes, Y.shape[1]))
         self._random_state = same_in_group(check_random_state(self.random_state))
@@ -315,6 +316,7 @@ class BaseMLP(
         if self.early_stopping and len(Y) < 2:
             raise ValueError(f"early_stopping needs at least 2 samples of validation_data to score, got {len(Y)}")
         weights = _weights(X, y, rest[0] if rest else None, by_target)
+        check_counts("validation_data", weights)
         return Held(data_at(problem.home, moved(problem.home, X, problem.data.X.dtype), Y, weights), Y, weights)
 
     def _draw(self, net: Network, home: Backend, dtype: str) -> None:
@@ -521,12 +523,15 @@ class BaseMLP(
         return tags
 
 
-def _weights(X: Any, y: Any, sample_weight: Any, by_target: Callable[[Any], np.ndarray] | None) -> np.ndarray | None:
+def _weights(
+    X: Any, y: Any, sample_weight: Any, by_target: Callable[[Any], np.ndarray] | None, *, may_be_zero: bool = False
+) -> np.ndarray | None:
     """Return what each sample counts, (n_samples,) on the host; None where all count the same."""
-    weights = None if sample_weight is None else checked_weights(sample_weight, X)
+    check = functools.partial(checked_weights, X=X, may_be_zero=may_be_zero)
+    weights = None if sample_weight is None else check(sample_weight)
     if by_target is None:
         return weights
-    return checked_weights(by_target(y) if weights is None else weights * by_target(y), X)
+    return check(by_target(y) if weights is None else weights * by_target(y))
 
 
 def _computing(home: Backend) -> contextlib.AbstractContextManager[Any]:

@@ -233,7 +233,7 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
         y : array-like of shape (n_samples,) or (n_samples, n_classes)
             Labels.
         sample_weight : array-like of shape (n_samples,), optional
-            What each sample counts.
+            What each sample counts. Samples none of which counts leave the model as it is.
         classes : array-like of shape (n_classes,), optional
             All labels that will ever come; needed at the first call.
 

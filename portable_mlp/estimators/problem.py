@@ -86,7 +86,7 @@ def split(problem: Problem, fraction: float, rng: np.random.RandomState, *, stra
     Raises
     ------
     ValueError
-        As ``train_test_split``, or if fewer than two samples would be held out.
+        As ``train_test_split``, or if fewer than two samples would be held out, or none that counts.
     """
     trained, held = train_test_split(
         np.arange(problem.data.n_samples),
@@ -97,7 +97,17 @@ def split(problem: Problem, fraction: float, rng: np.random.RandomState, *, stra
     if len(held) < 2:
         raise ValueError("The validation set is too small. Increase 'validation_fraction' or the size of your dataset.")
     part = _rows(problem, held)
+    check_counts("the samples that early stopping holds out", part.weights)
     return _rows(problem, trained)._replace(held=Held(part.data, part.Y, part.weights))
+
+
+def check_counts(what: str, weights: np.ndarray | None) -> None:
+    """Raise ValueError if samples to validate on have weights that sum to zero, so that they have no mean."""
+    if weights is not None and weights.sum() == 0:
+        raise ValueError(
+            f"Sample weights must contain at least one non-zero number. Those of {what} sum to zero, so that there is "
+            "nothing to score: hold out more samples (validation_fraction), or give validation_data that count"
+        )
 
 
 def _rows(problem: Problem, rows: np.ndarray) -> Problem:
