@@ -121,11 +121,15 @@ class BaseMLP(
 
     @abstractmethod
     def _encoded(self, y: Any) -> np.ndarray:
-        """Return targets encoded, (n_samples, n_outputs), as those of the training data are."""
+        """Return targets (n_samples, n_outputs), or labels (n_samples, 1), encoded as the training data's are."""
 
     def _learnt_and_encoded(self, y: Any, *, incremental: bool) -> np.ndarray:
         """Take note of what the targets of the training data say of all targets, and return them encoded."""
         return self._encoded(y)
+
+    def _n_outputs(self, Y: np.ndarray) -> int:
+        """Return how many outputs encoded targets need."""
+        return int(Y.shape[1])
 
     @abstractmethod
     def _output_and_loss(self) -> tuple[str, str]:
@@ -236,13 +240,14 @@ class BaseMLP(
         by_target = self._learnt_weights(y)
         one_epoch = incremental and self.solver in STOCHASTIC_SOLVERS
         weights = _weights(X, y, sample_weight, by_target, may_be_zero=one_epoch)
-        self.n_outputs_ = Y.shape[1]
-        net = self._network((X.shape[1], *hidden_sizes, Y.shape[1]))
+        self.n_outputs_ = self._n_outputs(Y)
+        net = self._network((X.shape[1], *hidden_sizes, self.n_outputs_))
         self._random_state = same_in_group(check_random_state(self.random_state))
         if not going_on:
             self._draw(net, home, floating_dtype(home, X))
         flat = self._flat(net, home)
-        problem = Problem(home, self._objective(net), data_at(home, moved(home, X, flat.dtype), Y, weights), Y, weights)
+        data = data_at(home, net, moved(home, X, flat.dtype), Y, weights)
+        problem = Problem(home, self._objective(net), data, Y, weights)
         if validation_data is not None:
             problem = problem._replace(held=self._held(problem, validation_data, by_target))
         self._open_record(going_on=going_on, validated=validation_data is not None)
@@ -317,7 +322,8 @@ class BaseMLP(
             raise ValueError(f"early_stopping needs at least 2 samples of validation_data to score, got {len(Y)}")
         weights = _weights(X, y, rest[0] if rest else None, by_target)
         check_counts("validation_data", weights)
-        return Held(data_at(problem.home, moved(problem.home, X, problem.data.X.dtype), Y, weights), Y, weights)
+        there = moved(problem.home, X, problem.data.X.dtype)
+        return Held(data_at(problem.home, problem.net, there, Y, weights), Y, weights)
 
     def _draw(self, net: Network, home: Backend, dtype: str) -> None:
         layers = draw_layers(self._random_state, net, self.activation)
@@ -510,7 +516,7 @@ class BaseMLP(
         home = get_backend("numpy")
         net = self._network((X.shape[1], *self._hidden_sizes(), y.shape[1]))
         order = weights_first(net)
-        data = data_at(home, home.asarray(X, dtype="float64"), y, sample_weight)
+        data = data_at(home, net, home.asarray(X, dtype="float64"), y, sample_weight)
         loss, gradient = HostObjective(home, self._objective(net), data, "float64")(
             packed_coef_inter[np.argsort(order)]
         )

@@ -22,7 +22,7 @@ class Held(NamedTuple):
     ----------
     data : Data
         At home.
-    Y : ndarray of shape (n_samples, n_outputs)
+    Y : ndarray of shape (n_samples, n_outputs), or of labels (n_samples, 1)
         The targets, on the host.
     weights : ndarray of shape (n_samples,) or None
         On the host.
@@ -43,8 +43,8 @@ class Problem(NamedTuple):
     objective : Objective
         The network and its loss.
     data : Data
-        Inputs and encoded targets at home, of the parameters' dtype.
-    Y : ndarray of shape (n_samples, n_outputs)
+        Inputs and encoded targets at home, of the parameters' dtype; of several classes integer labels.
+    Y : ndarray of shape (n_samples, n_outputs), or of labels (n_samples, 1)
         The encoded targets, on the host.
     weights : ndarray of shape (n_samples,) or None
         On the host.
@@ -65,9 +65,11 @@ class Problem(NamedTuple):
         return self.objective.net
 
 
-def data_at(home: Backend, X: Array, Y: np.ndarray, weights: np.ndarray | None) -> Data:
-    """Move targets and weights to where X is, in its dtype."""
+def data_at(home: Backend, net: Network, X: Array, Y: np.ndarray, weights: np.ndarray | None) -> Data:
+    """Move targets and weights to where X is, in its dtype; labels stay integers."""
     moved_weights = None if weights is None else home.asarray(weights, dtype=X.dtype)
+    if net.loss == "cross_entropy" and Y.shape[1] == 1:
+        return Data(X, home.asarray(Y), moved_weights)
     # Indicators travel as bytes, and become floats there.
     at_home = home.xp.astype(home.asarray(Y), X.dtype) if Y.dtype == bool else home.asarray(Y, dtype=X.dtype)
     return Data(X, at_home, moved_weights)

@@ -17,7 +17,6 @@ from .table_types import TargetKind
 __all__ = ["ParquetColumns"]
 
 _PIECE_ROWS = 2**16
-_BUFFER_BYTES = 2**16
 
 
 class ParquetColumns:
@@ -69,9 +68,10 @@ class ParquetColumns:
                 metadata=layout.metadata,
                 # A text that many rows share is then in memory once.
                 read_dictionary=[self._target] if self._target_is_text else None,
-                # Without a buffer PyArrow reads a whole column of a row group at once.
+                # A buffer would grow to whatever size a damaged page announces, gigabytes for a file of kilobytes.
+                # Without one PyArrow reads a column of a row group at once, and never more than the file has.
                 pre_buffer=False,
-                buffer_size=_BUFFER_BYTES,
+                buffer_size=0,
                 page_checksum_verification=True,
             )
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import os
 from typing import IO, Any
 
 from ..backends.extras import install
@@ -75,7 +76,7 @@ class ParquetLayout:
             largest = max((group.total_byte_size for group in groups), default=0)
         check_bytes(path, "a row group", largest)
         self.names = tuple(field.name.strip(BLANKS) for field in self._fields)
-        check_columns(path, len(self.names))
+        check_columns(path, len(self.names), os.fstat(file.fileno()).st_size)
         check_different(self.names, f"{path}: column ")
         if not self.names or self.n_rows < 1 or min(self.group_rows) < 0:
             raise DataError(f"{path}: a table of {self.n_rows} rows and {len(self.names)} columns is empty")

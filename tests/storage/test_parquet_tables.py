@@ -232,9 +232,8 @@ def test_texts_are_no_features(data_parquet: SaveColumns) -> None:
         ({}, ": a table of 0 rows and 0 columns is empty"),
         ({"a": [1], " ": [1]}, ": column 2: the column has no name"),
         ({"a": [1], "a ": [1]}, ": column 2: the name 'a' is that of column 1 too"),
-        ({f"c{i}": [1] for i in range(10_001)}, ": 10001 columns; at most 10000 can be read"),
     ],
-    ids=["no feature", "no row", "nothing", "no name", "same name", "many columns"],
+    ids=["no feature", "no row", "nothing", "no name", "same name"],
 )  # fmt: skip
 def test_files_that_hold_no_table(data_parquet: SaveColumns, columns: dict[str, Any], message: str) -> None:
     path = data_parquet(columns)
@@ -348,6 +347,37 @@ def test_changed_bits_end_in_a_data_error_or_in_finite_numbers(data_parquet: Sav
     assert int(done.stdout) > 1000
 
 
+LOST_BYTES = """
+import resource, sys
+from portable_mlp.storage.tables import DataError, read_training_table
+
+path, n_refused = sys.argv[1], 0
+with open(path, "rb") as file:
+    whole = file.read()
+read_training_table(path)
+before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+for position in range(4, len(whole) - 8):
+    with open(path, "wb") as file:
+        file.write(whole[:position] + whole[position + 2 :])
+    try:
+        read_training_table(path)
+    except DataError:
+        n_refused += 1
+print(n_refused, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before)
+"""
+
+
+def test_two_lost_bytes_take_no_memory(data_parquet: SaveColumns) -> None:
+    """Whatever size a page then announces; in a process of its own, whose memory is measured in kilobytes."""
+    path = data_parquet({"a": np.arange(20) / 7, "y": ["u", "v"] * 10}, write_page_checksum=True, compression="none")
+    assert path.stat().st_size < 2_000
+    done = subprocess.run([sys.executable, "-c", LOST_BYTES, path], capture_output=True, text=True, timeout=120)
+    assert (done.returncode, done.stderr) == (0, "")
+    n_refused, kilobytes = map(int, done.stdout.split())
+    assert n_refused > 500
+    assert kilobytes < 32 * 1024
+
+
 def test_checksums_of_pages_are_verified_where_a_file_has_them(data_parquet: SaveColumns) -> None:
     path = data_parquet(
         {"a": [1.5, 2.5, 9.5], "y": [1, 2, 3]}, write_page_checksum=True, use_dictionary=False, compression="none"
@@ -367,7 +397,7 @@ def test_without_pyarrow_the_command_is_named(data_parquet: SaveColumns, monkeyp
 
 
 def test_memory_is_a_small_multiple_of_the_table(data_parquet: SaveColumns) -> None:
-    """Of NumPy and of PyArrow, in a process of its own, which counts what it took at most."""
+    """Of NumPy and of PyArrow: the table, and a row group of the file, which here is all of it and not compressed."""
     rng = np.random.default_rng(0)
     path = data_parquet({name: rng.normal(size=1_000_000) for name in "abcdefghiy"})
     code = f"""
@@ -378,4 +408,4 @@ table = read_training_table({str(path)!r})
 print(tracemalloc.get_traced_memory()[1] + pyarrow.default_memory_pool().max_memory())
 """
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120, check=True)
-    assert int(done.stdout) < 2.5 * 1_000_000 * 10 * 8
+    assert int(done.stdout) < 3 * 1_000_000 * 10 * 8
