@@ -35,6 +35,7 @@ from ..kernels.arrays import Array, snapshot
 from ..kernels.network import Network
 from ..kernels.parameters import Layer, Params, pack
 from ..kernels.propagation import Trace, forward_pass
+from ..kernels.spelling import suggesting_class
 from ..kernels.step import Objective
 from ..training.agreement import check_same_options, n_samples_of_all, text_of
 from ..training.group import refuse_in_group, refuse_own_samples
@@ -74,6 +75,7 @@ MAY_DIFFER = {
 """Parameters that the ranks of a group do not compare, and why."""
 
 
+@suggesting_class
 class BaseMLP(
     ClassNamePrefixFeaturesOutMixin, CallbackSupportMixin, SavedToFiles, TransformerMixin, BaseEstimator, ABC
 ):
@@ -301,7 +303,8 @@ class BaseMLP(
 
     def _network(self, sizes: tuple[int, ...]) -> Network:
         output, loss = self._output_and_loss()
-        activation = self.activation if isinstance(self.activation, str) else tuple(self.activation)
+        several = hasattr(self.activation, "__iter__") and not isinstance(self.activation, str)
+        activation = tuple(self.activation) if several else self.activation
         return Network(sizes, activation=activation, output=output, loss=loss)
 
     def _objective(self, net: Network) -> Objective:

@@ -71,6 +71,8 @@ def to_sklearn(estimator: Any) -> Any:
     vars(new).update({name: copy.deepcopy(value) for name, value in vars(estimator).items() if name not in skipped})
     new.coefs_ = [np.array(home.to_numpy(W)) for W in estimator.coefs_]
     new.intercepts_ = [np.array(home.to_numpy(b)) for b in estimator.intercepts_]
+    if hasattr(estimator, "classes_"):
+        new.classes_ = estimator._labels
     # After early stopping these are the same arrays there, which a warm start then trains on.
     new._best_coefs, new._best_intercepts = new.coefs_, new.intercepts_
     if not estimator.early_stopping:

@@ -21,6 +21,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from ..backends import get_backend
 from ..kernels.network import Network
+from ..kernels.spelling import suggesting_class
 from ..storage.json_values import canonical
 from ..storage.model_errors import Defect, refusal
 from ..storage.models import ESTIMATOR_ENTRY, on_backend, read_model_file, save_model
@@ -44,6 +45,7 @@ _MOST_CHARACTERS = 2**26
 """NumPy gives every text the room of the longest: a short file could ask for all memory. These take 256 MiB."""
 
 
+@suggesting_class
 class SavedToFiles:
     """`save` and `load` of an estimator."""
 
@@ -176,6 +178,8 @@ def _restored(cls: type[Any], net: Network, description: Any, **place: Any) -> A
         same = canonical(again) == canonical(description)
     except Defect:
         raise
+    except KeyError as error:
+        raise Defect(f"its estimator is not one that was saved: the name {error} is missing or unknown") from None
     # What scikit-learn's and NumPy's functions raise for values of any type is of any type.
     except Exception as error:
         raise Defect(f"its estimator is not one that was saved: {type(error).__name__}: {error}") from None
@@ -247,7 +251,7 @@ def _kind(cls: type[Any]) -> str:
 
 
 def _described_targets(estimator: Any) -> dict[str, Any]:
-    classes = estimator.classes_
+    classes = estimator._labels
     dtype = "str" if classes.dtype.kind == "U" else classes.dtype.name
     if dtype not in _LABELS:
         raise TypeError(f"class labels of dtype {classes.dtype} cannot be kept in a model file; numbers and texts can")

@@ -113,13 +113,13 @@ def check_counts(what: str, weights: np.ndarray | None) -> None:
 
 
 def _rows(problem: Problem, rows: np.ndarray) -> Problem:
-    take, at_home = problem.home.xp.take, problem.home.asarray(rows)
+    take, at_home = problem.home.primitives.take, problem.home.asarray(rows)
     X, Y, weights, _ = problem.data
     return problem._replace(
         data=Data(
-            take(X, at_home, axis=0),
-            take(Y, at_home, axis=0),
-            None if weights is None else take(weights, at_home, axis=0),
+            take(X, at_home, -2),
+            take(Y, at_home, -2),
+            None if weights is None else take(weights, at_home, 0),
         ),
         Y=problem.Y[rows],
         weights=None if problem.weights is None else problem.weights[rows],

@@ -9,6 +9,7 @@ from sklearn.base import RegressorMixin, _fit_context
 from sklearn.metrics import r2_score
 from sklearn.utils._param_validation import StrOptions
 
+from ..kernels.spelling import suggesting_class
 from .base import BaseMLP
 from .callbacks import with_callbacks
 from .dask_inputs import by_blocks, computed
@@ -16,6 +17,7 @@ from .inputs import is_sparse, like, on_host
 from .state import draft_of, of_one_moment
 
 
+@suggesting_class
 class MLPRegressor(RegressorMixin, BaseMLP):
     """Multi-layer perceptron for real numbers: scikit-learn's, with the same numbers, on any array library.
 

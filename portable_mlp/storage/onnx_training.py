@@ -16,6 +16,7 @@ from ..kernels.optimizers import Optimizer, adam, sgd
 from ..kernels.options import check_choice, fraction, positive_number
 from ..kernels.parameters import Params, n_parameters, pack_pieces, unpack
 from ..kernels.primitives import Primitives
+from ..kernels.spelling import suggesting
 from ..kernels.step import Objective, passes
 from .onnx_files import Scaling, checked_scaling, checked_target_scaling, encoded, host_vector, load, write
 from .onnx_inference import output_name
@@ -27,6 +28,7 @@ MOMENTS = {"adam": ("m", "v"), "sgd": ("v",)}
 """What the vectors that an optimizer keeps are called; without momentum "sgd" keeps none."""
 
 
+@suggesting
 def export_onnx_training(
     path: str | os.PathLike[str],
     net: Network,

@@ -14,6 +14,7 @@ from ..kernels.network import Network
 from ..kernels.optimizers import adam, sgd
 from ..kernels.options import check_choice, fraction, not_negative_number, positive_number
 from ..kernels.parameters import Params, pack
+from ..kernels.spelling import suggesting
 from ..kernels.step import Objective, Program
 from ..storage.checkpoints import CheckpointFolder
 from . import lbfgs
@@ -45,6 +46,7 @@ MAY_DIFFER = {
 """Arguments that the ranks of a group do not compare with the other options, and why."""
 
 
+@suggesting
 def train(
     net: Network,
     params: Params,
