@@ -18,6 +18,7 @@ from .backends.ambient import forward, loss_and_grad, predict
 from .backends.interrupts import whole_imports
 from .distributed.parallel import parallel
 from .kernels.gradient_check import GradientCheck, check_gradient_of
+from .kernels.nearest import did_you_mean
 from .kernels.network import Network
 from .kernels.parameters import Layer, Params, pack, unpack
 from .storage.models import ModelFileError, load_model, save_model
@@ -66,10 +67,15 @@ __all__ = [
 ]
 
 
+def __dir__() -> list[str]:
+    """List the public names, the estimators among them, and what every module has; not what is only used here."""
+    return sorted({*__all__, *(name for name in globals() if name.startswith("__"))})
+
+
 def __getattr__(name: str) -> Any:
     """Load the estimators when they are first asked for: they need scikit-learn, which takes a second to import."""
     if name not in ("MLPClassifier", "MLPRegressor"):
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}{did_you_mean(name, __all__)}")
     try:
         with whole_imports():
             from . import estimators

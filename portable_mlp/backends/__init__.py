@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 import array_api_compat
 
 from ..kernels.nearest import did_you_mean
+from ..kernels.spelling import suggesting
 from ._base import INSTALL, Backend, BackendInfo, BackendUnavailable, dtype_name
 from .interrupts import whole_imports
 
@@ -45,6 +46,7 @@ _REGISTRY = {
 }
 
 
+@suggesting
 def backends() -> list[BackendInfo]:
     """List every backend: whether it can be used here, its version and devices, or why not.
 
@@ -71,6 +73,7 @@ def backends() -> list[BackendInfo]:
     return infos
 
 
+@suggesting
 def get_backend(name: str | Backend = "auto", device: Any = None) -> Backend:
     """Return an array library on a device.
 

@@ -14,6 +14,7 @@ import numpy as np
 
 from ..kernels.options import check_choice
 from ..kernels.primitives import Primitives, portable
+from ..kernels.spelling import suggesting
 from .extras import TORCH_FOR_CPU, install
 
 Step = TypeVar("Step", bound=Callable[..., Any])
@@ -129,6 +130,7 @@ class Backend:
             )
         return known[name]
 
+    @suggesting
     def asarray(self, host: Any, dtype: Any = None) -> Any:
         """Bring an array, a list or a number to this library and device.
 

@@ -16,6 +16,7 @@ import numpy as np
 from ..kernels import loss_and_grad as gradients
 from ..kernels import propagation
 from ..kernels.network import Network
+from ..kernels.spelling import suggesting
 from . import backend_of
 
 Kernel = TypeVar("Kernel", bound=Callable[..., Any])
@@ -37,9 +38,9 @@ def undisturbed(kernel: Kernel) -> Kernel:
 
 def _public(kernel: Kernel) -> Kernel:
     """Return the undisturbed kernel as a function of this module: a pickle names a function by where it is found."""
-    door = undisturbed(kernel)
+    door = suggesting(undisturbed(kernel))
     door.__module__ = __name__
-    return door
+    return cast(Kernel, door)
 
 
 forward = _public(propagation.forward)

@@ -71,8 +71,15 @@ def survey(source: RowSource, *, task: str, fraction: float, seed: int) -> Surve
     if classes is not None:
         return Survey(split, made_of(found.inputs.moments, classes, **names), None, digest)
     preparation = made_of(found.inputs.moments, found.targets.moments, **names)
-    squares = found.held_out.moments.squares if found.held_out.n_rows else np.zeros(1)
-    return Survey(split, preparation, squares / np.square(np.asarray(preparation.target_scale)), digest)
+    return Survey(split, preparation, _variation(found.held_out, np.asarray(preparation.target_scale)), digest)
+
+
+def _variation(held_out: _Sum, scale: np.ndarray) -> np.ndarray:
+    """Return the sum of squared deviations of scaled targets."""
+    if not held_out.n_rows:
+        return np.zeros(1)
+    exponent = np.frexp(scale)[1]
+    return held_out.moments.squares_in(exponent) / np.square(np.ldexp(scale, -exponent))
 
 
 class Classes:

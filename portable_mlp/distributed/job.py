@@ -13,17 +13,17 @@ import sys
 import tempfile
 import time
 import types
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple, TextIO
 
-from . import lifeline, rank
+from . import rank
+from .guardian import guarded
 from .heartbeat import VARIABLE as HEARTBEAT
+from .members import SECONDS_TO_END, ask_root, heartbeat_of, kill_members
 from .mpi_launcher import Launcher, threads_per_rank
 from .shared_memory import leftovers_removed
 
 SECONDS_BETWEEN_LOOKS = 0.1
-SECONDS_TO_END = 1.0
-"""How long a job that was asked to end may take, before it is killed, and how long the kill may take."""
 
 _NOISE = re.compile(rb"^Abort\(\d+\) on node .*\n?|\0", re.MULTILINE)
 """What MPICH adds where a program ends with an error of its own, and what Open MPI ends its texts with."""
@@ -67,6 +67,7 @@ def started(launcher: Launcher, procs: int, program: Sequence[str]) -> Iterator[
     with (
         tempfile.TemporaryDirectory(prefix="portable-mlp-job-", ignore_cleanup_errors=True) as folder,
         leftovers_removed(),
+        guarded(pathlib.Path(folder)),
     ):
         job = Job(pathlib.Path(folder), launcher, procs, program)
         try:
@@ -80,16 +81,14 @@ class Job:
 
     def __init__(self, folder: pathlib.Path, launcher: Launcher, procs: int, program: Sequence[str]) -> None:
         self._folder = folder
-        self._heartbeat = folder / "heartbeat"
+        self._heartbeat = heartbeat_of(folder)
         self._heartbeat.touch()
-        # The file's name is the job's own, and marks its processes.
-        self._mark = f"{HEARTBEAT}={self._heartbeat}"
         self._last_beat, self._heard = self._beat(), time.monotonic()
         # Progress first: its last line must not be drawn over what is printed after it.
         self._relays = (_Relay(folder / "0.err", sys.stderr, without=_NOISE), _Relay(folder / "0.out", sys.stdout))
         with self._log.open("wb") as log:
             self._mpiexec = subprocess.Popen(
-                [*_script(lifeline, os.getpid()), *launcher.command(procs), *_script(rank, folder), *program],
+                [*launcher.command(procs), *_script(rank, folder), *program],
                 env={**os.environ, **threads_per_rank(procs), **_screen(), HEARTBEAT: str(self._heartbeat)},
                 stdin=subprocess.DEVNULL,
                 stdout=log,
@@ -115,11 +114,7 @@ class Job:
 
     def ask(self, number: int) -> bool:
         """Send a signal to rank 0, which speaks for all; tell whether it was there."""
-        try:
-            os.kill(int(_text(self._folder / "0.pid")), number)
-        except (OSError, ValueError):
-            return False
-        return True
+        return ask_root(self._folder, number)
 
     def end(self) -> None:
         """End all its processes, and whatever they have started."""
@@ -127,13 +122,10 @@ class Job:
             self._mpiexec.terminate()
             with contextlib.suppress(subprocess.TimeoutExpired):
                 self._mpiexec.wait(SECONDS_TO_END)
-        deadline = time.monotonic() + SECONDS_TO_END
-        while (left := _processes_with(self._mark)) and time.monotonic() < deadline:
-            for pid in left:
-                _kill(os.kill, pid)
-            time.sleep(SECONDS_TO_END / 50)
+        kill_members(self._folder)
         if self._mpiexec.poll() is None:
-            _kill(os.killpg, self._mpiexec.pid)
+            with contextlib.suppress(ProcessLookupError, PermissionError):
+                os.killpg(self._mpiexec.pid, signal.SIGKILL)
             self._mpiexec.wait()
 
     def outcome(self) -> Outcome:
@@ -185,21 +177,6 @@ def _screen() -> dict[str, str]:
     if not sys.stderr.isatty():
         return {}
     return {"FORCE_COLOR": "1", "COLUMNS": str(os.get_terminal_size(sys.stderr.fileno()).columns)}
-
-
-def _processes_with(mark: str) -> list[int]:
-    """Return the processes that have this in their environment; none where the system does not tell (macOS)."""
-    found = []
-    for process in pathlib.Path("/proc").glob("[0-9]*"):
-        with contextlib.suppress(OSError):  # it has ended meanwhile, or is another user's
-            if mark.encode() in (process / "environ").read_bytes().split(b"\0"):
-                found.append(int(process.name))
-    return found
-
-
-def _kill(how: Callable[[int, int], None], whom: int) -> None:
-    with contextlib.suppress(ProcessLookupError, PermissionError):
-        how(whom, signal.SIGKILL)
 
 
 def _text(path: pathlib.Path) -> str:

@@ -20,10 +20,32 @@ def started_by_mpi() -> bool:
 
 
 def rank_started() -> int:
-    """Return which of the processes that were started together this is, as far as the environment says."""
-    return next((int(os.environ[name]) for name in STARTED if name in os.environ), 0)
+    """Return which of the processes that were started together this is, as far as the environment says.
+
+    Raises
+    ------
+    ValueError
+        If it says no number.
+    """
+    return next((_number_in(name) for name in STARTED if name in os.environ), 0)
 
 
 def n_started() -> int:
-    """Return how many processes were started together, as far as the environment says."""
-    return max(int(os.environ.get(name, "1")) for name in SIZES)
+    """Return how many processes were started together, as far as the environment says.
+
+    Raises
+    ------
+    ValueError
+        If it says no number.
+    """
+    return max((_number_in(name) for name in SIZES if name in os.environ), default=1)
+
+
+def _number_in(name: str) -> int:
+    value = os.environ[name]
+    if not value.isdecimal():
+        raise ValueError(
+            f"the environment variable {name}, in which MPI's launchers leave a number, is {value!r}: unset it, or "
+            "start the processes with mpiexec or srun"
+        )
+    return int(value)

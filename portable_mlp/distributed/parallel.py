@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from ..kernels.options import check_choice
+from ..kernels.spelling import suggesting
 from ..training.group import Group, current_group, training_in
 from .communicator import Communicator, Serial
 from .mpi import Mpi
@@ -16,6 +17,7 @@ ENGINES = ("mpi", "serial")
 
 
 @contextlib.contextmanager
+@suggesting
 def parallel(
     engine: str = "mpi",
     *,

@@ -14,7 +14,9 @@ RANK = ("PMI_RANK", "OMPI_COMM_WORLD_RANK", "PMIX_RANK")
 def main() -> None:
     """Become the program."""
     folder, *program = sys.argv[1:]
-    rank = next(os.environ[name] for name in RANK if name in os.environ)
+    rank = next((os.environ[name] for name in RANK if name in os.environ), None)
+    if rank is None:
+        sys.exit(f"mpiexec told this process no number: none of {', '.join(RANK)} is in its environment")
     (pathlib.Path(folder) / f"{rank}.pid").write_text(str(os.getpid()), encoding="ascii")
     _write_into(f"{folder}/{rank}.err", sys.stderr.fileno())
     # Rank 0 speaks for all; should another print, it is no part of the job's output.

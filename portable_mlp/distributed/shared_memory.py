@@ -22,23 +22,28 @@ def leftovers_removed() -> Iterator[None]:
     Another job's files are safe: its ranks hold them open from the moment they are made, and files are listed before
     processes are asked. Where another job has been killed too, it does not matter whose supervisor tidies up.
     """
-    before = _segments()
+    before = segments()
     try:
         yield
     finally:
-        # A process that has just been killed may take a moment to let go of its files.
-        for _ in range(ROUNDS):
-            left = _segments() - before
-            for path in left - _in_use(left):
-                with contextlib.suppress(OSError):
-                    path.unlink()
-                left.discard(path)
-            if not left:
-                break
-            time.sleep(SECONDS_BETWEEN)
+        remove_since(before)
 
 
-def _segments() -> set[pathlib.Path]:
+def remove_since(before: set[pathlib.Path]) -> None:
+    """Remove the files of MPI that were not there before, are the user's own, and are used by no process."""
+    # A process that has just been killed may take a moment to let go of its files.
+    for _ in range(ROUNDS):
+        left = segments() - before
+        for path in left - _in_use(left):
+            with contextlib.suppress(OSError):
+                path.unlink()
+            left.discard(path)
+        if not left:
+            break
+        time.sleep(SECONDS_BETWEEN)
+
+
+def segments() -> set[pathlib.Path]:
     """Return the files of MPI that belong to the user."""
     found = set()
     for name in NAMES:

@@ -8,15 +8,15 @@ packs them into one flat vector and every prediction reads them, so that there i
 from __future__ import annotations
 
 import contextlib
+import copy
 import functools
 import itertools
 import os
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from numbers import Integral, Real
 from typing import Any, ClassVar, Self
 
-import array_api_compat
 import numpy as np
 from sklearn.base import (
     BaseEstimator,
@@ -33,8 +33,9 @@ from ..backends import Backend, backend_of, get_backend
 from ..kernels.activations import ACTIVATIONS
 from ..kernels.arrays import Array, snapshot
 from ..kernels.network import Network
-from ..kernels.parameters import Layer, Params, pack, unpack
+from ..kernels.parameters import Layer, Params, pack
 from ..kernels.propagation import Trace, forward_pass
+from ..kernels.spelling import suggesting_class
 from ..kernels.step import Objective
 from ..training.agreement import check_same_options, n_samples_of_all, text_of
 from ..training.group import refuse_in_group, refuse_own_samples
@@ -58,11 +59,12 @@ from .inputs import (
     like,
     moved,
 )
-from .lbfgs import fit_lbfgs, weights_first
+from .lbfgs import Search, weights_first
 from .losses import REPORTED, outputs_of
 from .optimizer import SCHEDULES, OptimizerState
-from .problem import Held, Problem, data_at, first_samples, split
-from .stochastic import fit_stochastic
+from .problem import Held, Problem, check_counts, data_at, first_samples, split
+from .state import adopt, draft_of, of_one_moment
+from .stochastic import Epochs
 
 STOCHASTIC_SOLVERS = ("sgd", "adam")
 
@@ -73,6 +75,7 @@ MAY_DIFFER = {
 """Parameters that the ranks of a group do not compare, and why."""
 
 
+@suggesting_class
 class BaseMLP(
     ClassNamePrefixFeaturesOutMixin, CallbackSupportMixin, SavedToFiles, TransformerMixin, BaseEstimator, ABC
 ):
@@ -120,11 +123,15 @@ class BaseMLP(
 
     @abstractmethod
     def _encoded(self, y: Any) -> np.ndarray:
-        """Return targets encoded, (n_samples, n_outputs), as those of the training data are."""
+        """Return targets (n_samples, n_outputs), or labels (n_samples, 1), encoded as the training data's are."""
 
     def _learnt_and_encoded(self, y: Any, *, incremental: bool) -> np.ndarray:
         """Take note of what the targets of the training data say of all targets, and return them encoded."""
         return self._encoded(y)
+
+    def _n_outputs(self, Y: np.ndarray) -> int:
+        """Return how many outputs encoded targets need."""
+        return int(Y.shape[1])
 
     @abstractmethod
     def _output_and_loss(self) -> tuple[str, str]:
@@ -144,6 +151,11 @@ class BaseMLP(
     @_fit_context(prefer_skip_nested_validation=True)
     def fit(self, X: Any, y: Any, sample_weight: Any = None, *, validation_data: Any = None) -> Self:
         """Fit the model to data.
+
+        Where an exception ends it, the estimator is what the last complete epoch (of "lbfgs", iteration) has left,
+        parameters, optimizer and record together; before the first one it is as it was. Ctrl-C keeps the steps of the
+        epoch that it ends, too. Until the fit ends other threads see the estimator as it was; with callbacks, whose
+        estimator is this one, as the last complete epoch has left it.
 
         Parameters
         ----------
@@ -165,17 +177,19 @@ class BaseMLP(
         self
             The fitted estimator.
         """
-        return self._fit(X, y, sample_weight, validation_data)
+        return self._fit(draft_of(self), X, y, sample_weight, validation_data)
 
     def _fit(
-        self, X: Any, y: Any, sample_weight: Any, validation_data: Any = None, *, incremental: bool = False
+        self, draft: Self, X: Any, y: Any, sample_weight: Any, validation_data: Any = None, *, incremental: bool = False
     ) -> Self:
+        """Fit a draft of this estimator, and adopt what it has reached."""
+        before = dict(vars(self))
         going_on = hasattr(self, "coefs_") and (self.warm_start or incremental)
         given = {
             **self.get_params(deep=False),
             "sample_weight": sample_weight is not None,
             "validation_data": validation_data is not None,
-            "classes": getattr(self, "classes_", None) if incremental else None,
+            "classes": getattr(draft, "classes_", None) if incremental else None,
             "fitted before": going_on,
         }
         check_same_options(f"{type(self).__name__}.{'partial_fit' if incremental else 'fit'}", given, but=MAY_DIFFER)
@@ -186,17 +200,20 @@ class BaseMLP(
             self._check_home(X, self._home(), "partial_fit" if incremental else "fit")
         home = home_of(X, self.backend, self.device).at_precision(self.precision)
         with _computing(home):
-            with self._as_before_on_error():
-                problem, flat = self._prepared(home, X, y, sample_weight, validation_data, going_on, incremental)
+            problem, flat = draft._prepared(home, X, y, sample_weight, validation_data, going_on, incremental)
             metadata = None if sample_weight is None else {"sample_weight": sample_weight}
             told = {"X": X, "y": y, "metadata": metadata}
-            parameters = functools.partial(self._parameters, problem.net)
             max_epochs = 1 if incremental and self.solver in STOCHASTIC_SOLVERS else self.max_iter
-            watch = Watch(self, max_epochs, parameters, told)
-            fitted = self._minimized(problem, flat, watch, going_on, incremental)
-            for name, arrays in parameters(fitted).items():
-                setattr(self, name, arrays)
-            if not bool(home.xp.all(home.xp.isfinite(fitted))):
+            adopt_it = functools.partial(adopt, self, before)
+            watch = Watch(self, max_epochs, adopt_it, told)
+            training = draft._training(problem, flat, watch, going_on, incremental)
+            try:
+                training.run()
+            finally:
+                if training.reached is not None:
+                    adopt_it(training.reached)
+            assert training.reached is not None  # it ended by itself
+            if not bool(home.xp.all(home.xp.isfinite(training.reached.flat))):
                 raise ValueError(
                     "Solver produced non-finite parameter weights. The input data may contain large values and need "
                     "to be preprocessed."
@@ -223,20 +240,23 @@ class BaseMLP(
             y = column_or_1d(y, warn=True)
         Y = self._learnt_and_encoded(y, incremental=incremental)
         by_target = self._learnt_weights(y)
-        weights = _weights(X, y, sample_weight, by_target)
-        self.n_outputs_ = Y.shape[1]
-        net = self._network((X.shape[1], *hidden_sizes, Y.shape[1]))
+        one_epoch = incremental and self.solver in STOCHASTIC_SOLVERS
+        weights = _weights(X, y, sample_weight, by_target, may_be_zero=one_epoch)
+        self.n_outputs_ = self._n_outputs(Y)
+        net = self._network((X.shape[1], *hidden_sizes, self.n_outputs_))
         self._random_state = same_in_group(check_random_state(self.random_state))
         if not going_on:
             self._draw(net, home, floating_dtype(home, X))
         flat = self._flat(net, home)
-        problem = Problem(home, self._objective(net), data_at(home, moved(home, X, flat.dtype), Y, weights), Y, weights)
+        data = data_at(home, net, moved(home, X, flat.dtype), Y, weights)
+        problem = Problem(home, self._objective(net), data, Y, weights)
         if validation_data is not None:
             problem = problem._replace(held=self._held(problem, validation_data, by_target))
         self._open_record(going_on=going_on, validated=validation_data is not None)
         if self.solver in STOCHASTIC_SOLVERS:
             if not (incremental and hasattr(self, "_optimizer")):
                 self._optimizer = self._new_optimizer()
+            self._optimizer = copy.copy(self._optimizer)
             self._optimizer.move(home, flat.dtype)
         n_samples_of_all(len(Y), functools.partial(first_samples, problem), self._compared(problem, flat))
         return problem, flat
@@ -261,26 +281,18 @@ class BaseMLP(
             "validation_data": lambda: b"" if validated is None else first_samples(validated),
         }
 
-    @contextlib.contextmanager
-    def _as_before_on_error(self) -> Iterator[None]:
-        """Leave an estimator whose new data are refused as it was."""
-        before = dict(vars(self))
-        try:
-            yield
-        except BaseException:
-            self.__dict__.clear()
-            self.__dict__.update(before)
-            raise
-
-    def _minimized(self, problem: Problem, flat: Array, watch: Watch, going_on: bool, incremental: bool) -> Array:
+    def _training(
+        self, problem: Problem, flat: Array, watch: Watch, going_on: bool, incremental: bool
+    ) -> Search | Epochs:
+        """Return what trains, from where to start."""
         if self.solver == "lbfgs":
             refuse_in_group('solver="lbfgs"')
-            return fit_lbfgs(self, problem, flat, watch)
+            return Search(self, problem, flat, watch)
         if self.early_stopping and problem.held is None:
             stratify = is_classifier(self) and self.n_outputs_ == 1
             problem = split(problem, self.validation_fraction, self._random_state, stratify=stratify)
         # On a warm start scikit-learn keeps no better parameters than the current ones, until an epoch improves.
-        return fit_stochastic(self, problem, flat, watch, best=None if going_on else flat, one_epoch=incremental)
+        return Epochs(self, problem, flat, watch, best=None if going_on else flat, one_epoch=incremental)
 
     def _hidden_sizes(self) -> list[Any]:
         sizes = self.hidden_layer_sizes
@@ -291,7 +303,8 @@ class BaseMLP(
 
     def _network(self, sizes: tuple[int, ...]) -> Network:
         output, loss = self._output_and_loss()
-        activation = self.activation if isinstance(self.activation, str) else tuple(self.activation)
+        several = hasattr(self.activation, "__iter__") and not isinstance(self.activation, str)
+        activation = tuple(self.activation) if several else self.activation
         return Network(sizes, activation=activation, output=output, loss=loss)
 
     def _objective(self, net: Network) -> Objective:
@@ -311,7 +324,9 @@ class BaseMLP(
         if self.early_stopping and len(Y) < 2:
             raise ValueError(f"early_stopping needs at least 2 samples of validation_data to score, got {len(Y)}")
         weights = _weights(X, y, rest[0] if rest else None, by_target)
-        return Held(data_at(problem.home, moved(problem.home, X, problem.data.X.dtype), Y, weights), Y, weights)
+        check_counts("validation_data", weights)
+        there = moved(problem.home, X, problem.data.X.dtype)
+        return Held(data_at(problem.home, problem.net, there, Y, weights), Y, weights)
 
     def _draw(self, net: Network, home: Backend, dtype: str) -> None:
         layers = draw_layers(self._random_state, net, self.activation)
@@ -342,17 +357,8 @@ class BaseMLP(
         params = self._layers_at(home, dtype)
         return self._network((params[0].W.shape[0], *(layer.b.shape[0] for layer in params))), params
 
-    def _parameters(self, net: Network, flat: Array) -> dict[str, list[Array]]:
-        """Return ``coefs_`` and ``intercepts_`` with those numbers, each array with memory of its own."""
-        xp = array_api_compat.array_namespace(flat)
-        layers = unpack(net, flat)
-        return {
-            "coefs_": [snapshot(xp, W) for W, _ in layers],
-            "intercepts_": [snapshot(xp, b) for _, b in layers],
-        }
-
     def _open_record(self, *, going_on: bool, validated: bool) -> None:
-        """Start the curves and counts anew, or, to go on, only those that are missing."""
+        """Start the curves and counts anew; to go on, start those that are missing, and copy the others."""
         stopping = self.early_stopping and self.solver in STOCHASTIC_SOLVERS
         record: dict[str, Any] = {"loss_curve_": [], "_no_improvement_count": 0}
         record["validation_loss_curve_"] = [] if validated or stopping else None
@@ -363,8 +369,8 @@ class BaseMLP(
                 "best_validation_score_": -np.inf if stopping else None,
             }
         for name, start in record.items():
-            if not going_on or getattr(self, name, None) is None:
-                setattr(self, name, start)
+            so_far = getattr(self, name, None) if going_on else None
+            setattr(self, name, start if so_far is None else copy.copy(so_far))
 
     def _new_optimizer(self) -> OptimizerState:
         if self.solver == "sgd":
@@ -413,6 +419,7 @@ class BaseMLP(
             return outputs_of(home.xp, self.out_activation_, trace.logits), home
 
     @by_blocks
+    @of_one_moment
     def transform(self, X: Any) -> Any:
         """Return what the last hidden layer makes of X.
 
@@ -455,6 +462,7 @@ class BaseMLP(
         """
         return conversion.from_sklearn(cls, estimator, ours)
 
+    @of_one_moment
     def to_sklearn(self) -> Any:
         """Return scikit-learn's estimator with these parameters and, if this one is fitted, these attributes.
 
@@ -472,6 +480,7 @@ class BaseMLP(
 
     # A form that runs without this library.
 
+    @of_one_moment
     def to_onnx(self, path: str | os.PathLike[str]) -> None:
         """Write the fitted model as an ONNX file, which onnxruntime and many other programs run (extra ``onnx``).
 
@@ -510,7 +519,7 @@ class BaseMLP(
         home = get_backend("numpy")
         net = self._network((X.shape[1], *self._hidden_sizes(), y.shape[1]))
         order = weights_first(net)
-        data = data_at(home, home.asarray(X, dtype="float64"), y, sample_weight)
+        data = data_at(home, net, home.asarray(X, dtype="float64"), y, sample_weight)
         loss, gradient = HostObjective(home, self._objective(net), data, "float64")(
             packed_coef_inter[np.argsort(order)]
         )
@@ -523,12 +532,15 @@ class BaseMLP(
         return tags
 
 
-def _weights(X: Any, y: Any, sample_weight: Any, by_target: Callable[[Any], np.ndarray] | None) -> np.ndarray | None:
+def _weights(
+    X: Any, y: Any, sample_weight: Any, by_target: Callable[[Any], np.ndarray] | None, *, may_be_zero: bool = False
+) -> np.ndarray | None:
     """Return what each sample counts, (n_samples,) on the host; None where all count the same."""
-    weights = None if sample_weight is None else checked_weights(sample_weight, X)
+    check = functools.partial(checked_weights, X=X, may_be_zero=may_be_zero)
+    weights = None if sample_weight is None else check(sample_weight)
     if by_target is None:
         return weights
-    return checked_weights(by_target(y) if weights is None else weights * by_target(y), X)
+    return check(by_target(y) if weights is None else weights * by_target(y))
 
 
 def _computing(home: Backend) -> contextlib.AbstractContextManager[Any]:

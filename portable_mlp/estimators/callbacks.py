@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from ..kernels.arrays import Array
 from ..training.group import leads
+from .reached import Reached
 
 try:
     from sklearn.callback import CallbackSupportMixin, with_callbacks
@@ -22,6 +22,9 @@ except ImportError:  # scikit-learn before 1.9 has no callbacks
 
 __all__ = ["CallbackSupportMixin", "Watch", "with_callbacks"]
 
+_OF_CALLBACKS = ("_skl_callbacks", "_parent_callback_ctx")
+"""Attributes that an estimator has where it, or the one that it is a part of, has callbacks."""
+
 
 class Watch:
     """Tells an estimator's callbacks where its fit is.
@@ -29,39 +32,37 @@ class Watch:
     Parameters
     ----------
     estimator : MLPClassifier or MLPRegressor
-        Whose callbacks.
+        Whose callbacks, if it has any.
     max_epochs : int
         How many epochs there will be at most.
-    attributes : callable
-        ``attributes(flat)`` gives the fitted attributes, by name, of a model with those parameters.
+    adopt : callable
+        ``adopt(reached)`` lets the estimator be what was reached: callbacks look at it.
     data : dict
         ``X``, ``y`` and ``metadata`` as the callbacks are to be given them.
     """
 
-    def __init__(
-        self, estimator: Any, max_epochs: int, attributes: Callable[[Array], dict[str, Any]], data: dict[str, Any]
-    ) -> None:
-        self._attributes, self._told = attributes, {"estimator": estimator, **data}
+    def __init__(self, estimator: Any, max_epochs: int, adopt: Callable[[Reached], None], data: dict[str, Any]) -> None:
+        self._adopt, self._told = adopt, {"estimator": estimator, **data}
         self._fit: Any = None
         self._epoch: Any = None
-        # Of several processes that train together one tells them.
-        if leads() and hasattr(estimator, "_init_callback_context"):
+        # Of several processes that train together one tells them. Without callbacks nothing is set on the estimator,
+        # which other threads may be reading.
+        if leads() and not vars(estimator).keys().isdisjoint(_OF_CALLBACKS):
             self._fit = estimator._init_callback_context(max_subtasks=max_epochs)
             self._fit.call_on_fit_task_begin(**self._told)
 
-    def epoch_begins(self, flat: Array) -> None:
+    def epoch_begins(self, reached: Reached) -> None:
         """Open the epoch's task."""
         if self._fit is not None:
             self._epoch = self._fit.subcontext(task_name="epoch")
-            self._epoch.call_on_fit_task_begin(**self._told, reconstruction_attributes=lambda: self._attributes(flat))
+            self._epoch.call_on_fit_task_begin(**self._told, reconstruction_attributes=reached.state)
 
-    def epoch_ends(self, flat: Array) -> bool:
+    def epoch_ends(self, reached: Reached) -> bool:
         """Close the epoch's task; return whether a callback asks to stop."""
         if self._epoch is None:
             return False
-        return bool(
-            self._epoch.call_on_fit_task_end(**self._told, reconstruction_attributes=lambda: self._attributes(flat))
-        )
+        self._adopt(reached)
+        return bool(self._epoch.call_on_fit_task_end(**self._told, reconstruction_attributes=dict))
 
     def fit_ends(self) -> None:
         """Close the fit's task; the estimator itself is fitted by now."""

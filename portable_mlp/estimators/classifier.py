@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any, ClassVar, Self
 
 import numpy as np
+from sklearn import get_config
 from sklearn.base import ClassifierMixin, _fit_context
 from sklearn.metrics import accuracy_score
 from sklearn.preprocessing import LabelBinarizer
@@ -14,15 +15,19 @@ from sklearn.utils._param_validation import StrOptions
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.multiclass import _check_partial_fit_first_call, type_of_target, unique_labels
 
-from ..backends import Backend
+from ..backends import Backend, backend_of
 from ..kernels.arrays import Array
+from ..kernels.spelling import suggesting, suggesting_class
 from .base import STOCHASTIC_SOLVERS, BaseMLP
 from .callbacks import with_callbacks
 from .class_weights import ClassWeights, asks_for_balance
 from .dask_inputs import by_blocks, computed, gathered
 from .inputs import is_foreign, like, on_host
+from .problem import Problem
+from .state import draft_of, of_one_moment
 
 
+@suggesting_class
 class MLPClassifier(ClassifierMixin, BaseMLP):
     """Multi-layer perceptron for classes: scikit-learn's, with the same numbers, on any array library.
 
@@ -99,7 +104,7 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
     Attributes
     ----------
     classes_ : ndarray of shape (n_classes,)
-        The labels, in order.
+        The labels, in order. With ``array_api_dispatch`` an array of the library that ``y`` was of, if that holds them.
     coefs_, intercepts_ : list of array
         Weights (fan_in, fan_out) and biases (fan_out,) of each layer, where the training data lived. Editing or
         replacing them changes predictions and further training.
@@ -220,6 +225,7 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
         return True
 
     @available_if(lambda estimator: estimator._check_solver())
+    @suggesting
     @with_callbacks
     @_fit_context(prefer_skip_nested_validation=True)
     def partial_fit(self, X: Any, y: Any, sample_weight: Any = None, classes: Any = None) -> Self:
@@ -232,7 +238,7 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
         y : array-like of shape (n_samples,) or (n_samples, n_classes)
             Labels.
         sample_weight : array-like of shape (n_samples,), optional
-            What each sample counts.
+            What each sample counts. Samples none of which counts leave the model as it is.
         classes : array-like of shape (n_classes,), optional
             All labels that will ever come; needed at the first call.
 
@@ -248,10 +254,25 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
                 "the weights for a dict"
             )
         X, y, sample_weight = gathered(X=X, y=y, sample_weight=sample_weight)
-        y, classes = on_host(y), on_host(classes)
-        if _check_partial_fit_first_call(self, classes):
-            self._label_binarizer = LabelBinarizer().fit(y if type_of_target(y).startswith("multilabel") else classes)
-        return self._fit(X, y, sample_weight, incremental=True)
+        labels, classes = on_host(y), on_host(classes)
+        draft = draft_of(self)
+        if hasattr(self, "classes_"):
+            draft.classes_ = self._labels  # with which scikit-learn compares
+        if _check_partial_fit_first_call(draft, classes):
+            several = type_of_target(labels).startswith("multilabel")
+            draft._label_binarizer = LabelBinarizer().fit(labels if several else classes)
+        return self._fit(draft, X, y, sample_weight, incremental=True)
+
+    @property
+    def _labels(self) -> np.ndarray:
+        """``classes_`` on the host, whatever library it is of."""
+        return np.asarray(on_host(self.classes_))
+
+    def _prepared(self, home: Backend, X: Any, y: Any, *arguments: Any) -> tuple[Problem, Array]:
+        prepared = super()._prepared(home, X, y, *arguments)
+        if get_config()["array_api_dispatch"]:
+            self.classes_ = _as_targets(y, self._labels)
+        return prepared
 
     def _learnt_and_encoded(self, y: Any, *, incremental: bool) -> np.ndarray:
         if hasattr(self, "classes_") and (self.warm_start or incremental):
@@ -259,55 +280,62 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
         else:
             self._label_binarizer = LabelBinarizer().fit(y)
             self.classes_ = self._label_binarizer.classes_
-        return self._indicators(y)
+        return self._numbered(y)
 
     def _check_known(self, classes: np.ndarray) -> None:
-        if self.warm_start and set(classes) != set(self.classes_):
+        known = self._labels
+        if self.warm_start and set(classes) != set(known):
             raise ValueError(
                 "warm_start can only be used where `y` has the same classes as in the previous call to fit. Previously "
-                f"got {self.classes_}, `y` has {classes}"
+                f"got {known}, `y` has {classes}"
             )
-        if len(np.setdiff1d(classes, self.classes_, assume_unique=True)):
-            raise ValueError(
-                f"`y` has classes not in `self.classes_`. `self.classes_` has {self.classes_}. 'y' has {classes}."
-            )
+        if len(np.setdiff1d(classes, known, assume_unique=True)):
+            raise ValueError(f"`y` has classes not in `self.classes_`. `self.classes_` has {known}. 'y' has {classes}.")
 
     def _encoded(self, y: Any) -> np.ndarray:
         if y.ndim == 2 and y.shape[1] == 1:
             y = column_or_1d(y)
-        unknown = np.setdiff1d(unique_labels(y), self.classes_)
+        unknown = np.setdiff1d(unique_labels(y), self._labels)
         if len(unknown):
             raise ValueError(f"the validation data have the classes {unknown}, which the training data have not")
-        return self._indicators(y)
+        return self._numbered(y)
 
-    def _indicators(self, y: Any) -> np.ndarray:
+    def _numbered(self, y: Any) -> np.ndarray:
+        """Return the place of each label among several classes, (n_samples, 1), else indicators."""
+        if y.ndim == 1 and self._label_binarizer.y_type_ == "multiclass":
+            # A step makes one-hot rows of a batch's labels; those of all samples would take n_classes times the memory.
+            return np.searchsorted(self.classes_, y)[:, None]
         if y.ndim == 1 and self._label_binarizer.y_type_.startswith("multilabel"):
             raise ValueError(
-                f"y must be an indicator matrix of shape (n_samples, {len(self.classes_)}), as that of the first "
+                f"y must be an indicator matrix of shape (n_samples, {len(self._labels)}), as that of the first "
                 f"data was; got labels of shape {y.shape}"
             )
         indicators: np.ndarray = self._label_binarizer.transform(y).astype(bool)
         return indicators
 
+    def _n_outputs(self, Y: np.ndarray) -> int:
+        return len(self.classes_) if self._label_binarizer.y_type_ == "multiclass" else Y.shape[1]
+
     def _learnt_weights(self, y: Any) -> Callable[[Any], np.ndarray] | None:
         if self.class_weight is None:
             return None
-        return ClassWeights(self.class_weight, self._label_binarizer.classes_, y).of_samples
+        return ClassWeights(self.class_weight, self._labels, y).of_samples
 
     def _output_and_loss(self) -> tuple[str, str]:
         several = self._label_binarizer.y_type_ == "multiclass"
         return ("softmax", "cross_entropy") if several else ("logistic", "binary_cross_entropy")
 
     def _score_outputs(self, Y: np.ndarray, outputs: np.ndarray, weights: np.ndarray | None) -> float:
-        if len(self.classes_) == 1:
+        if len(self._labels) == 1:
             right = np.ones(len(Y), dtype=bool)
         elif self.out_activation_ == "softmax":
-            right = outputs.argmax(axis=1) == Y.argmax(axis=1)
+            right = outputs.argmax(axis=1) == Y[:, 0]
         else:
             right = ((outputs > 0.5) == Y).all(axis=1)
         return float(np.average(right, weights=weights))
 
     @by_blocks
+    @of_one_moment
     def predict(self, X: Any) -> Any:
         """Predict classes.
 
@@ -324,7 +352,7 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
         outputs, home = self._outputs(X, "predict")
         if self.n_outputs_ == 1:
             outputs = outputs[:, 0]
-        labels = _labels_at(home, self.classes_) if is_foreign(X) else None
+        labels = _labels_at(home, self._labels) if is_foreign(X) else None
         if labels is None:
             return self._label_binarizer.inverse_transform(home.to_numpy(outputs))
         return like(X, self._decoded(outputs, labels, home), home)
@@ -337,10 +365,11 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
         likely = xp.astype(outputs > 0.5, home.asarray(np.zeros(1, dtype=int)).dtype)
         if outputs.ndim == 2:
             return likely
-        only_class = len(self.classes_) == 1
+        only_class = len(self._labels) == 1
         return xp.take(labels, xp.zeros_like(likely) if only_class else likely, axis=0)
 
     @by_blocks
+    @of_one_moment
     def predict_proba(self, X: Any) -> Any:
         """Predict the probability of each class.
 
@@ -358,6 +387,7 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
         return like(X, self._probabilities(outputs, home), home)
 
     @by_blocks
+    @of_one_moment
     def predict_log_proba(self, X: Any) -> Any:
         """Predict the logarithm of each class's probability.
 
@@ -403,6 +433,12 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
         tags = super().__sklearn_tags__()
         tags.classifier_tags.multi_label = True
         return tags
+
+
+def _as_targets(y: Any, classes: np.ndarray) -> Array:
+    """Return the labels as an array of the library and on the device of ``y``, NumPy's where these cannot hold them."""
+    labels = _labels_at(backend_of(y), classes) if is_foreign(y) else None
+    return classes if labels is None else labels
 
 
 def _labels_at(home: Backend, classes: np.ndarray) -> Array | None:

@@ -62,7 +62,7 @@ def to_sklearn(estimator: Any) -> Any:
         warnings.warn(
             f"scikit-learn's estimator has no {' and no '.join(left_behind)}: it predicts the same, and would train on "
             "without",
-            stacklevel=3,
+            stacklevel=4,
         )
     if not hasattr(estimator, "coefs_"):
         return new
@@ -71,6 +71,8 @@ def to_sklearn(estimator: Any) -> Any:
     vars(new).update({name: copy.deepcopy(value) for name, value in vars(estimator).items() if name not in skipped})
     new.coefs_ = [np.array(home.to_numpy(W)) for W in estimator.coefs_]
     new.intercepts_ = [np.array(home.to_numpy(b)) for b in estimator.intercepts_]
+    if hasattr(estimator, "classes_"):
+        new.classes_ = estimator._labels
     # After early stopping these are the same arrays there, which a warm start then trains on.
     new._best_coefs, new._best_intercepts = new.coefs_, new.intercepts_
     if not estimator.early_stopping:

@@ -21,10 +21,13 @@ from sklearn.utils.validation import check_is_fitted
 
 from ..backends import get_backend
 from ..kernels.network import Network
+from ..kernels.spelling import suggesting_class
 from ..storage.json_values import canonical
 from ..storage.model_errors import Defect, refusal
 from ..storage.models import ESTIMATOR_ENTRY, on_backend, read_model_file, save_model
 from .inputs import common_dtype, floating_dtype, is_foreign, on_host
+from .reached import parameters_of
+from .state import of_one_moment
 
 _PLACE = ("backend", "device", "precision")
 """Parameters that say where and how an estimator computes, which is not the file's to say."""
@@ -42,9 +45,11 @@ _MOST_CHARACTERS = 2**26
 """NumPy gives every text the room of the longest: a short file could ask for all memory. These take 256 MiB."""
 
 
+@suggesting_class
 class SavedToFiles:
     """`save` and `load` of an estimator."""
 
+    @of_one_moment
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write the fitted estimator to a model file, which is replaced in one step.
 
@@ -137,7 +142,7 @@ class SavedToFiles:
         except Defect as defect:
             raise refusal(path, defect) from None
         flat = on_backend(file, home, floating_dtype(home, file.flat))
-        vars(estimator).update(estimator._parameters(file.net, flat))
+        vars(estimator).update(parameters_of(file.net, flat))
         return estimator
 
 
@@ -173,6 +178,8 @@ def _restored(cls: type[Any], net: Network, description: Any, **place: Any) -> A
         same = canonical(again) == canonical(description)
     except Defect:
         raise
+    except KeyError as error:
+        raise Defect(f"its estimator is not one that was saved: the name {error} is missing or unknown") from None
     # What scikit-learn's and NumPy's functions raise for values of any type is of any type.
     except Exception as error:
         raise Defect(f"its estimator is not one that was saved: {type(error).__name__}: {error}") from None
@@ -244,7 +251,7 @@ def _kind(cls: type[Any]) -> str:
 
 
 def _described_targets(estimator: Any) -> dict[str, Any]:
-    classes = estimator.classes_
+    classes = estimator._labels
     dtype = "str" if classes.dtype.kind == "U" else classes.dtype.name
     if dtype not in _LABELS:
         raise TypeError(f"class labels of dtype {classes.dtype} cannot be kept in a model file; numbers and texts can")

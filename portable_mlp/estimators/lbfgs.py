@@ -10,74 +10,107 @@ from sklearn.utils.optimize import _check_optimize_result
 
 from ..kernels.arrays import Array
 from ..kernels.network import Network
+from ..kernels.targets import are_labels
 from ..training.lbfgs import HostObjective, load_scipy
 from .callbacks import Watch
 from .inputs import floating_dtype
 from .problem import Problem
+from .reached import Reached
 from .validation import validation_of
 
 
-def fit_lbfgs(estimator: Any, problem: Problem, flat: Array, watch: Watch) -> Array:
-    """Minimise, keep the record in the estimator's attributes, and return the flat parameters that were reached.
+class Search:
+    """One fit, iteration by iteration.
 
-    The search works in float64, as scikit-learn's, where the library has it: a line search needs the digits. The
-    parameters come back in the dtype they had.
+    SciPy's vector holds all weights, then all biases: its sums depend on their order. The search works in float64, as
+    scikit-learn's, where the library has it: a line search needs the digits. The parameters that are reached have the
+    dtype that they had.
+
+    Parameters
+    ----------
+    draft : MLPClassifier or MLPRegressor
+        Its parameters are read, and its fitted attributes written.
+    problem : Problem
+        What is learnt.
+    flat : array of shape (n_parameters,)
+        Where to start.
+    watch : Watch
+        Told of every iteration.
+
+    Attributes
+    ----------
+    reached : Reached or None
+        The last complete iteration; None before the first.
     """
-    search = _Search(estimator, problem, flat, watch)
-    found = load_scipy().minimize(
-        search.loss_and_gradient,
-        search.start,
-        method="L-BFGS-B",
-        jac=True,
-        callback=search.iteration_end,
-        options={
-            "maxfun": estimator.max_fun,
-            "maxiter": estimator.max_iter,
-            "gtol": estimator.tol,
-            **_printing(estimator.verbose),
-        },
-    )
-    if search.stopped:
-        estimator.n_iter_ = found.nit
-    else:
-        estimator.n_iter_ = _check_optimize_result("lbfgs", found, estimator.max_iter)
-    estimator.loss_ = np.float64(found.fun)
-    return problem.home.asarray(found.x[search.to_ours], dtype=flat.dtype)
 
-
-class _Search:
-    """One search: SciPy's vector holds all weights, then all biases, whose order its sums depend on."""
-
-    def __init__(self, estimator: Any, problem: Problem, flat: Array, watch: Watch) -> None:
+    def __init__(self, draft: Any, problem: Problem, flat: Array, watch: Watch) -> None:
         home = problem.home
-        self.stopped = False
+        self.reached: Reached | None = None
+        self._stopped = False
         self._to_theirs = weights_first(problem.net)
-        self.to_ours = np.argsort(self._to_theirs)
-        self.start = home.to_numpy(flat).astype(np.float64)[self._to_theirs]
+        self._to_ours = np.argsort(self._to_theirs)
+        self._start = home.to_numpy(flat).astype(np.float64)[self._to_theirs]
         data = problem.data
-        dtype = home.dtype(floating_dtype(home, self.start))
-        wide = type(data)(*(None if x is None else home.xp.astype(x, dtype, copy=False) for x in data))
+        dtype = home.dtype(floating_dtype(home, self._start))
+        labelled = are_labels(home.xp, data.Y)
+        wide = data._replace(
+            X=home.xp.astype(data.X, dtype, copy=False),
+            Y=data.Y if labelled else home.xp.astype(data.Y, dtype, copy=False),
+            weights=None if data.weights is None else home.xp.astype(data.weights, dtype, copy=False),
+        )
         self._objective = HostObjective(home, problem.objective, wide, dtype)
-        self._estimator, self._watch, self._flat_dtype = estimator, watch, flat.dtype
-        self._validation = validation_of(estimator, problem)
-        self._home = home
+        self._draft, self._watch, self._flat_dtype = draft, watch, flat.dtype
+        self._validation = validation_of(draft, problem)
+        self._home, self._net = home, problem.net
+
+    def run(self) -> None:
+        """Minimise until SciPy or a callback says stop."""
+        draft = self._draft
+        draft.n_iter_ = 0
+        found = load_scipy().minimize(
+            self.loss_and_gradient,
+            self._start,
+            method="L-BFGS-B",
+            jac=True,
+            callback=self.iteration_end,
+            options={
+                "maxfun": draft.max_fun,
+                "maxiter": draft.max_iter,
+                "gtol": draft.tol,
+                **_printing(draft.verbose),
+            },
+        )
+        self._complete(self._flat(found.x), found.fun, found.nit if self._stopped else min(found.nit, draft.max_iter))
+        if not self._stopped:
+            _check_optimize_result("lbfgs", found, draft.max_iter)  # which warns
 
     def loss_and_gradient(self, x: np.ndarray) -> tuple[float, np.ndarray]:
         """Evaluate SciPy's vector."""
-        loss, gradient = self._objective(x[self.to_ours])
+        loss, gradient = self._objective(x[self._to_ours])
         return loss, gradient[self._to_theirs]
 
     # SciPy looks for a parameter of this name.
     def iteration_end(self, intermediate_result: Any) -> None:
         """Record an iteration; end the search where a callback asks to."""
-        flat = self._home.asarray(intermediate_result.x[self.to_ours], dtype=self._flat_dtype)
-        self._estimator.loss_curve_.append(np.float64(intermediate_result.fun))
+        draft, loss = self._draft, intermediate_result.fun
+        flat = self._flat(intermediate_result.x)
+        draft.loss_curve_.append(np.float64(loss))
         if self._validation is not None:
-            self._estimator.validation_loss_curve_.append(self._validation.loss(flat))
-        self._watch.epoch_begins(flat)
-        if self._watch.epoch_ends(flat):
-            self.stopped = True
+            draft.validation_loss_curve_.append(self._validation.loss(flat))
+        reached = self._complete(flat, loss, draft.n_iter_ + 1)
+        self._watch.epoch_begins(reached)
+        if self._watch.epoch_ends(reached):
+            self._stopped = True
             raise StopIteration
+
+    def _complete(self, flat: Array, loss: float, n_iter: int) -> Reached:
+        self._draft.n_iter_, self._draft.loss_ = n_iter, np.float64(loss)
+        self.reached = Reached.now(self._draft, self._net, flat)
+        return self.reached
+
+    def _flat(self, x: np.ndarray) -> Array:
+        """Return SciPy's vector as ours, at home."""
+        return self._home.asarray(x[self._to_ours], dtype=self._flat_dtype)
 
 
 def weights_first(net: Network) -> np.ndarray:

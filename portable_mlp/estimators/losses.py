@@ -14,6 +14,7 @@ from scipy import special
 
 from ..kernels.activations import OUTPUTS, logistic
 from ..kernels.arrays import Array, Namespace, constant, library
+from ..kernels.options import check_choice
 from ..kernels.primitives import Primitives
 from ..kernels.step import Report
 
@@ -57,7 +58,14 @@ REPORTED: dict[str, Report] = {
 
 
 def outputs_of(xp: Namespace, output: str, z: Array) -> Array:
-    """Return what the output layer makes of its pre-activation, with the logistic of the losses."""
+    """Return what the output layer makes of its pre-activation, with the logistic of the losses.
+
+    Raises
+    ------
+    ValueError
+        If there is no such output: ``out_activation_`` is an attribute that anybody can set.
+    """
+    check_choice("out_activation_", output, OUTPUTS)
     return expit(xp, z) if output == "logistic" else OUTPUTS[output](xp, z)
 
 

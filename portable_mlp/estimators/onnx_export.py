@@ -17,7 +17,7 @@ def to_onnx(estimator: Any, net: Network, params: Params, path: str | os.PathLik
     """Write a fitted estimator, which computes ``net`` with ``params``; see `BaseMLP.to_onnx`."""
     metadata = {}
     if is_classifier(estimator):
-        metadata["classes"] = estimator.classes_.tolist()
+        metadata["classes"] = estimator._labels.tolist()
         if estimator.n_outputs_ == 1:
             net, params = _with_both_classes(net, params)
     if hasattr(estimator, "feature_names_in_"):

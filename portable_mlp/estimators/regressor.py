@@ -9,12 +9,15 @@ from sklearn.base import RegressorMixin, _fit_context
 from sklearn.metrics import r2_score
 from sklearn.utils._param_validation import StrOptions
 
+from ..kernels.spelling import suggesting_class
 from .base import BaseMLP
 from .callbacks import with_callbacks
 from .dask_inputs import by_blocks, computed
 from .inputs import is_sparse, like, on_host
+from .state import draft_of, of_one_moment
 
 
+@suggesting_class
 class MLPRegressor(RegressorMixin, BaseMLP):
     """Multi-layer perceptron for real numbers: scikit-learn's, with the same numbers, on any array library.
 
@@ -211,14 +214,14 @@ class MLPRegressor(RegressorMixin, BaseMLP):
         y : array-like of shape (n_samples,) or (n_samples, n_outputs)
             Targets.
         sample_weight : array-like of shape (n_samples,), optional
-            What each sample counts.
+            What each sample counts. Samples none of which counts leave the model as it is.
 
         Returns
         -------
         self
             The estimator.
         """
-        return self._fit(X, y, sample_weight, incremental=True)
+        return self._fit(draft_of(self), X, y, sample_weight, incremental=True)
 
     def _encoded(self, y: Any) -> np.ndarray:
         if is_sparse(y):
@@ -235,6 +238,7 @@ class MLPRegressor(RegressorMixin, BaseMLP):
         return float(r2_score(Y, outputs, sample_weight=weights))
 
     @by_blocks
+    @of_one_moment
     def predict(self, X: Any) -> Any:
         """Predict targets.
 

@@ -19,6 +19,7 @@ import array_api_compat
 
 from .arrays import Array, Namespace
 from .options import check_choice
+from .spelling import suggesting
 
 METHODS = ("forward", "central", "backward")
 
@@ -111,6 +112,7 @@ def tolerance_of(method: str, gradient: Array, differenced: Array) -> float:
     return max(_TOLERANCE[method], 0.0 if _is_float64(gradient) else _TOLERANCE_FLOAT32_GRADIENT)
 
 
+@suggesting
 def check_gradient_of(
     f: Callable[[Any], tuple[Any, Any]], x: Any, *, method: str = "central", step: float | None = None
 ) -> GradientCheck:

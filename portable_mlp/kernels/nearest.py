@@ -102,8 +102,10 @@ def _likeness(words: list[str], others: list[str], usual: list[str]) -> float:
 
 def _share(words: list[str], others: list[str]) -> float:
     """Return the share of a name's letters that stand in words which the other name has too."""
-    letters = [len(word) for word in words if any(_is_same(word, other) for other in others)]
-    return sum(letters) / sum(map(len, words))
+    shared = (
+        max((min(len(word), len(other)) for other in others if _is_same(word, other)), default=0) for word in words
+    )
+    return sum(shared) / sum(map(len, words))
 
 
 def _is_same(word: str, other: str) -> bool:

@@ -10,8 +10,10 @@ from dataclasses import dataclass
 from .activations import ACTIVATIONS, OUTPUTS
 from .losses import LOSS_OUTPUTS, LOSSES, NATURAL_LOSS
 from .options import check_choice
+from .spelling import suggesting_class
 
 
+@suggesting_class
 @dataclass(frozen=True)
 class Network:
     """A fully connected network: what is computed, without the numbers it is computed with.

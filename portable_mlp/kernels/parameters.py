@@ -14,6 +14,8 @@ import array_api_compat
 
 from .arrays import Array, Namespace, common_namespace
 from .network import Network
+from .spelling import suggesting
+from .summaries import fields
 
 
 class Layer(NamedTuple):
@@ -29,6 +31,9 @@ class Layer(NamedTuple):
 
     W: Array
     b: Array
+
+    def __repr__(self) -> str:
+        return fields(self)
 
 
 Params: TypeAlias = tuple[Layer, ...]
@@ -62,6 +67,7 @@ def check_dtype(params: Sequence[Layer]) -> None:
         raise TypeError(f"parameters are trained and kept in float32 or float64, got {name}")
 
 
+@suggesting
 def pack(params: Sequence[Layer]) -> Array:
     """Copy all parameters into one flat vector: for each layer W row by row, then b.
 
@@ -105,6 +111,7 @@ def pack_pieces(xp: Namespace, params: Sequence[Layer]) -> Array:
     return xp.concat(pieces, axis=-1)
 
 
+@suggesting
 def unpack(net: Network, flat: Array) -> Params:
     """Cut a flat vector into the layers of a network, the inverse of `pack`.
 
@@ -128,9 +135,11 @@ def unpack(net: Network, flat: Array) -> Params:
     Examples
     --------
     >>> import numpy as np, portable_mlp as pm
-    >>> pm.unpack(pm.Network((2, 1)), np.asarray([1.0, 2.0, 3.0]))
-    (Layer(W=array([[1.],
-           [2.]]), b=array([3.])),)
+    >>> params = pm.unpack(pm.Network((2, 1)), np.asarray([1.0, 2.0, 3.0]))
+    >>> params
+    (Layer(W=<float64 (2, 1) on cpu>, b=<float64 (1,) on cpu>),)
+    >>> params[0].b
+    array([3.])
     """
     xp = array_api_compat.array_namespace(flat)
     expected = n_parameters(net.sizes)

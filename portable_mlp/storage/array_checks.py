@@ -7,9 +7,18 @@ from typing import IO, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from .array_headers import ArrayHeader
 from .table_errors import DataError, counted
 
-__all__ = ["ARRAY_SUFFIXES", "check_finite", "check_magic", "check_matrix", "check_real", "numbered_names"]
+__all__ = [
+    "ARRAY_SUFFIXES",
+    "check_feature_left",
+    "check_finite",
+    "check_magic",
+    "check_matrix",
+    "check_real",
+    "numbered_names",
+]
 
 _MAGIC = {".npy": (b"\x93NUMPY",), ".npz": (b"PK\x03\x04", b"PK\x05\x06")}
 ARRAY_SUFFIXES = tuple(_MAGIC)
@@ -25,7 +34,7 @@ def check_magic(file: IO[bytes], suffix: str, path: str) -> None:
     file.seek(0)
 
 
-def check_matrix(stored: NDArray[Any], name: str, path: str) -> None:
+def check_matrix(stored: ArrayHeader, name: str, path: str) -> None:
     """Check that an array has two dimensions, something in it, and real numbers."""
     if stored.ndim != 2:
         raise DataError(f"{path}: {name} has {counted(stored.ndim, 'dimension')}; 2 are expected")
@@ -34,7 +43,13 @@ def check_matrix(stored: NDArray[Any], name: str, path: str) -> None:
         raise DataError(f"{path}: {name} of shape {stored.shape} is empty")
 
 
-def check_real(values: NDArray[Any], name: str, path: str) -> None:
+def check_feature_left(stored: ArrayHeader, path: str) -> None:
+    """Check that a matrix whose last column is the target has another column."""
+    if stored.shape[1] == 1:
+        raise DataError(f"{path}: the only column is the target; no feature is left")
+
+
+def check_real(values: ArrayHeader, name: str, path: str) -> None:
     """Check that an array holds real numbers, for which bool goes too."""
     if values.dtype.kind not in "biuf":
         raise DataError(f"{path}: {name} has dtype {values.dtype}; real numbers are expected")

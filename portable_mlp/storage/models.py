@@ -17,6 +17,7 @@ from ..kernels.arrays import Array
 from ..kernels.calls import check_params
 from ..kernels.network import Network
 from ..kernels.parameters import DTYPES, Params, check_dtype, named_arrays, pack, unpack
+from ..kernels.spelling import suggesting
 from .json_values import check_json
 from .model_descriptions import MOST_LAYERS, description_of, model_of, tensors_of
 from .model_errors import Defect, ModelFileError
@@ -65,6 +66,7 @@ class ModelFile(NamedTuple):
     n_bytes: int
 
 
+@suggesting
 def save_model(
     path: str | os.PathLike[str], net: Network, params: Params, metadata: dict[str, Any] | None = None
 ) -> None:
@@ -148,6 +150,7 @@ def check_savable(net: Network, metadata: dict[str, Any] | None) -> None:
     checked_header(_new_description(net, longest, metadata), tensors_of(net, longest))
 
 
+@suggesting
 def load_model(
     path: str | os.PathLike[str], backend: str | Backend = "numpy", dtype: Any = None
 ) -> tuple[Network, Params, dict[str, Any]]:

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import os
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from .array_checks import check_magic, check_matrix, numbered_names
+from .array_checks import check_feature_left, check_magic, check_matrix, numbered_names
+from .array_headers import read_header
 from .row_source import RowSource
 from .table_errors import DataError, broken_file, opened
-from .table_limits import check_columns
 
 __all__ = ["NpyRows"]
 
@@ -39,13 +40,13 @@ class NpyRows(RowSource):
         self.path = path
         with opened(path) as file:
             check_magic(file, ".npy", path)
+            n_bytes = os.fstat(file.fileno()).st_size
+            header = read_header(file, "the array", path, n_bytes=n_bytes, file_bytes=n_bytes)
+        check_matrix(header, "array", path)
+        check_feature_left(header, path)
         with broken_file(path, "the array"):
             self._matrix: NDArray[Any] = np.asarray(np.load(path, mmap_mode="r", allow_pickle=False))
-        check_matrix(self._matrix, "array", path)
         n_rows, n_columns = self._matrix.shape
-        check_columns(path, n_columns)
-        if n_columns == 1:
-            raise DataError(f"{path}: the only column is the target; no feature is left")
         self.feature_names = numbered_names(n_columns - 1)
         self.groups = tuple(min(_GROUP_ROWS, n_rows - start) for start in range(0, n_rows, _GROUP_ROWS))
         stored = self._matrix.dtype

@@ -9,11 +9,13 @@ import numpy as np
 
 from ..kernels.network import Network
 from ..kernels.parameters import Layer, Params, unpack
+from ..kernels.spelling import suggesting
 from .onnx_activations import formula
 from .onnx_files import Scaling, checked_scaling, checked_target_scaling, encoded, host_vector, write
 from .onnx_graph import Graph
 
 
+@suggesting
 def export_onnx(
     path: str | os.PathLike[str],
     net: Network,

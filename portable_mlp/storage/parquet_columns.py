@@ -17,7 +17,6 @@ from .table_types import TargetKind
 __all__ = ["ParquetColumns"]
 
 _PIECE_ROWS = 2**16
-_BUFFER_BYTES = 2**16
 
 
 class ParquetColumns:
@@ -60,6 +59,7 @@ class ParquetColumns:
             layout.check_numbers(target)
         self._path = layout.path
         self._group_rows = layout.group_rows
+        self._starts = tuple(itertools.accumulate(layout.group_rows, initial=0))
         self._features = [layout.stored_name(column) for column in features]
         self._target = None if target is None else layout.stored_name(target)
         self._dtype = np.dtype(dtype)
@@ -69,9 +69,10 @@ class ParquetColumns:
                 metadata=layout.metadata,
                 # A text that many rows share is then in memory once.
                 read_dictionary=[self._target] if self._target_is_text else None,
-                # Without a buffer PyArrow reads a whole column of a row group at once.
+                # A buffer would grow to whatever size a damaged page announces, gigabytes for a file of kilobytes.
+                # Without one PyArrow reads a column of a row group at once, and never more than the file has.
                 pre_buffer=False,
-                buffer_size=_BUFFER_BYTES,
+                buffer_size=0,
                 page_checksum_verification=True,
             )
 
@@ -102,7 +103,7 @@ class ParquetColumns:
 
     def _pieces(self, group: int) -> Iterator[tuple[NDArray[Any], NDArray[Any] | None]]:
         """Yield the features and the targets of a row group, in order."""
-        start, left = sum(self._group_rows[:group]), self._group_rows[group]
+        start, left = self._starts[group], self._group_rows[group]
         for batch in self._batches(group):
             left -= batch.num_rows
             if left < 0:

@@ -8,7 +8,10 @@ from io import BufferedReader
 
 from .printable import printable
 
-__all__ = ["DataError", "MixedTargetError", "broken_file", "counted", "listed", "opened", "shown"]
+__all__ = ["OBJECTS", "DataError", "MixedTargetError", "broken_file", "counted", "listed", "opened", "shown"]
+
+OBJECTS = "it holds Python objects (a pickle), which are refused"
+"""The reason why a file of NumPy is not read."""
 
 _SHOWN_CHARACTERS = 40
 _SHOWN_NAMES = 20
@@ -48,7 +51,7 @@ def broken_file(path: str, what: str) -> Iterator[None]:
         yield
     except Exception as error:
         if "allow_pickle" in str(error) or "Python objects in dtype" in str(error):
-            reason = "it holds Python objects (a pickle), which are refused"
+            reason = OBJECTS
         else:
             reason = " ".join(str(error).split())[:_REASON_CHARACTERS] or type(error).__name__
         raise DataError(f"{path}: {what} cannot be read: {reason}") from error

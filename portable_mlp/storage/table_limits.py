@@ -11,7 +11,6 @@ from typing import NamedTuple
 from .table_errors import DataError, counted
 
 __all__ = [
-    "MAX_COLUMNS",
     "MAX_LABEL_BYTES",
     "RowLimit",
     "above",
@@ -19,10 +18,11 @@ __all__ = [
     "check_columns",
     "check_label",
     "check_rows",
+    "most_columns",
+    "record_bytes",
     "row_limit",
 ]
 
-MAX_COLUMNS = 10_000
 MAX_LABEL_BYTES = 2**30
 """What the texts of a target column may take, one after the other or as an array of NumPy."""
 
@@ -62,10 +62,24 @@ def check_bytes(path: str, what: str, n_bytes: int) -> None:
         raise DataError(f"{path}: {what} of {n_bytes} bytes takes more than half of this machine's memory")
 
 
-def check_columns(place: str, n_columns: int) -> None:
-    """Check the number of columns."""
-    if n_columns > MAX_COLUMNS:
-        raise DataError(f"{place}: {n_columns} columns; at most {MAX_COLUMNS} can be read")
+def check_columns(place: str, n_columns: int, file_bytes: int) -> None:
+    """Check the number of columns of a file of so many bytes."""
+    most = most_columns(file_bytes)
+    if n_columns > most:
+        raise DataError(f"{place}: {n_columns} columns; at most {most} can be read from a file of this size")
+
+
+def most_columns(file_bytes: int) -> int:
+    """Return how many columns a file may have: its names take memory, which a small file gets little of.
+
+    A column of a file that is not compressed has a name and a number at least, and so is never one too many.
+    """
+    return 2**16 + file_bytes // 16
+
+
+def record_bytes(file_bytes: int) -> int:
+    """Return how long a row of a text file may be; what is compressed gets little more than it has itself."""
+    return 2**22 + file_bytes // 2
 
 
 def check_label(place: object, longest: int, n_rows: int) -> None:

@@ -22,7 +22,7 @@ from .table_errors import DataError, MixedTargetError, shown
 from .table_limits import above
 from .table_output import check_output, write_table
 from .table_types import Table, TargetKind
-from .text_files import DELIMITER_OF, DELIMITERS
+from .text_files import DELIMITER_OF, DELIMITERS, STANDARD_INPUT
 from .text_tables import read_prediction_text, read_training_text
 
 __all__ = [
@@ -40,6 +40,7 @@ __all__ = [
 
 _PARQUET = ".parquet"
 _SUFFIXES = (*DELIMITER_OF, _PARQUET, *ARRAY_SUFFIXES)
+_TEXT_SUFFIXES = (*DELIMITER_OF, STANDARD_INPUT)
 
 
 def read_training_table(
@@ -57,7 +58,7 @@ def read_training_table(
     path : str or os.PathLike of str
         A ``.csv`` or ``.tsv`` file with a header line, plain or compressed (``.csv.gz``, ``.tsv.gz``), a ``.parquet``
         file, an ``.npz`` file with the arrays ``X`` and ``y``, or an ``.npy`` file with one 2-D array whose last
-        column is the target.
+        column is the target. ``"-"`` is standard input: text, plain or compressed with gzip.
     target : str, optional
         Name of the target column of a text or Parquet file; the last column if not given.
     target_kind : {"any", "unmixed", "numbers"}
@@ -66,7 +67,8 @@ def read_training_table(
         goes, and a text file with at least ten targets, and nine out of ten, that are finite numbers is refused for the
         others. "numbers": finite numbers alone, or truth values alone.
     delimiter : {",", "\t", ";", "|"}, optional
-        What stands between the cells of a text file; by default a comma in ``.csv`` and a tab in ``.tsv``.
+        What stands between the cells of a text file; by default a comma in ``.csv`` and a tab in ``.tsv``. On standard
+        input it is a tab where the header line has one and no comma.
     max_rows : int, optional
         How many rows the file may have; a file with more is refused, as is one that needs more than half of this
         machine's memory.
@@ -92,7 +94,7 @@ def read_training_table(
     """
     check_choice("target_kind", target_kind, get_args(TargetKind))
     name, suffix = _checked(path, delimiter, max_rows)
-    if suffix in DELIMITER_OF:
+    if suffix in _TEXT_SUFFIXES:
         return read_training_text(name, suffix, target, target_kind, delimiter, max_rows)
     if suffix == _PARQUET:
         return read_training_parquet(name, target, target_kind, max_rows)
@@ -112,8 +114,8 @@ def read_prediction_table(
     Parameters
     ----------
     path : str or os.PathLike of str
-        A text or Parquet file as for training, an ``.npz`` file with the array ``X``, or an ``.npy`` file with one 2-D
-        array.
+        A text or Parquet file, or standard input, as for training, an ``.npz`` file with the array ``X``, or an
+        ``.npy`` file with one 2-D array.
     feature_names : sequence of str, optional
         Columns to take from a text or Parquet file, in this order, whatever their order in the file. Of arrays only
         the number of columns is compared. Every column is a feature if not given.
@@ -138,7 +140,7 @@ def read_prediction_table(
         If the file is in Parquet and PyArrow is missing.
     """
     name, suffix = _checked(path, delimiter, max_rows)
-    if suffix in DELIMITER_OF:
+    if suffix in _TEXT_SUFFIXES:
         return read_prediction_text(name, suffix, feature_names, target_name, delimiter, max_rows)
     if suffix == _PARQUET:
         return read_prediction_parquet(name, feature_names, target_name, max_rows)
@@ -201,16 +203,18 @@ def _opened_rows(name: str, suffix: str, target: str | None, target_kind: Target
 
 
 def _checked(path: str | os.PathLike[str], delimiter: str | None, max_rows: int | None) -> tuple[str, str]:
-    """Return the path as text and its suffix in small letters, which tells the kind of the file."""
+    """Return the path as text and its suffix in small letters, which tells the kind of the file; ``-`` is its own."""
     name = os.fspath(path)
     stem, suffix = os.path.splitext(name.lower())
     if suffix == ".gz":
         suffix = os.path.splitext(stem)[1] + suffix
-    if suffix not in _SUFFIXES:
+    if name == STANDARD_INPUT:
+        suffix = STANDARD_INPUT
+    elif suffix not in _SUFFIXES:
         raise DataError(f"{name}: the file's name must end in {', '.join(_SUFFIXES[:-1])} or {_SUFFIXES[-1]}")
     if delimiter is not None:
         check_choice("delimiter", delimiter, DELIMITERS)
-        if suffix not in DELIMITER_OF:
+        if suffix not in _TEXT_SUFFIXES:
             raise DataError(f"{name}: the delimiter {delimiter!r} does not go with an {suffix} file")
     if max_rows is not None and max_rows < 1:
         raise ValueError(f"max_rows must be at least 1; got {max_rows}")

@@ -7,17 +7,17 @@ import csv
 import zlib
 from collections.abc import Iterator
 from gzip import BadGzipFile
-from io import BufferedIOBase
 
 from .table_errors import DataError, counted
-from .table_limits import RowLimit
+from .table_limits import RowLimit, most_columns, record_bytes
+from .text_files import TextFile
 
 __all__ = ["Records", "read_records", "records_of_width"]
 
 Records = Iterator[tuple[int, list[str]]]
 """The number of the first line and the cells of every record."""
 
-_MAX_RECORD_BYTES = 1_000_000
+_MOST_BLANK_LINES = 10_000
 
 # By a part of the message of `csv.Error`, which speaks to programmers.
 _CSV_REASONS = {
@@ -28,11 +28,18 @@ _CSV_REASONS = {
 }
 
 
-def read_records(file: BufferedIOBase, path: str, delimiter: str) -> Records:
-    """Yield the records, the header among them, without blank lines at the end."""
-    lines = _TextLines(file, path)
+def read_records(file: TextFile, delimiter: str | None) -> Records:
+    """Yield the records, the header among them, without blank lines at the end.
+
+    Without a delimiter it is the tab where the first line has one and no comma, else the comma.
+    """
+    lines = _TextLines(file)
+    if delimiter is None:
+        first = lines.peek()
+        delimiter = "\t" if "\t" in first and "," not in first else ","
+    lines.delimiter = delimiter.encode()
     reader = csv.reader(lines, delimiter=delimiter, strict=True)
-    blank = None
+    blank, n_blank = 0, 0
     while True:
         line = lines.start_record()
         try:
@@ -40,11 +47,13 @@ def read_records(file: BufferedIOBase, path: str, delimiter: str) -> Records:
         except StopIteration:
             return
         except csv.Error as error:
-            raise DataError(f"{path}:{line}: {_csv_reason(error)}") from error
+            raise DataError(f"{file.name}:{line}: {_csv_reason(error)}") from error
         if not cells:
-            blank = blank or line
-        elif blank is not None:
-            raise DataError(f"{path}:{blank}: blank line (blank lines may stand at the end only)")
+            blank, n_blank = blank or line, n_blank + 1
+            if n_blank > _MOST_BLANK_LINES:
+                raise DataError(f"{file.name}:{blank}: more than {_MOST_BLANK_LINES} blank lines")
+        elif blank:
+            raise DataError(f"{file.name}:{blank}: blank line (blank lines may stand at the end only)")
         else:
             yield line, cells
 
@@ -62,43 +71,64 @@ def records_of_width(records: Records, width: int, path: str, limit: RowLimit) -
 class _TextLines:
     """The lines of a text file, each with its line end, and the number of the last one.
 
-    The limit on the length holds for a whole record, since an open quote may join many lines.
+    The limits on length and cells hold for a whole record, since an open quote may join many lines; they are looked at
+    before the line is taken apart, which takes twenty times its length.
     """
 
-    def __init__(self, file: BufferedIOBase, path: str) -> None:
+    delimiter = b","
+
+    def __init__(self, file: TextFile) -> None:
         self._file = file
-        self._path = path
         self._number = 0
         self._record = 1
-        self._room = _MAX_RECORD_BYTES
+        self._most_bytes = record_bytes(file.n_bytes)
+        self._most_cells = most_columns(file.n_bytes)
+        self._bytes_left = self._most_bytes
+        self._cells_left = self._most_cells
+        self._peeked: bytes | None = None
 
     def start_record(self) -> int:
         """Return the number of the line that comes next; a record begins there."""
-        self._room = _MAX_RECORD_BYTES
+        self._bytes_left, self._cells_left = self._most_bytes, self._most_cells
         self._record = self._number + 1
         return self._record
+
+    def peek(self) -> str:
+        """Return the first line, which is still to come, as far as it can be shown."""
+        self._peeked = self._read()
+        return self._peeked.decode(errors="replace")
 
     def __iter__(self) -> _TextLines:
         return self
 
     def __next__(self) -> str:
-        line = self._read()
+        line, self._peeked = self._read() if self._peeked is None else self._peeked, None
         if not line:
             raise StopIteration
         self._number += 1
-        self._room -= len(line)
-        if self._room < 0:
-            raise DataError(f"{self._path}:{self._record}: the row is longer than {_MAX_RECORD_BYTES} bytes")
+        self._check_size(line)
         if b"\0" in line:
-            raise DataError(f"{self._path}:{self._number}: a NUL byte; the file is not UTF-8 text")
+            raise DataError(f"{self._file.name}:{self._number}: a NUL byte; the file is not UTF-8 text")
         return self._decoded(line)
 
     def _read(self) -> bytes:
         """Return the next line, or as much of it as the record may still take."""
         try:
-            return self._file.readline(self._room + 1)
+            return self._file.stream.readline(self._bytes_left + 1)
         except (EOFError, zlib.error, BadGzipFile) as error:
-            raise DataError(f"{self._path}:{self._number + 1}: {_gzip_reason(error)}") from error
+            raise DataError(f"{self._file.name}:{self._number + 1}: {_gzip_reason(error)}") from error
+
+    def _check_size(self, line: bytes) -> None:
+        """Check that a record, of which this is another line, is not too long."""
+        self._bytes_left -= len(line)
+        self._cells_left -= line.count(self.delimiter)
+        if self._bytes_left < 0:
+            raise DataError(f"{self._file.name}:{self._record}: the row is longer than {self._most_bytes} bytes")
+        if self._cells_left <= 0:
+            raise DataError(
+                f"{self._file.name}:{self._record}: more than {self._most_cells} cells; no more can be read from a "
+                "file of this size"
+            )
 
     def _decoded(self, line: bytes) -> str:
         """Return the line as text, without the mark that some programs put before the first one."""
@@ -109,7 +139,7 @@ class _TextLines:
         except UnicodeDecodeError as error:
             byte = line[error.start]
             raise DataError(
-                f"{self._path}:{self._number}: byte 0x{byte:02x} is not valid UTF-8 (save the file as UTF-8)"
+                f"{self._file.name}:{self._number}: byte 0x{byte:02x} is not valid UTF-8 (save the file as UTF-8)"
             ) from error
 
 

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from io import BufferedIOBase
 
 from .column_names import BLANKS, check_different, feature_columns, target_column
 from .table_errors import DataError, shown
-from .table_limits import check_columns, row_limit
+from .table_limits import row_limit
 from .table_types import Table, TargetKind
 from .text_columns import Features
-from .text_files import DELIMITER_OF, DELIMITERS, opened_text
+from .text_files import DELIMITER_OF, DELIMITERS, TextFile, opened_text
 from .text_numbers import as_float
 from .text_records import Records, read_records, records_of_width
 from .text_targets import Targets
@@ -23,12 +22,12 @@ def read_training_text(
 ) -> Table:
     """Read a text file with a target column."""
     with opened_text(path) as file:
-        header, records = _header_and_records(file, path, suffix, delimiter)
-        chosen = target_column(header, target, f"{path}:1")
+        header, records = _header_and_records(file, suffix, delimiter)
+        chosen = target_column(header, target, f"{file.name}:1")
         columns = [column for column in range(len(header)) if column != chosen]
-        features, targets = Features(path, columns), Targets(path, chosen, target_kind)
+        features, targets = Features(file.name, columns), Targets(file.name, chosen, target_kind)
         limit = row_limit(features.row_bytes + targets.row_bytes, max_rows)
-        for line, cells in records_of_width(records, len(header), path, limit):
+        for line, cells in records_of_width(records, len(header), file.name, limit):
             features.append(cells, line)
             targets.append(cells, line)
     names = tuple(header[column] for column in columns)
@@ -45,21 +44,20 @@ def read_prediction_text(
 ) -> Table:
     """Read a text file without regard to its target column."""
     with opened_text(path) as file:
-        header, records = _header_and_records(file, path, suffix, delimiter)
-        columns = feature_columns(header, feature_names, target_name, f"{path}:1")
-        features = Features(path, columns)
+        header, records = _header_and_records(file, suffix, delimiter)
+        columns = feature_columns(header, feature_names, target_name, f"{file.name}:1")
+        features = Features(file.name, columns)
         limit = row_limit(features.row_bytes, max_rows)
-        for line, cells in records_of_width(records, len(header), path, limit):
+        for line, cells in records_of_width(records, len(header), file.name, limit):
             features.append(cells, line)
     return Table(features.matrix(), None, tuple(header[column] for column in columns), None)
 
 
-def _header_and_records(
-    file: BufferedIOBase, path: str, suffix: str, delimiter: str | None
-) -> tuple[tuple[str, ...], Records]:
+def _header_and_records(file: TextFile, suffix: str, delimiter: str | None) -> tuple[tuple[str, ...], Records]:
     """Return the names of the columns, and the records that follow."""
-    records = read_records(file, path, delimiter or DELIMITER_OF[suffix])
-    return _read_header(records, path, None if delimiter else DELIMITER_OF[suffix]), records
+    supposed = DELIMITER_OF.get(suffix)
+    records = read_records(file, delimiter or supposed)
+    return _read_header(records, file.name, None if delimiter else supposed or ","), records
 
 
 def _read_header(records: Records, path: str, supposed: str | None) -> tuple[str, ...]:
@@ -67,7 +65,6 @@ def _read_header(records: Records, path: str, supposed: str | None) -> tuple[str
     _, cells = next(records, (0, None))
     if cells is None:
         raise DataError(f"{path}: the file is empty; a header line is expected")
-    check_columns(f"{path}:1", len(cells))
     names = tuple(cell.strip(BLANKS) for cell in cells)
     if len(names) == 1 and supposed is not None:
         _check_delimiter(names[0], supposed, path)

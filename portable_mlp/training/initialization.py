@@ -8,8 +8,10 @@ from ..backends import Backend, get_backend
 from ..kernels.initializers import RandomState, draw_weights
 from ..kernels.network import Network
 from ..kernels.parameters import Layer, Params
+from ..kernels.spelling import suggesting
 
 
+@suggesting
 def init_params(
     net: Network,
     *,

@@ -23,6 +23,7 @@ from ..kernels.network import Network
 from ..kernels.parameters import Layer, Params, pack, unpack
 from ..kernels.primitives import portable
 from ..kernels.propagation import forward_pass, with_penalty
+from ..kernels.spelling import suggesting
 from ..kernels.step import Objective, data_loss
 from .data import checked_data
 
@@ -30,6 +31,7 @@ _ELEMENTS_AT_ONCE = 2**22
 """How many numbers the moved models of one pass may take together; bounds the memory."""
 
 
+@suggesting
 def check_gradient(
     net: Network,
     params: Params,

@@ -7,6 +7,7 @@ from typing import Any, NamedTuple, TypeAlias
 from ..kernels.arrays import Array
 from ..kernels.network import Network
 from ..kernels.parameters import Params, unpack
+from ..kernels.summaries import fields
 
 History: TypeAlias = dict[str, list[Any]]
 """One float for each epoch, by name; with an axis of models a list of floats for each epoch."""
@@ -35,6 +36,9 @@ class TrainResult(NamedTuple):
     n_epochs: int
     stopped_because: str
 
+    def __repr__(self) -> str:
+        return fields(self)
+
 
 class EpochEnd(NamedTuple):
     """What a callback is given after each epoch.
@@ -56,6 +60,9 @@ class EpochEnd(NamedTuple):
     epochs: int
     params: Params
     history: History
+
+    def __repr__(self) -> str:
+        return fields(self)
 
 
 class NonFiniteError(ValueError):
@@ -83,6 +90,9 @@ class NonFiniteError(ValueError):
 
     def __str__(self) -> str:
         return str(self.args[0])
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({str(self)!r})"
 
     @classmethod
     def diverged(

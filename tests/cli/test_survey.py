@@ -73,12 +73,67 @@ def test_a_mean_that_drifts_costs_no_digits() -> None:
     assert moments.mean_and_scale(["x"])[1] == pytest.approx([deviation], rel=1e-13)
 
 
-def test_numbers_whose_squares_overflow_are_named() -> None:
-    for blocks in ([[1e200], [-1e200]], [[1e308, 1.7e308]]):
+N = 300
+SPREAD = RNG.normal(size=N)
+EXTREMES: dict[str, np.ndarray] = {
+    "near 1e-200": SPREAD * 1e-200,
+    "near 1e-310": SPREAD * 1e-310,
+    "near 1e200": SPREAD * 1e200 + 3e200,
+    "near the largest": np.clip(SPREAD, -0.8, 0.8) * 1e308,
+    "whose sum overflows": SPREAD * 1e300 + 1.7e308,
+    "tiny, then far": np.concatenate((SPREAD[:100] * 1e-200, SPREAD[100:200] * 1e-200 + 1.0, np.full(100, 7.0))),
+    "zeros, then tiny": np.concatenate((np.zeros(100), np.full(100, 1e-200), SPREAD[:100] * 1e-200)),
+    "zeros, then huge": np.concatenate((np.zeros(200), np.full(100, 1e200))),
+    "narrow at 1e9": 1e9 + SPREAD * 1e-5,
+    "narrow at 1e15": 1e15 + np.round(SPREAD * 10),
+    "float32": (SPREAD * 1e-30).astype(np.float32),
+    "float32, far": (1e6 + SPREAD).astype(np.float32),
+}
+
+
+@pytest.mark.parametrize("size", [1, 7, 100, N])
+@pytest.mark.parametrize("x", EXTREMES.values(), ids=EXTREMES)
+def test_columns_at_the_ends_of_float64_are_scaled_as_others_are(x: np.ndarray, size: int) -> None:
+    moments = Moments.of(x[:size, None])
+    for start in range(size, N, size):
+        moments = moments.with_more(Moments.of(x[start : start + size, None]))
+    (mean,), (scale,) = moments.mean_and_scale(["x"])
+    exact_mean, exact_scale = exactly(x)
+    assert mean == pytest.approx(exact_mean, rel=1e-15, abs=1e-13 * exact_scale)
+    assert scale == pytest.approx(exact_scale, rel=1e-13, abs=5e-324)
+
+
+@pytest.mark.parametrize("value", [0.1, -1e-200, 1e300, 0.0, 123456789.1])
+@pytest.mark.parametrize("size", [1, 1000, 200_000])
+def test_equal_numbers_are_constant_however_many(value: float, size: int) -> None:
+    """A sum of 200,000 times 0.1 is wrong in its twelfth digit; in the last one differ 0.3 and 0.1 + 0.2 too."""
+    x = np.full((200_000, 2), value)
+    x[::3, 1] = np.nextafter(value, np.inf) if value else 0.0
+    moments = Moments.of(x[:size])
+    for start in range(size, min(len(x), 5 * size), size):
+        moments = moments.with_more(Moments.of(x[start : start + size]))
+    mean, scale = moments.mean_and_scale(["equal", "nearly equal"])
+    assert mean[0] == value
+    assert scale == [1.0, 1.0]
+
+
+def test_numbers_that_are_nearly_equal_are_no_constant_in_a_long_column() -> None:
+    x = np.where(np.arange(200_000) % 2, 0.1, 0.1 + 1e-15)[:, None]
+    assert Moments.of(x).mean_and_scale(["x"])[1] == pytest.approx([exactly(x[:, 0])[1]], rel=1e-6)
+
+
+def test_one_number_that_float64_hardly_holds_is_no_deviation() -> None:
+    x = np.zeros((100, 1))
+    x[7] = 5e-324
+    assert Moments.of(x).mean_and_scale(["x"])[1] == [1.0]
+
+
+def test_numbers_whose_differences_overflow_are_named() -> None:
+    for blocks in ([[1.7e308, 1.7e308, -1.7e308]], [[1.7e308], [1.7e308], [-1.7e308]]):
         first, *others = [Moments.of(np.asarray(block)[:, None]) for block in blocks]
         for more in others:
             first = first.with_more(more)
-        with pytest.raises(ValueError, match="the numbers of column 'far' are too large to be scaled"):
+        with pytest.raises(ValueError, match=r"^the numbers of column 'far' are too large to be scaled: their differ"):
             first.mean_and_scale(["far"])
 
 
@@ -90,6 +145,8 @@ TARGETS: dict[str, tuple[np.ndarray, str]] = {
     "few whole numbers as float32": (-(np.arange(997) % 2).astype(np.float32), "auto"),
     "many whole numbers as floats": (np.arange(997) % 21 * 1.0, "auto"),
     "one that is not whole": (np.arange(997) % 3 + (np.arange(997) == 500) / 2, "auto"),
+    "tiny quantities": (RNG.normal(size=997) * 1e-200, "auto"),
+    "huge quantities": (RNG.normal(size=997) * 1e200, "auto"),
     "whole as all numbers of their size are": (2.0**60 * (np.arange(997) % 3), "auto"),
     "unsigned neighbours": (np.uint64(2**60) + (np.arange(997) % 3).astype(np.uint64), "auto"),
     "whole numbers as quantities": (np.arange(997) % 3, "regression"),

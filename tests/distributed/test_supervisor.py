@@ -1,10 +1,10 @@
 """Ranks that die, hang, raise and are stopped: with real processes, started by the real ``mpiexec``."""
 
+import contextlib
 import json
 import os
 import pathlib
 import random
-import shutil
 import signal
 import subprocess
 import sys
@@ -15,6 +15,7 @@ from typing import Any
 
 import pytest
 
+from portable_mlp.distributed import members
 from portable_mlp.distributed.job import Outcome
 from portable_mlp.distributed.supervisor import _tell_what_ranks_wrote
 
@@ -82,6 +83,15 @@ class Supervised:
             except OSError:
                 continue
         return found
+
+    def statuses(self) -> str:
+        """Return what the system says of all processes."""
+        texts = []
+        for path in pathlib.Path("/proc").glob("[0-9]*"):
+            with contextlib.suppress(OSError):
+                if self.mark.encode() in (path / "environ").read_bytes():
+                    texts.append((path / "status").read_text())
+        return "\n".join(texts)
 
     def segments(self) -> set[str]:
         """Return all files of /dev/shm that the workers used."""
@@ -236,22 +246,92 @@ def test_a_request_to_stop_is_heard_between_starts(supervised: Supervised) -> No
     assert len(starts(states)) == 1
 
 
-def test_a_supervisor_that_is_killed_takes_its_job_along(supervised: Supervised) -> None:
-    process, states = supervised.start(seconds_per_step=0.05, n_steps=10_000, state_every=10_000)
-    _wait_for(states, "segments-0-1")
-    time.sleep(0.5)
+def killed(supervised: Supervised, process: "subprocess.Popen[bytes]") -> None:
+    """Kill a supervisor, and wait until no process of its job is left, nor the guardian, which tidies up."""
     process.kill()
     process.communicate(timeout=PATIENCE)
     end = time.monotonic() + PATIENCE
     while supervised.processes():
         assert time.monotonic() < end
         time.sleep(0.02)
+
+
+def test_a_supervisor_that_is_killed_takes_its_job_along(supervised: Supervised) -> None:
+    process, states = supervised.start(seconds_per_step=0.05, n_steps=10_000, state_every=10_000)
+    _wait_for(states, "segments-0-1")
+    time.sleep(0.5)
+    killed(supervised, process)
     assert len(list(states.glob("step-*"))) == 1
-    # Nobody was there to tidy up.
-    for name in supervised.segments():
-        pathlib.Path(name).unlink(missing_ok=True)
-    for left in supervised.temporary.iterdir():
-        shutil.rmtree(left)
+
+
+@pytest.mark.parametrize("rank", [0, 1])
+def test_a_stopped_rank_goes_with_its_killed_supervisor(rank: int, supervised: Supervised) -> None:
+    """And so does the other one, which waits for it in an endless loop of MPI, and what it has started."""
+    process, states = supervised.start(n_steps=10_000, faults=[[0, rank, 25, "SIGSTOP"]], grandchild=True)
+    _wait_for(states, "step-000000000020.safetensors")
+    end = time.monotonic() + PATIENCE
+    while "T (stopped)" not in supervised.statuses():
+        assert time.monotonic() < end
+        time.sleep(0.02)
+    killed(supervised, process)
+
+
+def test_a_supervisor_that_is_killed_at_its_start(supervised: Supervised) -> None:
+    """At moments drawn at random, from before its guardian and its ranks are there to after."""
+    draw = random.Random(0)
+    for _ in range(5):
+        process, _ = supervised.start(n_steps=10_000, seconds_per_step=0.05)
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            process.wait(timeout=draw.uniform(0.3, 2.0))
+        killed(supervised, process)
+
+
+GUARDED = """
+import os, pathlib, signal, subprocess, sys, tempfile
+from portable_mlp.distributed.guardian import guarded
+from portable_mlp.distributed.members import heartbeat_of
+folder = pathlib.Path(tempfile.mkdtemp())
+with guarded(folder):
+    marked = {**os.environ, "PORTABLE_MLP_HEARTBEAT": str(heartbeat_of(folder))}
+    process = subprocess.Popen(["sleep", "1000"], env=marked, start_new_session=True, stdout=subprocess.DEVNULL)
+    process.send_signal(signal.SIGSTOP)
+    os.kill(os.getpid(), int(sys.argv[1]))
+    process.kill()
+folder.rmdir()
+"""
+
+
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM, signal.SIGCONT])
+def test_a_guardian_alone(number: int, supervised: Supervised) -> None:
+    """Of what dies at once, and of what comes to its end."""
+    environment = {**os.environ, "TMPDIR": str(supervised.temporary), "MARK_OF_TEST": supervised.mark}
+    process = subprocess.Popen([sys.executable, "-c", GUARDED, str(int(number))], env=environment)
+    process.wait(timeout=PATIENCE)
+    assert process.returncode == (0 if number == signal.SIGCONT else -number)
+    killed(supervised, process)
+
+
+def test_where_the_system_shows_no_environments(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As on macOS: the ranks are known by the numbers that they have left."""
+    monkeypatch.setattr(members, "PROCESSES", tmp_path / "missing")
+    ranks = [subprocess.Popen(["sleep", "1000"]) for _ in range(2)]
+    try:
+        for number, rank in enumerate(ranks):
+            (tmp_path / f"{number}.pid").write_text(str(rank.pid))
+        (tmp_path / "2.pid").write_text("")  # just being written
+        ranks[1].send_signal(signal.SIGSTOP)
+        assert sorted(members.members(tmp_path)) == sorted(rank.pid for rank in ranks)
+        assert members.ask_root(tmp_path, signal.SIGTERM)
+        assert ranks[0].wait(timeout=PATIENCE) == -signal.SIGTERM
+        assert not members.ask_root(tmp_path / "elsewhere", signal.SIGTERM)
+        assert members.members(tmp_path) == [ranks[1].pid]
+        members.kill_members(tmp_path)
+        assert ranks[1].wait(timeout=PATIENCE) == -signal.SIGKILL
+        assert not members.ask_root(tmp_path, signal.SIGTERM)
+    finally:
+        for rank in ranks:
+            rank.kill()
+            rank.wait()
 
 
 def test_two_supervisors_leave_each_other_alone(supervised: Supervised) -> None:

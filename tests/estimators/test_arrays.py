@@ -5,11 +5,16 @@ import pickle
 from typing import Any
 
 import array_api_compat
+import array_api_strict
 import numpy as np
 import pytest
 import scipy.sparse
 import torch
 from sklearn import config_context
+from sklearn.calibration import CalibratedClassifierCV
+from sklearn.model_selection import GridSearchCV, cross_val_predict
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
 
 import portable_mlp as pm
 from tests.estimators.problems import KINDS, ours, problem, quietly
@@ -224,3 +229,70 @@ def test_auto_is_the_backend_of_that_name_and_float32_stays() -> None:
         assert clf.predict_proba(X).dtype == np.float32
         assert clf.predict_proba(X.astype(np.float64)).dtype == np.float64
         assert isinstance(clf.loss_, np.float64)
+
+
+# --- The labels themselves, with scikit-learn's dispatch
+
+
+@pytest.mark.parametrize("dispatch", [False, True])
+def test_the_classes_are_of_the_library_of_y_where_scikit_learn_dispatches(lib: Any, dispatch: bool) -> None:
+    X, y = lib.array(problem("classes").X), numeric("classes")
+    labels = lib.backend.asarray(y)
+    with config_context(array_api_dispatch=dispatch):
+        clf = quietly(pm.MLPClassifier(**OPTIONS, warm_start=True).fit, X, labels)
+        for _ in range(2):
+            if dispatch and lib.backend.name != "numpy":
+                assert array_api_compat.array_namespace(clf.classes_) is lib.xp
+                assert array_api_compat.device(clf.classes_) == lib.backend.device
+                np.testing.assert_array_equal(lib.backend.to_numpy(clf.classes_), [0, 1, 2])
+            else:
+                assert type(clf.classes_) is np.ndarray
+            quietly(clf.fit, X, labels)  # which compares the labels with those
+        clf.partial_fit(X, labels, classes=lib.backend.asarray(np.arange(3)))
+        for others, message in (
+            (labels + 1, "warm_start can only be used where"),
+            (labels * 2, "has the same classes"),
+        ):
+            with pytest.raises(ValueError, match=message):
+                clf.fit(X, others)
+        with pytest.raises(ValueError, match="is not the same as on last call to partial_fit"):
+            clf.partial_fit(X, labels, classes=[0, 1])
+        assert type(quietly(pm.MLPClassifier(**OPTIONS).fit, X, problem("classes").y).classes_) is np.ndarray
+
+
+def test_classes_of_another_library_leave_as_they_always_did(lib: Any, tmp_path: Any) -> None:
+    X, y = lib.array(problem("classes").X), numeric("classes")
+    path, plain = tmp_path / "model", quietly(pm.MLPClassifier(**OPTIONS).fit, X, lib.backend.asarray(y))
+    with config_context(array_api_dispatch=True):
+        clf = quietly(pm.MLPClassifier(**OPTIONS).fit, X, lib.backend.asarray(y))
+        assert clf.score(X, lib.backend.asarray(y)) == plain.score(X, lib.backend.asarray(y))
+    plain.save(path)
+    content = path.read_bytes()
+    clf.save(path)
+    assert path.read_bytes() == content
+    assert type(pm.MLPClassifier.load(path).classes_) is type(clf.to_sklearn().classes_) is np.ndarray
+    copied = pickle.loads(pickle.dumps(clf))
+    np.testing.assert_array_equal(copied._labels, plain.classes_)
+    assert type(copied.classes_) is type(clf.classes_)
+    clf.to_onnx(path)
+    content = path.read_bytes()
+    plain.to_onnx(path)
+    assert path.read_bytes() == content
+
+
+@pytest.mark.parametrize("method", ["predict", "predict_proba", "predict_log_proba"])
+@pytest.mark.parametrize("library", ["torch", "strict"])
+def test_a_cross_validation_predicts_with_arrays_of_a_library(library: str, method: str) -> None:
+    home, y = pm.get_backend(library), numeric("classes")
+    clf = make_pipeline(StandardScaler(), pm.MLPClassifier(**OPTIONS))
+    expected = quietly(cross_val_predict, clf, problem("classes").X, y, cv=3, method=method)
+    # scikit-learn's own tools need what the standard leaves optional.
+    optional = array_api_strict.ArrayAPIStrictFlags(data_dependent_shapes=True, boolean_indexing=True)
+    with config_context(array_api_dispatch=True), optional:
+        X, labels = home.asarray(problem("classes").X), home.asarray(y)
+        found = quietly(cross_val_predict, clf, X, labels, cv=3, method=method)
+        search = quietly(GridSearchCV(clf, {"mlpclassifier__alpha": [1e-4, 1.0]}, cv=3).fit, X, labels)
+        calibrated = quietly(CalibratedClassifierCV(clf, cv=3, method="temperature").fit, X, labels)
+        for result in (found, search.classes_, search.predict_proba(X), calibrated.predict_proba(X)):
+            assert array_api_compat.array_namespace(result) is home.xp
+    np.testing.assert_allclose(home.to_numpy(found), expected, rtol=1e-9)

@@ -142,8 +142,13 @@ def peak_memory(call: Callable[[], Any]) -> int:
 
 HALF = "more than 50000 rows, which take half of this machine's memory"
 BOMBS = {
-    "a line without end": (b"1" * 2**20, 64, ":2: the row is longer than 1000000 bytes"),
-    "blank lines": (b"\n" * 2**16, 4, ": no row after the header line"),
+    "a line without end": (b"1" * 2**20, 64, ":2: the row is longer than {bytes} bytes"),
+    "a cell without end": (b'"' + b"1" * 2**20 + b"\n", 64, ":2: a cell is too long (is a closing quote missing?)"),
+    "rows of many cells": (
+        b"1," * 2**20 + b"\n", 32, ":2: more than {cells} cells; no more can be read from a file of this size"
+    ),
+    "blank lines": (b"\n" * 2**20, 20, ":2: more than 10000 blank lines"),
+    "blank lines of Windows": (b"\r\n" * 2**20, 20, ":2: more than 10000 blank lines"),
     "rows": (b"1,2\n" * 2**12, 16, f":50002: {HALF}"),
     "labels": (b"1,x\n" * 2**12, 16, f":50002: {HALF}"),
     "long labels": (
@@ -157,12 +162,34 @@ def test_a_bomb_is_found_before_it_fills_the_memory(
     data_csv_gz: WriteGzip, monkeypatch: pytest.MonkeyPatch, line: bytes, repeats: int, message: str
 ) -> None:
     monkeypatch.setattr(table_limits, "table_bytes", lambda: 50_000 * 8 * 4)
-    monkeypatch.setattr("portable_mlp.storage.text_columns.MAX_LABEL_BYTES", 1_000_000)
+    monkeypatch.setattr("portable_mlp.storage.text_targets.MAX_LABEL_BYTES", 1_000_000)
     path = data_csv_gz(bomb(line, repeats))
     assert path.stat().st_size < 70_000
+
+    size = path.stat().st_size
+    message = message.format(bytes=2**22 + size // 2, cells=2**16 + size // 16)
 
     def read() -> None:
         with refusal(path, message):
             read_training_table(path)
 
-    assert peak_memory(read) < 8_000_000
+    assert peak_memory(read) < 2 * size + 2**25
+    assert unpacked(path) < 2**23
+
+
+def unpacked(path: Path) -> int:
+    """Return how many bytes the reader asks for before it refuses a file."""
+    n_bytes = 0
+
+    class Counted(gzip.GzipFile):
+        def readline(self, size: Any = -1) -> bytes:
+            nonlocal n_bytes
+            line = super().readline(size)
+            n_bytes += len(line)
+            return line
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(gzip, "GzipFile", Counted)
+        with pytest.raises(DataError):
+            read_training_table(path)
+    return n_bytes

@@ -1,0 +1,70 @@
+"""What a fit has reached: its last complete epoch, with parameters, optimizer and record together."""
+
+from __future__ import annotations
+
+import copy
+from typing import Any, NamedTuple, Self
+
+import array_api_compat
+
+from ..kernels.arrays import Array, Namespace, snapshot
+from ..kernels.network import Network
+from ..kernels.parameters import unpack
+from .optimizer import OptimizerState
+
+CURVES = ("loss_curve_", "validation_loss_curve_", "validation_scores_")
+"""Lists in which a fit appends one number an epoch."""
+
+
+class Reached(NamedTuple):
+    """A fit after a complete epoch, or iteration of L-BFGS; once it is `apart` further steps change nothing of it.
+
+    Attributes
+    ----------
+    attributes : dict
+        Of the draft that is fitted.
+    net : Network
+        That it trains.
+    lengths : dict
+        How long its curves were, which go on growing.
+    flat : array of shape (n_parameters,)
+        The parameters to predict with.
+    optimizer : OptimizerState or None
+        Of a stochastic solver.
+    """
+
+    attributes: dict[str, Any]
+    net: Network
+    lengths: dict[str, int]
+    flat: Array
+    optimizer: OptimizerState | None = None
+
+    @classmethod
+    def now(cls, draft: Any, net: Network, flat: Array, optimizer: OptimizerState | None = None) -> Self:
+        """Take note of where a fit is."""
+        attributes = dict(vars(draft))
+        lengths = {name: len(attributes[name]) for name in CURVES if attributes.get(name) is not None}
+        return cls(attributes, net, lengths, flat, copy.copy(optimizer))
+
+    def apart(self, xp: Namespace) -> Self:
+        """Return the same with arrays of its own, before a step writes into those of the training loop."""
+        optimizer = copy.copy(self.optimizer)
+        if optimizer is not None:
+            optimizer.moments = tuple(snapshot(xp, moment) for moment in optimizer.moments)
+        return self._replace(flat=snapshot(xp, self.flat), optimizer=optimizer)
+
+    def state(self) -> dict[str, Any]:
+        """Return all attributes that an estimator then has."""
+        curves = {name: self.attributes[name][:length] for name, length in self.lengths.items()}
+        optimizer = {} if self.optimizer is None else {"_optimizer": self.optimizer}
+        return self.attributes | curves | optimizer | parameters_of(self.net, self.flat)
+
+
+def parameters_of(net: Network, flat: Array) -> dict[str, list[Array]]:
+    """Return ``coefs_`` and ``intercepts_`` with those numbers, each array with memory of its own."""
+    xp = array_api_compat.array_namespace(flat)
+    layers = unpack(net, flat)
+    return {
+        "coefs_": [snapshot(xp, W) for W, _ in layers],
+        "intercepts_": [snapshot(xp, b) for _, b in layers],
+    }

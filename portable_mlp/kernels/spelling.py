@@ -1,0 +1,47 @@
+"""Keywords that were probably meant where a function has none of that name."""
+
+from __future__ import annotations
+
+import functools
+import inspect
+from collections.abc import Callable
+from typing import ParamSpec, TypeVar
+
+from .nearest import did_you_mean
+
+P = ParamSpec("P")
+R = TypeVar("R")
+C = TypeVar("C", bound=type)
+
+
+def suggesting(function: Callable[P, R]) -> Callable[P, R]:
+    """Name the nearest keyword where a function is called with one that it does not have.
+
+    Only a call that has failed is looked at: a right one pays for one call more.
+    """
+
+    @functools.wraps(function)
+    def called(*args: P.args, **kwargs: P.kwargs) -> R:
+        try:
+            return function(*args, **kwargs)
+        except TypeError:
+            known = inspect.signature(function).parameters
+            unknown = next((name for name in kwargs if name not in known), None)
+            if unknown is None or any(one.kind is one.VAR_KEYWORD for one in known.values()):
+                raise
+        meant = did_you_mean(unknown, known)
+        raise TypeError(f"{function.__qualname__}() got an unexpected keyword argument {unknown!r}{meant}") from None
+
+    return called
+
+
+def suggesting_class(cls: C) -> C:
+    """Do the same for the constructor and the public methods that stand in a class."""
+    for name, member in list(vars(cls).items()):
+        if name.startswith("_") and name != "__init__":
+            continue
+        if inspect.isfunction(member):
+            setattr(cls, name, suggesting(member))
+        elif isinstance(member, (classmethod, staticmethod)):
+            setattr(cls, name, type(member)(suggesting(member.__func__)))
+    return cls
