@@ -7,6 +7,7 @@ at on the device. So the messages are scikit-learn's either way, whether ``array
 
 from __future__ import annotations
 
+import inspect
 import warnings
 from typing import Any
 
@@ -21,6 +22,11 @@ from ..backends.unreadable import check_readable
 from ..kernels.arrays import Array
 
 FLOATS = (np.float64, np.float32)
+
+_ZEROS_ALLOWED = dict.fromkeys(
+    {"allow_all_zero_weights"} & inspect.signature(_check_sample_weight).parameters.keys(), True
+)
+"""Since 1.9 scikit-learn's check of weights refuses those that are all zero; ours does so itself."""
 
 
 def is_foreign(x: Any) -> bool:
@@ -96,16 +102,16 @@ def checked_inputs(estimator: Any, X: Any) -> np.ndarray | Array:
     return X if is_foreign(X) else checked
 
 
-def checked_weights(sample_weight: Any, X: Any) -> np.ndarray:
+def checked_weights(sample_weight: Any, X: Any, *, may_be_zero: bool = False) -> np.ndarray:
     """Return weights (n_samples,) on the host, floating.
 
     Raises
     ------
     ValueError
-        As scikit-learn: for a wrong shape, NaN, or weights that are all zero.
+        As scikit-learn: for a wrong shape, NaN, or weights that are all zero where they may not be.
     """
-    weights: np.ndarray = _check_sample_weight(on_host(sample_weight), np.empty((X.shape[0], 0)))
-    if not weights.any():  # scikit-learn looks for it since 1.9
+    weights: np.ndarray = _check_sample_weight(on_host(sample_weight), np.empty((X.shape[0], 0)), **_ZEROS_ALLOWED)
+    if not (may_be_zero or weights.any()):
         raise ValueError("Sample weights must contain at least one non-zero number.")
     if (weights < 0).any():
         warnings.warn("some of sample_weight are negative: training climbs on those samples", stacklevel=2)
