@@ -83,6 +83,10 @@ class NumpyPrimitives(Primitives):
             x /= relevel(self.xp, divisor, n_axes)
         return x
 
+    def scaled(self, x: Array, factor: float | Array) -> Array:
+        """Return ``x factor``, in ``x``."""
+        return np.multiply(x, factor, out=x)
+
     def update(self, optimizer: Optimizer, p: Array, g: Array, state: State, scalars: Scalars) -> tuple[Array, State]:
         """Return the parameters, in ``p``, and the optimizer's state after a step."""
         moved, state = optimizer.update(self.xp, p, g, state, scalars)
