@@ -40,7 +40,7 @@ def d_activate(name: str) -> Any:
 @functools.lru_cache(KERNELS_KEPT)
 def descend(optimizer: Optimizer) -> Any:
     """Return ``kernel(sums, divisor, scalars, p, *moments)``: a step along ``sums / divisor``, in place."""
-    moments = [f"m{i}" for i in range(optimizer.n_moments)]
+    moments = [f"m{i}" for i in range(len(optimizer.moments))]
     n_scalars = len(optimizer.scalars(1, 1.0))
 
     def formula(xp: Trace, p: Name, sums: Name, divisor: Name, *rest: Name) -> Any:
@@ -62,6 +62,9 @@ add_bias = cupy.ElementwiseKernel("T b", "T z", "z = z + b;", "portable_mlp_add_
 
 add_scaled = cupy.ElementwiseKernel("T W, T strength", "T dW", "dW = dW + strength * W;", "portable_mlp_add_scaled")
 """``kernel(W, strength, dW)``: ``dW`` becomes ``dW + strength W``."""
+
+scale = cupy.ElementwiseKernel("T factor", "T x", "x = x * factor;", "portable_mlp_scale")
+"""``kernel(factor, x)``: ``x`` becomes ``x factor``."""
 
 add_loss = cupy.ElementwiseKernel(
     "T loss, T n_samples", "T total", "total = total + loss * n_samples;", "portable_mlp_add_loss"

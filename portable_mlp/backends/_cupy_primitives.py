@@ -108,6 +108,16 @@ class CupyPrimitives(Primitives):
         kernels.cross_entropy(Y, Y.size // n_classes, n_classes, logits, losses)
         return losses, logits
 
+    def penalised(self, dW: Array, W: Array, strength: float | Array, divisor: float | Array) -> Array:
+        """Return ``(dW + strength W) / divisor``, the sum in ``dW``."""
+        kernels.add_scaled(W, relevel(self.xp, strength, 2), dW)
+        return self.divided(dW, divisor, 2)
+
+    def scaled(self, x: Array, factor: float | Array) -> Array:
+        """Return ``x factor``, in ``x``."""
+        kernels.scale(factor, x)
+        return x
+
     def accumulated(self, total: Array, loss: Array, n_samples: float) -> Array:
         """Return ``total + loss n_samples``, in ``total``."""
         kernels.add_loss(loss, n_samples, total)
@@ -121,7 +131,7 @@ class CupyPrimitives(Primitives):
             return super().descend(optimizer, held, sums, state, scalars)
         if not (isinstance(sums.strength, float) and sums.strength == 0.0):
             for (W, _), (dW, _) in zip(sums.params, sums.grads, strict=True):
-                kernels.add_scaled(W, relevel(self.xp, sums.strength, 2), dW)
+                self.penalised(dW, W, sums.strength, 1.0)
         if isinstance(scalars, tuple):
             scalars = cupy.asarray(scalars, dtype=held.dtype)
         kernels.descend(optimizer)(room.gradient, relevel(self.xp, sums.divisor, 1), scalars, held, *state)

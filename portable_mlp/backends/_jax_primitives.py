@@ -13,7 +13,7 @@ import numpy as np
 from ..kernels.arrays import Array
 from ..kernels.network import Network
 from ..kernels.optimizers import Optimizer, Scalars, State
-from ..kernels.parameters import Params, pack_pieces, unpack
+from ..kernels.parameters import Layer, Params, pack_pieces, unpack
 from ..kernels.primitives import Held, Primitives, Sums
 from ..kernels.room import Room
 
@@ -38,6 +38,10 @@ class JaxPrimitives(Primitives):
     def take(self, x: Array, rows: Array, axis: int, out: Array | None = None) -> Array:
         """Return the samples ``rows``; without "clip" JAX would look whether they are there."""
         return xp.take(x, rows, axis=axis, mode="clip")
+
+    def decayed(self, held: Held, params: Params, kept: float | Array) -> Held:
+        """Return the layers with ``kept`` of each weight."""
+        return tuple(Layer(self.scaled(W, kept), b) for W, b in params)
 
     def descend(
         self, optimizer: Optimizer, held: Held, sums: Sums, state: State, scalars: Scalars, room: Room | None = None

@@ -35,7 +35,10 @@ class NumpyPrimitives(Primitives):
         return x.mT
 
     def take(self, x: Array, rows: Array, axis: int, out: Array | None = None) -> Array:
-        """Return the samples ``rows``, in ``out``; without "clip" NumPy would go by way of a copy."""
+        """Return the samples ``rows``, in ``out`` if x is in row order; without "clip" NumPy would fill a copy."""
+        if not (x.flags.c_contiguous and x.flags.aligned):
+            # numpy.take would first bring all of x into row order, in every step.
+            return x[rows] if axis == 0 else x[..., rows, :]
         return np.take(x, rows, axis=axis, out=out, mode="clip")
 
     def one_hot(self, labels: Array, n_classes: int, dtype: Any, out: Array | None = None) -> Array:
@@ -79,6 +82,10 @@ class NumpyPrimitives(Primitives):
         if not (isinstance(divisor, float) and divisor == 1.0):
             x /= relevel(self.xp, divisor, n_axes)
         return x
+
+    def scaled(self, x: Array, factor: float | Array) -> Array:
+        """Return ``x factor``, in ``x``."""
+        return np.multiply(x, factor, out=x)
 
     def update(self, optimizer: Optimizer, p: Array, g: Array, state: State, scalars: Scalars) -> tuple[Array, State]:
         """Return the parameters, in ``p``, and the optimizer's state after a step."""

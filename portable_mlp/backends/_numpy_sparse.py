@@ -2,30 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any
-
-import array_api_compat.numpy as numpy_xp
-import numpy as np
-
 from ..kernels.primitives import Primitives
 from ._numpy import NumpyBackend, numpy_primitives
-
-
-class _SparseNamespace:
-    """NumPy's functions, where ``take`` takes rows of a sparse matrix in CSR format too."""
-
-    __name__ = numpy_xp.__name__
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(numpy_xp, name)
-
-    @staticmethod
-    def take(x: Any, rows: Any, *, axis: int) -> Any:
-        """Return some rows; of a sparse matrix, sparse."""
-        return numpy_xp.take(x, rows, axis=axis) if isinstance(x, np.ndarray) else x[rows]
-
-
-xp = _SparseNamespace()
 
 
 class SparseNumpyBackend(NumpyBackend):
@@ -37,11 +15,3 @@ class SparseNumpyBackend(NumpyBackend):
     def primitives(self) -> Primitives:
         """NumPy's, which take a sparse matrix too."""
         return numpy_primitives(takes_sparse=True)
-
-    @classmethod
-    def open(cls, device: Any = None) -> SparseNumpyBackend:
-        """Return the backend; its only device is "cpu"."""
-        return cls(xp, "cpu")
-
-    def _owns(self, x: Any) -> bool:
-        return isinstance(x, np.ndarray | np.generic)

@@ -98,6 +98,10 @@ class TorchPrimitives(Primitives):
         """Return ``x / divisor``, in ``x``."""
         return x if isinstance(divisor, float) and divisor == 1.0 else x.div_(relevel(self.xp, divisor, n_axes))
 
+    def scaled(self, x: Array, factor: float | Array) -> Array:
+        """Return ``x factor``, in ``x``."""
+        return x.mul_(factor)
+
     def update(self, optimizer: Optimizer, p: Array, g: Array, state: State, scalars: Scalars) -> tuple[Array, State]:
         """Return the parameters, in ``p``, and the optimizer's state, in ``state`` for the commonest, after a step."""
         in_place = _UPDATES.get(optimizer.formula)

@@ -11,7 +11,6 @@ import contextlib
 import copy
 import functools
 import itertools
-import os
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from numbers import Integral, Real
@@ -37,6 +36,7 @@ from ..kernels.parameters import Layer, Params, pack
 from ..kernels.propagation import Trace, forward_pass
 from ..kernels.spelling import suggesting_class
 from ..kernels.step import Objective
+from ..storage.paths import FilePath
 from ..training.agreement import check_same_options, n_samples_of_all, text_of
 from ..training.group import refuse_in_group, refuse_own_samples
 from ..training.lbfgs import HostObjective
@@ -62,7 +62,7 @@ from .inputs import (
 from .lbfgs import Search, weights_first
 from .losses import REPORTED, outputs_of
 from .optimizer import SCHEDULES, OptimizerState
-from .problem import Held, Problem, data_at, first_samples, split
+from .problem import Held, Problem, check_counts, data_at, first_samples, split
 from .state import adopt, draft_of, of_one_moment
 from .stochastic import Epochs
 
@@ -123,11 +123,15 @@ class BaseMLP(
 
     @abstractmethod
     def _encoded(self, y: Any) -> np.ndarray:
-        """Return targets encoded, (n_samples, n_outputs), as those of the training data are."""
+        """Return targets (n_samples, n_outputs), or labels (n_samples, 1), encoded as the training data's are."""
 
     def _learnt_and_encoded(self, y: Any, *, incremental: bool) -> np.ndarray:
         """Take note of what the targets of the training data say of all targets, and return them encoded."""
         return self._encoded(y)
+
+    def _n_outputs(self, Y: np.ndarray) -> int:
+        """Return how many outputs encoded targets need."""
+        return int(Y.shape[1])
 
     @abstractmethod
     def _output_and_loss(self) -> tuple[str, str]:
@@ -236,14 +240,16 @@ class BaseMLP(
             y = column_or_1d(y, warn=True)
         Y = self._learnt_and_encoded(y, incremental=incremental)
         by_target = self._learnt_weights(y)
-        weights = _weights(X, y, sample_weight, by_target)
-        self.n_outputs_ = Y.shape[1]
-        net = self._network((X.shape[1], *hidden_sizes, Y.shape[1]))
+        one_epoch = incremental and self.solver in STOCHASTIC_SOLVERS
+        weights = _weights(X, y, sample_weight, by_target, may_be_zero=one_epoch)
+        self.n_outputs_ = self._n_outputs(Y)
+        net = self._network((X.shape[1], *hidden_sizes, self.n_outputs_))
         self._random_state = same_in_group(check_random_state(self.random_state))
         if not going_on:
             self._draw(net, home, floating_dtype(home, X))
         flat = self._flat(net, home)
-        problem = Problem(home, self._objective(net), data_at(home, moved(home, X, flat.dtype), Y, weights), Y, weights)
+        data = data_at(home, net, moved(home, X, flat.dtype), Y, weights)
+        problem = Problem(home, self._objective(net), data, Y, weights)
         if validation_data is not None:
             problem = problem._replace(held=self._held(problem, validation_data, by_target))
         self._open_record(going_on=going_on, validated=validation_data is not None)
@@ -318,7 +324,9 @@ class BaseMLP(
         if self.early_stopping and len(Y) < 2:
             raise ValueError(f"early_stopping needs at least 2 samples of validation_data to score, got {len(Y)}")
         weights = _weights(X, y, rest[0] if rest else None, by_target)
-        return Held(data_at(problem.home, moved(problem.home, X, problem.data.X.dtype), Y, weights), Y, weights)
+        check_counts("validation_data", weights)
+        there = moved(problem.home, X, problem.data.X.dtype)
+        return Held(data_at(problem.home, problem.net, there, Y, weights), Y, weights)
 
     def _draw(self, net: Network, home: Backend, dtype: str) -> None:
         layers = draw_layers(self._random_state, net, self.activation)
@@ -473,7 +481,7 @@ class BaseMLP(
     # A form that runs without this library.
 
     @of_one_moment
-    def to_onnx(self, path: str | os.PathLike[str]) -> None:
+    def to_onnx(self, path: FilePath) -> None:
         """Write the fitted model as an ONNX file, which onnxruntime and many other programs run (extra ``onnx``).
 
         Its input ``X`` takes rows (n_samples, n_features) of the weights' dtype. Its output is, for a classifier,
@@ -483,7 +491,7 @@ class BaseMLP(
 
         Parameters
         ----------
-        path : str or path
+        path : str, bytes or path
             Where; usually "*.onnx". An existing file is replaced in one step.
 
         Raises
@@ -511,7 +519,7 @@ class BaseMLP(
         home = get_backend("numpy")
         net = self._network((X.shape[1], *self._hidden_sizes(), y.shape[1]))
         order = weights_first(net)
-        data = data_at(home, home.asarray(X, dtype="float64"), y, sample_weight)
+        data = data_at(home, net, home.asarray(X, dtype="float64"), y, sample_weight)
         loss, gradient = HostObjective(home, self._objective(net), data, "float64")(
             packed_coef_inter[np.argsort(order)]
         )
@@ -524,12 +532,15 @@ class BaseMLP(
         return tags
 
 
-def _weights(X: Any, y: Any, sample_weight: Any, by_target: Callable[[Any], np.ndarray] | None) -> np.ndarray | None:
+def _weights(
+    X: Any, y: Any, sample_weight: Any, by_target: Callable[[Any], np.ndarray] | None, *, may_be_zero: bool = False
+) -> np.ndarray | None:
     """Return what each sample counts, (n_samples,) on the host; None where all count the same."""
-    weights = None if sample_weight is None else checked_weights(sample_weight, X)
+    check = functools.partial(checked_weights, X=X, may_be_zero=may_be_zero)
+    weights = None if sample_weight is None else check(sample_weight)
     if by_target is None:
         return weights
-    return checked_weights(by_target(y) if weights is None else weights * by_target(y), X)
+    return check(by_target(y) if weights is None else weights * by_target(y))
 
 
 def _computing(home: Backend) -> contextlib.AbstractContextManager[Any]:

@@ -238,7 +238,7 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
         y : array-like of shape (n_samples,) or (n_samples, n_classes)
             Labels.
         sample_weight : array-like of shape (n_samples,), optional
-            What each sample counts.
+            What each sample counts. Samples none of which counts leave the model as it is.
         classes : array-like of shape (n_classes,), optional
             All labels that will ever come; needed at the first call.
 
@@ -280,7 +280,7 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
         else:
             self._label_binarizer = LabelBinarizer().fit(y)
             self.classes_ = self._label_binarizer.classes_
-        return self._indicators(y)
+        return self._numbered(y)
 
     def _check_known(self, classes: np.ndarray) -> None:
         known = self._labels
@@ -298,9 +298,13 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
         unknown = np.setdiff1d(unique_labels(y), self._labels)
         if len(unknown):
             raise ValueError(f"the validation data have the classes {unknown}, which the training data have not")
-        return self._indicators(y)
+        return self._numbered(y)
 
-    def _indicators(self, y: Any) -> np.ndarray:
+    def _numbered(self, y: Any) -> np.ndarray:
+        """Return the place of each label among several classes, (n_samples, 1), else indicators."""
+        if y.ndim == 1 and self._label_binarizer.y_type_ == "multiclass":
+            # A step makes one-hot rows of a batch's labels; those of all samples would take n_classes times the memory.
+            return np.searchsorted(self.classes_, y)[:, None]
         if y.ndim == 1 and self._label_binarizer.y_type_.startswith("multilabel"):
             raise ValueError(
                 f"y must be an indicator matrix of shape (n_samples, {len(self._labels)}), as that of the first "
@@ -308,6 +312,9 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
             )
         indicators: np.ndarray = self._label_binarizer.transform(y).astype(bool)
         return indicators
+
+    def _n_outputs(self, Y: np.ndarray) -> int:
+        return len(self.classes_) if self._label_binarizer.y_type_ == "multiclass" else Y.shape[1]
 
     def _learnt_weights(self, y: Any) -> Callable[[Any], np.ndarray] | None:
         if self.class_weight is None:
@@ -322,7 +329,7 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
         if len(self._labels) == 1:
             right = np.ones(len(Y), dtype=bool)
         elif self.out_activation_ == "softmax":
-            right = outputs.argmax(axis=1) == Y.argmax(axis=1)
+            right = outputs.argmax(axis=1) == Y[:, 0]
         else:
             right = ((outputs > 0.5) == Y).all(axis=1)
         return float(np.average(right, weights=weights))

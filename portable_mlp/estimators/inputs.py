@@ -7,6 +7,7 @@ at on the device. So the messages are scikit-learn's either way, whether ``array
 
 from __future__ import annotations
 
+import inspect
 import warnings
 from typing import Any
 
@@ -17,14 +18,29 @@ from sklearn import get_config
 from sklearn.utils.validation import _check_sample_weight, validate_data
 
 from ..backends import Backend, backend_of, dtype_name, get_backend, sparse_backend
+from ..backends.unreadable import check_readable
 from ..kernels.arrays import Array
 
 FLOATS = (np.float64, np.float32)
 
+_ZEROS_ALLOWED = dict.fromkeys(
+    {"allow_all_zero_weights"} & inspect.signature(_check_sample_weight).parameters.keys(), True
+)
+"""Since 1.9 scikit-learn's check of weights refuses those that are all zero; ours does so itself."""
+
 
 def is_foreign(x: Any) -> bool:
-    """Tell whether ``x`` is an array of another library than NumPy, one that may live on a device."""
-    if not array_api_compat.is_array_api_obj(x) or array_api_compat.is_numpy_array(x):
+    """Tell whether ``x`` is an array of another library than NumPy, one that may live on a device.
+
+    Raises
+    ------
+    TypeError
+        If its numbers cannot be read, as those of a sparse tensor.
+    """
+    if array_api_compat.is_numpy_array(x):
+        return False
+    check_readable(x)
+    if not array_api_compat.is_array_api_obj(x):
         return False
     # These are of the host, or of many hosts: scikit-learn's own conversion takes them.
     return not (array_api_compat.is_dask_array(x) or array_api_compat.is_pydata_sparse_array(x))
@@ -86,16 +102,16 @@ def checked_inputs(estimator: Any, X: Any) -> np.ndarray | Array:
     return X if is_foreign(X) else checked
 
 
-def checked_weights(sample_weight: Any, X: Any) -> np.ndarray:
+def checked_weights(sample_weight: Any, X: Any, *, may_be_zero: bool = False) -> np.ndarray:
     """Return weights (n_samples,) on the host, floating.
 
     Raises
     ------
     ValueError
-        As scikit-learn: for a wrong shape, NaN, or weights that are all zero.
+        As scikit-learn: for a wrong shape, NaN, or weights that are all zero where they may not be.
     """
-    weights: np.ndarray = _check_sample_weight(on_host(sample_weight), np.empty((X.shape[0], 0)))
-    if not weights.any():  # scikit-learn looks for it since 1.9
+    weights: np.ndarray = _check_sample_weight(on_host(sample_weight), np.empty((X.shape[0], 0)), **_ZEROS_ALLOWED)
+    if not (may_be_zero or weights.any()):
         raise ValueError("Sample weights must contain at least one non-zero number.")
     if (weights < 0).any():
         warnings.warn("some of sample_weight are negative: training climbs on those samples", stacklevel=2)

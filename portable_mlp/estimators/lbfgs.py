@@ -10,6 +10,7 @@ from sklearn.utils.optimize import _check_optimize_result
 
 from ..kernels.arrays import Array
 from ..kernels.network import Network
+from ..kernels.targets import are_labels
 from ..training.lbfgs import HostObjective, load_scipy
 from .callbacks import Watch
 from .inputs import floating_dtype
@@ -51,7 +52,12 @@ class Search:
         self._start = home.to_numpy(flat).astype(np.float64)[self._to_theirs]
         data = problem.data
         dtype = home.dtype(floating_dtype(home, self._start))
-        wide = type(data)(*(None if x is None else home.xp.astype(x, dtype, copy=False) for x in data))
+        labelled = are_labels(home.xp, data.Y)
+        wide = data._replace(
+            X=home.xp.astype(data.X, dtype, copy=False),
+            Y=data.Y if labelled else home.xp.astype(data.Y, dtype, copy=False),
+            weights=None if data.weights is None else home.xp.astype(data.weights, dtype, copy=False),
+        )
         self._objective = HostObjective(home, problem.objective, wide, dtype)
         self._draft, self._watch, self._flat_dtype = draft, watch, flat.dtype
         self._validation = validation_of(draft, problem)

@@ -214,7 +214,7 @@ class MLPRegressor(RegressorMixin, BaseMLP):
         y : array-like of shape (n_samples,) or (n_samples, n_outputs)
             Targets.
         sample_weight : array-like of shape (n_samples,), optional
-            What each sample counts.
+            What each sample counts. Samples none of which counts leave the model as it is.
 
         Returns
         -------

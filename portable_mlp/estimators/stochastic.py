@@ -95,6 +95,9 @@ class Epochs:
         return Reached.now(self.draft, self.problem.net, self._flat(), self._stepped_optimizer())
 
     def _until_stopped(self, start: Reached) -> None:
+        if self.one_epoch and not self._batches():
+            self.reached = start
+            return
         for _ in range(self.draft.max_iter):
             self.watch.epoch_begins(self.reached or start)
             if self.reached is not None:
@@ -117,6 +120,8 @@ class Epochs:
             draft._random_state.shuffle(permutation)
             self.order = self.order[permutation]
         batches = self._batches()
+        if not batches:
+            raise ZeroDivisionError("Weights sum to zero in every batch: nothing can be learnt from them")
         mean = self.loop.epoch(
             self.problem.data,
             batches,
@@ -128,18 +133,10 @@ class Epochs:
         return np.float64(decided(lambda: float(self.problem.home.to_numpy(mean))))
 
     def _batches(self) -> Sequence[Span]:
-        """Return the epoch's batches, without those whose weights sum to zero.
-
-        Raises
-        ------
-        ZeroDivisionError
-            If no batch is left.
-        """
+        """Return the epoch's batches, without those whose weights sum to zero."""
         batches, weights = spans(len(self.order), self.batch_size), self.problem.weights
         if weights is not None:
             batches = [(start, stop) for start, stop in batches if weights[self.order[start:stop]].sum() != 0]
-        if not batches:
-            raise ZeroDivisionError("Weights sum to zero in every batch: nothing can be learnt from them")
         return batches
 
     def _masks(self, batches: Sequence[Span]) -> Iterator[tuple[Array, ...]]:

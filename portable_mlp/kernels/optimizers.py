@@ -9,10 +9,11 @@ from __future__ import annotations
 
 import functools
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple, TypeAlias
 
 from .arrays import Array, Namespace
+from .options import fraction, not_negative_number, positive_number
 
 State: TypeAlias = Any
 Scalars: TypeAlias = tuple[float, ...]
@@ -31,21 +32,24 @@ class Optimizer(NamedTuple):
         another kind, as a tracer has them, come with their square root.
     constants : tuple of float
         The same at every step.
-    n_moments : int
-        How many vectors like the parameters it keeps.
+    moments : tuple of str
+        The names of the vectors like the parameters that it keeps.
     with_root : bool
         Whether the formula takes a square root.
+    weight_decay : float
+        Before a step, ``rate * weight_decay`` of each weight is taken off it; biases are free. 0.0 for none.
     """
 
     formula: Callable[..., tuple[Array, ...]]
     scalars: Callable[..., Scalars]
     constants: Scalars = ()
-    n_moments: int = 0
+    moments: tuple[str, ...] = ()
     with_root: bool = False
+    weight_decay: float = 0.0
 
     def init(self, xp: Namespace, p: Array) -> State:
         """Return the moments before the first step."""
-        return tuple(xp.zeros_like(p) for _ in range(self.n_moments))
+        return tuple(xp.zeros_like(p) for _ in self.moments)
 
     def update(self, xp: Namespace, p: Array, g: Array, state: State, scalars: Scalars) -> tuple[Array, State]:
         """Return the parameters and the moments after a step, new arrays."""
@@ -133,7 +137,7 @@ def _sgd(momentum: float, nesterov: bool, rate_in_velocity: bool) -> Optimizer:
         formula = nesterov_velocity_update if nesterov else velocity_update
     else:
         formula = nesterov_update if nesterov else momentum_update
-    return Optimizer(formula, scalars, (momentum,), n_moments=1)
+    return Optimizer(formula, scalars, (momentum,), moments=("v",))
 
 
 def adam(
@@ -158,6 +162,21 @@ def adam(
     return _adam(float(beta_1), float(beta_2), float(epsilon), bool(correct_epsilon))
 
 
+def adamw(beta_1: float = 0.9, beta_2: float = 0.999, epsilon: float = 1e-8, weight_decay: float = 0.01) -> Optimizer:
+    """Return Adam with decoupled weight decay (Loshchilov and Hutter, arXiv:1711.05101), as in PyTorch.
+
+    ``p - rate weight_decay p - (Adam's step)`` for weights; biases take Adam's step alone.
+
+    Parameters
+    ----------
+    beta_1, beta_2, epsilon : float
+        As for `adam`.
+    weight_decay : float
+        Not negative.
+    """
+    return _adam(float(beta_1), float(beta_2), float(epsilon), True)._replace(weight_decay=float(weight_decay))
+
+
 @functools.cache
 def _adam(beta_1: float, beta_2: float, epsilon: float, correct_epsilon: bool) -> Optimizer:
     def scalars(t: int, rate: float, sqrt: Callable[[float], float] = math.sqrt) -> Scalars:
@@ -165,4 +184,48 @@ def _adam(beta_1: float, beta_2: float, epsilon: float, correct_epsilon: bool) -
         return rate * correction / (1.0 - beta_1**t), epsilon * correction if correct_epsilon else epsilon
 
     constants = (beta_1, 1.0 - beta_1, beta_2, 1.0 - beta_2)
-    return Optimizer(adam_update, scalars, constants, n_moments=2, with_root=True)
+    return Optimizer(adam_update, scalars, constants, moments=("m", "v"), with_root=True)
+
+
+class Entry(NamedTuple):
+    """What is known of an optimizer by its name.
+
+    Attributes
+    ----------
+    make : callable
+        Returns the `Optimizer`.
+    options : tuple of str
+        The keyword arguments of ``make`` that users may give.
+    """
+
+    make: Callable[..., Optimizer]
+    options: tuple[str, ...]
+
+
+OPTIMIZERS = {
+    "adam": Entry(adam, ("beta_1", "beta_2", "epsilon")),
+    "adamw": Entry(adamw, ("beta_1", "beta_2", "epsilon", "weight_decay")),
+    "sgd": Entry(sgd, ("momentum", "nesterov")),
+}
+"""The optimizers that take a batch at a time, by name."""
+
+_CHECKS: dict[str, Callable[[str, Any], Any]] = {
+    "momentum": fraction,
+    "nesterov": lambda name, value: bool(value),
+    "beta_1": fraction,
+    "beta_2": fraction,
+    "epsilon": positive_number,
+    "weight_decay": not_negative_number,
+}
+
+
+def checked_options(solver: str, given: Mapping[str, Any]) -> dict[str, Any]:
+    """Check options of all optimizers, and return those of one of them, in the order of its entry; none of "lbfgs".
+
+    Raises
+    ------
+    ValueError, TypeError
+        If an option is not as its optimizer says, whether ``solver`` takes it or not.
+    """
+    checked = {name: _CHECKS[name](name, value) for name, value in given.items()}
+    return {name: checked[name] for name in OPTIMIZERS[solver].options} if solver in OPTIMIZERS else {}

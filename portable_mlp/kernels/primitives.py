@@ -161,6 +161,15 @@ class Primitives:
         """Return the parameters and the optimizer's state after a step; ``p``, ``g`` and ``state`` are used up."""
         return optimizer.update(self.xp, p, g, state, scalars)
 
+    def scaled(self, x: Array, factor: float | Array) -> Array:
+        """Return ``x factor``; ``x`` is used up."""
+        return x * factor
+
+    def decayed(self, held: Held, params: Params, kept: float | Array) -> Held:
+        """Return the parameters, whose layers are ``params``, with ``kept`` of each weight; they are used up."""
+        layers = [Layer(self.scaled(W, kept), b) for W, b in params]
+        return held if self.writes else pack_pieces(self.xp, layers)
+
     def descend(
         self, optimizer: Optimizer, held: Held, sums: Sums, state: State, scalars: Scalars, room: Room | None = None
     ) -> tuple[Held, State]:

@@ -15,10 +15,11 @@ or replay, and equal programs give the same function object, so that a compiler'
 from __future__ import annotations
 
 import functools
+import math
 from collections.abc import Callable
-from typing import NamedTuple, TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 
-from .arrays import Array
+from .arrays import Array, constant
 from .batch import Batch, encode_targets, gather
 from .network import Network
 from .optimizers import Optimizer, Scalars, State
@@ -43,6 +44,8 @@ class Objective(NamedTuple):
         Penalty ``l2 / 2`` times the sum of squared weights.
     l2_per_batch : bool
         Whether the penalty is added to a batch's mean loss, or else to its sum, so that the mean divides it too.
+    label_smoothing : float
+        The share of each one-hot row that goes to all classes alike, in [0, 1).
     report : callable, optional
         Takes the place of the network's loss in what is reported; the gradient stays that of the network's loss:
         ``report(ops, z, Y, weights, divisor) -> (loss, dz)``, with ``z`` and ``dz`` as in `portable_mlp.kernels.losses`
@@ -52,6 +55,7 @@ class Objective(NamedTuple):
     net: Network
     l2: float = 0.0
     l2_per_batch: bool = True
+    label_smoothing: float = 0.0
     report: Report | None = None
 
     def strength(self, divisor: float | Array) -> float | Array:
@@ -68,15 +72,29 @@ class Program(NamedTuple):
         The function that is minimised.
     optimizer : Optimizer
         The update of the parameters.
+    clip_norm : float or None
+        The longest that the gradient, of all parameters and with the penalty, may be.
+    warmup_steps : int
+        The first steps, in which the learning rate grows in proportion to the step's number.
     """
 
     objective: Objective
     optimizer: Optimizer
+    clip_norm: float | None = None
+    warmup_steps: int = 0
 
     @property
     def net(self) -> Network:
         """The network."""
         return self.objective.net
+
+    def scalars(self, t: int, rate: Any, sqrt: Callable[[Any], Any] = math.sqrt) -> Scalars:
+        """Return the numbers of step t = 1, 2, ...: the optimizer's, then what is kept of weights that decay."""
+        if self.warmup_steps and t < self.warmup_steps:
+            rate = rate * (t / self.warmup_steps)
+        numbers = self.optimizer.scalars(t, rate, sqrt)
+        weight_decay = self.optimizer.weight_decay
+        return numbers if weight_decay == 0.0 else (*numbers, 1.0 - rate * weight_decay)
 
 
 class Carry(NamedTuple):
@@ -131,7 +149,7 @@ def make_step(ops: Primitives, program: Program) -> Step:
     def step(
         carry: Carry, data: Batch, rows: Array | None, scalars: Scalars, room: Room | None = None
     ) -> tuple[Carry, Array]:
-        batch = encode_targets(ops, net, data if rows is None else gather(ops, data, rows, room), room)
+        batch = encoded(ops, objective, data if rows is None else gather(ops, data, rows, room), room)
         params = ops.layers(net, carry.held) if room is None else room.params
         divisor = weight_of(ops, batch)
         loss, sums, _ = passes(ops, objective, params, batch, divisor, objective.strength(divisor), room)
@@ -145,7 +163,7 @@ def make_objective(ops: Primitives, objective: Objective) -> Evaluate:
     """Return ``evaluate(flat, data) -> (loss, gradient)``, the mean loss with the penalty, and its gradient, flat."""
 
     def evaluate(flat: Array, data: Batch) -> tuple[Array, Array]:
-        batch = encode_targets(ops, objective.net, data)
+        batch = encoded(ops, objective, data)
         loss, grads = loss_and_gradient(ops, objective, unpack(objective.net, flat), batch, weight_of(ops, batch))
         return loss, pack_pieces(ops.xp, grads)
 
@@ -192,8 +210,49 @@ def descend(
     room: Room | None = None,
 ) -> tuple[Carry, Array]:
     """Take the optimizer's step along the sums of ``n_samples`` samples, and add their mean loss to the epoch's."""
-    held, state = ops.descend(program.optimizer, carry.held, sums, carry.state, scalars, room)
+    held, state = updated(ops, program, carry.held, sums, carry.state, scalars, room)
     return Carry(held, state, ops.accumulated(carry.total, loss, n_samples)), loss
+
+
+def updated(
+    ops: Primitives,
+    program: Program,
+    held: Held,
+    sums: Sums,
+    state: State,
+    scalars: Scalars,
+    room: Room | None = None,
+) -> tuple[Held, State]:
+    """Return the parameters and the optimizer's state after a step along sums over samples; all are used up."""
+    decays = program.optimizer.weight_decay != 0.0
+    if decays or program.clip_norm is not None:
+        # The penalty's part of the gradient belongs to the weights as they were, and to the norm.
+        sums = Sums(sums.params, ops.reduced(sums._replace(divisor=1.0)), 0.0, sums.divisor)
+    if program.clip_norm is not None:
+        sums = clipped(ops, sums, program.clip_norm)
+    if decays:
+        held, scalars = ops.decayed(held, sums.params, scalars[-1]), scalars[:-1]
+    return ops.descend(program.optimizer, held, sums, state, scalars, room)
+
+
+def clipped(ops: Primitives, sums: Sums, clip_norm: float) -> Sums:
+    """Return sums, which hold the penalty already, whose mean is no longer than ``clip_norm``.
+
+    g min(1, c / |g|) with g = sum / divisor is sum / (divisor max(1, |g| / c)).
+    """
+    xp = ops.xp
+    squares = [ops.sum_of_squares(x) for dW, db in sums.grads for x in (dW, xp.expand_dims(db, axis=-2))]
+    norm = xp.sqrt(sum(squares[1:], start=squares[0])) / sums.divisor
+    return sums._replace(divisor=sums.divisor * xp.maximum(norm / clip_norm, constant(xp, norm, 1.0)))
+
+
+def encoded(ops: Primitives, objective: Objective, data: Batch, room: Room | None = None) -> Batch:
+    """Turn labels into the rows that are trained on: one-hot, or smoothed, (1 - e) Y + e / n_classes."""
+    batch = encode_targets(ops, objective.net, data, room)
+    if objective.label_smoothing == 0.0:
+        return batch
+    e = objective.label_smoothing
+    return batch._replace(Y=batch.Y * (1.0 - e) + e / batch.Y.shape[-1])
 
 
 def weight_of(ops: Primitives, batch: Batch) -> float | Array:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -12,25 +11,23 @@ from ..kernels.arrays import Array
 from ..kernels.batch import Batch, encode_targets
 from ..kernels.calls import check_targets
 from ..kernels.network import Network
-from ..kernels.optimizers import Optimizer, adam, sgd
-from ..kernels.options import check_choice, fraction, positive_number
-from ..kernels.parameters import Params, n_parameters, pack_pieces, unpack
-from ..kernels.primitives import Primitives
+from ..kernels.optimizers import OPTIMIZERS, checked_options
+from ..kernels.options import check_choice
+from ..kernels.parameters import Params, n_parameters, unpack
+from ..kernels.primitives import Primitives, Sums
 from ..kernels.spelling import suggesting
-from ..kernels.step import Objective, passes
+from ..kernels.step import Objective, Program, passes, updated
 from .onnx_files import Scaling, checked_scaling, checked_target_scaling, encoded, host_vector, load, write
 from .onnx_inference import output_name
 from .onnx_namespace import OnnxNamespace
+from .paths import FilePath
 
-SOLVERS = ("adam", "sgd")
 FIRST_LEARNING_RATE = 1e-3
-MOMENTS = {"adam": ("m", "v"), "sgd": ("v",)}
-"""What the vectors that an optimizer keeps are called; without momentum "sgd" keeps none."""
 
 
 @suggesting
 def export_onnx_training(
-    path: str | os.PathLike[str],
+    path: FilePath,
     net: Network,
     params: Params,
     metadata: dict[str, Any] | None = None,
@@ -41,6 +38,7 @@ def export_onnx_training(
     beta_1: float = 0.9,
     beta_2: float = 0.999,
     epsilon: float = 1e-8,
+    weight_decay: float = 0.01,
     input_scaling: Scaling | None = None,
     target_scaling: Scaling | None = None,
 ) -> None:
@@ -49,8 +47,8 @@ def export_onnx_training(
     The step is that of `train`: forward, loss, backward, update, from the same kernels. Its inputs are
 
     * ``X`` (n_samples, n_features), and ``y``: for softmax int64 labels (n_samples,), else (n_samples, n_outputs);
-    * what a step changes: ``parameters`` (n_parameters,), flat as `pack` makes them; the moments ``m`` and ``v`` of
-      "adam", or ``v`` of "sgd" with momentum, as long; and ``step``, an int64 number, the steps taken so far;
+    * what a step changes: ``parameters`` (n_parameters,), flat as `pack` makes them; the moments, as long: ``m`` and
+      ``v`` of "adam" and "adamw", ``v`` of "sgd" with momentum; and ``step``, an int64 number, the steps taken so far;
     * ``learning_rate`` and ``l2``, two float64 numbers.
 
     All but X and y may be left out: the file holds the given parameters, moments of 0, step 0, learning rate 0.001 and
@@ -59,7 +57,7 @@ def export_onnx_training(
 
     Parameters
     ----------
-    path : str or path
+    path : str, bytes or path
         Where; usually "*.onnx". An existing file is replaced in one step.
     net : Network
         What is trained.
@@ -67,14 +65,16 @@ def export_onnx_training(
         Where to start: parameters of any library and device, float32 or float64; one model.
     metadata : dict, optional
         As for `export_onnx`.
-    solver : {"adam", "sgd"}
-        Which update.
+    solver : {"adam", "adamw", "sgd"}
+        The update.
     momentum : float
         Of "sgd", in [0, 1); without momentum there is no ``v``.
     nesterov : bool
         Whether the momentum of "sgd" looks ahead.
     beta_1, beta_2, epsilon : float
-        Of "adam".
+        Of "adam" and "adamw".
+    weight_decay : float
+        Of "adamw": the share of ``learning_rate`` times a weight that each step takes off it; not negative.
     input_scaling : pair of array-like of shape (n_features,), optional
         As for `export_onnx`: X is raw then.
     target_scaling : pair of array-like of shape (n_outputs,), optional
@@ -115,20 +115,13 @@ def export_onnx_training(
     >>> bool(loss < 0.01), proba.argmax(axis=1)
     (True, array([0, 1, 1, 0]))
     """
-    check_choice("solver", solver, SOLVERS)
-    options: dict[str, Any]
-    if solver == "adam":
-        options = {"beta_1": fraction("beta_1", beta_1), "beta_2": fraction("beta_2", beta_2)}
-        options["epsilon"] = positive_number("epsilon", epsilon)
-        optimizer = adam(**options)
-    else:
-        options = {"momentum": fraction("momentum", momentum), "nesterov": bool(nesterov)}
-        optimizer = sgd(**options)
-    flat = host_vector(net, params, copies=1 + optimizer.n_moments)
+    check_choice("solver", solver, tuple(OPTIMIZERS))
+    given = {"momentum": momentum, "nesterov": nesterov, "beta_1": beta_1, "beta_2": beta_2, "epsilon": epsilon}
+    options = checked_options(solver, {**given, "weight_decay": weight_decay})
+    optimizer = OPTIMIZERS[solver].make(**options)
+    flat = host_vector(net, params, copies=1 + len(optimizer.moments))
     step = _Step(
-        net,
-        optimizer,
-        MOMENTS[solver][: optimizer.n_moments],
+        Program(Objective(net), optimizer),
         checked_scaling("input_scaling", input_scaling, net.sizes[0], flat.dtype),
         checked_target_scaling(net, target_scaling, flat.dtype),
     )
@@ -141,11 +134,19 @@ def export_onnx_training(
 class _Step(NamedTuple):
     """What is done in a step, without a number of the parameters."""
 
-    net: Network
-    optimizer: Optimizer
-    moments: tuple[str, ...]
+    program: Program
     input_scaling: Scaling | None
     target_scaling: Scaling | None
+
+    @property
+    def net(self) -> Network:
+        """The network."""
+        return self.program.net
+
+    @property
+    def moments(self) -> tuple[str, ...]:
+        """The names of the vectors that the optimizer keeps."""
+        return self.program.optimizer.moments
 
 
 def _first_state(step: _Step, flat: np.ndarray) -> dict[str, np.ndarray]:
@@ -182,12 +183,12 @@ def _traced(step: _Step, dtype: np.dtype) -> Any:
     inputs = _inputs(xp, step, xp.from_numpy_dtype(dtype))
     X, y, flat, *moments, n_steps, rate, l2 = inputs.values()
     ops = Primitives(xp)
-    loss, gradient, y_hat = _evaluated(ops, step, X, y, flat, l2)
+    loss, sums, y_hat = _evaluated(ops, step, X, y, flat, l2)
     n_steps = n_steps + 1
     # These are Python's float64 outside a graph too, and meet the arrays in the arrays' dtype.
-    scalars = step.optimizer.scalars(xp.astype(n_steps, xp.float64), rate, xp.sqrt)
+    scalars = step.program.scalars(xp.astype(n_steps, xp.float64), rate, xp.sqrt)
     in_dtype = tuple(xp.astype(number, flat.dtype) for number in scalars)
-    flat, moments = ops.update(step.optimizer, flat, gradient, tuple(moments), in_dtype)
+    flat, moments = updated(ops, step.program, flat, sums, tuple(moments), in_dtype)
     after = zip(("parameters", *step.moments, "step"), (flat, *moments, n_steps), strict=True)
     outputs = {"loss": loss, output_name(step.net): y_hat, **{f"next_{name}": x for name, x in after}}
     model = xp.build(inputs, outputs)
@@ -195,17 +196,17 @@ def _traced(step: _Step, dtype: np.dtype) -> Any:
     return model
 
 
-def _evaluated(ops: Primitives, step: _Step, X: Array, y: Array, flat: Array, l2: Array) -> tuple[Array, Array, Array]:
-    """Return a batch's mean loss with the penalty, the flat gradient, and what the network makes of X."""
+def _evaluated(ops: Primitives, step: _Step, X: Array, y: Array, flat: Array, l2: Array) -> tuple[Array, Sums, Array]:
+    """Return a batch's mean loss with the penalty, the sums of its gradients, and what the network makes of X."""
     xp, net, params = ops.xp, step.net, unpack(step.net, flat)
     Y = check_targets(xp, net, y, n_samples=y.shape[0], models=(), dtype=flat.dtype)
     batch = encode_targets(ops, net, Batch(_scaled(xp, X, step.input_scaling), Y))
     batch = batch._replace(Y=_scaled(xp, batch.Y, step.target_scaling))
     n_samples = xp.astype(X.dynamic_shape[0], xp.float64)
     strength, divisor = xp.astype(l2 * n_samples, flat.dtype), xp.astype(n_samples, flat.dtype)
-    loss, sums, logits = passes(ops, Objective(net), params, batch, divisor, strength)
+    loss, sums, logits = passes(ops, step.program.objective, params, batch, divisor, strength)
     y_hat = OUTPUTS[net.output](xp, logits)
-    return loss, pack_pieces(xp, ops.reduced(sums)), _unscaled(xp, y_hat, step.target_scaling)
+    return loss, sums, _unscaled(xp, y_hat, step.target_scaling)
 
 
 def _scaled(xp: Any, x: Array, scaling: Scaling | None) -> Array:

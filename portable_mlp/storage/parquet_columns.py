@@ -59,6 +59,7 @@ class ParquetColumns:
             layout.check_numbers(target)
         self._path = layout.path
         self._group_rows = layout.group_rows
+        self._starts = tuple(itertools.accumulate(layout.group_rows, initial=0))
         self._features = [layout.stored_name(column) for column in features]
         self._target = None if target is None else layout.stored_name(target)
         self._dtype = np.dtype(dtype)
@@ -102,7 +103,7 @@ class ParquetColumns:
 
     def _pieces(self, group: int) -> Iterator[tuple[NDArray[Any], NDArray[Any] | None]]:
         """Yield the features and the targets of a row group, in order."""
-        start, left = sum(self._group_rows[:group]), self._group_rows[group]
+        start, left = self._starts[group], self._group_rows[group]
         for batch in self._batches(group):
             left -= batch.num_rows
             if left < 0:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import os
+from collections.abc import Sequence
 from typing import IO, Any
 
 from ..backends.extras import install
@@ -16,6 +17,9 @@ __all__ = ["ParquetLayout", "pyarrow_parquet"]
 _MAGIC = b"PAR1"
 _NARROW = ("float", "halffloat")
 _NUMBERS = (*_NARROW, "double", "bool", *(f"{sign}int{bits}" for sign in ("", "u") for bits in (8, 16, 32, 64)))
+_NUMBER_BYTES, _LABEL_BYTES, _COLUMN_BYTES = 24, 2**16, 2**12
+"""What a number, a text and the headers of a column's pages may take, each several times what they do."""
+
 _TEXTS = ("string", "large_string", "string_view")
 
 
@@ -73,13 +77,21 @@ class ParquetLayout:
             # The metadata of a single column are left alone: where a file's are wrong, PyArrow 26 ends the process.
             groups = [self.metadata.row_group(i) for i in range(self.metadata.num_row_groups)]
             self.group_rows = tuple(group.num_rows for group in groups)
-            largest = max((group.total_byte_size for group in groups), default=0)
-        check_bytes(path, "a row group", largest)
+            group_bytes = [group.total_byte_size for group in groups]
+        check_bytes(path, "a row group", max(group_bytes, default=0))
         self.names = tuple(field.name.strip(BLANKS) for field in self._fields)
+        self._check_sizes(group_bytes, len(schema))
         check_columns(path, len(self.names), os.fstat(file.fileno()).st_size)
         check_different(self.names, f"{path}: column ")
         if not self.names or self.n_rows < 1 or min(self.group_rows) < 0:
             raise DataError(f"{path}: a table of {self.n_rows} rows and {len(self.names)} columns is empty")
+
+    def _check_sizes(self, group_bytes: Sequence[int], n_columns: int) -> None:
+        """Check that no row group becomes larger than rows of numbers with a label can be, since it does in memory."""
+        for number, (n_bytes, n_rows) in enumerate(zip(group_bytes, self.group_rows, strict=True), start=1):
+            if n_bytes > n_rows * (_NUMBER_BYTES * n_columns + _LABEL_BYTES) + _COLUMN_BYTES * n_columns:
+                announced = f"row group {number} announces {n_bytes} bytes"
+                raise DataError(f"{self.path}: {announced}, more than {n_rows} rows of numbers take")
 
     @property
     def n_rows(self) -> int:

@@ -130,7 +130,8 @@ def make_logits(ops: Primitives, objective: Objective) -> Callable[[Array, Data]
     def logits_and_loss(flat: Array, data: Data) -> tuple[Array, Array]:
         net = objective.net
         logits = forward_pass(ops, net, unpack(net, flat), data.X).logits
-        loss, _ = data_loss(ops, objective, logits, data, weight_of(ops, data))
+        batch = encode_targets(ops, net, data)
+        loss, _ = data_loss(ops, objective, logits, batch, weight_of(ops, batch))
         return logits, loss
 
     return logits_and_loss

@@ -31,6 +31,14 @@ def kept_number(name: object, value: Any) -> Any:
     return numbers
 
 
+def copied(numbers: Any) -> Any:
+    """Return a copy of what `kept_number` gave, which shares no list with it."""
+    if not isinstance(numbers, list):
+        return numbers
+    # A list of numbers alone is copied at once: a long training has many, after each epoch.
+    return [copied(item) for item in numbers] if numbers and isinstance(numbers[0], list) else numbers[:]
+
+
 def _plain(value: Any) -> Any:
     if hasattr(value, "tolist"):  # an array, or one of its numbers, of any library
         value = value.tolist()

@@ -58,7 +58,7 @@ class Loop:
     ) -> None:
         self.backend = backend
         self.n_steps = n_steps
-        self._net, self._ops, self._scalars = program.net, backend.primitives, program.optimizer.scalars
+        self._net, self._ops, self._scalars = program.net, backend.primitives, program.scalars
         # Copies: a step may write into them.
         self._carry = Carry(
             self._held(flat),

@@ -12,7 +12,7 @@ from ..kernels.network import Network
 from ..kernels.parameters import unpack
 from .evaluation import Evaluation
 from .group import decided
-from .kept_numbers import kept_number
+from .kept_numbers import copied, kept_number
 from .progress import Silent
 from .result import EpochEnd, History, TrainResult
 from .stream import Samples
@@ -75,8 +75,9 @@ class Monitor:
     @property
     def history(self) -> History:
         """A copy of what has been recorded, and of what callbacks keep."""
-        recorded = {name: numbers[: self.n_epochs] for name, numbers in self._history.items()}
-        return recorded | {name: x[:] if isinstance(x, list) else x for name, x in self._of_callbacks.items()}
+        n_epochs = self.n_epochs
+        recorded = {name: copied(numbers[:n_epochs]) for name, numbers in self._history.items()}
+        return recorded | {name: copied(numbers) for name, numbers in self._of_callbacks.items()}
 
     def epoch_end(self, flat: Array, *, loss: Any, learning_rate: float, samples_per_second: float) -> str | None:
         """Record an epoch; return why training should stop, or None."""
@@ -100,9 +101,7 @@ class Monitor:
 
     def stop_asked(self, flat: Array) -> bool:
         """Ask the callbacks about the last epoch, at whose end the parameters were ``flat``."""
-        stop, self._of_callbacks = decided(
-            lambda: self._asked(flat) if self._callbacks else (False, self._of_callbacks)
-        )
+        stop, self._of_callbacks = decided(lambda: self._asked(flat))
         return stop
 
     def _asked(self, flat: Array) -> tuple[bool, dict[str, Any]]:
@@ -123,7 +122,8 @@ class Monitor:
 
     def memory(self) -> dict[str, Any]:
         """Return what the epochs so far have left behind: arrays of the host, and lists of floats."""
-        left: dict[str, Any] = {f"history_{name}": self.history[name] for name in self._history}
+        history = self.history
+        left: dict[str, Any] = {f"history_{name}": history[name] for name in self._history}
         left |= {f"{_OF_CALLBACKS}{name}": numbers for name, numbers in self._of_callbacks.items()}
         left["patience"] = [self._best_loss, float(self._epochs_since_best)]
         if self._best_flat is not None:

@@ -11,14 +11,14 @@ from collections.abc import Callable, Sequence
 from typing import TypeAlias
 
 from ..kernels.arrays import Array
-from ..kernels.batch import Batch, encode_targets, gather
+from ..kernels.batch import Batch, gather
 from ..kernels.network import Network
 from ..kernels.optimizers import Scalars
 from ..kernels.parameters import n_parameters, pack_pieces, unpack
 from ..kernels.primitives import Held, Primitives, Sums
 from ..kernels.propagation import with_penalty
 from ..kernels.room import Room
-from ..kernels.step import FUNCTIONS_KEPT, Carry, Objective, Program, descend, passes, weight_of
+from ..kernels.step import FUNCTIONS_KEPT, Carry, Objective, Program, descend, encoded, passes, weight_of
 
 ShardSums: TypeAlias = Callable[[Held, Batch, Array, Room | None, Array | None], Array]
 Descent: TypeAlias = Callable[[Carry, Array, float, Scalars, Room | None], tuple[Carry, Array]]
@@ -33,7 +33,7 @@ def make_shard_sums(ops: Primitives, objective: Objective) -> ShardSums:
     net, xp = objective.net, ops.xp
 
     def sums(held: Held, data: Batch, rows: Array, room: Room | None = None, out: Array | None = None) -> Array:
-        batch = encode_targets(ops, net, gather(ops, data, rows, room), room)
+        batch = encoded(ops, objective, gather(ops, data, rows, room), room)
         params = ops.layers(net, held) if room is None else room.params
         loss, (_, grads, *_), _ = passes(ops, objective, params, batch, divisor=1.0, strength=0.0, room=room)
         # Models share the samples, and so their weights.

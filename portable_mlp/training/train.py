@@ -11,12 +11,13 @@ from ..backends import Backend, backend_of
 from ..kernels.arrays import Array
 from ..kernels.initializers import RandomState
 from ..kernels.network import Network
-from ..kernels.optimizers import adam, sgd
+from ..kernels.optimizers import OPTIMIZERS, checked_options
 from ..kernels.options import check_choice, fraction, not_negative_number, positive_number
 from ..kernels.parameters import Params, pack
 from ..kernels.spelling import suggesting
 from ..kernels.step import Objective, Program
 from ..storage.checkpoints import CheckpointFolder
+from ..storage.paths import FilePath
 from . import lbfgs
 from .agreement import check_same_options, n_samples_of_all
 from .batches import Data, Shuffle
@@ -31,7 +32,7 @@ from .run import run
 from .schedules import Formula, make_schedule
 from .stream import Samples, Stream
 
-SOLVERS = ("sgd", "adam", "lbfgs")
+SOLVERS = (*OPTIMIZERS, "lbfgs")
 
 FIRST_SAMPLES = 8
 """Ranks that are to have the same samples compare so many."""
@@ -62,9 +63,13 @@ def train(
     beta_1: float = 0.9,
     beta_2: float = 0.999,
     epsilon: float = 1e-8,
+    weight_decay: float = 0.01,
+    clip_norm: float | None = None,
     schedule: str | Formula = "constant",
     decay: float = 0.95,
+    warmup_steps: int = 0,
     l2: float = 0.0,
+    label_smoothing: float = 0.0,
     shuffle: bool = True,
     random_state: RandomState = 0,
     validation: tuple[Array, Array] | None = None,
@@ -72,7 +77,7 @@ def train(
     callbacks: Iterable[Callback] = (),
     progress: bool = False,
     precision: str = "float32",
-    checkpoint: str | os.PathLike[str] | None = None,
+    checkpoint: FilePath | None = None,
     checkpoint_every: int | None = None,
     resume: bool = False,
 ) -> TrainResult:
@@ -90,8 +95,9 @@ def train(
         (``numpy.load(path, mmap_mode="r")``), in the dtype of ``params``: rows are read when a batch needs them.
     y : array
         Targets, as for `loss_and_grad`; all finite, labels in range.
-    solver : {"adam", "sgd", "lbfgs"}
-        "lbfgs" (SciPy) takes all samples in every step and ignores the options of the other two.
+    solver : {"adam", "adamw", "sgd", "lbfgs"}
+        "adamw" is Adam with decoupled weight decay. "lbfgs" (SciPy) takes all samples in every step and ignores the
+        options of the others.
     learning_rate : float
         Positive; the schedule starts from it.
     batch_size : int
@@ -103,15 +109,26 @@ def train(
     nesterov : bool
         Whether the momentum of "sgd" looks ahead.
     beta_1, beta_2, epsilon : float
-        Of "adam".
+        Of "adam" and "adamw".
+    weight_decay : float
+        Of "adamw": each step takes ``learning_rate * weight_decay * W`` off the weights W, beside Adam's step, and
+        nothing off the biases; not negative.
+    clip_norm : float, optional
+        The whole gradient, penalty included, is shortened to this length before the update where it is longer.
     schedule : {"constant", "exponential", "invscaling", "adaptive", "cosine"} or callable
         The learning rate of each epoch, counted from 0: "exponential" is ``learning_rate * decay**epoch``,
         "invscaling" divides by the root of the samples seen, "adaptive" divides by 5 where the loss stalls, "cosine"
         falls to 0. A function of the epoch returns the rate itself.
     decay : float
         Of the schedule "exponential", positive.
+    warmup_steps : int
+        The first steps (batches), in which the learning rate grows: the schedule's is multiplied by
+        ``min(1, step / warmup_steps)``, with steps counted from 1.
     l2 : float
         Penalty ``l2 / 2`` times the sum of squared weights, added to each batch's mean loss.
+    label_smoothing : float
+        In [0, 1), for the loss "cross_entropy": training, not validation, is on targets
+        ``(1 - label_smoothing) * Y + label_smoothing / n_classes``.
     shuffle : bool
         Whether each epoch has an order of its own, drawn on the host, the same on every backend.
     random_state : None, int, numpy.random.RandomState or numpy.random.Generator
@@ -127,7 +144,7 @@ def train(
     precision : {"float32", "tf32", "bfloat16"}
         Of the factors in products of float32 matrices: 24 significant bits, or, by the tensor cores of a GPU, 11 or 8.
         Sums, parameters and moments are float32 all the same. The library's own settings have no say.
-    checkpoint : str or path, optional
+    checkpoint : str, bytes or path, optional
         A folder for the state of the run, of its own: parameters, moments, shuffle, history, best so far. It is written
         at the end of each epoch, and when Ctrl-C or SIGTERM asks to stop; the last two states are kept. SIGTERM then
         ends the process with code 143. Not for "lbfgs".
@@ -180,8 +197,11 @@ def train(
     learning_rate = positive_number("learning_rate", learning_rate)
     decay = positive_number("decay", decay)
     l2 = not_negative_number("l2", l2)
-    by_momentum = sgd(fraction("momentum", momentum), nesterov)
-    by_moments = adam(fraction("beta_1", beta_1), fraction("beta_2", beta_2), positive_number("epsilon", epsilon))
+    options = {"momentum": momentum, "nesterov": nesterov, "beta_1": beta_1, "beta_2": beta_2, "epsilon": epsilon}
+    options = checked_options(solver, {**options, "weight_decay": weight_decay})
+    clip_norm = None if clip_norm is None else positive_number("clip_norm", clip_norm)
+    warmup_steps = _whole("warmup_steps", warmup_steps, least=0)
+    objective = Objective(net, l2, label_smoothing=_checked_smoothing(net, label_smoothing))
     called = _called(callbacks)
     data = _checked_samples(net, params, X, y)
     backend = backend_of(params[0][0]).at_precision(precision, params[0][0].dtype)
@@ -202,26 +222,30 @@ def train(
     group = current_group()
     with backend.running(), Bar(epochs, n_samples) if progress and leads() else Silent() as bar, led(folder) as entered:
         if not resume and decided(lambda: entered is not None and entered.has_states()):
-            raise ValueError(f"{checkpoint} holds checkpoints already: resume, or give another folder")
+            assert checkpoint is not None  # it has states
+            raise ValueError(f"{os.fsdecode(checkpoint)} holds checkpoints already: resume, or give another folder")
         monitor = Monitor(
             backend, net, epochs=epochs, validation=held_out, patience=patience, callbacks=called, bar=bar
         )
         flat = pack(params)
         if isinstance(data, Data) and solver == "lbfgs":
-            return lbfgs.minimize(backend, Objective(net, l2), flat, data, monitor, epochs=epochs)
-        optimizer = by_momentum if solver == "sgd" else by_moments
-        loop = make_loop(backend, Program(Objective(net, l2), optimizer), flat)
+            return lbfgs.minimize(backend, objective, flat, data, monitor, epochs=epochs)
+        loop = make_loop(backend, Program(objective, OPTIMIZERS[solver].make(**options), clip_norm, warmup_steps), flat)
         order = Shuffle(random_state) if shuffle else None
         checkpoints: Checkpoints | NoCheckpoints | None = None if group is None else NoCheckpoints()
         if checkpoint is not None:
-            constants = (beta_1, beta_2, epsilon) if solver == "adam" else (momentum, nesterov)
+            extras = {
+                "clip_norm": clip_norm,
+                "label_smoothing": objective.label_smoothing,
+                "warmup_steps": warmup_steps,
+            }
             identity = identity_of(
                 backend,
                 net,
                 flat,
                 data,
                 held_out,
-                solver=[solver, *map(float, constants)],
+                solver=[solver, *map(float, options.values())],
                 learning_rate=learning_rate,
                 schedule=schedule if isinstance(schedule, str) else "a function",
                 decay=decay,
@@ -233,6 +257,8 @@ def train(
                 shuffle=bool(shuffle),
                 random_state=random_state if isinstance(random_state, int) else None,
                 patience=patience,
+                # Left out where they are not used: states are read that were written before there were such options.
+                **{name: value for name, value in extras.items() if value},
                 # Another sum, to the last bit, is another run.
                 **({"shards": group.n_shards} if group is not None and group.reproducible else {}),
             )
@@ -274,7 +300,7 @@ def _content_of(backend: Backend, params: Params) -> bytes:
 
 
 def _checked_folder(
-    checkpoint: str | os.PathLike[str] | None, every: int | None, resume: bool, solver: str
+    checkpoint: FilePath | None, every: int | None, resume: bool, solver: str
 ) -> contextlib.AbstractContextManager[CheckpointFolder | None]:
     """Return the folder for checkpoints, not entered yet, or a context without one."""
     if checkpoint is None:
@@ -288,13 +314,20 @@ def _checked_folder(
     return CheckpointFolder(checkpoint)
 
 
-def _whole(name: str, value: int) -> int:
+def _checked_smoothing(net: Network, label_smoothing: float) -> float:
+    smoothing = fraction("label_smoothing", label_smoothing)
+    if smoothing and net.loss != "cross_entropy":
+        raise ValueError(f"label_smoothing is for the loss 'cross_entropy', but the network has {net.loss!r}")
+    return smoothing
+
+
+def _whole(name: str, value: int, least: int = 1) -> int:
     try:
         whole = operator.index(value)
     except TypeError:
         raise TypeError(f"{name} must be a whole number, got {value!r}") from None
-    if whole < 1:
-        raise ValueError(f"{name} must be at least 1, got {whole}")
+    if whole < least:
+        raise ValueError(f"{name} must be at least {least}, got {whole}")
     return whole
 
 

@@ -12,7 +12,7 @@ import pytest
 
 import portable_mlp as pm
 from portable_mlp.kernels.activations import ACTIVATIONS
-from portable_mlp.kernels.optimizers import adam, sgd
+from portable_mlp.kernels.optimizers import adam, adamw, sgd
 from portable_mlp.kernels.parameters import pack
 from portable_mlp.kernels.primitives import portable
 from portable_mlp.kernels.step import Objective, Program
@@ -153,14 +153,16 @@ def problem(net: pm.Network, dtype: str, weighted: bool = False) -> Data:
     return Data(X, Y, rng.uniform(0.5, 2, size=57).astype(dtype) if weighted else None)
 
 
-def trained(name: str, net: pm.Network, data: Data, optimizer: Any, n_models: int, n_epochs: int) -> tuple[Any, ...]:
+def trained(
+    name: str, net: pm.Network, data: Data, optimizer: Any, n_models: int, n_epochs: int, clip_norm: float | None = None
+) -> tuple[Any, ...]:
     """Train with a loop of its own; return the losses, the parameters and the moments."""
     backend = pm.get_backend(name)
     flat = pack(pm.init_params(net, dtype=data.X.dtype.name))
     flat = np.stack([flat * (1 + 0.1 * i) for i in range(n_models)]) if n_models else flat
     with backend.running():
         there = Data(*(None if x is None else backend.asarray(x) for x in data))
-        loop = Loop(backend, Program(Objective(net, 0.01), optimizer), backend.asarray(flat))
+        loop = Loop(backend, Program(Objective(net, 0.01), optimizer, clip_norm), backend.asarray(flat))
         losses = []
         for epoch in range(n_epochs):
             order = Shuffle(0).order(epoch, 57)
@@ -191,6 +193,18 @@ def test_recorded_training_equals_numpy(
         assert ours.dtype == theirs.dtype
         rtol = 1e-10 if dtype == "float64" else 2e-4
         np.testing.assert_allclose(ours, theirs, rtol=rtol, atol=rtol * 1e-2)
+
+
+@pytest.mark.parametrize("n_models", [0, 3])
+def test_clipped_and_decaying_steps_are_recorded_too(n_models: int, cupy: Any) -> None:
+    data = problem(NETS["digits"], "float64", weighted=True)
+    found, expected = (
+        trained(name, NETS["digits"], data, adamw(weight_decay=0.5), n_models, 4, clip_norm=0.1)
+        for name in ("cupy", "numpy")
+    )
+    assert len(GRAPHS) == 4 * 4 - 2
+    for ours, theirs in zip(found, expected, strict=True):
+        np.testing.assert_allclose(ours, theirs, rtol=1e-10, atol=1e-12)
 
 
 def test_a_step_is_few_kernels(cupy: Any) -> None:

@@ -82,6 +82,7 @@ def test_sums_products_softmax_and_quotients(shape: tuple[int, ...], dtype: str,
     for strength, divisor in ((0.1, 7.0), (0.0, 1.0), (0.3, weight), (weight, weight)):
         W = numbers(shape, dtype, seed=3, special=False)
         same(ops.penalised(x.copy(), W, strength, divisor), PORTABLE.penalised(x, W, strength, divisor))
+        same(ops.scaled(x.copy(), divisor), PORTABLE.scaled(x, divisor))
         same(ops.divided(x.copy(), divisor, 2), PORTABLE.divided(x, divisor, 2))
 
 

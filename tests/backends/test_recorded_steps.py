@@ -12,7 +12,7 @@ import torch
 import portable_mlp as pm
 from portable_mlp.backends._recorded_steps import RecordedSteps
 from portable_mlp.backends._torch import TorchBackend, multiplying_at
-from portable_mlp.kernels.optimizers import Optimizer, adam, sgd
+from portable_mlp.kernels.optimizers import Optimizer, adam, adamw, sgd
 from portable_mlp.kernels.step import Objective, Program
 from portable_mlp.training.batches import Data, Shuffle, spans
 from portable_mlp.training.loop import STEPS_A_CALL, Loop
@@ -40,11 +40,19 @@ def recorder(monkeypatch: pytest.MonkeyPatch) -> TorchOnPaper:
     return recorder
 
 
-def loop(net: pm.Network = NET, optimizer: Optimizer | None = None, l2: float = 0.01, n_models: int = 0) -> Loop:
+def loop(
+    net: pm.Network = NET,
+    optimizer: Optimizer | None = None,
+    l2: float = 0.01,
+    n_models: int = 0,
+    clip_norm: float | None = None,
+    smoothing: float = 0.0,
+) -> Loop:
     flat = pm.pack(pm.init_params(net, backend="torch", random_state=0))
     if n_models:
         flat = torch.stack([flat * (1.0 + 0.1 * i) for i in range(n_models)])
-    return Loop(pm.get_backend("torch"), Program(Objective(net, l2), optimizer or adam()), flat)
+    objective = Objective(net, l2, label_smoothing=smoothing)
+    return Loop(pm.get_backend("torch"), Program(objective, optimizer or adam(), clip_norm, warmup_steps=5), flat)
 
 
 def epochs(the_loop: Loop, some: Data = DATA, n: int = 4, batch_size: int = 10, shuffle: bool = True) -> list[float]:
@@ -86,6 +94,13 @@ def test_other_networks_orders_and_weights(
 ) -> None:
     net = pm.Network((4, 5, 6, 3), activation=activation)
     assert_same(*both(lambda the: epochs(the, WEIGHTED, shuffle=shuffle), monkeypatch, net=net))
+    assert recorder.n_recorded
+
+
+def test_what_a_step_adds(recorder: TorchOnPaper, monkeypatch: pytest.MonkeyPatch) -> None:
+    added = {"optimizer": adamw(weight_decay=0.5), "clip_norm": 0.1, "smoothing": 0.2}
+    assert_same(*both(epochs, monkeypatch, **added))
+    assert_same(*both(epochs, monkeypatch, n_models=3, **added))
     assert recorder.n_recorded
 
 

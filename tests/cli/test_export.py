@@ -144,7 +144,7 @@ MISTAKES = {
     "a solver for nothing": (("m.safetensors", "m.onnx", "--solver", "adam"), "--solver goes with --training"),
     "another solver": (
         ("m.safetensors", "m.onnx", "--training", "--solver", "lbfgs"),
-        "solver must be one of 'adam', 'sgd'",
+        "solver must be one of 'adam', 'adamw', 'sgd'",
     ),
 }
 

@@ -156,6 +156,43 @@ def test_class_weights_that_leave_nothing(solver: str) -> None:
         pm.MLPClassifier(**OPTIONS, solver=solver, class_weight=dict.fromkeys(np.unique(y), 0.0)).fit(X, y)
 
 
+@pytest.mark.parametrize("fitted", [True, False])
+@pytest.mark.parametrize("by", ["sample_weight", "class_weight"])
+def test_a_batch_of_partial_fit_that_counts_nothing_leaves_the_model_as_it_is(by: str, fitted: bool) -> None:
+    known, red = {"classes": np.unique(y)}, y == "red"
+    class_weight = {"red": 0.0} if by == "class_weight" else None
+    clf, other = (pm.MLPClassifier(**OPTIONS, class_weight=class_weight) for _ in range(2))
+    if fitted:
+        for estimator in (clf, other):
+            estimator.partial_fit(X[:50], y[:50], **known)
+    clf.partial_fit(X[red], y[red], np.zeros(red.sum()) if by == "sample_weight" else None, **known)
+    assert clf.n_iter_ == 0
+    if fitted:
+        np.testing.assert_array_equal(clf.predict_proba(X), other.predict_proba(X))
+        assert (clf.t_, clf.loss_curve_, clf.best_loss_) == (other.t_, other.loss_curve_, other.best_loss_)
+        for estimator in (clf, other):
+            estimator.partial_fit(X, y)
+        assert_same(clf, other)
+
+
+@pytest.mark.parametrize("make", [pm.MLPClassifier, pm.MLPRegressor])
+def test_samples_to_validate_on_that_count_nothing_are_refused_in_words(make: Any) -> None:
+    estimator, targets = make(**OPTIONS, early_stopping=True), LABELS if make is pm.MLPClassifier else X[:, 0]
+    message = (
+        "Sample weights must contain at least one non-zero number. Those of {} sum to zero, so that there is nothing"
+    )
+    with pytest.raises(ValueError, match=message.format("the samples that early stopping holds out")):
+        estimator.fit(X, targets, np.eye(70)[0])
+    cancelled = [1.0, -1.0] * 5
+    with (
+        pytest.warns(UserWarning, match="are negative"),
+        pytest.raises(ValueError, match=message.format("validation_data")),
+    ):
+        estimator.fit(X, targets, validation_data=(X[:10], targets[:10], cancelled))
+    with pytest.raises(ValueError, match="at least one non-zero number"):
+        estimator.fit(X, targets, validation_data=(X[:10], targets[:10], np.zeros(10)))
+
+
 REFUSED: dict[str, dict[str, Any]] = {
     "validation data": {"validation_data": (X[:3], ["pink"] * 3)},
     "weights": {"sample_weight": np.zeros(70)},

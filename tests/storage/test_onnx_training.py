@@ -95,6 +95,7 @@ OPTIONS = {
     "momentum": {"solver": "sgd", "nesterov": False, "momentum": 0.5},
     "plain": {"solver": "sgd", "momentum": 0.0},
     "adam": {"solver": "adam", "beta_1": 0.8, "beta_2": 0.99, "epsilon": 1e-3},
+    "adamw": {"solver": "adamw", "weight_decay": 0.3},
 }
 
 
@@ -129,7 +130,7 @@ def test_twenty_steps_are_those_of_pytorch(path: pathlib.Path) -> None:
     np.testing.assert_allclose(state["parameters"], expected, rtol=0, atol=1e-12)
 
 
-@pytest.mark.parametrize(("solver", "moments"), [("adam", ["m", "v"]), ("sgd", ["v"])])
+@pytest.mark.parametrize(("solver", "moments"), [("adam", ["m", "v"]), ("adamw", ["m", "v"]), ("sgd", ["v"])])
 def test_inputs_and_outputs(solver: str, moments: list[str], path: pathlib.Path) -> None:
     net = pm.Network((4, 7, 3))
     params = pm.init_params(net, dtype="float32")
@@ -224,7 +225,7 @@ def test_raw_rows_and_targets_are_scaled_in_the_graph(dtype: str, path: pathlib.
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"solver": "lbfgs"}, "solver must be one of 'adam', 'sgd'; got 'lbfgs'"),
+        ({"solver": "lbfgs"}, "solver must be one of 'adam', 'adamw', 'sgd'; got 'lbfgs'"),
         ({"solver": "sgd", "momentum": 1.0}, r"momentum must lie in \[0, 1\)"),
         ({"beta_1": -0.1}, r"beta_1 must lie in \[0, 1\)"),
         ({"beta_2": 2.0}, r"beta_2 must lie in \[0, 1\)"),

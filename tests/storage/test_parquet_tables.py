@@ -241,6 +241,15 @@ def test_files_that_hold_no_table(data_parquet: SaveColumns, columns: dict[str, 
         read_training_table(path)
 
 
+def test_more_columns_than_a_file_has_room_for(data_parquet: SaveColumns, monkeypatch: pytest.MonkeyPatch) -> None:
+    """PyArrow itself writes hundreds of bytes for a column, so that a file of its own never has too many."""
+    path = data_parquet({f"c{i}": [1] for i in range(1001)})
+    assert read_training_table(path).X.shape == (1, 1000)
+    monkeypatch.setattr(table_limits, "most_columns", lambda file_bytes: 1000)
+    with refusal(path, ": 1001 columns; at most 1000 can be read from a file of this size"):
+        read_training_table(path)
+
+
 def test_names_in_the_file_are_shown_escaped(data_parquet: SaveColumns) -> None:
     path = data_parquet({"\x1b[31m\u202e": [np.nan], "y": [1]})
     with refusal(path, r": row 1, column '\x1b[31m\u202e': nan is not a finite number"):
@@ -280,6 +289,21 @@ def test_a_row_group_that_would_fill_the_memory_is_refused(
     message = r": a row group of 1\d{4} bytes takes more than half of this machine's memory$"
     with pytest.raises(DataError, match="^" + re.escape(str(path)) + message):
         read_training_table(path)
+
+
+@pytest.mark.parametrize("kind", ["target", "feature"])
+def test_a_file_that_unpacks_to_more_than_its_rows_need_is_not_read(
+    data_parquet: SaveColumns, monkeypatch: pytest.MonkeyPatch, kind: str
+) -> None:
+    """A text of megabytes in a dictionary, which is kilobytes in the file."""
+    label = pa.DictionaryArray.from_arrays(pa.array([0, 0], pa.int32()), pa.array(["x" * 2**21]))
+    path = data_parquet({"a": [1, 2], "b": label} if kind == "target" else {"b": label, "a": [1, 2]})
+    assert path.stat().st_size < 300_000
+    monkeypatch.setattr(pq.ParquetFile, "iter_batches", None)
+    message = r": row group 1 announces 2\d{6} bytes, more than 2 rows of numbers take$"
+    for read in (read_training_table, read_prediction_table):
+        with pytest.raises(DataError, match="^" + re.escape(str(path)) + message):
+            read(path)
 
 
 @pytest.mark.parametrize("content", [b"", b"a,y\n1,2\n", b"PAR", pd.Series([1]).to_numpy().tobytes()])

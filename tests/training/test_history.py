@@ -182,6 +182,19 @@ def test_a_callback_cannot_spoil_the_record() -> None:
         assert result.history[name] == expected.history[name]
 
 
+def test_nor_that_of_several_models(tmp_path: pathlib.Path) -> None:
+    models = [pm.init_params(NET, random_state=seed) for seed in range(2)]
+    params = tuple(pm.Layer(*map(np.stack, zip(*layers, strict=True))) for layers in zip(*models, strict=True))
+
+    def spoil(end: pm.EpochEnd) -> None:
+        end.history["loss"][0].append(0.5)
+        end.history.setdefault("rows", [[1.0]])[0][0] += 1.0
+
+    result = pm.train(NET, params, X, Y, epochs=3, callbacks=[spoil], checkpoint=tmp_path)
+    assert [len(losses) for losses in result.history["loss"]] == [2, 2, 2]
+    assert result.history["rows"] == [[4.0]]
+
+
 NO_NUMBERS: dict[str, Any] = {
     "a text": "0.5",
     "nothing": None,

@@ -465,7 +465,7 @@ def _bad(**change: Any) -> Any:
 
 
 BAD_OPTIONS = [
-    (_bad(solver="sdg"), "solver must be one of 'sgd', 'adam', 'lbfgs'; got 'sdg'"),
+    (_bad(solver="sdg"), "solver must be one of 'adam', 'adamw', 'sgd', 'lbfgs'; got 'sdg'"),
     (_bad(schedule="warm"), "schedule must be one of 'constant', 'exponential', .*; got 'warm'"),
     (_bad(schedule=lambda epoch: -1.0), "schedule gave the learning rate -1.0 for epoch 0"),
     (_bad(schedule=lambda epoch: None), "the schedule gave no learning rate for epoch 0"),
