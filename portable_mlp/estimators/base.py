@@ -486,9 +486,9 @@ class BaseMLP(
 
         Its input ``X`` takes rows (n_samples, n_features) of the weights' dtype, and of no other: a session of
         onnxruntime says ``get_inputs()[0].type == "tensor(float)"`` where that is float32. Its output is, for a
-        classifier, ``proba`` (n_samples, n_classes), what `predict_proba` returns, with the classes as JSON in the metadata
-        property "classes"; for a regressor ``prediction`` (n_samples, n_outputs), one column where `predict` returns
-        one number a sample.
+        classifier, ``proba`` (n_samples, n_classes), what `predict_proba` returns, with the classes as JSON in the
+        metadata property "classes"; for a regressor ``prediction`` (n_samples, n_outputs), one column where
+        `predict` returns one number a sample.
 
         Parameters
         ----------

@@ -149,7 +149,7 @@ def _what_else_it_is(metadata: dict[str, Any]) -> str:
     if "preparation" in metadata:
         return (
             "a model of portable-mlp train, which prepares its rows, and not an estimator's: portable-mlp predict "
-            "takes rows as they are; portable_mlp.load_model(path) gives the network, its parameters and the preparation"
+            "takes rows as they are; portable_mlp.load_model(path) gives the network, parameters and preparation"
         )
     return (
         "a model of portable_mlp.save_model, and not an estimator's: portable_mlp.load_model(path) gives the network "
