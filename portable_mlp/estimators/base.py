@@ -400,7 +400,7 @@ class BaseMLP(
             check_same_home(self, X, home, method)
 
     def _trace(self, X: Any, method: str) -> tuple[Trace, Backend]:
-        """Return the forward pass of X, and where it was computed."""
+        """Return the end of the forward pass of X, and where it was computed."""
         check_is_fitted(self)
         home = self._home()
         self._check_home(X, home, method)
@@ -410,7 +410,7 @@ class BaseMLP(
         dtype = home.dtype("float64" if wide else "float32")
         with _computing(home):
             net, params = self._fitted_network(home, dtype)
-            return forward_pass(home.primitives, net, params, moved(home, checked, dtype)), home
+            return forward_pass(home.primitives, net, params, moved(home, checked, dtype), keep=False), home
 
     def _outputs(self, X: Any, method: str) -> tuple[Array, Backend]:
         """Return the network's outputs (n_samples, n_outputs), and where they are."""
