@@ -18,6 +18,7 @@ from sklearn import get_config
 from sklearn.utils.validation import _check_sample_weight, validate_data
 
 from ..backends import Backend, backend_of, dtype_name, get_backend, sparse_backend
+from ..backends.unreadable import check_readable
 from ..kernels.arrays import Array
 
 FLOATS = (np.float64, np.float32)
@@ -29,8 +30,17 @@ _ZEROS_ALLOWED = dict.fromkeys(
 
 
 def is_foreign(x: Any) -> bool:
-    """Tell whether ``x`` is an array of another library than NumPy, one that may live on a device."""
-    if not array_api_compat.is_array_api_obj(x) or array_api_compat.is_numpy_array(x):
+    """Tell whether ``x`` is an array of another library than NumPy, one that may live on a device.
+
+    Raises
+    ------
+    TypeError
+        If its numbers cannot be read, as those of a sparse tensor.
+    """
+    if array_api_compat.is_numpy_array(x):
+        return False
+    check_readable(x)
+    if not array_api_compat.is_array_api_obj(x):
         return False
     # These are of the host, or of many hosts: scikit-learn's own conversion takes them.
     return not (array_api_compat.is_dask_array(x) or array_api_compat.is_pydata_sparse_array(x))
