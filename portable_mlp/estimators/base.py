@@ -487,10 +487,11 @@ class BaseMLP(
     def to_onnx(self, path: FilePath) -> None:
         """Write the fitted model as an ONNX file, which onnxruntime and many other programs run (extra ``onnx``).
 
-        Its input ``X`` takes rows (n_samples, n_features) of the weights' dtype. Its output is, for a classifier,
-        ``proba`` (n_samples, n_classes), what `predict_proba` returns, with the classes as JSON in the metadata
-        property "classes"; for a regressor ``prediction`` (n_samples, n_outputs), one column where `predict` returns
-        one number a sample.
+        Its input ``X`` takes rows (n_samples, n_features) of the weights' dtype, and of no other: a session of
+        onnxruntime says ``get_inputs()[0].type == "tensor(float)"`` where that is float32. Its output is, for a
+        classifier, ``proba`` (n_samples, n_classes), what `predict_proba` returns, with the classes as JSON in the
+        metadata property "classes"; for a regressor ``prediction`` (n_samples, n_outputs), one column where
+        `predict` returns one number a sample.
 
         Parameters
         ----------
