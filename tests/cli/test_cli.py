@@ -17,6 +17,7 @@ import pytest
 import portable_mlp as pm
 from portable_mlp.backends.extras import install
 from portable_mlp.cli.app import run
+from portable_mlp.storage import tensor_files
 from tests.estimators.problems import quietly
 
 ROWS = 60
@@ -284,9 +285,10 @@ def test_classes_of_a_logistic_network_saved_by_hand(capfd) -> None:
     assert float(found[1]["proba_yes"]) == pytest.approx(1 / (1 + np.exp(-3)), rel=1e-12)
 
 
-def test_a_model_that_would_be_too_large_is_named_before_the_training(capfd) -> None:
-    names = [f"{i:0200d}" for i in range(4_500)]
-    rows = [["kind", *names], *([i % 2, *range(i, i + 4_500)] for i in range(4))]
+def test_a_model_that_would_be_too_large_is_named_before_the_training(capfd, monkeypatch) -> None:
+    monkeypatch.setattr(tensor_files, "MOST_HEADER_BYTES", 10_000)
+    names = [f"{i:0200d}" for i in range(45)]
+    rows = [["kind", *names], *([i % 2, *range(i, i + 45)] for i in range(4))]
     pathlib.Path("wide.csv").write_text("".join(",".join(map(str, row)) + "\n" for row in rows))
     options = ("--target", "kind", "--save", "m.safetensors", "--hidden", "2")
     message = mistake("train", "wide.csv", *options, capfd=capfd)
@@ -396,7 +398,7 @@ MISTAKES = {
     "no number": (("train", "digits", "--epochs", "many"), "--epochs"),
     "no command": (("tain",), "No such command: tain; did you mean train? See portable-mlp --help"),
     "no such thing": (("wash",), "No such command: wash; the commands are demo, backends, train, "),
-    "near choice": (("train", "digits", "--solver", "adm"), "'adam', 'lbfgs'; got 'adm', did you mean 'adam'?"),
+    "near choice": (("train", "digits", "--solver", "adm"), "'sgd', 'lbfgs'; got 'adm', did you mean 'adam'?"),
     "near backend": (("train", "digits", "--backend", "pytorch"), "'strict', did you mean 'torch'?"),
     "bad hidden": (("train", "digits", "--hidden", "1,x"), "--hidden takes whole numbers separated by commas"),
     "zero hidden": (("train", "digits", "--hidden", "0"), "--hidden needs at least one unit"),
