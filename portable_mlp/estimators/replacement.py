@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import inspect
 from collections.abc import Iterator
 from typing import Any
 
@@ -22,13 +23,14 @@ def in_place_of_sklearn(backend: str | None = None, device: str | None = None) -
     where it computes, and so does its clone or its pickle in another process.
     """
     theirs = {ours.__name__: getattr(neural_network, ours.__name__) for ours in ESTIMATORS}
-    defaults = {ours: dict(ours.__init__.__kwdefaults__) for ours in ESTIMATORS}
+    constructors = [inspect.unwrap(ours.__init__) for ours in ESTIMATORS]
+    before = [dict(constructor.__kwdefaults__) for constructor in constructors]
     try:
-        for ours in ESTIMATORS:
-            ours.__init__.__kwdefaults__.update(backend=backend, device=device)
+        for ours, constructor in zip(ESTIMATORS, constructors, strict=True):
+            constructor.__kwdefaults__.update(backend=backend, device=device)
             setattr(neural_network, ours.__name__, ours)
         yield
     finally:
-        for ours in ESTIMATORS:
-            ours.__init__.__kwdefaults__.update(defaults[ours])
+        for ours, constructor, defaults in zip(ESTIMATORS, constructors, before, strict=True):
+            constructor.__kwdefaults__.update(defaults)
             setattr(neural_network, ours.__name__, theirs[ours.__name__])
