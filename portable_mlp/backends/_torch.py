@@ -88,7 +88,9 @@ class TorchBackend(Backend):
 
     def _to_host(self, x: Any) -> np.ndarray:
         # NumPy does not have bfloat16.
-        host: np.ndarray = (x.float() if x.dtype == torch.bfloat16 else x).detach().cpu().numpy()
+        host: np.ndarray = (
+            (x.float() if x.dtype == torch.bfloat16 else x).detach().cpu().resolve_conj().resolve_neg().numpy()
+        )
         return host
 
 

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from .. import __version__, backends
+from ..distributed.mpi_launcher import load, n_cores
 
 OTHER_LIBRARIES = ("numba", "nvmath-python", "scikit-learn", "scipy")
 """What has a share in the figures and is no backend."""
@@ -28,7 +29,8 @@ def machine() -> dict[str, Any]:
         "commit": _commit(),
         "python": platform.python_version(),
         "cpu": _cpu(),
-        "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
+        "cores": n_cores(),
+        "load": round(load(), 2),
         "blas": _blas(),
         "gpu": _gpu(),
         "environment": {name: value for name, value in sorted(os.environ.items()) if _matters(name)},

@@ -11,6 +11,7 @@ import numpy as np
 
 from .candidates import Candidate, Floor, Make, ours_on
 from .cases import Case
+from .trust import spread
 
 SECONDS_A_TURN = 0.05
 """How long a candidate runs in its turn, at least."""
@@ -37,6 +38,8 @@ class Row(NamedTuple):
         From it.
     of_floor : float or None
         Times the floor of the same rounds.
+    spread : float or None
+        The slowest round over the fastest.
     problem : str or None
         Why it was not timed.
     """
@@ -48,6 +51,7 @@ class Row(NamedTuple):
     microseconds: float | None = None
     samples_per_second: float | None = None
     of_floor: float | None = None
+    spread: float | None = None
     problem: str | None = None
 
 
@@ -83,11 +87,11 @@ def measure(case: Case, dtype: str, makes: dict[str, Make | str], rounds: int = 
             time.sleep(SECONDS_OF_REST)
             candidate.run(getattr(candidate, "steps_a_call", 1))
             seconds[name].append(timed(candidate.run, n_steps[name]) / n_steps[name])
-    floor = statistics.median(seconds.pop("floor"))
-    yield Row(case.name, "floor", dtype, case.batch_size, floor * 1e6, case.batch_size / floor, 1.0)
+    floor = statistics.median(seconds["floor"])
     for name, times in seconds.items():
         step = statistics.median(times)
-        yield Row(case.name, name, dtype, case.batch_size, step * 1e6, case.batch_size / step, step / floor)
+        per_second = case.batch_size / step
+        yield Row(case.name, name, dtype, case.batch_size, step * 1e6, per_second, step / floor, spread(times))
 
 
 def _verified(make: Make, case: Case, dtype: str, expected: list[float]) -> Candidate | str:

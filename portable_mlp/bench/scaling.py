@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import statistics
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from types import MappingProxyType
 from typing import NamedTuple
 
 from ..kernels.parameters import n_parameters
@@ -12,6 +13,7 @@ from .cases import Case
 from .scaling_jobs import ALONE, RANK, Job, Setup, jobs_of, seconds_of, with_batch
 from .scaling_model import Model, fit_compute, fit_link
 from .scaling_rank import N_FLOATS
+from .trust import spread
 
 CASES = (Case("40-128-64-5", (40, 128, 64, 5), 256), Case("40-256-256-5", (40, 256, 256, 5), 1024))
 """The batch is that of one process; with weak scaling each rank has as much."""
@@ -45,6 +47,8 @@ class StepRow(NamedTuple):
         scaling.
     modelled : float or None
         Microseconds that the model says, of one process with one thread and of MPI's ranks.
+    spread : float or None
+        The slowest round over the fastest.
     """
 
     network: str
@@ -56,6 +60,7 @@ class StepRow(NamedTuple):
     speed_up: float | None = None
     efficiency: float | None = None
     modelled: float | None = None
+    spread: float | None = None
 
 
 class ReduceRow(NamedTuple):
@@ -68,12 +73,15 @@ class ReduceRow(NamedTuple):
     mpi, step, gloo : float or None
         Microseconds: of MPI's own, of the one in a training step, and of PyTorch's gloo; the median over the rounds,
         None if it was not timed.
+    spread : float or None
+        The slowest round over the fastest, the largest of the three.
     """
 
     n_floats: int
     mpi: float | None
     step: float | None
     gloo: float | None
+    spread: float | None = None
 
 
 class Measured(NamedTuple):
@@ -131,10 +139,16 @@ def measure_scaling(
                 continue
             for what, time in found.items():
                 times.setdefault((job, what), []).append(time)
-    return summary(steps, {key: statistics.median(of_rounds) for key, of_rounds in times.items()}, problems)
+    medians = {key: statistics.median(of_rounds) for key, of_rounds in times.items()}
+    return summary(steps, medians, problems, {key: spread(of_rounds) for key, of_rounds in times.items()})
 
 
-def summary(jobs: Sequence[Job], medians: dict[tuple[Job, str], float], problems: dict[str, str]) -> Measured:
+def summary(
+    jobs: Sequence[Job],
+    medians: dict[tuple[Job, str], float],
+    problems: dict[str, str],
+    spreads: Mapping[tuple[Job, str], float] = MappingProxyType({}),
+) -> Measured:
     """Return the tables and the models.
 
     Parameters
@@ -145,12 +159,22 @@ def summary(jobs: Sequence[Job], medians: dict[tuple[Job, str], float], problems
         Seconds, by job and what it timed: "step", or the way of an all-reduce and its floats, such as "mpi 1000".
     problems : dict
         As in `Measured`.
+    spreads : mapping
+        As the medians: the slowest round over the fastest.
     """
     found = {what: 1e6 * time for (job, what), time in medians.items() if job.case is None}
-    reduces = [ReduceRow(n, *(found.get(f"{way} {n}") for way in ("mpi", "step", "gloo"))) for n in N_FLOATS]
+    of_reduces = {what: one for (job, what), one in spreads.items() if job.case is None}
+    reduces = [_reduce_row(n, found, of_reduces) for n in N_FLOATS]
     times = {(job.setup, job.case): time for (job, _), time in medians.items() if job.case is not None}
     models = _models(times, [(row.n_floats, 1e-6 * row.mpi) for row in reduces if row.mpi is not None])
-    return Measured([_step_row(job, times, models) for job in jobs], reduces, models, problems)
+    rows = [_step_row(job, times, models)._replace(spread=spreads.get((job, "step"))) for job in jobs]
+    return Measured(rows, reduces, models, problems)
+
+
+def _reduce_row(n_floats: int, found: Mapping[str, float], spreads: Mapping[str, float]) -> ReduceRow:
+    ways = [f"{way} {n_floats}" for way in ("mpi", "step", "gloo")]
+    mpi, step, gloo = map(found.get, ways)
+    return ReduceRow(n_floats, mpi, step, gloo, max((spreads[way] for way in ways if way in spreads), default=None))
 
 
 def _models(times: dict[tuple[Setup, Case], float], all_reduces: list[tuple[int, float]]) -> dict[str, Model]:

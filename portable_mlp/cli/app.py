@@ -75,19 +75,27 @@ def _ended(arguments: list[str] | None) -> int:
             f"training diverged in epoch {error.epoch}, at batch {error.batch}: the loss or a parameter became "
             "infinite or NaN; a smaller --learning-rate may help; nothing was saved"
         )
-    except MemoryError as error:
-        return _mistake(f"memory ran out: {error or 'there is no room for what was asked'}")
     except (ValueError, OSError, BackendUnavailable, ImportError) as error:
         return _mistake(_in_words(error))
     except (KeyboardInterrupt, typer.Abort):
         code = INTERRUPTED
     except Exception as error:
-        if not hasattr(error, "format_message"):
+        if hasattr(error, "format_message"):
+            return _mistake(in_words(error))
+        if not _ran_out_of_memory(error):
             raise
-        return _mistake(in_words(error))
+        reason = next(iter(str(error).splitlines()), "there is no room for what was asked")
+        return _mistake(f"memory ran out: {reason}")
     if code == INTERRUPTED:
         say(f"{PROGRAM}: interrupted", err=True)
     return code if isinstance(code, int) else 0
+
+
+def _ran_out_of_memory(error: Exception) -> bool:
+    """Tell whether there was no room; PyTorch and JAX say so by a RuntimeError."""
+    if isinstance(error, RuntimeError):
+        return any(words in str(error) for words in ("allocate memory", "out of memory", "RESOURCE_EXHAUSTED"))
+    return isinstance(error, MemoryError)
 
 
 def _in_words(error: Exception) -> str:

@@ -17,6 +17,7 @@ from ..bench.cases import CASES, QUICK, SWEEP
 from ..bench.machine import advice, machine
 from ..bench.measurement import Row, measure
 from ..bench.peers import peers
+from ..bench.trust import busy, reservations
 from ..kernels.options import check_choice
 from ..storage.atomic import replace_file
 from . import bench_report
@@ -52,7 +53,7 @@ def bench(
         info.name: ours_on(info.name) if info.available else str(info.reason) for info in backends()
     }
     facts = machine() | {"solver": solver}
-    for sentence in advice(facts):
+    for sentence in (*advice(facts), *busy(facts)):
         say(f"portable-mlp: {sentence}", err=True)
     rounds = QUICK_ROUNDS if quick else ROUNDS
     rows: list[Row] = []
@@ -64,6 +65,8 @@ def bench(
     for name, reason in {row.candidate: row.problem for row in rows if row.problem}.items():
         say(f"{name}: {reason}", err=True)
     sweep: list[Row] = []
+    for sentence in reservations(facts, [row.spread for row in rows]):
+        say(f"portable-mlp: {sentence}", err=True)
     if plot or html:
         say("now the batch sizes, for the picture ...", err=True)
         sweep = [
@@ -72,10 +75,11 @@ def bench(
             for row in measure(case._replace(solver=solver), dtype, ours, rounds)
             if row.problem is None
         ]
-    figures = {"machine": facts, "rows": [row._asdict() for row in (*rows, *sweep)]}
+    doubts = reservations(facts, [row.spread for row in (*rows, *sweep)])
+    figures = {"machine": facts, "reservations": doubts, "rows": [row._asdict() for row in (*rows, *sweep)]}
     write(json_file, json.dumps(figures, indent=2) + "\n")
     write(plot, bench_report.picture(rows, sweep) if plot else b"")
-    write(html, bench_report.page(rows, sweep, facts) if html else "")
+    write(html, bench_report.page(rows, sweep, facts, doubts) if html else "")
 
 
 def check_reports(json_file: FileOption, plot: FileOption, html: FileOption = None) -> None:

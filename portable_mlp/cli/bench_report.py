@@ -9,6 +9,7 @@ from typing import Any
 
 from ..bench.measurement import Row
 from ..bench.peers import PEERS
+from ..bench.trust import mark
 from .pictures import load_matplotlib, png
 
 FLOOR = "floor"
@@ -57,7 +58,7 @@ def cells(rows: Sequence[Row], row: Row) -> list[str]:
     return [
         row.case,
         row.candidate,
-        f"{row.microseconds:,.1f}",
+        f"{row.microseconds:,.1f}{mark(row.spread)}",
         "" if is_floor else f"{row.samples_per_second:,.0f}",
         f"{row.of_floor:.2f}",
         "" if is_floor or best is None else f"{row.microseconds / best:.2f}",
@@ -99,8 +100,8 @@ def _draw_throughput(axes: Any, sweep: Sequence[Row]) -> None:
     axes.grid(which="both", alpha=0.3)
 
 
-def page(rows: Sequence[Row], sweep: Sequence[Row], machine: dict[str, Any]) -> str:
-    """Return a page of HTML with the picture and tables that a click on a heading sorts."""
+def page(rows: Sequence[Row], sweep: Sequence[Row], machine: dict[str, Any], reservations: Sequence[str] = ()) -> str:
+    """Return a page of HTML: what speaks against the figures, a picture, and tables that a click on a heading sorts."""
     image = base64.b64encode(picture(rows, sweep)).decode("ascii")
     facts = "".join(
         f"<dt>{html.escape(name)}</dt><dd>{html.escape(_text(value))}</dd>" for name, value in machine.items()
@@ -113,6 +114,7 @@ def page(rows: Sequence[Row], sweep: Sequence[Row], machine: dict[str, Any]) -> 
 <p>ReLU, softmax; the optimizer is named at the end. Every candidate was compared with the same steps in float64 before
 its time counted; they ran in turns, and each figure is a median. "floor" is the time of the matrix products alone, with
 NumPy. Click a heading to sort.</p>
+{"".join(f"<p><strong>{html.escape(sentence)}.</strong></p>" for sentence in reservations)}
 <img alt="Distance to the floor for each case and candidate; throughput over batch size for each backend"
      src="data:image/png;base64,{image}">
 {_html_table(rows)}

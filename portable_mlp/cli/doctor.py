@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -16,7 +15,7 @@ from ..backends.gpu import gpu_info
 from ..bench.agreement import Agreement, agreements
 from ..bench.machine import advice, machine
 from ..distributed import all_reduce_latency
-from ..distributed.mpi_launcher import doubt, find_launcher, n_cores
+from ..distributed.mpi_launcher import doubt, find_launcher, load, n_cores
 from .options import JsonOption, print_json
 from .terminal import say
 
@@ -55,7 +54,7 @@ def _mpi() -> dict[str, Any]:
         "mpiexec": launcher.path,
         "flags": launcher.flags(),
         "processes": n_cores(),
-        "doubt": doubt(n_cores(), n_cores(), os.getloadavg()[0]),
+        "doubt": doubt(n_cores(), n_cores(), load()),
         "all_reduce": _or_problem(lambda: all_reduce_latency.measure(launcher)._asdict()),
     }
 

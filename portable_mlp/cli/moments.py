@@ -49,7 +49,7 @@ class Moments(NamedTuple):
         with np.errstate(over="ignore", invalid="ignore"):
             x = np.asarray(x, dtype=np.float64)
             low, high = x.min(axis=0), x.max(axis=0)
-            rough = _rough_mean(x, low, high)
+            rough = _rough_mean(x)
             deviations = x - rough
             exponent = _exponent(np.maximum(high - rough, rough - low))
             deviations *= np.ldexp(1.0, -exponent)
@@ -102,14 +102,13 @@ class Moments(NamedTuple):
         return self.mean.tolist(), scale.tolist()
 
 
-def _rough_mean(x: np.ndarray, low: np.ndarray, high: np.ndarray) -> np.ndarray:
-    """Return the mean of each column as far as a sum of its numbers gives it, within the bounds of the column."""
+def _rough_mean(x: np.ndarray) -> np.ndarray:
+    """Return the mean of each column as far as a sum gives it, also where that of the numbers themselves overflows."""
     rough: np.ndarray = x.mean(axis=0)
     large = np.flatnonzero(~np.isfinite(rough))
     if len(large):
         rough[large] = np.ldexp(np.ldexp(x[:, large], -64).mean(axis=0), 64)
-    # Rounding errors of many additions can be larger than the deviation.
-    return np.clip(rough, low, high)
+    return rough
 
 
 def _exponent(largest: np.ndarray) -> np.ndarray:

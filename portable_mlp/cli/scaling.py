@@ -13,6 +13,7 @@ from ..bench.cases import Case
 from ..bench.machine import machine
 from ..bench.scaling import CASES, QUICK, Measured, measure_scaling
 from ..bench.scaling_model import ASSUMPTIONS, Forecast, Link, forecast
+from ..bench.trust import busy, reservations
 from . import scaling_report
 from .bench import FileOption, check_reports, write
 from .pictures import load_matplotlib
@@ -50,6 +51,8 @@ def scaling(
     if plot:
         load_matplotlib()
     facts = machine()
+    for sentence in busy(facts):
+        say(f"portable-mlp: {sentence}", err=True)
     cases = QUICK if quick else CASES
     measured = measure_scaling(
         cases,
@@ -64,8 +67,12 @@ def scaling(
     network = scaling_report.network_of(forecasts, given=latency is not None or bandwidth is not None)
     for table in scaling_report.tables(measured, forecasts, network):
         Console().print(table)
+    doubts = reservations(facts, [*(row.spread for row in measured.steps), *(row.spread for row in measured.reduces)])
+    for sentence in doubts:
+        say(f"portable-mlp: {sentence}", err=True)
     figures = {
         "machine": facts,
+        "reservations": doubts,
         "steps": [row._asdict() for row in measured.steps],
         "all_reduces": [row._asdict() for row in measured.reduces],
         "problems": measured.problems,

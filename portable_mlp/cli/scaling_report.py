@@ -9,6 +9,7 @@ from rich.table import Table
 
 from ..bench.scaling import BYTES_A_FLOAT, Measured, StepRow
 from ..bench.scaling_model import ASSUMPTIONS, Forecast
+from ..bench.trust import mark
 from .pictures import load_matplotlib, png
 
 STEPS = ("who", "batch", "µs", "speed-up", "efficiency", "model, µs")
@@ -38,7 +39,7 @@ def tables(measured: Measured, forecasts: Sequence[Forecast], network: str) -> I
     for row in measured.reduces:
         modelled = None if link is None else 1e6 * link.all_reduce(BYTES_A_FLOAT * row.n_floats, 2)
         times = (_said(time, ",.1f", "not here") for time in (row.mpi, row.step, row.gloo))
-        table.add_row(f"{row.n_floats:,}", *times, _said(modelled, ",.1f"))
+        table.add_row(f"{row.n_floats:,}{mark(row.spread)}", *times, _said(modelled, ",.1f"))
     yield table
     if forecasts:
         yield _forecast_table(forecasts, network)
@@ -51,7 +52,7 @@ def _step_table(network: str, rows: Sequence[StepRow]) -> Table:
     for row in rows:
         ratios = (_said(row.speed_up, ".2f"), _said(row.efficiency, ".2f"))
         times = (_said(row.microseconds, ",.1f", "not here"), _said(row.modelled, ",.1f"))
-        table.add_row(row.who, f"{row.batch_size:,}", times[0], *ratios, times[1])
+        table.add_row(row.who, f"{row.batch_size:,}", times[0] + mark(row.spread), *ratios, times[1])
     return table
 
 

@@ -123,6 +123,11 @@ def n_cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
+def load() -> float:
+    """Return how many cores were busy over the last minute, on average; 0.0 where the system does not say."""
+    return os.getloadavg()[0] if hasattr(os, "getloadavg") else 0.0
+
+
 def threads_per_rank(procs: int) -> dict[str, str]:
     """Return the environment variables that share the cores out among the ranks; what the user has set stays."""
     share = str(max(1, n_cores() // procs))

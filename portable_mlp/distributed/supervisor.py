@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import pathlib
 import signal
 import sys
@@ -15,7 +14,7 @@ from typing import Any, NamedTuple, Self, TypeAlias
 from ..storage.checkpoints import CheckpointFolder
 from ..storage.printable import printable
 from .job import Job, Outcome, started
-from .mpi_launcher import Launcher, doubt, find_launcher, n_cores
+from .mpi_launcher import Launcher, doubt, find_launcher, load, n_cores
 
 USERS_MISTAKE = 2
 GAVE_UP = 75
@@ -82,7 +81,7 @@ def supervise(program: Sequence[str], again: Sequence[str], procs: int, rules: R
         If MPI is missing or cannot be used here.
     """
     launcher = find_launcher()
-    reservation = doubt(procs, n_cores(), os.getloadavg()[0])
+    reservation = doubt(procs, n_cores(), load())
     if reservation is not None:
         _tell(reservation)
     with _Requests() as requests:

@@ -11,7 +11,6 @@ import contextlib
 import copy
 import functools
 import itertools
-import os
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from numbers import Integral, Real
@@ -37,6 +36,7 @@ from ..kernels.parameters import Layer, Params, pack
 from ..kernels.propagation import Trace, forward_pass
 from ..kernels.spelling import suggesting_class
 from ..kernels.step import Objective
+from ..storage.paths import FilePath
 from ..training.agreement import check_same_options, n_samples_of_all, text_of
 from ..training.group import refuse_in_group, refuse_own_samples
 from ..training.lbfgs import HostObjective
@@ -407,7 +407,7 @@ class BaseMLP(
             check_same_home(self, X, home, method)
 
     def _trace(self, X: Any, method: str) -> tuple[Trace, Backend]:
-        """Return the forward pass of X, and where it was computed."""
+        """Return the end of the forward pass of X, and where it was computed."""
         if "coefs_" not in vars(self):
             check_is_fitted(self, "coefs_")  # which raises, and takes its time where it does not
         home = self._home()
@@ -419,7 +419,7 @@ class BaseMLP(
         dtype = np.dtype(name) if home.name == "numpy" else home.dtype(name)
         with _computing(home):
             net, params = self._fitted_network(home, dtype)
-            return forward_pass(home.primitives, net, params, moved(home, checked, dtype)), home
+            return forward_pass(home.primitives, net, params, moved(home, checked, dtype), keep=False), home
 
     def _outputs(self, X: Any, method: str) -> tuple[Array, Backend]:
         """Return the network's outputs (n_samples, n_outputs), and where they are."""
@@ -490,7 +490,7 @@ class BaseMLP(
     # A form that runs without this library.
 
     @of_one_moment
-    def to_onnx(self, path: str | os.PathLike[str]) -> None:
+    def to_onnx(self, path: FilePath) -> None:
         """Write the fitted model as an ONNX file, which onnxruntime and many other programs run (extra ``onnx``).
 
         Its input ``X`` takes rows (n_samples, n_features) of the weights' dtype. Its output is, for a classifier,
@@ -500,7 +500,7 @@ class BaseMLP(
 
         Parameters
         ----------
-        path : str or path
+        path : str, bytes or path
             Where; usually "*.onnx". An existing file is replaced in one step.
 
         Raises

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import itertools
 import math
-import os
 from collections.abc import Callable
 from numbers import Integral, Real
 from typing import Any, Self
@@ -25,6 +24,7 @@ from ..kernels.spelling import suggesting_class
 from ..storage.json_values import canonical
 from ..storage.model_errors import Defect, refusal
 from ..storage.models import ESTIMATOR_ENTRY, on_backend, read_model_file, save_model
+from ..storage.paths import FilePath
 from .inputs import common_dtype, floating_dtype, is_foreign, on_host
 from .reached import parameters_of
 from .state import of_one_moment
@@ -50,7 +50,7 @@ class SavedToFiles:
     """`save` and `load` of an estimator."""
 
     @of_one_moment
-    def save(self, path: str | os.PathLike[str]) -> None:
+    def save(self, path: FilePath) -> None:
         """Write the fitted estimator to a model file, which is replaced in one step.
 
         Kept are the parameters, but not where and how it computes (``backend``, ``device``, ``precision``), and the
@@ -61,7 +61,7 @@ class SavedToFiles:
 
         Parameters
         ----------
-        path : str or path
+        path : str, bytes or path
             Where; usually "*.safetensors". `portable_mlp.load_model` and every other program that knows safetensors can
             read the parameters.
 
@@ -89,7 +89,7 @@ class SavedToFiles:
         save_model(path, net, params, {ESTIMATOR_ENTRY: description})
 
     @classmethod
-    def load(cls, path: str | os.PathLike[str], backend: str | None = None, device: Any = None) -> Self:
+    def load(cls, path: FilePath, backend: str | None = None, device: Any = None) -> Self:
         """Return the estimator that `save` wrote, having verified every byte of the file.
 
         It may go on learning: ``partial_fit``, and ``fit`` with ``warm_start``, start from its parameters with a new
@@ -97,7 +97,7 @@ class SavedToFiles:
 
         Parameters
         ----------
-        path : str or path
+        path : str, bytes or path
             Of a model file.
         backend : str, optional
             Where to compute from now on, as the constructor's; by default the estimator takes NumPy's arrays.

@@ -19,6 +19,7 @@ from sklearn import get_config
 from sklearn.utils.validation import _check_sample_weight, validate_data
 
 from ..backends import Backend, backend_of, dtype_name, get_backend, sparse_backend
+from ..backends.unreadable import check_readable
 from ..kernels.arrays import Array
 from ..kernels.parameters import DTYPES
 
@@ -31,10 +32,18 @@ _ZEROS_ALLOWED = dict.fromkeys(
 
 
 def is_foreign(x: Any) -> bool:
-    """Tell whether ``x`` is an array of another library than NumPy, one that may live on a device."""
-    if type(x) is np.ndarray:  # the commonest by far
+    """Tell whether ``x`` is an array of another library than NumPy, one that may live on a device.
+
+    Raises
+    ------
+    TypeError
+        If its numbers cannot be read, as those of a sparse tensor.
+    """
+    # The first is the commonest by far, and the quickest to see.
+    if type(x) is np.ndarray or array_api_compat.is_numpy_array(x):
         return False
-    if not array_api_compat.is_array_api_obj(x) or array_api_compat.is_numpy_array(x):
+    check_readable(x)
+    if not array_api_compat.is_array_api_obj(x):
         return False
     # These are of the host, or of many hosts: scikit-learn's own conversion takes them.
     return not (array_api_compat.is_dask_array(x) or array_api_compat.is_pydata_sparse_array(x))

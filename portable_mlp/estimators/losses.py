@@ -45,7 +45,9 @@ def squared_error(
 def poisson(ops: Primitives, z: Array, Y: Array, weights: Array | None, divisor: float | Array) -> tuple[Array, Array]:
     """Return the mean of ``sum_j Y_j log(Y_j / y_hat_j) - Y_j + y_hat_j`` with y_hat = e^z, and ``y_hat - Y``."""
     xp, y_hat = ops.xp, ops.xp.exp(z)
-    return xp.sum(_divided_sum(xp, _xlogy(xp, Y, Y / y_hat) - Y + y_hat, weights, divisor)), y_hat - Y
+    # Where e^z overflows, log(Y / y_hat) does too, and scikit-learn has NaN; the loss is infinite, as y_hat is.
+    losses = xp.where(xp.isinf(y_hat), y_hat, _xlogy(xp, Y, Y / y_hat) - Y + y_hat)
+    return xp.sum(_divided_sum(xp, losses, weights, divisor)), y_hat - Y
 
 
 REPORTED: dict[str, Report] = {

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from typing import Any
 
 import array_api_compat
@@ -11,9 +10,10 @@ from sklearn.base import is_classifier
 from ..kernels.network import Network
 from ..kernels.parameters import Layer, Params
 from ..storage.onnx_inference import export_onnx
+from ..storage.paths import FilePath
 
 
-def to_onnx(estimator: Any, net: Network, params: Params, path: str | os.PathLike[str]) -> None:
+def to_onnx(estimator: Any, net: Network, params: Params, path: FilePath) -> None:
     """Write a fitted estimator, which computes ``net`` with ``params``; see `BaseMLP.to_onnx`."""
     metadata = {}
     if is_classifier(estimator):

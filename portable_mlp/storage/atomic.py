@@ -10,9 +10,11 @@ import stat
 from collections.abc import Iterator
 from typing import BinaryIO
 
+from .paths import FilePath
+
 
 @contextlib.contextmanager
-def replace_file(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
+def replace_file(path: FilePath) -> Iterator[BinaryIO]:
     """Yield a binary file that takes the place of ``path`` once it is complete.
 
     The content goes to a temporary file in the same directory. When the block ends without an
@@ -39,6 +41,7 @@ def replace_file(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
         If the directory is missing or not writable, if ``path`` is a directory or a device, or if the
         disk is full. The error names ``path``, never the temporary file.
     """
+    path = os.fsdecode(path)
     target = os.path.realpath(path)
     mode = _replaceable_mode(target)
     # No part of the target's name: a long name could then exceed the system's limit.

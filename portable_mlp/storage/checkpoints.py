@@ -20,6 +20,7 @@ from typing import Any, NamedTuple, Self
 import numpy as np
 
 from .model_errors import Defect, ModelFileError, refusal
+from .paths import FilePath
 from .tensor_files import STORED, Tensor, open_tensor_file, write_tensor_file
 
 try:
@@ -55,7 +56,7 @@ class CheckpointFolder(contextlib.AbstractContextManager["CheckpointFolder"]):
 
     Parameters
     ----------
-    path : str or path
+    path : str, bytes or path
         Made where it is missing.
 
     Raises
@@ -66,9 +67,9 @@ class CheckpointFolder(contextlib.AbstractContextManager["CheckpointFolder"]):
         On entering, if it cannot be made or written to.
     """
 
-    def __init__(self, path: str | os.PathLike[str]) -> None:
+    def __init__(self, path: FilePath) -> None:
         # Absolute: a callback may change the working directory.
-        self.path = pathlib.Path(path).absolute()
+        self.path = pathlib.Path(os.fsdecode(path)).absolute()
         self._lock: int | None = None
         self._unreadable: set[pathlib.Path] = set()
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 
+from .paths import FilePath
 from .printable import printable
 
 __all__ = ["Defect", "ModelFileError", "refusal"]
@@ -19,7 +20,7 @@ class Defect(Exception):
     """What is wrong with a file's content, before its path is known."""
 
 
-def refusal(path: str | os.PathLike[str], reason: object) -> ModelFileError:
+def refusal(path: FilePath, reason: object) -> ModelFileError:
     """Return the error for a file, without control characters and not too long: both parts may be somebody else's."""
     why = str(reason)
     if len(why) > _SHOWN_CHARACTERS:

@@ -7,7 +7,6 @@ docs/format.md has the format on one page.
 
 from __future__ import annotations
 
-import os
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -21,6 +20,7 @@ from ..kernels.spelling import suggesting
 from .json_values import check_json
 from .model_descriptions import MOST_LAYERS, description_of, model_of, tensors_of
 from .model_errors import Defect, ModelFileError
+from .paths import FilePath
 from .tensor_files import STORED, checked_header, open_tensor_file, write_tensor_file
 
 __all__ = [
@@ -67,14 +67,12 @@ class ModelFile(NamedTuple):
 
 
 @suggesting
-def save_model(
-    path: str | os.PathLike[str], net: Network, params: Params, metadata: dict[str, Any] | None = None
-) -> None:
+def save_model(path: FilePath, net: Network, params: Params, metadata: dict[str, Any] | None = None) -> None:
     """Write a model to a file, which is replaced in one step: a crash leaves the old file or the new one.
 
     Parameters
     ----------
-    path : str or path
+    path : str, bytes or path
         Where; usually "*.safetensors".
     net : Network
         What the parameters are for; 1000 layers at most.
@@ -152,13 +150,13 @@ def check_savable(net: Network, metadata: dict[str, Any] | None) -> None:
 
 @suggesting
 def load_model(
-    path: str | os.PathLike[str], backend: str | Backend = "numpy", dtype: Any = None
+    path: FilePath, backend: str | Backend = "numpy", dtype: Any = None
 ) -> tuple[Network, Params, dict[str, Any]]:
     """Read a model from a file, having verified every byte of it.
 
     Parameters
     ----------
-    path : str or path
+    path : str, bytes or path
         Of a file that `save_model` wrote.
     backend : str or Backend
         Where the parameters shall live.
@@ -203,7 +201,7 @@ def load_model(
     return file.net, params, file.metadata
 
 
-def read_model_file(path: str | os.PathLike[str]) -> ModelFile:
+def read_model_file(path: FilePath) -> ModelFile:
     """Read all that a model file holds, to the host.
 
     Raises

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import importlib
 import json
-import os
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -15,6 +14,7 @@ from ..kernels.network import Network
 from ..kernels.parameters import Params, n_parameters, pack
 from .atomic import replace_file
 from .models import check_one_model
+from .paths import FilePath
 
 LARGEST_FILE = 2**31 - 1
 """Bytes that a protobuf message, and so an ONNX file with its weights inside, can have."""
@@ -152,7 +152,7 @@ def _entries(metadata: dict[str, Any] | None, own: dict[str, Any]) -> dict[str, 
         raise kind(f"metadata must hold what JSON can say (numbers, texts, lists, dicts): {error}") from None
 
 
-def write(path: str | os.PathLike[str], content: bytes) -> None:
+def write(path: FilePath, content: bytes) -> None:
     """Write a file in one step: a crash leaves the old one or the new one."""
     with replace_file(path) as file:
         file.write(content)

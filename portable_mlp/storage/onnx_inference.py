@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from typing import Any
 
 import numpy as np
@@ -13,11 +12,12 @@ from ..kernels.spelling import suggesting
 from .onnx_activations import formula
 from .onnx_files import Scaling, checked_scaling, checked_target_scaling, encoded, host_vector, write
 from .onnx_graph import Graph
+from .paths import FilePath
 
 
 @suggesting
 def export_onnx(
-    path: str | os.PathLike[str],
+    path: FilePath,
     net: Network,
     params: Params,
     metadata: dict[str, Any] | None = None,
@@ -33,7 +33,7 @@ def export_onnx(
 
     Parameters
     ----------
-    path : str or path
+    path : str, bytes or path
         Where; usually "*.onnx". An existing file is replaced in one step.
     net : Network
         What the parameters are for.

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -21,13 +20,14 @@ from ..kernels.step import Objective, Program, passes, updated
 from .onnx_files import Scaling, checked_scaling, checked_target_scaling, encoded, host_vector, load, write
 from .onnx_inference import output_name
 from .onnx_namespace import OnnxNamespace
+from .paths import FilePath
 
 FIRST_LEARNING_RATE = 1e-3
 
 
 @suggesting
 def export_onnx_training(
-    path: str | os.PathLike[str],
+    path: FilePath,
     net: Network,
     params: Params,
     metadata: dict[str, Any] | None = None,
@@ -57,7 +57,7 @@ def export_onnx_training(
 
     Parameters
     ----------
-    path : str or path
+    path : str, bytes or path
         Where; usually "*.onnx". An existing file is replaced in one step.
     net : Network
         What is trained.

@@ -22,6 +22,7 @@ from .atomic import replace_file
 from .foreign_files import LONGEST_MAGIC, what_it_is
 from .json_values import canonical, check_json
 from .model_errors import Defect, refusal
+from .paths import FilePath
 
 __all__ = ["STORED", "OpenTensorFile", "Tensor", "checked_header", "open_tensor_file", "write_tensor_file"]
 
@@ -100,13 +101,13 @@ def _longest_part(description: dict[str, Any]) -> tuple[str, int]:
 
 
 def write_tensor_file(
-    path: str | os.PathLike[str], description: dict[str, Any], tensors: Sequence[Tensor], payload: np.ndarray
+    path: FilePath, description: dict[str, Any], tensors: Sequence[Tensor], payload: np.ndarray
 ) -> None:
     """Write a file in one step: a crash leaves the old one or the new one.
 
     Parameters
     ----------
-    path : str or path
+    path : str, bytes or path
         Where.
     description : dict
         JSON, as `check_json` has it.
@@ -178,7 +179,7 @@ class OpenTensorFile:
 
 
 @contextlib.contextmanager
-def open_tensor_file(path: str | os.PathLike[str]) -> Iterator[OpenTensorFile]:
+def open_tensor_file(path: FilePath) -> Iterator[OpenTensorFile]:
     """Open a file that `write_tensor_file` wrote; a Defect that is found in the block becomes a ModelFileError.
 
     Raises
@@ -188,6 +189,7 @@ def open_tensor_file(path: str | os.PathLike[str]) -> Iterator[OpenTensorFile]:
     OSError
         If it cannot be read; names it.
     """
+    path = os.fsdecode(path)
     try:
         with open(path, "rb", opener=_open_ordinary) as file:
             yield OpenTensorFile(file)

@@ -17,6 +17,7 @@ from ..kernels.parameters import Params, pack
 from ..kernels.spelling import suggesting
 from ..kernels.step import Objective, Program
 from ..storage.checkpoints import CheckpointFolder
+from ..storage.paths import FilePath
 from . import lbfgs
 from .agreement import check_same_options, n_samples_of_all
 from .batches import Data, Shuffle
@@ -76,7 +77,7 @@ def train(
     callbacks: Iterable[Callback] = (),
     progress: bool = False,
     precision: str = "float32",
-    checkpoint: str | os.PathLike[str] | None = None,
+    checkpoint: FilePath | None = None,
     checkpoint_every: int | None = None,
     resume: bool = False,
 ) -> TrainResult:
@@ -143,7 +144,7 @@ def train(
     precision : {"float32", "tf32", "bfloat16"}
         Of the factors in products of float32 matrices: 24 significant bits, or, by the tensor cores of a GPU, 11 or 8.
         Sums, parameters and moments are float32 all the same. The library's own settings have no say.
-    checkpoint : str or path, optional
+    checkpoint : str, bytes or path, optional
         A folder for the state of the run, of its own: parameters, moments, shuffle, history, best so far. It is written
         at the end of each epoch, and when Ctrl-C or SIGTERM asks to stop; the last two states are kept. SIGTERM then
         ends the process with code 143. Not for "lbfgs".
@@ -221,7 +222,8 @@ def train(
     group = current_group()
     with backend.running(), Bar(epochs, n_samples) if progress and leads() else Silent() as bar, led(folder) as entered:
         if not resume and decided(lambda: entered is not None and entered.has_states()):
-            raise ValueError(f"{checkpoint} holds checkpoints already: resume, or give another folder")
+            assert checkpoint is not None  # it has states
+            raise ValueError(f"{os.fsdecode(checkpoint)} holds checkpoints already: resume, or give another folder")
         monitor = Monitor(
             backend, net, epochs=epochs, validation=held_out, patience=patience, callbacks=called, bar=bar
         )
@@ -298,7 +300,7 @@ def _content_of(backend: Backend, params: Params) -> bytes:
 
 
 def _checked_folder(
-    checkpoint: str | os.PathLike[str] | None, every: int | None, resume: bool, solver: str
+    checkpoint: FilePath | None, every: int | None, resume: bool, solver: str
 ) -> contextlib.AbstractContextManager[CheckpointFolder | None]:
     """Return the folder for checkpoints, not entered yet, or a context without one."""
     if checkpoint is None:

@@ -9,10 +9,11 @@ import numpy as np
 import pytest
 
 import portable_mlp as pm
-from portable_mlp.bench import candidates, machine, measurement, peers
+from portable_mlp.bench import candidates, machine, measurement, peers, trust
 from portable_mlp.bench.cases import CASES, N_BATCHES, Case, problem
 from portable_mlp.bench.measurement import measure
 from portable_mlp.cli import bench as command
+from portable_mlp.cli import bench_report
 from portable_mlp.cli.app import run
 from tests import reference
 
@@ -174,6 +175,40 @@ def test_mistakes(tmp_path: pathlib.Path, capfd: pytest.CaptureFixture[str]) -> 
     assert "--solver" in capfd.readouterr().err
     assert run(["bench", "--json", str(tmp_path / "no" / "figures.json")]) == 2
     assert "--json" in capfd.readouterr().err
+
+
+def test_a_busy_machine_is_told_before_and_after_and_in_every_file(
+    tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(command, "QUICK", (TINY,))
+    monkeypatch.setattr(command, "SWEEP", (TINY,))
+    monkeypatch.setattr(machine, "load", lambda: 1.6)
+    figures, page = tmp_path / "figures.json", tmp_path / "report.html"
+    assert run(["bench", "--quick", "--json", str(figures), "--html", str(page)]) == 0
+    sentence = f"other programs have kept 1.6 of {machine.machine()['cores']} cores busy over the last minute"
+    assert capfd.readouterr().err.count(sentence) == 2
+    found = json.loads(figures.read_text())
+    assert found["machine"]["load"] == 1.6
+    assert sentence in found["reservations"][0]
+    assert sentence in page.read_text(encoding="utf-8")
+
+
+def test_an_idle_machine_with_steady_rounds_is_not_doubted() -> None:
+    for load, spreads in ((0.0, [1.0, 1.5, None]), (0.49, [])):
+        assert trust.reservations({"load": load, "cores": 2}, spreads) == []
+    assert trust.reservations({"cores": 2}, []) == []  # a system that does not say
+
+
+def test_figures_whose_rounds_disagree_are_marked(monkeypatch: pytest.MonkeyPatch) -> None:
+    times = iter([1.0, 1.0, 1.0, 1.0, 1.0, 2.0, 1.2, 1.0])  # two of warming up, then three rounds of the floor and ours
+    monkeypatch.setattr(measurement, "timed", lambda run, n_steps: next(times))
+    monkeypatch.setattr(measurement, "_steps_a_turn", lambda run, at_a_time: next(times) and 1)
+    floor, ours = measure(TINY, "float64", {"numpy": candidates.ours_on("numpy")}, rounds=3)
+    assert (floor.spread, ours.spread) == (1.2, 2.0)
+    assert bench_report.cells([floor, ours], ours)[2] == "1,000,000.0~"
+    assert bench_report.cells([floor, ours], floor)[2] == "1,000,000.0"
+    (sentence,) = trust.reservations({"load": 0.0, "cores": 2}, [floor.spread, ours.spread, None])
+    assert sentence.startswith("~ marks 1 of 2 figures")
 
 
 def test_sgd_is_a_solver_too(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from rich.console import Console
 
-from portable_mlp.bench import scaling, scaling_jobs
+from portable_mlp.bench import machine, scaling, scaling_jobs
 from portable_mlp.bench.candidates import ours_on
 from portable_mlp.bench.cases import Case
 from portable_mlp.bench.measurement import wrong_losses
@@ -150,6 +150,19 @@ def test_rounds_take_turns_and_one_that_fails_leaves_the_others(monkeypatch: pyt
     assert {row.engine: row.microseconds for row in found.steps} == {"alone": 3e6, "mpi": 3e6, "gloo": 4e6}
     assert found.problems["2 DDP processes"] == "not in round 2: killed"
     assert found.reduces[0].mpi == pytest.approx(1.0)
+    assert {row.engine: row.spread for row in found.steps} == {"alone": 5.0, "mpi": 5.0, "gloo": 5.0 / 3.0}
+    assert found.reduces[0].spread == 1.0
+
+
+def test_figures_whose_rounds_disagree_are_marked() -> None:
+    jobs, medians = jobs_of(TINY, 2), made_up(RANK_COMPUTES, ALONE_COMPUTES, LINK)
+    spreads = {
+        **dict.fromkeys(medians, 1.2),
+        (jobs[0], "step"): 1.6,
+        (Job(Setup("gloo", 2), None), f"gloo {N_FLOATS[0]}"): 9.0,
+    }
+    assert text_of(summary(jobs, medians, {}, spreads)).count("~") == 2
+    assert text_of(summary(jobs, medians, {})).count("~") == 0
 
 
 def test_a_setup_that_could_not_be_timed_leaves_a_gap() -> None:
@@ -209,8 +222,11 @@ def test_the_command(
     monkeypatch.setattr(command, "MOST_RANKS", 2)
     figures_file, picture = tmp_path / "figures.json", tmp_path / "scaling.png"
     options = ["--json", str(figures_file), "--plot", str(picture), "--latency", "50", "--bandwidth", "1.25"]
+    monkeypatch.setattr(machine, "load", lambda: 1.2)
     assert run(["scaling", "--quick", *options]) == 0
     out, err = capfd.readouterr()
+    assert err.count("other programs have kept 1.2 of ") == 2
+    assert err.index("have kept") < err.index("round 1") < err.rindex("have kept")
     assert "2 DDP processes" in out
     assert "round 1 of 1" in err
     assert picture.read_bytes().startswith(b"\x89PNG")
@@ -220,6 +236,7 @@ def test_the_command(
     assert all(row["microseconds"] > 0 for row in figures["steps"])
     assert all(min(row.values()) > 0 for row in figures["all_reduces"])
     assert figures["machine"]["cores"] >= 1
+    assert "have kept" in figures["reservations"][0]
     assert figures["model"]["network"] == "as given, 50 µs and 1.25 GB/s"
     (outlook,) = figures["model"]["forecasts"]
     assert outlook["model"]["link"] == pytest.approx({"microseconds_an_exchange": 50, "nanoseconds_a_byte": 0.8})

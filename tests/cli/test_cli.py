@@ -536,7 +536,7 @@ def test_a_constant_column_does_not_spoil_predictions(capfd) -> None:
 
 
 def test_numbers_too_large_to_scale_are_named(capfd) -> None:
-    pathlib.Path("data.csv").write_text("a,b\n1e200,1.5\n-1e200,2.5\n3,4.5\n")
+    pathlib.Path("data.csv").write_text("a,b\n1.7e308,1.5\n-1.7e308,2.5\n1.7e308,4.5\n")
     assert "column 'a' are too large to be scaled" in mistake("train", "data.csv", capfd=capfd)
 
 

@@ -33,9 +33,9 @@ def in_a_folder_with_a_model(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyP
 
 def shell(line: str, **environment: str) -> subprocess.CompletedProcess[bytes]:
     """Run a line by the shell; no traceback may come of it."""
-    done = subprocess.run(
-        ["sh", "-c", line], capture_output=True, timeout=120, env={**os.environ, **environment}, check=False
-    )
+    # Streams are buffered, as they are for who has not asked for something else.
+    usual = {name: value for name, value in os.environ.items() if name != "PYTHONUNBUFFERED"}
+    done = subprocess.run(["sh", "-c", line], capture_output=True, timeout=120, env={**usual, **environment})
     for output in (done.stdout, done.stderr):
         assert b"Traceback" not in output, output.decode()
         assert b"Exception ignored" not in output, output.decode()
@@ -85,9 +85,27 @@ def test_a_result_that_cannot_be_printed_is_a_mistake_that_names_the_stream(line
     assert done.stderr.count(b"\n") == 1
 
 
+@pytest.mark.parametrize("closed", ["<&-", ">&-", "2>&-", "<&- >&- 2>&-"])
+def test_no_file_takes_the_number_of_a_stream_that_is_closed(closed: str) -> None:
+    """What a library writes to standard error by its number would go into the file, a model for example."""
+    pathlib.Path("opens.py").write_text(
+        "import os, sys\nfrom portable_mlp.__main__ import main\n"
+        "sys.argv[1:] = ['--version']\nmain()\nos._exit(os.open(os.devnull, os.O_RDONLY))\n"
+    )
+    assert shell(f"{sys.executable} opens.py {closed}").returncode > 2
+
+
 def test_a_script_runs_where_nobody_can_be_told_what_is_replaced() -> None:
     done = shell(f"{PROGRAM} accelerate script.py 2>&-")
     assert (done.returncode, done.stdout) == (0, b"the script ran\n")
+
+
+def test_a_script_has_the_streams_that_it_was_started_with() -> None:
+    code = "import sys; sys.stdout.buffer.write(b'bytes'); assert sys.stderr is sys.__stderr__; print(sys.stdin)"
+    pathlib.Path("script.py").write_text(code)
+    done = shell(f"{PROGRAM} accelerate script.py")
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.startswith(b"bytes<_io.TextIOWrapper")
 
 
 def test_several_processes_train_where_nothing_can_be_told() -> None:
@@ -96,15 +114,42 @@ def test_several_processes_train_where_nothing_can_be_told() -> None:
     assert pathlib.Path("new.safetensors").exists()
 
 
-def test_memory_that_runs_out_is_told_in_words(
-    monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+@pytest.mark.parametrize("backend", ["numpy", "torch"])
+def test_memory_that_runs_out_is_told_in_words(backend: str, capfd: pytest.CaptureFixture[str]) -> None:
+    """An exabyte: no machine has it, and none tries."""
+    assert run(["train", "table.csv", "--hidden", f"{10**17}", "--backend", backend]) == 2
+    assert capfd.readouterr().err.splitlines()[-1].startswith("portable-mlp: memory ran out: Unable to allocate ")
+
+
+@pytest.mark.parametrize(
+    ("error", "told"),
+    [
+        (MemoryError(), "there is no room for what was asked"),
+        (
+            RuntimeError("CUDA out of memory. Tried to allocate\nand more"),
+            "CUDA out of memory. Tried to allocate",
+        ),
+        (RuntimeError("DefaultCPUAllocator: can't allocate memory"), "DefaultCPUAllocator: can't allocate memory"),
+    ],
+)
+def test_what_libraries_say_when_memory_runs_out(
+    error: Exception, told: str, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
     def too_large(*arguments: Any, **options: Any) -> None:
-        raise MemoryError("Unable to allocate 8.00 EiB for an array")
+        raise error
 
     monkeypatch.setattr("portable_mlp.cli.predict.load_model", too_large)
     assert run(["predict", "model.safetensors", "new.csv"]) == 2
-    assert capfd.readouterr().err == "portable-mlp: memory ran out: Unable to allocate 8.00 EiB for an array\n"
+    assert capfd.readouterr().err == f"portable-mlp: memory ran out: {told}\n"
+
+
+def test_a_fault_of_the_program_is_not_taken_for_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    def faulty(*arguments: Any, **options: Any) -> None:
+        raise RuntimeError("another")
+
+    monkeypatch.setattr("portable_mlp.cli.predict.load_model", faulty)
+    with pytest.raises(RuntimeError, match="another"):
+        run(["predict", "model.safetensors", "new.csv"])
 
 
 INTERRUPTED = """

@@ -55,6 +55,17 @@ def test_validation_data_fill_the_curve(weighted: bool, solver: str) -> None:
     assert_same(mine, quietly(theirs("classes", **OPTIONS, solver=solver).fit, task.X[20:], task.y[20:]))
 
 
+@pytest.mark.parametrize("backend", ["numpy", "torch", "jax", "strict"])
+@pytest.mark.parametrize("compat", ["sklearn", None])
+@pytest.mark.filterwarnings("ignore:.* encountered in:RuntimeWarning")
+def test_a_poisson_loss_that_overflows_is_infinite(compat: str | None, backend: str) -> None:
+    task = problem("counts")
+    mine = ours("counts", **OPTIONS, backend=backend, compat=compat)
+    quietly(mine.fit, task.X, task.y, validation_data=(task.X * 1e6, task.y + 1.0))
+    assert mine.validation_loss_curve_ == [np.inf] * 8
+    assert np.isfinite(mine.loss_curve_).all()
+
+
 def test_validation_data_stop_training_early() -> None:
     task = problem("classes")
     mine = ours("classes", **{**OPTIONS, "max_iter": 300}, early_stopping=True, n_iter_no_change=3)

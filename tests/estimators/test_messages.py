@@ -6,10 +6,13 @@ from collections.abc import Callable
 from typing import Any
 
 import array_api_strict
+import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 import scipy.sparse
 import torch
+from jax.experimental import sparse as jax_sparse
 from sklearn import config_context
 
 import portable_mlp as pm
@@ -258,3 +261,65 @@ def test_a_warm_start_of_another_shape_says_what_to_do() -> None:
 def test_every_weight_of_every_batch_zero_or_cancelled() -> None:
     with pytest.raises(ZeroDivisionError, match="Weights sum to zero in every batch"):
         quietly(pm.MLPClassifier(**OPTIONS).fit, X[:2], y[:2], [1.0, -1.0])
+
+
+# --- Arrays whose numbers cannot be read one by one
+
+
+def tensors() -> dict[str, tuple[Any, str]]:
+    dense = torch.asarray(X)
+    square = torch.ones((20, 20))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # PyTorch's, that these are prototypes
+        return {
+            "coo": (dense.to_sparse(), r"layout torch.sparse_coo .*: \.to_dense\(\) makes it dense"),
+            "csr": (dense.to_sparse_csr(), r"layout torch.sparse_csr .*: \.to_dense\(\)"),
+            "csc": (dense.to_sparse_csc(), r"layout torch.sparse_csc .*: \.to_dense\(\)"),
+            "bsr": (square.to_sparse_bsr((2, 2)), r"layout torch.sparse_bsr .*: \.to_dense\(\)"),
+            "nested": (torch.nested.nested_tensor([torch.ones(3)] * 20), r"a nested tensor .*to_padded_tensor"),
+            "quantized": (
+                torch.quantize_per_tensor(dense.float(), 0.1, 0, torch.qint8),
+                r"a quantized tensor .*: \.dequantize\(\)",
+            ),
+            "meta": (dense.to("meta"), r"a tensor on the meta device .*: it has no numbers"),
+            "masked": (
+                torch.masked.masked_tensor(dense, torch.ones_like(dense, dtype=torch.bool)),
+                r"a masked tensor .*: \.to_tensor\(value\)",
+            ),
+            "BCOO": (jax_sparse.BCOO.fromdense(jnp.asarray(X)), r"a sparse BCOO of jax.* \.todense\(\)"),
+        }
+
+
+@pytest.mark.parametrize("name", ["coo", "csr", "csc", "bsr", "nested", "quantized", "meta", "masked", "BCOO"])
+def test_arrays_without_a_number_in_every_place(name: str) -> None:
+    unreadable, message = tensors()[name]
+    dense, y = torch.asarray(X), (np.arange(len(X)) % 2)
+    fitted = quietly(pm.MLPClassifier((3,), max_iter=1).fit, dense, y)
+    calls = [
+        lambda: pm.MLPClassifier((3,)).fit(unreadable, y),
+        lambda: pm.MLPClassifier((3,)).fit(dense, unreadable),
+        lambda: pm.MLPClassifier((3,)).fit(dense, y, unreadable),
+        lambda: pm.MLPClassifier((3,)).fit(dense, y, validation_data=(unreadable, y)),
+        lambda: fitted.predict(unreadable),
+        lambda: fitted.score(dense, unreadable),
+    ]
+    for call in calls:
+        with pytest.raises(TypeError, match=message) as caught:
+            call()
+        assert len(str(caught.value)) < 200
+
+
+def test_an_estimator_within_jit_says_what_runs_there() -> None:
+    with pytest.raises(TypeError, match=r"a traced JAX array, .*outside of jax.jit, .*; forward, predict and"):
+        jax.jit(lambda x: pm.MLPClassifier((3,)).fit(x, np.arange(len(X)) % 2))(jnp.asarray(X))
+
+
+def test_conjugates_and_negatives_that_pytorch_only_notes_are_read() -> None:
+    negative = torch._neg_view(torch.asarray(X[:, 0]))
+    one, other = (
+        quietly(pm.MLPRegressor(hidden_layer_sizes=(3,), max_iter=2, random_state=0).fit, X, y)
+        for y in (negative, -X[:, 0])
+    )
+    np.testing.assert_array_equal(one.coefs_[0], other.coefs_[0])
+    with pytest.raises(ValueError, match="Complex data not supported"):
+        pm.MLPClassifier((3,)).fit((torch.asarray(X) + 0j).conj(), np.arange(len(X)) % 2)
