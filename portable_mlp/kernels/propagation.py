@@ -44,16 +44,29 @@ class Trace(NamedTuple):
 
 
 def forward_pass(
-    ops: Primitives, net: Network, params: Params, X: Array, masks: Masks = None, room: Room | None = None
+    ops: Primitives,
+    net: Network,
+    params: Params,
+    X: Array,
+    masks: Masks = None,
+    room: Room | None = None,
+    *,
+    keep: bool = True,
 ) -> Trace:
-    """Compute every layer, without checks: z = h W + b, h = f(z), and with dropout h * mask goes on."""
-    inputs, hidden, pre_activations = [X], [], []
+    """Compute every layer, without checks: z = h W + b, h = f(z), and with dropout h * mask goes on.
+
+    Without ``keep`` the trace holds the last hidden layer alone, for callers that do not go back: two layers in memory.
+    """
+    inputs: list[Array] = [X]
+    hidden: list[Array] = []
+    pre_activations: list[Array] = []
     for i, ((W, b), name) in enumerate(zip(params[:-1], net.activations, strict=True)):
-        z = ops.matmul(inputs[-1], W, out=room and room.hidden[i])
-        h, kept = ops.activate(name, z, b)
+        h, z = ops.activate(name, ops.matmul(inputs[-1], W, out=room and room.hidden[i]), b)
+        if not keep:
+            inputs, hidden, pre_activations, z = [], [], [], None
         inputs.append(h if masks is None else h * masks[i])
         hidden.append(h)
-        pre_activations.append(kept)
+        pre_activations.append(z)
     W, b = params[-1]
     logits = ops.add_bias(ops.matmul(inputs[-1], W, out=room and room.logits), b)
     return Trace(inputs, hidden, pre_activations, logits)
@@ -162,4 +175,6 @@ def predict(net: Network, params: Params, X: Array) -> Array:
     >>> pm.predict(net, (pm.Layer(np.asarray([[1.0], [2.0]]), np.asarray([0.5])),), np.asarray([[10.0, 100.0]]))
     array([[210.5]])
     """
-    return forward(net, params, X)[-1]
+    call = check_call(net, params, X)
+    trace = forward_pass(portable(call.xp), net, call.params, call.X, keep=False)
+    return OUTPUTS[net.output](call.xp, trace.logits)

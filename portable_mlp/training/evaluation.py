@@ -87,7 +87,7 @@ def make_sums(xp: Namespace, net: Network) -> Callable[[Array, Data], Sums]:
 
     def sums(flat: Array, data: Data) -> Sums:
         rows = encode_targets(portable(xp), net, data)
-        logits = forward_pass(portable(xp), net, unpack(net, flat), rows.X).logits
+        logits = forward_pass(portable(xp), net, unpack(net, flat), rows.X, keep=False).logits
         loss, _ = data_loss(portable(xp), Objective(net), logits, rows, divisor=1.0)
         return loss, measure(xp, OUTPUTS[net.output](xp, logits), rows.Y)
 
@@ -129,7 +129,7 @@ def make_logits(ops: Primitives, objective: Objective) -> Callable[[Array, Data]
 
     def logits_and_loss(flat: Array, data: Data) -> tuple[Array, Array]:
         net = objective.net
-        logits = forward_pass(ops, net, unpack(net, flat), data.X).logits
+        logits = forward_pass(ops, net, unpack(net, flat), data.X, keep=False).logits
         batch = encode_targets(ops, net, data)
         loss, _ = data_loss(ops, objective, logits, batch, weight_of(ops, batch))
         return logits, loss
