@@ -52,6 +52,10 @@ def test_the_estimators_run_as_shown(
     exec(onnx, names)
     np.testing.assert_allclose(names["proba"], names["clf"].predict_proba(X / 16), rtol=0, atol=1e-12)
     assert capsys.readouterr().out == "0 is 0\n"
+    single = neural_network.MLPClassifier((100,), max_iter=20, random_state=0).fit((X / 16).astype("float32"), y)
+    narrow = pm.MLPClassifier.from_sklearn(single)
+    exec(onnx, {**names, "clf": narrow})
+    assert capsys.readouterr().out == "0 is 0\n"
     exec(together, names)  # a group of one
     assert names["group"].size == 1
     assert (tmp_path / "model.safetensors").exists()

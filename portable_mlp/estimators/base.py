@@ -32,6 +32,7 @@ from ..backends import Backend, backend_of, get_backend
 from ..kernels.activations import ACTIVATIONS
 from ..kernels.arrays import Array, snapshot
 from ..kernels.network import Network
+from ..kernels.optimizers import OPTIMIZERS
 from ..kernels.parameters import Layer, Params, pack
 from ..kernels.propagation import Trace, forward_pass
 from ..kernels.spelling import suggesting_class
@@ -67,7 +68,7 @@ from .problem import Held, Problem, check_counts, data_at, first_samples, split
 from .state import adopt, draft_of, of_one_moment
 from .stochastic import Epochs
 
-STOCHASTIC_SOLVERS = ("sgd", "adam")
+STOCHASTIC_SOLVERS = tuple(OPTIMIZERS)
 
 MAY_DIFFER = {
     "verbose": "rank 0 alone prints",
@@ -85,7 +86,7 @@ class BaseMLP(
     _parameter_constraints: ClassVar[dict[str, Any]] = {
         "hidden_layer_sizes": ["array-like", Interval(Integral, 1, None, closed="left")],
         "activation": [StrOptions(set(ACTIVATIONS)), "array-like"],
-        "solver": [StrOptions({"lbfgs", "sgd", "adam"})],
+        "solver": [StrOptions({"lbfgs", *STOCHASTIC_SOLVERS})],
         "alpha": [Interval(Real, 0, None, closed="left")],
         "batch_size": [StrOptions({"auto"}), Interval(Integral, 1, None, closed="left")],
         "learning_rate": [StrOptions(set(SCHEDULES))],
@@ -110,6 +111,9 @@ class BaseMLP(
         "device": "no_validation",
         "precision": "no_validation",
         "dropout": [Interval(Real, 0, 1, closed="left")],
+        "weight_decay": [Interval(Real, 0, None, closed="left")],
+        "clip_norm": [Interval(Real, 0, None, closed="neither"), None],
+        "warmup_steps": [Interval(Integral, 0, None, closed="left")],
         "compat": [StrOptions({"sklearn"}), None],
     }
 
@@ -311,7 +315,8 @@ class BaseMLP(
 
     def _objective(self, net: Network) -> Objective:
         report = REPORTED[str(net.loss)] if self.compat == "sklearn" else None
-        return Objective(net, float(self.alpha), l2_per_batch=False, report=report)
+        smoothing = float(getattr(self, "label_smoothing", 0.0))
+        return Objective(net, float(self.alpha), l2_per_batch=False, label_smoothing=smoothing, report=report)
 
     def _held(self, problem: Problem, validation_data: Any, by_target: Callable[[Any], np.ndarray] | None) -> Held:
         """Return the user's validation data, checked as X and y are when a fitted model is scored."""
@@ -380,12 +385,10 @@ class BaseMLP(
             setattr(self, name, start if so_far is None else copy.copy(so_far))
 
     def _new_optimizer(self) -> OptimizerState:
-        if self.solver == "sgd":
-            options = {"momentum": self.momentum, "nesterov": self.nesterovs_momentum}
-        else:
-            options = {"beta_1": self.beta_1, "beta_2": self.beta_2, "epsilon": self.epsilon}
+        named = {"nesterov": "nesterovs_momentum"}  # as scikit-learn has it; the others have the optimizer's names
+        options = {name: getattr(self, named.get(name, name)) for name in OPTIMIZERS[self.solver].options}
         # scikit-learn's Adam keeps its rate whatever the schedule; ours follow it where compat allows.
-        followed = self.solver == "sgd" or self.compat is None or self.learning_rate == "cosine"
+        followed = self.solver != "adam" or self.compat is None or self.learning_rate == "cosine"
         return OptimizerState(
             self.solver,
             options,
@@ -493,10 +496,11 @@ class BaseMLP(
     def to_onnx(self, path: FilePath) -> None:
         """Write the fitted model as an ONNX file, which onnxruntime and many other programs run (extra ``onnx``).
 
-        Its input ``X`` takes rows (n_samples, n_features) of the weights' dtype. Its output is, for a classifier,
-        ``proba`` (n_samples, n_classes), what `predict_proba` returns, with the classes as JSON in the metadata
-        property "classes"; for a regressor ``prediction`` (n_samples, n_outputs), one column where `predict` returns
-        one number a sample.
+        Its input ``X`` takes rows (n_samples, n_features) of the weights' dtype, and of no other: a session of
+        onnxruntime says ``get_inputs()[0].type == "tensor(float)"`` where that is float32. Its output is, for a
+        classifier, ``proba`` (n_samples, n_classes), what `predict_proba` returns, with the classes as JSON in the
+        metadata property "classes"; for a regressor ``prediction`` (n_samples, n_outputs), one column where
+        `predict` returns one number a sample.
 
         Parameters
         ----------

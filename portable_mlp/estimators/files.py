@@ -134,9 +134,7 @@ class SavedToFiles:
         home = get_backend("numpy" if backend is None else backend, device)
         file = read_model_file(path)
         if ESTIMATOR_ENTRY not in file.metadata:
-            raise refusal(
-                path, "a sound model file, but not one of an estimator; load_model reads it, and portable-mlp predict"
-            )
+            raise refusal(path, _what_else_it_is(file.metadata))
         try:
             estimator: Any = _restored(cls, file.net, file.metadata[ESTIMATOR_ENTRY], backend=backend, device=device)
         except Defect as defect:
@@ -144,6 +142,19 @@ class SavedToFiles:
         flat = on_backend(file, home, floating_dtype(home, file.flat))
         vars(estimator).update(parameters_of(file.net, flat))
         return estimator
+
+
+def _what_else_it_is(metadata: dict[str, Any]) -> str:
+    """Return what a sound model file without an estimator is, and what takes it."""
+    if "preparation" in metadata:
+        return (
+            "a model of portable-mlp train, which prepares its rows, and not an estimator's: portable-mlp predict "
+            "takes rows as they are; portable_mlp.load_model(path) gives the network, parameters and preparation"
+        )
+    return (
+        "a model of portable_mlp.save_model, and not an estimator's: portable_mlp.load_model(path) gives the network "
+        "and its parameters, for portable_mlp.predict; portable-mlp predict takes it too"
+    )
 
 
 def _described(estimator: Any) -> dict[str, Any]:
@@ -169,7 +180,9 @@ def _restored(cls: type[Any], net: Network, description: Any, **place: Any) -> A
     """
     kind = description.get("kind") if isinstance(description, dict) else None
     if kind != _kind(cls):
-        raise Defect(f"its estimator is of the kind {kind!r}, but {cls.__name__} is a {_kind(cls)}")
+        other = {"classifier": "; MLPClassifier.load reads it", "regressor": "; MLPRegressor.load reads it"}
+        advice = other.get(kind, "") if isinstance(kind, str) else ""
+        raise Defect(f"its estimator is of the kind {kind!r}, but {cls.__name__} is a {_kind(cls)}{advice}")
     try:
         estimator = _made(cls, net, description, place)
         again = _described(estimator)

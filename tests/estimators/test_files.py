@@ -547,14 +547,19 @@ def test_labels_that_would_take_all_memory(path: pathlib.Path) -> None:
 def test_another_kind_of_file(path: pathlib.Path) -> None:
     fitted("number").save(path)
     with pytest.raises(
-        pm.ModelFileError, match=r"estimator\.safetensors: its estimator is of the kind 'regressor', but M"
+        pm.ModelFileError,
+        match=r"estimator\.safetensors: its estimator is of the kind 'regressor', .*; MLPRegressor\.load",
     ):
         pm.MLPClassifier.load(path)
     net = pm.Network((2, 2))
     pm.save_model(path, net, pm.init_params(net), {"classes": ["a", "b"]})
     with pytest.raises(
-        pm.ModelFileError, match=r"a sound model file, but not one of an estimator; load_model reads it"
+        pm.ModelFileError,
+        match=r"a model of portable_mlp\.save_model, and not an estimator's: portable_mlp\.load",
     ):
+        pm.MLPClassifier.load(path)
+    pm.save_model(path, net, pm.init_params(net), {"preparation": {}})
+    with pytest.raises(pm.ModelFileError, match=r"a model of portable-mlp train, .*: portable-mlp predict takes rows"):
         pm.MLPClassifier.load(path)
     path.write_bytes(b"\x80\x04")
     with pytest.raises(pm.ModelFileError, match="a pickle"):
