@@ -23,6 +23,7 @@ from ..storage.tables import MixedTargetError, RowSource, Table, TargetKind, rea
 from ..training.group import current_group, decided
 from ..training.initialization import init_params
 from ..training.result import History, TrainResult
+from ..training.train import SOLVERS
 from ..training.train import train as fit
 from .digits import digits, refuse_with_digits
 from .files import STREAM, check_folder, check_writable
@@ -62,9 +63,15 @@ def train(
     max_rows: MaxRowsOption = None,
     hidden: Annotated[str, typer.Option(help="Units of the hidden layers, such as 128,64; empty for none.")] = "128,64",
     activation: Annotated[str, typer.Option(help=f"One of {', '.join(ACTIVATIONS)}.")] = "relu",
-    solver: Annotated[str, typer.Option(help="adam, sgd or lbfgs.")] = "adam",
+    solver: Annotated[str, typer.Option(help=f"One of {', '.join(SOLVERS)}.")] = "adam",
     learning_rate: Annotated[float, typer.Option(help="Step size that the schedule starts from.")] = 0.001,
     schedule: Annotated[str, typer.Option(help="constant, exponential, invscaling, adaptive or cosine.")] = "constant",
+    decay: Annotated[float, typer.Option(help="Factor of the schedule exponential, per epoch.")] = 0.95,
+    warmup_steps: Annotated[int, typer.Option(help="First steps, in which the learning rate grows.")] = 0,
+    momentum: Annotated[float, typer.Option(help="Of sgd.")] = 0.9,
+    weight_decay: Annotated[float, typer.Option(help="Of adamw.")] = 0.01,
+    clip_norm: Annotated[float | None, typer.Option(help="Length that the gradient is shortened to.")] = None,
+    label_smoothing: Annotated[float, typer.Option(help="Share of each class that goes to all classes alike.")] = 0.0,
     batch_size: Annotated[int, typer.Option(help="Rows per step.")] = 200,
     epochs: Annotated[int, typer.Option(help="Passes over the data, at most.")] = 20,
     l2: Annotated[float, typer.Option(help="Penalty on squared weights.")] = 0.0001,
@@ -155,6 +162,12 @@ def train(
         batch_size=batch_size,
         epochs=epochs,
         schedule=schedule,
+        decay=decay,
+        warmup_steps=warmup_steps,
+        momentum=momentum,
+        weight_decay=weight_decay,
+        clip_norm=clip_norm,
+        label_smoothing=label_smoothing,
         l2=l2,
         random_state=seed,
         validation=None if held_out is None else held_out.moved(chosen, dtype),

@@ -42,7 +42,7 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
     activation : str, or array-like of str
         Of the hidden layers: "identity", "relu", "tanh", "logistic", "leaky_relu", "elu", "softplus", "gelu", "silu";
         one for all or one each.
-    solver : {"adam", "sgd", "lbfgs"}
+    solver : {"adam", "adamw", "sgd", "lbfgs"}
         Which optimizer.
     alpha : float
         Strength of the L2 penalty, which is divided by the samples of a batch.
@@ -93,6 +93,16 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
         a GPU, 11 or 8.
     dropout : float
         The probability, in [0, 1), with which each hidden unit is dropped from a training step; not with "lbfgs".
+    weight_decay : float
+        Of "adamw" (Adam with decoupled weight decay, as in PyTorch): each step takes
+        ``learning_rate * weight_decay * W`` off the weights W, beside ``alpha``, and nothing off the intercepts.
+    clip_norm : float or None
+        The whole gradient, penalty included, is shortened to this length before the update; not with "lbfgs".
+    warmup_steps : int
+        The first steps (batches), in which the learning rate grows in proportion to their number; not with "lbfgs".
+    label_smoothing : float
+        In [0, 1): training is on probabilities ``(1 - label_smoothing) * Y + label_smoothing / n_classes``, where each
+        of several labels has two classes. Not in what early stopping and validation data report.
     class_weight : dict, "balanced", list of dicts (for several labels) or None
         What the samples of each class count; "balanced" is inverse to how often the class occurs in the ``y`` that
         ``fit`` is given, those that early stopping holds out included. Samples held out, and ``validation_data``, have
@@ -182,6 +192,10 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
         device: Any = None,
         precision: str = "float32",
         dropout: float = 0.0,
+        weight_decay: float = 0.01,
+        clip_norm: float | None = None,
+        warmup_steps: int = 0,
+        label_smoothing: float = 0.0,
         class_weight: Any = None,
         compat: str | None = "sklearn",
     ) -> None:
@@ -213,6 +227,10 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
             device=device,
             precision=precision,
             dropout=dropout,
+            weight_decay=weight_decay,
+            clip_norm=clip_norm,
+            warmup_steps=warmup_steps,
+            label_smoothing=label_smoothing,
             class_weight=class_weight,
             compat=compat,
         )
@@ -354,8 +372,14 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
             outputs = outputs[:, 0]
         labels = _labels_at(home, self._labels) if is_foreign(X) else None
         if labels is None:
-            return self._label_binarizer.inverse_transform(home.to_numpy(outputs))
+            return self._decoded_on_host(home.to_numpy(outputs))
         return like(X, self._decoded(outputs, labels, home), home)
+
+    def _decoded_on_host(self, outputs: np.ndarray) -> Any:
+        if self.out_activation_ != "softmax":
+            return self._label_binarizer.inverse_transform(outputs)
+        # The label binarizer does the same, after a look at each output's type.
+        return self._label_binarizer.classes_.take(outputs.argmax(axis=1), mode="clip")
 
     def _decoded(self, outputs: Array, labels: Array, home: Backend) -> Array:
         """Do what the label binarizer does, where the outputs are."""

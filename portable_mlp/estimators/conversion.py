@@ -18,7 +18,10 @@ from .optimizer import OptimizerState
 
 Estimator = TypeVar("Estimator")
 
-OURS_ALONE = ("backend", "device", "precision", "dropout", "class_weight", "compat")
+TRAINING_OURS_ALONE = ("class_weight", "dropout", "clip_norm", "warmup_steps", "label_smoothing")
+"""Parameters that change what is trained, where they are not as by default."""
+
+OURS_ALONE = ("backend", "device", "precision", "compat", "weight_decay", *TRAINING_OURS_ALONE)
 ATTRIBUTES_OURS_ALONE = (*OURS_ALONE, "validation_loss_curve_", "_skl_callbacks")
 
 
@@ -57,7 +60,7 @@ def to_sklearn(estimator: Any) -> Any:
         new._validate_params()
     except (TypeError, ValueError) as error:
         raise ValueError(f"scikit-learn has no such estimator: {error}") from None
-    left_behind = [name for name in ("class_weight", "dropout") if getattr(estimator, name, None)]
+    left_behind = [name for name in TRAINING_OURS_ALONE if getattr(estimator, name, None)]
     if left_behind:
         warnings.warn(
             f"scikit-learn's estimator has no {' and no '.join(left_behind)}: it predicts the same, and would train on "

@@ -6,11 +6,13 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ..backends import Backend
-from ..kernels.optimizers import Optimizer, adam, sgd
+from ..kernels.optimizers import OPTIMIZERS, Optimizer
 from ..training.schedules import cosine
 
 SCHEDULES = ("constant", "invscaling", "adaptive", "cosine")
 SMALLEST_RATE = 1e-6
+AS_SCIKIT_LEARN: dict[str, dict[str, bool]] = {"sgd": {"rate_in_velocity": True}, "adam": {"correct_epsilon": False}}
+"""The form of the optimizers that scikit-learn has too; others are as in PyTorch."""
 
 
 @dataclass
@@ -20,9 +22,9 @@ class OptimizerState:
     Parameters
     ----------
     solver : str
-        "sgd" or "adam".
+        One of ``OPTIMIZERS``.
     options : dict
-        Of the solver: keyword arguments of `sgd` or `adam`.
+        The keyword arguments of the optimizer.
     learning_rate_init : float
         Where the schedule starts.
     schedule : str
@@ -58,9 +60,7 @@ class OptimizerState:
 
     def optimizer(self) -> Optimizer:
         """Return the formulas."""
-        if self.solver == "sgd":
-            return sgd(**self.options, rate_in_velocity=True)
-        return adam(**self.options, correct_epsilon=False)
+        return OPTIMIZERS[self.solver].make(**self.options, **AS_SCIKIT_LEARN.get(self.solver, {}))
 
     @property
     def learning_rate(self) -> float:

@@ -34,7 +34,7 @@ class MLPRegressor(RegressorMixin, BaseMLP):
     activation : str, or array-like of str
         Of the hidden layers: "identity", "relu", "tanh", "logistic", "leaky_relu", "elu", "softplus", "gelu", "silu";
         one for all or one each.
-    solver : {"adam", "sgd", "lbfgs"}
+    solver : {"adam", "adamw", "sgd", "lbfgs"}
         Which optimizer.
     alpha : float
         Strength of the L2 penalty, which is divided by the samples of a batch.
@@ -85,6 +85,13 @@ class MLPRegressor(RegressorMixin, BaseMLP):
         a GPU, 11 or 8.
     dropout : float
         The probability, in [0, 1), with which each hidden unit is dropped from a training step; not with "lbfgs".
+    weight_decay : float
+        Of "adamw" (Adam with decoupled weight decay, as in PyTorch): each step takes
+        ``learning_rate * weight_decay * W`` off the weights W, beside ``alpha``, and nothing off the intercepts.
+    clip_norm : float or None
+        The whole gradient, penalty included, is shortened to this length before the update; not with "lbfgs".
+    warmup_steps : int
+        The first steps (batches), in which the learning rate grows in proportion to their number; not with "lbfgs".
     compat : {"sklearn", None}
         "sklearn" reports the squared error divided by the number of outputs, as scikit-learn does; None reports the
         loss whose gradient is followed, their sum. The gradient is the same.
@@ -168,6 +175,9 @@ class MLPRegressor(RegressorMixin, BaseMLP):
         device: Any = None,
         precision: str = "float32",
         dropout: float = 0.0,
+        weight_decay: float = 0.01,
+        clip_norm: float | None = None,
+        warmup_steps: int = 0,
         compat: str | None = "sklearn",
     ) -> None:
         super().__init__(
@@ -199,6 +209,9 @@ class MLPRegressor(RegressorMixin, BaseMLP):
             device=device,
             precision=precision,
             dropout=dropout,
+            weight_decay=weight_decay,
+            clip_norm=clip_norm,
+            warmup_steps=warmup_steps,
             compat=compat,
         )
 

@@ -61,7 +61,7 @@ class Epochs:
         self.optimizer: OptimizerState = draft._optimizer
         self.loop = make_loop(
             problem.home,
-            Program(problem.objective, self.optimizer.optimizer()),
+            Program(problem.objective, self.optimizer.optimizer(), draft.clip_norm, draft.warmup_steps),
             flat,
             self.optimizer.moments,
             self.optimizer.n_steps,

@@ -45,7 +45,7 @@ class Objective(NamedTuple):
     l2_per_batch : bool
         Whether the penalty is added to a batch's mean loss, or else to its sum, so that the mean divides it too.
     label_smoothing : float
-        The share of each one-hot row that goes to all classes alike, in [0, 1).
+        The share of each target that goes to all classes alike, in [0, 1); an output "logistic" has two.
     report : callable, optional
         Takes the place of the network's loss in what is reported; the gradient stays that of the network's loss:
         ``report(ops, z, Y, weights, divisor) -> (loss, dz)``, with ``z`` and ``dz`` as in `portable_mlp.kernels.losses`
@@ -251,8 +251,8 @@ def encoded(ops: Primitives, objective: Objective, data: Batch, room: Room | Non
     batch = encode_targets(ops, objective.net, data, room)
     if objective.label_smoothing == 0.0:
         return batch
-    e = objective.label_smoothing
-    return batch._replace(Y=batch.Y * (1.0 - e) + e / batch.Y.shape[-1])
+    e, n_classes = objective.label_smoothing, batch.Y.shape[-1] if objective.net.output == "softmax" else 2
+    return batch._replace(Y=batch.Y * (1.0 - e) + e / n_classes)
 
 
 def weight_of(ops: Primitives, batch: Batch) -> float | Array:

@@ -34,6 +34,9 @@ from .stream import Samples, Stream
 
 SOLVERS = (*OPTIMIZERS, "lbfgs")
 
+SMOOTHED = ("cross_entropy", "binary_cross_entropy")
+"""The losses whose targets are probabilities."""
+
 FIRST_SAMPLES = 8
 """Ranks that are to have the same samples compare so many."""
 
@@ -127,8 +130,8 @@ def train(
     l2 : float
         Penalty ``l2 / 2`` times the sum of squared weights, added to each batch's mean loss.
     label_smoothing : float
-        In [0, 1), for the loss "cross_entropy": training, not validation, is on targets
-        ``(1 - label_smoothing) * Y + label_smoothing / n_classes``.
+        In [0, 1), for the losses "cross_entropy" and "binary_cross_entropy": training, not validation, is on targets
+        ``(1 - label_smoothing) * Y + label_smoothing / n_classes``, where a logistic output has two classes.
     shuffle : bool
         Whether each epoch has an order of its own, drawn on the host, the same on every backend.
     random_state : None, int, numpy.random.RandomState or numpy.random.Generator
@@ -316,8 +319,9 @@ def _checked_folder(
 
 def _checked_smoothing(net: Network, label_smoothing: float) -> float:
     smoothing = fraction("label_smoothing", label_smoothing)
-    if smoothing and net.loss != "cross_entropy":
-        raise ValueError(f"label_smoothing is for the loss 'cross_entropy', but the network has {net.loss!r}")
+    if smoothing and net.loss not in SMOOTHED:
+        losses = " and ".join(map(repr, SMOOTHED))
+        raise ValueError(f"label_smoothing is for the losses {losses}, but the network's is {net.loss!r}")
     return smoothing
 
 

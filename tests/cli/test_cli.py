@@ -675,3 +675,23 @@ def test_without_typer_the_command_is_named() -> None:
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
     assert done.returncode == 2
     assert done.stderr == f"portable-mlp: the command line needs typer, which is missing: {install('cli')}\n"
+
+
+def test_what_a_step_adds_is_an_option(flowers: pathlib.Path, capfd: pytest.CaptureFixture[str]) -> None:
+    def loss(*options: Any) -> float:
+        common = ("--target", "kind", "--epochs", 4, "--backend", "numpy", "--dtype", "float64", "--json")
+        code, out, _ = command("train", flowers, *common, *options, capfd=capfd)
+        assert code == 0
+        return float(json.loads(out)["loss"])
+
+    added = {
+        "--weight-decay": ("--solver", "adamw", "--weight-decay", 50),
+        "--clip-norm": ("--solver", "sgd", "--clip-norm", 0.001),
+        "--momentum": ("--solver", "sgd", "--momentum", 0.1),
+        "--label-smoothing": ("--label-smoothing", 0.3),
+        "--warmup-steps": ("--warmup-steps", 50),
+        "--decay": ("--schedule", "exponential", "--decay", 0.01),
+    }
+    for name, options in added.items():
+        at = options.index(name)
+        assert loss(*options) != loss(*options[:at], *options[at + 2 :]), name

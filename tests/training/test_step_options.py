@@ -120,6 +120,15 @@ def test_a_run_that_goes_on_warms_up_where_it_stands(tmp_path: Any) -> None:
         pm.train(NET, Host().params(START), X, Y, **(options | {"clip_norm": 1.0}), **begun, resume=True)
 
 
+def test_a_logistic_output_has_two_classes() -> None:
+    net = pm.Network((4, 5, 2), output="logistic")
+    targets = RNG.integers(0, 2, size=(N_SAMPLES, 2)).astype(float)
+    options = {"epochs": 3, "learning_rate": 0.05}
+    smoothed = pm.train(net, pm.init_params(net), X, targets, label_smoothing=0.2, **options)
+    by_hand = pm.train(net, pm.init_params(net), X, 0.8 * targets + 0.1, **options)
+    assert_close(pm.pack(smoothed.params), pm.pack(by_hand.params), rtol=1e-12)
+
+
 def test_smoothing_is_of_training_not_of_validation() -> None:
     options = {"epochs": 1, "learning_rate": 1e-9, "batch_size": N_SAMPLES, "validation": (X, Y)}
     plain = pm.train(NET, Host().params(START), X, Y, **options).history
@@ -152,7 +161,7 @@ def test_a_wrong_option_is_refused(options: dict[str, Any], message: str) -> Non
 
 def test_smoothing_is_for_classes() -> None:
     net = pm.Network((4, 1), output="identity")
-    with pytest.raises(ValueError, match=r"label_smoothing is for the loss 'cross_entropy', but .*'squared_error'"):
+    with pytest.raises(ValueError, match="but the network's is 'squared_error'"):
         pm.train(net, pm.init_params(net), X, X[:, 0], label_smoothing=0.1)
 
 
