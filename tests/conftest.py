@@ -1,13 +1,22 @@
 """The libraries every kernel is tested on, and what a test may skip for."""
 
 import os
+import re
 import signal
 
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # as in a shell's background jobs; children would inherit it
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
-os.environ.setdefault("JAX_ENABLE_X64", "1")  # read when JAX is imported
-os.environ.setdefault("SCIPY_ARRAY_API", "1")  # read when SciPy is; scikit-learn asks for it before it dispatches
+# What a shell sets for other programs changes what libraries and terminals do, in the processes of the tests too.
+if foreign := re.findall(
+    r"^(?:\w+_NUM_THREADS|NUMBA_DISABLE_JIT|JAX_\w+|SKLEARN_\w+|PYTHONWARNINGS|COLUMNS|LINES|(?:NO|FORCE|CLI)_?COLOR\w*)$",
+    "\n".join(os.environ),
+    re.MULTILINE,
+):
+    for name in foreign:
+        del os.environ[name]
+os.environ["JAX_ENABLE_X64"] = "1"  # read when JAX is imported
+os.environ["SCIPY_ARRAY_API"] = "1"  # read when SciPy is; scikit-learn asks for it before it dispatches
 
 from dataclasses import dataclass
 from typing import Any

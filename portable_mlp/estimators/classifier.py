@@ -322,7 +322,7 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
         """Return the place of each label among several classes, (n_samples, 1), else indicators."""
         if y.ndim == 1 and self._label_binarizer.y_type_ == "multiclass":
             # A step makes one-hot rows of a batch's labels; those of all samples would take n_classes times the memory.
-            return np.searchsorted(self.classes_, y)[:, None]
+            return np.searchsorted(self._labels, y)[:, None]
         if y.ndim == 1 and self._label_binarizer.y_type_.startswith("multilabel"):
             raise ValueError(
                 f"y must be an indicator matrix of shape (n_samples, {len(self._labels)}), as that of the first "
@@ -332,7 +332,7 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
         return indicators
 
     def _n_outputs(self, Y: np.ndarray) -> int:
-        return len(self.classes_) if self._label_binarizer.y_type_ == "multiclass" else Y.shape[1]
+        return len(self._labels) if self._label_binarizer.y_type_ == "multiclass" else Y.shape[1]
 
     def _learnt_weights(self, y: Any) -> Callable[[Any], np.ndarray] | None:
         if self.class_weight is None:
@@ -372,8 +372,14 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
             outputs = outputs[:, 0]
         labels = _labels_at(home, self._labels) if is_foreign(X) else None
         if labels is None:
-            return self._label_binarizer.inverse_transform(home.to_numpy(outputs))
+            return self._decoded_on_host(home.to_numpy(outputs))
         return like(X, self._decoded(outputs, labels, home), home)
+
+    def _decoded_on_host(self, outputs: np.ndarray) -> Any:
+        if self.out_activation_ != "softmax":
+            return self._label_binarizer.inverse_transform(outputs)
+        # The label binarizer does the same, after a look at each output's type.
+        return self._label_binarizer.classes_.take(outputs.argmax(axis=1), mode="clip")
 
     def _decoded(self, outputs: Array, labels: Array, home: Backend) -> Array:
         """Do what the label binarizer does, where the outputs are."""

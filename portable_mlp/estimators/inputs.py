@@ -7,6 +7,7 @@ at on the device. So the messages are scikit-learn's either way, whether ``array
 
 from __future__ import annotations
 
+import functools
 import inspect
 import warnings
 from typing import Any
@@ -20,6 +21,7 @@ from sklearn.utils.validation import _check_sample_weight, validate_data
 from ..backends import Backend, backend_of, dtype_name, get_backend, sparse_backend
 from ..backends.unreadable import check_readable
 from ..kernels.arrays import Array
+from ..kernels.parameters import DTYPES
 
 FLOATS = (np.float64, np.float32)
 
@@ -37,7 +39,8 @@ def is_foreign(x: Any) -> bool:
     TypeError
         If its numbers cannot be read, as those of a sparse tensor.
     """
-    if array_api_compat.is_numpy_array(x):
+    # The first is the commonest by far, and the quickest to see.
+    if type(x) is np.ndarray or array_api_compat.is_numpy_array(x):
         return False
     check_readable(x)
     if not array_api_compat.is_array_api_obj(x):
@@ -62,6 +65,20 @@ def home_of(X: Any, backend: str | None, device: Any) -> Backend:
     if device is not None or backend not in (None, home.name):
         home = get_backend(home.name if backend is None else backend, device)
     return home_for(X, home)
+
+
+_numpy_dtype_name = functools.cache(dtype_name)
+
+
+def _dtype_name(dtype: Any) -> str:
+    """Do as `dtype_name`, remembering NumPy's, which takes its time over a name."""
+    return _numpy_dtype_name(dtype) if isinstance(dtype, np.dtype) else dtype_name(dtype)
+
+
+@functools.cache
+def numpy_home() -> Backend:
+    """Return NumPy, which need not be looked up for every prediction."""
+    return get_backend("numpy")
 
 
 def home_for(X: Any, home: Backend) -> Backend:
@@ -120,8 +137,10 @@ def checked_weights(sample_weight: Any, X: Any, *, may_be_zero: bool = False) ->
 
 def floating_dtype(home: Backend, X: Any) -> str:
     """Return the dtype that X is computed in: its own if that is float32 or float64, else the library's widest."""
+    wanted = _dtype_name(X.dtype)
+    if home.name == "numpy":
+        return wanted if wanted in DTYPES else "float64"
     known = home.xp.__array_namespace_info__().dtypes(device=home.device)
-    wanted = dtype_name(X.dtype)
     if wanted not in ("float32", "float64"):
         wanted = "float64"
     return wanted if wanted in known else "float32"
@@ -129,7 +148,7 @@ def floating_dtype(home: Backend, X: Any) -> str:
 
 def common_dtype(arrays: list[Array]) -> str:
     """Return "float32" where all arrays are, else "float64"."""
-    names = {dtype_name(x.dtype) for x in arrays}
+    names = {_dtype_name(x.dtype) for x in arrays}
     return "float32" if names == {"float32"} else "float64"
 
 
@@ -137,9 +156,9 @@ def moved(home: Backend, X: Any, dtype: Any) -> Array:
     """Bring X to its home; a sparse matrix stays sparse on NumPy, and becomes dense on the other libraries."""
     if home.name == "numpy" and (home.takes_sparse or isinstance(X, np.ndarray)):
         # Columns stay columns, as in scikit-learn: a matrix product's last digit may depend on it.
-        return (X.tocsr() if is_sparse(X) else X).astype(dtype_name(dtype), copy=False)
+        return (X.tocsr() if is_sparse(X) else X).astype(_dtype_name(dtype), copy=False)
     there = home.asarray(dense(X), dtype=dtype)
-    if dtype_name(X.dtype) == "float64" and dtype_name(there.dtype) == "float32":
+    if _dtype_name(X.dtype) == "float64" and _dtype_name(there.dtype) == "float32":
         _check_narrowed(home, there)
     return there
 
@@ -182,7 +201,7 @@ def check_same_home(estimator: Any, X: Any, home: Backend, method: str) -> None:
 def like(X: Any, result: Array, home: Backend) -> Any:
     """Return a result as X came: in X's library and on its device, NumPy for whatever else X was."""
     if not is_foreign(X):
-        host = home.to_numpy(result)
+        host = result if type(result) is np.ndarray else home.to_numpy(result)
         return host if host.flags.writeable else host.copy()
     there = backend_of(X)
     return there.asarray(result if there.xp is home.xp else home.to_numpy(result))

@@ -249,3 +249,21 @@ def test_a_sparse_batch_takes_no_dense_memory() -> None:
     wide = scipy.sparse.csr_array((np.ones(4_000), (rows, rows)), shape=(4_000, 2**20))
     clf = pm.MLPClassifier((2,), batch_size=4_000, max_iter=1, solver="sgd", momentum=0.0)
     assert quietly(clf.fit, wide, rows % 2).n_iter_ == 1
+
+
+def test_a_prediction_converts_no_parameter_that_is_as_needed(monkeypatch: pytest.MonkeyPatch) -> None:
+    from portable_mlp.backends import Backend
+
+    fits = [quietly(pm.MLPClassifier(**OPTIONS).fit, X, y), quietly(pm.MLPRegressor(**OPTIONS).fit, X, X[:, 0])]
+    expected = [model.predict(X[:1]) for model in fits]
+    monkeypatch.setattr(Backend, "asarray", lambda *arguments, **options: pytest.fail("converted"))
+    for model, answer in zip(fits, expected, strict=True):
+        np.testing.assert_array_equal(model.predict(X[:1]), answer)
+        model.coefs_[0][:] = 0.0
+        model.intercepts_[0][:] = 0.0
+        assert np.ptp(model.transform(X)) == 0.0
+    monkeypatch.undo()
+    clf = quietly(pm.MLPClassifier(**OPTIONS).fit, X, y)
+    proba = clf.predict_proba(X)
+    clf.coefs_ = [np.asfortranarray(W).astype(">f8") for W in clf.coefs_]
+    np.testing.assert_array_equal(clf.predict_proba(X), proba)
