@@ -7,6 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
+from ..kernels.optimizers import OPTIMIZERS
 from ..storage.models import load_model
 from ..storage.onnx_inference import export_onnx
 from ..storage.onnx_training import export_onnx_training
@@ -22,7 +23,7 @@ def export(
         bool, typer.Option("--training", help="Write the training step, for a model that goes on learning.")
     ] = False,
     solver: Annotated[
-        str | None, typer.Option(help="adam or sgd (with Nesterov momentum), for --training.", show_default="adam")
+        str | None, typer.Option(help=f"One of {', '.join(OPTIMIZERS)}, for --training.", show_default="adam")
     ] = None,
 ) -> None:
     """Write a model as an ONNX file, for onnxruntime and other programs; needs the extra onnx.

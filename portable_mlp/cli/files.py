@@ -31,8 +31,10 @@ def check_writable(
     for source in sources:
         if os.path.realpath(source) == os.path.realpath(path):
             raise ValueError(f"{option} {path}: this file is read by the same command; name another one to write")
-    if suffix is not None and path.suffix.lower() not in ("", suffix):
-        raise ValueError(f"{option} {path}: what is written there is a {suffix} file; let its name end so")
+    ending = path.suffix.lower()
+    # What ends in a number, such as run-0.01, has no suffix.
+    if suffix is not None and ending not in ("", suffix) and not ending[1:].isdigit():
+        raise ValueError(f"{option} {path}: what is written there is a {suffix} file; use a name ending in {suffix}")
     folder = path.resolve().parent
     if not folder.is_dir():
         raise ValueError(f"{option} {path}: the folder {folder} does not exist")

@@ -28,9 +28,9 @@ def predict(
     ],
     proba: Annotated[bool, typer.Option("--proba", help="Write each class's probability too.")] = False,
     output: Annotated[
-        pathlib.Path,
+        str,  # a path would take ./- for -
         typer.Option(help="File to write: .csv, .tsv, these compressed (.csv.gz), or .parquet; - is standard output."),
-    ] = pathlib.Path(STREAM),
+    ] = STREAM,
     spreadsheet_safe: Annotated[
         bool, typer.Option("--spreadsheet-safe", help="Put ' before class names that a spreadsheet takes for formulas.")
     ] = False,
@@ -42,9 +42,10 @@ def predict(
 
     Example: portable-mlp predict houses.safetensors new.csv --output prices.csv
     """
-    to_stdout = str(output) == STREAM
+    to_stdout = output == STREAM
     if not to_stdout:
-        check_writable("--output", output, sources=(model, data))
+        path = pathlib.Path(output)
+        check_writable("--output", path.absolute() if str(path) == STREAM else path, sources=(model, data))
         check_output(output)
     chosen = get_backend(backend)
     net, params, metadata = load_model(model, backend=chosen)

@@ -80,7 +80,8 @@ class _Output(io.TextIOBase):
     def write_utf8(self, text: str) -> None:
         """Write a text in UTF-8, whatever the encoding of the stream is."""
         with self.named() as stream:
-            stream.buffer.write(text.encode("utf-8"))
+            bytes_of = getattr(stream, "buffer", None)  # a stream of texts alone, as a notebook has, takes any
+            stream.write(text) if bytes_of is None else bytes_of.write(text.encode("utf-8"))
 
     def flush(self) -> None:
         if self.stream is not None:

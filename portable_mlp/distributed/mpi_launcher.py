@@ -125,7 +125,10 @@ def n_cores() -> int:
 
 def load() -> float:
     """Return how many cores were busy over the last minute, on average; 0.0 where the system does not say."""
-    return os.getloadavg()[0] if hasattr(os, "getloadavg") else 0.0
+    try:
+        return os.getloadavg()[0]
+    except (AttributeError, OSError):
+        return 0.0
 
 
 def threads_per_rank(procs: int) -> dict[str, str]:

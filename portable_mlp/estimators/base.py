@@ -117,6 +117,9 @@ class BaseMLP(
         "compat": [StrOptions({"sklearn"}), None],
     }
 
+    label_smoothing: float = 0.0
+    """A parameter of the classifier."""
+
     _target_checks: ClassVar[dict[str, Any]] = {}
     """Options of scikit-learn's check of y."""
 
@@ -315,7 +318,7 @@ class BaseMLP(
 
     def _objective(self, net: Network) -> Objective:
         report = REPORTED[str(net.loss)] if self.compat == "sklearn" else None
-        smoothing = float(getattr(self, "label_smoothing", 0.0))
+        smoothing = float(self.label_smoothing)
         return Objective(net, float(self.alpha), l2_per_batch=False, label_smoothing=smoothing, report=report)
 
     def _held(self, problem: Problem, validation_data: Any, by_target: Callable[[Any], np.ndarray] | None) -> Held:
@@ -325,6 +328,8 @@ class BaseMLP(
         X, y, *rest = computed(*validation_data)
         self._check_home(X, problem.home, "fit")
         X, y = checked_training_data(self, X, y, reset=False, **self._target_checks)
+        if y.ndim == 2 and y.shape[1] == 1:
+            y = column_or_1d(y)
         Y = self._encoded(y)
         if Y.shape[1] != problem.Y.shape[1]:
             raise ValueError(f"y_val has {Y.shape[1]} outputs, but y has {problem.Y.shape[1]}")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from numbers import Real
 from typing import Any, ClassVar, Self
 
 import numpy as np
@@ -11,7 +12,7 @@ from sklearn.base import ClassifierMixin, _fit_context
 from sklearn.metrics import accuracy_score
 from sklearn.preprocessing import LabelBinarizer
 from sklearn.utils import column_or_1d
-from sklearn.utils._param_validation import StrOptions
+from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.multiclass import _check_partial_fit_first_call, type_of_target, unique_labels
 
@@ -49,9 +50,9 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
     batch_size : int or "auto"
         Samples of a step; "auto" is 200, or all if they are fewer. Not for "lbfgs".
     learning_rate : {"constant", "invscaling", "adaptive", "cosine"}
-        Schedule of "sgd": "invscaling" divides by ``(samples seen + 1) ** power_t``, "adaptive" divides by 5 where
-        training stalls, "cosine" falls to 0 over ``max_iter`` epochs. Of these "adam" follows "cosine" only, with
-        ``compat=None`` all.
+        Schedule of "sgd" and "adamw": "invscaling" divides by ``(samples seen + 1) ** power_t``, "adaptive" divides by
+        5 where training stalls, "cosine" falls to 0 over ``max_iter`` epochs. Of these "adam" follows "cosine" only,
+        with ``compat=None`` all.
     learning_rate_init : float
         Where the schedule starts.
     power_t : float
@@ -77,7 +78,7 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
     validation_fraction : float
         How many samples to hold out, in [0, 1).
     beta_1, beta_2, epsilon : float
-        Of "adam".
+        Of "adam" and "adamw".
     n_iter_no_change : int or inf
         More stalled epochs than this, one after another, end training.
     max_fun : int
@@ -99,7 +100,7 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
     clip_norm : float or None
         The whole gradient, penalty included, is shortened to this length before the update; not with "lbfgs".
     warmup_steps : int
-        The first steps (batches), in which the learning rate grows in proportion to their number; not with "lbfgs".
+        The number of steps (batches) over which the learning rate rises linearly to the schedule's; not with "lbfgs".
     label_smoothing : float
         In [0, 1): training is on probabilities ``(1 - label_smoothing) * Y + label_smoothing / n_classes``, where each
         of several labels has two classes. Not in what early stopping and validation data report.
@@ -157,6 +158,7 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
     _parameter_constraints: ClassVar[dict[str, Any]] = {
         **BaseMLP._parameter_constraints,
         "class_weight": [dict, list, StrOptions({"balanced"}), None],
+        "label_smoothing": [Interval(Real, 0, 1, closed="left")],
     }
 
     loss = "log_loss"

@@ -14,7 +14,7 @@ from sklearn.neural_network import _stochastic_optimizers as their_optimizers
 from ..backends import Backend, backend_of, get_backend
 from ..kernels.network import Network
 from ..kernels.parameters import Layer, pack, unpack
-from .optimizer import OptimizerState
+from .optimizer import AS_SCIKIT_LEARN, OptimizerState
 
 Estimator = TypeVar("Estimator")
 
@@ -63,8 +63,7 @@ def to_sklearn(estimator: Any) -> Any:
     left_behind = [name for name in TRAINING_OURS_ALONE if getattr(estimator, name, None)]
     if left_behind:
         warnings.warn(
-            f"scikit-learn's estimator has no {' and no '.join(left_behind)}: it predicts the same, and would train on "
-            "without",
+            f"scikit-learn's has no {' and no '.join(left_behind)}: it predicts the same, and trains on without",
             stacklevel=4,
         )
     if not hasattr(estimator, "coefs_"):
@@ -80,7 +79,7 @@ def to_sklearn(estimator: Any) -> Any:
     new._best_coefs, new._best_intercepts = new.coefs_, new.intercepts_
     if not estimator.early_stopping:
         new._best_coefs, new._best_intercepts = copy.deepcopy((new.coefs_, new.intercepts_))
-    if hasattr(estimator, "_optimizer"):
+    if hasattr(estimator, "_optimizer") and estimator._optimizer.solver in AS_SCIKIT_LEARN:
         new._optimizer = _their_optimizer(new, estimator._optimizer)
     return new
 

@@ -41,9 +41,9 @@ class MLPRegressor(RegressorMixin, BaseMLP):
     batch_size : int or "auto"
         Samples of a step; "auto" is 200, or all if they are fewer. Not for "lbfgs".
     learning_rate : {"constant", "invscaling", "adaptive", "cosine"}
-        Schedule of "sgd": "invscaling" divides by ``(samples seen + 1) ** power_t``, "adaptive" divides by 5 where
-        training stalls, "cosine" falls to 0 over ``max_iter`` epochs. Of these "adam" follows "cosine" only, with
-        ``compat=None`` all.
+        Schedule of "sgd" and "adamw": "invscaling" divides by ``(samples seen + 1) ** power_t``, "adaptive" divides by
+        5 where training stalls, "cosine" falls to 0 over ``max_iter`` epochs. Of these "adam" follows "cosine" only,
+        with ``compat=None`` all.
     learning_rate_init : float
         Where the schedule starts.
     power_t : float
@@ -69,7 +69,7 @@ class MLPRegressor(RegressorMixin, BaseMLP):
     validation_fraction : float
         How many samples to hold out, in [0, 1).
     beta_1, beta_2, epsilon : float
-        Of "adam".
+        Of "adam" and "adamw".
     n_iter_no_change : int or inf
         More stalled epochs than this, one after another, end training.
     max_fun : int
@@ -91,7 +91,7 @@ class MLPRegressor(RegressorMixin, BaseMLP):
     clip_norm : float or None
         The whole gradient, penalty included, is shortened to this length before the update; not with "lbfgs".
     warmup_steps : int
-        The first steps (batches), in which the learning rate grows in proportion to their number; not with "lbfgs".
+        The number of steps (batches) over which the learning rate rises linearly to the schedule's; not with "lbfgs".
     compat : {"sklearn", None}
         "sklearn" reports the squared error divided by the number of outputs, as scikit-learn does; None reports the
         loss whose gradient is followed, their sum. The gradient is the same.

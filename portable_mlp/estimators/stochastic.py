@@ -1,4 +1,4 @@
-"""Fitting by SGD or Adam: scikit-learn's epochs, to the letter, around the loop of `portable_mlp.training`.
+"""Fitting a batch at a time: scikit-learn's epochs, to the letter, around the loop of `portable_mlp.training`.
 
 At the end of an epoch, in this order: the loss, the samples seen, the loss curve, the count of epochs without
 improvement, the learning rate, and the decision to stop. Then the epoch is complete, and only then is it printed and
@@ -59,9 +59,11 @@ class Epochs:
     ) -> None:
         self.draft, self.problem, self.watch, self.one_epoch = draft, problem, watch, one_epoch
         self.optimizer: OptimizerState = draft._optimizer
+        # Plain numbers: a program that equals another is the same step, whatever its numbers are made of.
+        clip_norm = None if draft.clip_norm is None else float(draft.clip_norm)
         self.loop = make_loop(
             problem.home,
-            Program(problem.objective, self.optimizer.optimizer(), draft.clip_norm, draft.warmup_steps),
+            Program(problem.objective, self.optimizer.optimizer(), clip_norm, int(draft.warmup_steps)),
             flat,
             self.optimizer.moments,
             self.optimizer.n_steps,

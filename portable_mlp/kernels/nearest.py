@@ -31,7 +31,6 @@ USUAL = {
     "step-size": "learning-rate",
     "swish": "silu",
     "test-size": "validation",
-    "weight-decay": "l2",
     "workers": "procs",
 }
 """What other programs call things that have another name here, in small letters with dashes."""

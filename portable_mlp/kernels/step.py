@@ -75,7 +75,7 @@ class Program(NamedTuple):
     clip_norm : float or None
         The longest that the gradient, of all parameters and with the penalty, may be.
     warmup_steps : int
-        The first steps, in which the learning rate grows in proportion to the step's number.
+        The number of steps over which the learning rate rises in proportion to the step's number.
     """
 
     objective: Objective
@@ -243,6 +243,7 @@ def clipped(ops: Primitives, sums: Sums, clip_norm: float) -> Sums:
     xp = ops.xp
     squares = [ops.sum_of_squares(x) for dW, db in sums.grads for x in (dW, xp.expand_dims(db, axis=-2))]
     norm = xp.sqrt(sum(squares[1:], start=squares[0])) / sums.divisor
+    norm = norm + (norm - norm)  # NaN where it is infinite: a gradient of 0 would stand still without a word
     return sums._replace(divisor=sums.divisor * xp.maximum(norm / clip_norm, constant(xp, norm, 1.0)))
 
 

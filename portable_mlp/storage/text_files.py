@@ -116,6 +116,10 @@ class _Rejoined(RawIOBase):
         """Tell that it can be read, as it always can."""
         return True
 
+    def fileno(self) -> int:
+        """Return the stream's descriptor, whose file may have a size."""
+        return self._stream.fileno()
+
     def readinto(self, buffer: Any, /) -> int:
         """Read the first bytes, then what follows."""
         view = memoryview(buffer)

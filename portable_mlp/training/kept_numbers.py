@@ -23,7 +23,7 @@ def kept_number(name: object, value: Any) -> Any:
     try:
         numbers = _plain(value)
         _shape(numbers)
-    except (TypeError, OverflowError):
+    except (TypeError, OverflowError, RecursionError):
         raise ValueError(
             f"a callback keeps {_shortened(value)} in event.history[{name!r}]; the history holds numbers, or lists of "
             "numbers, all lists within one of the same length: keep anything else in the callback itself"

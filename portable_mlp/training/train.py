@@ -125,7 +125,7 @@ def train(
     decay : float
         Of the schedule "exponential", positive.
     warmup_steps : int
-        The first steps (batches), in which the learning rate grows: the schedule's is multiplied by
+        The number of steps (batches) over which the learning rate rises to the schedule's, which is multiplied by
         ``min(1, step / warmup_steps)``, with steps counted from 1.
     l2 : float
         Penalty ``l2 / 2`` times the sum of squared weights, added to each batch's mean loss.
@@ -284,7 +284,7 @@ def train(
 def _prepare_lbfgs(data: Samples) -> None:
     refuse_in_group('solver "lbfgs"')
     if isinstance(data, Stream):
-        raise ValueError('"lbfgs" takes all samples in every step: samples that stay in a file are for sgd and adam')
+        raise ValueError('"lbfgs" takes all samples in every step: samples in a file are for the other solvers')
     lbfgs.load_scipy()
 
 
@@ -313,7 +313,9 @@ def _checked_folder(
     if not os.fspath(checkpoint):
         raise ValueError("checkpoint is the name of a folder, got an empty one")
     if solver == "lbfgs":
-        raise ValueError('the search of "lbfgs" has a state that SciPy keeps to itself: checkpoint is for sgd and adam')
+        raise ValueError(
+            'SciPy keeps the state of its search by "lbfgs" to itself: checkpoint is for the other solvers'
+        )
     return CheckpointFolder(checkpoint)
 
 

@@ -1,5 +1,6 @@
 """The command line as its user meets it: what it prints, what it leaves, how it ends."""
 
+import contextlib
 import csv
 import hashlib
 import io
@@ -697,3 +698,19 @@ def test_what_a_step_adds_is_an_option(flowers: pathlib.Path, capfd: pytest.Capt
     for name, options in added.items():
         at = options.index(name)
         assert loss(*options) != loss(*options[:at], *options[at + 2 :]), name
+
+
+def test_predictions_go_into_a_stream_of_texts_alone(flowers: pathlib.Path, capfd: pytest.CaptureFixture[str]) -> None:
+    """Such as a notebook has, or a test."""
+    assert command("train", flowers, "--target", "kind", "--epochs", 2, "--save", "m.safetensors", capfd=capfd)[0] == 0
+    with contextlib.redirect_stdout(io.StringIO()) as out:
+        assert run(["predict", "m.safetensors", str(flowers)]) == 0
+    assert out.getvalue().startswith("prediction\n")
+    assert len(out.getvalue().splitlines()) == ROWS + 1
+
+
+def test_a_file_named_minus_is_no_stream(flowers: pathlib.Path, capfd: pytest.CaptureFixture[str]) -> None:
+    assert command("train", flowers, "--target", "kind", "--epochs", 2, "--save", "run-0.01", capfd=capfd)[0] == 0
+    assert "./-: a table is written in the format" in mistake(
+        "predict", "run-0.01", flowers, "--output", "./-", capfd=capfd
+    )

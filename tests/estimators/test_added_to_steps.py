@@ -59,17 +59,31 @@ def test_a_fit_takes_the_steps_of_train(task: str, added: str) -> None:
     assert not options or np.abs(plain.coefs_[0] - model.coefs_[0]).max() > 1e-6
 
 
+def test_numbers_of_numpy_are_plain_numbers() -> None:
+    given = {"clip_norm": np.float32(0.25), "warmup_steps": np.int64(6), "label_smoothing": np.float32(0.25)}
+    plain = {name: value.item() for name, value in given.items()}
+    for backend in ("numpy", "strict"):
+        ours, expected = (
+            fitted(estimator("three", backend=backend, **options), TARGETS["three"]) for options in (given, plain)
+        )
+        assert np.array_equal(ours.loss_curve_, expected.loss_curve_)
+
+
 def test_they_are_saved_and_left_behind_in_words(tmp_path: Any) -> None:
     model = fitted(estimator("three", **ADDED["all"]), TARGETS["three"])
     model.save(tmp_path / "m.safetensors")
     assert pm.MLPClassifier.load(tmp_path / "m.safetensors").get_params() == model.get_params()
     with pytest.raises(ValueError, match="scikit-learn has no such estimator"):
         model.to_sklearn()
+    with pytest.warns(UserWarning, match="has no clip_norm"):  # nor AdamW's moments
+        model.set_params(solver="adam").to_sklearn()
     with pytest.warns(UserWarning, match="has no clip_norm"):
         fitted(estimator("three", clip_norm=0.1).set_params(solver="adam"), TARGETS["three"]).to_sklearn()
 
 
-@pytest.mark.parametrize(("name", "value"), [("weight_decay", -1.0), ("clip_norm", 0.0), ("warmup_steps", -1)])
+@pytest.mark.parametrize(
+    ("name", "value"), [("weight_decay", -1.0), ("clip_norm", 0.0), ("warmup_steps", -1), ("label_smoothing", 1.0)]
+)
 def test_a_wrong_value_is_refused(name: str, value: Any) -> None:
     with pytest.raises(ValueError, match=f"The {name!r} parameter of MLPClassifier must be"):
         estimator("three", **{name: value}).fit(X, TARGETS["three"])

@@ -122,3 +122,12 @@ def test_labels_are_not_taken_for_several_labels(method: str) -> None:
     with pytest.raises(ValueError, match=message):
         (clf.fit if method == "warm_start" else clf.partial_fit)(X, single)
     np.testing.assert_array_equal(numbers(clf)["parameters[0]"], before)
+
+
+@pytest.mark.filterwarnings("ignore:A column-vector y was passed")
+def test_validation_labels_may_be_a_column() -> None:
+    asked = {**OPTIONS, "class_weight": "balanced"}
+    column, plain = (
+        quietly(pm.MLPClassifier(**asked).fit, X, RARE, validation_data=(X, y)) for y in (OTHERS[:, None], OTHERS)
+    )
+    assert column.validation_loss_curve_ == plain.validation_loss_curve_

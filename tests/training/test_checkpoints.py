@@ -168,7 +168,7 @@ def test_states_are_not_written_over_unasked(tmp_path: pathlib.Path) -> None:
         train(OnNumPy, checkpoint_every=3)
     with pytest.raises(ValueError, match="checkpoint_every must be at least 1, got 0"):
         train(OnNumPy, checkpoint=tmp_path, checkpoint_every=0)
-    with pytest.raises(ValueError, match="checkpoint is for sgd and adam"):
+    with pytest.raises(ValueError, match="checkpoint is for the other solvers"):
         train(OnNumPy, checkpoint=tmp_path, solver="lbfgs")
 
 

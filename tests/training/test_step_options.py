@@ -159,6 +159,14 @@ def test_a_wrong_option_is_refused(options: dict[str, Any], message: str) -> Non
         pm.train(NET, Host().params(START), X, Y, **options)
 
 
+def test_a_norm_that_overflows_is_no_gradient_of_zero() -> None:
+    net = pm.Network((4, 1), output="identity")
+    params = tuple(pm.Layer(W.astype("float32"), b.astype("float32")) for W, b in pm.init_params(net))
+    huge = X.astype("float32") * np.float32(1e15)
+    with pytest.raises(pm.NonFiniteError, match="epoch 1"):
+        pm.train(net, params, huge, huge[:, 0], epochs=2, clip_norm=1.0)
+
+
 def test_smoothing_is_for_classes() -> None:
     net = pm.Network((4, 1), output="identity")
     with pytest.raises(ValueError, match="but the network's is 'squared_error'"):
