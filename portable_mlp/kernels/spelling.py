@@ -19,15 +19,16 @@ def suggesting(function: Callable[P, R]) -> Callable[P, R]:
 
     Only a call that has failed is looked at: a right one pays for one call more.
     """
+    known = inspect.signature(function).parameters
+    takes_any = any(one.kind is one.VAR_KEYWORD for one in known.values())
 
     @functools.wraps(function)
     def called(*args: P.args, **kwargs: P.kwargs) -> R:
         try:
             return function(*args, **kwargs)
         except TypeError:
-            known = inspect.signature(function).parameters
             unknown = next((name for name in kwargs if name not in known), None)
-            if unknown is None or any(one.kind is one.VAR_KEYWORD for one in known.values()):
+            if unknown is None or takes_any:
                 raise
         meant = did_you_mean(unknown, known)
         raise TypeError(f"{function.__qualname__}() got an unexpected keyword argument {unknown!r}{meant}") from None
