@@ -125,7 +125,7 @@ def test_a_repr_says_shapes_and_the_last_loss(array: Any, text: str) -> None:
     losses = {"loss": [0.5, 0.25, 0.125, 0.0625], "validation_loss": [1.0, 2.0]}
     result = pm.TrainResult((layer,), losses, 4, "max_epochs")
     expected = f"params=({layer},), history={{'loss': [4 values, last 0.0625], 'validation_loss': [1.0, 2.0]}}"
-    assert repr(result) == f"TrainResult({expected}, n_epochs=4, stopped_because='max_epochs')"
+    assert repr(result) == f"TrainResult({expected}, n_epochs=4, stopped_because='max_epochs', best_epoch=None)"
     assert repr(pm.EpochEnd(3, 4, (layer,), losses)) == f"EpochEnd(epoch=3, epochs=4, {expected})"
     assert repr(pm.NonFiniteError("diverged", (layer,), losses, 2, 1)) == "NonFiniteError('diverged')"
 

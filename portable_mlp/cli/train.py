@@ -78,8 +78,9 @@ def train(
     validation: Annotated[float, typer.Option(help="Fraction of the rows held out to validate on; 0 for none.")] = 0.1,
     patience: Annotated[
         int | None,
-        typer.Option(help="Stop after this many epochs without a better validation loss; keep the best."),
+        typer.Option(help="Stop after this many epochs without a better validation; keep the best."),
     ] = None,
+    monitor: Annotated[str, typer.Option(help="What is better for --patience: loss or score.")] = "loss",
     seed: Annotated[
         int, typer.Option(min=0, max=2**32 - 1, help="Seed of the first weights, the split and the shuffle.")
     ] = 0,
@@ -172,6 +173,7 @@ def train(
         random_state=seed,
         validation=None if held_out is None else held_out.moved(chosen, dtype),
         patience=patience,
+        monitor=monitor,
         progress=True,
         precision=precision,
         checkpoint=checkpoint,
@@ -279,7 +281,7 @@ def _figures(result: TrainResult, preparation: Preparation, patient: bool) -> di
     """Return what the run came to: the losses of the epoch whose parameters were kept."""
     history = result.history
     # With patience the parameters are those of the best epoch, also where it did not run out.
-    kept = _best(history["validation_loss"]) if patient and history["validation_loss"] else -1
+    kept = result.best_epoch - 1 if patient and result.best_epoch is not None else -1
     figures: dict[str, Any] = {
         "epochs": result.n_epochs,
         "stopped_because": result.stopped_because,
@@ -287,14 +289,10 @@ def _figures(result: TrainResult, preparation: Preparation, patient: bool) -> di
     }
     if history.get("validation_loss"):
         score = "validation_r2" if preparation.classes is None else "validation_accuracy"
+        figures["best_epoch"] = result.best_epoch
         figures["validation_loss"] = history["validation_loss"][kept]
         figures[score] = history["validation_score"][kept]
     return figures
-
-
-def _best(losses: list[float]) -> int:
-    """Return the epoch of the least loss, the first of equals; a NaN is no loss."""
-    return min(range(len(losses)), key=lambda epoch: (math.isnan(losses[epoch]), losses[epoch]))
 
 
 @contextlib.contextmanager

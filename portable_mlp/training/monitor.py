@@ -19,6 +19,9 @@ from .stream import Samples
 
 Callback: TypeAlias = Callable[[EpochEnd], Any]
 
+MONITORED = {"loss": ("validation_loss", 1.0), "score": ("validation_score", -1.0)}
+"""What `patience` may follow: its name in the history, and the sign with which it is minimised."""
+
 _OF_CALLBACKS = "callback_"
 """Begins the names of their numbers in a state."""
 
@@ -37,7 +40,9 @@ class Monitor:
     validation : Data or Stream or None
         What to validate on.
     patience : int or None
-        Epochs without a better validation loss before training stops.
+        Epochs without a better validation before training stops.
+    monitored : {"loss", "score"}
+        The number by which a validation is better.
     callbacks : sequence of callable
         Each is given an `EpochEnd`; one that returns True ends training.
     bar : Silent
@@ -52,6 +57,7 @@ class Monitor:
         epochs: int,
         validation: Samples | None,
         patience: int | None,
+        monitored: str = "loss",
         callbacks: Sequence[Callback],
         bar: Silent,
     ) -> None:
@@ -64,7 +70,8 @@ class Monitor:
         self._backend, self._epochs = backend, epochs
         self._patience, self._callbacks = patience, callbacks
         self._validation = None if validation is None else Evaluation(backend, net, validation)
-        self._best_loss, self._epochs_since_best = math.inf, 0
+        self._monitored, self._sign = MONITORED[monitored]
+        self._least, self._epochs_since_best = math.inf, 0
         self._best_flat: Array | None = None
 
     @property
@@ -93,7 +100,7 @@ class Monitor:
         for name, number in now.items():
             self._history[name].append(number)
         self.bar.epoch_end(self.n_epochs - 1, loss, samples_per_second)
-        out_of_patience = self._patience is not None and self._out_of_patience(flat, now["validation_loss"])
+        out_of_patience = self._patience is not None and self._out_of_patience(flat, now[self._monitored])
         stop_asked = self.stop_asked(flat)
         if out_of_patience:
             return "patience"
@@ -118,14 +125,21 @@ class Monitor:
     def result(self, flat: Array, stopped_because: str) -> TrainResult:
         """Return the run's result: the best parameters where ``patience`` looked for them, else ``flat``."""
         chosen = flat if self._best_flat is None else self._best_flat
-        return TrainResult(unpack(self.net, chosen), self.history, self.n_epochs, stopped_because)
+        return TrainResult(unpack(self.net, chosen), self.history, self.n_epochs, stopped_because, self._best_epoch())
+
+    def _best_epoch(self) -> int | None:
+        """Return the epoch of the best validation, the first of equals, from 1; None without one, or of many models."""
+        numbers = self.history.get(self._monitored, [])
+        objectives = [math.nan if isinstance(x, list) else self._sign * x for x in numbers]
+        known = [(objective, epoch) for epoch, objective in enumerate(objectives, start=1) if not math.isnan(objective)]
+        return min(known)[1] if known else None
 
     def memory(self) -> dict[str, Any]:
         """Return what the epochs so far have left behind: arrays of the host, and lists of floats."""
         history = self.history
         left: dict[str, Any] = {f"history_{name}": history[name] for name in self._history}
         left |= {f"{_OF_CALLBACKS}{name}": numbers for name, numbers in self._of_callbacks.items()}
-        left["patience"] = [self._best_loss, float(self._epochs_since_best)]
+        left["patience"] = [self._least, float(self._epochs_since_best)]
         if self._best_flat is not None:
             left["best"] = self._backend.to_numpy(self._best_flat)
         return left
@@ -135,14 +149,15 @@ class Monitor:
         self._history = {name: memory[f"history_{name}"].tolist() for name in self._history}
         kept = {name: x.tolist() for name, x in memory.items() if name.startswith(_OF_CALLBACKS)}
         self._of_callbacks = {name.removeprefix(_OF_CALLBACKS): numbers for name, numbers in kept.items()}
-        self._best_loss, since = memory["patience"].tolist()
+        self._least, since = memory["patience"].tolist()
         self._epochs_since_best = int(since)
         if "best" in memory:
             self._best_flat = self._backend.asarray(memory["best"], dtype=memory["best"].dtype.name)
 
-    def _out_of_patience(self, flat: Array, validation_loss: float) -> bool:
+    def _out_of_patience(self, flat: Array, number: float) -> bool:
         self._epochs_since_best += 1
-        if validation_loss < self._best_loss:
+        objective = self._sign * number
+        if objective < self._least:
             self._best_flat = snapshot(self._backend.xp, flat)
-            self._best_loss, self._epochs_since_best = validation_loss, 0
+            self._least, self._epochs_since_best = objective, 0
         return self._epochs_since_best >= (self._patience or 0)

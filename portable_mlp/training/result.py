@@ -19,7 +19,7 @@ class TrainResult(NamedTuple):
     Attributes
     ----------
     params : tuple of Layer
-        The trained parameters; with ``patience`` those of the best validation loss.
+        The trained parameters; with ``patience`` those of the best validation.
     history : dict of lists
         For each epoch its "loss" (the mean over the samples, with the penalty, while the parameters moved),
         "learning_rate" and "samples_per_second"; with validation data also "validation_loss" (without the penalty) and
@@ -29,12 +29,16 @@ class TrainResult(NamedTuple):
     stopped_because : str
         "max_epochs", "patience", "learning_rate" (the adaptive schedule reached its end), "converged" or
         "no_progress" (L-BFGS: the line search found nothing better), "callback" or "interrupted".
+    best_epoch : int or None
+        The epoch, counted from 1, of the best validation loss, or score if that is monitored; with ``patience`` that of
+        ``params``. None without validation data, and with an axis of models.
     """
 
     params: Params
     history: History
     n_epochs: int
     stopped_because: str
+    best_epoch: int | None = None
 
     def __repr__(self) -> str:
         return fields(self)

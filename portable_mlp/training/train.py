@@ -25,7 +25,7 @@ from .checkpointing import Checkpoints, NoCheckpoints, fingerprint, identity_of,
 from .data import checked_data
 from .data_parallel import make_loop
 from .group import current_group, decided, leads, refuse_in_group
-from .monitor import Callback, Monitor
+from .monitor import MONITORED, Callback, Monitor
 from .progress import Bar, Silent
 from .result import TrainResult
 from .run import run
@@ -77,6 +77,7 @@ def train(
     random_state: RandomState = 0,
     validation: tuple[Array, Array] | None = None,
     patience: int | None = None,
+    monitor: str = "loss",
     callbacks: Iterable[Callback] = (),
     progress: bool = False,
     precision: str = "float32",
@@ -139,7 +140,9 @@ def train(
     validation : tuple of two arrays, optional
         ``(X_val, y_val)``, evaluated after each epoch.
     patience : int, optional
-        Stop after so many epochs without a better validation loss, and return the best parameters.
+        Stop after so many epochs without a better validation, and return the best parameters.
+    monitor : {"loss", "score"}
+        What is better: a smaller validation loss or a higher validation score (accuracy or R²).
     callbacks : iterable of callable
         Each is called with an `EpochEnd` after each epoch, whose parameters are a copy; returning True ends training.
     progress : bool
@@ -216,6 +219,7 @@ def train(
     n_samples = n_samples_of_all(data.n_samples, lambda: _first_of(backend, data), others)
     plan = make_schedule(schedule, learning_rate=learning_rate, decay=decay, epochs=epochs, n_samples=n_samples)
     patience = _checked_patience(patience, validation)
+    check_choice("monitor", monitor, MONITORED)
     _check_one_model(params, patience=patience, schedule=schedule, solver=solver)
     if checkpoint_every is not None:
         checkpoint_every = _whole("checkpoint_every", checkpoint_every)
@@ -227,12 +231,19 @@ def train(
         if not resume and decided(lambda: entered is not None and entered.has_states()):
             assert checkpoint is not None  # it has states
             raise ValueError(f"{os.fsdecode(checkpoint)} holds checkpoints already: resume, or give another folder")
-        monitor = Monitor(
-            backend, net, epochs=epochs, validation=held_out, patience=patience, callbacks=called, bar=bar
+        watch = Monitor(
+            backend,
+            net,
+            epochs=epochs,
+            validation=held_out,
+            patience=patience,
+            monitored=monitor,
+            callbacks=called,
+            bar=bar,
         )
         flat = pack(params)
         if isinstance(data, Data) and solver == "lbfgs":
-            return lbfgs.minimize(backend, objective, flat, data, monitor, epochs=epochs)
+            return lbfgs.minimize(backend, objective, flat, data, watch, epochs=epochs)
         loop = make_loop(backend, Program(objective, OPTIMIZERS[solver].make(**options), clip_norm, warmup_steps), flat)
         order = Shuffle(random_state) if shuffle else None
         checkpoints: Checkpoints | NoCheckpoints | None = None if group is None else NoCheckpoints()
@@ -241,6 +252,7 @@ def train(
                 "clip_norm": clip_norm,
                 "label_smoothing": objective.label_smoothing,
                 "warmup_steps": warmup_steps,
+                "monitor": None if monitor == "loss" else monitor,
             }
             identity = identity_of(
                 backend,
@@ -266,12 +278,12 @@ def train(
                 **({"shards": group.n_shards} if group is not None and group.reproducible else {}),
             )
             checkpoints = Checkpoints(
-                entered, identity, checkpoint_every, loop=loop, monitor=monitor, schedule=plan, shuffle=order
+                entered, identity, checkpoint_every, loop=loop, monitor=watch, schedule=plan, shuffle=order
             )
         return run(
             loop,
             data,
-            monitor,
+            watch,
             plan,
             n_samples=n_samples,
             epochs=epochs,
@@ -357,7 +369,7 @@ def _checked_validation(net: Network, params: Params, validation: tuple[Array, A
 
 def _checked_patience(patience: int | None, validation: object) -> int | None:
     if patience is not None and validation is None:
-        raise ValueError("patience looks at the validation loss: give validation=(X_val, y_val) with it")
+        raise ValueError("patience looks at the validation: give validation=(X_val, y_val) with it")
     return None if patience is None else _whole("patience", patience)
 
 

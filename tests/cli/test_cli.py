@@ -196,6 +196,9 @@ def test_patience_reports_the_epoch_that_was_kept(flowers, capfd) -> None:
     best = history["validation_loss"].index(min(history["validation_loss"]))
     assert summary["validation_loss"] == history["validation_loss"][best]
     assert summary["loss"] == history["loss"][best]
+    assert summary["best_epoch"] == best + 1
+    by_score = trained(flowers, "--target", "kind", "--patience", 1, "--monitor", "score", "--epochs", 50, capfd=capfd)
+    assert by_score["validation_accuracy"] == max(by_score["history"]["validation_score"])
 
 
 def test_the_summary_is_readable(flowers, capfd) -> None:

@@ -67,6 +67,7 @@ OTHER_OF_TRAIN: dict[str, Any] = {
     "random_state": 1,
     "validation": HELD_OUT,
     "patience": 2,
+    "monitor": "score",
     "precision": "tf32",
     "checkpoint": "a folder",
     "checkpoint_every": 4,

@@ -232,6 +232,46 @@ def test_patience_returns_the_best_also_where_it_did_not_run_out() -> None:
     np.testing.assert_allclose(float(loss), min(result.history["validation_loss"]), rtol=1e-13)
 
 
+def some_wrong() -> tuple[np.ndarray, np.ndarray]:
+    """Return the samples with every sixth label wrong: the loss is least long before the score is highest."""
+    X, y = problem()
+    return X, np.where(np.arange(len(y)) % 6 == 0, (y + 1) % 3, y)
+
+
+@pytest.mark.parametrize("solver", ["adam", "lbfgs"])
+@pytest.mark.parametrize(("monitor", "best_of"), [("loss", np.argmin), ("score", np.argmax)])
+def test_patience_follows_what_is_monitored(monitor: str, best_of: Any, solver: str) -> None:
+    options = {"solver": solver, "validation": some_wrong(), "learning_rate": 0.05, "l2": 0.001}
+    result = run(**options, monitor=monitor, patience=4, epochs=80)
+    numbers = result.history[f"validation_{monitor}"]
+    assert result.best_epoch == best_of(numbers) + 1 == result.n_epochs - 4
+    up_to_there = run(**options, epochs=result.best_epoch)
+    np.testing.assert_array_equal(flat(result.params), flat(up_to_there.params))
+
+
+def test_loss_and_score_disagree_about_the_best_epoch() -> None:
+    """What is compared above would be equal, too, if nobody looked at what is monitored."""
+    options = {"validation": some_wrong(), "learning_rate": 0.05, "epochs": 60}
+    by_loss, by_score = (run(**options, monitor=monitor) for monitor in ("loss", "score"))
+    assert by_loss.best_epoch != by_score.best_epoch
+    np.testing.assert_array_equal(flat(by_loss.params), flat(by_score.params))  # without patience the last
+
+
+def test_without_validation_no_epoch_is_the_best() -> None:
+    assert run().best_epoch is None
+
+
+def test_a_resumed_run_monitors_the_same(tmp_path: Any) -> None:
+    options = {"validation": some_wrong(), "learning_rate": 0.05, "monitor": "score", "patience": 4}
+    whole = run(**options, epochs=80)
+    run(**options, epochs=2, checkpoint=tmp_path)
+    resumed = run(**options, epochs=80, checkpoint=tmp_path, resume=True)
+    assert (resumed.best_epoch, resumed.n_epochs) == (whole.best_epoch, whole.n_epochs)
+    np.testing.assert_array_equal(flat(resumed.params), flat(whole.params))
+    with pytest.raises(ValueError, match="monitor was 'score', now None"):
+        run(**(options | {"monitor": "loss"}), epochs=80, checkpoint=tmp_path, resume=True)
+
+
 def test_callbacks_see_every_epoch_and_can_stop() -> None:
     seen = []
 
@@ -480,8 +520,9 @@ BAD_OPTIONS = [
     (_bad(l2=-1.0), "l2 must be a finite number, not negative; got -1.0"),
     (_bad(batch_size=0), "batch_size must be at least 1, got 0"),
     (_bad(epochs=0), "epochs must be at least 1, got 0"),
-    (_bad(patience=2), r"patience looks at the validation loss: give validation=\(X_val, y_val\)"),
+    (_bad(patience=2), r"patience looks at the validation: give validation=\(X_val, y_val\)"),
     (_bad(patience=0, validation=problem()), "patience must be at least 1, got 0"),
+    (_bad(monitor="accuracy"), "monitor must be one of 'loss', 'score'; got 'accuracy'"),
     (_bad(validation=problem()[0]), r"validation must be a pair \(X_val, y_val\)"),
     (_bad(validation=(problem()[0][:, :4], problem()[1])), "X has 4 features"),
     (_bad(random_state=-1), r"random_state must lie in 0 to 2\*\*32 - 1, got -1"),
