@@ -28,7 +28,7 @@ LED_TO = {
     "--batch-size": ("--batch", "--bs", "--batchsize", "--batch_size", "--size"),
     "--hidden": ("--hidden-layers", "--hidden-layer-sizes", "--layers", "--hiden"),
     "--epochs": ("--epoch", "--n-epochs", "--num_epochs", "--max-iter", "--iterations"),
-    "--l2": ("--alpha", "--weight-decay", "--l2-penalty"),
+    "--l2": ("--alpha", "--l2-penalty"),
     "--save": ("--out", "--output", "--save-model", "--model"),
     "--seed": ("--random-state", "--seeds"),
     "--target": ("--label", "--target-column", "--taget"),
