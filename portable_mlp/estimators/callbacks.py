@@ -22,7 +22,7 @@ except ImportError:  # scikit-learn before 1.9 has no callbacks
 
 __all__ = ["CallbackSupportMixin", "Watch", "with_callbacks"]
 
-_OF_CALLBACKS = ("_skl_callbacks", "_parent_callback_ctx")
+_CALLBACK_ATTRIBUTES = ("_skl_callbacks", "_parent_callback_ctx")
 """Attributes that an estimator has where it, or the one that it is a part of, has callbacks."""
 
 
@@ -47,7 +47,7 @@ class Watch:
         self._epoch: Any = None
         # Of several processes that train together one tells them. Without callbacks nothing is set on the estimator,
         # which other threads may be reading.
-        if leads() and not vars(estimator).keys().isdisjoint(_OF_CALLBACKS):
+        if leads() and not vars(estimator).keys().isdisjoint(_CALLBACK_ATTRIBUTES):
             self._fit = estimator._init_callback_context(max_subtasks=max_epochs)
             self._fit.call_on_fit_task_begin(**self._told)
 

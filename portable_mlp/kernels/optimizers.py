@@ -187,7 +187,7 @@ def _adam(beta_1: float, beta_2: float, epsilon: float, correct_epsilon: bool) -
     return Optimizer(adam_update, scalars, constants, moments=("m", "v"), with_root=True)
 
 
-class Entry(NamedTuple):
+class OptimizerEntry(NamedTuple):
     """What is known of an optimizer by its name.
 
     Attributes
@@ -203,9 +203,9 @@ class Entry(NamedTuple):
 
 
 OPTIMIZERS = {
-    "adam": Entry(adam, ("beta_1", "beta_2", "epsilon")),
-    "adamw": Entry(adamw, ("beta_1", "beta_2", "epsilon", "weight_decay")),
-    "sgd": Entry(sgd, ("momentum", "nesterov")),
+    "adam": OptimizerEntry(adam, ("beta_1", "beta_2", "epsilon")),
+    "adamw": OptimizerEntry(adamw, ("beta_1", "beta_2", "epsilon", "weight_decay")),
+    "sgd": OptimizerEntry(sgd, ("momentum", "nesterov")),
 }
 """The optimizers that take a batch at a time, by name."""
 
