@@ -244,6 +244,11 @@ def _told_by_rank_0(group: Group, newest: Callable[[], Checkpoint | None]) -> Ch
     return from_bytes(group.broadcast(to_bytes(found) if found else None)) if group.decided(read) else None
 
 
+def used(**options: Any) -> dict[str, Any]:
+    """Return the options that are neither None nor 0."""
+    return {name: value for name, value in options.items() if value}
+
+
 def identity_of(
     backend: Backend, net: Network, flat: Array, data: Samples, held_out: Samples | None, **options: Any
 ) -> dict[str, Any]:

@@ -21,7 +21,7 @@ from ..storage.paths import FilePath
 from . import lbfgs
 from .agreement import check_same_options, n_samples_of_all
 from .batches import Data, Shuffle
-from .checkpointing import Checkpoints, NoCheckpoints, fingerprint, identity_of, led
+from .checkpointing import Checkpoints, NoCheckpoints, fingerprint, identity_of, led, used
 from .data import checked_data
 from .data_parallel import make_loop
 from .group import current_group, decided, leads, refuse_in_group
@@ -248,12 +248,6 @@ def train(
         order = Shuffle(random_state) if shuffle else None
         checkpoints: Checkpoints | NoCheckpoints | None = None if group is None else NoCheckpoints()
         if checkpoint is not None:
-            extras = {
-                "clip_norm": clip_norm,
-                "label_smoothing": objective.label_smoothing,
-                "warmup_steps": warmup_steps,
-                "monitor": None if monitor == "loss" else monitor,
-            }
             identity = identity_of(
                 backend,
                 net,
@@ -272,10 +266,15 @@ def train(
                 shuffle=bool(shuffle),
                 random_state=random_state if isinstance(random_state, int) else None,
                 patience=patience,
-                # Left out where they are not used: states are read that were written before there were such options.
-                **{name: value for name, value in extras.items() if value},
-                # Another sum, to the last bit, is another run.
-                **({"shards": group.n_shards} if group is not None and group.reproducible else {}),
+                # Without the options that are not used: states were written before there were such.
+                **used(
+                    clip_norm=clip_norm,
+                    label_smoothing=objective.label_smoothing,
+                    warmup_steps=warmup_steps,
+                    monitor=None if monitor == "loss" else monitor,
+                    # Another sum, to the last bit, is another run.
+                    shards=group.n_shards if group is not None and group.reproducible else None,
+                ),
             )
             checkpoints = Checkpoints(
                 entered, identity, checkpoint_every, loop=loop, monitor=watch, schedule=plan, shuffle=order

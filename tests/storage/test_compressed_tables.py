@@ -2,7 +2,6 @@
 
 import gzip
 import re
-import tracemalloc
 import zlib
 from collections.abc import Callable
 from pathlib import Path
@@ -13,6 +12,7 @@ import pytest
 
 from portable_mlp.storage import table_limits
 from portable_mlp.storage.tables import DataError, read_prediction_table, read_training_table
+from tests.memory import peak_memory
 
 TEXT = b"a,y\n1,2\n3,4\n"
 WHOLE = gzip.compress(TEXT, mtime=0)
@@ -129,15 +129,6 @@ def bomb(line: bytes, repeats: int) -> bytes:
     """Return a compressed table of one line again and again, made without holding it."""
     packer = zlib.compressobj(9, wbits=31)
     return b"".join([packer.compress(b"a,y\n"), *(packer.compress(line) for _ in range(repeats)), packer.flush()])
-
-
-def peak_memory(call: Callable[[], Any]) -> int:
-    tracemalloc.start()
-    try:
-        call()
-        return tracemalloc.get_traced_memory()[1]
-    finally:
-        tracemalloc.stop()
 
 
 HALF = "more than 50000 rows, which take half of this machine's memory"

@@ -9,7 +9,6 @@ import pickle
 import re
 import subprocess
 import sys
-import tracemalloc
 import zipfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -31,6 +30,7 @@ from portable_mlp.storage.tables import (
     read_training_table,
     write_table,
 )
+from tests.memory import peak_memory
 
 STOPS = "the compressed data stop before their end (is the file complete?)"
 
@@ -558,15 +558,6 @@ def test_files_that_the_system_cannot_open(
         read(directory)
     with refusal(loop, ": Too many levels of symbolic links"):
         read(loop)
-
-
-def peak_memory(call: Callable[[], Any]) -> int:
-    tracemalloc.start()
-    try:
-        call()
-        return tracemalloc.get_traced_memory()[1]
-    finally:
-        tracemalloc.stop()
 
 
 def test_memory_is_a_small_multiple_of_the_table(data_csv: WriteFile) -> None:

@@ -1,7 +1,6 @@
 """The layout of X, y and the weights is no matter: a step copies its batch, never the table."""
 
 import pathlib
-import tracemalloc
 import warnings
 from collections.abc import Callable
 from typing import Any
@@ -12,6 +11,7 @@ from sklearn import neural_network
 
 import portable_mlp as pm
 from portable_mlp.backends._numpy import numpy_primitives
+from tests.memory import peak_memory
 
 N_SAMPLES, N_FEATURES, BATCH = 60_000, 40, 2_000
 RNG = np.random.default_rng(0)
@@ -47,15 +47,6 @@ LAYOUTS: dict[str, Callable[[np.ndarray], np.ndarray]] = {
 }
 
 
-def peak_of(call: Callable[[], Any]) -> int:
-    tracemalloc.start()
-    try:
-        call()
-        return tracemalloc.get_traced_memory()[1]
-    finally:
-        tracemalloc.stop()
-
-
 @pytest.fixture(scope="module")
 def table() -> tuple[np.ndarray, np.ndarray]:
     X, y = RNG.normal(size=(N_SAMPLES, N_FEATURES)), RNG.integers(0, 3, N_SAMPLES)
@@ -80,7 +71,7 @@ def test_training_makes_no_second_table(layout: str, shuffle: bool, table: Any, 
     options: dict[str, Any] = {"epochs": 1, "batch_size": BATCH, "shuffle": shuffle, "random_state": 0}
     params = pm.init_params(NET)
     validation = (rows[: N_SAMPLES // 2], targets[: N_SAMPLES // 2])
-    peak = peak_of(lambda: pm.train(NET, params, rows, targets, validation=validation, **options))
+    peak = peak_memory(lambda: pm.train(NET, params, rows, targets, validation=validation, **options))
     assert peak < 0.6 * X.nbytes
     found = pm.train(NET, params, rows, targets, **options)
     expected = pm.train(NET, params, np.ascontiguousarray(rows), one_hot, **options)
@@ -93,7 +84,7 @@ def test_a_batch_costs_itself_whatever_it_is_gathered_from(layout: str, ndim: in
     x = RNG.normal(size=(N_SAMPLES, N_FEATURES)[:ndim])
     rows = RNG.permutation(N_SAMPLES)[:100]
     held, batch = LAYOUTS[layout](x), []
-    peak = peak_of(lambda: batch.append(numpy_primitives().take(held, rows, -2 if ndim == 2 else 0)))
+    peak = peak_memory(lambda: batch.append(numpy_primitives().take(held, rows, -2 if ndim == 2 else 0)))
     assert peak < 2 * batch[0].nbytes + 10_000
     np.testing.assert_array_equal(batch[0], x[rows])
     assert batch[0].flags.c_contiguous  # as scikit-learn's batches are
@@ -131,7 +122,7 @@ def test_estimators_make_no_second_table(layout: str, options: dict[str, Any], t
     X, y = table
     held, weights = LAYOUTS[layout](X), spread(np.ones(N_SAMPLES))
     classifier = pm.MLPClassifier((4,), batch_size=BATCH, random_state=0, **options)
-    one = peak_of(lambda: classifier.partial_fit(held[:BATCH], y[:BATCH], weights[:BATCH], classes=[0, 1, 2]))
+    one = peak_memory(lambda: classifier.partial_fit(held[:BATCH], y[:BATCH], weights[:BATCH], classes=[0, 1, 2]))
     # Labels, one-hot targets, weights and the order are some 100 bytes a sample, a row of X is 320.
-    assert peak_of(lambda: classifier.partial_fit(held, y, weights)) - one < 0.6 * X.nbytes
-    assert peak_of(lambda: classifier.predict_proba(held)) < 0.6 * X.nbytes
+    assert peak_memory(lambda: classifier.partial_fit(held, y, weights)) - one < 0.6 * X.nbytes
+    assert peak_memory(lambda: classifier.predict_proba(held)) < 0.6 * X.nbytes

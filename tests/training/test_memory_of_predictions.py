@@ -1,6 +1,5 @@
 """Who does not go back through the network holds a layer and the next, however many there are."""
 
-import tracemalloc
 import warnings
 from collections.abc import Callable
 from typing import Any
@@ -10,6 +9,7 @@ import pytest
 from sklearn import neural_network
 
 import portable_mlp as pm
+from tests.memory import peak_memory
 
 N_SAMPLES, N_UNITS = 2_000, 200
 LAYER = 8 * N_SAMPLES * N_UNITS
@@ -19,12 +19,7 @@ Y = (X[:, 0] > 0) + (X[:, 1] > 0).astype(int)
 
 def peak_of(call: Callable[[], Any]) -> int:
     call()  # what is loaded or compiled at first is not counted
-    tracemalloc.start()
-    try:
-        call()
-        return tracemalloc.get_traced_memory()[1]
-    finally:
-        tracemalloc.stop()
+    return peak_memory(call)
 
 
 def fitted(kind: Any, depth: int, **options: Any) -> Any:
