@@ -21,18 +21,18 @@ from .kernels.gradient_check import GradientCheck, check_gradient_of
 from .kernels.nearest import did_you_mean
 from .kernels.network import Network
 from .kernels.parameters import Layer, Params, pack, unpack
+from .onnx.inference import export_onnx
+from .onnx.training import export_onnx_training
 from .storage.models import ModelFileError, load_model, save_model
-from .storage.onnx_inference import export_onnx
-from .storage.onnx_training import export_onnx_training
 from .training.initialization import init_params
 from .training.network_gradient_check import check_gradient
 from .training.result import EpochEnd, NonFiniteError, TrainResult
 from .training.train import train
+from .version import __version__ as __version__
 
 if TYPE_CHECKING:
     from .estimators import MLPClassifier, MLPRegressor
 
-__version__ = "0.1.0"
 
 __all__ = [
     "Backend",

@@ -24,8 +24,8 @@ ALLOWED = {
     "cli/commands.py": {"import_module"},
     # What an extra installs, under names that stand in the source.
     "bench/worker.py": {"import_module"},
-    "storage/onnx_files.py": {"import_module"},
-    "storage/parquet_layout.py": {"import_module"},
+    "onnx/files.py": {"import_module"},
+    "tables/parquet_layout.py": {"import_module"},
 }
 
 

@@ -13,7 +13,7 @@ import pytest
 from sklearn.exceptions import ConvergenceWarning
 
 import portable_mlp as pm
-from portable_mlp.distributed import launch, rank
+from portable_mlp.distributed.supervision import launch, rank
 
 RNG = np.random.default_rng(0)
 X, Y = RNG.normal(size=(20, 4)), RNG.integers(0, 3, 20)

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from .. import __version__, backends
-from ..distributed.mpi_launcher import load, n_cores
+from ..distributed.supervision.mpi_launcher import load, n_cores
 
 OTHER_LIBRARIES = ("numba", "nvmath-python", "scikit-learn", "scipy")
 """What has a share in the figures and is no backend."""

@@ -16,7 +16,7 @@ import tempfile
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from ..distributed.mpi_launcher import THREADS, Launcher, find_launcher
+from ..distributed.supervision.mpi_launcher import THREADS, Launcher, find_launcher
 from .cases import Case
 from .measurement import TOLERANCE, wrong_losses
 from .scaling_rank import DTYPE, Task

@@ -17,16 +17,16 @@ from ..backends.extras import install
 from ..kernels.network import Network
 from ..kernels.propagation import predict
 from ..storage.models import save_model
+from ..tables.digits import BRIGHTEST, digits
+from ..tables.preparation import Preparation
+from ..tables.rows import Rows
 from ..training.initialization import init_params
 from ..training.result import TrainResult
 from ..training.train import train
 from .demo_picture import draw
-from .digits import BRIGHTEST, digits
 from .files import check_folder, check_writable
 from .options import BackendOption
 from .pictures import load_matplotlib
-from .preparation import Preparation
-from .rows import Rows
 from .terminal import say
 
 HIDDEN = 100

@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 
 from ..storage.atomic import replace_file
+from ..tables.rows import Rows
 from ..training.result import History
 from .pictures import load_matplotlib, png
-from .rows import Rows
 
 COLUMNS, ROWS = 8, 3
 N_MISTAKES_SHOWN = 8

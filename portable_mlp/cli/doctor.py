@@ -15,7 +15,7 @@ from ..backends.gpu import gpu_info
 from ..bench.agreement import Agreement, agreements
 from ..bench.machine import advice, machine
 from ..distributed import all_reduce_latency
-from ..distributed.mpi_launcher import doubt, find_launcher, load, n_cores
+from ..distributed.supervision.mpi_launcher import doubt, find_launcher, load, n_cores
 from .options import JsonOption, print_json
 from .terminal import say
 

@@ -8,11 +8,11 @@ from typing import Annotated, Any
 import typer
 
 from ..kernels.optimizers import OPTIMIZERS
+from ..onnx.inference import export_onnx
+from ..onnx.training import export_onnx_training
 from ..storage.models import load_model
-from ..storage.onnx_inference import export_onnx
-from ..storage.onnx_training import export_onnx_training
+from ..tables.preparation import Preparation, preparation_of
 from .files import check_writable
-from .preparation import Preparation, preparation_of
 from .terminal import say
 
 

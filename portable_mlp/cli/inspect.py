@@ -10,8 +10,8 @@ import typer
 from ..kernels.parameters import n_parameters
 from ..storage.model_descriptions import FORMAT_VERSION
 from ..storage.models import read_model_file
+from ..tables.preparation import preparation_of
 from .options import JsonOption, print_json
-from .preparation import preparation_of
 from .terminal import say
 
 

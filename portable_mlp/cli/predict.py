@@ -11,11 +11,11 @@ import typer
 from ..backends import get_backend
 from ..kernels.propagation import predict as outputs_of
 from ..storage.models import ESTIMATOR_ENTRY, load_model
-from ..storage.tables import check_output, read_prediction_table, write_table
-from .digits import digits, refuse_with_digits
+from ..tables.digits import digits, refuse_with_digits
+from ..tables.preparation import Preparation, preparation_of
+from ..tables.reading import check_output, read_prediction_table, write_table
 from .files import STREAM, check_writable
 from .options import BackendOption, DelimiterOption, MaxRowsOption
-from .preparation import Preparation, preparation_of
 from .terminal import StandardOutput, say
 
 ROWS_AT_ONCE = 2**16

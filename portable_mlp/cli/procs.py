@@ -10,9 +10,9 @@ from typing import Annotated, Any, TypeAlias
 
 import typer
 
-from ..distributed.mpi_launcher import n_cores
-from ..distributed.rank import RANK
-from ..distributed.supervisor import Rules, supervise
+from ..distributed.supervision.mpi_launcher import n_cores
+from ..distributed.supervision.rank import RANK
+from ..distributed.supervision.supervisor import Rules, supervise
 
 ProcsOption: TypeAlias = Annotated[
     str | None,

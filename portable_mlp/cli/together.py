@@ -9,9 +9,9 @@ import sys
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from ..distributed.launch import rank_started, started_by_mpi
+from ..distributed.agreement import check_same_options
 from ..distributed.parallel import parallel
-from ..training.agreement import check_same_options
+from ..distributed.supervision.launch import rank_started, started_by_mpi
 
 MAY_DIFFER = {
     "context": "no option",

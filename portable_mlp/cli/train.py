@@ -13,25 +13,25 @@ import numpy as np
 import typer
 
 from ..backends import Backend, get_backend
+from ..distributed.group import current_group, decided
 from ..kernels.activations import ACTIVATIONS
 from ..kernels.network import Network
 from ..kernels.options import check_choice
 from ..storage.checkpoints import CheckpointFolder
 from ..storage.models import check_savable, save_model
-from ..storage.table_targets import is_classification
-from ..storage.tables import MixedTargetError, RowSource, Table, TargetKind, read_training_table
-from ..training.group import current_group, decided
+from ..tables.digits import digits, refuse_with_digits
+from ..tables.preparation import Preparation, learn
+from ..tables.reading import MixedTargetError, RowSource, Table, TargetKind, read_training_table
+from ..tables.rows import Rows, split
+from ..tables.streamed_rows import StreamedRows, open_if_large, prepare_streamed
+from ..tables.targets import is_classification
 from ..training.initialization import init_params
 from ..training.result import History, TrainResult
 from ..training.train import SOLVERS
 from ..training.train import train as fit
-from .digits import digits, refuse_with_digits
 from .files import STREAM, check_folder, check_writable
 from .options import BackendOption, DelimiterOption, DeviceOption, JsonOption, MaxRowsOption, print_json
-from .preparation import Preparation, learn
 from .procs import ProcsOption, RestartsOption, TimeoutOption, check_alone, run_supervised
-from .rows import Rows, split
-from .streamed_rows import StreamedRows, open_if_large, prepare_streamed
 from .terminal import say
 from .together import together
 

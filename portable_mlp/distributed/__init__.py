@@ -1,1 +1,1 @@
-"""Engines that let several processes train one model; `parallel` puts them to work."""
+"""Several processes that train one model: the groups they form, and the engines that join them."""

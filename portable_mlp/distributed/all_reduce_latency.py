@@ -12,8 +12,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from .mpi_launcher import Launcher, threads_per_rank
-from .shared_memory import leftovers_removed
+from .supervision.mpi_launcher import Launcher, threads_per_rank
+from .supervision.shared_memory import leftovers_removed
 
 N_FLOATS = 100_000
 RANKS = 2

@@ -12,8 +12,8 @@ import numpy as np
 
 from ..backends.extras import install
 from ..kernels.arrays import Array
-from .launch import n_started
 from .nccl import Gpus, joined_gpus
+from .supervision.launch import n_started
 
 SECONDS_FOR_OTHERS = 1.0
 """So long may processes that end with the same error be apart."""

@@ -8,8 +8,8 @@ from typing import Any
 
 from ..kernels.options import check_choice
 from ..kernels.spelling import suggesting
-from ..training.group import Group, current_group, training_in
 from .communicator import Communicator, Serial
+from .group import Group, current_group, training_in
 from .mpi import Mpi
 from .process_group import ProcessGroup
 

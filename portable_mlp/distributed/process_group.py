@@ -11,8 +11,8 @@ import numpy as np
 from ..backends import backend_of
 from ..kernels.arrays import Array
 from .communicator import Communicator, Exchanging, OnDevice
-from .heartbeat import Heartbeat
 from .ordered_sum import sum_in_order
+from .supervision.heartbeat import Heartbeat
 
 T = TypeVar("T")
 

@@ -29,6 +29,8 @@ from sklearn.utils._param_validation import Interval, Options, StrOptions
 from sklearn.utils.validation import check_is_fitted
 
 from ..backends import Backend, backend_of, get_backend
+from ..distributed.agreement import check_same_options, n_samples_of_all, text_of
+from ..distributed.group import refuse_in_group, refuse_own_samples
 from ..kernels.activations import ACTIVATIONS
 from ..kernels.arrays import Array, snapshot
 from ..kernels.network import Network
@@ -38,8 +40,6 @@ from ..kernels.propagation import Trace, forward_pass
 from ..kernels.spelling import suggesting_class
 from ..kernels.step import Objective
 from ..storage.paths import FilePath
-from ..training.agreement import check_same_options, n_samples_of_all, text_of
-from ..training.group import refuse_in_group, refuse_own_samples
 from ..training.lbfgs import HostObjective
 from . import conversion, onnx_export
 from .callbacks import CallbackSupportMixin, Watch, with_callbacks

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from ..training.group import leads
+from ..distributed.group import leads
 from .reached import Reached
 
 try:

@@ -9,9 +9,9 @@ from typing import Any
 
 import numpy as np
 
+from ..distributed.group import current_group, decided, leads
 from ..kernels.network import Network
 from ..kernels.parameters import Layer
-from ..training.group import current_group, decided, leads
 
 
 def same_in_group(rng: np.random.RandomState) -> np.random.RandomState:

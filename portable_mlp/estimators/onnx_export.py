@@ -9,7 +9,7 @@ from sklearn.base import is_classifier
 
 from ..kernels.network import Network
 from ..kernels.parameters import Layer, Params
-from ..storage.onnx_inference import export_onnx
+from ..onnx.inference import export_onnx
 from ..storage.paths import FilePath
 
 

@@ -16,12 +16,12 @@ from typing import Any
 import numpy as np
 from sklearn.exceptions import ConvergenceWarning
 
+from ..distributed.group import current_group, decided, leads
 from ..kernels.arrays import Array, snapshot
 from ..kernels.step import Program
 from ..training.agreed_stop import AgreedRequests
 from ..training.batches import Span, spans
 from ..training.data_parallel import make_loop
-from ..training.group import current_group, decided, leads
 from ..training.interruption import StopAsked
 from .callbacks import Watch
 from .optimizer import OptimizerState

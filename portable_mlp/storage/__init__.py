@@ -1,1 +1,1 @@
-"""Files: models and tables, read strictly and replaced in one step."""
+"""Model files, tensor files and checkpoint folders, read strictly and replaced in one step."""

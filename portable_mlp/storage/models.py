@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from .. import version
 from ..backends import Backend, backend_of, dtype_name, get_backend
 from ..kernels.arrays import Array
 from ..kernels.calls import check_params
@@ -247,6 +248,4 @@ def _first_not_finite(net: Network, flat: np.ndarray) -> str | None:
 
 
 def _new_description(net: Network, dtype: str, metadata: dict[str, Any] | None) -> dict[str, Any]:
-    from .. import __version__
-
-    return description_of(net, dtype, metadata or {}, __version__)
+    return description_of(net, dtype, metadata or {}, version.__version__)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 
-from .group import Group
+from ..distributed.group import Group
 from .interruption import Requests
 
 SECONDS_BETWEEN = 0.2

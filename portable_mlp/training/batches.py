@@ -8,9 +8,9 @@ from typing import NamedTuple, TypeAlias, overload
 
 import numpy as np
 
+from ..distributed.group import decided
 from ..kernels.batch import Batch
 from ..kernels.initializers import RandomState, as_sampler
-from .group import decided
 
 NUMBERS_AT_ONCE = 2**22
 """Of the data, that are looked at in one go."""

@@ -10,12 +10,12 @@ from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ..backends import Backend, dtype_name
+from ..distributed.group import Group, current_group, decided, leads
 from ..kernels.arrays import Array
 from ..kernels.network import Network
 from ..storage.checkpoints import Checkpoint, CheckpointFolder, from_bytes, to_bytes
 from ..storage.model_errors import refusal
 from .batches import Shuffle, blocks
-from .group import Group, current_group, decided, leads
 from .monitor import Monitor
 from .schedules import Schedule
 from .stream import Samples, Stream

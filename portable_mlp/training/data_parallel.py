@@ -12,6 +12,7 @@ from typing import Any
 import array_api_compat
 
 from ..backends import Backend
+from ..distributed.group import Group, current_group
 from ..kernels.arrays import Array
 from ..kernels.optimizers import State
 from ..kernels.parameters import n_parameters, unpack
@@ -19,7 +20,6 @@ from ..kernels.propagation import Masks
 from ..kernels.room import Room
 from ..kernels.step import Carry, Program
 from .batches import Data, Span
-from .group import Group, current_group
 from .loop import Loop
 from .shard_step import make_descent, make_shard_sums, message_length, pairwise_sum
 from .shards import OwnSamples, SharedSamples

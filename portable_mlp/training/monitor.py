@@ -7,11 +7,11 @@ from collections.abc import Callable, Sequence
 from typing import Any, TypeAlias
 
 from ..backends import Backend
+from ..distributed.group import decided
 from ..kernels.arrays import Array, snapshot
 from ..kernels.network import Network
 from ..kernels.parameters import unpack
 from .evaluation import Evaluation
-from .group import decided
 from .kept_numbers import copied, kept_number
 from .progress import Silent
 from .result import EpochEnd, History, TrainResult

@@ -6,11 +6,11 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from ..distributed.group import current_group, decided
 from ..kernels.arrays import Array, snapshot
 from .agreed_stop import AgreedRequests
 from .batches import Shuffle, Span, spans
 from .checkpointing import Checkpoints, NoCheckpoints, Position, Standing
-from .group import current_group, decided
 from .interruption import Requests, StopAsked
 from .loop import Loop, all_finite
 from .monitor import Monitor

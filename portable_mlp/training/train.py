@@ -8,6 +8,8 @@ import os
 from collections.abc import Iterable
 
 from ..backends import Backend, backend_of
+from ..distributed.agreement import check_same_options, n_samples_of_all
+from ..distributed.group import current_group, decided, leads, refuse_in_group
 from ..kernels.arrays import Array
 from ..kernels.initializers import RandomState
 from ..kernels.network import Network
@@ -19,12 +21,10 @@ from ..kernels.step import Objective, Program
 from ..storage.checkpoints import CheckpointFolder
 from ..storage.paths import FilePath
 from . import lbfgs
-from .agreement import check_same_options, n_samples_of_all
 from .batches import Data, Shuffle
 from .checkpointing import Checkpoints, NoCheckpoints, fingerprint, identity_of, led, used
 from .data import checked_data
 from .data_parallel import make_loop
-from .group import current_group, decided, leads, refuse_in_group
 from .monitor import MONITORED, Callback, Monitor
 from .progress import Bar, Silent
 from .result import TrainResult

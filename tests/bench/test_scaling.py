@@ -21,7 +21,7 @@ from portable_mlp.bench.scaling_rank import N_FLOATS, Task, answer
 from portable_mlp.cli import scaling as command
 from portable_mlp.cli import scaling_report
 from portable_mlp.cli.app import run
-from portable_mlp.distributed import mpi_launcher
+from portable_mlp.distributed.supervision import mpi_launcher
 
 TINY = Case("6-9-5-4", (6, 9, 5, 4), 16)
 N_PARAMETERS = 6 * 9 + 9 + 9 * 5 + 5 + 5 * 4 + 4

@@ -14,7 +14,7 @@ from portable_mlp.bench.agreement import Agreement, agreements
 from portable_mlp.cli import doctor as command
 from portable_mlp.cli.app import run
 from portable_mlp.distributed import all_reduce_latency
-from portable_mlp.distributed.mpi_launcher import Launcher, find_launcher
+from portable_mlp.distributed.supervision.mpi_launcher import Launcher, find_launcher
 
 
 def test_it_finds_what_is_here(capsys: pytest.CaptureFixture[str]) -> None:

@@ -10,7 +10,7 @@ import pytest
 
 from portable_mlp.cli import procs
 from portable_mlp.cli.app import run
-from portable_mlp.distributed.supervisor import Rules
+from portable_mlp.distributed.supervision.supervisor import Rules
 
 START = [sys.executable, "-m", "mpi4py", "-m", "portable_mlp", "train"]
 

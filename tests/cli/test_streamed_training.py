@@ -17,11 +17,11 @@ import pytest
 from sklearn.metrics import accuracy_score, r2_score
 
 import portable_mlp as pm
-from portable_mlp.cli import streamed_rows
 from portable_mlp.cli.app import run
-from portable_mlp.cli.group_split import GroupSplit
-from portable_mlp.cli.preparation import preparation_of
-from portable_mlp.storage.parquet_columns import ParquetColumns
+from portable_mlp.tables import streamed_rows
+from portable_mlp.tables.group_split import GroupSplit
+from portable_mlp.tables.parquet_columns import ParquetColumns
+from portable_mlp.tables.preparation import preparation_of
 from portable_mlp.training import stream
 
 RNG = np.random.default_rng(0)
@@ -160,7 +160,7 @@ STREAMED_MAIN = """
 import signal, sys
 signal.signal(signal.SIGINT, signal.default_int_handler)
 from portable_mlp.__main__ import main
-from portable_mlp.cli import streamed_rows
+from portable_mlp.tables import streamed_rows
 streamed_rows.STREAMED_BYTES = 0
 sys.exit(main())
 """
@@ -301,9 +301,9 @@ def test_a_small_table_is_read_whole(monkeypatch: pytest.MonkeyPatch, capfd: pyt
 PEAK = """
 import sys, tracemalloc
 import numpy, pyarrow, pyarrow.parquet
-from portable_mlp.cli import streamed_rows
+from portable_mlp.tables import streamed_rows
 from portable_mlp.cli.app import run
-from portable_mlp.storage import npy_rows
+from portable_mlp.tables import npy_rows
 from portable_mlp.training import evaluation, stream
 
 # Small parts, so that a few groups fill all that is in memory at a time.

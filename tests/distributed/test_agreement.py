@@ -12,9 +12,9 @@ import pytest
 from sklearn.exceptions import ConvergenceWarning
 
 import portable_mlp as pm
+from portable_mlp.distributed.agreement import check_same_options, n_samples_of_all, text_of
 from portable_mlp.estimators import base
 from portable_mlp.training import train as train_module
-from portable_mlp.training.agreement import check_same_options, n_samples_of_all, text_of
 from tests.distributed.fakes import ThreadCommunicator, Threads, on_ranks
 
 RNG = np.random.default_rng(0)
@@ -315,7 +315,7 @@ def test_a_comparison_is_two_small_messages() -> None:
     """Whatever there is to compare: names and values travel only where something differs."""
 
     def counted(rank: int) -> int:
-        from portable_mlp.training.group import current_group
+        from portable_mlp.distributed.group import current_group
 
         comm: Any = current_group()._comm  # type: ignore[union-attr]
         before = comm.n_calls

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from portable_mlp.distributed.shared_memory import leftovers_removed
+from portable_mlp.distributed.supervision.shared_memory import leftovers_removed
 
 ROOT = pathlib.Path(__file__).parent.parent.parent
 RANK = pathlib.Path(__file__).with_name("mpi_rank.py")

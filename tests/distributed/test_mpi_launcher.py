@@ -11,8 +11,14 @@ from typing import Any
 import pytest
 
 from portable_mlp import BackendUnavailable
-from portable_mlp.distributed import mpi_launcher
-from portable_mlp.distributed.mpi_launcher import Launcher, doubt, find_launcher, threads_per_rank, vendor_of
+from portable_mlp.distributed.supervision import mpi_launcher
+from portable_mlp.distributed.supervision.mpi_launcher import (
+    Launcher,
+    doubt,
+    find_launcher,
+    threads_per_rank,
+    vendor_of,
+)
 
 LIBRARIES = {
     "MPICH Version:      5.0.2\nMPICH Release date: ...": "MPICH",

@@ -13,12 +13,12 @@ import pytest
 import portable_mlp as pm
 from portable_mlp.distributed import mpi, process_group
 from portable_mlp.distributed.communicator import Serial
-from portable_mlp.distributed.heartbeat import VARIABLE
-from portable_mlp.distributed.launch import STARTED, started_by_mpi
+from portable_mlp.distributed.group import current_group
 from portable_mlp.distributed.nccl import joined_gpus
 from portable_mlp.distributed.process_group import ProcessGroup
+from portable_mlp.distributed.supervision.heartbeat import VARIABLE
+from portable_mlp.distributed.supervision.launch import STARTED, started_by_mpi
 from portable_mlp.training.agreed_stop import AgreedRequests
-from portable_mlp.training.group import current_group
 from portable_mlp.training.interruption import StopAsked
 from tests.distributed.fakes import ThreadCommunicator, Threads, on_ranks
 
@@ -204,7 +204,7 @@ def test_rank_0_shows_that_it_lives(tmp_path: pathlib.Path, monkeypatch: pytest.
     os.utime(path, (0, 0))
     monkeypatch.setenv(VARIABLE, str(path))
     moments = iter([0.0, 0.0, 0.05, 0.2, 0.2, 0.4, 0.4])
-    monkeypatch.setattr("portable_mlp.distributed.heartbeat.time.monotonic", lambda: next(moments))
+    monkeypatch.setattr("portable_mlp.distributed.supervision.heartbeat.time.monotonic", lambda: next(moments))
     group = ProcessGroup(Serial())
     times = []
     for _ in range(3):

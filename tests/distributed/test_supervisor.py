@@ -15,14 +15,14 @@ from typing import Any
 
 import pytest
 
-from portable_mlp.distributed import members
-from portable_mlp.distributed.job import Outcome
-from portable_mlp.distributed.supervisor import _tell_what_ranks_wrote
+from portable_mlp.distributed.supervision import members
+from portable_mlp.distributed.supervision.job import Outcome
+from portable_mlp.distributed.supervision.supervisor import _tell_what_ranks_wrote
 
 WORKER = pathlib.Path(__file__).parent / "worker.py"
 SUPERVISE = """
 import pathlib, sys
-from portable_mlp.distributed import supervisor
+from portable_mlp.distributed.supervision import supervisor
 procs, timeout, restarts, checkpoint, pause, *program = sys.argv[1:]
 supervisor.SECONDS_BEFORE_RESTART = float(pause)
 rules = supervisor.Rules(float(timeout), int(restarts), pathlib.Path(checkpoint) if checkpoint else None)
@@ -288,8 +288,8 @@ def test_a_supervisor_that_is_killed_at_its_start(supervised: Supervised) -> Non
 
 GUARDED = """
 import os, pathlib, signal, subprocess, sys, tempfile
-from portable_mlp.distributed.guardian import guarded
-from portable_mlp.distributed.members import heartbeat_of
+from portable_mlp.distributed.supervision.guardian import guarded
+from portable_mlp.distributed.supervision.members import heartbeat_of
 folder = pathlib.Path(tempfile.mkdtemp())
 with guarded(folder):
     marked = {**os.environ, "PORTABLE_MLP_HEARTBEAT": str(heartbeat_of(folder))}

@@ -26,7 +26,7 @@ def reader() -> Any:
 
 @pytest.fixture
 def example(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> pathlib.Path:
-    monkeypatch.setattr(pm, "__version__", "0.1.0")
+    monkeypatch.setattr("portable_mlp.version.__version__", "0.1.0")
     path = tmp_path / "example.safetensors"
     layer = pm.Layer(np.asarray([[1.0], [-2.0]], dtype="float32"), np.asarray([0.5], dtype="float32"))
     pm.save_model(path, pm.Network((2, 1), output="identity"), (layer,), {"unit": "kg"})

@@ -98,7 +98,7 @@ def test_what_is_written_is_what_was_written(
     name: str, tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """As long as the format's version is 1, every release writes the same bytes for the same model."""
-    monkeypatch.setattr(pm, "__version__", read_model_file(golden(name)).library_version)
+    monkeypatch.setattr("portable_mlp.version.__version__", read_model_file(golden(name)).library_version)
     pm.save_model(tmp_path / "again", *pm.load_model(golden(name)))
     assert (tmp_path / "again").read_bytes() == golden(name).read_bytes()
 

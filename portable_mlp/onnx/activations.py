@@ -1,0 +1,100 @@
+"""What a layer applies, in ONNX's standard operators.
+
+A formula takes a graph and the names of z and h; it appends the nodes from one to the other, and returns the name of
+the result.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, TypeAlias
+
+import numpy as np
+
+from ..kernels.activations import GELU_CUBIC, GELU_SCALE, LEAKY_SLOPE
+from .graph import Graph
+
+Formula: TypeAlias = Callable[[Graph, str, str], str]
+
+
+def _operator(operator: str, **attributes: Any) -> Formula:
+    return lambda graph, z, h: graph.node(operator, z, to=h, **attributes)
+
+
+def _identity(graph: Graph, z: str, h: str) -> str:
+    return z
+
+
+def _silu(graph: Graph, z: str, h: str) -> str:
+    """``z logistic(z)``: Swish is younger than the opset, and not in every onnxruntime that knows it."""
+    return graph.node("Mul", z, graph.node("Sigmoid", z, to=f"{h}_logistic"), to=h)
+
+
+def _silu_in_float64(graph: Graph, z: str, h: str) -> str:
+    """``z / (1 + e^-z)``: for a Sigmoid times its input onnxruntime up to 1.23 puts an operator of float32."""
+    e = graph.node("Exp", graph.node("Neg", z, to=f"{h}_neg"), to=f"{h}_exp")
+    return graph.node("Div", z, graph.node("Add", e, _one(graph), to=f"{h}_denominator"), to=h)
+
+
+def _leaky_relu(graph: Graph, z: str, h: str) -> str:
+    """``max(z, slope z)``."""
+    slope = graph.constant("leaky_slope", np.asarray(LEAKY_SLOPE))
+    return graph.node("Max", z, graph.node("Mul", z, slope, to=f"{h}_leak"), to=h)
+
+
+def _elu(graph: Graph, z: str, h: str) -> str:
+    """``max(z, e^min(z, 0) - 1)``: an exponential lies above its tangent."""
+    zero = graph.constant("zero", np.asarray(0.0))
+    e = graph.node("Exp", graph.node("Min", z, zero, to=f"{h}_negative"), to=f"{h}_exp")
+    return graph.node("Max", z, graph.node("Sub", e, _one(graph), to=f"{h}_expm1"), to=h)
+
+
+def _softplus(graph: Graph, z: str, h: str) -> str:
+    """``max(z, 0) - log(logistic(|z|))``, which overflows for no z."""
+    logistic = graph.node("Sigmoid", graph.node("Abs", z, to=f"{h}_abs"), to=f"{h}_logistic")
+    log = graph.node("Log", logistic, to=f"{h}_log")
+    return graph.node("Sub", graph.node("Relu", z, to=f"{h}_relu"), log, to=h)
+
+
+def _gelu(graph: Graph, z: str, h: str) -> str:
+    """``z logistic(2 u)`` with ``2 u = z (a + b z^2)``: (1 + tanh u) / 2 is the logistic of 2 u."""
+    a = graph.constant("gelu_a", np.asarray(2.0 * GELU_SCALE))
+    b = graph.constant("gelu_b", np.asarray(2.0 * GELU_SCALE * GELU_CUBIC))
+    square = graph.node("Mul", z, z, to=f"{h}_square")
+    factor = graph.node("Add", graph.node("Mul", square, b, to=f"{h}_cubic"), a, to=f"{h}_factor")
+    logistic = graph.node("Sigmoid", graph.node("Mul", z, factor, to=f"{h}_2u"), to=f"{h}_logistic")
+    return graph.node("Mul", z, logistic, to=h)
+
+
+def _one(graph: Graph) -> str:
+    return graph.constant("one", np.asarray(1.0))
+
+
+FORMULAS: dict[str, Formula] = {
+    "identity": _identity,
+    "relu": _operator("Relu"),
+    "tanh": _operator("Tanh"),
+    "logistic": _operator("Sigmoid"),
+    "leaky_relu": _operator("LeakyRelu", alpha=LEAKY_SLOPE),
+    "elu": _operator("Elu", alpha=1.0),
+    "softplus": _operator("Softplus"),
+    "gelu": _operator("Gelu", approximate="tanh"),
+    "silu": _silu,
+    "exp": _operator("Exp"),
+    "softmax": _operator("Softmax", axis=-1),
+}
+"""What a layer applies, by name, of hidden layers and outputs."""
+
+IN_FLOAT64: dict[str, Formula] = {
+    "leaky_relu": _leaky_relu,
+    "elu": _elu,
+    "softplus": _softplus,
+    "gelu": _gelu,
+    "silu": _silu_in_float64,
+}
+"""Where the operator does not serve float64: onnxruntime lacks it, or ONNX itself rounds its constants (Gelu)."""
+
+
+def formula(name: str, dtype: np.dtype) -> Formula:
+    """Return the formula of an activation or output, by name."""
+    return (FORMULAS | IN_FLOAT64 if dtype == np.float64 else FORMULAS)[name]

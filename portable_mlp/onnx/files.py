@@ -1,0 +1,157 @@
+"""What the two kinds of ONNX file share: checked parameters and scalings going in, a checked file coming out."""
+
+from __future__ import annotations
+
+import importlib
+import json
+from typing import Any, TypeAlias
+
+import numpy as np
+
+from .. import version
+from ..backends import backend_of, dtype_name
+from ..backends.extras import install
+from ..kernels.network import Network
+from ..kernels.parameters import Params, n_parameters, pack
+from ..storage.atomic import replace_file
+from ..storage.models import check_one_model
+from ..storage.paths import FilePath
+
+LARGEST_FILE = 2**31 - 1
+"""Bytes that a protobuf message, and so an ONNX file with its weights inside, can have."""
+
+Scaling: TypeAlias = tuple[Any, Any]
+"""Mean and scale of each column: ``(x - mean) / scale`` is what the network sees."""
+
+
+def load(module: str) -> Any:
+    """Return one of the modules that the extra ``onnx`` installs.
+
+    Raises
+    ------
+    ImportError
+        If it is missing; names the command that installs it.
+    """
+    try:
+        return importlib.import_module(module)
+    except ModuleNotFoundError as error:
+        missing = (error.name or module).partition(".")[0]
+        raise ImportError(f"ONNX files need {missing}, which is missing: {install('onnx')}") from None
+
+
+def host_vector(net: Network, params: Params, *, copies: int = 1) -> np.ndarray:
+    """Return checked parameters of one model as a flat vector on the host, float32 or float64.
+
+    Parameters
+    ----------
+    net : Network
+        What the parameters are for.
+    params : tuple of Layer
+        Of any library, device and memory layout.
+    copies : int
+        How many vectors of this size the file will hold.
+
+    Raises
+    ------
+    ValueError
+        If they are of another network, several models, not finite, or too many for a file.
+    TypeError
+        If they are not float32 or float64.
+    """
+    checked = check_one_model(net, params, "an ONNX file")
+    n_bytes = copies * n_parameters(net.sizes) * np.dtype(dtype_name(checked[0].W.dtype)).itemsize
+    if n_bytes > LARGEST_FILE:
+        raise ValueError(
+            f"the numbers of {net} take {n_bytes:,} bytes, but an ONNX file can have {LARGEST_FILE:,} at most; "
+            "save_model writes files of any size"
+        )
+    flat = backend_of(checked[0].W).to_numpy(pack(checked))
+    if not np.all(np.isfinite(flat)):
+        raise ValueError("params hold NaN or infinity: such a model predicts nothing")
+    return flat.astype(flat.dtype.newbyteorder("="), copy=False)
+
+
+def checked_scaling(name: str, scaling: Scaling | None, n_columns: int, dtype: Any) -> Scaling | None:
+    """Return mean and scale (n_columns,) in float64; None where they change nothing.
+
+    Raises
+    ------
+    ValueError
+        If there is not one of each for every column, or they are not finite and the scales positive, in ``dtype``.
+    """
+    if scaling is None:
+        return None
+    try:
+        mean, scale = (np.asarray(x, dtype=np.float64) for x in scaling)
+    except (TypeError, ValueError):
+        raise ValueError(f"{name} must be a pair (mean, scale), each with a number for every column") from None
+    if mean.shape != (n_columns,) or scale.shape != (n_columns,):
+        raise ValueError(
+            f"{name} must be a pair (mean, scale) of shape ({n_columns},) each; got {mean.shape} and {scale.shape}"
+        )
+    with np.errstate(over="ignore"):
+        in_dtype = mean.astype(dtype), scale.astype(dtype)
+    if not (np.all(np.isfinite(in_dtype)) and np.all(in_dtype[1] > 0)):
+        raise ValueError(f"{name} must be finite, and every scale positive, in {dtype}")
+    return None if np.all(mean == 0) and np.all(scale == 1) else (mean, scale)
+
+
+def checked_target_scaling(net: Network, scaling: Scaling | None, dtype: Any) -> Scaling | None:
+    """Return what `checked_scaling` returns for the targets; raise ValueError where outputs are probabilities."""
+    checked = checked_scaling("target_scaling", scaling, net.sizes[-1], dtype)
+    if checked is not None and net.output in ("softmax", "logistic"):
+        raise ValueError(f"target_scaling does not go with the output {net.output!r}, which gives probabilities")
+    return checked
+
+
+def encoded(model: Any, net: Network, metadata: dict[str, Any] | None, **also: Any) -> bytes:
+    """Return the bytes of a model with its header and metadata, found good by ONNX's checker.
+
+    Parameters
+    ----------
+    model : onnx.ModelProto
+        The graph; its header is written here.
+    net : Network
+        Described in the metadata.
+    metadata : dict or None
+        What the user wants kept.
+    **also
+        Further entries that the file has of its own.
+
+    Returns
+    -------
+    bytes
+        The same for the same arguments: no clock, path or user is in it.
+    """
+    onnx = load("onnx")
+    opset = {entry.domain: entry.version for entry in model.opset_import}[""]
+    described = {"sizes": net.sizes, "activation": net.activation, "output": net.output, "loss": net.loss}
+    entries = _entries(metadata, {"network": described, "opset": opset, **also})
+    model.producer_name, model.producer_version = "portable_mlp", version.__version__
+    onnx.helper.set_model_props(model, entries)
+    onnx.checker.check_model(model, full_check=True)
+    content: bytes = model.SerializeToString(deterministic=True)
+    return content
+
+
+def _entries(metadata: dict[str, Any] | None, own: dict[str, Any]) -> dict[str, str]:
+    """Return metadata properties, texts by name in order: each value as JSON."""
+    given = {} if metadata is None else metadata
+    if not isinstance(given, dict) or not all(isinstance(name, str) for name in given):
+        raise TypeError(f"metadata must be a dict whose keys are texts, got {metadata!r}")
+    for name in own.keys() & given.keys():
+        raise ValueError(f"metadata has the entry {name!r}, which an ONNX file has of its own; give it another name")
+    try:
+        return {
+            name: json.dumps(value, sort_keys=True, allow_nan=False, ensure_ascii=False)
+            for name, value in sorted({**given, **own}.items())
+        }
+    except (TypeError, ValueError) as error:
+        kind = TypeError if isinstance(error, TypeError) else ValueError
+        raise kind(f"metadata must hold what JSON can say (numbers, texts, lists, dicts): {error}") from None
+
+
+def write(path: FilePath, content: bytes) -> None:
+    """Write a file in one step: a crash leaves the old one or the new one."""
+    with replace_file(path) as file:
+        file.write(content)

@@ -1,0 +1,51 @@
+"""ndonnx as the kernels' namespace: its arrays are the nodes of an ONNX graph, so that a formula becomes a graph."""
+
+from __future__ import annotations
+
+import warnings
+from typing import Any, NamedTuple
+
+from ..kernels.arrays import Array
+from .files import load
+
+
+class Transposed(NamedTuple):
+    """The transpose of a matrix, which only a product takes."""
+
+    of: Array
+
+
+class OnnxNamespace:
+    """ndonnx's functions, but for products and maxima, which are one node each here.
+
+    ndonnx guards both with an ``If`` against empty arrays, but a batch is not empty, and a graph without branches runs
+    on more kinds of device. A product is a Gemm that transposes what it takes: in float64 onnxruntime 1.20 breaks down
+    over a MatMul of a Transpose, which it replaces by an operator that it has in float32 only.
+    """
+
+    def __init__(self) -> None:
+        with warnings.catch_warnings():
+            # It misses onnxruntime, which makes no difference here: the graph is the same without.
+            warnings.simplefilter("ignore")
+            self._ndonnx = load("ndonnx")
+        self._operators = load("spox.opset.ai.onnx.v21")
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._ndonnx, name)
+
+    def matrix_transpose(self, x: Array) -> Transposed:
+        """Return the transpose, for `matmul`."""
+        return Transposed(x)
+
+    def matmul(self, a: Array | Transposed, b: Array | Transposed) -> Array:
+        """Return the product of two matrices."""
+        (A, a_transposed), (B, b_transposed) = map(self._factor, (a, b))
+        return self._ndonnx.asarray(self._operators.gemm(A, B, transA=a_transposed, transB=b_transposed))
+
+    def max(self, x: Array, *, axis: int, keepdims: bool) -> Array:
+        """Return the maximum over an axis."""
+        axes = self._operators.const([axis], dtype="int64")
+        return self._ndonnx.asarray(self._operators.reduce_max(x.unwrap_spox(), axes, keepdims=keepdims))
+
+    def _factor(self, x: Array | Transposed) -> tuple[Any, bool]:
+        return (x.of.unwrap_spox(), True) if isinstance(x, Transposed) else (x.unwrap_spox(), False)

@@ -1,0 +1,223 @@
+"""The training step as an ONNX graph: the library's own kernels, traced with ndonnx, whose arrays are graph nodes."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from ..kernels.activations import OUTPUTS
+from ..kernels.arrays import Array
+from ..kernels.batch import Batch, encode_targets
+from ..kernels.calls import check_targets
+from ..kernels.network import Network
+from ..kernels.optimizers import OPTIMIZERS, checked_options
+from ..kernels.options import check_choice
+from ..kernels.parameters import Params, n_parameters, unpack
+from ..kernels.primitives import Primitives, Sums
+from ..kernels.spelling import suggesting
+from ..kernels.step import Objective, Program, passes, updated
+from ..storage.paths import FilePath
+from .files import Scaling, checked_scaling, checked_target_scaling, encoded, host_vector, load, write
+from .inference import output_name
+from .namespace import OnnxNamespace
+
+FIRST_LEARNING_RATE = 1e-3
+
+
+@suggesting
+def export_onnx_training(
+    path: FilePath,
+    net: Network,
+    params: Params,
+    metadata: dict[str, Any] | None = None,
+    *,
+    solver: str = "adam",
+    momentum: float = 0.9,
+    nesterov: bool = True,
+    beta_1: float = 0.9,
+    beta_2: float = 0.999,
+    epsilon: float = 1e-8,
+    weight_decay: float = 0.01,
+    input_scaling: Scaling | None = None,
+    target_scaling: Scaling | None = None,
+) -> None:
+    """Write one training step as an ONNX file: a model goes on learning wherever onnxruntime runs.
+
+    The step is that of `train`: forward, loss, backward, update, from the same kernels. Its inputs are
+
+    * ``X`` (n_samples, n_features), and ``y``: for softmax int64 labels (n_samples,), else (n_samples, n_outputs);
+    * what a step changes: ``parameters`` (n_parameters,), flat as `pack` makes them; the moments, as long: ``m`` and
+      ``v`` of "adam" and "adamw", ``v`` of "sgd" with momentum; and ``step``, an int64 number, the steps taken so far;
+    * ``learning_rate`` and ``l2``, two float64 numbers.
+
+    All but X and y may be left out: the file holds the given parameters, moments of 0, step 0, learning rate 0.001 and
+    l2 0.0. The outputs are ``loss``, the batch's mean with the penalty; ``proba`` or ``prediction``, what the network
+    made of X before the step; and ``next_parameters``, ``next_m``, ... for the next step.
+
+    Parameters
+    ----------
+    path : str, bytes or path
+        Where; usually "*.onnx". An existing file is replaced in one step.
+    net : Network
+        What is trained.
+    params : tuple of Layer
+        Where to start: parameters of any library and device, float32 or float64; one model.
+    metadata : dict, optional
+        As for `export_onnx`.
+    solver : {"adam", "adamw", "sgd"}
+        The update.
+    momentum : float
+        Of "sgd", in [0, 1); without momentum there is no ``v``.
+    nesterov : bool
+        Whether the momentum of "sgd" looks ahead.
+    beta_1, beta_2, epsilon : float
+        Of "adam" and "adamw".
+    weight_decay : float
+        Of "adamw": the share of ``learning_rate`` times a weight that each step takes off it; not negative.
+    input_scaling : pair of array-like of shape (n_features,), optional
+        As for `export_onnx`: X is raw then.
+    target_scaling : pair of array-like of shape (n_outputs,), optional
+        As for `export_onnx`: y and the prediction are raw then, the loss is of the scaled targets.
+
+    Raises
+    ------
+    ValueError
+        As `export_onnx`; or if an option is not as described. The file holds every moment too, and so reaches 2 GB
+        with a third of the parameters.
+    TypeError
+        As `export_onnx`.
+    ImportError
+        If onnx or ndonnx is missing.
+    OSError
+        If the file cannot be written.
+
+    Notes
+    -----
+    onnxruntime warns that such inputs are not constants, as is meant: ``SessionOptions.log_severity_level = 3`` is
+    silent. The solver and its constants are in the metadata property "training". Opset 21.
+
+    Examples
+    --------
+    >>> import onnxruntime, pathlib, tempfile, numpy as np, portable_mlp as pm
+    >>> net = pm.Network((2, 8, 2), activation="tanh")
+    >>> options = onnxruntime.SessionOptions()
+    >>> options.log_severity_level = 3
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     path = pathlib.Path(folder) / "xor_step.onnx"
+    ...     pm.export_onnx_training(path, net, pm.init_params(net))
+    ...     session = onnxruntime.InferenceSession(path, options)
+    >>> batch = {"X": np.asarray([[0.0, 0.0], [0.0, 1.0], [1.0, 0.0], [1.0, 1.0]]), "y": np.asarray([0, 1, 1, 0])}
+    >>> state = {"learning_rate": np.asarray(0.05)}
+    >>> for _ in range(200):
+    ...     loss, proba, *new = session.run(None, batch | state)
+    ...     state |= zip(["parameters", "m", "v", "step"], new)
+    >>> bool(loss < 0.01), proba.argmax(axis=1)
+    (True, array([0, 1, 1, 0]))
+    """
+    check_choice("solver", solver, tuple(OPTIMIZERS))
+    given = {"momentum": momentum, "nesterov": nesterov, "beta_1": beta_1, "beta_2": beta_2, "epsilon": epsilon}
+    options = checked_options(solver, {**given, "weight_decay": weight_decay})
+    optimizer = OPTIMIZERS[solver].make(**options)
+    flat = host_vector(net, params, copies=1 + len(optimizer.moments))
+    step = _Step(
+        Program(Objective(net), optimizer),
+        checked_scaling("input_scaling", input_scaling, net.sizes[0], flat.dtype),
+        checked_target_scaling(net, target_scaling, flat.dtype),
+    )
+    model = _traced(step, flat.dtype)
+    to_tensor = load("onnx.numpy_helper").from_array
+    model.graph.initializer.extend(to_tensor(value, name) for name, value in _first_state(step, flat).items())
+    write(path, encoded(model, net, metadata, training={"solver": solver, **options}))
+
+
+class _Step(NamedTuple):
+    """What is done in a step, without a number of the parameters."""
+
+    program: Program
+    input_scaling: Scaling | None
+    target_scaling: Scaling | None
+
+    @property
+    def net(self) -> Network:
+        """The network."""
+        return self.program.net
+
+    @property
+    def moments(self) -> tuple[str, ...]:
+        """The names of the vectors that the optimizer keeps."""
+        return self.program.optimizer.moments
+
+
+def _first_state(step: _Step, flat: np.ndarray) -> dict[str, np.ndarray]:
+    """Return what an input is where it is left out."""
+    return {
+        "parameters": flat,
+        **{name: np.zeros_like(flat) for name in step.moments},
+        "step": np.asarray(0),
+        "learning_rate": np.asarray(FIRST_LEARNING_RATE),
+        "l2": np.asarray(0.0),
+    }
+
+
+def _inputs(xp: Any, step: _Step, dtype: Any) -> dict[str, Array]:
+    n_features, n_outputs = step.net.sizes[0], step.net.sizes[-1]
+    flat = {"shape": (n_parameters(step.net.sizes),), "dtype": dtype}
+    if step.net.output == "softmax":
+        y = xp.argument(shape=("n_samples",), dtype=xp.int64)
+    else:
+        y = xp.argument(shape=("n_samples", n_outputs), dtype=dtype)
+    return {
+        "X": xp.argument(shape=("n_samples", n_features), dtype=dtype),
+        "y": y,
+        **{name: xp.argument(**flat) for name in ("parameters", *step.moments)},
+        "step": xp.argument(shape=(), dtype=xp.int64),
+        "learning_rate": xp.argument(shape=(), dtype=xp.float64),
+        "l2": xp.argument(shape=(), dtype=xp.float64),
+    }
+
+
+def _traced(step: _Step, dtype: np.dtype) -> Any:
+    """Return the model of a step, from its inputs to its outputs, without the values of the first state."""
+    xp = OnnxNamespace()
+    inputs = _inputs(xp, step, xp.from_numpy_dtype(dtype))
+    X, y, flat, *moments, n_steps, rate, l2 = inputs.values()
+    ops = Primitives(xp)
+    loss, sums, y_hat = _evaluated(ops, step, X, y, flat, l2)
+    n_steps = n_steps + 1
+    # These are Python's float64 outside a graph too, and meet the arrays in the arrays' dtype.
+    scalars = step.program.scalars(xp.astype(n_steps, xp.float64), rate, xp.sqrt)
+    in_dtype = tuple(xp.astype(number, flat.dtype) for number in scalars)
+    flat, moments = updated(ops, step.program, flat, sums, tuple(moments), in_dtype)
+    after = zip(("parameters", *step.moments, "step"), (flat, *moments, n_steps), strict=True)
+    outputs = {"loss": loss, output_name(step.net): y_hat, **{f"next_{name}": x for name, x in after}}
+    model = xp.build(inputs, outputs)
+    model.graph.name = "training step of a multi-layer perceptron"
+    return model
+
+
+def _evaluated(ops: Primitives, step: _Step, X: Array, y: Array, flat: Array, l2: Array) -> tuple[Array, Sums, Array]:
+    """Return a batch's mean loss with the penalty, the sums of its gradients, and what the network makes of X."""
+    xp, net, params = ops.xp, step.net, unpack(step.net, flat)
+    Y = check_targets(xp, net, y, n_samples=y.shape[0], models=(), dtype=flat.dtype)
+    batch = encode_targets(ops, net, Batch(_scaled(xp, X, step.input_scaling), Y))
+    batch = batch._replace(Y=_scaled(xp, batch.Y, step.target_scaling))
+    n_samples = xp.astype(X.dynamic_shape[0], xp.float64)
+    strength, divisor = xp.astype(l2 * n_samples, flat.dtype), xp.astype(n_samples, flat.dtype)
+    loss, sums, logits = passes(ops, step.program.objective, params, batch, divisor, strength)
+    y_hat = OUTPUTS[net.output](xp, logits)
+    return loss, sums, _unscaled(xp, y_hat, step.target_scaling)
+
+
+def _scaled(xp: Any, x: Array, scaling: Scaling | None) -> Array:
+    if scaling is None:
+        return x
+    mean, scale = map(xp.asarray, scaling)
+    return xp.astype((xp.astype(x, xp.float64) - mean) / scale, x.dtype)
+
+
+def _unscaled(xp: Any, x: Array, scaling: Scaling | None) -> Array:
+    if scaling is None:
+        return x
+    mean, scale = map(xp.asarray, scaling)
+    return xp.astype(xp.astype(x, xp.float64) * scale + mean, x.dtype)

@@ -1,0 +1,1 @@
+"""Tables: read from files, prepared for a network, and streamed where they are larger than memory."""

@@ -1,0 +1,160 @@
+"""Tables in ``.npy`` and ``.npz`` files, whatever is broken in them; pickles are refused."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import zipfile
+from collections.abc import Callable, Iterator, Sequence
+from typing import IO, Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .array_checks import check_feature_left, check_finite, check_magic, check_matrix, check_real, numbered_names
+from .array_headers import ArrayHeader, read_header
+from .errors import DataError, broken_file, counted, listed, opened, shown
+from .types import Table, TargetKind
+
+__all__ = ["read_prediction_arrays", "read_training_arrays"]
+
+
+def read_training_arrays(
+    path: str, suffix: str, target: str | None, target_kind: TargetKind, max_rows: int | None
+) -> Table:
+    """Read the features and the targets, which cannot be chosen by a name."""
+    if target is not None:
+        where = "the array y" if suffix == ".npz" else "the last column"
+        raise DataError(
+            f"{path}: the target of an {suffix} file is {where}; "
+            f"the target column {shown(target)} can be chosen in .csv, .tsv and .parquet files only"
+        )
+    X, y = _archive_pair(path, target_kind, max_rows) if suffix == ".npz" else _split_array(path, max_rows)
+    return Table(X, y, numbered_names(X.shape[1]), None)
+
+
+def read_prediction_arrays(path: str, suffix: str, feature_names: Sequence[str] | None, max_rows: int | None) -> Table:
+    """Read the features, of which only the number can be compared."""
+    if suffix == ".npz":
+        with _opened_archive(path) as archive:
+            X = _read_matrix(_archived(archive, "X", path, max_rows), "X", path)
+    else:
+        with opened(path) as file:
+            X = _read_matrix(_single(file, path, max_rows), "array", path)
+    if feature_names is not None and X.shape[1] != len(feature_names):
+        raise DataError(f"{path}: expected {counted(len(feature_names), 'feature')}, got {X.shape[1]}")
+    return Table(X, None, numbered_names(X.shape[1]), None)
+
+
+def _archive_pair(path: str, target_kind: TargetKind, max_rows: int | None) -> tuple[NDArray[np.float64], NDArray[Any]]:
+    """Return X and y of an .npz file, once their headers were found to go together."""
+    with _opened_archive(path) as archive:
+        features, targets = (_archived(archive, name, path, max_rows) for name in ("X", "y"))
+        check_matrix(features.header, "X", path)
+        _check_targets(targets.header, features.header.shape[0], target_kind, path)
+        X, y = _read_matrix(features, "X", path), targets.read()
+    if y.dtype.kind == "f":
+        check_finite(y, "y", path)
+    return X, y[:, 0] if y.ndim == 2 and y.shape[1] == 1 else y
+
+
+def _split_array(path: str, max_rows: int | None) -> tuple[NDArray[np.float64], NDArray[Any]]:
+    """Return the columns of an .npy file before the last one, and the last one in its own dtype, always a number's."""
+    with opened(path) as file:
+        stored = _single(file, path, max_rows)
+        check_matrix(stored.header, "array", path)
+        check_feature_left(stored.header, path)
+        joined = stored.read()
+    matrix = _finite_matrix(joined, "array", path)
+    return np.ascontiguousarray(matrix[:, :-1]), joined[:, -1].copy()
+
+
+class _Stored(NamedTuple):
+    """An array in a file that is open."""
+
+    header: ArrayHeader
+    read: Callable[[], NDArray[Any]]
+
+
+def _single(file: IO[bytes], path: str, max_rows: int | None) -> _Stored:
+    """Return the array of an .npy file."""
+    check_magic(file, ".npy", path)
+    n_bytes = os.fstat(file.fileno()).st_size
+    header = read_header(file, "the array", path, n_bytes=n_bytes, file_bytes=n_bytes)
+    header.check_rows(path, max_rows)
+
+    def read() -> NDArray[Any]:
+        with broken_file(path, "the array"):
+            file.seek(0)
+            return _read_array(file)
+
+    return _Stored(header, read)
+
+
+@contextlib.contextmanager
+def _opened_archive(path: str) -> Iterator[zipfile.ZipFile]:
+    """Open the archive that an .npz file is."""
+    with opened(path) as file:
+        check_magic(file, ".npz", path)
+        with broken_file(path, "the archive"):
+            archive = zipfile.ZipFile(file)
+        yield archive
+
+
+def _archived(archive: zipfile.ZipFile, name: str, path: str, max_rows: int | None) -> _Stored:
+    """Return one array of an .npz file."""
+    names = [member.removesuffix(".npy") for member in archive.namelist() if member.endswith(".npy")]
+    if name not in names:
+        raise DataError(f"{path}: no array {name!r}; the file holds {listed(names) or 'no array'}")
+    what, member = f"the array {name!r}", archive.getinfo(f"{name}.npy")
+    # Other methods unpack a block at once, however large it becomes.
+    if member.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
+        raise DataError(f"{path}: {what} cannot be read: it is compressed otherwise than numpy.savez_compressed does")
+    file_bytes = os.fstat(archive.fp.fileno()).st_size  # type: ignore[union-attr]
+    with broken_file(path, what):
+        file = archive.open(member)
+    with file:
+        header = read_header(file, what, path, n_bytes=member.file_size, file_bytes=file_bytes)
+    header.check_rows(path, max_rows)
+
+    def read() -> NDArray[Any]:
+        with broken_file(path, what), archive.open(member) as file:
+            return _read_array(file)
+
+    return _Stored(header, read)
+
+
+def _read_array(file: IO[bytes]) -> NDArray[Any]:
+    """Return an array, from the beginning of its header."""
+    stored: NDArray[Any] = np.lib.format.read_array(file, allow_pickle=False)
+    return stored
+
+
+def _read_matrix(stored: _Stored, name: str, path: str) -> NDArray[np.float64]:
+    """Read a 2-D array of finite real numbers as C-contiguous float64."""
+    check_matrix(stored.header, name, path)
+    return _finite_matrix(stored.read(), name, path)
+
+
+def _finite_matrix(stored: NDArray[Any], name: str, path: str) -> NDArray[np.float64]:
+    """Return an array of finite numbers as C-contiguous float64."""
+    with np.errstate(over="ignore"):
+        matrix = np.ascontiguousarray(stored, dtype=np.float64)
+    check_finite(matrix, name, path)
+    return matrix
+
+
+def _check_targets(y: ArrayHeader, n_samples: int, target_kind: TargetKind, path: str) -> None:
+    """Check that y has one target, or one row of targets, per sample."""
+    if y.ndim not in (1, 2):
+        raise DataError(f"{path}: y has {counted(y.ndim, 'dimension')}; 1 or 2 are expected")
+    if target_kind == "numbers":
+        check_real(y, "y", path)
+    if y.dtype.kind not in "biufU":
+        raise DataError(f"{path}: y has dtype {y.dtype}; bool, integers, floats or str are expected")
+    if y.dtype.kind == "U" and y.shape[1:] not in ((), (1,)):
+        raise DataError(f"{path}: y has dtype {y.dtype} and {y.ndim} dimensions; texts have 1")
+    if y.shape[0] != n_samples:
+        raise DataError(f"{path}: X has {counted(n_samples, 'row')}, y has {y.shape[0]}")
+    if not y.size:
+        raise DataError(f"{path}: y of shape {y.shape} is empty")

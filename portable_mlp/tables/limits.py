@@ -1,0 +1,110 @@
+"""How large a table may be, looked at before memory is taken for it."""
+
+from __future__ import annotations
+
+import functools
+import os
+import pathlib
+import sys
+from typing import NamedTuple
+
+from .errors import DataError, counted
+
+__all__ = [
+    "MAX_LABEL_BYTES",
+    "RowLimit",
+    "above",
+    "check_bytes",
+    "check_columns",
+    "check_label",
+    "check_rows",
+    "most_columns",
+    "record_bytes",
+    "row_limit",
+]
+
+MAX_LABEL_BYTES = 2**30
+"""What the texts of a target column may take, one after the other or as an array of NumPy."""
+
+_CONTAINER_LIMIT = pathlib.Path("/sys/fs/cgroup/memory.max")
+
+
+class RowLimit(NamedTuple):
+    """How many rows may be read, and why no more."""
+
+    rows: int
+    reason: str
+
+
+def row_limit(row_bytes: int, max_rows: int | None) -> RowLimit:
+    """Return the lesser of the caller's own limit and what fits into `table_bytes`."""
+    fitting = table_bytes() // row_bytes
+    if max_rows is not None and max_rows <= fitting:
+        return RowLimit(max_rows, above(max_rows))
+    return RowLimit(fitting, f"more than {fitting} rows, which take half of this machine's memory")
+
+
+def above(max_rows: int) -> str:
+    """Return what is said of a table with more rows than the caller's own limit."""
+    return f"more than {counted(max_rows, 'row')}, the limit that was set"
+
+
+def check_rows(path: str, n_rows: int, row_bytes: int, max_rows: int | None) -> None:
+    """Check the number of rows that a file announces."""
+    limit = row_limit(row_bytes, max_rows)
+    if n_rows > limit.rows:
+        raise DataError(f"{path}: {n_rows} rows are {limit.reason}")
+
+
+def check_bytes(path: str, what: str, n_bytes: int) -> None:
+    """Check the size that a part of a file announces."""
+    if n_bytes > table_bytes():
+        raise DataError(f"{path}: {what} of {n_bytes} bytes takes more than half of this machine's memory")
+
+
+def check_columns(place: str, n_columns: int, file_bytes: int) -> None:
+    """Check the number of columns of a file of so many bytes."""
+    most = most_columns(file_bytes)
+    if n_columns > most:
+        raise DataError(f"{place}: {n_columns} columns; at most {most} can be read from a file of this size")
+
+
+def most_columns(file_bytes: int) -> int:
+    """Return how many columns a file may have: its names take memory, which a small file gets little of.
+
+    A column of a file that is not compressed has a name and a number at least, and so is never one too many.
+    """
+    return 2**16 + file_bytes // 16
+
+
+def record_bytes(file_bytes: int) -> int:
+    """Return how long a row of a text file may be; what is compressed gets little more than it has itself."""
+    return 2**22 + file_bytes // 2
+
+
+def check_label(place: object, longest: int, n_rows: int) -> None:
+    """Check the length of the longest label; NumPy gives each of them its room, four bytes a character."""
+    if 4 * longest * n_rows > MAX_LABEL_BYTES:
+        raise DataError(f"{place}: a target of {longest} characters is too long for a label")
+
+
+@functools.cache
+def table_bytes() -> int:
+    """Return what a table may take: half of the memory, since whatever is done with it needs as much again."""
+    return min(_physical_memory(), _container_memory()) // 2
+
+
+def _physical_memory() -> int:
+    """Return the bytes of this machine's memory, more than it can have where the system does not say."""
+    try:
+        return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    except (AttributeError, OSError, ValueError):
+        return sys.maxsize
+
+
+def _container_memory() -> int:
+    """Return what a container's processes may take, more than there can be where nothing limits them."""
+    try:
+        return int(_CONTAINER_LIMIT.read_text(encoding="ascii"))
+    except (OSError, ValueError):
+        return sys.maxsize

@@ -1,0 +1,130 @@
+"""Columns written to a file, in the format that the end of its name says."""
+
+from __future__ import annotations
+
+import codecs
+import gzip
+import os
+from collections.abc import Sequence
+from typing import Any, BinaryIO
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..storage.atomic import replace_file
+from .csv_output import Writable, write_rows
+from .errors import counted
+from .parquet_layout import pyarrow_parquet
+from .text_files import DELIMITER_OF
+
+__all__ = ["OUTPUT_SUFFIXES", "check_output", "write_table"]
+
+_PARQUET = ".parquet"
+OUTPUT_SUFFIXES = (*DELIMITER_OF, _PARQUET)
+"""How the name of a file ends that can be written."""
+
+_FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
+
+
+def write_table(
+    path_or_file: str | os.PathLike[str] | Writable,
+    header: Sequence[str],
+    columns: Sequence[NDArray[Any] | Sequence[object]],
+    *,
+    spreadsheet_safe: bool = False,
+) -> None:
+    r"""Write columns as text in UTF-8, or as a Parquet file.
+
+    In text, floats have the fewest digits that read back as the same float64, strings are quoted where needed, and
+    lines end with ``\n``. A path is written in one step: the file holds everything, or is what it was before.
+
+    Parameters
+    ----------
+    path_or_file : str, os.PathLike of str or text file
+        Path to create or to replace: a ``.csv`` (comma) or ``.tsv`` (tab) file, also compressed (``.csv.gz``,
+        ``.tsv.gz``), or a ``.parquet`` file. Or a text file open for writing, which gets comma-separated text and stays
+        open.
+    header : sequence of str
+        One name per column.
+    columns : sequence of numpy.ndarray of shape (n_rows,), or of sequences
+        Cells of any dtype, column by column.
+    spreadsheet_safe : bool
+        Whether to put an apostrophe before texts that a spreadsheet would take for a formula: those that start with
+        one of ``= + - @``, a tab or a carriage return. Numbers stay as they are.
+
+    Raises
+    ------
+    ValueError
+        If a path ends in something else, if there is not one name per column, or if the columns are not 1-D and of one
+        length.
+    OSError
+        If the file cannot be written.
+    ImportError
+        If the file is in Parquet and PyArrow is missing.
+    """
+    cells = _checked_columns(header, columns)
+    if spreadsheet_safe:
+        header, cells = [_harmless(name) for name in header], [list(map(_harmless, column)) for column in cells]
+    if not isinstance(path_or_file, (str, os.PathLike)):
+        write_rows(path_or_file, header, cells)
+        return
+    suffix = check_output(path_or_file)
+    with replace_file(path_or_file) as file:
+        if suffix == _PARQUET:
+            _write_parquet(file, header, cells)
+        elif suffix.endswith(".gz"):
+            # Without the time and a name, so that the same table gives the same bytes.
+            with gzip.GzipFile(filename="", mode="wb", fileobj=file, mtime=0) as compressed:
+                write_rows(codecs.getwriter("utf-8")(compressed), header, cells, DELIMITER_OF[suffix])
+        else:
+            write_rows(codecs.getwriter("utf-8")(file), header, cells, DELIMITER_OF[suffix])
+
+
+def check_output(path: str | os.PathLike[str]) -> str:
+    """Return the suffix that says how a table is written to a path.
+
+    Raises
+    ------
+    ValueError
+        If there is none, or another; names those that there are.
+    ImportError
+        If it is that of a Parquet file, and PyArrow is missing.
+    """
+    name = os.fspath(path).lower()
+    for suffix in OUTPUT_SUFFIXES:
+        if name.endswith(suffix):
+            if suffix == _PARQUET:
+                pyarrow_parquet()
+            return suffix
+    names = f"{', '.join(OUTPUT_SUFFIXES[:-1])} or {OUTPUT_SUFFIXES[-1]}"
+    raise ValueError(f"{os.fspath(path)}: a table is written in the format that its name ends in: {names}")
+
+
+def _write_parquet(file: BinaryIO, header: Sequence[str], columns: list[list[object]]) -> None:
+    pyarrow_parquet()
+    import pyarrow
+
+    table = pyarrow.table([pyarrow.array(column) for column in columns], names=list(header))
+    pyarrow_parquet().write_table(table, file)
+
+
+def _checked_columns(header: Sequence[str], columns: Sequence[NDArray[Any] | Sequence[object]]) -> list[list[object]]:
+    """Return the columns as lists of plain Python values."""
+    if len(header) != len(columns):
+        raise ValueError(f"{counted(len(header), 'name')} for {counted(len(columns), 'column')}")
+    if any(column.ndim != 1 for column in columns if isinstance(column, np.ndarray)):
+        raise ValueError("every column must have one dimension")
+    lengths = sorted({len(column) for column in columns})
+    if len(lengths) > 1:
+        raise ValueError(f"the columns have different lengths: {', '.join(map(str, lengths))}")
+    return [[_plain(cell) for cell in column] for column in columns]
+
+
+def _plain(cell: object) -> object:
+    """Return a NumPy scalar as the Python value that is written with the digits of a float64."""
+    return cell.item() if isinstance(cell, np.generic) else cell
+
+
+def _harmless(cell: Any) -> Any:
+    """Return a cell that no spreadsheet takes for a formula."""
+    return f"'{cell}" if isinstance(cell, str) and cell.startswith(_FORMULA_STARTS) else cell

@@ -1,0 +1,221 @@
+"""Tables of numbers, read from and written to files.
+
+The readers take ``.csv`` (comma) and ``.tsv`` (tab), also compressed (``.csv.gz``, ``.tsv.gz``), ``.parquet``, ``.npz``
+and ``.npy`` files. They accept a file as a whole or raise one `DataError` that names the file, the line and the column
+of a mistake; no text ever becomes NaN, and how much there is to read is looked at before memory is taken for it.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from typing import get_args
+
+from ..kernels.options import check_choice
+from .array_checks import ARRAY_SUFFIXES
+from .array_tables import read_prediction_arrays, read_training_arrays
+from .errors import DataError, MixedTargetError, shown
+from .limits import above
+from .npy_rows import NpyRows
+from .output import check_output, write_table
+from .parquet_rows import ParquetRows
+from .parquet_tables import read_prediction_parquet, read_training_parquet
+from .row_source import RowSource
+from .text_files import DELIMITER_OF, DELIMITERS, STANDARD_INPUT
+from .text_tables import read_prediction_text, read_training_text
+from .types import Table, TargetKind
+
+__all__ = [
+    "DataError",
+    "MixedTargetError",
+    "RowSource",
+    "Table",
+    "TargetKind",
+    "check_output",
+    "open_training_rows",
+    "read_prediction_table",
+    "read_training_table",
+    "write_table",
+]
+
+_PARQUET = ".parquet"
+_SUFFIXES = (*DELIMITER_OF, _PARQUET, *ARRAY_SUFFIXES)
+_TEXT_SUFFIXES = (*DELIMITER_OF, STANDARD_INPUT)
+
+
+def read_training_table(
+    path: str | os.PathLike[str],
+    target: str | None = None,
+    *,
+    target_kind: TargetKind = "any",
+    delimiter: str | None = None,
+    max_rows: int | None = None,
+) -> Table:
+    r"""Read features and targets from a file.
+
+    Parameters
+    ----------
+    path : str or os.PathLike of str
+        A ``.csv`` or ``.tsv`` file with a header line, plain or compressed (``.csv.gz``, ``.tsv.gz``), a ``.parquet``
+        file, an ``.npz`` file with the arrays ``X`` and ``y``, or an ``.npy`` file with one 2-D array whose last
+        column is the target. ``"-"`` is standard input: text, plain or compressed with gzip.
+    target : str, optional
+        Name of the target column of a text or Parquet file; the last column if not given.
+    target_kind : {"any", "unmixed", "numbers"}
+        What the targets may be. "any": classes, which are texts if one of them is not a number, or is written as the
+        number would not be (007, 1.50). "unmixed": the same, but numbers may be a quantity as well, for which 1.50
+        goes, and a text file with at least ten targets, and nine out of ten, that are finite numbers is refused for the
+        others. "numbers": finite numbers alone, or truth values alone.
+    delimiter : {",", "\t", ";", "|"}, optional
+        What stands between the cells of a text file; by default a comma in ``.csv`` and a tab in ``.tsv``. On standard
+        input it is a tab where the header line has one and no comma.
+    max_rows : int, optional
+        How many rows the file may have; a file with more is refused, as is one that needs more than half of this
+        machine's memory.
+
+    Returns
+    -------
+    Table
+        `Table.X` of shape (n_samples, n_features), float64, in which True is 1 and False is 0, and `Table.y` of shape
+        (n_samples,), or (n_samples, n_outputs) where an ``.npz`` file holds a ``y`` of several columns.
+
+    Raises
+    ------
+    DataError
+        If the file cannot be read, is of another kind or too large, lacks the target column, holds anything but finite
+        numbers, or truth values, in a feature column, an empty target, a target of another kind, or a NaN or an
+        infinity among targets that are numbers otherwise.
+    MixedTargetError
+        The DataError for targets that are not "unmixed"; they can be read as "any".
+    ValueError
+        If ``target_kind`` or ``delimiter`` is unknown, or ``max_rows`` is less than 1.
+    ImportError
+        If the file is in Parquet and PyArrow is missing.
+    """
+    check_choice("target_kind", target_kind, get_args(TargetKind))
+    name, suffix = _checked(path, delimiter, max_rows)
+    if suffix in _TEXT_SUFFIXES:
+        return read_training_text(name, suffix, target, target_kind, delimiter, max_rows)
+    if suffix == _PARQUET:
+        return read_training_parquet(name, target, target_kind, max_rows)
+    return read_training_arrays(name, suffix, target, target_kind, max_rows)
+
+
+def read_prediction_table(
+    path: str | os.PathLike[str],
+    feature_names: Sequence[str] | None = None,
+    target_name: str | None = None,
+    *,
+    delimiter: str | None = None,
+    max_rows: int | None = None,
+) -> Table:
+    """Read the features to predict from.
+
+    Parameters
+    ----------
+    path : str or os.PathLike of str
+        A text or Parquet file, or standard input, as for training, an ``.npz`` file with the array ``X``, or an
+        ``.npy`` file with one 2-D array.
+    feature_names : sequence of str, optional
+        Columns to take from a text or Parquet file, in this order, whatever their order in the file. Of arrays only
+        the number of columns is compared. Every column is a feature if not given.
+    target_name : str, optional
+        Column of a text or Parquet file to leave out, unread, where the file has it.
+    delimiter, max_rows
+        As in `read_training_table`.
+
+    Returns
+    -------
+    Table
+        `Table.X` of shape (n_samples, n_features), float64; `Table.y` and `Table.target_name` are None.
+
+    Raises
+    ------
+    DataError
+        If the file cannot be read, is of another kind or too large, lacks a feature or has other columns, or holds
+        anything but finite numbers, or truth values, in a column.
+    ValueError
+        If ``delimiter`` is unknown, or ``max_rows`` is less than 1.
+    ImportError
+        If the file is in Parquet and PyArrow is missing.
+    """
+    name, suffix = _checked(path, delimiter, max_rows)
+    if suffix in _TEXT_SUFFIXES:
+        return read_prediction_text(name, suffix, feature_names, target_name, delimiter, max_rows)
+    if suffix == _PARQUET:
+        return read_prediction_parquet(name, feature_names, target_name, max_rows)
+    return read_prediction_arrays(name, suffix, feature_names, max_rows)
+
+
+def open_training_rows(
+    path: str | os.PathLike[str],
+    target: str | None = None,
+    *,
+    target_kind: TargetKind = "any",
+    max_rows: int | None = None,
+) -> RowSource:
+    """Open a file whose features and targets are read when they are asked for, since it may be larger than memory.
+
+    Parameters
+    ----------
+    path : str or os.PathLike of str
+        A ``.parquet`` file, or an ``.npy`` file with one 2-D array whose last column is the target.
+    target : str, optional
+        Name of the target column of a Parquet file; the last column if not given.
+    target_kind : {"any", "unmixed", "numbers"}
+        What the targets may be, as in `read_training_table`.
+    max_rows : int, optional
+        How many rows the file may have; a file with more is refused.
+
+    Returns
+    -------
+    RowSource
+        To be closed, or used in a ``with`` statement.
+
+    Raises
+    ------
+    DataError
+        If the file cannot be read, is of another kind or too large, lacks the target column, or has columns of another
+        type. Values are looked at when they are read.
+    ValueError
+        If ``target_kind`` is unknown, or ``max_rows`` is less than 1.
+    ImportError
+        If the file is in Parquet and PyArrow is missing.
+    """
+    check_choice("target_kind", target_kind, get_args(TargetKind))
+    name, suffix = _checked(path, None, max_rows)
+    source = _opened_rows(name, suffix, target, target_kind)
+    if max_rows is not None and source.n_rows > max_rows:
+        source.close()
+        raise DataError(f"{name}: {source.n_rows} rows are {above(max_rows)}")
+    return source
+
+
+def _opened_rows(name: str, suffix: str, target: str | None, target_kind: TargetKind) -> RowSource:
+    """Open the file as what its suffix says it is."""
+    if suffix == _PARQUET:
+        return ParquetRows(name, target, target_kind)
+    if suffix != ".npy":
+        raise DataError(f"{name}: rows can be read one by one from .npy and .parquet files, not from {suffix}")
+    if target is not None:
+        raise DataError(f"{name}: the target of an .npy file is the last column; it has no column {shown(target)}")
+    return NpyRows(name)
+
+
+def _checked(path: str | os.PathLike[str], delimiter: str | None, max_rows: int | None) -> tuple[str, str]:
+    """Return the path as text and its suffix in small letters, which tells the kind of the file; ``-`` is its own."""
+    name = os.fspath(path)
+    stem, suffix = os.path.splitext(name.lower())
+    if suffix == ".gz":
+        suffix = os.path.splitext(stem)[1] + suffix
+    if name == STANDARD_INPUT:
+        suffix = STANDARD_INPUT
+    elif suffix not in _SUFFIXES:
+        raise DataError(f"{name}: the file's name must end in {', '.join(_SUFFIXES[:-1])} or {_SUFFIXES[-1]}")
+    if delimiter is not None:
+        check_choice("delimiter", delimiter, DELIMITERS)
+        if suffix not in _TEXT_SUFFIXES:
+            raise DataError(f"{name}: the delimiter {delimiter!r} does not go with an {suffix} file")
+    if max_rows is not None and max_rows < 1:
+        raise ValueError(f"max_rows must be at least 1; got {max_rows}")
+    return name, suffix

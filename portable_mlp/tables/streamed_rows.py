@@ -1,0 +1,107 @@
+"""Prepared rows of a table that stays in its file, since it is large."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from ..backends import Backend
+from ..training.group_order import Selection
+from ..training.stream import Stream
+from .preparation import Preparation
+from .reading import DataError, RowSource, TargetKind, open_training_rows
+from .survey import survey
+
+STREAMED_SUFFIXES = (".parquet", ".npy")
+STREAMED_BYTES = 2**28
+"""A table whose numbers would take more than this as float64 stays in its file."""
+
+
+def open_if_large(data: str, target: str | None, kind: TargetKind, max_rows: int | None) -> RowSource | None:
+    """Open a table that is to stay in its file; return None for one that is read whole.
+
+    Raises
+    ------
+    DataError
+        If it cannot be opened, or has more than ``max_rows`` rows.
+    ImportError
+        If the file is in Parquet and PyArrow is missing.
+    """
+    if not data.lower().endswith(STREAMED_SUFFIXES):
+        return None
+    source = open_training_rows(data, target, target_kind=kind, max_rows=max_rows)
+    if 8 * source.n_rows * (source.n_features + 1) > STREAMED_BYTES:
+        return source
+    source.close()
+    return None
+
+
+@dataclass(frozen=True)
+class StreamedRows:
+    """Some rows of a file, in the place of `rows.Rows` that hold them all."""
+
+    source: RowSource
+    preparation: Preparation
+    selection: Selection
+    variation: np.ndarray | None
+    digest: str
+
+    @property
+    def n_samples(self) -> int:
+        """How many rows there are."""
+        return sum(self.selection.counts)
+
+    def moved(self, backend: Backend, dtype: str) -> tuple[Stream, None]:
+        """Return what brings them to a backend as they are needed: quantities in ``dtype``, labels as they are."""
+
+        def read(rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+            X, y = self.source.rows(rows)
+            with np.errstate(over="ignore"):
+                return self._inputs(X, rows, dtype), self._targets(y, rows, dtype)
+
+        with np.errstate(over="ignore"):
+            variation = None if self.variation is None else self.variation.astype(dtype)
+        selection, groups_in_memory = self.selection, self.source.groups_in_memory
+        n_features = self.source.n_features
+        return Stream(backend, selection, groups_in_memory, read, n_features, self.digest, variation), None
+
+    def _inputs(self, X: np.ndarray, rows: np.ndarray, dtype: str) -> np.ndarray:
+        return self._cast(self.preparation.inputs(X), rows, self.source.feature_names, dtype)
+
+    def _targets(self, y: np.ndarray, rows: np.ndarray, dtype: str) -> np.ndarray:
+        targets = self.preparation.targets(y)
+        if self.preparation.classes is None:
+            return self._cast(targets, rows, (self.preparation.target_name or "y",), dtype)
+        classes = np.asarray(self.preparation.classes)
+        known = classes[np.minimum(targets, len(classes) - 1)] == y
+        if not known.all():
+            i = int(np.argmin(known))
+            raise DataError(
+                f"{self.source.path}: row {rows[i] + 1} has become {y[i].item()!r}: the file was changed meanwhile"
+            )
+        return targets[:, None]
+
+    def _cast(self, scaled: np.ndarray, rows: np.ndarray, names: Sequence[str], dtype: str) -> np.ndarray:
+        """Return scaled numbers in ``dtype``, which a held-out row may be too far from the others for."""
+        numbers = scaled.astype(dtype)
+        finite = np.isfinite(numbers)
+        if not finite.all():
+            i, j = map(int, np.unravel_index(np.argmin(finite), finite.shape))
+            place = f"{self.source.path}: row {rows[i] + 1}, column {names[j]!r}"
+            raise DataError(
+                f"{place}: scaled like the rows to train on, the value is {scaled[i, j]:g}, too large for {dtype}"
+            )
+        return numbers
+
+
+def prepare_streamed(
+    source: RowSource, task: str, fraction: float, seed: int
+) -> tuple[Preparation, StreamedRows, StreamedRows | None]:
+    """Learn the preparation from the rows that are not held out; return it with both parts."""
+    split, preparation, variation, digest = survey(source, task=task, fraction=fraction, seed=seed)
+    digest = f"{digest}, {fraction} held out by seed {seed}"
+    kept = StreamedRows(source, preparation, split.kept, None, digest)
+    held_out = StreamedRows(source, preparation, split.held_out, variation, digest)
+    return preparation, kept, held_out if held_out.n_samples else None
