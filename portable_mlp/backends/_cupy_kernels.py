@@ -38,7 +38,7 @@ def d_activate(name: str) -> Any:
 
 
 @functools.lru_cache(KERNELS_KEPT)
-def descend(optimizer: Optimizer) -> Any:
+def update(optimizer: Optimizer) -> Any:
     """Return ``kernel(sums, divisor, scalars, p, *moments)``: a step along ``sums / divisor``, in place."""
     moments = [f"m{i}" for i in range(len(optimizer.moments))]
     n_scalars = len(optimizer.scalars(1, 1.0))
@@ -51,7 +51,7 @@ def descend(optimizer: Optimizer) -> Any:
     scalars = [f"scalars[{i}]" for i in range(n_scalars)]
     body = traced(formula, ["p", "sums", "divisor", *moments, *scalars], ["p", *moments])
     written = ", ".join(f"T {name}" for name in ("p", *moments))
-    return cupy.ElementwiseKernel("T sums, T divisor, raw T scalars", written, body, "portable_mlp_descend")
+    return cupy.ElementwiseKernel("T sums, T divisor, raw T scalars", written, body, "portable_mlp_update")
 
 
 sum_of_squares = cupy.ReductionKernel("T x", "T y", "x * x", "a + b", "y = a", "0", "portable_mlp_sum_of_squares")

@@ -18,11 +18,12 @@ from sklearn.exceptions import ConvergenceWarning
 
 from ..distributed.group import current_group, decided, leads
 from ..kernels.arrays import Array, snapshot
+from ..kernels.batch import Span
 from ..kernels.step import Program
 from ..training.agreed_stop import AgreedRequests
-from ..training.batches import Span, spans
-from ..training.data_parallel import make_loop
+from ..training.batches import spans
 from ..training.interruption import StopAsked
+from ..training.loop import make_loop
 from .callbacks import Watch
 from .optimizer import OptimizerState
 from .problem import Problem

@@ -14,7 +14,7 @@ from ..kernels.network import Network
 from ..kernels.optimizers import OPTIMIZERS, checked_options
 from ..kernels.options import check_choice
 from ..kernels.parameters import Params, n_parameters, unpack
-from ..kernels.primitives import Primitives, Sums
+from ..kernels.primitives import GradientSums, Primitives
 from ..kernels.spelling import suggesting
 from ..kernels.step import Objective, Program, passes, updated
 from ..storage.paths import FilePath
@@ -196,7 +196,9 @@ def _traced(step: _Step, dtype: np.dtype) -> Any:
     return model
 
 
-def _evaluated(ops: Primitives, step: _Step, X: Array, y: Array, flat: Array, l2: Array) -> tuple[Array, Sums, Array]:
+def _evaluated(
+    ops: Primitives, step: _Step, X: Array, y: Array, flat: Array, l2: Array
+) -> tuple[Array, GradientSums, Array]:
     """Return a batch's mean loss with the penalty, the sums of its gradients, and what the network makes of X."""
     xp, net, params = ops.xp, step.net, unpack(step.net, flat)
     Y = check_targets(xp, net, y, n_samples=y.shape[0], models=(), dtype=flat.dtype)

@@ -8,8 +8,9 @@ from typing import Any
 
 from ..distributed.group import current_group, decided
 from ..kernels.arrays import Array, snapshot
+from ..kernels.batch import Span
 from .agreed_stop import AgreedRequests
-from .batches import Shuffle, Span, spans
+from .batches import Shuffle, spans
 from .checkpointing import Checkpoints, NoCheckpoints, Position, Standing
 from .interruption import Requests, StopAsked
 from .loop import Loop, all_finite

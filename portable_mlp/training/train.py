@@ -24,7 +24,7 @@ from . import lbfgs
 from .batches import Data, Shuffle
 from .checkpointing import Checkpoints, NoCheckpoints, fingerprint, identity_of, led, used
 from .data import checked_data
-from .data_parallel import make_loop
+from .loop import make_loop
 from .monitor import MONITORED, Callback, Monitor
 from .progress import Bar, Silent
 from .result import TrainResult
