@@ -20,7 +20,7 @@ def activate(name: str) -> Any:
 
     Then ``z`` becomes ``z + b``, and ``h`` is ``f(z + b)``.
     """
-    value, _, needs_z, _ = ACTIVATIONS[name]
+    value, needs_z = ACTIVATIONS[name].value, ACTIVATIONS[name].needs_z
 
     def formula(xp: Trace, z: Name, b: Name) -> Any:
         z = z + b
