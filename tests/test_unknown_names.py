@@ -60,9 +60,7 @@ CALLS: dict[str, Callable[[Any], Any]] = {
     "activation": lambda x: pm.Network((4, 5, 3), activation=x),
     "output": lambda x: pm.Network((4, 5, 3), output=x),
     "loss": lambda x: pm.Network((4, 5, 3), loss=x or "nope"),
-    "loss_options": lambda x: pm.Network(
-        (4, 5, 3), output="identity", loss="huber", loss_options={"delta": x or "nope"}
-    ),
+    "loss_options": lambda x: pm.Network((4, 3), output="identity", loss="huber", loss_options=x or "nope"),
     "scheme": lambda x: pm.init_params(NET, scheme=x),
     "reduction": lambda x: pm.loss_and_grad(NET, PARAMS, X, Y, reduction=x),
     "method": lambda x: pm.check_gradient(NET, PARAMS, X, Y, method=x),
