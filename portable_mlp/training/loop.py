@@ -35,8 +35,8 @@ def make_loop(backend: Backend, program: Program, flat: Array, state: State | No
     group = current_group()
     if group is None:
         return Loop(backend, backend.runner(program), flat, state, n_steps)
-    state = None if state is None else tuple(map(group.same, state))
-    return Loop(backend, GroupRunner(group, backend, program), group.same(flat), state, n_steps)
+    state = None if state is None else tuple(map(group.broadcast_array, state))
+    return Loop(backend, GroupRunner(group, backend, program), group.broadcast_array(flat), state, n_steps)
 
 
 class Loop:

@@ -9,11 +9,12 @@ from collections.abc import Iterable
 
 from ..backends import Backend, backend_of
 from ..distributed.agreement import check_same_options, n_samples_of_all
-from ..distributed.group import current_group, decided, leads, refuse_in_group
+from ..distributed.group import current_group, is_root, on_root, refuse_in_group
 from ..kernels.arrays import Array
 from ..kernels.initializers import RandomState
+from ..kernels.losses import SMOOTHED_LOSSES
 from ..kernels.network import Network
-from ..kernels.optimizers import OPTIMIZERS, checked_options
+from ..kernels.optimizers import OPTIMIZERS, SOLVERS, checked_options
 from ..kernels.options import check_choice, fraction, not_negative_number, positive_number
 from ..kernels.parameters import Params, pack
 from ..kernels.spelling import suggesting
@@ -31,11 +32,6 @@ from .result import TrainResult
 from .run import run
 from .schedules import Formula, make_schedule
 from .stream import Samples, Stream
-
-SOLVERS = (*OPTIMIZERS, "lbfgs")
-
-SMOOTHED = ("cross_entropy", "binary_cross_entropy")
-"""The losses whose targets are probabilities."""
 
 FIRST_SAMPLES = 8
 """Ranks that are to have the same samples compare so many."""
@@ -227,8 +223,12 @@ def train(
     if solver == "lbfgs":
         _prepare_lbfgs(data)
     group = current_group()
-    with backend.running(), Bar(epochs, n_samples) if progress and leads() else Silent() as bar, led(folder) as entered:
-        if not resume and decided(lambda: entered is not None and entered.has_states()):
+    with (
+        backend.running(),
+        Bar(epochs, n_samples) if progress and is_root() else Silent() as bar,
+        led(folder) as entered,
+    ):
+        if not resume and on_root(lambda: entered is not None and entered.has_states()):
             assert checkpoint is not None  # it has states
             raise ValueError(f"{os.fsdecode(checkpoint)} holds checkpoints already: resume, or give another folder")
         watch = Monitor(
@@ -332,8 +332,8 @@ def _checked_folder(
 
 def _checked_smoothing(net: Network, label_smoothing: float) -> float:
     smoothing = fraction("label_smoothing", label_smoothing)
-    if smoothing and net.loss not in SMOOTHED:
-        losses = " and ".join(map(repr, SMOOTHED))
+    if smoothing and net.loss not in SMOOTHED_LOSSES:
+        losses = " and ".join(map(repr, SMOOTHED_LOSSES))
         raise ValueError(f"label_smoothing is for the losses {losses}, but the network's is {net.loss!r}")
     return smoothing
 
