@@ -1,7 +1,9 @@
 """Which tests run, and a sentence about those that do not. No test may skip."""
 
 import functools
+import itertools
 from collections import Counter
+from collections.abc import Iterable
 from typing import Any
 
 import pytest
@@ -26,15 +28,31 @@ def refuse_skip(report: Any) -> Any:
     return report
 
 
-class Selection:
-    """The plugin: leaves out, and counts, tests marked `gpu` where no GPU answers, and `thorough` unless -m asks for them.
+def one_in(n: int, *axes: Iterable[Any], on: str = "") -> list[Any]:
+    """Return all combinations of values for a `parametrize`, those off the diagonals marked as thorough.
 
-    pytest-xdist collects in its workers, which all leave out the same tests, and prints in the process that started them.
+    One combination in ``n`` is on a diagonal; together these have every value of every axis. With ``on``, the others
+    are thorough on the libraries alone whose name starts so.
+    """
+    mark = pytest.mark.thorough_on(on) if on else pytest.mark.thorough
+    combinations = [zip(*places, strict=True) for places in itertools.product(*map(enumerate, axes))]
+    return [pytest.param(*values, marks=mark if sum(places) % n else ()) for places, values in combinations]
+
+
+class Selection:
+    """The plugin: leaves out tests marked `gpu` where no GPU answers, and `thorough` unless -m asks for them.
+
+    pytest-xdist collects in its workers, which all leave out the same tests, and prints in the one that started them.
     """
 
     def __init__(self, config: pytest.Config) -> None:
         self.asked_for_thorough = "thorough" in config.option.markexpr
         self.left_out: Counter[str] = Counter()
+
+    def pytest_itemcollected(self, item: Any) -> None:
+        names = (mark.args[0] for mark in item.iter_markers("thorough_on"))
+        if any(item.callspec.params["lib"].startswith(name) for name in names):
+            item.add_marker("thorough")
 
     def _why_not(self, item: pytest.Item) -> str | None:
         """Return "thorough", or the library that sees no GPU; None for a test that runs."""

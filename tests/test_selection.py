@@ -89,3 +89,32 @@ def test_others_are_asked_for(expression: str, passed: str, said: list[str], tmp
     assert code == (pytest.ExitCode.OK if passed else pytest.ExitCode.NO_TESTS_COLLECTED)
     assert passed in lines[-1]
     assert [line for line in (NO_GPU, THOROUGH) if line in lines] == said
+
+
+TABLE = """
+import pytest
+from tests.selection import one_in
+
+@pytest.fixture(params=["numpy", "jax", "jax-float32"])
+def lib(request): pass
+
+@pytest.mark.parametrize(("a", "b", "c"), one_in(3, range(3), "xyz", [False, True]))
+def test_of_no_library(a, b, c): pass
+
+@pytest.mark.parametrize(("a", "b"), one_in(2, range(4), range(2), on="jax"))
+def test_of_some(lib, a, b): pass
+"""
+
+
+def test_a_thinned_table_keeps_each_value(tmp_path: pathlib.Path) -> None:
+    _, few = run(tmp_path, TABLE, "--collect-only", "-q")
+    _, rest = run(tmp_path, TABLE, "--collect-only", "-q", "-m", "thorough")
+    found, others = ({line.partition("[")[2] for line in lines if "::" in line} for lines in (few, rest))
+    assert found.isdisjoint(others)
+    alone = {"0-x-False]", "2-y-False]", "1-z-False]", "2-x-True]", "1-y-True]", "0-z-True]"}
+    on_jax = {"0-0]", "1-1]", "2-0]", "3-1]"}
+    on_all = {f"{a}-{b}]" for a in range(4) for b in range(2)}
+    assert found == alone | {f"numpy-{x}" for x in on_all} | {
+        f"{jax}-{x}" for x in on_jax for jax in ("jax", "jax-float32")
+    }
+    assert len(others) == 2 * len(alone) + 2 * len(on_jax)
