@@ -16,6 +16,7 @@ from ..backends import Backend, get_backend
 from ..distributed.group import current_group, on_root
 from ..kernels.activations import ACTIVATIONS
 from ..kernels.network import Network
+from ..kernels.optimizers import SOLVERS
 from ..kernels.options import check_choice
 from ..storage.checkpoints import CheckpointFolder
 from ..storage.models import check_savable, save_model
@@ -27,7 +28,6 @@ from ..tables.streamed_rows import StreamedRows, open_if_large, prepare_streamed
 from ..tables.targets import is_classification
 from ..training.initialization import init_params
 from ..training.result import History, TrainResult
-from ..training.train import SOLVERS
 from ..training.train import train as fit
 from .files import STREAM, check_folder, check_writable
 from .options import BackendOption, DelimiterOption, DeviceOption, JsonOption, MaxRowsOption, print_json
@@ -156,7 +156,7 @@ def train(
     start = time.perf_counter()
     result = fit(
         net,
-        init_params(net, scheme=_scheme(activation), random_state=seed, backend=chosen, dtype=dtype),
+        init_params(net, scheme=ACTIVATIONS[activation].scheme, random_state=seed, backend=chosen, dtype=dtype),
         *rows.moved(chosen, dtype),
         solver=solver,
         learning_rate=learning_rate,
@@ -249,11 +249,6 @@ def _prepare(table: Table, task: str, fraction: float, seed: int) -> tuple[Prepa
     )
     rows, others = (Rows(preparation.inputs(X[i]), preparation.targets(y[i])) for i in (kept, held_out))
     return preparation, rows, others if len(held_out) else None
-
-
-def _scheme(activation: str) -> str:
-    """Return He's scheme for the activations that are half zero, Glorot's for the others."""
-    return "he_uniform" if "relu" in activation else "glorot_uniform"
 
 
 def _setting(

@@ -12,8 +12,9 @@ from ..distributed.agreement import check_same_options, n_samples_of_all
 from ..distributed.group import current_group, is_root, on_root, refuse_in_group
 from ..kernels.arrays import Array
 from ..kernels.initializers import RandomState
+from ..kernels.losses import SMOOTHED_LOSSES
 from ..kernels.network import Network
-from ..kernels.optimizers import OPTIMIZERS, checked_options
+from ..kernels.optimizers import OPTIMIZERS, SOLVERS, checked_options
 from ..kernels.options import check_choice, fraction, not_negative_number, positive_number
 from ..kernels.parameters import Params, pack
 from ..kernels.spelling import suggesting
@@ -31,11 +32,6 @@ from .result import TrainResult
 from .run import run
 from .schedules import Formula, make_schedule
 from .stream import Samples, Stream
-
-SOLVERS = (*OPTIMIZERS, "lbfgs")
-
-SMOOTHED = ("cross_entropy", "binary_cross_entropy")
-"""The losses whose targets are probabilities."""
 
 FIRST_SAMPLES = 8
 """Ranks that are to have the same samples compare so many."""
@@ -336,8 +332,8 @@ def _checked_folder(
 
 def _checked_smoothing(net: Network, label_smoothing: float) -> float:
     smoothing = fraction("label_smoothing", label_smoothing)
-    if smoothing and net.loss not in SMOOTHED:
-        losses = " and ".join(map(repr, SMOOTHED))
+    if smoothing and net.loss not in SMOOTHED_LOSSES:
+        losses = " and ".join(map(repr, SMOOTHED_LOSSES))
         raise ValueError(f"label_smoothing is for the losses {losses}, but the network's is {net.loss!r}")
     return smoothing
 
