@@ -64,6 +64,7 @@ from .inputs import (
 from .lbfgs import Search, weights_first
 from .losses import REPORTED, outputs_of
 from .optimizer import SCHEDULES, OptimizerState
+from .parameters import PARAMETER_OF, constraints
 from .problem import Held, Problem, check_counts, data_at, first_samples, split
 from .state import adopt, draft_of, of_one_moment
 from .stochastic import Epochs
@@ -84,6 +85,8 @@ class BaseMLP(
     """Shared by `MLPClassifier` and `MLPRegressor`; not for use by itself."""
 
     _parameter_constraints: ClassVar[dict[str, Any]] = {
+        **constraints(for_classes=False),
+        # What scikit-learn has, as it has it.
         "hidden_layer_sizes": ["array-like", Interval(Integral, 1, None, closed="left")],
         "activation": [StrOptions(set(ACTIVATIONS)), "array-like"],
         "solver": [StrOptions({"lbfgs", *STOCHASTIC_SOLVERS})],
@@ -111,9 +114,6 @@ class BaseMLP(
         "device": "no_validation",
         "precision": "no_validation",
         "dropout": [Interval(Real, 0, 1, closed="left")],
-        "weight_decay": [Interval(Real, 0, None, closed="left")],
-        "clip_norm": [Interval(Real, 0, None, closed="neither"), None],
-        "warmup_steps": [Interval(Integral, 0, None, closed="left")],
         "compat": [StrOptions({"sklearn"}), None],
     }
 
@@ -390,8 +390,7 @@ class BaseMLP(
             setattr(self, name, start if so_far is None else copy.copy(so_far))
 
     def _new_optimizer(self) -> OptimizerState:
-        named = {"nesterov": "nesterovs_momentum"}  # as scikit-learn has it; the others have the optimizer's names
-        options = {name: getattr(self, named.get(name, name)) for name in OPTIMIZERS[self.solver].options}
+        options = {name: getattr(self, PARAMETER_OF[name]) for name in OPTIMIZERS[self.solver].options}
         # scikit-learn's Adam keeps its rate whatever the schedule; ours follow it where compat allows.
         followed = self.solver != "adam" or self.compat is None or self.learning_rate == "cosine"
         return OptimizerState(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from numbers import Real
 from typing import Any, ClassVar, Self
 
 import numpy as np
@@ -12,7 +11,7 @@ from sklearn.base import ClassifierMixin, _fit_context
 from sklearn.metrics import accuracy_score
 from sklearn.preprocessing import LabelBinarizer
 from sklearn.utils import column_or_1d
-from sklearn.utils._param_validation import Interval, StrOptions
+from sklearn.utils._param_validation import StrOptions
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.multiclass import _check_partial_fit_first_call, type_of_target, unique_labels
 
@@ -24,6 +23,7 @@ from .callbacks import with_callbacks
 from .class_weights import ClassWeights, asks_for_balance
 from .dask_inputs import by_blocks, computed, gathered
 from .inputs import is_foreign, like, on_host
+from .parameters import constraints
 from .problem import Problem
 from .state import draft_of, of_one_moment
 
@@ -157,8 +157,8 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
 
     _parameter_constraints: ClassVar[dict[str, Any]] = {
         **BaseMLP._parameter_constraints,
+        **constraints(for_classes=True),
         "class_weight": [dict, list, StrOptions({"balanced"}), None],
-        "label_smoothing": [Interval(Real, 0, 1, closed="left")],
     }
 
     loss = "log_loss"
