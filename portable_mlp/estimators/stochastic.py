@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 from sklearn.exceptions import ConvergenceWarning
 
-from ..distributed.group import current_group, decided, leads
+from ..distributed.group import current_group, is_root, on_root
 from ..kernels.arrays import Array, snapshot
 from ..kernels.step import Program
 from ..training.agreed_stop import AgreedRequests
@@ -105,7 +105,7 @@ class Epochs:
             if self.reached is not None:
                 self.reached = self.reached.apart(self.problem.home.xp)
             reached, goes_on = self._completed(self._train())
-            if decided(functools.partial(self.watch.epoch_ends, reached)) or not goes_on or self.one_epoch:
+            if on_root(functools.partial(self.watch.epoch_ends, reached)) or not goes_on or self.one_epoch:
                 return
         warnings.warn(
             f"Stochastic Optimizer: Maximum iterations ({self.draft.max_iter}) reached and the optimization hasn't "
@@ -132,7 +132,7 @@ class Epochs:
             masks=self._masks(batches) if draft.dropout else None,
             between=None if requests is None else lambda n_batches: requests.check(),
         )
-        return np.float64(decided(lambda: float(self.problem.home.to_numpy(mean))))
+        return np.float64(on_root(lambda: float(self.problem.home.to_numpy(mean))))
 
     def _batches(self) -> Sequence[Span]:
         """Return the epoch's batches, without those whose weights sum to zero."""
@@ -160,7 +160,7 @@ class Epochs:
         self.optimizer.epoch_ends(draft.t_)
         goes_on, outcome = self._goes_on()
         reached = self.reached = self._now()
-        if draft.verbose and leads():
+        if draft.verbose and is_root():
             print(*said, *outcome, sep="\n")  # noqa: T201
         return reached, goes_on
 
@@ -173,12 +173,12 @@ class Epochs:
         """Count epochs without improvement, of the score where it stops training; return what is said of the score."""
         draft, validation = self.draft, self.validation
         if validation is not None:
-            validation_loss = decided(lambda: validation.loss(self.loop.flat))
+            validation_loss = on_root(lambda: validation.loss(self.loop.flat))
             draft.validation_loss_curve_.append(np.float64(validation_loss))
         if validation is None or not draft.early_stopping:
             self._count_by_loss()
             return []
-        score = decided(validation.score)
+        score = on_root(validation.score)
         self._count_by_score(score)
         return [f"Validation score: {score:f}"]
 

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, TypeAlias
 
 from ..backends import Backend
-from ..distributed.group import decided
+from ..distributed.group import on_root
 from ..kernels.arrays import Array, snapshot
 from ..kernels.network import Network
 from ..kernels.parameters import unpack
@@ -96,7 +96,7 @@ class Monitor:
                 now |= zip(("validation_loss", "validation_score"), numbers, strict=True)
             return now
 
-        now = decided(measure)
+        now = on_root(measure)
         for name, number in now.items():
             self._history[name].append(number)
         self.bar.epoch_end(self.n_epochs - 1, loss, samples_per_second)
@@ -108,7 +108,7 @@ class Monitor:
 
     def stop_asked(self, flat: Array) -> bool:
         """Ask the callbacks about the last epoch, at whose end the parameters were ``flat``."""
-        stop, self._of_callbacks = decided(lambda: self._asked(flat))
+        stop, self._of_callbacks = on_root(lambda: self._asked(flat))
         return stop
 
     def _asked(self, flat: Array) -> tuple[bool, dict[str, Any]]:

@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from ..distributed.group import current_group, decided
+from ..distributed.group import current_group, on_root
 from ..kernels.arrays import Array, snapshot
 from .agreed_stop import AgreedRequests
 from .batches import Shuffle, Span, spans
@@ -126,7 +126,7 @@ class _Run:
     def _epoch(self, epoch: int, every: int | None = None, between: Callable[[int], None] | None = None) -> str | None:
         """Run one epoch from where it stands; return why to stop, or None."""
         loop, monitor, done = self.loop, self.monitor, self.standing.position.batch
-        rate = decided(lambda: self.schedule.rate(epoch))
+        rate = on_root(lambda: self.schedule.rate(epoch))
         start = time.perf_counter()
         if not done:
             self.standing = Standing(Position(epoch), snapshot(loop.backend.xp, loop.flat))
@@ -154,7 +154,7 @@ def _finite_loss(loop: Loop, mean: Array, good: Array, monitor: Monitor) -> Any:
         numbers = loop.backend.to_numpy(loop.backend.xp.stack([mean, loop.differences()]))
         return all_finite(numbers), numbers[0].tolist()
 
-    is_finite, loss = decided(read)
+    is_finite, loss = on_root(read)
     if not is_finite:
         epoch, batch = monitor.n_epochs + 1, loop.first_bad_batch()
         raise NonFiniteError.diverged(

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from ..distributed.agreement import check_same_options
-from ..distributed.group import current_group, decided, leads, refuse_in_group
+from ..distributed.group import current_group, is_root, on_root, refuse_in_group
 from ..kernels.arrays import Array
 from ..kernels.initializers import RandomState
 from ..kernels.network import Network
@@ -199,7 +199,7 @@ def train(
     folder = _checked_folder(checkpoint, every, resume, solver)
     if solver == "lbfgs":
         _prepare_lbfgs(problem)
-    shown = Bar(options["epochs"], problem.n_samples) if progress and leads() else Silent()
+    shown = Bar(options["epochs"], problem.n_samples) if progress and is_root() else Silent()
     with problem.backend.running(), shown as bar, led(folder) as states:
         if checkpoint is not None and not resume:
             _refuse_states(checkpoint, states)
@@ -307,7 +307,7 @@ def _checked_folder(
 
 def _refuse_states(checkpoint: FilePath, folder: CheckpointFolder | None) -> None:
     """Raise ValueError on all ranks if the folder, which rank 0 has, holds states."""
-    if decided(lambda: folder is not None and folder.has_states()):
+    if on_root(lambda: folder is not None and folder.has_states()):
         raise ValueError(f"{os.fsdecode(checkpoint)} holds checkpoints already: resume, or give another folder")
 
 
