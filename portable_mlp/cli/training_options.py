@@ -14,7 +14,7 @@ from ..training.options import TRAINING_OPTIONS
 
 
 def with_training_options(**defaults: Any) -> Callable[[Callable[..., None]], Callable[..., None]]:
-    """Return a decorator that gives a command every training option, in the place of its parameter ``training``.
+    """Return a decorator that gives a command every training option, in the place of its parameter ``training``, which is keyword-only.
 
     The command receives them, by name, in a dict of that name: what ``pm.train(**training)`` takes.
 
@@ -46,7 +46,7 @@ def _made_from_the_table(defaults: dict[str, Any]) -> list[inspect.Parameter]:
     return [
         inspect.Parameter(
             name,
-            inspect.Parameter.POSITIONAL_OR_KEYWORD,
+            inspect.Parameter.KEYWORD_ONLY,
             default=defaults.get(name, option.default),
             annotation=Annotated[_kind(option.check), typer.Option(help=option.help)],
         )
