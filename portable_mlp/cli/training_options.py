@@ -10,11 +10,14 @@ from typing import Annotated, Any
 import typer
 
 from ..kernels.options import Check, Choice, OrNone, Whole, flag
-from ..training.options import TRAINING_OPTIONS
+from ..training.options import TRAINING_OPTIONS, class_weights
+
+_KINDS: dict[Check, Any] = {flag: bool, class_weights: str | None}
+"""What is typed for an option with such a check, unless it is a number."""
 
 
 def with_training_options(**defaults: Any) -> Callable[[Callable[..., None]], Callable[..., None]]:
-    """Return a decorator that gives a command every training option, in the place of its parameter ``training``, which is keyword-only.
+    """Return a decorator that gives a command every training option, in place of its keyword ``training``.
 
     The command receives them, by name, in a dict of that name: what ``pm.train(**training)`` takes.
 
@@ -63,4 +66,4 @@ def _kind(check: Check) -> Any:
             return int
         case Choice():
             return str
-    return bool if check is flag else float
+    return _KINDS.get(check, float)

@@ -149,7 +149,7 @@ class BaseMLP(
     def _score_outputs(self, Y: np.ndarray, outputs: np.ndarray, weights: np.ndarray | None) -> float:
         """Return the score of a network's outputs against encoded targets."""
 
-    def _learnt_weights(self, y: Any) -> Callable[[Any], np.ndarray] | None:
+    def _learnt_weights(self, y: Any, sample_weight: np.ndarray | None) -> Callable[[Any], np.ndarray] | None:
         """Return what tells how much samples count for their targets' sake, learnt from those of the training data."""
         return None
 
@@ -247,9 +247,10 @@ class BaseMLP(
         if y.ndim == 2 and y.shape[1] == 1:
             y = column_or_1d(y, warn=True)
         Y = self._learnt_and_encoded(y, incremental=incremental)
-        by_target = self._learnt_weights(y)
         one_epoch = incremental and self.solver in STOCHASTIC_SOLVERS
-        weights = _weights(X, y, sample_weight, by_target, may_be_zero=one_epoch)
+        own = None if sample_weight is None else checked_weights(sample_weight, X, may_be_zero=one_epoch)
+        by_target = self._learnt_weights(y, own)
+        weights = _weights(X, y, own, by_target, may_be_zero=one_epoch)
         self.n_outputs_ = self._n_outputs(Y)
         net = self._network((X.shape[1], *hidden_sizes, self.n_outputs_))
         self._random_state = same_in_group(check_random_state(self.random_state))
@@ -335,7 +336,8 @@ class BaseMLP(
             raise ValueError(f"y_val has {Y.shape[1]} outputs, but y has {problem.Y.shape[1]}")
         if self.early_stopping and len(Y) < 2:
             raise ValueError(f"early_stopping needs at least 2 samples of validation_data to score, got {len(Y)}")
-        weights = _weights(X, y, rest[0] if rest else None, by_target)
+        own = checked_weights(rest[0], X) if rest and rest[0] is not None else None
+        weights = _weights(X, y, own, by_target)
         check_counts("validation_data", weights)
         there = moved(problem.home, X, problem.data.X.dtype)
         return Held(data_at(problem.home, problem.net, there, Y, weights), Y, weights)
@@ -555,14 +557,12 @@ def _same_network(sizes: tuple[int, ...], activation: str, output: str, loss: st
 
 
 def _weights(
-    X: Any, y: Any, sample_weight: Any, by_target: Callable[[Any], np.ndarray] | None, *, may_be_zero: bool = False
+    X: Any, y: Any, own: np.ndarray | None, by_target: Callable[[Any], np.ndarray] | None, *, may_be_zero: bool = False
 ) -> np.ndarray | None:
-    """Return what each sample counts, (n_samples,) on the host; None where all count the same."""
-    check = functools.partial(checked_weights, X=X, may_be_zero=may_be_zero)
-    weights = None if sample_weight is None else check(sample_weight)
+    """Return what each sample counts, its own weight times its target's, on the host; None where all count the same."""
     if by_target is None:
-        return weights
-    return check(by_target(y) if weights is None else weights * by_target(y))
+        return own
+    return checked_weights(by_target(y) if own is None else own * by_target(y), X, may_be_zero=may_be_zero)
 
 
 def _computing(home: Backend) -> contextlib.AbstractContextManager[Any]:

@@ -8,7 +8,7 @@ from typing import Any
 from sklearn.utils._param_validation import Interval, StrOptions
 
 from ..kernels.options import Check, Choice, OrNone, Whole, flag, fraction, not_negative_number, positive_number
-from ..training.options import TRAINING_OPTIONS
+from ..training.options import TRAINING_OPTIONS, class_weights
 
 PARAMETER_OF = {name: option.parameter for name, option in TRAINING_OPTIONS.items() if option.parameter is not None}
 """The parameter of each option that the estimators have."""
@@ -18,6 +18,7 @@ _CONSTRAINTS: dict[Check, list[Any]] = {
     fraction: [Interval(Real, 0, 1, closed="left")],
     not_negative_number: [Interval(Real, 0, None, closed="left")],
     positive_number: [Interval(Real, 0, None, closed="neither")],
+    class_weights: [dict, list, StrOptions({"balanced"}), None],  # a list is for several labels
 }
 
 

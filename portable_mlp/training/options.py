@@ -53,6 +53,15 @@ class TrainingOption(NamedTuple):
     for_classes: bool = False
 
 
+def class_weights(name: str, value: Any) -> Any:
+    """Return what samples of each class count, a dict from class to number, "balanced" or None."""
+    if isinstance(value, Mapping):
+        return {Whole(0)(f"a class in {name}", key): not_negative_number(name, x) for key, x in value.items()}
+    if value is not None and value != "balanced":
+        raise ValueError(f"{name} must be a dict from classes to numbers, 'balanced' or None; got {value!r}")
+    return value
+
+
 TRAINING_OPTIONS = {
     "solver": TrainingOption("adam", Choice(SOLVERS), f"One of {', '.join(SOLVERS)}.", "solver"),
     "learning_rate": TrainingOption(
@@ -77,6 +86,13 @@ TRAINING_OPTIONS = {
     "l2": TrainingOption(0.0, not_negative_number, "Penalty on squared weights.", "alpha"),
     "label_smoothing": TrainingOption(
         0.0, fraction, "Share of each label spread evenly over all classes.", "label_smoothing", for_classes=True
+    ),
+    "class_weight": TrainingOption(
+        None,
+        class_weights,
+        "balanced: rare classes count as much as others.",
+        "class_weight",
+        for_classes=True,
     ),
     "shuffle": TrainingOption(True, flag, "Whether each epoch has an order of its own.", "shuffle"),
     "patience": TrainingOption(
@@ -127,4 +143,6 @@ def identity(options: Mapping[str, Any]) -> dict[str, Any]:
     for name, option in TRAINING_OPTIONS.items():
         if name not in (*told, *OF_OPTIMIZERS) and (name in IN_EVERY_STATE or options[name] != option.default):
             told[name] = options[name]
+    if isinstance(options["class_weight"], dict):
+        told["class_weight"] = {str(key): x for key, x in options["class_weight"].items()}  # as JSON has keys
     return told

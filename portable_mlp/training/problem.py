@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import contextlib
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, NamedTuple
 
 from ..backends import Backend, backend_of
@@ -14,6 +15,7 @@ from ..kernels.step import Objective
 from .checkpointing import fingerprint
 from .data import checked_data
 from .stream import Samples, Stream
+from .weights import check_own_samples, learnt_class_weights, weighted
 
 SMOOTHED = ("cross_entropy", "binary_cross_entropy")
 """The losses whose targets are probabilities."""
@@ -55,7 +57,13 @@ class Problem(NamedTuple):
 
 
 def checked_problem(
-    net: Network, params: Params, X: Array, y: Array, validation: Any, options: Mapping[str, Any]
+    net: Network,
+    params: Params,
+    X: Array,
+    y: Array,
+    sample_weight: Array | None,
+    validation: Any,
+    options: Mapping[str, Any],
 ) -> Problem:
     """Check parameters, samples and the options that depend on them; of a group, that the ranks have the same.
 
@@ -65,9 +73,15 @@ def checked_problem(
         As `train`.
     """
     objective = Objective(net, options["l2"], label_smoothing=_checked_smoothing(net, options["label_smoothing"]))
-    data = _checked_samples(net, params, X, y)
+    data = _checked_samples(net, params, X, y, sample_weight)
     backend = backend_of(params[0][0]).at_precision(options["precision"], params[0][0].dtype)
     held_out = _checked_validation(net, params, validation)
+    by_class = learnt_class_weights(backend, net, data, options["class_weight"])
+    data = weighted(backend, data, by_class)
+    check_own_samples(backend, data)
+    if held_out is not None:
+        with _named_validation():
+            held_out = weighted(backend, held_out, by_class)
     _check_patience(options["patience"], held_out)
     _check_one_model(params, options)
     others = {
@@ -85,20 +99,30 @@ def _checked_smoothing(net: Network, label_smoothing: float) -> float:
     return label_smoothing
 
 
-def _checked_samples(net: Network, params: Params, X: Array, y: Array) -> Samples:
+def _checked_samples(net: Network, params: Params, X: Array, y: Array, sample_weight: Array | None = None) -> Samples:
     """Return the data; a `Stream` in the place of ``X`` looks at its samples itself, when they are read."""
-    return X if isinstance(X, Stream) else checked_data(net, params, X, y)
+    if not isinstance(X, Stream):
+        return checked_data(net, params, X, y, sample_weight)
+    if sample_weight is not None:
+        raise ValueError("sample_weight is not for samples in a file")
+    return X
 
 
 def _checked_validation(net: Network, params: Params, validation: Any) -> Samples | None:
     if validation is None:
         return None
+    given = tuple(validation) if isinstance(validation, Iterable) else ()
+    if len(given) not in (2, 3):
+        raise ValueError("validation must be a pair (X_val, y_val), or (X_val, y_val, sample_weight)")
+    with _named_validation():
+        return _checked_samples(net, params, *given)
+
+
+@contextlib.contextmanager
+def _named_validation() -> Iterator[None]:
+    """Say of an error that it is in the validation data."""
     try:
-        X, y = validation
-    except (TypeError, ValueError):
-        raise ValueError("validation must be a pair (X_val, y_val)") from None
-    try:
-        return _checked_samples(net, params, X, y)
+        yield
     except (TypeError, ValueError) as error:
         raise type(error)(f"in the validation data: {error}") from None
 

@@ -67,9 +67,11 @@ def train(
     warmup_steps: int = 0,
     l2: float = 0.0,
     label_smoothing: float = 0.0,
+    sample_weight: Array | None = None,
+    class_weight: dict[int, float] | str | None = None,
     shuffle: bool = True,
     random_state: RandomState = 0,
-    validation: tuple[Array, Array] | None = None,
+    validation: tuple[Array, Array] | tuple[Array, Array, Array] | None = None,
     patience: int | None = None,
     monitor: str = "loss",
     callbacks: Iterable[Callback] = (),
@@ -127,12 +129,18 @@ def train(
     label_smoothing : float
         In [0, 1), for the losses "cross_entropy" and "binary_cross_entropy": training, not validation, is on targets
         ``(1 - label_smoothing) * Y + label_smoothing / n_classes``, where a logistic output has two classes.
+    sample_weight : array of shape (n_samples,), optional
+        What each sample counts, not negative: a batch's mean divides by the sum of its weights, and a batch whose
+        weights sum to zero is skipped. A weight of 2 is the sample twice in its batch.
+    class_weight : dict, "balanced" or None
+        What the samples of each class count, beside ``sample_weight``: a number for each class, 1 for those that the
+        dict leaves out; "balanced" is inverse to the weight of the class in the training data. Validation has them too.
     shuffle : bool
         Whether each epoch has an order of its own, drawn on the host, the same on every backend.
     random_state : None, int, numpy.random.RandomState or numpy.random.Generator
         For the shuffle.
-    validation : tuple of two arrays, optional
-        ``(X_val, y_val)``, evaluated after each epoch.
+    validation : tuple of two or three arrays, optional
+        ``(X_val, y_val)`` or ``(X_val, y_val, sample_weight)``, evaluated after each epoch.
     patience : int, optional
         Stop after so many epochs without a better validation, and return the best parameters.
     monitor : {"loss", "score"}
@@ -190,11 +198,12 @@ def train(
     array([0, 1, 1, 0])
     """
     given = locals()
-    # Of a folder it matters whether there is one: rank 0 alone writes there.
-    check_same_options("train", {**given, "checkpoint": checkpoint is not None}, but=MAY_DIFFER)
+    # Of a folder it matters whether there is one: rank 0 alone writes there. Weights are compared with the samples.
+    whether = {"checkpoint": checkpoint is not None, "sample_weight": sample_weight is not None}
+    check_same_options("train", given | whether, but=MAY_DIFFER)
     options = checked({name: given[name] for name in TRAINING_OPTIONS})
     called = _called(callbacks)
-    problem = checked_problem(net, params, X, y, validation, options)
+    problem = checked_problem(net, params, X, y, sample_weight, validation, options)
     every = OrNone(Whole(1))("checkpoint_every", checkpoint_every)
     folder = _checked_folder(checkpoint, every, resume, solver)
     if solver == "lbfgs":

@@ -1,6 +1,7 @@
 """Every training option is described once, and every door has it: `train`, the estimators and the command line."""
 
 import inspect
+import pathlib
 import re
 from collections.abc import Callable
 from typing import Any
@@ -10,10 +11,18 @@ import pytest
 from sklearn import neural_network
 
 import portable_mlp as pm
-from portable_mlp.cli.app import app
+import portable_mlp.cli.train
+from portable_mlp.cli.app import app, run
 from portable_mlp.estimators.parameters import PARAMETER_OF
 from portable_mlp.kernels.options import Choice, OrNone, Whole, flag
-from portable_mlp.training.options import IN_EVERY_STATE, OF_OPTIMIZERS, TRAINING_OPTIONS, checked, identity
+from portable_mlp.training.options import (
+    IN_EVERY_STATE,
+    OF_OPTIMIZERS,
+    TRAINING_OPTIONS,
+    checked,
+    class_weights,
+    identity,
+)
 
 NO_OPTIONS = {
     "sample_weight": "belongs to the samples",
@@ -84,6 +93,24 @@ def test_the_command_line_has_the_options_with_their_help() -> None:
         assert shown[name].default == {"l2": 1e-4}.get(name, option.default)
 
 
+def test_what_is_typed_reaches_the_training(monkeypatch: pytest.MonkeyPatch, tmp_path: pathlib.Path) -> None:
+    received: dict[str, Any] = {}
+
+    def fit(*arguments: Any, **options: Any) -> pm.TrainResult:
+        received.update(options)
+        raise ValueError("enough")
+
+    monkeypatch.setattr(portable_mlp.cli.train, "fit", fit)
+    typed = {name: other(name) for name in TRAINING_OPTIONS}
+    words = [
+        f"--{'' if value else 'no-'}{name.replace('_', '-')}" if isinstance(value, bool)
+        else f"--{name.replace('_', '-')}={value}"
+        for name, value in typed.items()
+    ]  # fmt: skip
+    assert run(["train", "digits", "--hidden=8,9", "--activation=relu,tanh", *words]) == 2
+    assert {name: received[name] for name in typed} == typed
+
+
 def app_command(name: str) -> Any:
     group: Any = __import__("typer").main.get_command(app)
     return group.get_command(click.Context(group), name)
@@ -97,6 +124,8 @@ def other(name: str) -> Any:
             return 7
         case Choice():
             return option.check.choices[-1]
+    if option.check is class_weights:
+        return "balanced"
     return not option.default if option.check is flag else 0.5
 
 
