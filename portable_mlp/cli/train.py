@@ -7,6 +7,7 @@ import math
 import pathlib
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Annotated, Any, NamedTuple, TypeAlias
 
 import numpy as np
@@ -14,8 +15,7 @@ import typer
 
 from ..backends import Backend, get_backend
 from ..distributed.group import current_group, on_root
-from ..kernels.activations import ACTIVATIONS
-from ..kernels.losses import LOSSES
+from ..kernels.losses import LOSSES, Targets
 from ..kernels.network import Network
 from ..kernels.options import check_choice
 from ..storage.checkpoints import CheckpointFolder
@@ -26,10 +26,10 @@ from ..tables.reading import MixedTargetError, RowSource, Table, TargetKind, rea
 from ..tables.rows import Rows, split
 from ..tables.streamed_rows import StreamedRows, open_if_large, prepare_streamed
 from ..tables.targets import is_classification
-from ..training.initialization import init_params
 from ..training.result import History, TrainResult
 from ..training.train import train as fit
 from .files import STREAM, check_folder, check_writable
+from .network_options import ActivationOption, HiddenOption, LossOption, LossOptionsOption, NetworkOptions
 from .options import BackendOption, DelimiterOption, DeviceOption, JsonOption, MaxRowsOption, print_json
 from .procs import ProcsOption, RestartsOption, TimeoutOption, check_alone, run_supervised
 from .terminal import say
@@ -64,13 +64,10 @@ def train(
     ] = "auto",
     delimiter: DelimiterOption = None,
     max_rows: MaxRowsOption = None,
-    hidden: Annotated[str, typer.Option(help="Units of the hidden layers, such as 128,64; empty for none.")] = "128,64",
-    activation: Annotated[
-        str, typer.Option(help=f"One of {', '.join(ACTIVATIONS)}; or one for each hidden layer, such as relu,tanh.")
-    ] = "relu",
-    loss: Annotated[
-        str | None, typer.Option(help=f"One of {', '.join(LOSSES)}.", show_default="the natural one of the task")
-    ] = None,
+    hidden: HiddenOption = "128,64",
+    activation: ActivationOption = "relu",
+    loss: LossOption = None,
+    loss_options: LossOptionsOption = None,
     training: dict[str, Any],
     validation: Annotated[float, typer.Option(help="Fraction of the rows held out to validate on; 0 for none.")] = 0.1,
     seed: Annotated[
@@ -113,19 +110,22 @@ def train(
         raise typer.Exit(run_supervised(context, procs, restarts, timeout, checkpoint))
     check_alone(restarts, timeout)
     _check_input(data)
-    sizes = _hidden_sizes(hidden)
+    described = NetworkOptions(hidden, activation, loss, loss_options)
+    described.sizes()  # before the table is read
     if save is not None:
         check_writable("--save", save, sources=(data,), suffix=".safetensors")
     chosen = get_backend(backend, device)
     reading = _Reading(data, target, task, delimiter, max_rows)
-    prepared = _prepared(context, reading, training["solver"], validation, seed)
+    prepared = _prepared(context, reading, training["solver"], loss, validation, seed)
     _check_patience(training["patience"], prepared, validation)
-    net = _network(prepared.preparation, sizes, activation, loss)
-    metadata = {"preparation": prepared.preparation.to_metadata()}
+    preparation = prepared.preparation
+    classification = preparation.classes is not None
+    net = described.network(len(preparation.input_mean), preparation.n_outputs, classification=classification)
+    metadata = {"preparation": preparation.to_metadata()}
     if save is not None:
         check_savable(net, metadata)
     start = time.perf_counter()
-    params = init_params(net, scheme=_scheme(activation), random_state=seed, backend=chosen, dtype=dtype)
+    params = described.first_parameters(net, seed, chosen, dtype)
     result = fit(
         net,
         params,
@@ -144,7 +144,7 @@ def train(
         on_root(lambda: save_model(save, net, result.params, metadata))
     summary = {
         **_setting(prepared, net, chosen, dtype),
-        **_figures(result, prepared.preparation, training["patience"] is not None),
+        **_figures(result, preparation, training["patience"] is not None),
         "seconds": round(seconds, 3),
         "saved": None if save is None else str(save),
     }
@@ -179,16 +179,6 @@ def _raise_if_interrupted(result: TrainResult, checkpoint: pathlib.Path | None) 
         written = CheckpointFolder(checkpoint).has_states()
         say(f"portable-mlp: {checkpoint} {reached if written else 'could not be written to'}", err=True)
         raise KeyboardInterrupt
-
-
-def _hidden_sizes(hidden: str) -> tuple[int, ...]:
-    try:
-        sizes = tuple(int(part) for part in hidden.split(",") if part.strip())
-    except ValueError:
-        raise ValueError(f"--hidden takes whole numbers separated by commas, such as 128,64; got {hidden!r}") from None
-    if any(size < 1 for size in sizes):
-        raise ValueError(f"--hidden needs at least one unit in every layer; got {hidden!r}")
-    return sizes
 
 
 class _Reading(NamedTuple):
@@ -227,24 +217,33 @@ class _Prepared(NamedTuple):
     held_out: SomeRows | None
 
 
-def _prepared(context: typer.Context, reading: _Reading, solver: str, fraction: float, seed: int) -> _Prepared:
+def _prepared(
+    context: typer.Context, reading: _Reading, solver: str, loss: str | None, fraction: float, seed: int
+) -> _Prepared:
     """Read the table, or open it for as long as the command runs, and prepare its rows."""
     if not 0.0 <= fraction < 1.0:
         raise ValueError(f"--validation is a fraction of the rows, from 0 to below 1; got {fraction}")
     source = reading.open_if_large()
     if source is None:
-        return _prepare(reading.table(), reading.task, fraction, seed)
+        return _prepare(reading.table(), reading.task, loss, fraction, seed)
     context.with_resource(source)
-    _check_streamable(source, solver)
+    _check_streamable(source, solver, loss)
     return _Prepared(*prepare_streamed(source, reading.task, fraction, seed))
 
 
-def _check_streamable(source: RowSource, solver: str) -> None:
+def _check_streamable(source: RowSource, solver: str, loss: str | None) -> None:
     if solver == "lbfgs":
         raise ValueError(
             f"{source.path}: --solver lbfgs takes all rows in every step, and the {source.n_rows} of this table are "
             "read batch by batch: choose adam or sgd"
         )
+    if _counts(loss):
+        raise ValueError(f"{source.path}: --loss {loss} is for tables that fit into memory")
+
+
+def _counts(loss: str | None) -> bool:
+    """Tell whether a loss is of targets that are not to be scaled."""
+    return loss in LOSSES and LOSSES[loss].targets is Targets.COUNTS
 
 
 def _targets(table: Table) -> np.ndarray:
@@ -252,7 +251,7 @@ def _targets(table: Table) -> np.ndarray:
     return table.y
 
 
-def _prepare(table: Table, task: str, fraction: float, seed: int) -> _Prepared:
+def _prepare(table: Table, task: str, loss: str | None, fraction: float, seed: int) -> _Prepared:
     """Hold out the validation rows, learn the preparation from the others, and apply it to both."""
     X, y = table.X, _targets(table)
     classification = is_classification(y) if task == "auto" else task == "classification"
@@ -266,23 +265,11 @@ def _prepare(table: Table, task: str, fraction: float, seed: int) -> _Prepared:
         feature_names=table.feature_names,
         target_name=table.target_name,
     )
+    if _counts(loss) and not classification:
+        n_outputs = preparation.n_outputs
+        preparation = replace(preparation, target_mean=[0.0] * n_outputs, target_scale=[1.0] * n_outputs)
     rows, others = (Rows(preparation.inputs(X[i]), preparation.targets(y[i])) for i in (kept, held_out))
     return _Prepared(preparation, rows, others if len(held_out) else None)
-
-
-def _network(preparation: Preparation, hidden: tuple[int, ...], activation: str, loss: str | None) -> Network:
-    names = tuple(name.strip() for name in activation.split(","))
-    return Network(
-        (len(preparation.input_mean), *hidden, preparation.n_outputs),
-        activation=names[0] if len(names) == 1 else names,
-        output="identity" if preparation.classes is None else "softmax",
-        loss=loss,
-    )
-
-
-def _scheme(activation: str) -> str:
-    """Return He's scheme for the activations that are half zero, Glorot's for the others."""
-    return "he_uniform" if "relu" in activation else "glorot_uniform"
 
 
 def _setting(prepared: _Prepared, net: Network, backend: Backend, dtype: str) -> dict[str, Any]:

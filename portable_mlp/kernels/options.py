@@ -72,15 +72,15 @@ class Whole:
 
 @dataclass(frozen=True)
 class Choice:
-    """Checks that an option is one of a few names, or, where ``or_function``, a function."""
+    """Checks that an option is one of the names that ``choices`` returns, or, where ``or_function``, a function."""
 
-    choices: tuple[str, ...]
+    choices: Callable[[], Iterable[str]]
     or_function: bool = False
 
     def __call__(self, name: str, value: Any) -> Any:
         """Return the name, or the function."""
         if not (self.or_function and callable(value)):
-            check_choice(name, value, self.choices)
+            check_choice(name, value, self.choices())
         return value
 
 
@@ -101,5 +101,7 @@ def _number(name: str, value: Any) -> float:
         if isinstance(value, str | bytes) or getattr(value, "shape", ()) != ():
             raise TypeError
         return float(value)
+    except OverflowError:
+        return math.inf if value > 0 else -math.inf
     except (TypeError, ValueError):
         raise TypeError(f"{name} must be a number, got {value!r}") from None

@@ -24,7 +24,12 @@ from ..kernels.options import (
 from .monitor import MONITORED
 from .schedules import SCHEDULES
 
-SOLVERS = (*OPTIMIZERS, "lbfgs")
+
+def solvers() -> tuple[str, ...]:
+    """Return the names of all solvers."""
+    return (*OPTIMIZERS, "lbfgs")
+
+
 OF_OPTIMIZERS = frozenset(name for entry in OPTIMIZERS.values() for name in entry.options)
 """The options that an optimizer takes."""
 
@@ -63,7 +68,7 @@ def class_weights(name: str, value: Any) -> Any:
 
 
 TRAINING_OPTIONS = {
-    "solver": TrainingOption("adam", Choice(SOLVERS), f"One of {', '.join(SOLVERS)}.", "solver"),
+    "solver": TrainingOption("adam", Choice(solvers), f"One of {', '.join(solvers())}.", "solver"),
     "learning_rate": TrainingOption(
         1e-3, positive_number, "Step size that the schedule starts from.", "learning_rate_init"
     ),
@@ -79,7 +84,7 @@ TRAINING_OPTIONS = {
     ),
     "clip_norm": TrainingOption(None, OrNone(positive_number), "Largest norm of the gradient.", "clip_norm"),
     "schedule": TrainingOption(
-        "constant", Choice(tuple(SCHEDULES), or_function=True), f"One of {', '.join(SCHEDULES)}.", "learning_rate"
+        "constant", Choice(lambda: SCHEDULES, or_function=True), f"One of {', '.join(SCHEDULES)}.", "learning_rate"
     ),
     "decay": TrainingOption(0.95, positive_number, "Factor of the schedule exponential, per epoch."),
     "warmup_steps": TrainingOption(0, Whole(0), "Steps over which the learning rate rises.", "warmup_steps"),
@@ -99,11 +104,11 @@ TRAINING_OPTIONS = {
         None, OrNone(Whole(1)), "Stop after this many epochs without a better validation; keep the best."
     ),
     "monitor": TrainingOption(
-        "loss", Choice(tuple(MONITORED)), f"What is better for patience: {' or '.join(MONITORED)}."
+        "loss", Choice(lambda: MONITORED), f"What is better for patience: {' or '.join(MONITORED)}."
     ),
     "precision": TrainingOption(
         "float32",
-        Choice(PRECISIONS),
+        Choice(lambda: PRECISIONS),
         "Of products of float32 matrices: float32; on a GPU also tf32 or bfloat16.",
         "precision",
     ),

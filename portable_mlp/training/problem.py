@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 from ..backends import Backend, backend_of
 from ..distributed.agreement import n_samples_of_all
 from ..kernels.arrays import Array
+from ..kernels.losses import smoothed_losses
 from ..kernels.network import Network
 from ..kernels.parameters import Params, pack
 from ..kernels.step import Objective
@@ -16,9 +17,6 @@ from .checkpointing import fingerprint
 from .data import checked_data
 from .stream import Samples, Stream
 from .weights import check_own_samples, learnt_class_weights, weighted
-
-SMOOTHED = ("cross_entropy", "binary_cross_entropy")
-"""The losses whose targets are probabilities."""
 
 FIRST_SAMPLES = 8
 """Ranks that are to have the same samples compare so many."""
@@ -93,8 +91,8 @@ def checked_problem(
 
 
 def _checked_smoothing(net: Network, label_smoothing: float) -> float:
-    if label_smoothing and net.loss not in SMOOTHED:
-        losses = " and ".join(map(repr, SMOOTHED))
+    if label_smoothing and net.loss not in smoothed_losses():
+        losses = " and ".join(map(repr, smoothed_losses()))
         raise ValueError(f"label_smoothing is for the losses {losses}, but the network's is {net.loss!r}")
     return label_smoothing
 
