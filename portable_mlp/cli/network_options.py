@@ -8,7 +8,7 @@ import typer
 
 from ..backends import Backend
 from ..kernels.activations import ACTIVATIONS
-from ..kernels.losses import LOSSES, regression_losses
+from ..kernels.losses import LOSSES, REGRESSION_LOSSES
 from ..kernels.network import Network
 from ..kernels.options import check_choice
 from ..kernels.parameters import Params
@@ -46,7 +46,7 @@ class NetworkOptions(NamedTuple):
         """
         losses = tuple(name for name, loss in LOSSES.items() if "softmax" in loss.outputs)
         if self.loss is not None:
-            check_choice("--loss", self.loss, losses if classification else regression_losses())
+            check_choice("--loss", self.loss, losses if classification else REGRESSION_LOSSES)
         regression = "identity" if self.loss is None else LOSSES[self.loss].outputs[0]
         names = self._activations()
         return Network(

@@ -35,14 +35,13 @@ from ..kernels.activations import ACTIVATIONS
 from ..kernels.arrays import Array, snapshot
 from ..kernels.losses import LossOptions, checked_loss_options
 from ..kernels.network import Network
-from ..kernels.optimizers import OPTIMIZERS
+from ..kernels.optimizers import OPTIMIZERS, SOLVERS
 from ..kernels.parameters import Layer, Params, pack
 from ..kernels.propagation import Trace, forward_pass
 from ..kernels.spelling import suggesting_class
 from ..kernels.step import Objective
 from ..storage.paths import FilePath
 from ..training.lbfgs import HostObjective
-from ..training.options import solvers
 from . import conversion, onnx_export
 from .callbacks import CallbackSupportMixin, Watch, with_callbacks
 from .dask_inputs import by_blocks, computed, gathered
@@ -70,7 +69,6 @@ from .parameters import PARAMETER_OF, constraints
 from .problem import Held, Problem, check_counts, data_at, first_samples, split
 from .state import adopt, draft_of, of_one_moment
 from .stochastic import Epochs
-from .table_names import one_of
 
 MAY_DIFFER = {
     "verbose": "rank 0 alone prints",
@@ -89,8 +87,8 @@ class BaseMLP(
         **constraints(for_classes=False),
         # What scikit-learn has, as it has it.
         "hidden_layer_sizes": ["array-like", Interval(Integral, 1, None, closed="left")],
-        "activation": [one_of(lambda: ACTIVATIONS), "array-like"],
-        "solver": [one_of(solvers)],
+        "activation": [StrOptions(ACTIVATIONS.keys()), "array-like"],
+        "solver": [StrOptions(SOLVERS)],
         "alpha": [Interval(Real, 0, None, closed="left")],
         "batch_size": [StrOptions({"auto"}), Interval(Integral, 1, None, closed="left")],
         "learning_rate": [StrOptions(set(SCHEDULES))],

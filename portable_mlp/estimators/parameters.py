@@ -7,9 +7,8 @@ from typing import Any
 
 from sklearn.utils._param_validation import Interval, StrOptions
 
-from ..kernels.options import Check, Choice, OrNone, Whole, flag, fraction, not_negative_number, positive_number
+from ..kernels.options import Check, Choice, Names, OrNone, Whole, flag, fraction, not_negative_number, positive_number
 from ..training.options import TRAINING_OPTIONS, class_weights
-from .table_names import one_of
 
 PARAMETER_OF = {name: option.parameter for name, option in TRAINING_OPTIONS.items() if option.parameter is not None}
 """The parameter of each option that the estimators have."""
@@ -39,5 +38,5 @@ def _constraint_of(check: Check) -> list[Any]:
         case Whole():
             return [Interval(Integral, check.least, None, closed="left")]
         case Choice():
-            return [one_of(check.choices)]
+            return [StrOptions(Names(lambda: check.choices))]
     return _CONSTRAINTS[check]

@@ -13,6 +13,7 @@ from collections.abc import Callable
 from typing import Any, NamedTuple, TypeAlias
 
 from .arrays import Array, Namespace
+from .options import Names
 
 State: TypeAlias = Any
 Scalars: TypeAlias = tuple[float, ...]
@@ -207,3 +208,6 @@ OPTIMIZERS = {
     "sgd": OptimizerEntry(sgd, ("momentum", "nesterov")),
 }
 """The optimizers that take a batch at a time, by name."""
+
+SOLVERS = Names(lambda: (*OPTIMIZERS, "lbfgs"))
+"""What trains: the optimizers, and SciPy's L-BFGS, which takes all samples in every step."""

@@ -7,13 +7,48 @@ from __future__ import annotations
 
 import math
 import operator
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator, Set
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
 from .nearest import did_you_mean
 
 Check: TypeAlias = Callable[[str, Any], Any]
+
+
+class Names(Set[str]):
+    """The names of some entries of a table, as they are whenever one asks: a tuple would keep those of the import.
+
+    Parameters
+    ----------
+    names : callable
+        Returns the names, in order.
+
+    Examples
+    --------
+    >>> table = {"adam": 1}
+    >>> solvers = Names(lambda: (*table, "lbfgs"))
+    >>> table["sgd"] = 2
+    >>> "sgd" in solvers, list(solvers)
+    (True, ['adam', 'sgd', 'lbfgs'])
+    """
+
+    def __init__(self, names: Callable[[], Iterable[str]]) -> None:
+        self._names = names
+
+    def __contains__(self, name: object) -> bool:
+        return any(name == other for other in self._names())
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._names())
+
+    def __len__(self) -> int:
+        return sum(1 for _ in self._names())
+
+    @classmethod
+    def _from_iterable(cls, names: Iterable[Any]) -> set[Any]:
+        """Return a plain set, for unions and differences."""
+        return set(names)
 
 
 def check_choice(name: str, value: Any, choices: Iterable[str]) -> None:
@@ -72,15 +107,15 @@ class Whole:
 
 @dataclass(frozen=True)
 class Choice:
-    """Checks that an option is one of the names that ``choices`` returns, or, where ``or_function``, a function."""
+    """Checks that an option is one of some names, as they are then, or, where ``or_function``, a function."""
 
-    choices: Callable[[], Iterable[str]]
+    choices: Iterable[str]
     or_function: bool = False
 
     def __call__(self, name: str, value: Any) -> Any:
         """Return the name, or the function."""
         if not (self.or_function and callable(value)):
-            check_choice(name, value, self.choices())
+            check_choice(name, value, self.choices)
         return value
 
 

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from ..backends import PRECISIONS
-from ..kernels.optimizers import OPTIMIZERS
+from ..kernels.optimizers import OPTIMIZERS, SOLVERS
 from ..kernels.options import (
     Check,
     Choice,
@@ -23,12 +23,6 @@ from ..kernels.options import (
 )
 from .monitor import MONITORED
 from .schedules import SCHEDULES
-
-
-def solvers() -> tuple[str, ...]:
-    """Return the names of all solvers."""
-    return (*OPTIMIZERS, "lbfgs")
-
 
 OF_OPTIMIZERS = frozenset(name for entry in OPTIMIZERS.values() for name in entry.options)
 """The options that an optimizer takes."""
@@ -68,7 +62,7 @@ def class_weights(name: str, value: Any) -> Any:
 
 
 TRAINING_OPTIONS = {
-    "solver": TrainingOption("adam", Choice(solvers), f"One of {', '.join(solvers())}.", "solver"),
+    "solver": TrainingOption("adam", Choice(SOLVERS), f"One of {', '.join(SOLVERS)}.", "solver"),
     "learning_rate": TrainingOption(
         1e-3, positive_number, "Step size that the schedule starts from.", "learning_rate_init"
     ),
@@ -84,7 +78,7 @@ TRAINING_OPTIONS = {
     ),
     "clip_norm": TrainingOption(None, OrNone(positive_number), "Largest norm of the gradient.", "clip_norm"),
     "schedule": TrainingOption(
-        "constant", Choice(lambda: SCHEDULES, or_function=True), f"One of {', '.join(SCHEDULES)}.", "learning_rate"
+        "constant", Choice(SCHEDULES, or_function=True), f"One of {', '.join(SCHEDULES)}.", "learning_rate"
     ),
     "decay": TrainingOption(0.95, positive_number, "Factor of the schedule exponential, per epoch."),
     "warmup_steps": TrainingOption(0, Whole(0), "Steps over which the learning rate rises.", "warmup_steps"),
@@ -103,12 +97,10 @@ TRAINING_OPTIONS = {
     "patience": TrainingOption(
         None, OrNone(Whole(1)), "Stop after this many epochs without a better validation; keep the best."
     ),
-    "monitor": TrainingOption(
-        "loss", Choice(lambda: MONITORED), f"What is better for patience: {' or '.join(MONITORED)}."
-    ),
+    "monitor": TrainingOption("loss", Choice(MONITORED), f"What is better for patience: {' or '.join(MONITORED)}."),
     "precision": TrainingOption(
         "float32",
-        Choice(lambda: PRECISIONS),
+        Choice(PRECISIONS),
         "Of products of float32 matrices: float32; on a GPU also tf32 or bfloat16.",
         "precision",
     ),

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 from ..backends import Backend, backend_of
 from ..distributed.agreement import n_samples_of_all
 from ..kernels.arrays import Array
-from ..kernels.losses import smoothed_losses
+from ..kernels.losses import SMOOTHED_LOSSES
 from ..kernels.network import Network
 from ..kernels.parameters import Params, pack
 from ..kernels.step import Objective
@@ -91,8 +91,8 @@ def checked_problem(
 
 
 def _checked_smoothing(net: Network, label_smoothing: float) -> float:
-    if label_smoothing and net.loss not in smoothed_losses():
-        losses = " and ".join(map(repr, smoothed_losses()))
+    if label_smoothing and net.loss not in SMOOTHED_LOSSES:
+        losses = " and ".join(map(repr, SMOOTHED_LOSSES))
         raise ValueError(f"label_smoothing is for the losses {losses}, but the network's is {net.loss!r}")
     return label_smoothing
 

@@ -123,7 +123,7 @@ def other(name: str) -> Any:
         case OrNone() | Whole():
             return 7
         case Choice():
-            return list(option.check.choices())[-1]
+            return list(option.check.choices)[-1]
     if option.check is class_weights:
         return "balanced"
     return not option.default if option.check is flag else 0.5
