@@ -21,7 +21,7 @@ from ..kernels.arrays import Array, snapshot
 from ..kernels.batch import Span
 from ..kernels.step import Program
 from ..training.agreed_stop import AgreedRequests
-from ..training.batches import spans
+from ..training.batches import counting, spans
 from ..training.interruption import StopAsked
 from ..training.loop import make_loop
 from .callbacks import Watch
@@ -137,10 +137,7 @@ class Epochs:
 
     def _batches(self) -> Sequence[Span]:
         """Return the epoch's batches, without those whose weights sum to zero."""
-        batches, weights = spans(len(self.order), self.batch_size), self.problem.weights
-        if weights is not None:
-            batches = [(start, stop) for start, stop in batches if weights[self.order[start:stop]].sum() != 0]
-        return batches
+        return counting(spans(len(self.order), self.batch_size), self.problem.weights, self.order)
 
     def _masks(self, batches: Sequence[Span]) -> Iterator[tuple[Array, ...]]:
         """Draw, on the host, which hidden units stay in each batch; scaled so that their expected sum stays."""
