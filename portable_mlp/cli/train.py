@@ -29,11 +29,17 @@ from ..training.initialization import init_params
 from ..training.result import History, TrainResult
 from ..training.train import SOLVERS
 from ..training.train import train as fit
-from .files import STREAM, check_folder, check_writable
 from .options import BackendOption, DelimiterOption, DeviceOption, JsonOption, MaxRowsOption, print_json
-from .procs import ProcsOption, RestartsOption, TimeoutOption, check_alone, run_supervised
-from .terminal import say
-from .together import together
+from .output_files import STREAM, check_folder, check_writable
+from .processes import (
+    ProcsOption,
+    RestartsOption,
+    TimeoutOption,
+    check_alone,
+    in_process_group,
+    run_supervised,
+)
+from .terminal import echo
 
 TARGET_KINDS: dict[str, TargetKind] = {"auto": "unmixed", "classification": "any", "regression": "numbers"}
 """What each task takes for targets."""
@@ -46,7 +52,7 @@ FEW_STEPS = 200
 """Fewer steps than this leave most networks half-trained."""
 
 
-@together
+@in_process_group
 def train(
     context: typer.Context,
     data: Annotated[
@@ -183,7 +189,7 @@ def train(
     if checkpoint is not None and result.stopped_because == "interrupted":
         reached = "has what was reached; the same command with --resume goes on"
         written = CheckpointFolder(checkpoint).has_states()
-        say(f"portable-mlp: {checkpoint} {reached if written else 'could not be written to'}", err=True)
+        echo(f"portable-mlp: {checkpoint} {reached if written else 'could not be written to'}", err=True)
         raise KeyboardInterrupt
     seconds = time.perf_counter() - start
     if save is not None:
@@ -315,14 +321,14 @@ def _show(summary: dict[str, Any], history: History | None) -> None:
         shown = f"{value:.6g}" if isinstance(value, float) else value
         if name == "saved" and value is None:
             shown = "no (--save model.safetensors keeps the model)"
-        say(f"{name.replace('_', ' '):<20}{shown}")
+        echo(f"{name.replace('_', ' '):<20}{shown}")
 
 
 def _hint(n_rows: int, batch_size: int, result: TrainResult) -> None:
     """Say on stderr when so few steps were taken that the network can hardly have learnt."""
     n_steps = result.n_epochs * math.ceil(n_rows / batch_size)
     if result.stopped_because == "max_epochs" and n_steps < FEW_STEPS:
-        say(
+        echo(
             f"portable-mlp: only {n_steps} steps were taken; a smaller --batch-size or more --epochs may fit better",
             err=True,
         )

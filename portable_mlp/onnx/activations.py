@@ -14,10 +14,10 @@ import numpy as np
 from ..kernels.activations import GELU_CUBIC, GELU_SCALE, LEAKY_SLOPE
 from .graph import Graph
 
-Formula: TypeAlias = Callable[[Graph, str, str], str]
+NodeFormula: TypeAlias = Callable[[Graph, str, str], str]
 
 
-def _operator(operator: str, **attributes: Any) -> Formula:
+def _operator(operator: str, **attributes: Any) -> NodeFormula:
     return lambda graph, z, h: graph.node(operator, z, to=h, **attributes)
 
 
@@ -70,7 +70,7 @@ def _one(graph: Graph) -> str:
     return graph.constant("one", np.asarray(1.0))
 
 
-FORMULAS: dict[str, Formula] = {
+FORMULAS: dict[str, NodeFormula] = {
     "identity": _identity,
     "relu": _operator("Relu"),
     "tanh": _operator("Tanh"),
@@ -85,7 +85,7 @@ FORMULAS: dict[str, Formula] = {
 }
 """What a layer applies, by name, of hidden layers and outputs."""
 
-IN_FLOAT64: dict[str, Formula] = {
+IN_FLOAT64: dict[str, NodeFormula] = {
     "leaky_relu": _leaky_relu,
     "elu": _elu,
     "softplus": _softplus,
@@ -95,6 +95,6 @@ IN_FLOAT64: dict[str, Formula] = {
 """Where the operator does not serve float64: onnxruntime lacks it, or ONNX itself rounds its constants (Gelu)."""
 
 
-def formula(name: str, dtype: np.dtype) -> Formula:
+def formula(name: str, dtype: np.dtype) -> NodeFormula:
     """Return the formula of an activation or output, by name."""
     return (FORMULAS | IN_FLOAT64 if dtype == np.float64 else FORMULAS)[name]
