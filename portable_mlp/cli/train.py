@@ -162,7 +162,7 @@ def train(
     start = time.perf_counter()
     result = fit(
         net,
-        init_params(net, scheme=_scheme(activation), random_state=seed, backend=chosen, dtype=dtype),
+        init_params(net, scheme=ACTIVATIONS[activation].scheme, random_state=seed, backend=chosen, dtype=dtype),
         *rows.moved(chosen, dtype),
         solver=solver,
         learning_rate=learning_rate,
@@ -255,11 +255,6 @@ def _prepare(table: Table, task: str, fraction: float, seed: int) -> tuple[Prepa
     )
     rows, others = (Rows(preparation.inputs(X[i]), preparation.targets(y[i])) for i in (kept, held_out))
     return preparation, rows, others if len(held_out) else None
-
-
-def _scheme(activation: str) -> str:
-    """Return He's scheme for the activations that are half zero, Glorot's for the others."""
-    return "he_uniform" if "relu" in activation else "glorot_uniform"
 
 
 def _setting(

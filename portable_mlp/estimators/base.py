@@ -12,7 +12,7 @@ import copy
 import functools
 import itertools
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from numbers import Integral, Real
 from typing import Any, ClassVar, Self
 
@@ -33,6 +33,7 @@ from ..distributed.agreement import check_same_options, n_samples_of_all, text_o
 from ..distributed.group import refuse_in_group, refuse_own_samples
 from ..kernels.activations import ACTIVATIONS
 from ..kernels.arrays import Array, snapshot
+from ..kernels.losses import LossOptions, checked_loss_options
 from ..kernels.network import Network
 from ..kernels.optimizers import OPTIMIZERS
 from ..kernels.parameters import Layer, Params, pack
@@ -67,8 +68,7 @@ from .optimizer import SCHEDULES, OptimizerState
 from .problem import Held, Problem, check_counts, data_at, first_samples, split
 from .state import adopt, draft_of, of_one_moment
 from .stochastic import Epochs
-
-STOCHASTIC_SOLVERS = tuple(OPTIMIZERS)
+from .table_names import one_of
 
 MAY_DIFFER = {
     "verbose": "rank 0 alone prints",
@@ -85,8 +85,8 @@ class BaseMLP(
 
     _parameter_constraints: ClassVar[dict[str, Any]] = {
         "hidden_layer_sizes": ["array-like", Interval(Integral, 1, None, closed="left")],
-        "activation": [StrOptions(set(ACTIVATIONS)), "array-like"],
-        "solver": [StrOptions({"lbfgs", *STOCHASTIC_SOLVERS})],
+        "activation": [one_of(lambda: ACTIVATIONS), "array-like"],
+        "solver": [one_of(lambda: (*OPTIMIZERS, "lbfgs"))],
         "alpha": [Interval(Real, 0, None, closed="left")],
         "batch_size": [StrOptions({"auto"}), Interval(Integral, 1, None, closed="left")],
         "learning_rate": [StrOptions(set(SCHEDULES))],
@@ -119,6 +119,9 @@ class BaseMLP(
 
     label_smoothing: float = 0.0
     """A parameter of the classifier."""
+
+    loss_options: Mapping[str, float] | None = None
+    """A parameter of the regressor."""
 
     _target_checks: ClassVar[dict[str, Any]] = {}
     """Options of scikit-learn's check of y."""
@@ -202,7 +205,7 @@ class BaseMLP(
         }
         check_same_options(f"{type(self).__name__}.{'partial_fit' if incremental else 'fit'}", given, but=MAY_DIFFER)
         X, y, sample_weight = gathered(X=X, y=y, sample_weight=sample_weight)
-        if incremental and self.early_stopping and self.solver in STOCHASTIC_SOLVERS:
+        if incremental and self.early_stopping and self.solver in OPTIMIZERS:
             raise ValueError("partial_fit does not support early_stopping=True")
         if going_on:
             self._check_home(X, self._home(), "partial_fit" if incremental else "fit")
@@ -211,7 +214,7 @@ class BaseMLP(
             problem, flat = draft._prepared(home, X, y, sample_weight, validation_data, going_on, incremental)
             metadata = None if sample_weight is None else {"sample_weight": sample_weight}
             told = {"X": X, "y": y, "metadata": metadata}
-            max_epochs = 1 if incremental and self.solver in STOCHASTIC_SOLVERS else self.max_iter
+            max_epochs = 1 if incremental and self.solver in OPTIMIZERS else self.max_iter
             adopt_it = functools.partial(adopt, self, before)
             watch = Watch(self, max_epochs, adopt_it, told)
             training = draft._training(problem, flat, watch, going_on, incremental)
@@ -248,7 +251,7 @@ class BaseMLP(
             y = column_or_1d(y, warn=True)
         Y = self._learnt_and_encoded(y, incremental=incremental)
         by_target = self._learnt_weights(y)
-        one_epoch = incremental and self.solver in STOCHASTIC_SOLVERS
+        one_epoch = incremental and self.solver in OPTIMIZERS
         weights = _weights(X, y, sample_weight, by_target, may_be_zero=one_epoch)
         self.n_outputs_ = self._n_outputs(Y)
         net = self._network((X.shape[1], *hidden_sizes, self.n_outputs_))
@@ -261,7 +264,7 @@ class BaseMLP(
         if validation_data is not None:
             problem = problem._replace(held=self._held(problem, validation_data, by_target))
         self._open_record(going_on=going_on, validated=validation_data is not None)
-        if self.solver in STOCHASTIC_SOLVERS:
+        if self.solver in OPTIMIZERS:
             if not (incremental and hasattr(self, "_optimizer")):
                 self._optimizer = self._new_optimizer()
             self._optimizer = copy.copy(self._optimizer)
@@ -311,13 +314,15 @@ class BaseMLP(
 
     def _network(self, sizes: tuple[int, ...]) -> Network:
         output, loss = self._output_and_loss()
+        options = checked_loss_options(loss, self.loss_options or {})
         several = hasattr(self.activation, "__iter__") and not isinstance(self.activation, str)
         if several:
-            return Network(sizes, activation=tuple(self.activation), output=output, loss=loss)
-        return _same_network(sizes, self.activation, output, loss)
+            names = tuple(self.activation)
+            return Network(sizes, activation=names, output=output, loss=loss, loss_options=options)
+        return _same_network(sizes, self.activation, output, loss, options)
 
     def _objective(self, net: Network) -> Objective:
-        report = REPORTED[str(net.loss)] if self.compat == "sklearn" else None
+        report = REPORTED.get(str(net.loss)) if self.compat == "sklearn" else None
         smoothing = float(self.label_smoothing)
         return Objective(net, float(self.alpha), l2_per_batch=False, label_smoothing=smoothing, report=report)
 
@@ -376,10 +381,10 @@ class BaseMLP(
 
     def _open_record(self, *, going_on: bool, validated: bool) -> None:
         """Start the curves and counts anew; to go on, start those that are missing, and copy the others."""
-        stopping = self.early_stopping and self.solver in STOCHASTIC_SOLVERS
+        stopping = self.early_stopping and self.solver in OPTIMIZERS
         record: dict[str, Any] = {"loss_curve_": [], "_no_improvement_count": 0}
         record["validation_loss_curve_"] = [] if validated or stopping else None
-        if self.solver in STOCHASTIC_SOLVERS:
+        if self.solver in OPTIMIZERS:
             record |= {
                 "best_loss_": None if stopping else np.inf,
                 "validation_scores_": [] if stopping else None,
@@ -551,8 +556,10 @@ class BaseMLP(
 
 
 @functools.lru_cache
-def _same_network(sizes: tuple[int, ...], activation: str, output: str, loss: str) -> Network:
-    return Network(sizes, activation=activation, output=output, loss=loss)
+def _same_network(
+    sizes: tuple[int, ...], activation: str, output: str, loss: str, loss_options: LossOptions
+) -> Network:
+    return Network(sizes, activation=activation, output=output, loss=loss, loss_options=loss_options)
 
 
 def _weights(

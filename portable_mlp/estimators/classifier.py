@@ -18,8 +18,9 @@ from sklearn.utils.multiclass import _check_partial_fit_first_call, type_of_targ
 
 from ..backends import Backend, backend_of
 from ..kernels.arrays import Array
+from ..kernels.optimizers import OPTIMIZERS
 from ..kernels.spelling import suggesting, suggesting_class
-from .base import STOCHASTIC_SOLVERS, BaseMLP
+from .base import BaseMLP
 from .callbacks import with_callbacks
 from .class_weights import ClassWeights, asks_for_balance
 from .dask_inputs import by_blocks, computed, gathered
@@ -238,7 +239,7 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
         )
 
     def _check_solver(self) -> bool:
-        if self.solver not in STOCHASTIC_SOLVERS:
+        if self.solver not in OPTIMIZERS:
             raise AttributeError(
                 f"partial_fit is only available for stochastic optimizers. {self.solver} is not stochastic."
             )

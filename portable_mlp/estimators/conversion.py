@@ -53,7 +53,7 @@ def to_sklearn(estimator: Any) -> Any:
     """Return scikit-learn's estimator with the state of ours; see `BaseMLP.to_sklearn`."""
     kind = theirs.MLPClassifier if is_classifier(estimator) else theirs.MLPRegressor
     parameters = _parameters(estimator, kind)
-    if estimator.loss == "poisson":
+    if estimator.loss not in ("log_loss", "squared_error"):
         parameters["loss"] = estimator.loss  # before scikit-learn 1.7 its own has no such parameter
     try:
         new = kind(**parameters)

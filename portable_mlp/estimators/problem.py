@@ -68,7 +68,7 @@ class Problem(NamedTuple):
 def data_at(home: Backend, net: Network, X: Array, Y: np.ndarray, weights: np.ndarray | None) -> Data:
     """Move targets and weights to where X is, in its dtype; labels stay integers."""
     moved_weights = None if weights is None else home.asarray(weights, dtype=X.dtype)
-    if net.loss == "cross_entropy" and Y.shape[1] == 1:
+    if net.output == "softmax" and Y.shape[1] == 1:
         return Data(X, home.asarray(Y), moved_weights)
     # Indicators travel as bytes, and become floats there.
     at_home = home.xp.astype(home.asarray(Y), X.dtype) if Y.dtype == bool else home.asarray(Y, dtype=X.dtype)

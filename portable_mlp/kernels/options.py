@@ -50,5 +50,7 @@ def _number(name: str, value: Any) -> float:
         if isinstance(value, str | bytes) or getattr(value, "shape", ()) != ():
             raise TypeError
         return float(value)
+    except OverflowError:
+        return math.inf if value > 0 else -math.inf
     except (TypeError, ValueError):
         raise TypeError(f"{name} must be a number, got {value!r}") from None

@@ -254,7 +254,8 @@ def identity_of(
 ) -> dict[str, Any]:
     """Return what makes a run another than others: network, data and options, for JSON."""
     return {
-        "network": [list(net.sizes), list(net.activations), net.output, net.loss],
+        # Without constants where the loss has none: states were written before there were such.
+        "network": [list(net.sizes), list(net.activations), net.output, net.loss, *map(list, net.loss_options)],
         "parameters": [list(flat.shape), dtype_name(flat.dtype)],
         # Of a group rank 0 compares: the others need not read all numbers for it.
         "data": fingerprint(backend, data) if is_root() else None,

@@ -12,6 +12,7 @@ from ..distributed.agreement import check_same_options, n_samples_of_all
 from ..distributed.group import current_group, is_root, on_root, refuse_in_group
 from ..kernels.arrays import Array
 from ..kernels.initializers import RandomState
+from ..kernels.losses import smoothed_losses
 from ..kernels.network import Network
 from ..kernels.optimizers import OPTIMIZERS, checked_options
 from ..kernels.options import check_choice, fraction, not_negative_number, positive_number
@@ -33,9 +34,6 @@ from .schedules import Formula, make_schedule
 from .stream import Samples, Stream
 
 SOLVERS = (*OPTIMIZERS, "lbfgs")
-
-SMOOTHED = ("cross_entropy", "binary_cross_entropy")
-"""The losses whose targets are probabilities."""
 
 FIRST_SAMPLES = 8
 """Ranks that are to have the same samples compare so many."""
@@ -336,8 +334,8 @@ def _checked_folder(
 
 def _checked_smoothing(net: Network, label_smoothing: float) -> float:
     smoothing = fraction("label_smoothing", label_smoothing)
-    if smoothing and net.loss not in SMOOTHED:
-        losses = " and ".join(map(repr, SMOOTHED))
+    if smoothing and net.loss not in smoothed_losses():
+        losses = " and ".join(map(repr, smoothed_losses()))
         raise ValueError(f"label_smoothing is for the losses {losses}, but the network's is {net.loss!r}")
     return smoothing
 
