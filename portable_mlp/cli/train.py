@@ -16,6 +16,7 @@ from ..backends import Backend, get_backend
 from ..distributed.group import current_group, on_root
 from ..kernels.activations import ACTIVATIONS
 from ..kernels.network import Network
+from ..kernels.optimizers import SOLVERS
 from ..kernels.options import check_choice
 from ..storage.checkpoints import CheckpointFolder
 from ..storage.models import check_savable, save_model
@@ -27,7 +28,6 @@ from ..tables.streamed_rows import StreamedRows, open_if_large, prepare_streamed
 from ..tables.targets import is_classification
 from ..training.initialization import init_params
 from ..training.result import History, TrainResult
-from ..training.train import SOLVERS
 from ..training.train import train as fit
 from .options import BackendOption, DelimiterOption, DeviceOption, JsonOption, MaxRowsOption, print_json
 from .output_files import STREAM, check_folder, check_writable

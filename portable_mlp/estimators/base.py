@@ -35,7 +35,7 @@ from ..kernels.activations import ACTIVATIONS
 from ..kernels.arrays import Array, snapshot
 from ..kernels.losses import LossOptions, checked_loss_options
 from ..kernels.network import Network
-from ..kernels.optimizers import OPTIMIZERS
+from ..kernels.optimizers import OPTIMIZERS, SOLVERS
 from ..kernels.parameters import Layer, Params, pack
 from ..kernels.propagation import Trace, forward_pass
 from ..kernels.spelling import suggesting_class
@@ -68,7 +68,6 @@ from .optimizer import SCHEDULES, OptimizerState
 from .problem import Held, Problem, check_counts, data_at, first_samples, split
 from .state import adopt, draft_of, of_one_moment
 from .stochastic import Epochs
-from .table_names import one_of
 
 MAY_DIFFER = {
     "verbose": "rank 0 alone prints",
@@ -85,8 +84,8 @@ class BaseMLP(
 
     _parameter_constraints: ClassVar[dict[str, Any]] = {
         "hidden_layer_sizes": ["array-like", Interval(Integral, 1, None, closed="left")],
-        "activation": [one_of(lambda: ACTIVATIONS), "array-like"],
-        "solver": [one_of(lambda: (*OPTIMIZERS, "lbfgs"))],
+        "activation": [StrOptions(ACTIVATIONS.keys()), "array-like"],
+        "solver": [StrOptions(SOLVERS)],
         "alpha": [Interval(Real, 0, None, closed="left")],
         "batch_size": [StrOptions({"auto"}), Interval(Integral, 1, None, closed="left")],
         "learning_rate": [StrOptions(set(SCHEDULES))],

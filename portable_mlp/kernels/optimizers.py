@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple, TypeAlias
 
 from .arrays import Array, Namespace
-from .options import fraction, not_negative_number, positive_number
+from .options import Names, fraction, not_negative_number, positive_number
 
 State: TypeAlias = Any
 Scalars: TypeAlias = tuple[float, ...]
@@ -208,6 +208,9 @@ OPTIMIZERS = {
     "sgd": OptimizerEntry(sgd, ("momentum", "nesterov")),
 }
 """The optimizers that take a batch at a time, by name."""
+
+SOLVERS = Names(lambda: (*OPTIMIZERS, "lbfgs"))
+"""What trains: the optimizers, and SciPy's L-BFGS, which takes all samples in every step."""
 
 _CHECKS: dict[str, Callable[[str, Any], Any]] = {
     "momentum": fraction,

@@ -6,10 +6,45 @@ Numbers come back as plain floats: a NumPy scalar is a strong float64, which wou
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Iterator, Set
 from typing import Any
 
 from .nearest import did_you_mean
+
+
+class Names(Set[str]):
+    """The names of some entries of a table, as they are whenever one asks: a tuple would keep those of the import.
+
+    Parameters
+    ----------
+    names : callable
+        Returns the names, in order.
+
+    Examples
+    --------
+    >>> table = {"adam": 1}
+    >>> solvers = Names(lambda: (*table, "lbfgs"))
+    >>> table["sgd"] = 2
+    >>> "sgd" in solvers, list(solvers)
+    (True, ['adam', 'sgd', 'lbfgs'])
+    """
+
+    def __init__(self, names: Callable[[], Iterable[str]]) -> None:
+        self._names = names
+
+    def __contains__(self, name: object) -> bool:
+        return any(name == other for other in self._names())
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._names())
+
+    def __len__(self) -> int:
+        return sum(1 for _ in self._names())
+
+    @classmethod
+    def _from_iterable(cls, names: Iterable[Any]) -> set[Any]:
+        """Return a plain set, for unions and differences."""
+        return set(names)
 
 
 def check_choice(name: str, value: Any, choices: Iterable[str]) -> None:

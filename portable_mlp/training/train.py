@@ -12,9 +12,9 @@ from ..distributed.agreement import check_same_options, n_samples_of_all
 from ..distributed.group import current_group, is_root, on_root, refuse_in_group
 from ..kernels.arrays import Array
 from ..kernels.initializers import RandomState
-from ..kernels.losses import smoothed_losses
+from ..kernels.losses import SMOOTHED_LOSSES
 from ..kernels.network import Network
-from ..kernels.optimizers import OPTIMIZERS, checked_options
+from ..kernels.optimizers import OPTIMIZERS, SOLVERS, checked_options
 from ..kernels.options import check_choice, fraction, not_negative_number, positive_number
 from ..kernels.parameters import Params, pack
 from ..kernels.spelling import suggesting
@@ -32,8 +32,6 @@ from .result import TrainResult
 from .run import run
 from .schedules import Formula, make_schedule
 from .stream import Samples, Stream
-
-SOLVERS = (*OPTIMIZERS, "lbfgs")
 
 FIRST_SAMPLES = 8
 """Ranks that are to have the same samples compare so many."""
@@ -334,8 +332,8 @@ def _checked_folder(
 
 def _checked_smoothing(net: Network, label_smoothing: float) -> float:
     smoothing = fraction("label_smoothing", label_smoothing)
-    if smoothing and net.loss not in smoothed_losses():
-        losses = " and ".join(map(repr, smoothed_losses()))
+    if smoothing and net.loss not in SMOOTHED_LOSSES:
+        losses = " and ".join(map(repr, SMOOTHED_LOSSES))
         raise ValueError(f"label_smoothing is for the losses {losses}, but the network's is {net.loss!r}")
     return smoothing
 
