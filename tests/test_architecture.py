@@ -50,6 +50,9 @@ NAMES_TO_MEND = {
 }
 """Public names that still mean different things in different modules. A name is taken off when that is mended."""
 
+MODULES_TO_REACH: set[str] = {"portable_mlp.tables.encoding", "portable_mlp.tables.recipe"}
+"""Modules that nothing but a test imports yet. A module is taken off when something imports it."""
+
 
 def _modules(room: str) -> list[pathlib.Path]:
     return sorted((PACKAGE / room).rglob("*.py"))
@@ -127,7 +130,7 @@ def test_every_module_is_reached_from_a_door() -> None:
         name = ahead.pop()
         reached.add(name)
         ahead |= ({name.rpartition(".")[0]} | _imported(paths[name])) & set(paths) - reached
-    assert set(paths) - reached == set()
+    assert set(paths) - reached == MODULES_TO_REACH
 
 
 def test_a_public_name_has_one_meaning() -> None:
