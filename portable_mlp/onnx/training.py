@@ -14,7 +14,8 @@ from ..kernels.network import Network
 from ..kernels.optimizers import OPTIMIZERS
 from ..kernels.options import check_choice
 from ..kernels.parameters import Params, n_parameters, unpack
-from ..kernels.primitives import GradientSums, Primitives
+from ..kernels.primitives import GradientSums as Sums
+from ..kernels.primitives import Primitives
 from ..kernels.spelling import suggesting
 from ..kernels.step import Objective, Program, passes, updated
 from ..storage.paths import FilePath
@@ -197,9 +198,7 @@ def _traced(step: _Step, dtype: np.dtype) -> Any:
     return model
 
 
-def _evaluated(
-    ops: Primitives, step: _Step, X: Array, y: Array, flat: Array, l2: Array
-) -> tuple[Array, GradientSums, Array]:
+def _evaluated(ops: Primitives, step: _Step, X: Array, y: Array, flat: Array, l2: Array) -> tuple[Array, Sums, Array]:
     """Return a batch's mean loss with the penalty, the sums of its gradients, and what the network makes of X."""
     xp, net, params = ops.xp, step.net, unpack(step.net, flat)
     Y = check_targets(xp, net, y, n_samples=y.shape[0], models=(), dtype=flat.dtype)
