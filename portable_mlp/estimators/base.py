@@ -112,7 +112,6 @@ class BaseMLP(
         "backend": [str, None],
         "device": "no_validation",
         "precision": "no_validation",
-        "dropout": [Interval(Real, 0, 1, closed="left")],
         "compat": [StrOptions({"sklearn"}), None],
     }
 
