@@ -7,8 +7,9 @@ from typing import Any, ClassVar, Self
 import numpy as np
 from sklearn.base import RegressorMixin, _fit_context
 from sklearn.metrics import r2_score
+from sklearn.utils._param_validation import StrOptions
 
-from ..kernels.losses import LOSSES, regression_losses
+from ..kernels.losses import LOSSES, REGRESSION_LOSSES
 from ..kernels.options import check_choice
 from ..kernels.spelling import suggesting_class
 from .base import BaseMLP
@@ -16,7 +17,6 @@ from .callbacks import with_callbacks
 from .dask_inputs import by_blocks, computed
 from .inputs import is_sparse, like, on_host
 from .state import draft_of, of_one_moment
-from .table_names import one_of
 
 
 @suggesting_class
@@ -144,7 +144,7 @@ class MLPRegressor(RegressorMixin, BaseMLP):
 
     _parameter_constraints: ClassVar[dict[str, Any]] = {
         **BaseMLP._parameter_constraints,
-        "loss": [one_of(regression_losses)],
+        "loss": [StrOptions(REGRESSION_LOSSES)],
         "loss_options": [dict, None],
     }
 
@@ -251,7 +251,7 @@ class MLPRegressor(RegressorMixin, BaseMLP):
         return y.reshape(-1, 1) if y.ndim == 1 else y
 
     def _output_and_loss(self) -> tuple[str, str]:
-        check_choice("loss", self.loss, regression_losses())
+        check_choice("loss", self.loss, REGRESSION_LOSSES)
         return LOSSES[self.loss].outputs[0], self.loss
 
     def _score_outputs(self, Y: np.ndarray, outputs: np.ndarray, weights: np.ndarray | None) -> float:

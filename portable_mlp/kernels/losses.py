@@ -19,7 +19,7 @@ from typing import Any, NamedTuple, TypeAlias
 
 from .activations import ELEMENTWISE_OUTPUTS
 from .arrays import Array, Namespace, constant
-from .options import check_choice, positive_number
+from .options import Names, check_choice, positive_number
 
 
 def cross_entropy(xp: Namespace, z: Array, Y: Array, output: str = "softmax") -> tuple[Array, Array]:
@@ -169,19 +169,16 @@ LOSSES: dict[str, Loss] = {
 """What can be minimised, by name."""
 
 
+SMOOTHED_LOSSES = Names(lambda: (name for name, loss in LOSSES.items() if loss.targets.are_probabilities))
+"""The losses whose targets are probabilities, which can be smoothed."""
+
+REGRESSION_LOSSES = Names(lambda: (name for name, loss in LOSSES.items() if not loss.targets.are_probabilities))
+"""The losses whose targets are quantities."""
+
+
 def natural_loss(output: str) -> str:
     """Return the name of the loss that an output is made for."""
     return next(name for name, loss in LOSSES.items() if output in loss.natural_for)
-
-
-def regression_losses() -> tuple[str, ...]:
-    """Return the names of the losses whose targets are numbers rather than classes."""
-    return tuple(name for name, loss in LOSSES.items() if not loss.targets.are_probabilities)
-
-
-def smoothed_losses() -> tuple[str, ...]:
-    """Return the names of the losses whose targets are probabilities, which can be smoothed."""
-    return tuple(name for name, loss in LOSSES.items() if loss.targets.are_probabilities)
 
 
 def checked_loss_options(name: str, given: Mapping[str, Any] | LossOptions) -> LossOptions:
