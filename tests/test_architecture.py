@@ -48,7 +48,7 @@ NAMES_THAT_ARE_MEANT = {
 """Public names that stand at the top of several modules, and why."""
 
 NAMES_TO_MEND = {
-    *("Estimator", "FUNCTIONS_KEPT", "Held", "MAY_DIFFER", "NUMBERS_AT_ONCE", "SCHEDULES", "Step", "Sums", "Targets"),
+    *("Estimator", "MAY_DIFFER", "NUMBERS_AT_ONCE", "SCHEDULES", "Targets"),
     *("Problem", "constant", "fingerprint", "identity", "poisson", "run", "split", "squared_error"),
 }
 """Public names that still mean different things in different modules. A name is taken off when that is mended."""

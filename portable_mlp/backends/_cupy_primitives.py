@@ -15,7 +15,7 @@ from ..kernels.activations import ACTIVATIONS
 from ..kernels.arrays import Array, relevel
 from ..kernels.network import Network
 from ..kernels.optimizers import Optimizer, Scalars, State
-from ..kernels.primitives import GradientSums, Parameters, Primitives
+from ..kernels.primitives import GradientSums, KeptParameters, Primitives
 from ..kernels.workspace import Workspace
 from . import _cupy_kernels as kernels
 from ._cublas import Products
@@ -132,12 +132,12 @@ class CupyPrimitives(Primitives):
     def reduce_and_update(
         self,
         optimizer: Optimizer,
-        parameters: Parameters,
+        parameters: KeptParameters,
         sums: GradientSums,
         state: State,
         scalars: Scalars,
         workspace: Workspace | None = None,
-    ) -> tuple[Parameters, State]:
+    ) -> tuple[KeptParameters, State]:
         """Reduce sums over samples to gradients, and take the optimizer's step, in ``parameters`` and ``state``."""
         if workspace is None:
             return super().reduce_and_update(optimizer, parameters, sums, state, scalars)

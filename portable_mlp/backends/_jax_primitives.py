@@ -11,22 +11,22 @@ from ..kernels.arrays import Array
 from ..kernels.network import Network
 from ..kernels.optimizers import Optimizer, Scalars, State
 from ..kernels.parameters import Layer, Params, pack_pieces, unpack
-from ..kernels.primitives import GradientSums, Parameters, Primitives
+from ..kernels.primitives import GradientSums, KeptParameters, Primitives
 from ..kernels.workspace import Workspace
 
 
 class JaxPrimitives(Primitives):
     """The portable ones, with layers for parameters: XLA would copy a flat vector apart and together again."""
 
-    def from_flat(self, net: Network, flat: Array) -> Parameters:
+    def from_flat(self, net: Network, flat: Array) -> KeptParameters:
         """Return the layers of a flat vector."""
         return unpack(net, flat)
 
-    def to_flat(self, parameters: Parameters) -> Array:
+    def to_flat(self, parameters: KeptParameters) -> Array:
         """Return the flat vector again."""
         return pack_pieces(self.xp, parameters)
 
-    def layers(self, net: Network, parameters: Parameters) -> Params:
+    def layers(self, net: Network, parameters: KeptParameters) -> Params:
         """Return the layers as they are."""
         return parameters
 
@@ -34,19 +34,19 @@ class JaxPrimitives(Primitives):
         """Return the samples ``rows``; without "clip" JAX would look whether they are there."""
         return xp.take(x, rows, axis=axis, mode="clip")
 
-    def decayed(self, parameters: Parameters, params: Params, kept: float | Array) -> Parameters:
+    def decayed(self, parameters: KeptParameters, params: Params, kept: float | Array) -> KeptParameters:
         """Return the layers with ``kept`` of each weight."""
         return tuple(Layer(self.scaled(W, kept), b) for W, b in params)
 
     def reduce_and_update(
         self,
         optimizer: Optimizer,
-        parameters: Parameters,
+        parameters: KeptParameters,
         sums: GradientSums,
         state: State,
         scalars: Scalars,
         workspace: Workspace | None = None,
-    ) -> tuple[Parameters, State]:
+    ) -> tuple[KeptParameters, State]:
         """Take the optimizer's step for each array of each layer."""
         grads = self.reduced(sums)
         leaves, structure = jax.tree.flatten(parameters)

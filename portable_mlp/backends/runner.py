@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from ..kernels.arrays import Array, snapshot
 from ..kernels.batch import Batch, Span
 from ..kernels.optimizers import Scalars, State
-from ..kernels.primitives import Parameters
+from ..kernels.primitives import KeptParameters
 from ..kernels.propagation import Masks
 from ..kernels.step import Carry, Program
 from ..kernels.workspace import Workspace, make_workspace
@@ -58,7 +58,7 @@ class Runner(abc.ABC):
         self._workspaces = {}
         return Carry(self._copied(flat), tuple(map(self._copied, moments)), total)
 
-    def to_flat(self, parameters: Parameters) -> Array:
+    def to_flat(self, parameters: KeptParameters) -> Array:
         """Return the parameters of a carry, or a moment of them, as a flat vector; it may share their memory."""
         return self._ops.to_flat(parameters)
 
@@ -134,10 +134,10 @@ class Runner(abc.ABC):
                     yield some[:n_now]
                     some = some[n_now:]
 
-    def _copied(self, flat: Array) -> Parameters:
+    def _copied(self, flat: Array) -> KeptParameters:
         return self._ops.from_flat(self.program.net, snapshot(self._backend.xp, flat))
 
-    def _workspace(self, parameters: Parameters, n_samples: int, *, gathers: bool = True) -> Workspace | None:
+    def _workspace(self, parameters: KeptParameters, n_samples: int, *, gathers: bool = True) -> Workspace | None:
         """Return the memory for batches of a size, of which an epoch has two at most; None if nothing is written."""
         if not self._ops.writes:
             return None

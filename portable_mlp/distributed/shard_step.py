@@ -15,12 +15,12 @@ from ..kernels.batch import Batch, gather
 from ..kernels.network import Network
 from ..kernels.optimizers import Scalars
 from ..kernels.parameters import n_parameters, pack_pieces, unpack
-from ..kernels.primitives import GradientSums, Parameters, Primitives
+from ..kernels.primitives import GradientSums, KeptParameters, Primitives
 from ..kernels.propagation import with_penalty
 from ..kernels.step import FUNCTIONS_KEPT, Carry, Objective, Program, advance, encoded, passes, weight_of
 from ..kernels.workspace import Workspace
 
-ShardMessage: TypeAlias = Callable[[Parameters, Batch, Array, Workspace | None, Array | None], Array]
+ShardMessage: TypeAlias = Callable[[KeptParameters, Batch, Array, Workspace | None, Array | None], Array]
 MessageStep: TypeAlias = Callable[[Carry, Array, float, Scalars, Workspace | None], tuple[Carry, Array]]
 
 
@@ -33,7 +33,7 @@ def make_shard_message(ops: Primitives, objective: Objective) -> ShardMessage:
     net, xp = objective.net, ops.xp
 
     def shard_message(
-        parameters: Parameters,
+        parameters: KeptParameters,
         data: Batch,
         rows: Array,
         workspace: Workspace | None = None,

@@ -20,7 +20,7 @@ from .parameters import Layer, Params, pack_pieces, unpack
 from .targets import one_hot
 from .workspace import Workspace
 
-Parameters: TypeAlias = Any
+KeptParameters: TypeAlias = Any
 """All parameters, or a moment of each, as steps keep them: one flat vector, unless a backend's primitives differ."""
 
 
@@ -61,15 +61,15 @@ class Primitives:
     def __init__(self, xp: Namespace) -> None:
         self.xp = xp
 
-    def from_flat(self, net: Network, flat: Array) -> Parameters:
-        """Return a flat vector in the form in which steps keep it; see `Parameters`."""
+    def from_flat(self, net: Network, flat: Array) -> KeptParameters:
+        """Return a flat vector in the form in which steps keep it; see `KeptParameters`."""
         return flat
 
-    def to_flat(self, parameters: Parameters) -> Array:
+    def to_flat(self, parameters: KeptParameters) -> Array:
         """Return the flat vector again."""
         return parameters
 
-    def layers(self, net: Network, parameters: Parameters) -> Params:
+    def layers(self, net: Network, parameters: KeptParameters) -> Params:
         """Return the layers of the parameters."""
         return unpack(net, parameters)
 
@@ -165,7 +165,7 @@ class Primitives:
         """Return ``x factor``; ``x`` is used up."""
         return x * factor
 
-    def decayed(self, parameters: Parameters, params: Params, kept: float | Array) -> Parameters:
+    def decayed(self, parameters: KeptParameters, params: Params, kept: float | Array) -> KeptParameters:
         """Return the parameters, whose layers are ``params``, with ``kept`` of each weight; they are used up."""
         layers = [Layer(self.scaled(W, kept), b) for W, b in params]
         return parameters if self.writes else pack_pieces(self.xp, layers)
@@ -173,12 +173,12 @@ class Primitives:
     def reduce_and_update(
         self,
         optimizer: Optimizer,
-        parameters: Parameters,
+        parameters: KeptParameters,
         sums: GradientSums,
         state: State,
         scalars: Scalars,
         workspace: Workspace | None = None,
-    ) -> tuple[Parameters, State]:
+    ) -> tuple[KeptParameters, State]:
         """Reduce sums over samples to gradients, and take the optimizer's step along them; all are used up."""
         grads = self.reduced(sums)
         gradient = pack_pieces(self.xp, grads) if workspace is None else workspace.gradient

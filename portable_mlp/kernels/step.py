@@ -24,7 +24,7 @@ from .batch import Batch, encode_targets, gather
 from .network import Network
 from .optimizers import Optimizer, Scalars, State
 from .parameters import Params, pack_pieces, unpack
-from .primitives import GradientSums, Parameters, Primitives
+from .primitives import GradientSums, KeptParameters, Primitives
 from .propagation import backward_pass, forward_pass, with_penalty
 from .workspace import Workspace
 
@@ -110,7 +110,7 @@ class Carry(NamedTuple):
         The epoch's loss so far, summed over samples.
     """
 
-    parameters: Parameters
+    parameters: KeptParameters
     state: State
     total: Array
 
@@ -217,12 +217,12 @@ def advance(
 def updated(
     ops: Primitives,
     program: Program,
-    parameters: Parameters,
+    parameters: KeptParameters,
     sums: GradientSums,
     state: State,
     scalars: Scalars,
     workspace: Workspace | None = None,
-) -> tuple[Parameters, State]:
+) -> tuple[KeptParameters, State]:
     """Return the parameters and the optimizer's state after a step along sums over samples; all are used up."""
     decays = program.optimizer.weight_decay != 0.0
     if decays or program.clip_norm is not None:
