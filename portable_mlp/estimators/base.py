@@ -41,6 +41,7 @@ from ..kernels.spelling import suggesting_class
 from ..kernels.step import Objective
 from ..storage.paths import FilePath
 from ..training.lbfgs import HostObjective
+from ..training.schedules import SCHEDULES
 from . import conversion, onnx_export
 from .callbacks import CallbackSupportMixin, Watch, with_callbacks
 from .dask_inputs import by_blocks, computed, gathered
@@ -63,12 +64,13 @@ from .inputs import (
 )
 from .lbfgs import Search, weights_first
 from .losses import REPORTED, outputs_of
-from .optimizer import SCHEDULES, OptimizerState
+from .optimizer import OptimizerState
 from .problem import Held, Problem, check_counts, data_at, first_samples, split
 from .state import adopt, draft_of, of_one_moment
 from .stochastic import Epochs
 
 STOCHASTIC_SOLVERS = tuple(OPTIMIZERS)
+SCHEDULES_OF_SKLEARN = ("constant", "invscaling", "adaptive")
 
 MAY_DIFFER = {
     "verbose": "rank 0 alone prints",
@@ -113,6 +115,7 @@ class BaseMLP(
         "dropout": [Interval(Real, 0, 1, closed="left")],
         "weight_decay": [Interval(Real, 0, None, closed="left")],
         "clip_norm": [Interval(Real, 0, None, closed="neither"), None],
+        "decay": [Interval(Real, 0, None, closed="neither")],
         "warmup_steps": [Interval(Integral, 0, None, closed="left")],
         "compat": [StrOptions({"sklearn"}), None],
     }
@@ -393,7 +396,7 @@ class BaseMLP(
         named = {"nesterov": "nesterovs_momentum"}  # as scikit-learn has it; the others have the optimizer's names
         options = {name: getattr(self, named.get(name, name)) for name in OPTIMIZERS[self.solver].options}
         # scikit-learn's Adam keeps its rate whatever the schedule; ours follow it where compat allows.
-        followed = self.solver != "adam" or self.compat is None or self.learning_rate == "cosine"
+        followed = self.solver != "adam" or self.compat is None or self.learning_rate not in SCHEDULES_OF_SKLEARN
         return OptimizerState(
             self.solver,
             options,
@@ -401,6 +404,7 @@ class BaseMLP(
             self.learning_rate if followed else "constant",
             float(self.power_t),
             self.max_iter,
+            float(self.decay),
         )
 
     # Predicting.

@@ -21,7 +21,7 @@ Estimator = TypeVar("Estimator")
 TRAINING_OURS_ALONE = ("class_weight", "dropout", "clip_norm", "warmup_steps", "label_smoothing")
 """Parameters that change what is trained, where they are not as by default."""
 
-OURS_ALONE = ("backend", "device", "precision", "compat", "weight_decay", *TRAINING_OURS_ALONE)
+OURS_ALONE = ("backend", "device", "precision", "compat", "weight_decay", "decay", *TRAINING_OURS_ALONE)
 ATTRIBUTES_OURS_ALONE = (*OURS_ALONE, "validation_loss_curve_", "_skl_callbacks")
 
 

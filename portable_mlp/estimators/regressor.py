@@ -177,6 +177,7 @@ class MLPRegressor(RegressorMixin, BaseMLP):
         dropout: float = 0.0,
         weight_decay: float = 0.01,
         clip_norm: float | None = None,
+        decay: float = 0.95,
         warmup_steps: int = 0,
         compat: str | None = "sklearn",
     ) -> None:
@@ -211,6 +212,7 @@ class MLPRegressor(RegressorMixin, BaseMLP):
             dropout=dropout,
             weight_decay=weight_decay,
             clip_norm=clip_norm,
+            decay=decay,
             warmup_steps=warmup_steps,
             compat=compat,
         )

@@ -15,13 +15,13 @@ from ..kernels.arrays import Array
 from ..kernels.network import Network
 from ..storage.checkpoints import Checkpoint, CheckpointFolder, from_bytes, to_bytes
 from ..storage.model_errors import refusal
-from .batches import Shuffle, blocks
-from .monitor import Monitor
-from .schedules import Schedule
+from .batches import blocks
 from .stream import Samples, Stream
 
 if TYPE_CHECKING:
     from .loop import Loop
+    from .order import Order
+    from .run import Rates, Record
 
 
 class Position(NamedTuple):
@@ -39,24 +39,6 @@ class Position(NamedTuple):
     batch: int = 0
 
 
-class Standing(NamedTuple):
-    """Where a run stands.
-
-    Attributes
-    ----------
-    position : Position
-        How far it is.
-    epoch_start : array of shape (n_parameters,), or (n_models, n_parameters), or None
-        The flat parameters at the start of the epoch it is in; not asked for between epochs.
-    stopped_because : str or None
-        Why it stopped, if it has come to an end.
-    """
-
-    position: Position
-    epoch_start: Array | None = None
-    stopped_because: str | None = None
-
-
 class Checkpoints:
     """Writes the state of a run into a folder, and brings it back.
 
@@ -68,7 +50,7 @@ class Checkpoints:
         What makes this run another than others, for JSON: network, options, data.
     every : int or None
         Steps between two states within an epoch; None writes at the end of epochs alone.
-    loop, monitor, schedule, shuffle
+    loop, record, rates, order
         The parts of the run that have a state.
     """
 
@@ -79,16 +61,16 @@ class Checkpoints:
         every: int | None,
         *,
         loop: Loop,
-        monitor: Monitor,
-        schedule: Schedule,
-        shuffle: Shuffle | None,
+        record: Record,
+        rates: Rates,
+        order: Order,
     ) -> None:
         self.every = every
         self._folder, self._identity = folder, identity
-        self._loop, self._monitor, self._schedule, self._shuffle = loop, monitor, schedule, shuffle
+        self._loop, self._record, self._rates, self._order = loop, record, rates, order
 
-    def resume(self) -> Standing:
-        """Bring back the newest state; return where it stands.
+    def resume(self) -> tuple[Position, str | None]:
+        """Bring back the newest state; return how far it is, and why training stopped if it had come to an end.
 
         Raises
         ------
@@ -100,41 +82,35 @@ class Checkpoints:
         group = current_group()
         found = self._newest() if group is None else _told_by_rank_0(group, self._newest)
         if found is None:
-            return Standing(Position())
-        facts = found.facts
-        moments = [found.arrays[f"moment_{i}"] for i in range(len(self._loop.state))]
-        self._loop.restore(found.arrays["parameters"], moments, found.arrays["total"], facts["n_steps"])
-        self._monitor.restore(found.arrays)
-        self._schedule.restore(found.arrays["schedule"].tolist())
-        if self._shuffle is not None:
-            self._shuffle.key = facts["shuffle"]
-        start = found.arrays.get("epoch_start")
-        if start is not None:
-            start = self._loop.backend.asarray(start, dtype=start.dtype.name)
-        return Standing(Position(facts["epoch"], facts["batch"]), start, facts["stopped_because"])
+            return Position(), None
+        arrays, facts = found
+        moments = [arrays[f"moment_{i}"] for i in range(len(self._loop.state))]
+        self._loop.restore(arrays["parameters"], moments, arrays["total"], facts["n_steps"])
+        self._rates.restore(arrays["schedule"].tolist())
+        self._order.restore(arrays, facts["shuffle"])
+        self._record.restore(arrays, within_epoch=facts["batch"] > 0)
+        return Position(facts["epoch"], facts["batch"]), facts["stopped_because"]
 
     def due(self) -> bool:
         """Tell whether it is time for a state within an epoch."""
         return self.every is not None and self._loop.n_steps % self.every == 0
 
-    def save(self, standing: Standing) -> None:
+    def save(self, position: Position, stopped_because: str | None) -> None:
         """Write the state; where that fails, warn and let training go on.
 
         A state that is not finite is not written over one that is: the end of the epoch will say where it went wrong.
         """
         if self._folder is None or not self._loop.is_finite():
             return
-        arrays = self._arrays()
-        if standing.position.batch:
-            arrays["epoch_start"] = self._loop.backend.to_numpy(standing.epoch_start)
+        arrays, key = self._state(within_epoch=position.batch > 0)
         facts = {
             "run": self._identity,
-            "epoch": standing.position.epoch,
-            "batch": standing.position.batch,
+            "epoch": position.epoch,
+            "batch": position.batch,
             "n_steps": self._loop.n_steps,
             "n_moments": len(self._loop.state),
-            "shuffle": None if self._shuffle is None else self._shuffle.key,
-            "stopped_because": standing.stopped_because,
+            "shuffle": key,
+            "stopped_because": stopped_because,
         }
         try:
             self._folder.write(self._loop.n_steps, Checkpoint(arrays, facts))
@@ -153,16 +129,19 @@ class Checkpoints:
             self._check_whole(self._folder, found)
         return found
 
-    def _arrays(self) -> dict[str, Any]:
-        """Return what every state has, as it is now; within an epoch there is its start besides."""
+    def _state(self, *, within_epoch: bool) -> tuple[dict[str, Any], int | None]:
+        """Return the arrays of a state, as it is now, and the key of its shuffle."""
         to_numpy = self._loop.backend.to_numpy
-        return {
+        of_order, key = self._order.memory()
+        arrays = {
             "parameters": to_numpy(self._loop.flat),
             **{f"moment_{i}": to_numpy(moment) for i, moment in enumerate(self._loop.state)},
             "total": to_numpy(self._loop.total),
-            "schedule": self._schedule.memory(),
-            **self._monitor.memory(),
+            "schedule": self._rates.memory(),
+            **self._record.memory(within_epoch=within_epoch),
+            **of_order,
         }
+        return arrays, key
 
     def _check_whole(self, folder: CheckpointFolder, found: Checkpoint) -> None:
         """Refuse a state that `save` cannot have written, though its checksum is right."""
@@ -173,9 +152,7 @@ class Checkpoints:
             and isinstance(facts.get("shuffle"), int | None)
             and isinstance(facts.get("stopped_because"), str | None)
         )
-        expected = self._arrays()
-        if facts.get("batch"):
-            expected["epoch_start"] = expected["parameters"]
+        expected, _ = self._state(within_epoch=bool(facts.get("batch")))
         if "best" in arrays:
             expected["best"] = expected["parameters"]
         for name, x in expected.items():
@@ -197,23 +174,6 @@ class Checkpoints:
                 f"{folder.path} holds the checkpoints of another training: {told}. Give the same options and "
                 "data, or another folder"
             )
-
-
-class NoCheckpoints:
-    """Takes the place of `Checkpoints` where nothing is written, but requests to stop are heard between steps."""
-
-    every = None
-
-    def resume(self) -> Standing:
-        """Return the beginning."""
-        return Standing(Position())
-
-    def due(self) -> bool:
-        """It never is."""
-        return False
-
-    def save(self, standing: Standing) -> None:
-        """Write nothing."""
 
 
 @contextlib.contextmanager

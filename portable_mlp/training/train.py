@@ -22,14 +22,15 @@ from ..storage.checkpoints import CheckpointFolder
 from ..storage.paths import FilePath
 from . import lbfgs
 from .batches import Data, Shuffle
-from .checkpointing import Checkpoints, NoCheckpoints, fingerprint, identity_of, led, used
+from .checkpointing import Checkpoints, fingerprint, identity_of, led, used
 from .data import checked_data
 from .data_parallel import make_loop
-from .monitor import MONITORED, Callback, Monitor
+from .monitor import MONITORED, Callback, LoopRecord, Monitor
+from .order import KeyedOrder
 from .progress import Bar, Silent
 from .result import TrainResult
-from .run import run
-from .schedules import Formula, make_schedule
+from .run import Run
+from .schedules import LossDrivenRates, OfEpoch, make_schedule, needs_epochs
 from .stream import Samples, Stream
 
 SOLVERS = (*OPTIMIZERS, "lbfgs")
@@ -68,7 +69,7 @@ def train(
     epsilon: float = 1e-8,
     weight_decay: float = 0.01,
     clip_norm: float | None = None,
-    schedule: str | Formula = "constant",
+    schedule: str | OfEpoch = "constant",
     decay: float = 0.95,
     warmup_steps: int = 0,
     l2: float = 0.0,
@@ -217,7 +218,7 @@ def train(
         "validation data": lambda: b"" if held_out is None else _first_of(backend, held_out),
     }
     n_samples = n_samples_of_all(data.n_samples, lambda: _first_of(backend, data), others)
-    plan = make_schedule(schedule, learning_rate=learning_rate, decay=decay, epochs=epochs, n_samples=n_samples)
+    rates = LossDrivenRates(make_schedule(schedule, learning_rate, decay=decay, power_t=None))
     patience = _checked_patience(patience, validation)
     check_choice("monitor", monitor, MONITORED)
     _check_one_model(params, patience=patience, schedule=schedule, solver=solver)
@@ -243,10 +244,11 @@ def train(
         )
         flat = pack(params)
         if isinstance(data, Data) and solver == "lbfgs":
-            return lbfgs.minimize(backend, objective, flat, data, watch, epochs=epochs)
+            return lbfgs.train_by_lbfgs(backend, objective, flat, data, watch, epochs=epochs)
         loop = make_loop(backend, Program(objective, OPTIMIZERS[solver].make(**options), clip_norm, warmup_steps), flat)
-        order = Shuffle(random_state) if shuffle else None
-        checkpoints: Checkpoints | NoCheckpoints | None = None if group is None else NoCheckpoints()
+        order = KeyedOrder(data, n_samples, batch_size, Shuffle(random_state) if shuffle else None)
+        record = LoopRecord(loop, watch, rates)
+        checkpoints: Checkpoints | None = None
         if checkpoint is not None:
             identity = identity_of(
                 backend,
@@ -259,7 +261,7 @@ def train(
                 schedule=schedule if isinstance(schedule, str) else "a function",
                 decay=decay,
                 # More epochs are the same run, unless the rate is a matter of how many there are.
-                epochs=epochs if schedule == "cosine" else None,
+                epochs=epochs if needs_epochs(schedule) else None,
                 precision=precision,
                 batch_size=batch_size,
                 l2=l2,
@@ -277,19 +279,12 @@ def train(
                 ),
             )
             checkpoints = Checkpoints(
-                entered, identity, checkpoint_every, loop=loop, monitor=watch, schedule=plan, shuffle=order
+                entered, identity, checkpoint_every, loop=loop, record=record, rates=rates, order=order
             )
-        return run(
-            loop,
-            data,
-            watch,
-            plan,
-            n_samples=n_samples,
-            epochs=epochs,
-            batch_size=batch_size,
-            shuffle=order,
-            checkpoints=checkpoints,
-        )
+        run = Run(loop, data, order, rates, record, epochs=epochs, checkpoints=checkpoints)
+        stopped_because = run.until_stopped()
+        run.end_if_terminated()
+        return watch.result(loop.flat, stopped_because)
 
 
 def _prepare_lbfgs(data: Samples) -> None:
@@ -372,7 +367,7 @@ def _checked_patience(patience: int | None, validation: object) -> int | None:
     return None if patience is None else _whole("patience", patience)
 
 
-def _check_one_model(params: Params, *, patience: int | None, schedule: str | Formula, solver: str) -> None:
+def _check_one_model(params: Params, *, patience: int | None, schedule: str | OfEpoch, solver: str) -> None:
     """Refuse what follows the loss of one model where there are several."""
     asked = {
         "patience": patience is not None,

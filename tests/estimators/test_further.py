@@ -262,16 +262,16 @@ def test_dropout_drops_in_training_alone() -> None:
 
 
 def test_dropout_masks_have_the_right_share_and_mean(monkeypatch: pytest.MonkeyPatch) -> None:
-    from portable_mlp.estimators.stochastic import Epochs
+    from portable_mlp.estimators.stochastic import StreamOrder
 
-    original, drawn = Epochs._masks, []
+    original, drawn = StreamOrder._masks, []
 
     def kept(self: Any, batches: Any) -> Any:
         for masks in original(self, batches):
             drawn.append(masks)
             yield masks
 
-    monkeypatch.setattr(Epochs, "_masks", kept)
+    monkeypatch.setattr(StreamOrder, "_masks", kept)
     task = problem("number")
     quietly(ours("number", **{**OPTIONS, "hidden_layer_sizes": (50, 20)}, dropout=0.2).fit, task.X, task.y)
     assert [mask.shape for mask in drawn[0]] == [(70, 50), (70, 20)]

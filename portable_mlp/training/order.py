@@ -1,0 +1,83 @@
+"""The order in which the epochs of a training take its samples."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any, NamedTuple, Protocol
+
+from ..kernels.propagation import Masks
+from .batches import Shuffle, Span, spans
+from .stream import Samples
+
+
+class EpochOrder(NamedTuple):
+    """What an epoch takes.
+
+    Attributes
+    ----------
+    rows : ndarray of shape (n_samples,), int64, or None; of a stream GroupOrder
+        A permutation of the samples, on the host; None keeps their order.
+    batches : sequence of Span
+        Where each batch starts and stops in it.
+    masks : iterable of masks or None
+        The dropout of each batch.
+    """
+
+    rows: Any
+    batches: Sequence[Span]
+    masks: Iterable[Masks] | None = None
+
+
+class Order(Protocol):
+    """An order of samples for each epoch; epochs are asked for one after another.
+
+    Attributes
+    ----------
+    n_samples : int
+        The samples of an epoch.
+    """
+
+    n_samples: int
+
+    def epoch(self, epoch: int, done: int) -> EpochOrder:
+        """Return what an epoch takes, of which ``done`` batches lie behind already."""
+
+    def memory(self) -> tuple[dict[str, Any], int | None]:
+        """Return what orders to come depend on: arrays by name, and a key."""
+
+    def restore(self, arrays: dict[str, Any], key: int | None) -> None:
+        """Go on from what `memory` returned."""
+
+
+class KeyedOrder:
+    """An order that the number of the epoch alone decides.
+
+    Parameters
+    ----------
+    samples : Data or Stream
+        The samples of this process.
+    n_samples : int
+        All samples, of which ``samples`` may be a part where a group trains.
+    batch_size : int
+        Samples of a batch.
+    shuffle : Shuffle or None
+        The permutations; None keeps the order.
+    """
+
+    def __init__(self, samples: Samples, n_samples: int, batch_size: int, shuffle: Shuffle | None) -> None:
+        self.n_samples = n_samples
+        self._samples, self._shuffle = samples, shuffle
+        self._batches = spans(n_samples, batch_size)
+
+    def epoch(self, epoch: int, done: int) -> EpochOrder:
+        """Return what an epoch takes."""
+        return EpochOrder(self._samples.order(self._shuffle, epoch, self.n_samples), self._batches)
+
+    def memory(self) -> tuple[dict[str, Any], int | None]:
+        """Return the key of the shuffle."""
+        return {}, None if self._shuffle is None else self._shuffle.key
+
+    def restore(self, arrays: dict[str, Any], key: int | None) -> None:
+        """Go on from what `memory` returned."""
+        if self._shuffle is not None and key is not None:
+            self._shuffle.key = key
