@@ -152,7 +152,7 @@ def _with_mpi(_: str) -> Iterator[Joined]:
             message = np.zeros(n_floats, dtype=DTYPE)
             return lambda: group.summed(message)
 
-        yield Joined(group.rank == 0, lambda n: group.decided(lambda: n), {"mpi": mpis, "step": steps})
+        yield Joined(group.rank == 0, lambda n: group.on_root(lambda: n), {"mpi": mpis, "step": steps})
 
 
 @contextlib.contextmanager

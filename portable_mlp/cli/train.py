@@ -13,7 +13,7 @@ import numpy as np
 import typer
 
 from ..backends import Backend, get_backend
-from ..distributed.group import current_group, decided
+from ..distributed.group import current_group, on_root
 from ..kernels.activations import ACTIVATIONS
 from ..kernels.network import Network
 from ..kernels.options import check_choice
@@ -187,7 +187,7 @@ def train(
         raise KeyboardInterrupt
     seconds = time.perf_counter() - start
     if save is not None:
-        decided(lambda: save_model(save, net, result.params, metadata))
+        on_root(lambda: save_model(save, net, result.params, metadata))
     summary = {
         **_setting(rows, held_out, preparation, net, chosen, dtype),
         **_figures(result, preparation, patience is not None),

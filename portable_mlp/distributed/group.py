@@ -41,8 +41,8 @@ class Group(Protocol):
     def gathered(self, *numbers: int) -> list[list[int]]:
         """Return the numbers of every rank."""
 
-    def decided(self, decide: Callable[[], T]) -> T:
-        """Return what ``decide()`` returns on rank 0, which alone calls it: something that JSON can say.
+    def on_root(self, compute: Callable[[], T]) -> T:
+        """Return on every rank what ``compute()`` returns on rank 0, which alone calls it: a value that JSON can hold.
 
         A ValueError, OSError or KeyboardInterrupt there is raised on every rank.
         """
@@ -50,7 +50,7 @@ class Group(Protocol):
     def broadcast(self, payload: bytes | None) -> bytes:
         """Return rank 0's bytes."""
 
-    def same(self, x: Array) -> Array:
+    def broadcast_array(self, x: Array) -> Array:
         """Return rank 0's array, given one of the same shape and dtype."""
 
 
@@ -72,14 +72,14 @@ def training_in(group: Group) -> Iterator[None]:
         _current.reset(token)
 
 
-def decided(decide: Callable[[], T]) -> T:
-    """Return what rank 0 decides; where this process trains alone, what ``decide()`` returns."""
+def on_root(compute: Callable[[], T]) -> T:
+    """Return what ``compute()`` returns on rank 0 of the current group; without a group, what it returns here."""
     group = current_group()
-    return decide() if group is None else group.decided(decide)
+    return compute() if group is None else group.on_root(compute)
 
 
-def leads() -> bool:
-    """Tell whether this process is rank 0, or trains alone."""
+def is_root() -> bool:
+    """Return whether this process is rank 0 of its group, or trains alone."""
     group = current_group()
     return group is None or group.rank == 0
 

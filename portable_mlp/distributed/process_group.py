@@ -71,12 +71,12 @@ class ProcessGroup:
         rows: list[list[int]] = table.tolist()
         return rows
 
-    def decided(self, decide: Callable[[], T]) -> T:
-        """Return what ``decide()`` returns on rank 0; its ValueError, OSError or KeyboardInterrupt is everyone's."""
+    def on_root(self, compute: Callable[[], T]) -> T:
+        """Return rank 0's ``compute()``; its ValueError, OSError or KeyboardInterrupt is raised on every rank."""
         if self.rank != 0:
             return _opened(json.loads(self.broadcast(None)))
         try:
-            value = decide()
+            value = compute()
         except (ValueError, OSError, KeyboardInterrupt) as error:
             kind = next(kind for kind in _RAISED_BY_ALL if isinstance(error, _RAISED_BY_ALL[kind]))
             self.broadcast(json.dumps({"raised": kind, "message": str(error)}).encode())
@@ -93,7 +93,7 @@ class ProcessGroup:
         self._comm.allreduce(words)
         return words.tobytes()[:n_bytes]
 
-    def same(self, x: Array) -> Array:
+    def broadcast_array(self, x: Array) -> Array:
         """Return rank 0's array, given one of the same shape and dtype."""
         backend = backend_of(x)
         host = backend.to_numpy(x)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from ..distributed.group import leads
+from ..distributed.group import is_root
 from .reached import Reached
 
 try:
@@ -47,7 +47,7 @@ class Watch:
         self._epoch: Any = None
         # Of several processes that train together one tells them. Without callbacks nothing is set on the estimator,
         # which other threads may be reading.
-        if leads() and not vars(estimator).keys().isdisjoint(_CALLBACK_ATTRIBUTES):
+        if is_root() and not vars(estimator).keys().isdisjoint(_CALLBACK_ATTRIBUTES):
             self._fit = estimator._init_callback_context(max_subtasks=max_epochs)
             self._fit.call_on_fit_task_begin(**self._told)
 

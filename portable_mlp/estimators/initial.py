@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from ..distributed.group import current_group, decided, leads
+from ..distributed.group import current_group, is_root, on_root
 from ..kernels.network import Network
 from ..kernels.parameters import Layer
 
@@ -23,8 +23,8 @@ def same_in_group(rng: np.random.RandomState) -> np.random.RandomState:
         kind, key, *rest = rng.get_state(legacy=True)
         return [kind, np.asarray(key).tolist(), *rest]
 
-    kind, key, *rest = decided(state)
-    if leads():
+    kind, key, *rest = on_root(state)
+    if is_root():
         return rng
     same = np.random.RandomState()
     same.set_state((kind, np.asarray(key, dtype=np.uint32), *rest))

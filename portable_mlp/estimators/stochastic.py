@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from sklearn.exceptions import ConvergenceWarning
 
-from ..distributed.group import decided, leads
+from ..distributed.group import is_root, on_root
 from ..kernels.arrays import Array, snapshot
 from ..kernels.step import Program
 from ..storage.checkpoints import CheckpointFolder
@@ -251,15 +251,15 @@ class EpochRecord:
         draft = self._draft
         draft.n_iter_ += 1
         draft.t_ += self._problem.data.n_samples
-        draft.loss_ = np.float64(decided(lambda: float(self._problem.home.to_numpy(done.mean_loss))))
+        draft.loss_ = np.float64(on_root(lambda: float(self._problem.home.to_numpy(done.mean_loss))))
         draft.loss_curve_.append(draft.loss_)
         said = [f"Iteration {draft.n_iter_}, loss = {draft.loss_:.8f}", *self._counted()]
         self._optimizer.epoch_ends(draft.t_)
         goes_on, outcome = self._goes_on()
         reached = self.reached = self._now()
-        if draft.verbose and leads():
+        if draft.verbose and is_root():
             print(*said, *outcome, sep="\n")  # noqa: T201
-        if decided(functools.partial(self._watch.epoch_ends, reached)):
+        if on_root(functools.partial(self._watch.epoch_ends, reached)):
             return "callback"
         return None if goes_on else "no_progress"
 
@@ -325,14 +325,14 @@ class EpochRecord:
         """Count epochs without improvement, of the score where it stops training; return what is said of the score."""
         draft, validation = self._draft, self._validation
         if validation is not None:
-            validation_loss = decided(lambda: validation.loss(self._loop.flat))
+            validation_loss = on_root(lambda: validation.loss(self._loop.flat))
             draft.validation_loss_curve_.append(np.float64(validation_loss))
         if validation is None or not draft.early_stopping:
             stall = Stall(draft.tol, draft.best_loss_, draft._no_improvement_count)
             stall.count(draft.loss_)
             draft.best_loss_, draft._no_improvement_count = stall.best, stall.n_epochs
             return []
-        score = decided(validation.score)
+        score = on_root(validation.score)
         draft.validation_scores_.append(score)
         stall = Stall(draft.tol, -draft.best_validation_score_, draft._no_improvement_count)
         if stall.count(-score):

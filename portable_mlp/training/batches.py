@@ -8,7 +8,7 @@ from typing import NamedTuple, TypeAlias, overload
 
 import numpy as np
 
-from ..distributed.group import decided
+from ..distributed.group import on_root
 from ..kernels.batch import Batch
 from ..kernels.initializers import RandomState, as_sampler
 
@@ -63,7 +63,7 @@ class Shuffle:
     def __init__(self, random_state: RandomState) -> None:
         sampler = as_sampler(random_state)
         draw = sampler.integers if isinstance(sampler, np.random.Generator) else sampler.randint
-        self.key = decided(lambda: int(draw(0, 2**63 - 1, dtype=np.int64)))
+        self.key = on_root(lambda: int(draw(0, 2**63 - 1, dtype=np.int64)))
 
     def order(self, epoch: int, n_samples: int, part: int = 0) -> np.ndarray:
         """Return the permutation (n_samples,) of an epoch, int64; or of one of its parts, each drawn for itself."""

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ..backends import Backend, dtype_name
-from ..distributed.group import Group, current_group, decided, leads
+from ..distributed.group import Group, current_group, is_root, on_root
 from ..kernels.arrays import Array
 from ..kernels.network import Network
 from ..storage.checkpoints import Checkpoint, CheckpointFolder, from_bytes, to_bytes
@@ -188,7 +188,7 @@ def led(
             nonlocal entered
             entered = stack.enter_context(folder)
 
-        decided(enter)
+        on_root(enter)
         yield entered
 
 
@@ -201,7 +201,7 @@ def _told_by_rank_0(group: Group, newest: Callable[[], Checkpoint | None]) -> Ch
         found = newest()
         return found is not None
 
-    return from_bytes(group.broadcast(to_bytes(found) if found else None)) if group.decided(read) else None
+    return from_bytes(group.broadcast(to_bytes(found) if found else None)) if group.on_root(read) else None
 
 
 def used(**options: Any) -> dict[str, Any]:
@@ -217,8 +217,8 @@ def identity_of(
         "network": [list(net.sizes), list(net.activations), net.output, net.loss],
         "parameters": [list(flat.shape), dtype_name(flat.dtype)],
         # Of a group rank 0 compares: the others need not read all numbers for it.
-        "data": fingerprint(backend, data) if leads() else None,
-        "validation": fingerprint(backend, held_out) if held_out is not None and leads() else None,
+        "data": fingerprint(backend, data) if is_root() else None,
+        "validation": fingerprint(backend, held_out) if held_out is not None and is_root() else None,
         **options,
     }
 

@@ -61,8 +61,8 @@ class GroupLoop(Loop):
         state: State | None = None,
         n_steps: int = 0,
     ) -> None:
-        same_state = None if state is None else tuple(map(group.same, state))
-        super().__init__(backend, program, group.same(flat), same_state, n_steps)
+        same_state = None if state is None else tuple(map(group.broadcast_array, state))
+        super().__init__(backend, program, group.broadcast_array(flat), same_state, n_steps)
         self._group, self._program = group, program
         self._sums = backend.compile(make_shard_sums(self._ops, program.objective))
         self._places: dict[tuple[int, int], tuple[Room, Array]] = {}

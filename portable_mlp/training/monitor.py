@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from ..backends import Backend
-from ..distributed.group import decided
+from ..distributed.group import on_root
 from ..kernels.arrays import Array, snapshot
 from ..kernels.network import Network
 from ..kernels.parameters import unpack
@@ -102,7 +102,7 @@ class Monitor:
                 now |= zip(("validation_loss", "validation_score"), numbers, strict=True)
             return now
 
-        now = decided(measure)
+        now = on_root(measure)
         for name, number in now.items():
             self._history[name].append(number)
         self.bar.epoch_end(self.n_epochs - 1, loss, samples_per_second)
@@ -115,7 +115,7 @@ class Monitor:
 
     def stop_asked(self, flat: Array) -> bool:
         """Ask the callbacks about the last epoch, at whose end the parameters were ``flat``."""
-        stop, self._of_callbacks = decided(lambda: self._asked(flat))
+        stop, self._of_callbacks = on_root(lambda: self._asked(flat))
         return stop
 
     def _asked(self, flat: Array) -> tuple[bool, dict[str, Any]]:
@@ -232,7 +232,7 @@ class LoopRecord:
             numbers = backend.to_numpy(backend.xp.stack([mean_loss, loop.differences()]))
             return all_finite(numbers), numbers[0].tolist()
 
-        is_finite, loss = decided(read)
+        is_finite, loss = on_root(read)
         if not is_finite:
             epoch, batch = self._monitor.n_epochs + 1, loop.first_bad_batch()
             raise NonFiniteError.diverged(

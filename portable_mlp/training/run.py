@@ -11,7 +11,7 @@ import contextlib
 import time
 from typing import Any, NamedTuple, Protocol
 
-from ..distributed.group import current_group, decided
+from ..distributed.group import current_group, on_root
 from ..kernels.arrays import Array
 from .agreed_stop import AgreedRequests
 from .checkpointing import Checkpoints, Position
@@ -184,7 +184,7 @@ class Run:
         order = self._order.epoch(epoch, done)
         n_seen, n_steps = epoch * self._order.n_samples, len(order.batches)
         progress = Progress(epoch, n_seen, self._epochs, loop.n_steps - done + 1, n_steps)
-        rate = decided(lambda: self._rates.at(progress))
+        rate = on_root(lambda: self._rates.at(progress))
         start = time.perf_counter()
         mean_loss = loop.epoch(
             self._samples,

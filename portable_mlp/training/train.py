@@ -9,7 +9,7 @@ from collections.abc import Iterable
 
 from ..backends import Backend, backend_of
 from ..distributed.agreement import check_same_options, n_samples_of_all
-from ..distributed.group import current_group, decided, leads, refuse_in_group
+from ..distributed.group import current_group, is_root, on_root, refuse_in_group
 from ..kernels.arrays import Array
 from ..kernels.initializers import RandomState
 from ..kernels.network import Network
@@ -228,8 +228,12 @@ def train(
     if solver == "lbfgs":
         _prepare_lbfgs(data)
     group = current_group()
-    with backend.running(), Bar(epochs, n_samples) if progress and leads() else Silent() as bar, led(folder) as entered:
-        if not resume and decided(lambda: entered is not None and entered.has_states()):
+    with (
+        backend.running(),
+        Bar(epochs, n_samples) if progress and is_root() else Silent() as bar,
+        led(folder) as entered,
+    ):
+        if not resume and on_root(lambda: entered is not None and entered.has_states()):
             assert checkpoint is not None  # it has states
             raise ValueError(f"{os.fsdecode(checkpoint)} holds checkpoints already: resume, or give another folder")
         watch = Monitor(

@@ -58,7 +58,7 @@ def bits(group: Any) -> Any:
     for name in ARGUMENTS:
         folder = pathlib.Path(FOLDER) / name
         returned = numbers(train(name, checkpoint=folder).params)
-        found[name] = [returned, group.decided(lambda folder=folder: digest(folder))]
+        found[name] = [returned, group.on_root(lambda folder=folder: digest(folder))]
     return found
 
 
@@ -83,7 +83,7 @@ def resumed(group: Any) -> Any:
     if ARGUMENTS:
         _signal_in_step(group, signal.SIGKILL, *map(int, ARGUMENTS))
     train(checkpoint=FOLDER, checkpoint_every=5, resume=True)
-    return group.decided(lambda: digest(pathlib.Path(FOLDER)))
+    return group.on_root(lambda: digest(pathlib.Path(FOLDER)))
 
 
 def bad_data(group: Any) -> Any:

@@ -114,8 +114,8 @@ def test_what_travels_arrives() -> None:
         return (
             group.broadcast(payload if first else None),
             group.broadcast(b"" if first else None),
-            group.same(numbers if first else np.ones(4)).tobytes(),
-            group.decided(lambda: [1.5, float("inf"), None, "é"]),
+            group.broadcast_array(numbers if first else np.ones(4)).tobytes(),
+            group.on_root(lambda: [1.5, float("inf"), None, "é"]),
             group.gathered(rank, -(10**18) * rank),
         )
 
