@@ -40,10 +40,12 @@ from ..kernels.propagation import Trace, forward_pass
 from ..kernels.spelling import suggesting_class
 from ..kernels.step import Objective
 from ..storage.paths import FilePath
+from ..training.checkpointing import entered_on_root
 from ..training.lbfgs import HostObjective
 from ..training.schedules import SCHEDULES
 from . import conversion, onnx_export
 from .callbacks import CallbackSupportMixin, Watch, with_callbacks
+from .checkpoints import NO_CHECKPOINTS, CheckpointOptions, MakeCheckpoints
 from .dask_inputs import by_blocks, computed, gathered
 from .files import SavedToFiles
 from .initial import draw_layers, same_in_group
@@ -160,7 +162,17 @@ class BaseMLP(
 
     @with_callbacks
     @_fit_context(prefer_skip_nested_validation=True)
-    def fit(self, X: Any, y: Any, sample_weight: Any = None, *, validation_data: Any = None) -> Self:
+    def fit(
+        self,
+        X: Any,
+        y: Any,
+        sample_weight: Any = None,
+        *,
+        validation_data: Any = None,
+        checkpoint: FilePath | None = None,
+        checkpoint_every: int | None = None,
+        resume: bool = False,
+    ) -> Self:
         """Fit the model to data.
 
         Where an exception ends it, the estimator is what the last complete epoch (of "lbfgs", iteration) has left,
@@ -182,16 +194,35 @@ class BaseMLP(
             Evaluated after each epoch, into ``validation_loss_curve_``, with the weights that its samples would have in
             training. With ``early_stopping`` it takes the place of the part of the training data that would be held
             out.
+        checkpoint : str, bytes or path, optional
+            A folder of its own for the state of the fit, written at the end of each epoch and when Ctrl-C or SIGTERM
+            asks to stop, as for `portable_mlp.train`. Not for "lbfgs". With ``early_stopping`` and no
+            ``validation_data``, ``random_state`` must be an int: the samples held out are drawn from it.
+        checkpoint_every : int, optional
+            Steps (batches) from one state to the next within an epoch, for long ones.
+        resume : bool
+            Whether to go on from the newest sound state in ``checkpoint``, if there is one, by an estimator with the
+            same parameters, and the same data: the fit then ends with every bit that it would have had in one go.
+            A larger ``max_iter`` adds epochs. Without, a folder that holds states is refused.
 
         Returns
         -------
         self
             The fitted estimator.
         """
-        return self._fit(draft_of(self), X, y, sample_weight, validation_data)
+        states = CheckpointOptions(checkpoint, checkpoint_every, resume)
+        return self._fit(draft_of(self), X, y, sample_weight, validation_data, states=states)
 
     def _fit(
-        self, draft: Self, X: Any, y: Any, sample_weight: Any, validation_data: Any = None, *, incremental: bool = False
+        self,
+        draft: Self,
+        X: Any,
+        y: Any,
+        sample_weight: Any,
+        validation_data: Any = None,
+        *,
+        incremental: bool = False,
+        states: CheckpointOptions = NO_CHECKPOINTS,
     ) -> Self:
         """Fit a draft of this estimator, and adopt what it has reached."""
         before = dict(vars(self))
@@ -202,6 +233,9 @@ class BaseMLP(
             "validation_data": validation_data is not None,
             "classes": getattr(draft, "classes_", None) if incremental else None,
             "fitted before": going_on,
+            "checkpoint": states.checkpoint is not None,
+            "checkpoint_every": states.every,
+            "resume": states.resume,
         }
         check_same_options(f"{type(self).__name__}.{'partial_fit' if incremental else 'fit'}", given, but=MAY_DIFFER)
         X, y, sample_weight = gathered(X=X, y=y, sample_weight=sample_weight)
@@ -209,15 +243,16 @@ class BaseMLP(
             raise ValueError("partial_fit does not support early_stopping=True")
         if going_on:
             self._check_home(X, self._home(), "partial_fit" if incremental else "fit")
+        folder = states.checked_folder(self, validated=validation_data is not None)
         home = home_of(X, self.backend, self.device).at_precision(self.precision)
-        with _computing(home):
+        with _computing(home), entered_on_root(folder, states.checkpoint, states.resume) as entered:
             problem, flat = draft._prepared(home, X, y, sample_weight, validation_data, going_on, incremental)
             metadata = None if sample_weight is None else {"sample_weight": sample_weight}
             told = {"X": X, "y": y, "metadata": metadata}
             max_epochs = 1 if incremental and self.solver in STOCHASTIC_SOLVERS else self.max_iter
             adopt_it = functools.partial(adopt, self, before)
             watch = Watch(self, max_epochs, adopt_it, told)
-            training = draft._training(problem, flat, watch, going_on, incremental)
+            training = draft._training(problem, flat, watch, going_on, incremental, states.within(entered))
             try:
                 training.run()
             finally:
@@ -293,7 +328,13 @@ class BaseMLP(
         }
 
     def _training(
-        self, problem: Problem, flat: Array, watch: Watch, going_on: bool, incremental: bool
+        self,
+        problem: Problem,
+        flat: Array,
+        watch: Watch,
+        going_on: bool,
+        incremental: bool,
+        make_checkpoints: MakeCheckpoints | None,
     ) -> Search | Epochs:
         """Return what trains, from where to start."""
         if self.solver == "lbfgs":
@@ -303,7 +344,8 @@ class BaseMLP(
             stratify = is_classifier(self) and self.n_outputs_ == 1
             problem = split(problem, self.validation_fraction, self._random_state, stratify=stratify)
         # On a warm start scikit-learn keeps no better parameters than the current ones, until an epoch improves.
-        return Epochs(self, problem, flat, watch, best=None if going_on else flat, one_epoch=incremental)
+        best = None if going_on else flat
+        return Epochs(self, problem, flat, watch, best=best, one_epoch=incremental, make_checkpoints=make_checkpoints)
 
     def _hidden_sizes(self) -> list[Any]:
         sizes = self.hidden_layer_sizes

@@ -11,7 +11,7 @@ import functools
 import math
 import warnings
 from collections.abc import Iterator, Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 from sklearn.exceptions import ConvergenceWarning
@@ -19,9 +19,7 @@ from sklearn.exceptions import ConvergenceWarning
 from ..distributed.group import is_root, on_root
 from ..kernels.arrays import Array, snapshot
 from ..kernels.step import Program
-from ..storage.checkpoints import CheckpointFolder
 from ..training.batches import Span, spans
-from ..training.checkpointing import Checkpoints
 from ..training.data_parallel import make_loop
 from ..training.loop import Loop
 from ..training.order import EpochOrder
@@ -29,28 +27,11 @@ from ..training.progress import Silent
 from ..training.run import EpochDone, Run
 from ..training.stopping import Stall
 from .callbacks import Watch
+from .checkpoints import MakeCheckpoints
 from .optimizer import OptimizerState
 from .problem import Problem
 from .reached import CURVES, Reached
 from .validation import validation_of
-
-
-class States(NamedTuple):
-    """Where and when the states of a fit are written.
-
-    Attributes
-    ----------
-    folder : CheckpointFolder or None
-        Entered; None on all ranks of a group but the first.
-    identity : dict
-        What tells this fit from others.
-    every : int or None
-        Steps between two states within an epoch.
-    """
-
-    folder: CheckpointFolder | None
-    identity: dict[str, Any]
-    every: int | None
 
 
 class Epochs:
@@ -70,8 +51,8 @@ class Epochs:
         What early stopping returns where no epoch is better than before; None returns the last epoch.
     one_epoch : bool
         ``partial_fit``: go on with the draft's optimizer, for one epoch.
-    states : States, optional
-        Where the states of the fit are written.
+    make_checkpoints : callable, optional
+        Returns where the states of the fit are written.
     """
 
     def __init__(
@@ -83,7 +64,7 @@ class Epochs:
         *,
         best: Array | None,
         one_epoch: bool,
-        states: States | None = None,
+        make_checkpoints: MakeCheckpoints | None = None,
     ) -> None:
         self._draft, self._one_epoch = draft, one_epoch
         optimizer: OptimizerState = draft._optimizer
@@ -99,8 +80,8 @@ class Epochs:
         self._order = StreamOrder(draft, problem)
         self._record = EpochRecord(draft, problem, loop, watch, best)
         checkpoints = None
-        if states is not None:
-            checkpoints = Checkpoints(*states, loop=loop, record=self._record, rates=optimizer, order=self._order)
+        if make_checkpoints is not None:
+            checkpoints = make_checkpoints(draft, problem, loop=loop, record=self._record, order=self._order)
         self._run = Run(
             loop,
             problem.data,
@@ -202,6 +183,8 @@ class StreamOrder:
         self._permutation = arrays["permutation"].astype(int)
         position, has_gauss, gauss = arrays["random_rest"].tolist()
         words = arrays["random_key"].astype(np.uint32)
+        # A new one: the old one may be NumPy's global state.
+        self._draft._random_state = np.random.RandomState()
         self._draft._random_state.set_state(("MT19937", words, int(position), int(has_gauss), gauss))
 
 

@@ -6,6 +6,7 @@ Numbers come back as plain floats: a NumPy scalar is a strong float64, which wou
 from __future__ import annotations
 
 import math
+import operator
 from collections.abc import Iterable
 from typing import Any
 
@@ -42,6 +43,17 @@ def fraction(name: str, value: Any) -> float:
     if not 0.0 <= number < 1.0:
         raise ValueError(f"{name} must lie in [0, 1), got {value!r}")
     return number
+
+
+def whole_number(name: str, value: Any, least: int = 1) -> int:
+    """Return a whole number, ``least`` or above."""
+    try:
+        whole = operator.index(value)
+    except TypeError:
+        raise TypeError(f"{name} must be a whole number, got {value!r}") from None
+    if whole < least:
+        raise ValueError(f"{name} must be at least {least}, got {whole}")
+    return whole
 
 
 def _number(name: str, value: Any) -> float:

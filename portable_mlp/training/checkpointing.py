@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import math
+import os
 import warnings
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -13,8 +14,10 @@ from ..backends import Backend, dtype_name
 from ..distributed.group import Group, current_group, is_root, on_root
 from ..kernels.arrays import Array
 from ..kernels.network import Network
+from ..kernels.options import whole_number
 from ..storage.checkpoints import Checkpoint, CheckpointFolder, from_bytes, to_bytes
 from ..storage.model_errors import refusal
+from ..storage.paths import FilePath
 from .batches import blocks
 from .stream import Samples, Stream
 
@@ -176,11 +179,42 @@ class Checkpoints:
             )
 
 
+def checked_folder(
+    checkpoint: FilePath | None, every: int | None, resume: bool, solver: str
+) -> contextlib.AbstractContextManager[CheckpointFolder | None]:
+    """Return the folder for checkpoints, not entered yet, or a context without one.
+
+    Raises
+    ------
+    ValueError, TypeError
+        If the options do not go together.
+    """
+    if every is not None:
+        whole_number("checkpoint_every", every)
+    if checkpoint is None:
+        if resume or every is not None:
+            raise ValueError("resume and checkpoint_every need a folder: checkpoint=...")
+        return contextlib.nullcontext()
+    if not os.fspath(checkpoint):
+        raise ValueError("checkpoint is the name of a folder, got an empty one")
+    if solver == "lbfgs":
+        raise ValueError(
+            'SciPy keeps the state of its search by "lbfgs" to itself: checkpoint is for the other solvers'
+        )
+    return CheckpointFolder(checkpoint)
+
+
 @contextlib.contextmanager
-def led(
-    folder: contextlib.AbstractContextManager[CheckpointFolder | None],
+def entered_on_root(
+    folder: contextlib.AbstractContextManager[CheckpointFolder | None], checkpoint: FilePath | None, resume: bool
 ) -> Iterator[CheckpointFolder | None]:
-    """Enter a folder on rank 0 alone; the others have None, and its errors."""
+    """Enter a folder on rank 0 alone; the others have None, and its errors.
+
+    Raises
+    ------
+    ValueError
+        If it holds states and ``resume`` was not asked for.
+    """
     with contextlib.ExitStack() as stack:
         entered = None
 
@@ -189,6 +223,9 @@ def led(
             entered = stack.enter_context(folder)
 
         on_root(enter)
+        if not resume and on_root(lambda: entered is not None and entered.has_states()):
+            assert checkpoint is not None  # it has states
+            raise ValueError(f"{os.fsdecode(checkpoint)} holds checkpoints already: resume, or give another folder")
         yield entered
 
 
@@ -224,12 +261,14 @@ def identity_of(
 
 
 def fingerprint(backend: Backend, data: Samples) -> str:
-    """Return a digest of the samples' numbers, the same for every library."""
+    """Return a digest of the samples' numbers and weights, the same for every library."""
     if isinstance(data, Stream):
         return data.digest
     digest = hashlib.sha256(str((tuple(data.X.shape), tuple(data.Y.shape))).encode("ascii"))
     for start, stop in blocks(data.n_samples, math.prod(data.X.shape) // data.n_samples):
         part = data.part(start, stop)
-        for x in (part.X, part.Y):
-            digest.update(backend.to_numpy(x).astype("float64").tobytes())
+        for x in (part.X, part.Y, *(() if part.weights is None else (part.weights,))):
+            # SciPy's sparse matrices have no other way to the host.
+            host = x.toarray() if hasattr(x, "toarray") else backend.to_numpy(x)
+            digest.update(host.astype("float64").tobytes())
     return digest.hexdigest()

@@ -2,27 +2,23 @@
 
 from __future__ import annotations
 
-import contextlib
-import operator
-import os
 from collections.abc import Iterable
 
 from ..backends import Backend, backend_of
 from ..distributed.agreement import check_same_options, n_samples_of_all
-from ..distributed.group import current_group, is_root, on_root, refuse_in_group
+from ..distributed.group import current_group, is_root, refuse_in_group
 from ..kernels.arrays import Array
 from ..kernels.initializers import RandomState
 from ..kernels.network import Network
 from ..kernels.optimizers import OPTIMIZERS, checked_options
-from ..kernels.options import check_choice, fraction, not_negative_number, positive_number
+from ..kernels.options import check_choice, fraction, not_negative_number, positive_number, whole_number
 from ..kernels.parameters import Params, pack
 from ..kernels.spelling import suggesting
 from ..kernels.step import Objective, Program
-from ..storage.checkpoints import CheckpointFolder
 from ..storage.paths import FilePath
 from . import lbfgs
 from .batches import Data, Shuffle
-from .checkpointing import Checkpoints, fingerprint, identity_of, led, used
+from .checkpointing import Checkpoints, checked_folder, entered_on_root, fingerprint, identity_of, used
 from .data import checked_data
 from .data_parallel import make_loop
 from .monitor import MONITORED, Callback, LoopRecord, Monitor
@@ -200,14 +196,14 @@ def train(
     given = {**locals(), "checkpoint": checkpoint is not None}
     check_same_options("train", given, but=MAY_DIFFER)
     check_choice("solver", solver, SOLVERS)
-    epochs, batch_size = _whole("epochs", epochs), _whole("batch_size", batch_size)
+    epochs, batch_size = whole_number("epochs", epochs), whole_number("batch_size", batch_size)
     learning_rate = positive_number("learning_rate", learning_rate)
     decay = positive_number("decay", decay)
     l2 = not_negative_number("l2", l2)
     options = {"momentum": momentum, "nesterov": nesterov, "beta_1": beta_1, "beta_2": beta_2, "epsilon": epsilon}
     options = checked_options(solver, {**options, "weight_decay": weight_decay})
     clip_norm = None if clip_norm is None else positive_number("clip_norm", clip_norm)
-    warmup_steps = _whole("warmup_steps", warmup_steps, least=0)
+    warmup_steps = whole_number("warmup_steps", warmup_steps, least=0)
     objective = Objective(net, l2, label_smoothing=_checked_smoothing(net, label_smoothing))
     called = _called(callbacks)
     data = _checked_samples(net, params, X, y)
@@ -222,20 +218,15 @@ def train(
     patience = _checked_patience(patience, validation)
     check_choice("monitor", monitor, MONITORED)
     _check_one_model(params, patience=patience, schedule=schedule, solver=solver)
-    if checkpoint_every is not None:
-        checkpoint_every = _whole("checkpoint_every", checkpoint_every)
-    folder = _checked_folder(checkpoint, checkpoint_every, resume, solver)
+    folder = checked_folder(checkpoint, checkpoint_every, resume, solver)
     if solver == "lbfgs":
         _prepare_lbfgs(data)
     group = current_group()
     with (
         backend.running(),
         Bar(epochs, n_samples) if progress and is_root() else Silent() as bar,
-        led(folder) as entered,
+        entered_on_root(folder, checkpoint, resume) as entered,
     ):
-        if not resume and on_root(lambda: entered is not None and entered.has_states()):
-            assert checkpoint is not None  # it has states
-            raise ValueError(f"{os.fsdecode(checkpoint)} holds checkpoints already: resume, or give another folder")
         watch = Monitor(
             backend,
             net,
@@ -312,39 +303,12 @@ def _content_of(backend: Backend, params: Params) -> bytes:
     return f"{backend.name} {flat.dtype} {flat.shape}".encode() + backend.to_numpy(flat).tobytes()
 
 
-def _checked_folder(
-    checkpoint: FilePath | None, every: int | None, resume: bool, solver: str
-) -> contextlib.AbstractContextManager[CheckpointFolder | None]:
-    """Return the folder for checkpoints, not entered yet, or a context without one."""
-    if checkpoint is None:
-        if resume or every is not None:
-            raise ValueError("resume and checkpoint_every need a folder: checkpoint=...")
-        return contextlib.nullcontext()
-    if not os.fspath(checkpoint):
-        raise ValueError("checkpoint is the name of a folder, got an empty one")
-    if solver == "lbfgs":
-        raise ValueError(
-            'SciPy keeps the state of its search by "lbfgs" to itself: checkpoint is for the other solvers'
-        )
-    return CheckpointFolder(checkpoint)
-
-
 def _checked_smoothing(net: Network, label_smoothing: float) -> float:
     smoothing = fraction("label_smoothing", label_smoothing)
     if smoothing and net.loss not in SMOOTHED:
         losses = " and ".join(map(repr, SMOOTHED))
         raise ValueError(f"label_smoothing is for the losses {losses}, but the network's is {net.loss!r}")
     return smoothing
-
-
-def _whole(name: str, value: int, least: int = 1) -> int:
-    try:
-        whole = operator.index(value)
-    except TypeError:
-        raise TypeError(f"{name} must be a whole number, got {value!r}") from None
-    if whole < least:
-        raise ValueError(f"{name} must be at least {least}, got {whole}")
-    return whole
 
 
 def _checked_samples(net: Network, params: Params, X: Array, y: Array) -> Samples:
@@ -368,7 +332,7 @@ def _checked_validation(net: Network, params: Params, validation: tuple[Array, A
 def _checked_patience(patience: int | None, validation: object) -> int | None:
     if patience is not None and validation is None:
         raise ValueError("patience looks at the validation: give validation=(X_val, y_val) with it")
-    return None if patience is None else _whole("patience", patience)
+    return None if patience is None else whole_number("patience", patience)
 
 
 def _check_one_model(params: Params, *, patience: int | None, schedule: str | OfEpoch, solver: str) -> None:
