@@ -66,9 +66,7 @@ class CheckpointOptions(NamedTuple):
             )
         kind = check_random_state(estimator.random_state).get_state(legacy=False)["bit_generator"]
         if kind != "MT19937":
-            raise ValueError(
-                f"checkpoint keeps the state of a RandomState of MT19937; got a random_state of {kind}"
-            )
+            raise ValueError(f"checkpoint keeps the state of a RandomState of MT19937; got a random_state of {kind}")
         return folder
 
     def within(self, folder: CheckpointFolder | None) -> MakeCheckpoints | None:

@@ -33,7 +33,7 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
     """Multi-layer perceptron for classes: scikit-learn's, with the same numbers, on any array library.
 
     Everything that ``sklearn.neural_network.MLPClassifier`` (1.9) does is done here with the same result. Beyond it
-    are the parameters from ``backend`` on, further activations and the schedule "cosine", ``validation_data`` in
+    are the parameters from ``backend`` on, further activations and schedules, ``validation_data`` and checkpoints in
     ``fit``, and ``transform``.
 
     Parameters
@@ -49,10 +49,10 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
         Strength of the L2 penalty, which is divided by the samples of a batch.
     batch_size : int or "auto"
         Samples of a step; "auto" is 200, or all if they are fewer. Not for "lbfgs".
-    learning_rate : {"constant", "invscaling", "adaptive", "cosine"}
+    learning_rate : {"constant", "invscaling", "adaptive", "exponential", "cosine"}
         Schedule of "sgd" and "adamw": "invscaling" divides by ``(samples seen + 1) ** power_t``, "adaptive" divides by
-        5 where training stalls, "cosine" falls to 0 over ``max_iter`` epochs. Of these "adam" follows "cosine" only,
-        with ``compat=None`` all.
+        5 where training stalls, "exponential" multiplies by ``decay`` each epoch, "cosine" falls to 0 over ``max_iter``
+        epochs. Of scikit-learn's own "adam" follows none, unless ``compat=None``.
     learning_rate_init : float
         Where the schedule starts.
     power_t : float
@@ -99,6 +99,8 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
         ``learning_rate * weight_decay * W`` off the weights W, beside ``alpha``, and nothing off the intercepts.
     clip_norm : float or None
         The whole gradient, penalty included, is shortened to this length before the update; not with "lbfgs".
+    decay : float
+        Factor of the schedule "exponential", positive.
     warmup_steps : int
         The number of steps (batches) over which the learning rate rises linearly to the schedule's; not with "lbfgs".
     label_smoothing : float
