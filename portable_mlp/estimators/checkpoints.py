@@ -100,10 +100,10 @@ def _identity(draft: Any, problem: Problem, loop: Loop) -> dict[str, Any]:
     if isinstance(draft.random_state, Integral):
         parameters["random_state"] = draft.random_state
     if draft.t_:
-        parameters["start"] = hashlib.sha256(problem.home.to_numpy(loop.flat).tobytes()).hexdigest()
-    held_out = None if problem.held is None else problem.held.data
+        parameters["start"] = hashlib.sha256(problem.backend.to_numpy(loop.flat).tobytes()).hexdigest()
+    hold_out = None if problem.hold_out is None else problem.hold_out.data
     shown = {name: _shown(value) for name, value in parameters.items()}
-    return identity_of(problem.home, problem.net, loop.flat, problem.data, held_out, **shown)
+    return identity_of(problem.backend, problem.net, loop.flat, problem.data, hold_out, **shown)
 
 
 def _shown(value: Any) -> Any:

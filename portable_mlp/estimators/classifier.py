@@ -23,7 +23,7 @@ from .base import STOCHASTIC_SOLVERS, BaseMLP
 from .callbacks import with_callbacks
 from .class_weights import ClassWeights, asks_for_balance
 from .dask_inputs import by_blocks, computed, gathered
-from .inputs import is_foreign, like, on_host
+from .inputs import is_foreign, on_host
 from .problem import Problem
 from .state import draft_of, of_one_moment
 
@@ -292,8 +292,8 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
         """``classes_`` on the host, whatever library it is of."""
         return np.asarray(on_host(self.classes_))
 
-    def _prepared(self, home: Backend, X: Any, y: Any, *arguments: Any) -> tuple[Problem, Array]:
-        prepared = super()._prepared(home, X, y, *arguments)
+    def _prepared(self, backend: Backend, X: Any, y: Any, *arguments: Any) -> tuple[Problem, Array]:
+        prepared = super()._prepared(backend, X, y, *arguments)
         if get_config()["array_api_dispatch"]:
             self.classes_ = _as_targets(y, self._labels)
         return prepared
@@ -373,13 +373,13 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
         array of shape (n_samples,) or (n_samples, n_classes)
             The labels, in the library of X; those that it cannot hold, such as text, are NumPy's whatever X is.
         """
-        outputs, home = self._outputs(X, "predict")
+        outputs, inputs = self._outputs(X, "predict")
         if self.n_outputs_ == 1:
             outputs = outputs[:, 0]
-        labels = _labels_at(home, self._labels) if is_foreign(X) else None
+        labels = _labels_at(inputs.backend, self._labels) if is_foreign(X) else None
         if labels is None:
-            return self._decoded_on_host(home.to_numpy(outputs))
-        return like(X, self._decoded(outputs, labels, home), home)
+            return self._decoded_on_host(inputs.backend.to_numpy(outputs))
+        return inputs.answer(self._decoded(outputs, labels, inputs.backend))
 
     def _decoded_on_host(self, outputs: np.ndarray) -> Any:
         if self.out_activation_ != "softmax":
@@ -387,12 +387,12 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
         # The label binarizer does the same, after a look at each output's type.
         return self._label_binarizer.classes_.take(outputs.argmax(axis=1), mode="clip")
 
-    def _decoded(self, outputs: Array, labels: Array, home: Backend) -> Array:
+    def _decoded(self, outputs: Array, labels: Array, backend: Backend) -> Array:
         """Do what the label binarizer does, where the outputs are."""
-        xp = home.xp
+        xp = backend.xp
         if self.out_activation_ == "softmax":
             return xp.take(labels, xp.argmax(outputs, axis=1), axis=0)
-        likely = xp.astype(outputs > 0.5, home.asarray(np.zeros(1, dtype=int)).dtype)
+        likely = xp.astype(outputs > 0.5, backend.asarray(np.zeros(1, dtype=int)).dtype)
         if outputs.ndim == 2:
             return likely
         only_class = len(self._labels) == 1
@@ -413,8 +413,8 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
         array of shape (n_samples, n_classes)
             In the order of ``classes_``, in the library of X. For several labels each is a probability of its own.
         """
-        outputs, home = self._outputs(X, "predict_proba")
-        return like(X, self._probabilities(outputs, home), home)
+        outputs, inputs = self._outputs(X, "predict_proba")
+        return inputs.answer(self._probabilities(outputs, inputs.backend))
 
     @by_blocks
     @of_one_moment
@@ -431,13 +431,13 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
         array of shape (n_samples, n_classes)
             ``log(predict_proba(X))``.
         """
-        outputs, home = self._outputs(X, "predict_log_proba")
-        return like(X, home.xp.log(self._probabilities(outputs, home)), home)
+        outputs, inputs = self._outputs(X, "predict_log_proba")
+        return inputs.answer(inputs.backend.xp.log(self._probabilities(outputs, inputs.backend)))
 
-    def _probabilities(self, outputs: Array, home: Backend) -> Array:
+    def _probabilities(self, outputs: Array, backend: Backend) -> Array:
         if self.n_outputs_ > 1:
             return outputs
-        return home.xp.concat([1.0 - outputs, outputs], axis=1)
+        return backend.xp.concat([1.0 - outputs, outputs], axis=1)
 
     def score(self, X: Any, y: Any, sample_weight: Any = None) -> float:
         """Return the accuracy of the predictions for X.
@@ -471,12 +471,12 @@ def _as_targets(y: Any, classes: np.ndarray) -> Array:
     return classes if labels is None else labels
 
 
-def _labels_at(home: Backend, classes: np.ndarray) -> Array | None:
+def _labels_at(backend: Backend, classes: np.ndarray) -> Array | None:
     """Return the labels there, None where they would not keep their values or could not be picked.
 
     PyTorch picks no unsigned numbers; JAX without 64-bit types makes others of large ones.
     """
     if classes.dtype.kind not in "bif":
         return None
-    labels = home.asarray(classes)
-    return labels if np.array_equal(home.to_numpy(labels), classes) else None
+    labels = backend.asarray(classes)
+    return labels if np.array_equal(backend.to_numpy(labels), classes) else None

@@ -1,4 +1,4 @@
-"""Fitting by L-BFGS: SciPy's search, as scikit-learn calls it, with loss and gradient computed at the data's home."""
+"""Fitting by L-BFGS: SciPy's search, as scikit-learn calls it, with loss and gradient computed where the data are."""
 
 from __future__ import annotations
 
@@ -44,24 +44,24 @@ class Search:
     """
 
     def __init__(self, draft: Any, problem: Problem, flat: Array, watch: Watch) -> None:
-        home = problem.home
+        backend = problem.backend
         self.reached: Reached | None = None
         self._stopped = False
         theirs = weights_first(problem.net)
         self._arrangement = theirs, np.argsort(theirs)
-        self._start = home.to_numpy(flat).astype(np.float64)
+        self._start = backend.to_numpy(flat).astype(np.float64)
         data = problem.data
-        dtype = home.dtype(floating_dtype(home, self._start))
-        labelled = are_labels(home.xp, data.Y)
+        dtype = backend.dtype(floating_dtype(backend, self._start))
+        labelled = are_labels(backend.xp, data.Y)
         wide = data._replace(
-            X=home.xp.astype(data.X, dtype, copy=False),
-            Y=data.Y if labelled else home.xp.astype(data.Y, dtype, copy=False),
-            weights=None if data.weights is None else home.xp.astype(data.weights, dtype, copy=False),
+            X=backend.xp.astype(data.X, dtype, copy=False),
+            Y=data.Y if labelled else backend.xp.astype(data.Y, dtype, copy=False),
+            weights=None if data.weights is None else backend.xp.astype(data.weights, dtype, copy=False),
         )
-        self._objective = HostObjective(home, problem.objective, wide, dtype)
+        self._objective = HostObjective(backend, problem.objective, wide, dtype)
         self._draft, self._watch, self._flat_dtype = draft, watch, flat.dtype
         self._validation = validation_of(draft, problem)
-        self._home, self._net = home, problem.net
+        self._backend, self._net = backend, problem.net
 
     def run(self) -> None:
         """Minimise until SciPy or a callback says stop."""
@@ -99,7 +99,7 @@ class Search:
 
     def _flat(self, x: np.ndarray) -> Array:
         """Return a vector of the search as parameters of the fit, on its device."""
-        return self._home.asarray(x, dtype=self._flat_dtype)
+        return self._backend.asarray(x, dtype=self._flat_dtype)
 
 
 def weights_first(net: Network) -> np.ndarray:

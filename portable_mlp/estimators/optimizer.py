@@ -70,10 +70,10 @@ class OptimizerState:
             return self.rate
         return self.optimizer().scalars(self.n_steps, self.rate)[0]
 
-    def move(self, home: Backend, dtype: Any) -> None:
+    def move(self, backend: Backend, dtype: Any) -> None:
         """Bring the moments to where the parameters are."""
         if self.moments is not None:
-            self.moments = tuple(home.asarray(moment, dtype) for moment in self.moments)
+            self.moments = tuple(backend.asarray(moment, dtype) for moment in self.moments)
 
     # The learning rates of `portable_mlp.training.run`.
 

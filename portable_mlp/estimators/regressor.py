@@ -13,7 +13,7 @@ from ..kernels.spelling import suggesting_class
 from .base import BaseMLP
 from .callbacks import with_callbacks
 from .dask_inputs import by_blocks, computed
-from .inputs import is_sparse, like, on_host
+from .inputs import is_sparse, on_host
 from .state import draft_of, of_one_moment
 
 
@@ -269,8 +269,8 @@ class MLPRegressor(RegressorMixin, BaseMLP):
         array of shape (n_samples,) or (n_samples, n_outputs)
             In the library of X.
         """
-        outputs, home = self._outputs(X, "predict")
-        return like(X, outputs[:, 0] if outputs.shape[1] == 1 else outputs, home)
+        outputs, inputs = self._outputs(X, "predict")
+        return inputs.answer(outputs[:, 0] if outputs.shape[1] == 1 else outputs)
 
     def score(self, X: Any, y: Any, sample_weight: Any = None) -> float:
         """Return R² of the predictions for X, averaged over outputs.

@@ -71,7 +71,7 @@ class Epochs:
         # Plain numbers: a program that equals another is the same step, whatever its numbers are made of.
         clip_norm = None if draft.clip_norm is None else float(draft.clip_norm)
         loop = make_loop(
-            problem.home,
+            problem.backend,
             Program(problem.objective, optimizer.optimizer(), clip_norm, int(draft.warmup_steps)),
             flat,
             optimizer.moments,
@@ -156,18 +156,18 @@ class StreamOrder:
 
     def batches(self) -> Sequence[Span]:
         """Return the epoch's batches, without those whose weights sum to zero."""
-        batches, weights = spans(self.n_samples, self._batch_size), self._problem.weights
+        batches, weights = spans(self.n_samples, self._batch_size), self._problem.samples.weights
         if weights is not None:
             batches = [(start, stop) for start, stop in batches if weights[self._permutation[start:stop]].sum() != 0]
         return batches
 
     def _masks(self, batches: Sequence[Span]) -> Iterator[tuple[Array, ...]]:
         """Draw, on the host, which hidden units stay in each batch; scaled so that their expected sum stays."""
-        rate, home, dtype = self._draft.dropout, self._problem.home, self._problem.data.X.dtype
+        rate, backend, dtype = self._draft.dropout, self._problem.backend, self._problem.data.X.dtype
         for start, stop in batches:
             shapes = [(stop - start, n_units) for n_units in self._problem.net.sizes[1:-1]]
             kept = [self._draft._random_state.random_sample(shape) >= rate for shape in shapes]
-            yield tuple(home.asarray(keep / (1.0 - rate), dtype=dtype) for keep in kept)
+            yield tuple(backend.asarray(keep / (1.0 - rate), dtype=dtype) for keep in kept)
 
     def memory(self) -> tuple[dict[str, Any], int | None]:
         """Return the permutation of the last epoch, and the random state."""
@@ -227,14 +227,14 @@ class EpochRecord:
         """Open the epoch's task, and keep the last epoch apart from what steps write into."""
         self._watch.epoch_begins(self.reached or self._start)
         if self.reached is not None:
-            self.reached = self.reached.apart(self._problem.home.xp)
+            self.reached = self.reached.apart(self._problem.backend.xp)
 
     def epoch_ends(self, done: EpochDone) -> str | None:
         """Record an epoch, and print what ``verbose`` asks for; return why training stops, or None."""
         draft = self._draft
         draft.n_iter_ += 1
         draft.t_ += self._problem.data.n_samples
-        draft.loss_ = np.float64(on_root(lambda: float(self._problem.home.to_numpy(done.mean_loss))))
+        draft.loss_ = np.float64(on_root(lambda: float(self._problem.backend.to_numpy(done.mean_loss))))
         draft.loss_curve_.append(draft.loss_)
         said = [f"Iteration {draft.n_iter_}, loss = {draft.loss_:.8f}", *self._counted()]
         self._optimizer.epoch_ends(draft.t_)
@@ -260,7 +260,7 @@ class EpochRecord:
 
     def memory(self, *, within_epoch: bool) -> dict[str, Any]:
         """Return the curves of this fit, the counts, and the best parameters where there are such."""
-        draft, to_numpy = self._draft, self._problem.home.to_numpy
+        draft, to_numpy = self._draft, self._problem.backend.to_numpy
         left: dict[str, Any] = {
             f"history_{name}": [float(number) for number in getattr(draft, name)[length:]]
             for name, length in self._lengths.items()
@@ -283,7 +283,7 @@ class EpochRecord:
         draft.best_validation_score_ = None if draft.best_validation_score_ is None else float(best_score)
         draft._no_improvement_count = int(no_improvement)
         if "best" in memory:
-            self._best = self._problem.home.asarray(memory["best"], dtype=memory["best"].dtype.name)
+            self._best = self._problem.backend.asarray(memory["best"], dtype=memory["best"].dtype.name)
         losses = memory["history_loss_curve_"]
         draft.n_iter_ = len(losses)
         draft.t_ = self._seen_before + len(losses) * self._problem.data.n_samples
@@ -320,7 +320,7 @@ class EpochRecord:
         stall = Stall(draft.tol, -draft.best_validation_score_, draft._no_improvement_count)
         if stall.count(-score):
             draft.best_validation_score_ = score
-            self._best = snapshot(self._problem.home.xp, self._loop.flat)
+            self._best = snapshot(self._problem.backend.xp, self._loop.flat)
         draft._no_improvement_count = stall.n_epochs
         return [f"Validation score: {score:f}"]
 
