@@ -1,6 +1,6 @@
 """The GPU benchmark: ``python benchmarks/gpu.py --out FOLDER [--quick]`` writes ``gpu.json`` and ``gpu.md`` there.
 
-Our training step beside PyTorch's and JAX's, in float32, TF32 and bfloat16, each verified; `portable_mlp.bench.suite`
+Our training step beside PyTorch's and JAX's, in float32, TF32 and bfloat16, each verified; `gpu_suite.suite`
 says how. What fails, or is not installed in the environment of this Python, has a line that says why. ``--case`` and
 ``--precision`` choose parts, where a machine is lent for minutes. Nobody has run it on a GPU yet; the tests run it on
 the CPU, with tiny networks.
@@ -12,14 +12,14 @@ import pathlib
 import sys
 from collections.abc import Sequence
 
-from portable_mlp.bench.cases import GPU_CASES
-from portable_mlp.bench.gpu_report import as_json, as_markdown
+from gpu_suite.on_device import CANDIDATES
+from gpu_suite.precisions import ERRORS
+from gpu_suite.process import Process
+from gpu_suite.report import as_json, as_markdown
+from gpu_suite.roofline import H200, Rates
+from gpu_suite.suite import GPU_CASES, Result, Setting, run
+
 from portable_mlp.bench.machine import machine
-from portable_mlp.bench.on_device import CANDIDATES
-from portable_mlp.bench.precisions import ERRORS
-from portable_mlp.bench.process import Process
-from portable_mlp.bench.roofline import H200, Rates
-from portable_mlp.bench.suite import Result, Setting, run
 
 N_QUICK_CASES = 2
 SECONDS_A_TURN, QUICK_SECONDS_A_TURN = 0.5, 0.2

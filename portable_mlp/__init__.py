@@ -24,6 +24,8 @@ from .kernels.parameters import Layer, Params, pack, unpack
 from .onnx.inference import export_onnx
 from .onnx.training import export_onnx_training
 from .storage.models import ModelFileError, load_model, save_model
+from .tables.columns import Columns, RawTable
+from .tables.reading import read_table
 from .training.initialization import init_params
 from .training.network_gradient_check import check_gradient
 from .training.result import EpochEnd, NonFiniteError, TrainResult
@@ -38,6 +40,7 @@ __all__ = [
     "Backend",
     "BackendInfo",
     "BackendUnavailable",
+    "Columns",
     "EpochEnd",
     "GradientCheck",
     "Layer",
@@ -47,6 +50,7 @@ __all__ = [
     "Network",
     "NonFiniteError",
     "Params",
+    "RawTable",
     "TrainResult",
     "backends",
     "check_gradient",
@@ -61,6 +65,7 @@ __all__ = [
     "pack",
     "parallel",
     "predict",
+    "read_table",
     "save_model",
     "train",
     "unpack",

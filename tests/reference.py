@@ -41,6 +41,10 @@ PAIRS = (
     ("exp", "poisson"),
     ("logistic", "squared_error"),
     ("exp", "squared_error"),
+    ("identity", "huber"),
+    ("relu", "huber"),
+    ("logistic", "huber"),
+    ("exp", "huber"),
 )
 """Every output with every loss it may have."""
 
@@ -76,6 +80,8 @@ def loss_of_unit(loss: str, y: float, y_hat: float) -> float:
         return -y * math.log(y_hat) - (1.0 - y) * math.log(1.0 - y_hat)
     if loss == "squared_error":
         return 0.5 * (y_hat - y) ** 2
+    if loss == "huber":
+        return 0.5 * (y_hat - y) ** 2 if abs(y_hat - y) <= 1.0 else abs(y_hat - y) - 0.5
     if loss == "poisson":
         return (y * math.log(y / y_hat) if y > 0.0 else 0.0) - y + y_hat
     raise KeyError(loss)
@@ -122,7 +128,13 @@ TORCH = {
     "log_softmax": lambda z: torch.log_softmax(z, -1),
     "log_logistic": torch.nn.functional.logsigmoid,
     "xlogy": torch.xlogy,
+    "huber": functools.partial(torch.nn.functional.huber_loss, reduction="none"),
 }
+
+
+def _huber(distance: Any, delta: float) -> Any:
+    return jnp.where(distance <= delta, 0.5 * distance**2, delta * (distance - 0.5 * delta))
+
 
 JAX = {
     "identity": lambda z: z,
@@ -139,6 +151,7 @@ JAX = {
     "log_softmax": jax.nn.log_softmax,
     "log_logistic": jax.nn.log_sigmoid,
     "xlogy": jax.scipy.special.xlogy,
+    "huber": lambda y_hat, y, delta: _huber(jnp.abs(y_hat - y), delta),
 }
 
 
@@ -154,6 +167,8 @@ def _objective(f: dict[str, Any], p: "Problem", params: Any, X: Any, Y: Any, wei
         losses = -Y * f["log_logistic"](z) - (1.0 - Y) * f["log_logistic"](-z)
     elif p.net.loss == "poisson":
         losses = f["xlogy"](Y, Y) - Y * z - Y + f["exp"](z)
+    elif p.net.loss == "huber":
+        losses = f["huber"](f[p.net.output](z), Y, **dict(p.net.loss_options))
     else:
         losses = 0.5 * (f[p.net.output](z) - Y) ** 2
     total = (weights * losses.sum(-1)).sum()
@@ -231,6 +246,7 @@ def random_targets(rng: np.random.Generator, net: Any, n: int, target: str) -> t
         "cross_entropy": np.eye(n_outputs)[labels],
         "binary_cross_entropy": rng.integers(0, 2, (n, n_outputs)).astype(float),
         "squared_error": float32_exact(rng.normal(0.5, 1.0, (n, n_outputs))),
+        "huber": float32_exact(rng.normal(0.5, 2.0, (n, n_outputs))),
         "poisson": rng.integers(0, 4, (n, n_outputs)).astype(float),
     }[net.loss]
     y = Y if shape == "rows" else labels if net.output == "softmax" else Y[:, 0]

@@ -23,7 +23,6 @@ ALLOWED = {
     # The commands, by the list there.
     "cli/commands.py": {"import_module"},
     # What an extra installs, under names that stand in the source.
-    "bench/worker.py": {"import_module"},
     "onnx/files.py": {"import_module"},
     "tables/parquet_layout.py": {"import_module"},
 }

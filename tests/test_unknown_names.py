@@ -60,6 +60,7 @@ CALLS: dict[str, Callable[[Any], Any]] = {
     "activation": lambda x: pm.Network((4, 5, 3), activation=x),
     "output": lambda x: pm.Network((4, 5, 3), output=x),
     "loss": lambda x: pm.Network((4, 5, 3), loss=x or "nope"),
+    "loss_options": lambda x: pm.Network((4, 3), output="identity", loss="huber", loss_options=x or "nope"),
     "scheme": lambda x: pm.init_params(NET, scheme=x),
     "reduction": lambda x: pm.loss_and_grad(NET, PARAMS, X, Y, reduction=x),
     "method": lambda x: pm.check_gradient(NET, PARAMS, X, Y, method=x),
@@ -70,6 +71,7 @@ CALLS: dict[str, Callable[[Any], Any]] = {
     "solver of a training graph": lambda x: pm.export_onnx_training("no.onnx", NET, PARAMS, solver=x),
     "out_activation_ of a classifier": lambda x: predicted(pm.MLPClassifier, "out_activation_", x),
     "out_activation_ of a regressor": lambda x: predicted(pm.MLPRegressor, "out_activation_", x),
+    "loss of a fitted regressor": lambda x: predicted(pm.MLPRegressor, "loss", x),
     "activation of a fitted classifier": lambda x: predicted(pm.MLPClassifier, "activation", x or "nope"),
 }
 

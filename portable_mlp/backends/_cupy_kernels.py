@@ -9,32 +9,42 @@ import cupy
 
 from ..kernels.activations import ACTIVATIONS
 from ..kernels.optimizers import Optimizer
-from ._cuda_formulas import Name, Trace, traced
+from ..kernels.tracing import Symbol, Tracer, Untraceable
+from ._cuda_formulas import traced
 
 KERNELS_KEPT = 128
+
+
+def _kernel(inputs: str, outputs: str, name: str, *formula: Any) -> Any:
+    """Return a kernel of what `traced` is given; None for a formula that it does not trace."""
+    try:
+        body = traced(*formula)
+    except Untraceable:
+        return None
+    return cupy.ElementwiseKernel(inputs, outputs, body, name)
 
 
 @functools.cache
 def activate(name: str) -> Any:
     """Return ``kernel(b, z)``: ``z`` becomes ``f(z + b)``; or, where the derivative needs z, ``kernel(b, z, h)``.
 
-    Then ``z`` becomes ``z + b``, and ``h`` is ``f(z + b)``.
+    Then ``z`` becomes ``z + b``, and ``h`` is ``f(z + b)``. None where the formula cannot be traced, as for the others.
     """
-    value, _, needs_z, _ = ACTIVATIONS[name]
+    value, needs_z = ACTIVATIONS[name].value, ACTIVATIONS[name].needs_z
 
-    def formula(xp: Trace, z: Name, b: Name) -> Any:
+    def formula(xp: Tracer, z: Symbol, b: Symbol) -> Any:
         z = z + b
         return (z, value(xp, z)) if needs_z else value(xp, z)
 
-    body = traced(formula, ["z", "b"], ["z", "h"] if needs_z else ["z"])
-    return cupy.ElementwiseKernel("T b", "T z, T h" if needs_z else "T z", body, f"portable_mlp_{name}")
+    outputs, results = ("T z, T h", ["z", "h"]) if needs_z else ("T z", ["z"])
+    return _kernel("T b", outputs, f"portable_mlp_{name}", formula, ["z", "b"], results)
 
 
 @functools.cache
 def d_activate(name: str) -> Any:
     """Return ``kernel(z, h, dh)``: ``dh`` becomes ``dh f'(z)``; some formulas read ``h`` alone."""
-    body = traced(ACTIVATIONS[name].backward, ["dh", "z", "h"], ["dh"])
-    return cupy.ElementwiseKernel("T z, T h", "T dh", body, f"portable_mlp_d_{name}")
+    backward = ACTIVATIONS[name].backward
+    return _kernel("T z, T h", "T dh", f"portable_mlp_d_{name}", backward, ["dh", "z", "h"], ["dh"])
 
 
 @functools.lru_cache(KERNELS_KEPT)
@@ -43,15 +53,16 @@ def descend(optimizer: Optimizer) -> Any:
     moments = [f"m{i}" for i in range(len(optimizer.moments))]
     n_scalars = len(optimizer.scalars(1, 1.0))
 
-    def formula(xp: Trace, p: Name, sums: Name, divisor: Name, *rest: Name) -> Any:
+    def formula(xp: Tracer, p: Symbol, sums: Symbol, divisor: Symbol, *rest: Symbol) -> Any:
         state, scalars = rest[: len(moments)], rest[len(moments) :]
         root = (xp.sqrt,) if optimizer.with_root else ()
         return optimizer.formula(p, sums / divisor, *state, *root, *scalars, *optimizer.constants)
 
     scalars = [f"scalars[{i}]" for i in range(n_scalars)]
-    body = traced(formula, ["p", "sums", "divisor", *moments, *scalars], ["p", *moments])
     written = ", ".join(f"T {name}" for name in ("p", *moments))
-    return cupy.ElementwiseKernel("T sums, T divisor, raw T scalars", written, body, "portable_mlp_descend")
+    arguments = ["p", "sums", "divisor", *moments, *scalars]
+    inputs = "T sums, T divisor, raw T scalars"
+    return _kernel(inputs, written, "portable_mlp_descend", formula, arguments, ["p", *moments])
 
 
 sum_of_squares = cupy.ReductionKernel("T x", "T y", "x * x", "a + b", "y = a", "0", "portable_mlp_sum_of_squares")

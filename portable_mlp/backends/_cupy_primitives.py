@@ -85,7 +85,10 @@ class CupyPrimitives(Primitives):
 
     def activate(self, name: str, z: Array, b: Array) -> tuple[Array, Array | None]:
         """Return ``h = f(z + b)``, in ``z`` unless the derivative needs ``z + b``, which is in ``z`` then."""
-        kernel, b = kernels.activate(name), cupy.expand_dims(b, -2)
+        kernel = kernels.activate(name)
+        if kernel is None:
+            return super().activate(name, z, b)
+        b = cupy.expand_dims(b, -2)
         if not ACTIVATIONS[name].needs_z:
             kernel(b, z)
             return z, None
@@ -95,7 +98,10 @@ class CupyPrimitives(Primitives):
 
     def d_activate(self, name: str, dh: Array, z: Array | None, h: Array) -> Array:
         """Return ``dz = dh f'(z)``, in ``dh``."""
-        kernels.d_activate(name)(h if z is None else z, h, dh)
+        kernel = kernels.d_activate(name)
+        if kernel is None:
+            return super().d_activate(name, dh, z, h)
+        kernel(h if z is None else z, h, dh)
         return dh
 
     def sample_losses(self, net: Network, logits: Array, Y: Array) -> tuple[Array, Array]:
@@ -129,12 +135,18 @@ class CupyPrimitives(Primitives):
         """Reduce sums over samples to gradients, and take the optimizer's step, in ``held`` and ``state``."""
         if room is None:
             return super().descend(optimizer, held, sums, state, scalars)
+        kernel = kernels.descend(optimizer)
+        if kernel is None:
+            moved, after = super().descend(optimizer, held, sums, state, scalars)
+            for ours, theirs in zip((held, *state), (moved, *after), strict=True):
+                ours[...] = theirs
+            return held, state
         if not (isinstance(sums.strength, float) and sums.strength == 0.0):
             for (W, _), (dW, _) in zip(sums.params, sums.grads, strict=True):
                 self.penalised(dW, W, sums.strength, 1.0)
         if isinstance(scalars, tuple):
             scalars = cupy.asarray(scalars, dtype=held.dtype)
-        kernels.descend(optimizer)(room.gradient, relevel(self.xp, sums.divisor, 1), scalars, held, *state)
+        kernel(room.gradient, relevel(self.xp, sums.divisor, 1), scalars, held, *state)
         return held, state
 
     def _product(self, a: Array, b: Array, out: Array | None, precision: str) -> Array:

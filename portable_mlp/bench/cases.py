@@ -49,14 +49,6 @@ CASES = (
 
 QUICK = CASES[:3]
 
-GPU_CASES = (
-    Case("digits", (64, 100, 10), 200),
-    Case("mnist", (784, 512, 10), 1024),
-    Case("mnist, large batch", (784, 512, 10), 8192),
-    Case("big", (4096, 16384, 4096), 8192),
-)
-"""For a GPU: from a step of a few kernels' launches to one of a tenth of a second."""
-
 SWEEP = tuple(Case(f"batch {size}", (784, 128, 10), size) for size in (8, 32, 128, 512, 2048))
 """One network at growing batch sizes: where one library overtakes another."""
 

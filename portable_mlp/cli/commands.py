@@ -19,7 +19,6 @@ COMMANDS: dict[str, dict[str, Any]] = {
     "export": {},
     "gradcheck": {},
     "bench": {},
-    "scaling": {},
     "doctor": {},
     # What stands after the script belongs to the script.
     "accelerate": {"allow_interspersed_args": False, "ignore_unknown_options": True},

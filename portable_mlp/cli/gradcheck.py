@@ -12,8 +12,9 @@ from rich.table import Table
 from rich.text import Text
 
 from ..backends import Backend, backends, get_backend
-from ..kernels.activations import ACTIVATIONS, OUTPUTS
+from ..kernels.activations import ACTIVATIONS
 from ..kernels.gradient_check import GradientCheck
+from ..kernels.losses import LOSSES
 from ..kernels.network import Network
 from ..training.initialization import init_params
 from ..training.network_gradient_check import check_gradient
@@ -29,7 +30,7 @@ def gradcheck(
         typer.Option(help="Backend to check; may be given several times.", show_default="all usable ones"),
     ] = None,
 ) -> None:
-    """Compare every gradient with central differences, for each activation and output on each backend."""
+    """Compare every gradient with central differences, for each activation, output and loss on each backend."""
     names = backend or [info.name for info in backends() if info.available]
     opened = [get_backend(name) for name in names]
     table = Table("backend", "dtype", "networks", "largest relative error", "at", "gradients")
@@ -44,7 +45,7 @@ def gradcheck(
         all_passed = all_passed and passed
         verdict = Text("right", style="green") if passed else Text("WRONG", style="red")
         layer, part, index = worst.worst
-        where = f"{worst_net.activation}, {worst_net.output}: {part}{layer + 1}{list(index)}"
+        where = f"{worst_net.activation}, {worst_net.output}, {worst_net.loss}: {part}{layer + 1}{list(index)}"
         table.add_row(one.name, dtype, str(len(checks)), f"{worst.max_relative_error:.1e}", Text(where), verdict)
     Console().print(table)
     if not all_passed:
@@ -66,7 +67,8 @@ def _checks(backend: Backend, dtype: str) -> Iterator[tuple[Network, GradientChe
     labels = backend.asarray(rng.integers(0, SIZES[-1], N_SAMPLES))
     values = backend.asarray(rng.random((N_SAMPLES, SIZES[-1])), dtype=dtype)
     nets = [Network(SIZES, activation=name) for name in ACTIVATIONS]
-    nets += [Network(SIZES, activation="tanh", output=name) for name in OUTPUTS if name != "softmax"]
+    pairs = [(output, name) for name, loss in LOSSES.items() for output in loss.outputs if output != "softmax"]
+    nets += [Network(SIZES, activation="tanh", output=output, loss=name) for output, name in pairs]
     for net in nets:
         params = init_params(net, random_state=1, backend=backend, dtype=dtype)
         yield net, check_gradient(net, params, X, labels if net.output == "softmax" else values, l2=0.1)

@@ -29,6 +29,7 @@ def inspect(model: Annotated[pathlib.Path, typer.Argument(help="Model file.")], 
         "activation": net.activation,
         "output": net.output,
         "loss": net.loss,
+        "loss_options": dict(net.loss_options),
         "parameters": n_parameters(net.sizes),
         "dtype": file.flat.dtype.name,
     }
@@ -37,6 +38,10 @@ def inspect(model: Annotated[pathlib.Path, typer.Argument(help="Model file.")], 
         return
     preparation = preparation_of(model, net, file.metadata)
     described["sizes"] = "-".join(map(str, net.sizes))
+    described["loss"] = ", ".join(
+        [str(net.loss), *(f"{name} {value}" for name, value in dict(net.loss_options).items())]
+    )
+    del described["loss_options"]
     if preparation.target_name is not None:
         described["predicts"] = preparation.target_name
     if preparation.classes is not None:

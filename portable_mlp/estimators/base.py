@@ -12,7 +12,7 @@ import copy
 import functools
 import itertools
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from numbers import Integral, Real
 from typing import Any, ClassVar, Self
 
@@ -33,8 +33,9 @@ from ..distributed.agreement import check_same_options, n_samples_of_all, text_o
 from ..distributed.group import refuse_in_group, refuse_own_samples
 from ..kernels.activations import ACTIVATIONS
 from ..kernels.arrays import Array, snapshot
+from ..kernels.losses import LossOptions, checked_loss_options
 from ..kernels.network import Network
-from ..kernels.optimizers import OPTIMIZERS
+from ..kernels.optimizers import OPTIMIZERS, SOLVERS
 from ..kernels.parameters import Layer, Params, pack
 from ..kernels.propagation import Trace, forward_pass
 from ..kernels.spelling import suggesting_class
@@ -62,11 +63,11 @@ from .inputs import (
 from .lbfgs import Search, weights_first
 from .losses import REPORTED, outputs_of
 from .optimizer import OptimizerState
+from .parameters import PARAMETER_OF, constraints
 from .problem import Problem, Samples
 from .state import adopt, draft_of, of_one_moment
 from .stochastic import Epochs
 
-STOCHASTIC_SOLVERS = tuple(OPTIMIZERS)
 SCHEDULES_OF_SKLEARN = ("constant", "invscaling", "adaptive")
 
 MAY_DIFFER = {
@@ -83,9 +84,11 @@ class BaseMLP(
     """Shared by `MLPClassifier` and `MLPRegressor`; not for use by itself."""
 
     _parameter_constraints: ClassVar[dict[str, Any]] = {
+        **constraints(for_classes=False),
+        # What scikit-learn has, as it has it.
         "hidden_layer_sizes": ["array-like", Interval(Integral, 1, None, closed="left")],
-        "activation": [StrOptions(set(ACTIVATIONS)), "array-like"],
-        "solver": [StrOptions({"lbfgs", *STOCHASTIC_SOLVERS})],
+        "activation": [StrOptions(ACTIVATIONS.keys()), "array-like"],
+        "solver": [StrOptions(SOLVERS)],
         "alpha": [Interval(Real, 0, None, closed="left")],
         "batch_size": [StrOptions({"auto"}), Interval(Integral, 1, None, closed="left")],
         "learning_rate": [StrOptions(set(SCHEDULES))],
@@ -110,15 +113,14 @@ class BaseMLP(
         "device": "no_validation",
         "precision": "no_validation",
         "dropout": [Interval(Real, 0, 1, closed="left")],
-        "weight_decay": [Interval(Real, 0, None, closed="left")],
-        "clip_norm": [Interval(Real, 0, None, closed="neither"), None],
-        "decay": [Interval(Real, 0, None, closed="neither")],
-        "warmup_steps": [Interval(Integral, 0, None, closed="left")],
         "compat": [StrOptions({"sklearn"}), None],
     }
 
     label_smoothing: float = 0.0
     """A parameter of the classifier."""
+
+    loss_options: Mapping[str, float] | None = None
+    """A parameter of the regressor."""
 
     _target_checks: ClassVar[dict[str, Any]] = {}
     """Options of scikit-learn's check of y."""
@@ -149,7 +151,7 @@ class BaseMLP(
     def _score_outputs(self, Y: np.ndarray, outputs: np.ndarray, weights: np.ndarray | None) -> float:
         """Return the score of a network's outputs against encoded targets."""
 
-    def _learnt_weights(self, y: Any) -> Callable[[Any], np.ndarray] | None:
+    def _learnt_weights(self, y: Any, sample_weight: np.ndarray | None) -> Callable[[Any], np.ndarray] | None:
         """Return what tells how much samples count for their targets' sake, learnt from those of the training data."""
         return None
 
@@ -234,7 +236,7 @@ class BaseMLP(
         }
         check_same_options(f"{type(self).__name__}.{'partial_fit' if incremental else 'fit'}", given, but=MAY_DIFFER)
         X, y, sample_weight = gathered(X=X, y=y, sample_weight=sample_weight)
-        if incremental and self.early_stopping and self.solver in STOCHASTIC_SOLVERS:
+        if incremental and self.early_stopping and self.solver in OPTIMIZERS:
             raise ValueError("partial_fit does not support early_stopping=True")
         if going_on:
             self._check_device(X, self._fitted_backend(), "partial_fit" if incremental else "fit")
@@ -244,7 +246,7 @@ class BaseMLP(
             problem, flat = draft._prepared(backend, X, y, sample_weight, validation_data, going_on, incremental)
             metadata = None if sample_weight is None else {"sample_weight": sample_weight}
             told = {"X": X, "y": y, "metadata": metadata}
-            max_epochs = 1 if incremental and self.solver in STOCHASTIC_SOLVERS else self.max_iter
+            max_epochs = 1 if incremental and self.solver in OPTIMIZERS else self.max_iter
             adopt_it = functools.partial(adopt, self, before)
             watch = Watch(self, max_epochs, adopt_it, told)
             training = draft._training(problem, flat, watch, going_on, incremental, states.within(entered))
@@ -281,9 +283,10 @@ class BaseMLP(
         if y.ndim == 2 and y.shape[1] == 1:
             y = column_or_1d(y, warn=True)
         Y = self._learnt_and_encoded(y, incremental=incremental)
-        by_target = self._learnt_weights(y)
-        one_epoch = incremental and self.solver in STOCHASTIC_SOLVERS
-        weights = _weights(inputs, y, sample_weight, by_target, may_be_zero=one_epoch)
+        one_epoch = incremental and self.solver in OPTIMIZERS
+        own = None if sample_weight is None else checked_weights(sample_weight, inputs.checked, may_be_zero=one_epoch)
+        by_target = self._learnt_weights(y, own)
+        weights = _weights(inputs, y, own, by_target, may_be_zero=one_epoch)
         self.n_outputs_ = self._n_outputs(Y)
         net = self._network((n_features, *hidden_sizes, self.n_outputs_))
         self._random_state = same_in_group(check_random_state(self.random_state))
@@ -295,7 +298,7 @@ class BaseMLP(
         if validation_data is not None:
             problem = problem._replace(hold_out=self._hold_out(problem, validation_data, by_target))
         self._open_record(going_on=going_on, validated=validation_data is not None)
-        if self.solver in STOCHASTIC_SOLVERS:
+        if self.solver in OPTIMIZERS:
             if not (incremental and hasattr(self, "_optimizer")):
                 self._optimizer = self._new_optimizer()
             self._optimizer = copy.copy(self._optimizer)
@@ -351,13 +354,15 @@ class BaseMLP(
 
     def _network(self, sizes: tuple[int, ...]) -> Network:
         output, loss = self._output_and_loss()
+        options = checked_loss_options(loss, self.loss_options or {})
         several = hasattr(self.activation, "__iter__") and not isinstance(self.activation, str)
         if several:
-            return Network(sizes, activation=tuple(self.activation), output=output, loss=loss)
-        return _same_network(sizes, self.activation, output, loss)
+            names = tuple(self.activation)
+            return Network(sizes, activation=names, output=output, loss=loss, loss_options=options)
+        return _same_network(sizes, self.activation, output, loss, options)
 
     def _objective(self, net: Network) -> Objective:
-        report = REPORTED[str(net.loss)] if self.compat == "sklearn" else None
+        report = REPORTED.get(str(net.loss)) if self.compat == "sklearn" else None
         smoothing = float(self.label_smoothing)
         return Objective(net, float(self.alpha), l2_per_batch=False, label_smoothing=smoothing, report=report)
 
@@ -378,7 +383,8 @@ class BaseMLP(
             raise ValueError(f"y_val has {Y.shape[1]} outputs, but y has {n_outputs}")
         if self.early_stopping and len(Y) < 2:
             raise ValueError(f"early_stopping needs at least 2 samples of validation_data to score, got {len(Y)}")
-        weights = _weights(inputs, y, rest[0] if rest else None, by_target)
+        own = checked_weights(rest[0], inputs.checked) if rest and rest[0] is not None else None
+        weights = _weights(inputs, y, own, by_target)
         X = inputs.on_device(problem.data.X.dtype)
         hold_out = Samples.on_device(problem.backend, problem.net, X, Y, weights)
         hold_out.check_weights("validation_data")
@@ -420,10 +426,10 @@ class BaseMLP(
 
     def _open_record(self, *, going_on: bool, validated: bool) -> None:
         """Start the curves and counts anew; to go on, start those that are missing, and copy the others."""
-        stopping = self.early_stopping and self.solver in STOCHASTIC_SOLVERS
+        stopping = self.early_stopping and self.solver in OPTIMIZERS
         record: dict[str, Any] = {"loss_curve_": [], "_no_improvement_count": 0}
         record["validation_loss_curve_"] = [] if validated or stopping else None
-        if self.solver in STOCHASTIC_SOLVERS:
+        if self.solver in OPTIMIZERS:
             record |= {
                 "best_loss_": None if stopping else np.inf,
                 "validation_scores_": [] if stopping else None,
@@ -434,8 +440,7 @@ class BaseMLP(
             setattr(self, name, start if so_far is None else copy.copy(so_far))
 
     def _new_optimizer(self) -> OptimizerState:
-        named = {"nesterov": "nesterovs_momentum"}  # as scikit-learn has it; the others have the optimizer's names
-        options = {name: getattr(self, named.get(name, name)) for name in OPTIMIZERS[self.solver].options}
+        options = {name: getattr(self, PARAMETER_OF[name]) for name in OPTIMIZERS[self.solver].options}
         # scikit-learn's Adam keeps its rate whatever the schedule; ours follow it where compat allows.
         followed = self.solver != "adam" or self.compat is None or self.learning_rate not in SCHEDULES_OF_SKLEARN
         return OptimizerState(
@@ -594,24 +599,25 @@ class BaseMLP(
 
 
 @functools.lru_cache
-def _same_network(sizes: tuple[int, ...], activation: str, output: str, loss: str) -> Network:
-    return Network(sizes, activation=activation, output=output, loss=loss)
+def _same_network(
+    sizes: tuple[int, ...], activation: str, output: str, loss: str, loss_options: LossOptions
+) -> Network:
+    return Network(sizes, activation=activation, output=output, loss=loss, loss_options=loss_options)
 
 
 def _weights(
     inputs: Inputs,
     y: Any,
-    sample_weight: Any,
+    own: np.ndarray | None,
     by_target: Callable[[Any], np.ndarray] | None,
     *,
     may_be_zero: bool = False,
 ) -> np.ndarray | None:
-    """Return what each sample counts, (n_samples,) on the host; None where all count the same."""
-    check = functools.partial(checked_weights, X=inputs.checked, may_be_zero=may_be_zero)
-    weights = None if sample_weight is None else check(sample_weight)
+    """Return what each sample counts, its own weight times its target's, on the host; None where all count the same."""
     if by_target is None:
-        return weights
-    return check(by_target(y) if weights is None else weights * by_target(y))
+        return own
+    weights = by_target(y) if own is None else own * by_target(y)
+    return checked_weights(weights, inputs.checked, may_be_zero=may_be_zero)
 
 
 def _computing(backend: Backend) -> contextlib.AbstractContextManager[Any]:

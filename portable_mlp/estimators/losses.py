@@ -56,7 +56,7 @@ REPORTED: dict[str, Report] = {
     "squared_error": squared_error,
     "poisson": poisson,
 }
-"""What scikit-learn reports for each of the kernels' losses, at its natural output."""
+"""What scikit-learn reports for each of its losses, at its natural output; the others are reported as they are."""
 
 
 def outputs_of(xp: Namespace, output: str, z: Array) -> Array:

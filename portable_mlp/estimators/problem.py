@@ -36,7 +36,7 @@ class Samples(NamedTuple):
     def on_device(cls, backend: Backend, net: Network, X: Array, Y: np.ndarray, weights: np.ndarray | None) -> Samples:
         """Bring targets and weights to where X is, in its dtype; labels stay integers."""
         moved_weights = None if weights is None else backend.asarray(weights, dtype=X.dtype)
-        if net.loss == "cross_entropy" and Y.shape[1] == 1:
+        if net.output == "softmax" and Y.shape[1] == 1:
             targets = backend.asarray(Y)
         elif Y.dtype == bool:  # indicators travel as bytes, and become floats there
             targets = backend.xp.astype(backend.asarray(Y), X.dtype)

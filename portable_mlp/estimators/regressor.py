@@ -9,6 +9,8 @@ from sklearn.base import RegressorMixin, _fit_context
 from sklearn.metrics import r2_score
 from sklearn.utils._param_validation import StrOptions
 
+from ..kernels.losses import LOSSES, REGRESSION_LOSSES
+from ..kernels.options import check_choice
 from ..kernels.spelling import suggesting_class
 from .base import BaseMLP
 from .callbacks import with_callbacks
@@ -27,8 +29,9 @@ class MLPRegressor(RegressorMixin, BaseMLP):
 
     Parameters
     ----------
-    loss : {"squared_error", "poisson"}
-        Half the squared error, or half the Poisson deviance, for y >= 0, whose output is an exponential.
+    loss : {"squared_error", "huber", "poisson"}
+        Half the squared error; the same up to an error of delta, and in proportion from there on, which outliers pull
+        less; or half the Poisson deviance, for y >= 0, whose output is an exponential.
     hidden_layer_sizes : array-like of int, or int
         Units of each hidden layer; ``()`` for none.
     activation : str, or array-like of str
@@ -94,6 +97,8 @@ class MLPRegressor(RegressorMixin, BaseMLP):
         Factor of the schedule "exponential", positive.
     warmup_steps : int
         The number of steps (batches) over which the learning rate rises linearly to the schedule's; not with "lbfgs".
+    loss_options : dict or None
+        The constants of the loss: ``{"delta": 1.0}`` by default for "huber"; the others have none.
     compat : {"sklearn", None}
         "sklearn" reports the squared error divided by the number of outputs, as scikit-learn does; None reports the
         loss whose gradient is followed, their sum. The gradient is the same.
@@ -141,7 +146,8 @@ class MLPRegressor(RegressorMixin, BaseMLP):
 
     _parameter_constraints: ClassVar[dict[str, Any]] = {
         **BaseMLP._parameter_constraints,
-        "loss": [StrOptions({"squared_error", "poisson"})],
+        "loss": [StrOptions(REGRESSION_LOSSES)],
+        "loss_options": [dict, None],
     }
 
     _target_checks: ClassVar[dict[str, Any]] = {"y_numeric": True}
@@ -181,6 +187,7 @@ class MLPRegressor(RegressorMixin, BaseMLP):
         clip_norm: float | None = None,
         decay: float = 0.95,
         warmup_steps: int = 0,
+        loss_options: dict[str, float] | None = None,
         compat: str | None = "sklearn",
     ) -> None:
         super().__init__(
@@ -216,6 +223,7 @@ class MLPRegressor(RegressorMixin, BaseMLP):
             clip_norm=clip_norm,
             decay=decay,
             warmup_steps=warmup_steps,
+            loss_options=loss_options,
             compat=compat,
         )
 
@@ -247,7 +255,8 @@ class MLPRegressor(RegressorMixin, BaseMLP):
         return y.reshape(-1, 1) if y.ndim == 1 else y
 
     def _output_and_loss(self) -> tuple[str, str]:
-        return ("exp", "poisson") if self.loss == "poisson" else ("identity", "squared_error")
+        check_choice("loss", self.loss, REGRESSION_LOSSES)
+        return LOSSES[self.loss].outputs[0], self.loss
 
     def _score_outputs(self, Y: np.ndarray, outputs: np.ndarray, weights: np.ndarray | None) -> float:
         if not np.isfinite(outputs).all():

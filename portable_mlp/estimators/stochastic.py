@@ -19,7 +19,7 @@ from sklearn.exceptions import ConvergenceWarning
 from ..distributed.group import is_root, on_root
 from ..kernels.arrays import Array, snapshot
 from ..kernels.step import Program
-from ..training.batches import Span, spans
+from ..training.batches import Span, counting, spans
 from ..training.data_parallel import make_loop
 from ..training.loop import Loop
 from ..training.order import EpochOrder
@@ -156,10 +156,7 @@ class StreamOrder:
 
     def batches(self) -> Sequence[Span]:
         """Return the epoch's batches, without those whose weights sum to zero."""
-        batches, weights = spans(self.n_samples, self._batch_size), self._problem.samples.weights
-        if weights is not None:
-            batches = [(start, stop) for start, stop in batches if weights[self._permutation[start:stop]].sum() != 0]
-        return batches
+        return counting(spans(self.n_samples, self._batch_size), self._problem.samples.weights, self._permutation)
 
     def _masks(self, batches: Sequence[Span]) -> Iterator[tuple[Array, ...]]:
         """Draw, on the host, which hidden units stay in each batch; scaled so that their expected sum stays."""

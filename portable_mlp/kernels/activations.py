@@ -27,12 +27,15 @@ class Activation(NamedTuple):
         Whether ``backward`` reads ``z``. Where it does not, ``z`` may be None.
     has_kink : bool
         Whether the derivative jumps at 0, where finite differences then mislead.
+    scheme : str
+        The scheme of `init_params` that suits it: He's for the activations that are half zero, else Glorot's.
     """
 
     value: Callable[[Namespace, Array], Array]
     backward: Callable[[Namespace, Array, Array, Array], Array]
     needs_z: bool = False
     has_kink: bool = False
+    scheme: str = "glorot_uniform"
 
 
 LEAKY_SLOPE = 0.01
@@ -174,10 +177,10 @@ def softmax(xp: Namespace, z: Array) -> Array:
 
 ACTIVATIONS: dict[str, Activation] = {
     "identity": Activation(identity, d_identity),
-    "relu": Activation(relu, d_relu, has_kink=True),
+    "relu": Activation(relu, d_relu, has_kink=True, scheme="he_uniform"),
     "tanh": Activation(tanh, d_tanh),
     "logistic": Activation(logistic, d_logistic),
-    "leaky_relu": Activation(leaky_relu, d_leaky_relu, has_kink=True),
+    "leaky_relu": Activation(leaky_relu, d_leaky_relu, has_kink=True, scheme="he_uniform"),
     "elu": Activation(elu, d_elu),
     "softplus": Activation(softplus, d_softplus),
     "gelu": Activation(gelu, d_gelu, needs_z=True),

@@ -1,18 +1,25 @@
 """Losses: for each sample its loss, and beside it the gradient at the pre-activation of the output.
 
-The contract: ``loss(xp, z, Y, output) -> (losses, dz)`` with the output layer's pre-activation ``z`` (the logits) of
-shape (..., n_samples, n_outputs), the encoded targets ``Y`` of that shape (or without the leading axis), and the name
-of the output. ``losses`` is (..., n_samples), summed over outputs; ``dz`` has the shape of ``z``: the derivative of
-each sample's own loss, before any reduction over samples. Output and loss are taken in one step because their
-composition is simpler, and far more accurate, than its parts: ``log(softmax(z))`` underflows where this does not.
+The contract: ``loss(xp, z, Y, output, **options) -> (losses, dz)`` with the output layer's pre-activation ``z`` (the
+logits) of shape (..., n_samples, n_outputs), the encoded targets ``Y`` of that shape (or without the leading axis), the
+name of the output, and the constants of the loss. ``losses`` is (..., n_samples), summed over outputs; ``dz`` has the
+shape of ``z``: the derivative of each sample's own loss, before any reduction over samples. Output and loss are taken
+in one step because their composition is simpler, and far more accurate, than its parts: ``log(softmax(z))`` underflows
+where this does not.
+
+`LOSSES` is the table of all losses: an entry says everything that the rest of the library asks about a loss.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import enum
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
+from typing import Any, NamedTuple, TypeAlias
 
 from .activations import ELEMENTWISE_OUTPUTS
 from .arrays import Array, Namespace, constant
+from .options import Names, check_choice, positive_number
 
 
 def cross_entropy(xp: Namespace, z: Array, Y: Array, output: str = "softmax") -> tuple[Array, Array]:
@@ -63,6 +70,22 @@ def squared_error(xp: Namespace, z: Array, Y: Array, output: str = "identity") -
     return losses, dz
 
 
+def huber(xp: Namespace, z: Array, Y: Array, output: str = "identity", delta: float = 1.0) -> tuple[Array, Array]:
+    """Return Huber's loss of e = y_hat - Y with y_hat = output(z), and its gradient.
+
+    The sum over outputs of ``e^2 / 2`` where |e| <= delta, else ``delta (|e| - delta / 2)`` (Huber 1964,
+    doi:10.1214/aoms/1177703732). With c = e clipped to [-delta, delta] both are c (e - c / 2), and the derivative with
+    respect to y_hat is c.
+    """
+    value, backward, *_ = ELEMENTWISE_OUTPUTS[output]
+    y_hat = value(xp, z)
+    error = y_hat - Y
+    clipped = xp.minimum(xp.maximum(error, constant(xp, error, -delta)), constant(xp, error, delta))
+    losses = xp.sum(clipped * (error - 0.5 * clipped), axis=-1)
+    dz = backward(xp, clipped, z, y_hat)
+    return losses, dz
+
+
 def poisson(xp: Namespace, z: Array, Y: Array, output: str = "exp") -> tuple[Array, Array]:
     """Return half the Poisson deviance ``sum_j Y_j log(Y_j / y_hat_j) - Y_j + y_hat_j``, y_hat = e^z, and its gradient.
 
@@ -77,27 +100,106 @@ def poisson(xp: Namespace, z: Array, Y: Array, output: str = "exp") -> tuple[Arr
     return losses, dz
 
 
-LOSSES: dict[str, Callable[..., tuple[Array, Array]]] = {
-    "cross_entropy": cross_entropy,
-    "binary_cross_entropy": binary_cross_entropy,
-    "squared_error": squared_error,
-    "poisson": poisson,
+LossOptions: TypeAlias = tuple[tuple[str, float], ...]
+"""The name and the value of each constant of a loss."""
+
+
+class Targets(enum.Enum):
+    """The targets that a loss is made for."""
+
+    DISTRIBUTIONS = "labels, or rows of probabilities that sum to 1"
+    PROBABILITIES = "numbers from 0 to 1"
+    COUNTS = "numbers that are not negative"
+    REAL = "any real numbers"
+
+    @property
+    def are_probabilities(self) -> bool:
+        """Whether they can be smoothed, and belong to a classification."""
+        return self in (Targets.DISTRIBUTIONS, Targets.PROBABILITIES)
+
+
+class Constant(NamedTuple):
+    """A constant of a loss, which users may choose.
+
+    Attributes
+    ----------
+    default : float
+        Where it is not given.
+    check : callable
+        ``check(name, value)`` returns the number, or raises ValueError or TypeError.
+    """
+
+    default: float
+    check: Callable[[str, Any], float]
+
+
+class Loss(NamedTuple):
+    """What is known of a loss by its name.
+
+    Attributes
+    ----------
+    formula : callable
+        The loss and its gradient; the contract stands at the top of this file.
+    outputs : tuple of str
+        The outputs for which the gradient is right; the first is that of a regression.
+    targets : Targets
+        What it is made for.
+    natural_for : tuple of str
+        The outputs that take it where no loss is named.
+    constants : mapping from str to Constant
+        The keyword arguments of ``formula`` that users may give.
+    """
+
+    formula: Callable[..., tuple[Array, Array]]
+    outputs: tuple[str, ...]
+    targets: Targets
+    natural_for: tuple[str, ...] = ()
+    constants: Mapping[str, Constant] = MappingProxyType({})
+
+
+_ELEMENTWISE = tuple(ELEMENTWISE_OUTPUTS)
+
+LOSSES: dict[str, Loss] = {
+    "cross_entropy": Loss(cross_entropy, ("softmax",), Targets.DISTRIBUTIONS, ("softmax",)),
+    "binary_cross_entropy": Loss(binary_cross_entropy, ("logistic",), Targets.PROBABILITIES, ("logistic",)),
+    "squared_error": Loss(squared_error, _ELEMENTWISE, Targets.REAL, ("identity", "relu")),
+    "huber": Loss(huber, _ELEMENTWISE, Targets.REAL, constants={"delta": Constant(1.0, positive_number)}),
+    "poisson": Loss(poisson, ("exp",), Targets.COUNTS, ("exp",)),
 }
 """What can be minimised, by name."""
 
-NATURAL_LOSS = {
-    "softmax": "cross_entropy",
-    "logistic": "binary_cross_entropy",
-    "identity": "squared_error",
-    "relu": "squared_error",
-    "exp": "poisson",
-}
-"""The loss each output is made for."""
 
-LOSS_OUTPUTS = {
-    "cross_entropy": ("softmax",),
-    "binary_cross_entropy": ("logistic",),
-    "squared_error": tuple(ELEMENTWISE_OUTPUTS),
-    "poisson": ("exp",),
-}
-"""The outputs each loss has the right gradient for."""
+SMOOTHED_LOSSES = Names(lambda: (name for name, loss in LOSSES.items() if loss.targets.are_probabilities))
+"""The losses whose targets are probabilities, which can be smoothed."""
+
+REGRESSION_LOSSES = Names(lambda: (name for name, loss in LOSSES.items() if not loss.targets.are_probabilities))
+"""The losses whose targets are quantities."""
+
+
+def natural_loss(output: str) -> str:
+    """Return the name of the loss that an output is made for."""
+    return next(name for name, loss in LOSSES.items() if output in loss.natural_for)
+
+
+def checked_loss_options(name: str, given: Mapping[str, Any] | LossOptions) -> LossOptions:
+    """Return every constant of a loss with its value, given or by default, in the order of its entry.
+
+    Raises
+    ------
+    ValueError
+        If the loss has no such constant, or a value is out of its bounds.
+    TypeError
+        If ``given`` is not a mapping from names to numbers.
+    """
+    try:
+        options = dict(given)
+    except (TypeError, ValueError):
+        raise TypeError(f"loss_options must be a mapping from names to numbers, got {given!r}") from None
+    constants = LOSSES[name].constants
+    for option in options:
+        if not constants:
+            raise ValueError(f"the loss {name!r} has no constants, but loss_options has {option!r}")
+        check_choice(f"an option of the loss {name!r}", option, constants)
+    return tuple(
+        (option, check(option, options.get(option, default))) for option, (default, check) in constants.items()
+    )

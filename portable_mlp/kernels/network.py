@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import functools
 import operator
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from .activations import ACTIVATIONS, OUTPUTS
-from .losses import LOSS_OUTPUTS, LOSSES, NATURAL_LOSS
+from .losses import LOSSES, LossOptions, checked_loss_options, natural_loss
 from .options import check_choice
 from .spelling import suggesting_class
 
@@ -33,14 +33,17 @@ class Network:
     loss : str, optional
         What is minimised. None takes the output's natural loss: "cross_entropy" for softmax, "binary_cross_entropy" for
         logistic, "squared_error" for identity and relu, "poisson" for exp. "squared_error" also goes with logistic
-        and exp.
+        and exp, and "huber" with the outputs of "squared_error".
+    loss_options : mapping from str to float, optional
+        The constants of the loss, by default ``{"delta": 1.0}`` for "huber": the size of an error from which on it
+        counts in proportion, not squared. The others have none.
 
     Raises
     ------
     ValueError
-        If a size is below 1, a name is unknown, or the loss does not go with the output.
+        If a size is below 1, a name is unknown, the loss does not go with the output, or has no such constant.
     TypeError
-        If a size is not a whole number.
+        If a size is not a whole number, or a constant not a number.
 
     Examples
     --------
@@ -52,23 +55,30 @@ class Network:
     activation: str | tuple[str, ...] = "relu"
     output: str = "softmax"
     loss: str | None = None
+    loss_options: Mapping[str, float] | LossOptions = ()
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "sizes", _checked_sizes(self.sizes))
         object.__setattr__(self, "activation", _one_name_if_alike(_checked_names(self.activation, self.n_hidden)))
         check_choice("output", self.output, OUTPUTS)
         if self.loss is None:
-            object.__setattr__(self, "loss", NATURAL_LOSS[self.output])
+            object.__setattr__(self, "loss", natural_loss(self.output))
         check_choice("loss", self.loss, LOSSES)
-        if self.output not in LOSS_OUTPUTS[str(self.loss)]:
+        outputs = LOSSES[str(self.loss)].outputs
+        if self.output not in outputs:
             raise ValueError(
                 f"loss {self.loss!r} does not go with output {self.output!r}: it needs one of "
-                f"{', '.join(LOSS_OUTPUTS[str(self.loss)])}; the natural loss of {self.output!r} is "
-                f"{NATURAL_LOSS[self.output]!r}"
+                f"{', '.join(outputs)}; the natural loss of {self.output!r} is {natural_loss(self.output)!r}"
             )
+        # Pairs in the order of the table, all of them: equal networks have one spelling, and a hash.
+        object.__setattr__(self, "loss_options", checked_loss_options(str(self.loss), self.loss_options))
 
     def __repr__(self) -> str:
-        return f"Network({self.sizes}, activation={self.activation!r}, output={self.output!r}, loss={self.loss!r})"
+        options = f", loss_options={dict(self.loss_options)}" if self.loss_options else ""
+        return (
+            f"Network({self.sizes}, activation={self.activation!r}, output={self.output!r}, loss={self.loss!r}"
+            f"{options})"
+        )
 
     @property
     def n_hidden(self) -> int:

@@ -1,4 +1,4 @@
-"""Options that are one of a few names, or a number within bounds.
+"""Options that are one of a few names, or a number within bounds: ``check(name, value)`` returns the plain value.
 
 Numbers come back as plain floats: a NumPy scalar is a strong float64, which would widen float32 arrays.
 """
@@ -7,10 +7,48 @@ from __future__ import annotations
 
 import math
 import operator
-from collections.abc import Iterable
-from typing import Any
+from collections.abc import Callable, Iterable, Iterator, Set
+from dataclasses import dataclass
+from typing import Any, TypeAlias
 
 from .nearest import did_you_mean
+
+Check: TypeAlias = Callable[[str, Any], Any]
+
+
+class Names(Set[str]):
+    """The names of some entries of a table, as they are whenever one asks: a tuple would keep those of the import.
+
+    Parameters
+    ----------
+    names : callable
+        Returns the names, in order.
+
+    Examples
+    --------
+    >>> table = {"adam": 1}
+    >>> solvers = Names(lambda: (*table, "lbfgs"))
+    >>> table["sgd"] = 2
+    >>> "sgd" in solvers, list(solvers)
+    (True, ['adam', 'sgd', 'lbfgs'])
+    """
+
+    def __init__(self, names: Callable[[], Iterable[str]]) -> None:
+        self._names = names
+
+    def __contains__(self, name: object) -> bool:
+        return any(name == other for other in self._names())
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._names())
+
+    def __len__(self) -> int:
+        return sum(1 for _ in self._names())
+
+    @classmethod
+    def _from_iterable(cls, names: Iterable[Any]) -> set[Any]:
+        """Return a plain set, for unions and differences."""
+        return set(names)
 
 
 def check_choice(name: str, value: Any, choices: Iterable[str]) -> None:
@@ -45,15 +83,51 @@ def fraction(name: str, value: Any) -> float:
     return number
 
 
-def whole_number(name: str, value: Any, least: int = 1) -> int:
-    """Return a whole number, ``least`` or above."""
-    try:
-        whole = operator.index(value)
-    except TypeError:
-        raise TypeError(f"{name} must be a whole number, got {value!r}") from None
-    if whole < least:
-        raise ValueError(f"{name} must be at least {least}, got {whole}")
-    return whole
+def flag(name: str, value: Any) -> bool:
+    """Return a truth value."""
+    return bool(value)
+
+
+@dataclass(frozen=True)
+class Whole:
+    """Checks that an option is a whole number, ``least`` or above."""
+
+    least: int
+
+    def __call__(self, name: str, value: Any) -> int:
+        """Return the number."""
+        try:
+            whole = operator.index(value)
+        except TypeError:
+            raise TypeError(f"{name} must be a whole number, got {value!r}") from None
+        if whole < self.least:
+            raise ValueError(f"{name} must be at least {self.least}, got {whole}")
+        return whole
+
+
+@dataclass(frozen=True)
+class Choice:
+    """Checks that an option is one of some names, as they are then, or, where ``or_function``, a function."""
+
+    choices: Iterable[str]
+    or_function: bool = False
+
+    def __call__(self, name: str, value: Any) -> Any:
+        """Return the name, or the function."""
+        if not (self.or_function and callable(value)):
+            check_choice(name, value, self.choices)
+        return value
+
+
+@dataclass(frozen=True)
+class OrNone:
+    """Checks an option that may be None."""
+
+    check: Check
+
+    def __call__(self, name: str, value: Any) -> Any:
+        """Return None, or what the check of other values returns."""
+        return None if value is None else self.check(name, value)
 
 
 def _number(name: str, value: Any) -> float:
@@ -62,5 +136,7 @@ def _number(name: str, value: Any) -> float:
         if isinstance(value, str | bytes) or getattr(value, "shape", ()) != ():
             raise TypeError
         return float(value)
+    except OverflowError:
+        return math.inf if value > 0 else -math.inf
     except (TypeError, ValueError):
         raise TypeError(f"{name} must be a number, got {value!r}") from None

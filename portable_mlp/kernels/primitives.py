@@ -118,7 +118,7 @@ class Primitives:
 
     def sample_losses(self, net: Network, logits: Array, Y: Array) -> tuple[Array, Array]:
         """Return each sample's loss, summed over outputs, and its derivative at the logits."""
-        return LOSSES[str(net.loss)](self.xp, logits, Y, net.output)
+        return LOSSES[str(net.loss)].formula(self.xp, logits, Y, net.output, **dict(net.loss_options))
 
     def accumulated(self, total: Array, loss: Array, n_samples: float) -> Array:
         """Return ``total + loss n_samples``; ``total`` is used up."""

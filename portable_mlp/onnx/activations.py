@@ -1,17 +1,19 @@
 """What a layer applies, in ONNX's standard operators.
 
 A formula takes a graph and the names of z and h; it appends the nodes from one to the other, and returns the name of
-the result.
+the result. An activation that has none here is traced from its kernel, operation by operation.
 """
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable
 from typing import Any, TypeAlias
 
 import numpy as np
 
-from ..kernels.activations import GELU_CUBIC, GELU_SCALE, LEAKY_SLOPE
+from ..kernels.activations import ACTIVATIONS, GELU_CUBIC, GELU_SCALE, LEAKY_SLOPE
+from ..kernels.tracing import Symbol, Tracer, Untraceable, trace
 from .graph import Graph
 
 Formula: TypeAlias = Callable[[Graph, str, str], str]
@@ -83,7 +85,7 @@ FORMULAS: dict[str, Formula] = {
     "exp": _operator("Exp"),
     "softmax": _operator("Softmax", axis=-1),
 }
-"""What a layer applies, by name, of hidden layers and outputs."""
+"""What a layer applies, by name, of hidden layers and outputs: short forms, which runtimes know well."""
 
 IN_FLOAT64: dict[str, Formula] = {
     "leaky_relu": _leaky_relu,
@@ -95,6 +97,81 @@ IN_FLOAT64: dict[str, Formula] = {
 """Where the operator does not serve float64: onnxruntime lacks it, or ONNX itself rounds its constants (Gelu)."""
 
 
+OPERATORS = {
+    "negative": "Neg",
+    "add": "Add",
+    "subtract": "Sub",
+    "multiply": "Mul",
+    "divide": "Div",
+    "greater": "Greater",
+    "greater_equal": "GreaterOrEqual",
+    "less": "Less",
+    "less_equal": "LessOrEqual",
+    "equal": "Equal",
+    "maximum": "Max",
+    "minimum": "Min",
+    "where": "Where",
+    "abs": "Abs",
+    **{name: name.capitalize() for name in ("exp", "log", "sqrt", "tanh")},
+}
+"""The operator of each operation of a traced formula."""
+
+
+class Nodes(Tracer):
+    """Appends a node for each operation.
+
+    Parameters
+    ----------
+    graph : Graph
+        Where.
+    prefix : str
+        With which the names of the nodes begin.
+    dtype : dtype
+        Of the constants.
+    """
+
+    def __init__(self, graph: Graph, prefix: str, dtype: np.dtype) -> None:
+        self._graph, self._prefix, self._dtype = graph, prefix, dtype
+        self._numbers = itertools.count()
+
+    def operation(self, name: str, *operands: Symbol | float) -> Symbol:
+        """Append a node; return its result."""
+        if name == "full":
+            return Symbol(self, self._text(*operands))
+        if name not in OPERATORS:
+            raise Untraceable(f"no operator is known for {name}")
+        to = f"{self._prefix}_{next(self._numbers)}"
+        return Symbol(self, self._graph.node(OPERATORS[name], *map(self._text, operands), to=to))
+
+    def log1p(self, x: Symbol) -> Symbol:
+        """Return ``log(1 + x)`` as ``log(u) x / (u - 1)`` with u = 1 + x rounded, which keeps small x (W. Kahan)."""
+        u = 1.0 + x
+        return self.where(self.operation("equal", u, 1.0), x, self.log(u) * x / (u - 1.0))
+
+    def expm1(self, x: Symbol) -> Symbol:
+        """Return ``e^x - 1`` as ``2 t / (1 - t)`` with t = tanh(x / 2), which keeps small x; plain beyond 1."""
+        t = self.tanh(0.5 * x)
+        return self.where(x > 1.0, self.exp(x) - 1.0, 2.0 * t / (1.0 - t))
+
+    def _text(self, x: Symbol | float) -> str:
+        return str(x) if isinstance(x, Symbol) else self._graph.constant(f"constant_{x!r}", np.asarray(x, self._dtype))
+
+
+def _traced(name: str, dtype: np.dtype) -> Formula:
+    def from_kernel(graph: Graph, z: str, h: str) -> str:
+        try:
+            return str(trace(ACTIVATIONS[name].value, Nodes(graph, h, dtype), z))
+        except Untraceable as error:
+            advice = "add it to portable_mlp/onnx/activations.py"
+            raise ValueError(f"activation {name!r} has no ONNX form yet: {advice} ({error})") from None
+
+    return from_kernel
+
+
 def formula(name: str, dtype: np.dtype) -> Formula:
-    """Return the formula of an activation or output, by name."""
-    return (FORMULAS | IN_FLOAT64 if dtype == np.float64 else FORMULAS)[name]
+    """Return the formula of an activation or output, by name.
+
+    It raises ValueError where there is none and the kernel cannot be traced.
+    """
+    known = FORMULAS | IN_FLOAT64 if dtype == np.float64 else FORMULAS
+    return known[name] if name in known else _traced(name, dtype)

@@ -14,6 +14,7 @@ from ..backends.extras import install
 from ..kernels.network import Network
 from ..kernels.parameters import Params, n_parameters, pack
 from ..storage.atomic import replace_file
+from ..storage.model_descriptions import network_fields
 from ..storage.models import check_one_model
 from ..storage.paths import FilePath
 
@@ -125,8 +126,7 @@ def encoded(model: Any, net: Network, metadata: dict[str, Any] | None, **also: A
     """
     onnx = load("onnx")
     opset = {entry.domain: entry.version for entry in model.opset_import}[""]
-    described = {"sizes": net.sizes, "activation": net.activation, "output": net.output, "loss": net.loss}
-    entries = _entries(metadata, {"network": described, "opset": opset, **also})
+    entries = _entries(metadata, {"network": network_fields(net), "opset": opset, **also})
     model.producer_name, model.producer_version = "portable_mlp", version.__version__
     onnx.helper.set_model_props(model, entries)
     onnx.checker.check_model(model, full_check=True)

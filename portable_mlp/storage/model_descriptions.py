@@ -11,7 +11,7 @@ from ..kernels.parameters import Layer
 from .model_errors import Defect
 from .tensor_files import STORED, Tensor
 
-__all__ = ["FORMAT_VERSION", "MOST_LAYERS", "description_of", "model_of", "tensors_of"]
+__all__ = ["FORMAT_VERSION", "MOST_LAYERS", "description_of", "model_of", "network_fields", "tensors_of"]
 
 FORMAT_VERSION = 1
 MOST_LAYERS = 1000
@@ -19,6 +19,7 @@ _LARGEST_SIZE = 2**48
 _VERSION = re.compile(r"[0-9A-Za-z.+!-]{1,64}")
 _FIELDS = {"dtype", "format_version", "library_version", "metadata", "network"}
 _NETWORK_FIELDS = {"sizes", "activation", "output", "loss"}
+_LOSS_OPTIONS = "loss_options"
 
 
 def description_of(net: Network, dtype: str, metadata: dict[str, Any], library_version: str) -> dict[str, Any]:
@@ -28,8 +29,14 @@ def description_of(net: Network, dtype: str, metadata: dict[str, Any], library_v
         "format_version": FORMAT_VERSION,
         "library_version": library_version,
         "metadata": metadata,
-        "network": {"sizes": net.sizes, "activation": net.activation, "output": net.output, "loss": net.loss},
+        "network": network_fields(net),
     }
+
+
+def network_fields(net: Network) -> dict[str, Any]:
+    """Return the arguments of a network; ``loss_options`` only where its loss has constants."""
+    fields = {"sizes": net.sizes, "activation": net.activation, "output": net.output, "loss": net.loss}
+    return {**fields, _LOSS_OPTIONS: dict(net.loss_options)} if net.loss_options else fields
 
 
 def tensors_of(net: Network, dtype: str) -> list[Tensor]:
@@ -71,7 +78,10 @@ def model_of(described: dict[str, Any]) -> tuple[Network, str, dict[str, Any], s
 
 
 def _network(fields: Any) -> Network:
-    _check_fields(fields, _NETWORK_FIELDS, "description of the network")
+    has_options = isinstance(fields, dict) and _LOSS_OPTIONS in fields
+    _check_fields(
+        fields, _NETWORK_FIELDS | {_LOSS_OPTIONS} if has_options else _NETWORK_FIELDS, "description of the network"
+    )
     sizes = fields["sizes"]
     if not isinstance(sizes, list) or len(sizes) > MOST_LAYERS + 1 or any(type(size) is not int for size in sizes):
         raise Defect(f"its sizes are not a list of {MOST_LAYERS + 1} whole numbers at most")

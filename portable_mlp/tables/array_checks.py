@@ -55,9 +55,9 @@ def check_real(values: ArrayHeader, name: str, path: str) -> None:
         raise DataError(f"{path}: {name} has dtype {values.dtype}; real numbers are expected")
 
 
-def check_finite(values: NDArray[Any], name: str, path: str) -> None:
-    """Check that all numbers are finite, or name the first that is not."""
-    finite = np.isfinite(values)
+def check_finite(values: NDArray[Any], name: str, path: str, *, gaps: bool = False) -> None:
+    """Check that all numbers are finite, but for NaN where there may be gaps, or name the first that is not."""
+    finite = np.isfinite(values) | (np.isnan(values) if gaps else False)
     if not finite.all():
         index = np.unravel_index(np.argmin(finite), values.shape)
         place = ", ".join(map(str, index))

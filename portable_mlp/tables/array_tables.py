@@ -16,7 +16,7 @@ from .array_headers import ArrayHeader, read_header
 from .errors import DataError, broken_file, counted, listed, opened, shown
 from .types import Table, TargetKind
 
-__all__ = ["read_prediction_arrays", "read_training_arrays"]
+__all__ = ["read_arrays_with_gaps", "read_prediction_arrays", "read_training_arrays"]
 
 
 def read_training_arrays(
@@ -44,6 +44,31 @@ def read_prediction_arrays(path: str, suffix: str, feature_names: Sequence[str] 
     if feature_names is not None and X.shape[1] != len(feature_names):
         raise DataError(f"{path}: expected {counted(len(feature_names), 'feature')}, got {X.shape[1]}")
     return Table(X, None, numbered_names(X.shape[1]), None)
+
+
+def read_arrays_with_gaps(path: str, suffix: str, max_rows: int | None) -> tuple[NDArray[Any], NDArray[Any] | None]:
+    """Return X, in which NaN is a gap, in its own dtype, and the y of an .npz file that has one."""
+    if suffix == ".npy":
+        with opened(path) as file:
+            return _matrix_with_gaps(_single(file, path, max_rows), "array", path), None
+    with _opened_archive(path) as archive:
+        X = _matrix_with_gaps(_archived(archive, "X", path, max_rows), "X", path)
+        if "y.npy" not in archive.namelist():
+            return X, None
+        targets = _archived(archive, "y", path, max_rows)
+        _check_targets(targets.header, len(X), "any", path)
+        y = targets.read()
+    if y.dtype.kind == "f":
+        check_finite(y, "y", path)
+    return X, y[:, 0] if y.ndim == 2 and y.shape[1] == 1 else y
+
+
+def _matrix_with_gaps(stored: _Stored, name: str, path: str) -> NDArray[Any]:
+    """Read a 2-D array of real numbers in its own dtype, all finite but for NaN."""
+    check_matrix(stored.header, name, path)
+    matrix = stored.read()
+    check_finite(matrix, name, path, gaps=True)
+    return matrix
 
 
 def _archive_pair(path: str, target_kind: TargetKind, max_rows: int | None) -> tuple[NDArray[np.float64], NDArray[Any]]:

@@ -8,32 +8,40 @@ of a mistake; no text ever becomes NaN, and how much there is to read is looked 
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import get_args
 
 from ..kernels.options import check_choice
+from ..kernels.spelling import suggesting
 from .array_checks import ARRAY_SUFFIXES
 from .array_tables import read_prediction_arrays, read_training_arrays
+from .columns import RawTable, Reading
 from .errors import DataError, MixedTargetError, shown
 from .limits import above
 from .npy_rows import NpyRows
 from .output import check_output, write_table
 from .parquet_rows import ParquetRows
 from .parquet_tables import read_prediction_parquet, read_training_parquet
+from .raw import ReadingOptions, read_known, read_raw
 from .row_source import RowSource
-from .text_files import DELIMITER_OF, DELIMITERS, STANDARD_INPUT
+from .text_files import DELIMITER_OF, DELIMITERS, STANDARD_INPUT, check_encoding
 from .text_tables import read_prediction_text, read_training_text
 from .types import Table, TargetKind
 
 __all__ = [
     "DataError",
     "MixedTargetError",
+    "RawTable",
+    "ReadingOptions",
     "RowSource",
     "Table",
     "TargetKind",
     "check_output",
     "open_training_rows",
+    "read_known_columns",
     "read_prediction_table",
+    "read_raw_table",
+    "read_table",
     "read_training_table",
     "write_table",
 ]
@@ -41,6 +49,140 @@ __all__ = [
 _PARQUET = ".parquet"
 _SUFFIXES = (*DELIMITER_OF, _PARQUET, *ARRAY_SUFFIXES)
 _TEXT_SUFFIXES = (*DELIMITER_OF, STANDARD_INPUT)
+
+
+@suggesting
+def read_table(
+    path: str | os.PathLike[str],
+    target: str | None = None,
+    drop: Sequence[str] = (),
+    id: str | None = None,
+    features: Sequence[str] | None = None,
+    categorical: Sequence[str] = (),
+    encoding: str | None = None,
+    decimal: str = ".",
+    delimiter: str | None = None,
+    header: bool = True,
+    strict: bool = False,
+) -> RawTable:
+    r"""Read a table as it is: numbers, texts, truth values, dates, and missing cells.
+
+    What a column holds is found from all of its cells: numbers, also such as 27,000, $5 and 12 %; True and False, yes
+    and no; dates and times in the usual forms; else texts. Missing are empty cells, and words such as NA and NaN. Where
+    nearly all cells are of one kind, the others are mistakes, which are named with file, line and column.
+
+    Parameters
+    ----------
+    path : str or os.PathLike of str
+        A ``.csv`` or ``.tsv`` file, plain or compressed (``.csv.gz``, ``.tsv.gz``), a ``.parquet`` file, an ``.npz``
+        file with ``X`` and perhaps ``y``, or an ``.npy`` file with one 2-D array. ``"-"`` is standard input.
+    target : str, optional
+        Name of the column to predict; rows where it is missing are left out.
+    drop : sequence of str
+        Names of columns to leave out.
+    id : str, optional
+        Name of the column that tells the rows apart: no feature, but given along as ``ids``.
+    features : sequence of str, optional
+        Names of the columns to keep; all others if not given.
+    categorical : sequence of str
+        Names of columns whose cells are categories, whatever they look like: whole numbers that are codes.
+    encoding : str, optional
+        Of a text file; by default UTF-8, and UTF-16 where the first bytes say so.
+    decimal : {".", ","}
+        The mark before the fraction of numbers in a text file.
+    delimiter : {",", "\t", ";", "|"}, optional
+        What stands between the cells of a text file; by default the one that makes a table of its first lines.
+    header : bool
+        Whether the first line of a text file has the names of the columns; else they are "x0", "x1", ...
+    strict : bool
+        Whether every cell must be a finite number, or a truth value.
+
+    Returns
+    -------
+    RawTable
+        `RawTable.X` are columns by name, which ``dict`` and ``to_pandas`` turn into a data frame; `RawTable.y` of shape
+        (n_samples,).
+
+    Raises
+    ------
+    DataError
+        If the file cannot be read, is too large, lacks a column, or a cell contradicts its column; a `ValueError`.
+    ValueError
+        If ``decimal``, ``delimiter`` or ``encoding`` is unknown.
+    ImportError
+        If the file is in Parquet and PyArrow is missing.
+
+    Examples
+    --------
+    >>> import pathlib, tempfile, portable_mlp as pm
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     path = pathlib.Path(folder) / "flats.csv"
+    ...     _ = path.write_text("rent,rooms,district,lift\n990,2,north,yes\n1250,3,,no\n,4,south,no\n")
+    ...     table = pm.read_table(path, target="rent")
+    >>> table.X
+    Columns(2 rows; rooms: number, district: text, lift: truth)
+    >>> table.X["district"].tolist(), table.y.tolist(), table.notes
+    (['north', None], [990, 1250], ('1 row without a target left out',))
+    """
+    options = ReadingOptions(
+        target=target,
+        drop=_names(drop),
+        id=id,
+        features=None if features is None else _names(features),
+        categorical=_names(categorical),
+        encoding=encoding,
+        decimal=decimal,
+        delimiter=delimiter,
+        header=header,
+        strict=strict,
+    )
+    return read_raw_table(path, options)
+
+
+def read_raw_table(
+    path: str | os.PathLike[str],
+    options: ReadingOptions,
+    *,
+    target_kind: TargetKind = "unmixed",
+    last: bool = False,
+) -> RawTable:
+    """Read a table as `read_table` does; ``last`` makes a target of the last column where none is named."""
+    return read_raw(*_checked_options(path, options), options, target_kind, last)
+
+
+def read_known_columns(
+    path: str | os.PathLike[str], readings: Mapping[str, Reading], options: ReadingOptions
+) -> RawTable:
+    """Read the columns that a model knows, each as the model knows it; other columns are left alone.
+
+    Raises
+    ------
+    DataError
+        If a column is lacking, or a cell is not what its column holds; names it.
+    """
+    return read_known(*_checked_options(path, options), readings, options)
+
+
+def _names(names: Sequence[str]) -> tuple[str, ...]:
+    """Return names of columns; a text alone, which is a sequence of letters, is one name."""
+    return (names,) if isinstance(names, str) else tuple(names)
+
+
+def _checked_options(path: str | os.PathLike[str], options: ReadingOptions) -> tuple[str, str]:
+    """Return the path as text and its suffix, once the options were found to go with it."""
+    name, suffix = _checked(path, options.delimiter, options.max_rows)
+    check_choice("decimal", options.decimal, (".", ","))
+    if options.encoding is not None:
+        check_encoding(options.encoding)
+    about_text = {
+        "encoding": options.encoding is not None,
+        "decimal": options.decimal != ".",
+        "header": not options.header,
+    }
+    for option, given in about_text.items():
+        if given and suffix not in _TEXT_SUFFIXES:
+            raise DataError(f"{name}: the {option} of a text file does not go with an {suffix} file")
+    return name, suffix
 
 
 def read_training_table(

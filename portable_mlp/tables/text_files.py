@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import contextlib
 import gzip
 import os
@@ -12,7 +13,7 @@ from typing import Any, NamedTuple
 
 from .errors import DataError, opened
 
-__all__ = ["DELIMITERS", "DELIMITER_OF", "STANDARD_INPUT", "TextFile", "opened_text"]
+__all__ = ["DELIMITERS", "DELIMITER_OF", "STANDARD_INPUT", "TextFile", "check_encoding", "opened_text"]
 
 STANDARD_INPUT = "-"
 """The path that stands for it."""
@@ -24,6 +25,15 @@ DELIMITER_OF = {".csv": ",", ".tsv": "\t", ".csv.gz": ",", ".tsv.gz": "\t"}
 
 DELIMITERS = (",", "\t", ";", "|")
 """What may stand between them."""
+
+_UTF_8 = "utf-8"
+_BYTE_ORDER_MARKS = {
+    codecs.BOM_UTF32_LE: "utf-32",
+    codecs.BOM_UTF32_BE: "utf-32",
+    codecs.BOM_UTF16_LE: "utf-16",
+    codecs.BOM_UTF16_BE: "utf-16",
+}
+"""Encodings by the bytes that their texts begin with; the longer marks come first."""
 
 _GZIP = b"\x1f\x8b"
 _NO_TEXT = {
@@ -47,25 +57,87 @@ class TextFile(NamedTuple):
         For messages: the path, or "standard input".
     n_bytes : int
         How long it is, compressed if it is; 0 where that is not known, as of a pipe.
+    encoding : str
+        That of the file; the stream gives UTF-8.
     """
 
     stream: BufferedIOBase
     name: str
     n_bytes: int
+    encoding: str = _UTF_8
+
+
+def check_encoding(encoding: str) -> None:
+    """Raise ValueError unless Python knows the encoding of texts."""
+    try:
+        known = codecs.lookup(encoding)._is_text_encoding
+    except LookupError:
+        known = False
+    if not known:
+        raise ValueError(f"unknown encoding {encoding!r}; there are utf-8, utf-16, cp1252, latin-1 and many others")
 
 
 @contextlib.contextmanager
-def opened_text(path: str) -> Iterator[TextFile]:
+def opened_text(path: str, encoding: str | None = _UTF_8) -> Iterator[TextFile]:
     """Open a text file, or standard input for ``-``; what is compressed is decompressed while it is read.
 
-    The name of a compressed file ends in .gz; standard input has no name, and its first bytes tell.
+    The name of a compressed file ends in .gz; standard input has no name, and its first bytes tell. Where no encoding
+    is named, the mark at the beginning of UTF-16 and UTF-32 tells, and what has none is UTF-8.
     """
     if path == STANDARD_INPUT:
         with _opened_input() as file, _opened(file, _INPUT_NAME, file.peek().startswith(_GZIP)) as text:
-            yield text
+            yield _in_utf_8(text, encoding)
     else:
         with opened(path) as file, _opened(file, path, path.lower().endswith(".gz")) as text:
-            yield text
+            yield _in_utf_8(text, encoding)
+
+
+def _in_utf_8(text: TextFile, encoding: str | None) -> TextFile:
+    """Return a text file whose stream gives UTF-8, whatever its encoding is."""
+    if encoding is None:
+        start = text.stream.peek(4)[:4]  # type: ignore[attr-defined]
+        encoding = next((name for mark, name in _BYTE_ORDER_MARKS.items() if start.startswith(mark)), _UTF_8)
+    name = codecs.lookup(encoding).name
+    if name == _UTF_8:
+        return text
+    return text._replace(stream=BufferedReader(_Transcoded(text, name)), encoding=name)
+
+
+class _Transcoded(RawIOBase):
+    """The bytes of a text in another encoding, as UTF-8."""
+
+    def __init__(self, text: TextFile, encoding: str) -> None:
+        self._text = text
+        self._encoding = encoding
+        self._decoder = codecs.getincrementaldecoder(encoding)()
+        self._line = 1
+        self._ready = b""
+        self._ended = False
+
+    def readable(self) -> bool:
+        """Tell that it can be read, as it always can."""
+        return True
+
+    def readinto(self, buffer: Any, /) -> int:
+        """Decode a piece, and give as much of it as fits."""
+        while not self._ready and not self._ended:
+            piece = self._text.stream.read1(2**16)
+            self._ended = not piece
+            self._ready = self._decoded(piece)
+        view = memoryview(buffer)
+        given, self._ready = self._ready[: len(view)], self._ready[len(view) :]
+        view[: len(given)] = given
+        return len(given)
+
+    def _decoded(self, piece: bytes) -> bytes:
+        """Return a piece as UTF-8."""
+        try:
+            text = self._decoder.decode(piece, self._ended)
+            self._line += text.count("\n")
+            return text.encode()
+        except UnicodeError as error:
+            at_least = f"line {self._line} or later"
+            raise DataError(f"{self._text.name}: the text is not valid {self._encoding}, in {at_least}") from error
 
 
 @contextlib.contextmanager

@@ -20,6 +20,7 @@ __all__ = [
     "as_float",
     "as_truth",
     "checked_feature",
+    "is_code",
     "not_a_number",
     "not_a_truth_value",
     "row_of_floats",
@@ -31,6 +32,7 @@ TRUTH_VALUES = {word: word.lower() == "true" for word in ("True", "TRUE", "true"
 # Whatever `float` reads and is written in these characters alone is a number of the grammar above:
 # the underscores, words and non-ASCII digits that `float` also reads need others.
 _NUMBER_CHARACTERS = re.compile(r"[0-9eE+\-. \t,]*")
+_CODE = re.compile(r"[+-]?0[0-9]+")
 _NON_FINITE_WORD = re.compile(r"[+-]?(nan|inf|infinity)", re.ASCII | re.IGNORECASE)
 
 
@@ -66,12 +68,17 @@ def as_float(text: str) -> float | None:
         return None
 
 
+def is_code(text: str) -> bool:
+    """Tell whether a stripped cell is a code such as 007, which a number would not give back."""
+    return _CODE.fullmatch(text) is not None
+
+
 def as_truth(cell: str) -> bool | None:
     """Return the truth value that a cell holds, None if it holds none."""
     return TRUTH_VALUES.get(cell.strip(BLANKS))
 
 
-def checked_feature(cell: str, place: Place, is_truth: bool) -> float:
+def checked_feature(cell: str, place: object, is_truth: bool) -> float:
     """Return the finite number in a cell, 1 or 0 for the truth value if the column has these."""
     if is_truth:
         truth = as_truth(cell)
@@ -84,14 +91,14 @@ def checked_feature(cell: str, place: Place, is_truth: bool) -> float:
     return value
 
 
-def not_a_truth_value(cell: str, place: Place) -> DataError:
+def not_a_truth_value(cell: str, place: object) -> DataError:
     """Return the error for a cell of a column that begins with truth values."""
     if not cell.strip(BLANKS):
         return DataError(f"{place}: the cell is empty; True or False is expected (remove the row or fill the cell)")
     return DataError(f"{place}: {shown(cell)} is not True or False, as the cells above it are")
 
 
-def not_a_number(cell: str, place: Place) -> DataError:
+def not_a_number(cell: str, place: object) -> DataError:
     """Return the error that says why a cell is not a finite number."""
     text = cell.strip(BLANKS)
     if not text:

@@ -1,11 +1,11 @@
-"""The target column of a text file: numbers, or the texts as they are written."""
+"""Targets that are written as text: numbers, or the texts as they are."""
 
 from __future__ import annotations
 
 import re
 from array import array
-from collections.abc import Iterator
-from typing import Any
+from collections.abc import Callable, Iterator
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,14 +14,13 @@ from .column_names import BLANKS
 from .errors import DataError, MixedTargetError
 from .limits import MAX_LABEL_BYTES, check_label
 from .targets import LARGEST_EXACT, MOST_WHOLE_NUMBER_CLASSES
-from .text_numbers import TRUTH_VALUES, Place, as_float, not_a_number, not_a_truth_value
+from .text_numbers import TRUTH_VALUES, Place, as_float, is_code, not_a_number, not_a_truth_value
 from .types import TargetKind
 
-__all__ = ["Targets"]
+__all__ = ["Targets", "target_vector"]
 
 _SHORT_INTEGER = re.compile(r"[+-]?[0-9]{1,19}")
 _INTEGER = re.compile(r"[+-]?[0-9]+")
-_LEADING_ZERO = re.compile(r"[+-]?0[0-9]+")
 
 
 class Targets:
@@ -46,6 +45,51 @@ class Targets:
             raise DataError(f"{self._place(-1)}: the target is empty (remove the row or fill the cell)")
         if self._texts.n_bytes > MAX_LABEL_BYTES:
             raise DataError(f"{self._place(-1)}: the targets up to here are longer than {MAX_LABEL_BYTES} bytes")
+
+    def vector(self) -> NDArray[Any]:
+        """Return the targets, of shape (n_samples,)."""
+        return target_vector(self._texts, self._place, self._kind)
+
+    def _place(self, row: int) -> Place:
+        """Return where the target of a row stands."""
+        return Place(self._path, self._lines[row], self._column + 1)
+
+
+class Texts(Protocol):
+    """Texts row by row."""
+
+    def __len__(self) -> int: ...
+    def __getitem__(self, index: int, /) -> str: ...
+    def __iter__(self) -> Iterator[str]: ...
+
+
+def target_vector(texts: Texts, place: Callable[[int], object], kind: TargetKind) -> NDArray[Any]:
+    """Return targets (n_samples,) as numbers if all of them are, else as text if they may be text.
+
+    Parameters
+    ----------
+    texts : sequence of str
+        The targets, none of them empty.
+    place : callable
+        From a row, counted from 0, to where its target stands, for messages.
+    kind : {"any", "unmixed", "numbers"}
+        What they may be.
+
+    Raises
+    ------
+    DataError
+        If a target is of another kind, or is a NaN or an infinity among numbers.
+    """
+    return _TargetTexts(texts, place, kind).vector()
+
+
+class _TargetTexts:
+    """Targets as texts, looked at in several ways."""
+
+    def __init__(self, texts: Texts, place: Callable[[int], object], kind: TargetKind) -> None:
+        self._texts = texts
+        self._place = place
+        self._kind = kind
 
     def vector(self) -> NDArray[Any]:
         """Return the targets, of shape (n_samples,), as numbers if all of them are, else as text if it may be text."""
@@ -97,7 +141,7 @@ class Targets:
             return self._kind == "any" and not all(
                 repr(float(value)) == text for text, value in zip(self._texts, values, strict=True)
             )
-        if any(map(_LEADING_ZERO.fullmatch, self._texts)):
+        if any(map(is_code, self._texts)):
             return True
         odd = not whole or any(text[0] == "+" and _INTEGER.fullmatch(text) for text in self._texts)
         return odd and (self._kind == "any" or self._are_few())
@@ -144,10 +188,6 @@ class Targets:
         """Return the error that says why the first target that is not a finite number is none."""
         row = int(np.argmin(finite))
         return not_a_number(self._texts[row], self._place(row))
-
-    def _place(self, row: int) -> Place:
-        """Return where the target of a row stands."""
-        return Place(self._path, self._lines[row], self._column + 1)
 
 
 class _Texts:

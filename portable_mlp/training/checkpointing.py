@@ -14,7 +14,7 @@ from ..backends import Backend, dtype_name
 from ..distributed.group import Group, current_group, is_root, on_root
 from ..kernels.arrays import Array
 from ..kernels.network import Network
-from ..kernels.options import whole_number
+from ..kernels.options import OrNone, Whole
 from ..storage.checkpoints import Checkpoint, CheckpointFolder, from_bytes, to_bytes
 from ..storage.model_errors import refusal
 from ..storage.paths import FilePath
@@ -189,8 +189,7 @@ def checked_folder(
     ValueError, TypeError
         If the options do not go together.
     """
-    if every is not None:
-        whole_number("checkpoint_every", every)
+    OrNone(Whole(1))("checkpoint_every", every)
     if checkpoint is None:
         if resume or every is not None:
             raise ValueError("resume and checkpoint_every need a folder: checkpoint=...")
@@ -251,7 +250,8 @@ def identity_of(
 ) -> dict[str, Any]:
     """Return what makes a run another than others: network, data and options, for JSON."""
     return {
-        "network": [list(net.sizes), list(net.activations), net.output, net.loss],
+        # Without constants where the loss has none: states were written before there were such.
+        "network": [list(net.sizes), list(net.activations), net.output, net.loss, *map(list, net.loss_options)],
         "parameters": [list(flat.shape), dtype_name(flat.dtype)],
         # Of a group rank 0 compares: the others need not read all numbers for it.
         "data": fingerprint(backend, data) if is_root() else None,

@@ -9,6 +9,7 @@ import array_api_compat
 from ..backends.ambient import undisturbed
 from ..kernels.arrays import Array, Namespace
 from ..kernels.calls import check_call
+from ..kernels.losses import LOSSES, Targets
 from ..kernels.network import Network
 from ..kernels.parameters import Params, check_dtype
 from ..kernels.targets import are_labels
@@ -16,16 +17,16 @@ from .batches import Data, blocks
 
 
 @undisturbed
-def checked_data(net: Network, params: Params, X: Array, y: Array) -> Data:
+def checked_data(net: Network, params: Params, X: Array, y: Array, sample_weight: Array | None = None) -> Data:
     """Return the data as the network takes them, in the dtype of ``params``, once shapes and values were found good.
 
     Raises
     ------
     ValueError
-        If a value is not finite, a label is out of range, or a target is one that the loss is not made for; with the
-        offending numbers.
+        If a value is not finite, a weight negative, a label out of range, or a target one that the loss is not made
+        for; with the offending numbers.
     """
-    call = check_call(net, params, X, y)
+    call = check_call(net, params, X, y, sample_weight)
     check_dtype(call.params)
     xp = call.xp
     assert call.Y is not None  # y was given
@@ -34,7 +35,20 @@ def checked_data(net: Network, params: Params, X: Array, y: Array) -> Data:
         if cast.dtype != x.dtype:
             _check_finite(xp, f"in {cast.dtype}, {name}", cast)
     _check_targets(xp, net, y, call.Y)
-    return Data(call.X, call.Y)
+    if call.weights is not None:
+        _check_weights(xp, call.weights)
+    return Data(call.X, call.Y, call.weights)
+
+
+def _check_weights(xp: Namespace, weights: Array) -> None:
+    if weights.ndim > 1:
+        raise ValueError(
+            f"sample_weight must have shape ({weights.shape[-1]},), the same for all models; got {tuple(weights.shape)}"
+        )
+    _check_finite(xp, "sample_weight", weights)
+    least = float(xp.min(weights))
+    if least < 0.0:
+        raise ValueError(f"sample_weight must not be negative; got {least:g}")
 
 
 def _check_finite(xp: Namespace, name: str, x: Array) -> None:
@@ -70,7 +84,8 @@ def _check_targets(xp: Namespace, net: Network, y: Array, Y: Array) -> None:
                 f"{low:.0f} to {high:.0f}"
             )
         return
-    if net.loss == "cross_entropy":
+    targets = LOSSES[str(net.loss)].targets
+    if targets is Targets.DISTRIBUTIONS:
         sums = xp.sum(Y, axis=-1)
         if not (bool(xp.all(Y >= 0)) and bool(xp.all(xp.abs(sums - 1.0) < 1e-3))):
             (low, high), (least, most) = _range(xp, Y), _range(xp, sums)
@@ -80,10 +95,10 @@ def _check_targets(xp: Namespace, net: Network, y: Array, Y: Array) -> None:
             )
         return
     low, high = _range(xp, Y)
-    if net.loss == "binary_cross_entropy" and not (low >= 0 and high <= 1):
-        raise ValueError(f"y must lie in 0 to 1 for the loss binary_cross_entropy; got values from {low:g} to {high:g}")
-    if net.loss == "poisson" and low < 0:
-        raise ValueError(f"y must not be negative for the loss poisson; got {low:g}")
+    if targets is Targets.PROBABILITIES and not (low >= 0 and high <= 1):
+        raise ValueError(f"y must lie in 0 to 1 for the loss {net.loss}; got values from {low:g} to {high:g}")
+    if targets is Targets.COUNTS and low < 0:
+        raise ValueError(f"y must not be negative for the loss {net.loss}; got {low:g}")
 
 
 def _range(xp: Namespace, x: Array) -> tuple[float, float]:

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple, Protocol
 
 from ..kernels.propagation import Masks
-from .batches import Shuffle, Span, spans
+from .batches import Shuffle, Span, counting, spans
 from .stream import Samples
 
 
@@ -62,16 +62,21 @@ class KeyedOrder:
         Samples of a batch.
     shuffle : Shuffle or None
         The permutations; None keeps the order.
+    weights : ndarray of shape (n_samples,), optional
+        The weights of the samples, on the host: batches whose weights sum to zero are left out.
     """
 
-    def __init__(self, samples: Samples, n_samples: int, batch_size: int, shuffle: Shuffle | None) -> None:
+    def __init__(
+        self, samples: Samples, n_samples: int, batch_size: int, shuffle: Shuffle | None, weights: Any = None
+    ) -> None:
         self.n_samples = n_samples
-        self._samples, self._shuffle = samples, shuffle
+        self._samples, self._shuffle, self._weights = samples, shuffle, weights
         self._batches = spans(n_samples, batch_size)
 
     def epoch(self, epoch: int, done: int) -> EpochOrder:
         """Return what an epoch takes."""
-        return EpochOrder(self._samples.order(self._shuffle, epoch, self.n_samples), self._batches)
+        rows = self._samples.order(self._shuffle, epoch, self.n_samples)
+        return EpochOrder(rows, counting(self._batches, self._weights, rows))
 
     def memory(self) -> tuple[dict[str, Any], int | None]:
         """Return the key of the shuffle."""

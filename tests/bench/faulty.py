@@ -4,7 +4,7 @@ import itertools
 import os
 from typing import Any
 
-from portable_mlp.bench.on_device import OursOnDevice
+from gpu_suite.on_device import OursOnDevice
 
 
 def dies(case: Any, precision: str, device: str) -> Any:

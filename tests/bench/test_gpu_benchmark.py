@@ -2,7 +2,6 @@
 
 import contextlib
 import functools
-import importlib.util
 import json
 import operator
 import os
@@ -13,22 +12,22 @@ import types
 from collections.abc import Iterator
 from typing import Any
 
+import gpu
 import ml_dtypes
 import numpy as np
 import pytest
 import torch
+from gpu_suite import on_device, suite, worker
+from gpu_suite.on_device import CANDIDATES, FLOOR, Entry, reference_losses, set_precision
+from gpu_suite.precisions import ERRORS, check_losses, check_product_error, product_error
+from gpu_suite.process import Failed, Process
+from gpu_suite.report import HEADINGS, as_json, as_markdown
+from gpu_suite.roofline import H200, products, seconds_of_step
+from gpu_suite.suite import GPU_CASES, Result
 
-from portable_mlp.bench import on_device, suite, worker
-from portable_mlp.bench.cases import GPU_CASES, Case, problem
-from portable_mlp.bench.gpu_report import HEADINGS, as_json, as_markdown
-from portable_mlp.bench.on_device import CANDIDATES, FLOOR, Entry, reference_losses, set_precision
-from portable_mlp.bench.precisions import ERRORS, check_losses, check_product_error, product_error
-from portable_mlp.bench.process import Failed, Process
-from portable_mlp.bench.roofline import H200, products, seconds_of_step
-from portable_mlp.bench.suite import Result
+from portable_mlp.bench.cases import Case, problem
 from tests.bench import faulty
 from tests.bench.test_bench import expected_losses
-from tests.conftest import NO_GPU
 
 ROOT = pathlib.Path(__file__).parents[2]
 TINY = Case("tiny", (6, 9, 5, 4), 8)
@@ -305,17 +304,12 @@ def test_a_process_returns_raises_hangs_and_dies() -> None:
 @pytest.fixture
 def command(monkeypatch: pytest.MonkeyPatch) -> Any:
     """The benchmark's command, for tiny networks, in no time."""
-    spec = importlib.util.spec_from_file_location("gpu", ROOT / "benchmarks" / "gpu.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
     monkeypatch.syspath_prepend(ROOT)  # for the processes, which must find the faulty candidates
-    monkeypatch.setattr(module, "GPU_CASES", (TINY, TINY._replace(name="small"), TINY._replace(name="large")))
-    monkeypatch.setattr(module, "machine", functools.partial(dict, gpu="a made-up one"))
-    monkeypatch.setattr(module, "SECONDS_OF_WARM_UP", 0.0)
-    monkeypatch.setattr(module, "SECONDS_A_TURN", 0.01)
-    return module
+    monkeypatch.setattr(gpu, "GPU_CASES", (TINY, TINY._replace(name="small"), TINY._replace(name="large")))
+    monkeypatch.setattr(gpu, "machine", functools.partial(dict, gpu="a made-up one"))
+    monkeypatch.setattr(gpu, "SECONDS_OF_WARM_UP", 0.0)
+    monkeypatch.setattr(gpu, "SECONDS_A_TURN", 0.01)
+    return gpu
 
 
 def test_the_whole_benchmark(
@@ -457,7 +451,7 @@ def test_the_figures_come_back_from_json() -> None:
     assert [Case(**case | {"sizes": tuple(case["sizes"])}) for case in figures["cases"]] == list(GPU_CASES)
 
 
-@pytest.mark.gpu
+@pytest.mark.gpu("torch")
 @pytest.mark.parametrize(
     ("name", "precision"),
     # Training takes float32 alone so far.
@@ -465,8 +459,6 @@ def test_the_figures_come_back_from_json() -> None:
 )
 def test_on_a_gpu(name: str, precision: str) -> None:
     """Every candidate learns what it should, in the precision it was asked for, and its kernels are counted."""
-    if not torch.cuda.is_available():
-        pytest.skip(NO_GPU)
     with Process() as process:
         process.call(worker.prepare, CANDIDATES[name], TINY, precision, "cuda")
         process.call(worker.make, CANDIDATES[name], TINY, precision, "cuda", expected_losses(TINY), 0.0)

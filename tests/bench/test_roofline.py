@@ -2,10 +2,7 @@
 
 import numpy as np
 import pytest
-
-from portable_mlp.bench import candidates
-from portable_mlp.bench.cases import GPU_CASES, Case
-from portable_mlp.bench.roofline import (
+from gpu_suite.roofline import (
     H200,
     moved_bytes,
     operations,
@@ -13,6 +10,10 @@ from portable_mlp.bench.roofline import (
     seconds_of_products,
     seconds_of_step,
 )
+from gpu_suite.suite import GPU_CASES
+
+from portable_mlp.bench import candidates
+from portable_mlp.bench.cases import Case
 
 DIGITS, MNIST, LARGE_BATCH, BIG = GPU_CASES
 MIDDLE = MNIST._replace(batch_size=4096)

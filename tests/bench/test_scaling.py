@@ -8,19 +8,19 @@ from typing import Any
 
 import numpy as np
 import pytest
+import scaling
 from rich.console import Console
+from scaling_study import jobs as jobs_module
+from scaling_study import report, study
+from scaling_study.jobs import ALONE, RANK, Job, Setup, jobs_of, launch, seconds_of
+from scaling_study.model import ASSUMPTIONS, Compute, Link, forecast
+from scaling_study.rank import N_FLOATS, Task, answer
+from scaling_study.study import Measured, summary
 
-from portable_mlp.bench import machine, scaling, scaling_jobs
+from portable_mlp.bench import machine
 from portable_mlp.bench.candidates import ours_on
 from portable_mlp.bench.cases import Case
 from portable_mlp.bench.measurement import wrong_losses
-from portable_mlp.bench.scaling import Measured, summary
-from portable_mlp.bench.scaling_jobs import ALONE, RANK, Job, Setup, jobs_of, launch, seconds_of
-from portable_mlp.bench.scaling_model import ASSUMPTIONS, Compute, Link, forecast
-from portable_mlp.bench.scaling_rank import N_FLOATS, Task, answer
-from portable_mlp.cli import scaling as command
-from portable_mlp.cli import scaling_report
-from portable_mlp.cli.app import run
 from portable_mlp.distributed.supervision import mpi_launcher
 
 TINY = Case("6-9-5-4", (6, 9, 5, 4), 16)
@@ -101,10 +101,10 @@ def text_of(found: Measured, link: Link | None = None) -> str:
         forecast(name, 16, model if link is None else model._replace(link=link)) for name, model in found.models.items()
     ]
     console = Console(file=io.StringIO(), width=80)
-    network = scaling_report.network_of(forecasts, given=link is not None)
-    for table in scaling_report.tables(found, forecasts, network):
+    network = report.network_of(forecasts, given=link is not None)
+    for table in report.tables(found, forecasts, network):
         console.print(table)
-    assert scaling_report.picture(found, forecasts, network).startswith(b"\x89PNG")
+    assert report.picture(found, forecasts, network).startswith(b"\x89PNG")
     return console.file.getvalue()
 
 
@@ -141,9 +141,9 @@ def test_rounds_take_turns_and_one_that_fails_leaves_the_others(monkeypatch: pyt
             raise RuntimeError("killed")
         return {"step": (5.0, 1.0, 3.0)[n_before]} if job.case is not None else {"mpi 1": 1e-6}
 
-    monkeypatch.setattr(scaling, "seconds_of", seconds_of_a_round)
+    monkeypatch.setattr(study, "seconds_of", seconds_of_a_round)
     told: list[str] = []
-    found = scaling.measure_scaling([TINY], 2, rounds=3, seconds=0.1, tell=told.append)
+    found = study.measure_scaling([TINY], 2, rounds=3, seconds=0.1, tell=told.append)
     assert told == ["round 1 of 3", "round 2 of 3", "round 3 of 3"]
     a_round = len(seen) // 3
     assert seen == 3 * seen[:a_round]
@@ -181,7 +181,7 @@ def test_a_process_alone_takes_the_steps_of_the_candidate() -> None:
 @pytest.mark.parametrize("losses", [[1.0, 2.1], [1.0, float("nan")], [float("nan"), 2.0]])
 def test_wrong_losses_are_not_timed(losses: list[float], monkeypatch: pytest.MonkeyPatch) -> None:
     assert wrong_losses([1.0, 2.0], [1.0, 2.0], 1e-4) is None
-    monkeypatch.setattr(scaling_jobs, "launch", lambda job, seconds: {"losses": losses, "seconds": {"step": 1.0}})
+    monkeypatch.setattr(jobs_module, "launch", lambda job, seconds: {"losses": losses, "seconds": {"step": 1.0}})
     with pytest.raises(RuntimeError, match="away from float64: not timed"):
         seconds_of(Job(RANK, TINY), {TINY: [1.0, 2.0]}, 0.1)
 
@@ -203,10 +203,10 @@ def test_a_job_may_abort_once_it_has_answered(monkeypatch: pytest.MonkeyPatch) -
 
 
 def test_a_job_that_hangs_or_cannot_start_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(scaling_jobs, "SECONDS_A_JOB", 0.01)
+    monkeypatch.setattr(jobs_module, "SECONDS_A_JOB", 0.01)
     with pytest.raises(RuntimeError, match="it did not end within 0 seconds"):
         launch(Job(ALONE, TINY), 0.001)
-    scaling_jobs._launcher.cache_clear()
+    jobs_module._launcher.cache_clear()
     monkeypatch.setattr(mpi_launcher, "mpiexec_path", lambda: None)
     with pytest.raises(RuntimeError, match=r"mpiexec, .* is neither beside .* pip install \"\.\[mpi\]\""):
         launch(Job(RANK, TINY), 0.001)
@@ -216,14 +216,14 @@ def test_the_command(
     tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
     """Everything for real: one process, MPI's ranks, PyTorch's processes, all-reduces."""
-    monkeypatch.setattr(command, "QUICK", (TINY,))
-    monkeypatch.setattr(command, "QUICK_ROUNDS", 1)
-    monkeypatch.setattr(command, "QUICK_SECONDS", 0.001)
-    monkeypatch.setattr(command, "MOST_RANKS", 2)
+    monkeypatch.setattr(scaling, "QUICK", (TINY,))
+    monkeypatch.setattr(scaling, "QUICK_ROUNDS", 1)
+    monkeypatch.setattr(scaling, "QUICK_SECONDS", 0.001)
+    monkeypatch.setattr(scaling, "MOST_RANKS", 2)
     figures_file, picture = tmp_path / "figures.json", tmp_path / "scaling.png"
     options = ["--json", str(figures_file), "--plot", str(picture), "--latency", "50", "--bandwidth", "1.25"]
     monkeypatch.setattr(machine, "load", lambda: 1.2)
-    assert run(["scaling", "--quick", *options]) == 0
+    scaling.main(["--quick", *options])
     out, err = capfd.readouterr()
     assert err.count("other programs have kept 1.2 of ") == 2
     assert err.index("have kept") < err.index("round 1") < err.rindex("have kept")
@@ -244,6 +244,9 @@ def test_the_command(
 
 
 def test_mistakes(tmp_path: pathlib.Path, capfd: pytest.CaptureFixture[str]) -> None:
-    for option, value in {"--latency": "0", "--bandwidth": "-1", "--json": str(tmp_path / "no" / "f.json")}.items():
-        assert run(["scaling", option, value]) == 2
+    in_no_folder = str(tmp_path / "no" / "f.json")
+    mistakes = [("--latency", "0"), ("--bandwidth", "-1"), ("--json", in_no_folder), ("--json", ""), ("--plot", "")]
+    for option, value in [*mistakes, ("--json", "x.csv")]:
+        with pytest.raises(SystemExit, match="2"):
+            scaling.main([option, value])
         assert option in capfd.readouterr().err

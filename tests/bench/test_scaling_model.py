@@ -4,9 +4,8 @@ import math
 
 import numpy as np
 import pytest
+from scaling_study.model import Compute, Link, Model, fit_compute, fit_link, forecast
 from scipy.optimize import nnls
-
-from portable_mlp.bench.scaling_model import Compute, Link, Model, fit_compute, fit_link, forecast
 
 BYTES = [4 * 10**i for i in range(7)]
 

@@ -448,7 +448,7 @@ MISTAKES = {
     "ONNX like a model": (("export", "m.safetensors", "x.safetensors"), "FILE x.safetensors: what is written there is"),
     "picture like another": (("bench", "--plot", "x.jpg"), "--plot x.jpg: what is written there is a .png file"),
     "page like a picture": (("bench", "--html", "x.png"), "--html x.png: what is written there is a .html file"),
-    "figures like a table": (("scaling", "--json", "x.csv"), "--json x.csv: what is written there is a .json file"),
+    "figures like a table": (("bench", "--json", "x.csv"), "--json x.csv: what is written there is a .json file"),
     "predictions like arrays": (
         ("predict", "m.safetensors", "new.csv", "--output", "x.npy"),
         "x.npy: a table is written in the format that its name ends in: .csv, .tsv, .csv.gz, .tsv.gz or .parquet",
@@ -487,8 +487,6 @@ EMPTY = [
     ("bench", "--json", ""),
     ("bench", "--plot", ""),
     ("bench", "--html", ""),
-    ("scaling", "--json", ""),
-    ("scaling", "--plot", ""),
     ("demo", "--output", ""),
     ("gradcheck", "--backend", "numpy", "--backend", ""),
     ("accelerate", ""),

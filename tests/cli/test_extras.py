@@ -35,12 +35,11 @@ ALONE = BLOCKED + "from portable_mlp.__main__ import main; sys.argv[1:] = ['back
 
 COMMANDS = """
 import contextlib, io
-from portable_mlp.cli import bench, demo, scaling
+from portable_mlp.cli import bench, demo
 from portable_mlp.cli.app import run
 
 demo.EPOCHS, demo.TIMED_EPOCHS = 1, 2
 bench.measure = lambda case, dtype, candidates, rounds: []
-scaling.measure_scaling = lambda *arguments, **options: scaling.Measured([], [], {}, {})
 for line in json.loads(sys.argv[2]):
     out, err = (io.TextIOWrapper(io.BytesIO(), "utf-8") for _ in range(2))
     with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
@@ -68,7 +67,6 @@ LINES = {
     "doctor --json": (),
     "bench --quick": (),
     "bench --quick --plot bench.png": ("plot",),
-    "scaling --quick": (),
     "accelerate script.py": ("sklearn",),
     "demo": ("demo",),
     "--help": (),

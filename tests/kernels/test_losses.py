@@ -4,9 +4,11 @@ import jax.numpy as jnp
 import mpmath
 import numpy as np
 import pytest
+import torch
 
 import portable_mlp as pm
-from portable_mlp.kernels.losses import LOSS_OUTPUTS, LOSSES, NATURAL_LOSS
+from portable_mlp.kernels.activations import OUTPUTS
+from portable_mlp.kernels.losses import LOSSES, natural_loss
 from tests import reference
 from tests.reference import PAIRS, WRITEABLE, assert_close, float32_exact, random_problem
 
@@ -19,13 +21,13 @@ def logits_problem(output, loss, n_outputs=3):
 
 def call(lib, name, z, Y, output):
     """Return the losses and the gradient on the host."""
-    losses, dz = LOSSES[name](lib.xp, lib.array(np.asarray(z)), lib.array(np.asarray(Y)), output)
+    losses, dz = LOSSES[name].formula(lib.xp, lib.array(np.asarray(z)), lib.array(np.asarray(Y)), output)
     return lib.numpy(losses), lib.numpy(dz)
 
 
 def test_tables_hold_every_pair_once():
-    assert {(output, loss) for loss, outputs in LOSS_OUTPUTS.items() for output in outputs} == set(PAIRS)
-    assert all((output, loss) in PAIRS for output, loss in NATURAL_LOSS.items())
+    assert {(output, name) for name, loss in LOSSES.items() for output in loss.outputs} == set(PAIRS)
+    assert all((output, natural_loss(output)) in PAIRS for output in OUTPUTS)
 
 
 @pytest.mark.parametrize(("output", "loss"), PAIRS)
@@ -53,7 +55,7 @@ def test_gradient_equals_autograd(lib, output, loss):
 @pytest.mark.parametrize(("output", "loss"), PAIRS)
 def test_gradient_equals_jax(output, loss):
     p = logits_problem(output, loss)
-    _, dz = LOSSES[loss](jnp, jnp.asarray(p.X), jnp.asarray(p.Y), output)
+    _, dz = LOSSES[loss].formula(jnp, jnp.asarray(p.X), jnp.asarray(p.Y), output)
     assert_close(np.sum(np.asarray(dz), axis=0) / len(p.X), reference.jax_gradient(p)[0][1], rtol=1e-12)
 
 
@@ -75,9 +77,33 @@ def test_models_share_targets_or_have_their_own(lib, output, loss):
 def test_arguments_are_left_alone(lib, output, loss):
     p = logits_problem(output, loss)
     z, Y = lib.array(p.X.copy()), lib.array(p.Y.copy())
-    LOSSES[loss](lib.xp, z, Y, output)
+    LOSSES[loss].formula(lib.xp, z, Y, output)
     assert_close(lib.numpy(z), p.X, rtol=0)
     assert_close(lib.numpy(Y), p.Y, rtol=0)
+
+
+@pytest.mark.parametrize("delta", [0.25, 1.0, 3.0])
+@pytest.mark.parametrize("output", LOSSES["huber"].outputs)
+def test_huber_equals_torch_and_jax_for_any_delta(lib, output, delta):
+    """Of a network with a hidden layer, through its public function; on both sides of delta, and at it."""
+    net = pm.Network((4, 5, 3), "tanh", output, "huber", {"delta": delta})
+    p = random_problem(net, n_samples=40)
+    loss, grads = pm.loss_and_grad(net, lib.params(p.params), lib.array(p.X), lib.array(p.Y), reduction="sum")
+    z = np.tanh(p.X @ p.params[0][0] + p.params[0][1]) @ p.params[1][0] + p.params[1][1]
+    by_torch = torch.nn.HuberLoss(reduction="sum", delta=delta)(
+        reference.TORCH[output](torch.tensor(z)), torch.tensor(p.Y)
+    )
+    assert_close(lib.numpy(loss), by_torch.numpy(), rtol=10 * lib.rtol)
+    for expected in (reference.torch_gradient(p), reference.jax_gradient(p)):
+        for found, (dW, db) in zip(grads, expected, strict=True):
+            assert_close(lib.numpy(found.W), len(p.X) * dW, rtol=30 * lib.rtol)
+            assert_close(lib.numpy(found.b), len(p.X) * db, rtol=30 * lib.rtol)
+
+
+def test_huber_at_delta_and_far_out(lib):
+    losses, dz = call(lib, "huber", [[0.0, 1.0, -1e18]] * 6, [[0.0, 0.0, 0.0]] * 6, "identity")
+    assert_close(losses, [0.5 + (1e18 - 0.5)] * 6, rtol=lib.rtol)
+    assert_close(dz, [[0.0, 1.0, -1.0]] * 6, rtol=0)
 
 
 HUGE_LOGITS = [
@@ -94,7 +120,7 @@ HUGE_LOGITS = [
 
 @pytest.mark.parametrize(("output", "z", "Y", "loss", "proba"), HUGE_LOGITS)
 def test_huge_logits_stay_finite_and_right(lib, output, z, Y, loss, proba):
-    losses, dz = call(lib, NATURAL_LOSS[output], [z] * 6, [Y] * 6, output)
+    losses, dz = call(lib, natural_loss(output), [z] * 6, [Y] * 6, output)
     assert_close(losses, [loss] * 6, rtol=lib.rtol)
     assert_close(dz, [np.subtract(proba, Y)] * 6, rtol=lib.rtol)
 
@@ -129,7 +155,7 @@ def test_cross_entropy_keeps_its_digits():
         for row in EXTREME + rows_of_logits():
             z = np.round(np.asarray(row) * 2.0**40) / 2.0**40
             for label in range(len(z)):
-                losses, _ = LOSSES["cross_entropy"](np, z[None, :], np.eye(len(z))[[label]], "softmax")
+                losses, _ = LOSSES["cross_entropy"].formula(np, z[None, :], np.eye(len(z))[[label]], "softmax")
                 assert ulps(losses[0], exact_cross_entropy(z.tolist(), label)) <= 4.0, (row, label)
 
 
@@ -139,7 +165,7 @@ def test_cross_entropy_of_any_logits_is_limited_by_their_differences():
         for row in EXTREME + rows_of_logits():
             z = np.asarray(row)
             for label in range(len(z)):
-                losses, _ = LOSSES["cross_entropy"](np, z[None, :], np.eye(len(z))[[label]], "softmax")
+                losses, _ = LOSSES["cross_entropy"].formula(np, z[None, :], np.eye(len(z))[[label]], "softmax")
                 exact = exact_cross_entropy(row, label)
                 allowed = 4.0 * np.spacing(float(exact)) + 0.5 * np.spacing(np.ptp(z)) * float(exact)
                 assert abs(float(losses[0] - exact)) <= allowed, (row, label)
@@ -150,7 +176,7 @@ def test_binary_cross_entropy_keeps_its_digits():
         for i, row in enumerate(EXTREME + rows_of_logits()):
             z = np.asarray([row])
             for Y in (np.ones(len(row)), np.zeros(len(row)), (np.arange(len(row)) + i) % 2.0):
-                losses, _ = LOSSES["binary_cross_entropy"](np, z, Y[None, :], "logistic")
+                losses, _ = LOSSES["binary_cross_entropy"].formula(np, z, Y[None, :], "logistic")
                 assert ulps(losses[0], exact_binary_cross_entropy(row, Y)) <= 4.0, (row, Y)
 
 
@@ -165,6 +191,6 @@ def test_a_good_poisson_fit_has_a_small_loss_in_float32(y):
     """The terms of the deviance are large and nearly cancel; d = 1e-3 off, it is y (e^d - 1 - d)."""
     d = np.float32(np.log(y)) + np.float32(1e-3) - np.log(y)
     z, Y = np.asarray([[np.float32(np.log(y)) + np.float32(1e-3)]], np.float32), np.asarray([[y]], np.float32)
-    losses, _ = LOSSES["poisson"](np, z, Y)
+    losses, _ = LOSSES["poisson"].formula(np, z, Y)
     # The logit itself is rounded to 6e-8 of its size, up to 1e-6 here, of a d of 1e-3.
     np.testing.assert_allclose(losses[0], y * (np.expm1(d) - d), rtol=5e-3)

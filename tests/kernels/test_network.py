@@ -103,7 +103,7 @@ def test_network_says_what_an_activation_should_be(activation):
 
 
 OUTPUTS = ("softmax", "logistic", "identity", "relu", "exp")
-LOSSES = ("cross_entropy", "binary_cross_entropy", "squared_error", "poisson")
+LOSSES = ("cross_entropy", "binary_cross_entropy", "squared_error", "huber", "poisson")
 
 
 @pytest.mark.parametrize(("output", "loss"), sorted({*itertools.product(OUTPUTS, LOSSES)} - {*PAIRS}))

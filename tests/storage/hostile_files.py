@@ -254,6 +254,23 @@ NETWORKS = {
     "size true": (crafted(network(sizes=[3, True, 2])), "whole numbers"),
     "size '4'": (crafted(network(sizes=[3, "4", 2])), "whole numbers"),
     "size null": (crafted(network(sizes=[3, None, 2])), "whole numbers"),
+    "constants where there are none": (crafted(network(loss_options={})), "byte by byte"),
+    "a constant of another loss": (crafted(network(loss_options={"delta": 1.0})), "has no constants"),
+    **{
+        f"constant {value!r:.10}": (crafted(network(output="identity", loss="huber", loss_options=value)), reason)
+        for value, reason in (
+            ([["delta", 1.0]], "byte by byte"),
+            ({"delta": 1}, "byte by byte"),
+            ({}, "byte by byte"),
+            (1.0, "loss_options must be a mapping"),
+            ({"delta": 0.0}, "delta must be positive"),
+            ({"delta": 10**400}, "delta must be positive"),
+            ({"delta": "1.0"}, "delta must be a number"),
+            ({"delta": [1.0]}, "delta must be a number"),
+            ({"width": 1.0}, "must be one of 'delta'; got 'width'"),
+        )
+    },
+    "no constants": (crafted(network(output="identity", loss="huber")), "byte by byte"),
     "another size": (crafted(network(sizes=[3, 5, 2])), "it should have"),
     "as many numbers, other sizes": (
         crafted(network(sizes=[24, 1, 1], output="identity", loss="squared_error")),

@@ -48,7 +48,8 @@ def test_networks(name: str, backend: str) -> None:
     net, params, metadata = pm.load_model(golden(name), backend=home)
     activation = what["activation"]
     activation = tuple(activation) if isinstance(activation, list) else activation
-    assert net == pm.Network(tuple(what["sizes"]), activation, what["output"], what["loss"])
+    expected = pm.Network(tuple(what["sizes"]), activation, what["output"], what["loss"], what.get("loss_options", {}))
+    assert net == expected
     assert metadata == what["metadata"]
     outputs = pm.predict(net, params, home.asarray(what["X"], dtype=what["dtype"]))
     assert_close(home.to_numpy(outputs), what["outputs"], what["dtype"])

@@ -17,6 +17,7 @@ import portable_mlp as pm
 from portable_mlp.storage import checkpoints as storage
 from portable_mlp.storage.checkpoints import CheckpointFolder
 from portable_mlp.training import loop as training_loop
+from tests.selection import one_in
 
 RNG = np.random.default_rng(0)
 X, Y = RNG.normal(size=(130, 6)), RNG.integers(0, 3, 130)
@@ -71,8 +72,7 @@ VARIETIES: dict[str, dict[str, Any]] = {
 }
 
 
-@pytest.mark.parametrize("every", [None, 1, 4])
-@pytest.mark.parametrize("variety", VARIETIES)
+@pytest.mark.parametrize(("variety", "every"), one_in(3, VARIETIES, [None, 1, 4], on="jax"))
 def test_a_run_goes_on_to_the_last_bit(lib: Any, variety: str, every: int | None, tmp_path: pathlib.Path) -> None:
     def options() -> dict[str, Any]:
         chosen = dict(VARIETIES[variety])

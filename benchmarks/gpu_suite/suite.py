@@ -7,11 +7,20 @@ import statistics
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from .cases import Case
+from portable_mlp.bench.cases import Case
+
 from .on_device import FLOOR, Entry, reference_losses
 from .process import Failed, Process
 from .roofline import H200, Rates, seconds_of_step
 from .worker import Made, Turn, count_kernels, make, prepare, take_turn
+
+GPU_CASES = (
+    Case("digits", (64, 100, 10), 200),
+    Case("mnist", (784, 512, 10), 1024),
+    Case("mnist, large batch", (784, 512, 10), 8192),
+    Case("big", (4096, 16384, 4096), 8192),
+)
+"""What is timed: from a step of a few kernels' launches to one of a tenth of a second."""
 
 
 class Result(NamedTuple):

@@ -10,8 +10,8 @@ from __future__ import annotations
 import itertools
 from typing import NamedTuple
 
-from ..kernels.parameters import n_parameters
-from .cases import Case
+from portable_mlp.bench.cases import Case
+from portable_mlp.kernels.parameters import n_parameters
 
 ADAM_PASSES = 7
 """Over the float32 parameters: p, g, m and v are read, p, m and v written."""

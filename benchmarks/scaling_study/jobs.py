@@ -1,6 +1,6 @@
 """The jobs of a scaling run: who takes which step, each in processes of its own.
 
-Every turn is a job of fresh processes, which `scaling_rank` describes: its losses are compared with the same steps in
+Every turn is a job of fresh processes, which `rank` describes: its losses are compared with the same steps in
 float64, then it is timed. So nothing of one job, neither threads nor memory, is there in the next.
 """
 
@@ -16,10 +16,11 @@ import tempfile
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from ..distributed.supervision.mpi_launcher import THREADS, Launcher, find_launcher
-from .cases import Case
-from .measurement import TOLERANCE, wrong_losses
-from .scaling_rank import DTYPE, Task
+from portable_mlp.bench.cases import Case
+from portable_mlp.bench.measurement import TOLERANCE, wrong_losses
+from portable_mlp.distributed.supervision.mpi_launcher import THREADS, Launcher, find_launcher
+
+from .rank import DTYPE, Task
 
 FEWER_SAMPLES = (4, 16)
 """By what a batch is divided, for one process and one rank: it tells what a step takes whatever its batch."""
@@ -27,6 +28,9 @@ FEWER_SAMPLES = (4, 16)
 SECONDS_A_JOB = 300.0
 """At most; a job that takes longer hangs."""
 
+
+FOLDER = Path(__file__).parents[1]
+"""The working directory of the processes, in which ``python -m`` finds this package."""
 
 KINDS = {"mpi": ("MPI rank", "MPI ranks"), "gloo": ("DDP process", "DDP processes")}
 
@@ -104,12 +108,12 @@ def launch(job: Job, seconds: float) -> dict[str, Any]:
         task = json.dumps(Task(setup.engine, job.case, seconds, str(Path(folder) / "meeting")))
         # Under mpi4py an error in one process ends all of them.
         under = [] if setup.engine == "alone" else ["-m", "mpi4py"]
-        command = [sys.executable, *under, "-m", "portable_mlp.bench.scaling_rank", task]
+        command = [sys.executable, *under, "-m", f"{__package__}.rank", task]
         if under:
             command = [*_launcher().command(setup.n_ranks), *command]
         try:
             done = subprocess.run(
-                command, capture_output=True, text=True, timeout=SECONDS_A_JOB, env=os.environ | threads
+                command, capture_output=True, text=True, timeout=SECONDS_A_JOB, env=os.environ | threads, cwd=FOLDER
             )
         except subprocess.TimeoutExpired:
             raise RuntimeError(f"it did not end within {SECONDS_A_JOB:.0f} seconds") from None

@@ -1,4 +1,4 @@
-"""The figures of ``portable-mlp scaling`` as tables, and as a picture."""
+"""The figures of ``benchmarks/scaling.py`` as tables, and as a picture."""
 
 from __future__ import annotations
 
@@ -7,10 +7,11 @@ from typing import Any
 
 from rich.table import Table
 
-from ..bench.scaling import BYTES_A_FLOAT, Measured, StepRow
-from ..bench.scaling_model import ASSUMPTIONS, Forecast
-from ..bench.trust import mark
-from .pictures import load_matplotlib, png
+from portable_mlp.bench.trust import mark
+from portable_mlp.cli.pictures import load_matplotlib, png
+
+from .model import ASSUMPTIONS, Forecast
+from .study import BYTES_A_FLOAT, Measured, StepRow
 
 STEPS = ("who", "batch", "µs", "speed-up", "efficiency", "model, µs")
 LEGEND = (

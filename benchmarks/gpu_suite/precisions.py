@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from .measurement import distance
+from portable_mlp.bench.measurement import distance
 
 ERRORS = {"float32": (0.0, 1e-5), "tf32": (1e-5, 1e-3), "bfloat16": (1e-3, 2e-2)}
 """Between which bounds the error of a product in a precision lies, as `product_error` measures it.

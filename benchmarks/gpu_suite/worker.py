@@ -6,7 +6,8 @@ import importlib
 import time
 from typing import NamedTuple
 
-from .cases import Case, problem
+from portable_mlp.bench.cases import Case, problem
+
 from .on_device import Entry, OnDevice, set_precision
 from .precisions import check_losses, check_product_error, product_error
 

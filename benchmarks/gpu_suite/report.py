@@ -6,7 +6,8 @@ import json
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from .cases import Case
+from portable_mlp.bench.cases import Case
+
 from .roofline import Rates, seconds_of_step
 from .suite import Result
 

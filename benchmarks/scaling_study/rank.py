@@ -1,6 +1,6 @@
-"""What one process of a scaling run does: ``python -m portable_mlp.bench.scaling_rank TASK``, also under mpiexec.
+"""What one process of a scaling run does: ``python -m scaling_study.rank TASK``, also under mpiexec.
 
-TASK is a `Task` as JSON. The process that leads prints its answer, one line of JSON.
+TASK is a `Task` as JSON. Rank 0 prints its answer, one line of JSON.
 """
 
 from __future__ import annotations
@@ -15,11 +15,11 @@ from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 
-from ..distributed.parallel import parallel
-from .candidates import ours_on
-from .cases import RATE, Case
-from .measurement import timed
-from .peers import TorchEager
+from portable_mlp.bench.candidates import ours_on
+from portable_mlp.bench.cases import RATE, Case
+from portable_mlp.bench.measurement import timed
+from portable_mlp.bench.peers import TorchEager
+from portable_mlp.distributed.parallel import parallel
 
 DTYPE = "float32"
 
@@ -64,15 +64,15 @@ class Joined(NamedTuple):
 
     Attributes
     ----------
-    leads : bool
-        Whether it is the first.
+    is_root : bool
+        Whether it is rank 0.
     agreed : callable
         ``agreed(n)`` returns the number that the first process gives.
     ways : dict
         All-reduces, by name.
     """
 
-    leads: bool
+    is_root: bool
     agreed: Callable[[int], int]
     ways: dict[str, AllReduce]
 
@@ -98,10 +98,10 @@ class TorchDistributed(TorchEager):
 
 
 def answer(task: Task) -> dict[str, Any] | None:
-    """Do the task; return what came of it, on the process that leads."""
+    """Do the task; return the answer on rank 0, None on the others."""
     with {"alone": _alone, "mpi": _with_mpi, "gloo": _with_gloo}[task.engine](task.meeting) as joined:
         found = _all_reduces(task, joined) if task.case is None else _steps(task, task.case, joined)
-    return found if joined.leads else None
+    return found if joined.is_root else None
 
 
 def _steps(task: Task, case: Case, joined: Joined) -> dict[str, Any]:

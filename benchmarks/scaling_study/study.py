@@ -7,13 +7,14 @@ from collections.abc import Callable, Mapping, Sequence
 from types import MappingProxyType
 from typing import NamedTuple
 
-from ..kernels.parameters import n_parameters
-from .candidates import ours_on
-from .cases import Case
-from .scaling_jobs import ALONE, RANK, Job, Setup, jobs_of, seconds_of, with_batch
-from .scaling_model import Model, fit_compute, fit_link
-from .scaling_rank import N_FLOATS
-from .trust import spread
+from portable_mlp.bench.candidates import ours_on
+from portable_mlp.bench.cases import Case
+from portable_mlp.bench.trust import spread
+from portable_mlp.kernels.parameters import n_parameters
+
+from .jobs import ALONE, RANK, Job, Setup, jobs_of, seconds_of, with_batch
+from .model import Model, fit_compute, fit_link
+from .rank import N_FLOATS
 
 CASES = (Case("40-128-64-5", (40, 128, 64, 5), 256), Case("40-256-256-5", (40, 256, 256, 5), 1024))
 """The batch is that of one process; with weak scaling each rank has as much."""

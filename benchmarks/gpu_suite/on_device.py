@@ -14,10 +14,10 @@ from typing import Any, NamedTuple, Protocol, TypeAlias
 
 import numpy as np
 
-from ..backends import get_backend
-from . import peers
-from .candidates import Ours
-from .cases import N_BATCHES, Case
+from portable_mlp.backends import get_backend
+from portable_mlp.bench import peers
+from portable_mlp.bench.candidates import Ours
+from portable_mlp.bench.cases import N_BATCHES, Case
 
 TIMED_RATE = 1e-9
 """The learning rate while time is taken.

@@ -1,0 +1,207 @@
+"""Text tables read by PyArrow, where it is installed and reads them as `text_records` does.
+
+PyArrow is several times faster, and less strict: it takes a quote inside a cell, blank lines, lone carriage returns and
+NUL. Files with any of these are not given to it, so that both ways give the same cells.
+"""
+
+from __future__ import annotations
+
+import codecs
+import importlib.util
+import io
+import re
+import zlib
+from collections.abc import Callable, Sequence
+from io import BufferedReader, RawIOBase
+from typing import Any
+
+import numpy as np
+
+from .cells import MISSING_NUMBERS, Cells, recognised
+from .column_names import BLANKS
+from .columns import Column, Reading
+from .limits import table_bytes
+from .text_files import TextFile
+from .text_numbers import Place
+
+__all__ = ["ArrowColumn", "Slurped", "arrow_columns"]
+
+SMALLEST = 2**20
+"""A text of fewer bytes is not worth the loading of PyArrow."""
+
+_PIECE = 2**20
+_NUMBER = r"^[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?$"
+_CODE = r"^[+-]?0[0-9]+$"
+
+
+class Slurped:
+    """The text of a file in memory, if PyArrow is there and it fits well.
+
+    Parameters
+    ----------
+    file : TextFile
+        At its beginning.
+
+    Attributes
+    ----------
+    data : bytes
+        What was read.
+    complete : bool
+        Whether this is all of it, and enough for PyArrow to be worth its loading.
+    """
+
+    def __init__(self, file: TextFile) -> None:
+        self._file = file
+        self._error: Exception | None = None
+        self.complete = False
+        pieces: list[bytes] = []
+        if importlib.util.find_spec("pyarrow") is not None:
+            left = table_bytes() // 4
+            try:
+                while left > 0 and (piece := file.stream.read1(_PIECE)):
+                    pieces.append(piece)
+                    left -= len(piece)
+                self.complete = left > 0 and sum(map(len, pieces)) >= SMALLEST
+            except (EOFError, zlib.error, OSError) as error:
+                self._error = error
+        self.data = b"".join(pieces)
+
+    def replayed(self) -> TextFile:
+        """Return the file from its beginning."""
+        return self._file._replace(stream=BufferedReader(_Replayed(self.data, self._file, self._error)))
+
+
+class _Replayed(RawIOBase):
+    """Bytes that were read, and then what was not, or the error that came instead."""
+
+    def __init__(self, data: bytes, file: TextFile, error: Exception | None) -> None:
+        self._data = io.BytesIO(data)
+        self._file = file
+        self._error = error
+
+    def readable(self) -> bool:
+        """Tell that it can be read, as it always can."""
+        return True
+
+    def readinto(self, buffer: Any, /) -> int:
+        """Give a piece of the data, of what follows, or raise the error."""
+        n_bytes = self._data.readinto(buffer)
+        if n_bytes:
+            return n_bytes
+        if self._error is not None:
+            raise self._error
+        view = memoryview(buffer)
+        given = self._file.stream.read1(len(view))
+        view[: len(given)] = given
+        return len(given)
+
+
+class ArrowColumn:
+    """The cells of a column, as PyArrow has them; in the place of `text_cells.TextColumn`."""
+
+    def __init__(self, name: str, array: Any, place: Callable[[int], object]) -> None:
+        self.name = name
+        self._array = array
+        self._place = place
+
+    def cells(self) -> Cells:
+        """Return the cells with their places."""
+        encoded = self._array.dictionary_encode().unify_dictionaries()
+        codes = [chunk.indices.to_numpy(zero_copy_only=False) for chunk in encoded.chunks]
+        texts = encoded.chunk(0).dictionary.to_pylist()
+        return Cells(self.name, texts, np.concatenate(codes).astype(np.int64), self._place)
+
+    def recognised(self, decimal: str) -> Column:
+        """Return the column of what its cells are."""
+        return self._plain_numbers(decimal) or recognised(self.cells(), decimal)
+
+    def _plain_numbers(self, decimal: str) -> Column | None:
+        """Return the numbers of a column that has nothing else but missing cells, and no code such as 007."""
+        pa, pc = _pyarrow()
+        if decimal != ".":
+            return None
+        missing = pc.is_in(self._array, value_set=pa.array(sorted(MISSING_NUMBERS)))
+        present = pc.if_else(missing, pa.scalar(None, pa.string()), self._array)
+        are_numbers = pc.all(pc.match_substring_regex(present, _NUMBER)).as_py()
+        if not are_numbers or pc.any(pc.match_substring_regex(present, _CODE)).as_py():
+            return None
+        values = pc.cast(present, pa.float64())
+        if not pc.all(pc.is_finite(values)).as_py():
+            return None
+        return Column(Reading("number", "."), np.array(values.to_numpy(), dtype=np.float64))
+
+
+def arrow_columns(
+    data: bytes, path: str, names: Sequence[str], delimiter: str, *, header: bool, most_rows: int
+) -> Sequence[ArrowColumn] | None:
+    """Return the columns of a text in UTF-8, or None where PyArrow might read it otherwise than we do, or refuses it.
+
+    Parameters
+    ----------
+    data : bytes
+        The whole text.
+    path : str
+        For messages.
+    names : sequence of str
+        Of the columns.
+    delimiter : str
+        What stands between the cells.
+    header : bool
+        Whether the first line has the names.
+    most_rows : int
+        No table of more rows is read.
+    """
+    text = data.removeprefix(codecs.BOM_UTF8).rstrip(b"\r\n")
+    if len(names) == 1 or not _is_plain(text, delimiter):
+        return None
+    table = _parsed(text, len(names), delimiter, skipped=int(header))
+    # A table with another number of lines has cells of several lines.
+    if table is None or not 0 < table.num_rows <= most_rows or table.num_rows + header != text.count(b"\n") + 1:
+        return None
+    _, pc = _pyarrow()
+
+    def place_in(column: int) -> Callable[[int], object]:
+        return lambda row: Place(path, row + 1 + header, column)
+
+    trimmed = [pc.utf8_trim(column, BLANKS) for column in table.columns]
+    return [
+        ArrowColumn(name, array, place_in(number))
+        for number, (name, array) in enumerate(zip(names, trimmed, strict=True), start=1)
+    ]
+
+
+def _is_plain(text: bytes, delimiter: str) -> bool:
+    """Tell whether nothing is in a text that PyArrow takes and `csv` does not."""
+    if b"\0" in text or text.count(b"\r") != text.count(b"\r\n") or re.search(rb"\n\r?\n", text):
+        return False
+    if b'"' not in text:
+        return True
+    mark = re.escape(delimiter.encode())
+    # Quotes are read from the left: one that does not begin a cell is left over.
+    whole = re.compile(rb'(?:(?<=[\n%b])|\A)"(?:[^"]|"")*+"(?=%b|\r?\n|\Z)' % (mark, mark))
+    return b'"' not in whole.sub(b"", text)
+
+
+def _parsed(text: bytes, n_columns: int, delimiter: str, *, skipped: int) -> Any:
+    """Return PyArrow's table of texts, None if it refuses to read it."""
+    pa, _ = _pyarrow()
+    reader = importlib.import_module("pyarrow.csv")
+    names = [str(i) for i in range(n_columns)]
+    try:
+        return reader.read_csv(
+            pa.BufferReader(text),
+            read_options=reader.ReadOptions(column_names=names, skip_rows=skipped),
+            parse_options=reader.ParseOptions(
+                delimiter=delimiter, newlines_in_values=True, ignore_empty_lines=False, quote_char='"'
+            ),
+            convert_options=reader.ConvertOptions(
+                column_types=dict.fromkeys(names, pa.string()), strings_can_be_null=False, null_values=[]
+            ),
+        )
+    except pa.ArrowInvalid:
+        return None
+
+
+def _pyarrow() -> tuple[Any, Any]:
+    """Return PyArrow and its functions on arrays."""
+    return importlib.import_module("pyarrow"), importlib.import_module("pyarrow.compute")

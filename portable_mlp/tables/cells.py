@@ -1,0 +1,274 @@
+"""What the cells of a text column are: numbers, truth values, dates or texts, found once and then kept to.
+
+A column is what all its cells are. Where nearly all are of one kind and a few contradict them, these are mistakes: the
+first is named with its place. Nothing becomes a missing cell but the words of `MISSING`.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .columns import Column, Reading
+from .dates import DATE_FORMS, date_form, parsed_date
+from .errors import DataError, shown
+from .text_numbers import as_float, as_truth, checked_feature, is_code, not_a_number
+
+__all__ = [
+    "MISSING",
+    "MISSING_NUMBERS",
+    "PLURAL",
+    "Cells",
+    "as_strict",
+    "is_known",
+    "numbers_of",
+    "read_as",
+    "recognised",
+]
+
+MISSING = frozenset(("", "NA", "N/A", "n/a", "<NA>", "#N/A", "NaN", "nan", "NULL", "null"))
+"""What a missing cell is, in any column: empty, or as pandas, R, spreadsheets and databases write it."""
+
+MISSING_NUMBERS = MISSING | {"None", "?", "-", "."}
+"""What a missing cell is in a column of numbers, truth values or dates; among texts these may be names."""
+
+PLURAL = {"number": "numbers", "text": "texts", "truth": "truth values", "date": "dates"}
+"""What a column holds, by its kind."""
+
+TRUTH_WORDS = (("false", "true"), ("no", "yes"), ("n", "y"), ("f", "t"))
+"""The words of truth values, in small letters."""
+
+_SIGNS = "$€£¥%"
+_GROUPS = {mark: re.compile(rf"[+-]?\d{{1,3}}(?:{re.escape(mark)}\d{{3}})+(?:[.,]\d*)?", re.ASCII) for mark in ",."}
+_DECIMAL_COMMA = re.compile(r"[+-]?\d*,\d+", re.ASCII)
+
+_WHOLE = re.compile(r"(-?(?:0|[1-9]\d*))\.0*", re.ASCII)
+
+_MANY, _SHARE = 10, 0.9
+"""So many cells of one kind, and this share of a column, make the others mistakes."""
+
+
+class Cells(NamedTuple):
+    """The cells of a column as texts.
+
+    Attributes
+    ----------
+    name : str
+        The column's.
+    texts : list of str
+        The different ones, without blanks around them.
+    codes : ndarray of shape (n_rows,), integer
+        Which of these each row has.
+    place : callable
+        From a row, counted from 0, to where its cell stands, for messages.
+    """
+
+    name: str
+    texts: list[str]
+    codes: NDArray[Any]
+    place: Callable[[int], object]
+
+    @classmethod
+    def of(cls, name: str, texts: Iterable[str], place: Callable[[int], object]) -> Cells:
+        """Return the cells of texts row by row."""
+        number: dict[str, int] = {}
+        codes = np.fromiter((number.setdefault(text, len(number)) for text in texts), np.int64)
+        return cls(name, list(number), codes, place)
+
+    def rows(self, chosen: NDArray[Any]) -> Cells:
+        """Return the cells of some rows, by their numbers."""
+        kept, codes = np.unique(self.codes[chosen], return_inverse=True)
+        return Cells(self.name, [self.texts[i] for i in kept.tolist()], codes, lambda row: self.place(int(chosen[row])))
+
+    def spread(self, values: Sequence[Any], dtype: Any) -> NDArray[Any]:
+        """Return one value for each row, from one for each different text."""
+        different = np.empty(len(values), dtype=dtype)
+        different[:] = values
+        return different[self.codes]
+
+    def first(self, wrong: Iterable[bool]) -> int:
+        """Return the first row with one of the texts that are wrong."""
+        return int(np.argmax(np.fromiter(wrong, np.bool_, len(self.texts))[self.codes]))
+
+    def n_rows_with(self, chosen: Iterable[bool]) -> int:
+        """Return how many rows have one of the chosen texts."""
+        return int(np.count_nonzero(np.fromiter(chosen, np.bool_, len(self.texts))[self.codes]))
+
+
+def recognised(cells: Cells, decimal: str = ".") -> Column:
+    """Return a column of what its cells are.
+
+    Parameters
+    ----------
+    cells : Cells
+        As they are written.
+    decimal : {".", ","}
+        The mark before the fraction of a number.
+
+    Raises
+    ------
+    DataError
+        If nearly all cells are numbers, truth values or dates, and others are not; names the first of these. If cells
+        that are no numbers are written as numbers with a decimal comma.
+    """
+    present = [text for text in cells.texts if text not in MISSING_NUMBERS]
+    readings = list(_readings(present, decimal))
+    for reading in readings:
+        if all(_value(text, reading) is not None for text in present):
+            return read_as(cells, reading)
+    for reading in reversed(readings):
+        _check_consistent(cells, reading)
+    if present and decimal == "." and all(map(_DECIMAL_COMMA.fullmatch, present)):
+        row = cells.first(text in present for text in cells.texts)
+        raise DataError(
+            f"{cells.place(row)}: {shown(cells.texts[cells.codes[row]])} is not a number (--decimal , reads decimal "
+            "commas, as does decimal=',')"
+        )
+    return read_as(cells, Reading("text"))
+
+
+def read_as(cells: Cells, reading: Reading) -> Column:
+    """Return a column of cells that are known to be of a kind, and how they are written.
+
+    Raises
+    ------
+    DataError
+        If a cell is not, and is not missing; names it.
+    """
+    if reading.kind == "text":
+        spelt = _code if reading.form == "code" else str
+        return Column(reading, cells.spread([None if text in MISSING else spelt(text) for text in cells.texts], object))
+    values = [None if text in MISSING_NUMBERS else _value(text, reading) for text in cells.texts]
+    wrong = [value is None and text not in MISSING_NUMBERS for text, value in zip(cells.texts, values, strict=True)]
+    if any(wrong):
+        raise _contradiction(cells, wrong, reading)
+    if reading.kind == "date":
+        return Column(reading, cells.spread([np.datetime64(v, "us") for v in values], "datetime64[us]"))
+    return Column(reading, cells.spread([math.nan if v is None else v for v in values], np.float64))
+
+
+def _code(text: str) -> str:
+    """Return a whole number without a fraction: a join or a gap makes 3.0 of the code 3."""
+    match = _WHOLE.fullmatch(text)
+    return text if match is None else match[1]
+
+
+def numbers_of(cells: Cells, decimal: str) -> Column | None:
+    """Return a column of numbers that are written with more than digits and the mark; None if these are others."""
+    present = [text for text in cells.texts if text not in MISSING_NUMBERS]
+    reading = Reading("number", _number_form(present, decimal))
+    if reading.form == "." or not all(_value(text, reading) is not None for text in present):
+        return None
+    return read_as(cells, reading)
+
+
+def as_strict(cells: Cells) -> Column:
+    """Return a column in which every cell must be a finite number, or a truth value if the first one is.
+
+    Raises
+    ------
+    DataError
+        For the first cell that is not.
+    """
+    is_truth = as_truth(cells.texts[cells.codes[0]]) is not None
+    first_rows = np.unique(cells.codes, return_index=True)[1]
+    # The first mistake of the file is named, so the texts are looked at in the order of their first rows.
+    values = {
+        int(cells.codes[row]): checked_feature(cells.texts[cells.codes[row]], cells.place(int(row)), is_truth)
+        for row in np.sort(first_rows)
+    }
+    reading = Reading("truth", "false/true") if is_truth else Reading("number", ".")
+    return Column(reading, cells.spread([values[code] for code in range(len(cells.texts))], np.float64))
+
+
+def is_known(reading: Reading) -> bool:
+    """Tell whether cells are ever read so."""
+    kind, form = reading
+    if kind == "number":
+        return form == "" or (form[0] in ".," and len(form) <= 3 and set(form[1:]) <= {*_SIGNS, ",."[form[0] == ","]})
+    if kind == "truth":
+        return form == "" or tuple(form.split("/")) in TRUTH_WORDS
+    return form in ("", *DATE_FORMS) if kind == "date" else kind == "text" and form in ("", "code")
+
+
+def _readings(present: Sequence[str], decimal: str) -> Iterator[Reading]:
+    """Yield what the cells of a column may be, the likeliest first."""
+    if any(map(is_code, present)):
+        return  # codes, which numbers would not give back
+    yield Reading("number", decimal)
+    written = _number_form(present, decimal)
+    if written != decimal:
+        yield Reading("number", written)
+    for words in TRUTH_WORDS:
+        if any(text.lower() in words for text in present[:2]):
+            yield Reading("truth", "/".join(words))
+    # A column of dates may have a mistake among its first cells, too.
+    for some in (present, present[:1], present[1:2]):
+        form = date_form(some) if some else None
+        if form is not None:
+            yield Reading("date", form)
+
+
+def _number_form(present: Sequence[str], decimal: str) -> str:
+    """Return the decimal mark, and what else numbers may be written with in a column with these marks."""
+    grouping = "," if decimal == "." else "."
+    signs = [sign for sign in _SIGNS if present and all(sign in text for text in present)]
+    return decimal + (grouping if any(grouping in text for text in present) else "") + "".join(signs[:1])
+
+
+def _value(text: str, reading: Reading) -> Any:
+    """Return what a text is, None if it is not of this kind."""
+    if reading.kind == "number":
+        return _number(text, reading.form or ".")
+    if reading.kind == "truth":
+        words = reading.form.split("/")
+        return float(words.index(text.lower())) if text.lower() in words else None
+    form = reading.form or date_form([text])
+    return parsed_date(text, form) if form else None
+
+
+def _number(text: str, form: str) -> float | None:
+    """Return the finite number that a text is, written plainly or in a form."""
+    decimal, marks = form[0], form[1:]
+    grouping = "," if decimal == "." else "."
+    for sign in _SIGNS:
+        if sign in marks:
+            text = text.replace(sign, "", 1).strip()
+    if grouping in text:
+        if grouping not in marks or _GROUPS[grouping].fullmatch(text) is None:
+            return None
+        text = text.replace(grouping, "")
+    value = as_float(text.replace(decimal, "."))
+    return value if value is not None and math.isfinite(value) else None
+
+
+def _check_consistent(cells: Cells, reading: Reading) -> None:
+    """Raise DataError where nearly all cells are of one kind, and the others are mistakes."""
+    sound = [text not in MISSING_NUMBERS and _value(text, reading) is not None for text in cells.texts]
+    present = [text not in MISSING_NUMBERS for text in cells.texts]
+    n_sound, n_present = cells.n_rows_with(sound), cells.n_rows_with(present)
+    if n_sound >= _MANY and n_sound >= _SHARE * n_present:
+        wrong = [there and not fits for there, fits in zip(present, sound, strict=True)]
+        error = _contradiction(cells, wrong, reading)
+        raise DataError(
+            f"{error}, while {n_sound} of the {n_present} cells of column {shown(cells.name)} are "
+            f"{PLURAL[reading.kind]} (--categorical takes all of them as texts)"
+        )
+
+
+def _contradiction(cells: Cells, wrong: Sequence[bool], reading: Reading) -> DataError:
+    """Return the error for the first cell that is not of its column's kind."""
+    row = cells.first(wrong)
+    text, place = cells.texts[cells.codes[row]], cells.place(row)
+    if reading.kind == "number":
+        if as_float(text) is None or not math.isfinite(as_float(text) or 0.0):
+            return not_a_number(text, place)
+        return DataError(f"{place}: {shown(text)} is not a number with the decimal mark {reading.form[:1]!r}")
+    if reading.kind == "truth":
+        return DataError(f"{place}: {shown(text)} is not {' or '.join(reversed(reading.form.split('/')))}")
+    return DataError(f"{place}: {shown(text)} is not a date of the form {reading.form or 'YYYY-MM-DD'}")

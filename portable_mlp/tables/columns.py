@@ -1,0 +1,149 @@
+"""Columns of a table by their names, each of one kind: numbers, texts, truth values, or dates and times."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, NamedTuple, Self, overload
+
+import numpy as np
+from numpy.typing import NDArray
+
+__all__ = ["Column", "Columns", "RawTable", "Reading"]
+
+
+class Reading(NamedTuple):
+    """How the cells of a column are read.
+
+    Attributes
+    ----------
+    kind : {"number", "text", "truth", "date"}
+        What they are.
+    form : str
+        How they are written in text: of numbers the decimal mark, and after it what else stands in them (``".,"`` for
+        27,000; ``".$"`` for $5); of truth values both words, ``"no/yes"``; of dates one of `dates.DATE_FORMS`; of texts
+        ``"code"`` where 3.0 is 3. Empty where the cells were not texts.
+    """
+
+    kind: str
+    form: str = ""
+
+
+class Column(NamedTuple):
+    """The cells of a column.
+
+    Attributes
+    ----------
+    reading : Reading
+        What they are, and how they were written.
+    values : ndarray of shape (n_rows,)
+        Numbers and truth values (1, 0) are float64, NaN where the cell is missing; texts are object, str or None;
+        dates are datetime64[us], NaT where the cell is missing.
+    """
+
+    reading: Reading
+    values: NDArray[Any]
+
+    @property
+    def missing(self) -> NDArray[np.bool_]:
+        """Which cells are missing."""
+        if self.values.dtype.kind == "O":
+            return np.fromiter((value is None for value in self.values), np.bool_, len(self.values))
+        return np.isnat(self.values) if self.values.dtype.kind == "M" else np.isnan(self.values)
+
+    def public(self) -> NDArray[Any]:
+        """Return the cells for users: truth values are bool where none is missing, else True, False and None."""
+        if self.reading.kind != "truth":
+            return self.values
+        missing = self.missing
+        if not missing.any():
+            return self.values.astype(np.bool_)
+        truths = (self.values == 1.0).astype(object)
+        truths[missing] = None
+        return truths
+
+
+class Columns(Mapping[str, NDArray[Any]]):
+    """Columns by their names: a mapping from names to arrays, of which rows can be taken.
+
+    ``columns["age"]`` is the array of one column; ``columns[rows]``, with row numbers, a mask or a slice, are these
+    rows of all columns. ``dict(columns)`` goes into the constructor of a data frame of pandas or polars, and into
+    `pyarrow.table`; ``to_pandas`` makes the first. scikit-learn's splits and searches take rows of it.
+
+    Parameters
+    ----------
+    columns : dict of str to Column
+        All of one length.
+
+    Examples
+    --------
+    >>> ages = Columns({"age": Column(Reading("number"), np.array([31.0, np.nan, 27.0]))})
+    >>> ages.shape, ages["age"].tolist(), ages[np.array([2])]["age"].tolist()
+    ((3, 1), [31.0, nan, 27.0], [27.0])
+    """
+
+    ndim = 2
+
+    def __init__(self, columns: dict[str, Column]) -> None:
+        self._columns = dict(columns)
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """How many rows and columns there are."""
+        first = next(iter(self._columns.values()), None)
+        return 0 if first is None else len(first.values), len(self._columns)
+
+    def column(self, name: str) -> Column:
+        """Return a column with what is known of it."""
+        return self._columns[name]
+
+    @overload
+    def __getitem__(self, key: str) -> NDArray[Any]: ...
+    @overload
+    def __getitem__(self, key: NDArray[Any] | Sequence[int] | slice) -> Self: ...
+    def __getitem__(self, key: Any) -> Any:
+        if isinstance(key, str):
+            return self._columns[key].public()
+        if isinstance(key, tuple) and len(key) == 2 and key[1] is ...:
+            key = key[0]  # as scikit-learn asks for rows
+        rows = key if isinstance(key, slice) else np.asarray(key)
+        return type(self)({name: Column(c.reading, c.values[rows]) for name, c in self._columns.items()})
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._columns)
+
+    def __len__(self) -> int:
+        return len(self._columns)
+
+    def __repr__(self) -> str:
+        kinds = ", ".join(f"{name}: {column.reading.kind}" for name, column in self._columns.items())
+        return f"Columns({self.shape[0]} rows; {kinds})"
+
+    def to_pandas(self) -> Any:
+        """Return a data frame of pandas, which must be installed."""
+        return importlib.import_module("pandas").DataFrame(dict(self))
+
+
+class RawTable(NamedTuple):
+    """A table as it was read.
+
+    Attributes
+    ----------
+    X : Columns
+        The features by their names, `Columns.shape` (n_samples, n_features); a mapping, ``dict(table.X)`` for a frame.
+    y : ndarray of shape (n_samples,) or (n_samples, n_outputs), or None
+        Targets: int64 where every one is a whole number, else float64 where every one is a number, else str; None if
+        no target was asked for.
+    ids : ndarray of shape (n_samples,), object, or None
+        The texts of the ``id`` column, None where a cell is missing.
+    target_name : str or None
+        Name of the target column.
+    notes : tuple of str
+        What was noticed: the delimiter and the encoding where they are not the usual ones, rows without a target.
+    """
+
+    X: Columns
+    y: NDArray[Any] | None
+    ids: NDArray[Any] | None
+    target_name: str | None
+    notes: tuple[str, ...]

@@ -1,0 +1,131 @@
+"""The columns of a Parquet file of any of its simple types, each read when it is asked for."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Callable, Mapping
+from typing import IO, Any
+
+import numpy as np
+
+from .arrow_csv import ArrowColumn
+from .cells import Cells
+from .column_names import BLANKS
+from .columns import Column, Reading
+from .errors import DataError, broken_file, shown
+from .limits import check_rows
+from .parquet_layout import ParquetLayout, pyarrow_parquet
+from .typed_columns import TypedColumn, number_column
+
+__all__ = ["ParquetColumn", "arrow_column", "parquet_columns"]
+
+_PIECE_ROWS = 2**16
+
+
+def parquet_columns(file: IO[bytes], path: str, max_rows: int | None) -> Mapping[str, ParquetColumn]:
+    """Return the columns of a Parquet file by their names, not read yet; the file stays open as long as they are used.
+
+    Raises
+    ------
+    DataError
+        If this is not a Parquet file, or is empty or too large.
+    ImportError
+        If PyArrow is missing.
+    """
+    layout = ParquetLayout(file, path)
+    check_rows(path, layout.n_rows, 8 * len(layout.names), max_rows)
+    with broken_file(path, "the Parquet file"):
+        # Without buffers, as `ParquetColumns`, which says why.
+        opened = pyarrow_parquet().ParquetFile(
+            file, metadata=layout.metadata, pre_buffer=False, buffer_size=0, page_checksum_verification=True
+        )
+    return {name: ParquetColumn(opened, layout, column) for column, name in enumerate(layout.names)}
+
+
+class ParquetColumn:
+    """A column of a Parquet file, read when its cells are asked for."""
+
+    def __init__(self, file: Any, layout: ParquetLayout, column: int) -> None:
+        self.name = layout.names[column]
+        self._file = file
+        self._layout = layout
+        self._stored_name = layout.stored_name(column)
+
+    def cells(self) -> Cells:
+        """Return the cells as texts."""
+        return self.read().cells()
+
+    def recognised(self, decimal: str) -> Column:
+        """Return the column of what its cells are."""
+        return self.read().recognised(decimal)
+
+    def read(self) -> ArrowColumn | TypedColumn:
+        """Return the column, read.
+
+        Raises
+        ------
+        DataError
+            If it cannot be read, has other rows than the file announces, or is of a type that is no table's.
+        """
+        pa = importlib.import_module("pyarrow")
+        path, pieces = self._layout.path, []
+        for group, n_rows in enumerate(self._layout.group_rows):
+            with broken_file(path, f"row group {group + 1}"):
+                batches = self._file.iter_batches(_PIECE_ROWS, row_groups=[group], columns=[self._stored_name])
+                found = [batch for batch in batches if batch.validate(full=True) is None]
+            if sum(batch.num_rows for batch in found) != n_rows:
+                raise DataError(f"{path}: row group {group + 1} does not have the {n_rows} rows that it announces")
+            pieces += [batch.column(0) for batch in found]
+        with broken_file(path, f"column {shown(self.name)}"):
+            array = pa.chunked_array(pieces)
+        return arrow_column(self.name, array, path, lambda row: f"{path}: row {row + 1}, column {shown(self.name)}")
+
+
+def arrow_column(name: str, array: Any, path: str, place: Callable[[int], object]) -> ArrowColumn | TypedColumn:
+    """Return a column of PyArrow as one whose cells can be understood.
+
+    Texts may be dates or numbers that were written as text; those of a dictionary, as categories of a data frame are
+    stored, are texts.
+
+    Raises
+    ------
+    DataError
+        If its type is another than numbers, truth values, texts, dates and times; if a number is infinite.
+    """
+    pa, pc = importlib.import_module("pyarrow"), importlib.import_module("pyarrow.compute")
+    types, kind = pa.types, array.type
+    with broken_file(path, f"column {shown(name)}"):
+        if types.is_dictionary(kind) and _is_text(types, kind.value_type):
+            texts = array.cast(pa.string()).to_numpy(zero_copy_only=False)
+            return TypedColumn(name, Column(Reading("text"), texts), texts, place)
+        if _is_text(types, kind):
+            return ArrowColumn(name, pc.utf8_trim(pc.fill_null(array.cast(pa.string()), ""), BLANKS), place)
+        if types.is_null(kind):
+            return number_column(name, np.full(len(array), np.nan), place)
+        if types.is_date(kind) or types.is_timestamp(kind):
+            dates = array.cast(pa.timestamp("us", getattr(kind, "tz", None))).to_numpy().astype("datetime64[us]")
+            return TypedColumn(name, Column(Reading("date"), dates), dates, place)
+        if types.is_boolean(kind) and array.null_count:
+            truths = array.cast(pa.int8()).to_numpy().astype(np.float64)
+            return TypedColumn(name, Column(Reading("truth"), truths), array.to_numpy(zero_copy_only=False), place)
+        if types.is_decimal(kind) or types.is_duration(kind):
+            array = array.cast(pa.float64() if types.is_decimal(kind) else pa.int64())
+        elif not (types.is_integer(kind) or types.is_floating(kind) or types.is_boolean(kind)):
+            array = None
+    if array is None:
+        raise DataError(
+            f"{path}: column {shown(name)} has the type {shown(str(kind))}; numbers, texts, truth values and dates are "
+            "expected (--drop leaves it out)"
+        )
+    numbers = number_column(name, np.asarray(array.to_numpy(zero_copy_only=False)), place)
+    infinite = np.isinf(numbers.column.values)
+    if infinite.any():
+        raise DataError(
+            f"{place(int(np.argmax(infinite)))}: {numbers.stored[np.argmax(infinite)]} is not a finite number"
+        )
+    return numbers
+
+
+def _is_text(types: Any, kind: Any) -> bool:
+    """Tell whether a type of PyArrow is one of texts."""
+    return types.is_string(kind) or types.is_large_string(kind) or types.is_string_view(kind)

@@ -1,0 +1,229 @@
+"""Tables read as they are: columns of numbers, texts, truth values and dates, with missing cells."""
+
+from __future__ import annotations
+
+import contextlib
+import difflib
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .array_checks import ARRAY_SUFFIXES, numbered_names
+from .array_tables import read_arrays_with_gaps
+from .cells import MISSING, MISSING_NUMBERS, Cells, as_strict, numbers_of, read_as
+from .column_names import BLANKS
+from .columns import Column, Columns, RawTable, Reading
+from .errors import DataError, counted, listed, opened, shown
+from .parquet_cells import ParquetColumn, parquet_columns
+from .targets import are_whole
+from .text_cells import TextTableOptions, read_text_table
+from .text_files import opened_text
+from .text_numbers import as_float
+from .text_targets import target_vector
+from .typed_columns import RawColumn, TypedColumn, conformed, number_column
+from .types import TargetKind
+
+__all__ = ["ReadingOptions", "read_known", "read_raw"]
+
+
+class ReadingOptions(NamedTuple):
+    """What is said of a table to read; the fields are the parameters of `read_table`."""
+
+    target: str | None = None
+    drop: Sequence[str] = ()
+    id: str | None = None
+    features: Sequence[str] | None = None
+    categorical: Sequence[str] = ()
+    encoding: str | None = None
+    decimal: str = "."
+    delimiter: str | None = None
+    header: bool = True
+    strict: bool = False
+    max_rows: int | None = None
+
+
+class OpenedTable(NamedTuple):
+    """What a file holds, before anything is understood.
+
+    Attributes
+    ----------
+    name : str
+        Of the file, for messages.
+    columns : dict of str to RawColumn
+        By their names.
+    y : ndarray or None
+        The targets that an ``.npz`` file has beside its features.
+    notes : tuple of str
+        What was noticed.
+    """
+
+    name: str
+    columns: Mapping[str, RawColumn]
+    y: NDArray[Any] | None = None
+    notes: tuple[str, ...] = ()
+
+    def column(self, name: str) -> RawColumn:
+        """Return a column; a name that is none is answered with the nearest."""
+        self.check_named([name])
+        return self.columns[name.strip(BLANKS)]
+
+    def check_named(self, names: Sequence[str]) -> None:
+        """Raise DataError unless there are columns of these names."""
+        for name in names:
+            if name.strip(BLANKS) not in self.columns:
+                near = difflib.get_close_matches(name, self.columns, n=1)
+                hint = f" (did you mean {shown(near[0])}?)" if near else ""
+                raise DataError(
+                    f"{self.name}: no column {shown(name)}{hint}; the columns are {listed(tuple(self.columns))}"
+                )
+
+
+@contextlib.contextmanager
+def opened_raw(path: str, suffix: str, options: ReadingOptions) -> Iterator[OpenedTable]:
+    """Open a table of any kind of file."""
+    if suffix in ARRAY_SUFFIXES:
+        X, y = read_arrays_with_gaps(path, suffix, options.max_rows)
+
+        def place_in(name: str) -> Callable[[int], object]:
+            return lambda row: f"{path}: row {row + 1}, column {shown(name)}"
+
+        names = numbered_names(X.shape[1])
+        yield OpenedTable(path, {name: number_column(name, X[:, j], place_in(name)) for j, name in enumerate(names)}, y)
+    elif suffix == ".parquet":
+        with opened(path) as file:
+            yield OpenedTable(path, parquet_columns(file, path, options.max_rows))
+    else:
+        with opened_text(path, options.encoding) as text:
+            table = read_text_table(text, suffix, TextTableOptions(options.delimiter, options.header, options.max_rows))
+        yield OpenedTable(table.name, {column.name: column for column in table.columns}, notes=table.notes)
+
+
+def read_raw(path: str, suffix: str, options: ReadingOptions, target_kind: TargetKind, last: bool) -> RawTable:
+    """Read a table, and understand its columns.
+
+    Parameters
+    ----------
+    path, suffix : str
+        The file, and what the end of its name says it is.
+    options : ReadingOptions
+        What the caller says of it.
+    target_kind : {"any", "unmixed", "numbers"}
+        What the targets may be.
+    last : bool
+        Whether the last column is the target where none is named.
+    """
+    with opened_raw(path, suffix, options) as raw:
+        target = options.target
+        if target is not None and raw.y is not None:
+            raise DataError(
+                f"{path}: the target of an .npz file is the array y; the target column {shown(target)} cannot be chosen"
+            )
+        if target is None and last and raw.y is None:
+            target = [name for name in raw.columns if name not in options.drop and name != options.id][-1]
+        names = _feature_names(raw, options, target)
+        y, rows, notes = raw.y, None, raw.notes
+        if target is not None:
+            y, rows = _targets(raw.column(target), target_kind, options.decimal)
+        features = {name: _feature(raw.columns[name], options) for name in names}
+        ids = None if options.id is None else _ids(raw.column(options.id))
+    X = Columns(features)
+    if rows is not None and len(rows) < X.shape[0]:
+        notes = (*notes, f"{counted(X.shape[0] - len(rows), 'row')} without a target left out")
+        X, ids = X[rows], None if ids is None else ids[rows]
+    return RawTable(X, y, ids, target, notes)
+
+
+def _feature_names(raw: OpenedTable, options: ReadingOptions, target: str | None) -> list[str]:
+    """Return the names of the features, in the file's order."""
+    for names in (options.drop, options.categorical, options.features or (), [n for n in (options.id, target) if n]):
+        raw.check_named(names)
+    others = {name.strip(BLANKS) for name in (*options.drop, options.id, target) if name is not None}
+    chosen = raw.columns if options.features is None else {name.strip(BLANKS) for name in options.features}
+    names = [name for name in raw.columns if name in chosen and name not in others]
+    if not names:
+        raise DataError(f"{raw.name}: no feature is left of the columns {listed(tuple(raw.columns))}")
+    return names
+
+
+def _feature(column: RawColumn, options: ReadingOptions) -> Column:
+    """Return a column of what its cells are, or of what the caller says they are."""
+    if column.name in map(str.strip, options.categorical):
+        return read_as(column.cells(), Reading("text", "code"))
+    return as_strict(column.cells()) if options.strict else column.recognised(options.decimal)
+
+
+def _ids(column: RawColumn) -> NDArray[Any]:
+    """Return the texts of a column that goes along, None where a cell is missing."""
+    cells = column.cells()
+    return cells.spread([text or None for text in cells.texts], object)
+
+
+def _targets(column: RawColumn, kind: TargetKind, decimal: str) -> tuple[NDArray[Any], NDArray[np.intp]]:
+    """Return the targets of the rows that have one, and these rows."""
+    if isinstance(column, ParquetColumn):
+        column = column.read()
+    if isinstance(column, TypedColumn) and column.stored.dtype.kind in "biuf":
+        rows = np.flatnonzero(~column.column.missing)
+        _check_any(rows, column.name)
+        return column.stored[rows], rows
+    cells = column.cells()
+    missing = MISSING if _has_words(cells) else MISSING_NUMBERS
+    rows = np.flatnonzero(~np.isin(cells.codes, [i for i, text in enumerate(cells.texts) if text in missing]))
+    _check_any(rows, column.name)
+    present = cells.rows(rows)
+    numbers = None if kind == "any" else numbers_of(present, decimal)
+    if numbers is not None:
+        values = numbers.values
+        return values.astype(np.int64) if are_whole(values) else values, rows
+    return target_vector(present.spread(present.texts, object).tolist(), present.place, kind), rows
+
+
+def _has_words(cells: Cells) -> bool:
+    """Tell whether there are texts that are neither numbers nor missing ones."""
+    return any(as_float(text) is None for text in cells.texts if text not in MISSING_NUMBERS)
+
+
+def _check_any(rows: NDArray[np.intp], name: str) -> None:
+    """Raise DataError if no row has a target."""
+    if not len(rows):
+        raise DataError(f"every cell of the target column {shown(name)} is missing")
+
+
+def read_known(
+    path: str,
+    suffix: str,
+    readings: Mapping[str, Reading],
+    options: ReadingOptions,
+) -> RawTable:
+    """Read the columns that a model knows, as it knows them; others are left alone.
+
+    Parameters
+    ----------
+    path, suffix : str
+        The file, and what the end of its name says it is.
+    readings : dict of str to Reading
+        What each column holds.
+    options : ReadingOptions
+        What the caller says of the table; the id and the target may be lacking.
+
+    Raises
+    ------
+    DataError
+        If a column is lacking, or a cell is not what its column holds; names it.
+    """
+    with opened_raw(path, suffix, options) as raw:
+        lacking = [name for name in readings if name not in raw.columns]
+        if lacking:
+            raise DataError(
+                f"{raw.name}: the model expects the columns {listed(tuple(readings))}, the file lacks {listed(lacking)}"
+            )
+        X = Columns({name: _known(raw.columns[name], reading) for name, reading in readings.items()})
+        ids = None if options.id is None or options.id not in raw.columns else _ids(raw.columns[options.id])
+    return RawTable(X, None, ids, None, raw.notes)
+
+
+def _known(column: RawColumn, reading: Reading) -> Column:
+    """Return a column as the one of its name was when the model learnt."""
+    return conformed(column.read() if isinstance(column, ParquetColumn) else column, reading)

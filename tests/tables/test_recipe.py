@@ -1,0 +1,72 @@
+"""Training options that follow the size of a table."""
+
+import math
+
+import numpy as np
+import pytest
+
+import portable_mlp as pm
+from portable_mlp.tables.recipe import PRESETS, recipe
+
+SIZES = (1, 2, 20, 150, 299, 300, 1000, 2000, 10_000, 54_000, 1_000_000)
+
+
+def _n_steps(n_rows: int) -> int:
+    chosen = recipe(n_rows)
+    n_trained = n_rows - round(n_rows * chosen.hold_out)
+    return int(chosen.training["epochs"]) * math.ceil(n_trained / chosen.training["batch_size"])
+
+
+@pytest.mark.parametrize("n_rows", SIZES)
+def test_the_budget_is_steps(n_rows: int) -> None:
+    wanted = 1000 * math.sqrt(max(1.0, n_rows / 1000))
+    assert 0.9 * wanted < _n_steps(n_rows) < 1.15 * wanted
+
+
+def test_batches_grow_with_the_rows() -> None:
+    sizes = [recipe(n_rows).training["batch_size"] for n_rows in SIZES]
+    assert sizes == sorted(sizes)
+    assert set(sizes) == {32, 64, 256}
+
+
+def test_the_penalty_shrinks_as_rows_grow() -> None:
+    penalties = [recipe(n_rows).training["l2"] for n_rows in SIZES]
+    assert penalties == sorted(penalties, reverse=True)
+    assert recipe(1000).training["l2"] == 0.01
+
+
+@pytest.mark.parametrize(("preset", "fewest"), [("default", 295), ("best", 236)])
+def test_few_rows_are_all_trained_on(preset: str, fewest: int) -> None:
+    assert recipe(fewest - 60, preset).hold_out == 0.0
+    assert "patience" not in recipe(fewest - 60, preset).training
+    assert recipe(fewest + 5, preset).hold_out > 0.0
+
+
+def test_training_runs_to_the_end_of_its_schedule() -> None:
+    training = recipe(5000).training
+    assert training["patience"] == training["epochs"]
+
+
+def test_the_ensemble_holds_out_every_row_once() -> None:
+    chosen = recipe(5000, "best")
+    assert chosen.members > 1
+    assert chosen.hold_out == 1 / chosen.members
+
+
+def test_unknown_preset() -> None:
+    with pytest.raises(ValueError, match="preset must be one of 'default', 'best'; got 'bets', did you mean 'best'"):
+        recipe(100, "bets")
+
+
+@pytest.mark.parametrize("preset", PRESETS)
+@pytest.mark.parametrize("n_rows", [40, 400])
+def test_train_takes_the_options(n_rows: int, preset: str) -> None:
+    chosen = recipe(n_rows, preset)
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(n_rows, 3))
+    y = (X[:, 0] > 0).astype(np.int64)
+    net = pm.Network((3, *chosen.hidden, 2), activation=chosen.activation)
+    validation = (X[:40], y[:40]) if chosen.hold_out else None
+    options = {**chosen.training, "epochs": 2}
+    result = pm.train(net, pm.init_params(net), X, y, validation=validation, **options)
+    assert result.n_epochs == 2
