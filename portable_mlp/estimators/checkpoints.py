@@ -12,7 +12,7 @@ from typing import Any, NamedTuple, TypeAlias
 import numpy as np
 from sklearn.utils import check_random_state
 
-from ..distributed.agreement import text_of
+from ..distributed.agreement import comparable_text
 from ..storage.checkpoints import CheckpointFolder
 from ..storage.paths import FilePath
 from ..training.checkpointing import Checkpoints, checked_folder, identity_of
@@ -114,4 +114,4 @@ def _shown(value: Any) -> Any:
         return int(value)
     if isinstance(value, Real):
         return float(value)
-    return value if value is None or isinstance(value, str) else text_of(value)
+    return value if value is None or isinstance(value, str) else comparable_text(value)

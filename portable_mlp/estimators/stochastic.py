@@ -21,6 +21,7 @@ from ..kernels.arrays import Array, snapshot
 from ..kernels.step import Program
 from ..training.batches import Span, counting, spans
 from ..training.data_parallel import make_loop
+from ..training.dropout import masks_of
 from ..training.loop import Loop
 from ..training.order import EpochOrder
 from ..training.progress import Silent
@@ -159,12 +160,12 @@ class StreamOrder:
         return counting(spans(self.n_samples, self._batch_size), self._problem.samples.weights, self._permutation)
 
     def _masks(self, batches: Sequence[Span]) -> Iterator[tuple[Array, ...]]:
-        """Draw, on the host, which hidden units stay in each batch; scaled so that their expected sum stays."""
+        """Draw, on the host, which hidden units stay in each batch."""
         rate, backend, dtype = self._draft.dropout, self._problem.backend, self._problem.data.X.dtype
         for start, stop in batches:
             shapes = [(stop - start, n_units) for n_units in self._problem.net.sizes[1:-1]]
-            kept = [self._draft._random_state.random_sample(shape) >= rate for shape in shapes]
-            yield tuple(backend.asarray(keep / (1.0 - rate), dtype=dtype) for keep in kept)
+            uniform = [self._draft._random_state.random_sample(shape) for shape in shapes]
+            yield masks_of(backend, uniform, rate, dtype)
 
     def memory(self) -> tuple[dict[str, Any], int | None]:
         """Return the permutation of the last epoch, and the random state."""

@@ -7,6 +7,7 @@ from typing import Any, NamedTuple, Protocol
 
 from ..kernels.propagation import Masks
 from .batches import Shuffle, Span, counting, spans
+from .dropout import Dropout
 from .stream import Samples
 
 
@@ -60,29 +61,43 @@ class KeyedOrder:
         All samples, of which ``samples`` may be a part where a group trains.
     batch_size : int
         Samples of a batch.
-    shuffle : Shuffle or None
-        The permutations; None keeps the order.
+    draws : Shuffle or None
+        What permutations and dropout are drawn from.
+    shuffles : bool
+        Whether epochs are permutations; otherwise the samples keep their order.
     weights : ndarray of shape (n_samples,), optional
         The weights of the samples, on the host: batches whose weights sum to zero are left out.
+    dropout : Dropout, optional
+        The masks of the batches.
     """
 
     def __init__(
-        self, samples: Samples, n_samples: int, batch_size: int, shuffle: Shuffle | None, weights: Any = None
+        self,
+        samples: Samples,
+        n_samples: int,
+        batch_size: int,
+        draws: Shuffle | None,
+        *,
+        shuffles: bool,
+        weights: Any = None,
+        dropout: Dropout | None = None,
     ) -> None:
         self.n_samples = n_samples
-        self._samples, self._shuffle, self._weights = samples, shuffle, weights
+        self._samples, self._draws, self._weights, self._dropout = samples, draws, weights, dropout
+        self._shuffle = draws if shuffles else None
         self._batches = spans(n_samples, batch_size)
 
     def epoch(self, epoch: int, done: int) -> EpochOrder:
         """Return what an epoch takes."""
         rows = self._samples.order(self._shuffle, epoch, self.n_samples)
-        return EpochOrder(rows, counting(self._batches, self._weights, rows))
+        batches = counting(self._batches, self._weights, rows)
+        return EpochOrder(rows, batches, None if self._dropout is None else self._dropout.masks(epoch, batches, done))
 
     def memory(self) -> tuple[dict[str, Any], int | None]:
-        """Return the key of the shuffle."""
-        return {}, None if self._shuffle is None else self._shuffle.key
+        """Return the key of all that is drawn."""
+        return {}, None if self._draws is None else self._draws.key
 
     def restore(self, arrays: dict[str, Any], key: int | None) -> None:
         """Go on from what `memory` returned."""
-        if self._shuffle is not None and key is not None:
-            self._shuffle.key = key
+        if self._draws is not None and key is not None:
+            self._draws.key = key

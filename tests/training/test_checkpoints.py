@@ -384,14 +384,15 @@ def finished(folder: pathlib.Path, solver: str = "adam") -> str:
     return done.removeprefix("ready\n")
 
 
+@pytest.mark.parametrize("kills", [2, pytest.param(10, marks=pytest.mark.thorough)])
 @pytest.mark.parametrize("solver", ["adam", "sgd"])
-def test_kill_minus_nine_at_random_moments(solver: str, tmp_path: pathlib.Path) -> None:
-    """Ten moments for either solver, over the time that a whole run takes."""
+def test_kill_minus_nine_at_random_moments(solver: str, kills: int, tmp_path: pathlib.Path) -> None:
+    """Over the time that a whole run takes."""
     rng = random.Random(solver)
     start = time.monotonic()
     expected = finished(tmp_path / "whole", solver)
     seconds = time.monotonic() - start
-    for i in range(10):
+    for i in range(kills):
         folder = tmp_path / str(i)
         process = started(folder, solver)
         assert process.stdout is not None
