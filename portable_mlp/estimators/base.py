@@ -315,9 +315,7 @@ class BaseMLP(
             if optimizer is not None:
                 counts |= {"rate": optimizer.rate, "n_steps": optimizer.n_steps, "n_epochs": optimizer.n_epochs}
             moments = () if optimizer is None else optimizer.moments or ()
-            told = comparable_text(
-                [backend.name, str(flat.dtype), problem.net.sizes, self._no_improvement_count, counts]
-            )
+            setting = [backend.name, str(flat.dtype), problem.net.sizes, self._no_improvement_count, counts]
             return comparable_text(setting).encode() + b"".join(backend.to_numpy(x).tobytes() for x in (flat, *moments))
 
         return {
