@@ -184,6 +184,7 @@ OTHER_OF_ESTIMATORS: dict[str, Any] = {
     "power_t": 0.25,
     "max_iter": 3,
     "loss": "poisson",
+    "loss_options": {"delta": 0.5},
     "shuffle": False,
     "random_state": 1,
     "tol": 0.1,
@@ -242,7 +243,7 @@ def test_every_argument_of_a_fit_is_compared(kind: str, method: str, monkeypatch
 @pytest.mark.parametrize("name", OTHER_OF_ESTIMATORS)
 def test_another_parameter_on_one_rank_is_every_ranks_error(kind: str, name: str) -> None:
     if name not in ESTIMATORS[kind]().get_params():
-        assert name == "loss" if kind == "classifier" else name in ("class_weight", "label_smoothing")
+        assert name in ("loss", "loss_options") if kind == "classifier" else name in ("class_weight", "label_smoothing")
         return
 
     def fitted(rank: int) -> Any:
