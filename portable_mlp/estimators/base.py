@@ -64,7 +64,7 @@ from .lbfgs import Search, weights_first
 from .losses import REPORTED, outputs_of
 from .optimizer import OptimizerState
 from .parameters import PARAMETER_OF, constraints
-from .problem import Problem, Samples
+from .problem import FitSamples, Problem
 from .state import adopt, draft_of, of_one_moment
 from .stochastic import Epochs
 
@@ -292,7 +292,7 @@ class BaseMLP(
         if not going_on:
             self._draw(net, backend, inputs.dtype)
         flat = self._flat(net, backend)
-        samples = Samples.on_device(backend, net, inputs.on_device(flat.dtype), Y, weights)
+        samples = FitSamples.on_device(backend, net, inputs.on_device(flat.dtype), Y, weights)
         problem = Problem(backend, self._objective(net), samples)
         if validation_data is not None:
             problem = problem._replace(hold_out=self._hold_out(problem, validation_data, by_target))
@@ -367,7 +367,7 @@ class BaseMLP(
 
     def _hold_out(
         self, problem: Problem, validation_data: Any, by_target: Callable[[Any], np.ndarray] | None
-    ) -> Samples:
+    ) -> FitSamples:
         """Return the user's validation data, checked as X and y are when a fitted model is scored."""
         if not isinstance(validation_data, tuple | list) or len(validation_data) not in (2, 3):
             raise ValueError("validation_data must be (X_val, y_val) or (X_val, y_val, sample_weight_val)")
@@ -385,7 +385,7 @@ class BaseMLP(
         own = checked_weights(rest[0], inputs.checked) if rest and rest[0] is not None else None
         weights = _weights(inputs, y, own, by_target)
         X = inputs.on_device(problem.data.X.dtype)
-        hold_out = Samples.on_device(problem.backend, problem.net, X, Y, weights)
+        hold_out = FitSamples.on_device(problem.backend, problem.net, X, Y, weights)
         hold_out.check_weights("validation_data")
         return hold_out
 
@@ -585,7 +585,7 @@ class BaseMLP(
         backend = get_backend("numpy")
         net = self._network((X.shape[1], *self._hidden_sizes(), y.shape[1]))
         order = weights_first(net)
-        samples = Samples.on_device(backend, net, backend.asarray(X, dtype="float64"), y, sample_weight)
+        samples = FitSamples.on_device(backend, net, backend.asarray(X, dtype="float64"), y, sample_weight)
         objective = HostObjective(backend, self._objective(net), samples.data, "float64")
         loss, gradient = objective(packed_coef_inter[np.argsort(order)])
         return loss, gradient[order]

@@ -15,7 +15,7 @@ from ..training.batches import Data
 from .inputs import dense
 
 
-class Samples(NamedTuple):
+class FitSamples(NamedTuple):
     """Samples on a device, whose targets and weights are on the host as well.
 
     Attributes
@@ -33,7 +33,9 @@ class Samples(NamedTuple):
     weights: np.ndarray | None
 
     @classmethod
-    def on_device(cls, backend: Backend, net: Network, X: Array, Y: np.ndarray, weights: np.ndarray | None) -> Samples:
+    def on_device(
+        cls, backend: Backend, net: Network, X: Array, Y: np.ndarray, weights: np.ndarray | None
+    ) -> FitSamples:
         """Bring targets and weights to where X is, in its dtype; labels stay integers."""
         moved_weights = None if weights is None else backend.asarray(weights, dtype=X.dtype)
         if net.output == "softmax" and Y.shape[1] == 1:
@@ -44,7 +46,7 @@ class Samples(NamedTuple):
             targets = backend.asarray(Y, dtype=X.dtype)
         return cls(Data(X, targets, moved_weights), Y, weights)
 
-    def part(self, backend: Backend, rows: np.ndarray) -> Samples:
+    def part(self, backend: Backend, rows: np.ndarray) -> FitSamples:
         """Return the samples at some rows."""
         gather, on_device = backend.primitives.take, backend.asarray(rows)
         X, Y, weights, _ = self.data
@@ -53,7 +55,7 @@ class Samples(NamedTuple):
             gather(Y, on_device, -2),
             None if weights is None else gather(weights, on_device, 0),
         )
-        return Samples(data, self.Y[rows], None if self.weights is None else self.weights[rows])
+        return FitSamples(data, self.Y[rows], None if self.weights is None else self.weights[rows])
 
     def first(self, backend: Backend, n_samples: int = 8) -> bytes:
         """Return how many samples there are, and some with their targets, to be compared with another process's."""
@@ -78,16 +80,16 @@ class Problem(NamedTuple):
         Where it is computed.
     objective : Objective
         The network and its loss.
-    samples : Samples
+    samples : FitSamples
         To train on.
-    hold_out : Samples or None
+    hold_out : FitSamples or None
         To validate on.
     """
 
     backend: Backend
     objective: Objective
-    samples: Samples
-    hold_out: Samples | None = None
+    samples: FitSamples
+    hold_out: FitSamples | None = None
 
     @property
     def net(self) -> Network:

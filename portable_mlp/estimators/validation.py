@@ -12,7 +12,7 @@ from ..kernels.arrays import Array
 from ..kernels.step import Objective
 from ..training.evaluation import make_logits
 from .losses import outputs_of
-from .problem import Problem, Samples
+from .problem import FitSamples, Problem
 
 Score = Callable[[np.ndarray, np.ndarray, np.ndarray | None], float]
 
@@ -26,13 +26,13 @@ class Validation:
         Where the samples are.
     objective : Objective
         Its loss is evaluated, without the penalty.
-    hold_out : Samples
+    hold_out : FitSamples
         The samples.
     score : callable
         ``score(Y, outputs, weights)``, of the host.
     """
 
-    def __init__(self, backend: Backend, objective: Objective, hold_out: Samples, score: Score) -> None:
+    def __init__(self, backend: Backend, objective: Objective, hold_out: FitSamples, score: Score) -> None:
         self._backend, self._hold_out, self._score = backend, hold_out, score
         self._evaluate, self._output = backend.compile(make_logits(backend.primitives, objective)), objective.net.output
         self._logits: Array | None = None

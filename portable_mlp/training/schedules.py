@@ -9,10 +9,10 @@ from typing import NamedTuple, TypeAlias
 from ..kernels.options import check_choice
 from .stopping import Stall
 
-FACTOR = 5.0
+DIVISOR = 5.0
 """The schedule "adaptive" divides by it."""
 
-SMALLEST = 1e-6
+SMALLEST_RATE = 1e-6
 """A rate of the schedule "adaptive" that is no larger is not divided any more."""
 
 OfEpoch: TypeAlias = Callable[[int], float]
@@ -144,9 +144,9 @@ class Schedule:
 
     def divide(self) -> bool:
         """Divide the learning rate where the schedule does so; return False where training had better stop."""
-        if not self.entry.divides or self.learning_rate <= SMALLEST:
+        if not self.entry.divides or self.learning_rate <= SMALLEST_RATE:
             return False
-        self.learning_rate /= FACTOR
+        self.learning_rate /= DIVISOR
         return True
 
 
