@@ -12,7 +12,7 @@ from ..storage.model_descriptions import FORMAT_VERSION
 from ..storage.models import read_model_file
 from ..tables.preparation import preparation_of
 from .options import JsonOption, print_json
-from .terminal import say
+from .terminal import echo
 
 
 def inspect(model: Annotated[pathlib.Path, typer.Argument(help="Model file.")], as_json: JsonOption = False) -> None:
@@ -49,7 +49,7 @@ def inspect(model: Annotated[pathlib.Path, typer.Argument(help="Model file.")], 
     if preparation.feature_names:
         described["features"] = _shortened(preparation.feature_names)
     for name, value in described.items():
-        say(f"{name:<11}{value}")
+        echo(f"{name:<11}{value}")
 
 
 def _shortened(names: list[Any], most: int = 12) -> str:

@@ -14,9 +14,9 @@ from ..storage.models import ESTIMATOR_ENTRY, load_model
 from ..tables.digits import digits, refuse_with_digits
 from ..tables.preparation import Preparation, preparation_of
 from ..tables.reading import check_output, read_prediction_table, write_table
-from .files import STREAM, check_writable
 from .options import BackendOption, DelimiterOption, MaxRowsOption
-from .terminal import StandardOutput, say
+from .output_files import STREAM, check_writable
+from .terminal import StandardOutput, echo
 
 ROWS_AT_ONCE = 2**16
 
@@ -70,7 +70,7 @@ def predict(
     header, columns = _columns(preparation, outputs, proba)
     write_table(StandardOutput() if to_stdout else output, header, columns, spreadsheet_safe=spreadsheet_safe)
     if not to_stdout:
-        say(f"{len(X)} predictions written to {output}", err=True)
+        echo(f"{len(X)} predictions written to {output}", err=True)
 
 
 def _rows(data: str, preparation: Preparation, delimiter: str | None, max_rows: int | None) -> np.ndarray:

@@ -20,8 +20,9 @@ from ..distributed.group import current_group, is_root, on_root
 from ..kernels.arrays import Array, snapshot
 from ..kernels.step import Program
 from ..training.agreed_stop import AgreedRequests
-from ..training.batches import Span, spans
+from ..training.batches import Span, counting, spans
 from ..training.data_parallel import make_loop
+from ..training.dropout import masks_of
 from ..training.interruption import StopAsked
 from .callbacks import Watch
 from .optimizer import OptimizerState
@@ -136,18 +137,15 @@ class Epochs:
 
     def _batches(self) -> Sequence[Span]:
         """Return the epoch's batches, without those whose weights sum to zero."""
-        batches, weights = spans(len(self.order), self.batch_size), self.problem.weights
-        if weights is not None:
-            batches = [(start, stop) for start, stop in batches if weights[self.order[start:stop]].sum() != 0]
-        return batches
+        return counting(spans(len(self.order), self.batch_size), self.problem.weights, self.order)
 
     def _masks(self, batches: Sequence[Span]) -> Iterator[tuple[Array, ...]]:
         """Draw, on the host, which hidden units stay in each batch; scaled so that their expected sum stays."""
         rate, home = self.draft.dropout, self.problem.home
         for start, stop in batches:
             shapes = [(stop - start, n_units) for n_units in self.problem.net.sizes[1:-1]]
-            kept = [self.draft._random_state.random_sample(shape) >= rate for shape in shapes]
-            yield tuple(home.asarray(keep / (1.0 - rate), dtype=self.loop.flat.dtype) for keep in kept)
+            uniform = [self.draft._random_state.random_sample(shape) for shape in shapes]
+            yield masks_of(home, uniform, rate, self.loop.flat.dtype)
 
     def _completed(self, loss: np.float64) -> tuple[Reached, bool]:
         """Record an epoch, and print what ``verbose`` asks for; return what was reached, and whether to train on."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Generator, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple, TypeAlias, overload
+from typing import Any, NamedTuple, TypeAlias, overload
 
 import numpy as np
 
@@ -49,7 +49,7 @@ class Piece(NamedTuple):
 
 
 class Shuffle:
-    """A new order of the samples for every epoch.
+    """A new order of the samples for every epoch, and numbers for each batch.
 
     One integer is drawn from ``random_state``; with the epoch it keys a counter-based generator (Philox). So the order
     of epoch 7 needs none of the epochs before it.
@@ -67,9 +67,16 @@ class Shuffle:
 
     def order(self, epoch: int, n_samples: int, part: int = 0) -> np.ndarray:
         """Return the permutation (n_samples,) of an epoch, int64; or of one of its parts, each drawn for itself."""
+        return self._generator(epoch, 0, part).permutation(n_samples)
+
+    def generator_of_batch(self, epoch: int, batch: int) -> np.random.Generator:
+        """Return what draws for a batch of an epoch, beside the order."""
+        return self._generator(epoch, batch, 2**64 - 1)  # no order has so many parts
+
+    def _generator(self, epoch: int, batch: int, part: int) -> np.random.Generator:
         key = np.asarray([self.key, epoch], dtype=np.uint64)
-        counter = np.asarray([0, 0, 0, part], dtype=np.uint64)
-        return np.random.Generator(np.random.Philox(key=key, counter=counter)).permutation(n_samples)
+        counter = np.asarray([0, 0, batch, part], dtype=np.uint64)
+        return np.random.Generator(np.random.Philox(key=key, counter=counter))
 
 
 Span: TypeAlias = tuple[int, int]
@@ -107,6 +114,18 @@ class _Spans(Sequence[Span]):
             return _Spans(self.starts[i], self.size, self.n_samples)
         start = self.starts[i]
         return start, min(start + self.size, self.n_samples)
+
+
+def counting(batches: Sequence[Span], weights: np.ndarray | None, order: Any) -> Sequence[Span]:
+    """Return the batches without those whose weights, (n_samples,) on the host, sum to zero.
+
+    >>> counting([(0, 2), (2, 4)], np.asarray([1.0, 0.0, 0.0, 2.0]), np.asarray([1, 2, 0, 3]))
+    [(2, 4)]
+    """
+    if weights is None:
+        return batches
+    in_order = weights if order is None else weights[order]
+    return [(start, stop) for start, stop in batches if in_order[start:stop].sum() != 0]
 
 
 def blocks(n_samples: int, numbers_a_sample: int, numbers_at_once: int = NUMBERS_AT_ONCE) -> Sequence[Span]:

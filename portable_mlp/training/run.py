@@ -6,17 +6,19 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from ..backends import Backend
 from ..distributed.group import current_group, on_root
 from ..kernels.arrays import Array, snapshot
 from .agreed_stop import AgreedRequests
-from .batches import Shuffle, Span, spans
+from .batches import Shuffle, Span, counting, spans
 from .checkpointing import Checkpoints, NoCheckpoints, Position, Standing
+from .dropout import Dropout
 from .interruption import Requests, StopAsked
 from .loop import Loop, all_finite
 from .monitor import Monitor
 from .result import NonFiniteError, TrainResult
 from .schedules import Schedule
-from .stream import Samples
+from .stream import Samples, Stream
 
 
 def run(
@@ -29,6 +31,7 @@ def run(
     epochs: int,
     batch_size: int,
     shuffle: Shuffle | None,
+    dropout: Dropout | None = None,
     checkpoints: Checkpoints | NoCheckpoints | None = None,
 ) -> TrainResult:
     """Run the epochs until they are over, or until something asks to stop; Ctrl-C returns what was reached.
@@ -41,7 +44,7 @@ def run(
     NonFiniteError
         If the loss or a parameter is not finite at the end of an epoch.
     """
-    the_run = _Run(loop, data, monitor, schedule, epochs, n_samples, spans(n_samples, batch_size), shuffle)
+    the_run = _Run(loop, data, monitor, schedule, epochs, n_samples, spans(n_samples, batch_size), shuffle, dropout)
     if checkpoints is None:
         stopped_because = the_run.until_the_end()
     else:
@@ -65,9 +68,12 @@ class _Run:
         n_samples: int,
         batches: Sequence[Span],
         shuffle: Shuffle | None,
+        dropout: Dropout | None,
     ) -> None:
         self.loop, self.data, self.monitor, self.schedule = loop, data, monitor, schedule
-        self.epochs, self.n_samples, self.batches, self.shuffle = epochs, n_samples, batches, shuffle
+        self.epochs, self.n_samples, self.shuffle, self.dropout = epochs, n_samples, shuffle, dropout
+        self.spans = self.batches = batches  # of every epoch, and of the present one those that count
+        self.weights = _weights_to_skip_by(loop.backend, data)
         self.standing = Standing(Position())
 
     def until_the_end(self) -> str:
@@ -131,8 +137,17 @@ class _Run:
         if not done:
             self.standing = Standing(Position(epoch), snapshot(loop.backend.xp, loop.flat))
         order = self.data.order(self.shuffle, epoch, self.n_samples)
+        self.batches = counting(self.spans, self.weights, order)
         mean = loop.epoch(
-            self.data, self.batches, rate, order=order, bar=monitor.bar, done=done, every=every, between=between
+            self.data,
+            self.batches,
+            rate,
+            order=order,
+            masks=None if self.dropout is None else self.dropout.masks(epoch, self.batches, done),
+            bar=monitor.bar,
+            done=done,
+            every=every,
+            between=between,
         )
         loss = _finite_loss(loop, mean, self.standing.epoch_start, monitor)
         n_samples = sum(stop - start for start, stop in self.batches[done:])
@@ -145,6 +160,14 @@ class _Run:
     def _n_samples_done(self) -> int:
         epoch, n_batches = self.standing.position
         return epoch * self.n_samples + sum(stop - start for start, stop in self.batches[:n_batches])
+
+
+def _weights_to_skip_by(backend: Backend, data: Samples) -> Any:
+    """Return weights on the host where some are 0, which may be all of a batch; else None."""
+    if isinstance(data, Stream) or data.weights is None:
+        return None
+    weights = backend.to_numpy(data.weights)
+    return None if (weights > 0).all() else weights
 
 
 def _finite_loss(loop: Loop, mean: Array, good: Array, monitor: Monitor) -> Any:
