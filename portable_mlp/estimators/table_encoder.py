@@ -18,7 +18,7 @@ from ..tables.frames import columns_of_array, columns_of_frame, is_frame
 from ..tables.targets import is_classification
 from ..tables.typed_columns import RawColumn, conformed
 
-__all__ = ["TableEncoder", "outputs_of"]
+__all__ = ["TableEncoder", "numeric_targets"]
 
 
 @suggesting_class
@@ -204,7 +204,7 @@ class TableEncoder(TransformerMixin, BaseEstimator):
             name: conformed(column, as_text) if name in self.categorical else column.recognised(self.decimal)
             for name, column in kept.items()
         }
-        outputs = None if y is None else outputs_of(np.asarray(y), self.target_type)
+        outputs = None if y is None else numeric_targets(np.asarray(y), self.target_type)
         table = Columns(understood)
         if outputs is not None and len(outputs) != table.shape[0]:
             raise ValueError(
@@ -237,10 +237,10 @@ class TableEncoder(TransformerMixin, BaseEstimator):
         return tags
 
 
-def outputs_of(y: np.ndarray, target_type: str) -> np.ndarray:
+def numeric_targets(y: np.ndarray, target_type: str) -> np.ndarray:
     """Return targets as numbers (n_samples, n_outputs): 1 for the second of two classes, else a column for each.
 
-    >>> outputs_of(np.array(["b", "a", "b"]), "auto").tolist()
+    >>> numeric_targets(np.array(["b", "a", "b"]), "auto").tolist()
     [[1.0], [0.0], [1.0]]
     """
     if target_type == "auto":
