@@ -15,7 +15,9 @@ from sklearn.utils.metaestimators import available_if
 from sklearn.utils.multiclass import _check_partial_fit_first_call, type_of_target, unique_labels
 
 from ..backends import Backend, backend_of
+from ..kernels.activations import ACTIVATIONS
 from ..kernels.arrays import Array
+from ..kernels.docstrings import documented_with, quoted
 from ..kernels.optimizers import OPTIMIZERS
 from ..kernels.spelling import suggesting, suggesting_class
 from ..training.class_weights import ClassWeights, asks_for_balance
@@ -29,6 +31,7 @@ from .state import draft_of, of_one_moment
 
 
 @suggesting_class
+@documented_with(activations=quoted(ACTIVATIONS))
 class MLPClassifier(ClassifierMixin, BaseMLP):
     """Multi-layer perceptron for classes: scikit-learn's, with the same numbers, on any array library.
 
@@ -41,8 +44,8 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
     hidden_layer_sizes : array-like of int, or int
         Units of each hidden layer; ``()`` for none.
     activation : str, or array-like of str
-        Of the hidden layers: "identity", "relu", "tanh", "logistic", "leaky_relu", "elu", "softplus", "gelu", "silu";
-        one for all or one each.
+        Of the hidden layers, one for all or one each:
+        {activations}.
     solver : {"adam", "adamw", "sgd", "lbfgs"}
         Which optimizer.
     alpha : float

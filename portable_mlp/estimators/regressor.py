@@ -9,6 +9,8 @@ from sklearn.base import RegressorMixin, _fit_context
 from sklearn.metrics import r2_score
 from sklearn.utils._param_validation import StrOptions
 
+from ..kernels.activations import ACTIVATIONS
+from ..kernels.docstrings import documented_with, quoted
 from ..kernels.losses import LOSSES, REGRESSION_LOSSES
 from ..kernels.options import check_choice
 from ..kernels.spelling import suggesting_class
@@ -20,6 +22,7 @@ from .state import draft_of, of_one_moment
 
 
 @suggesting_class
+@documented_with(activations=quoted(ACTIVATIONS), losses=quoted(REGRESSION_LOSSES))
 class MLPRegressor(RegressorMixin, BaseMLP):
     """Multi-layer perceptron for real numbers: scikit-learn's, with the same numbers, on any array library.
 
@@ -29,14 +32,14 @@ class MLPRegressor(RegressorMixin, BaseMLP):
 
     Parameters
     ----------
-    loss : {"squared_error", "huber", "poisson"}
-        Half the squared error; the same up to an error of delta, and in proportion from there on, which outliers pull
-        less; or half the Poisson deviance, for y >= 0, whose output is an exponential.
+    loss : {{losses}}
+        "squared_error" is half the squared error; "huber" the same up to an error of delta, and in proportion from
+        there on, so that outliers pull less; "poisson" half the deviance, for y >= 0, whose output is an exponential.
     hidden_layer_sizes : array-like of int, or int
         Units of each hidden layer; ``()`` for none.
     activation : str, or array-like of str
-        Of the hidden layers: "identity", "relu", "tanh", "logistic", "leaky_relu", "elu", "softplus", "gelu", "silu";
-        one for all or one each.
+        Of the hidden layers, one for all or one each:
+        {activations}.
     solver : {"adam", "adamw", "sgd", "lbfgs"}
         Which optimizer.
     alpha : float
@@ -96,7 +99,7 @@ class MLPRegressor(RegressorMixin, BaseMLP):
     warmup_steps : int
         The number of steps (batches) over which the learning rate rises linearly to the schedule's; not with "lbfgs".
     loss_options : dict or None
-        The constants of the loss: ``{"delta": 1.0}`` by default for "huber"; the others have none.
+        The constants of the loss, as for `Network`.
     compat : {"sklearn", None}
         "sklearn" reports the squared error divided by the number of outputs, as scikit-learn does; None reports the
         loss whose gradient is followed, their sum. The gradient is the same.

@@ -86,7 +86,6 @@ TRAINING_OPTIONS = {
     "label_smoothing": TrainingOption(
         0.0, fraction, "Share of each label spread evenly over all classes.", "label_smoothing", for_classes=True
     ),
-    "dropout": TrainingOption(0.0, fraction, "Share of the hidden units that each step drops.", "dropout"),
     "class_weight": TrainingOption(
         None,
         class_weights,
@@ -94,6 +93,7 @@ TRAINING_OPTIONS = {
         "class_weight",
         for_classes=True,
     ),
+    "dropout": TrainingOption(0.0, fraction, "Share of the hidden units that each step drops.", "dropout"),
     "shuffle": TrainingOption(True, flag, "Whether each epoch has an order of its own.", "shuffle"),
     "patience": TrainingOption(
         None, OrNone(Whole(1)), "Stop after this many epochs without a better validation; keep the best."

@@ -68,9 +68,9 @@ def train(
     warmup_steps: int = 0,
     l2: float = 0.0,
     label_smoothing: float = 0.0,
-    dropout: float = 0.0,
     sample_weight: Array | None = None,
     class_weight: dict[int, float] | str | None = None,
+    dropout: float = 0.0,
     shuffle: bool = True,
     random_state: RandomState = 0,
     validation: tuple[Array, Array] | tuple[Array, Array, Array] | None = None,
@@ -131,15 +131,15 @@ def train(
     label_smoothing : float
         In [0, 1), for the losses "cross_entropy" and "binary_cross_entropy": training, not validation, is on targets
         ``(1 - label_smoothing) * Y + label_smoothing / n_classes``, where a logistic output has two classes.
-    dropout : float
-        In [0, 1): the probability with which each hidden unit is dropped from a step; the others are divided by
-        ``1 - dropout``. Drawn on the host, keyed by ``random_state``, epoch and batch. Not for "lbfgs".
     sample_weight : array of shape (n_samples,), optional
         What each sample counts, not negative: a batch's mean divides by the sum of its weights, and a batch whose
         weights sum to zero is skipped. A weight of 2 is the sample twice in its batch.
     class_weight : dict, "balanced" or None
         What the samples of each class count, beside ``sample_weight``: a number for each class, 1 for those that the
         dict leaves out; "balanced" is inverse to the weight of the class in the training data. Validation has them too.
+    dropout : float
+        In [0, 1): the probability with which each hidden unit is dropped from a step; the others are divided by
+        ``1 - dropout``. Drawn on the host, keyed by ``random_state``, epoch and batch. Not for "lbfgs".
     shuffle : bool
         Whether each epoch has an order of its own, drawn on the host, the same on every backend.
     random_state : None, int, numpy.random.RandomState or numpy.random.Generator
