@@ -43,7 +43,7 @@ class Progress(NamedTuple):
     n_steps: int = 1
 
 
-def constant(rate: float, at: Progress) -> float:
+def unchanged(rate: float, at: Progress) -> float:
     """Return ``rate``."""
     return rate
 
@@ -92,10 +92,10 @@ class ScheduleEntry(NamedTuple):
 
 
 SCHEDULES = {
-    "constant": ScheduleEntry(constant),
+    "constant": ScheduleEntry(unchanged),
     "exponential": ScheduleEntry(exponential, ("decay",)),
     "invscaling": ScheduleEntry(invscaling, ("power_t",)),
-    "adaptive": ScheduleEntry(constant, divides=True),
+    "adaptive": ScheduleEntry(unchanged, divides=True),
     "cosine": ScheduleEntry(cosine, needs_epochs=True),
 }
 """The schedules of the learning rate, by name."""
