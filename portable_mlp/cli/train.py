@@ -248,7 +248,7 @@ def _check_streamable(source: RowSource, solver: str, loss: str | None) -> None:
 
 
 def _counts(loss: str | None) -> bool:
-    """Tell whether a loss is of targets that are not to be scaled."""
+    """Return whether a loss is of targets that are not to be scaled."""
     return loss in LOSSES and LOSSES[loss].targets is Targets.COUNTS
 
 
