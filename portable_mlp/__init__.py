@@ -33,7 +33,7 @@ from .training.train import train
 from .version import __version__ as __version__
 
 if TYPE_CHECKING:
-    from .estimators import MLPClassifier, MLPRegressor
+    from .estimators import MLPClassifier, MLPRegressor, TableEncoder
 
 
 __all__ = [
@@ -51,6 +51,7 @@ __all__ = [
     "NonFiniteError",
     "Params",
     "RawTable",
+    "TableEncoder",
     "TrainResult",
     "backends",
     "check_gradient",
@@ -79,7 +80,7 @@ def __dir__() -> list[str]:
 
 def __getattr__(name: str) -> Any:
     """Load the estimators when they are first asked for: they need scikit-learn, which takes a second to import."""
-    if name not in ("MLPClassifier", "MLPRegressor"):
+    if name not in ("MLPClassifier", "MLPRegressor", "TableEncoder"):
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}{did_you_mean(name, __all__)}")
     try:
         with whole_imports():

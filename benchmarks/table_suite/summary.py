@@ -2,6 +2,9 @@
 
 import pandas as pd
 
+OF_CLASSES = ["balanced_accuracy", "log_loss"]
+"""Scores that there are none of where all tables are of quantities."""
+
 
 def summary(rows: pd.DataFrame, against: str) -> pd.DataFrame:
     """Return a line for each method, the best first.
@@ -9,7 +12,7 @@ def summary(rows: pd.DataFrame, against: str) -> pd.DataFrame:
     A table's score is the mean over its seeds, R² not below -1; "mean" is over the tables, and "spread" the mean over
     the tables of the deviation between their seeds. Only splits that all methods were run on count.
     """
-    rows = rows.assign(score=rows["score"].clip(lower=-1.0))
+    rows = rows.reindex(columns=rows.columns.union(OF_CLASSES)).assign(score=rows["score"].clip(lower=-1.0))
     splits = ["table", "seed", "most_rows"]
     n_methods = rows["method"].nunique()
     rows = rows[rows.groupby(splits)["method"].transform("nunique") == n_methods]

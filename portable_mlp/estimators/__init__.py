@@ -2,5 +2,6 @@
 
 from .classifier import MLPClassifier
 from .regressor import MLPRegressor
+from .table_encoder import TableEncoder
 
-__all__ = ["MLPClassifier", "MLPRegressor"]
+__all__ = ["MLPClassifier", "MLPRegressor", "TableEncoder"]

@@ -1,0 +1,252 @@
+"""A transformer of scikit-learn that encodes tables: the face of `tables.encoding`."""
+
+from __future__ import annotations
+
+from numbers import Integral
+from typing import Any, Self
+
+import numpy as np
+from sklearn.base import BaseEstimator, TransformerMixin
+from sklearn.utils._param_validation import Interval, StrOptions
+from sklearn.utils.validation import check_is_fitted, validate_data
+
+from ..kernels.spelling import suggesting_class
+from ..tables.array_checks import numbered_names
+from ..tables.columns import Columns, Reading
+from ..tables.encoding import ColumnReport, Encoder, EncoderOptions
+from ..tables.frames import columns_of_array, columns_of_frame, is_frame
+from ..tables.targets import is_classification
+from ..tables.typed_columns import RawColumn, conformed
+
+__all__ = ["TableEncoder", "numeric_targets"]
+
+
+@suggesting_class
+class TableEncoder(TransformerMixin, BaseEstimator):
+    """Encode tables with numbers, texts, truth values, dates and missing cells as a real matrix.
+
+    Each column is treated as what its cells are: numbers are scaled to zero mean and unit deviation, their gaps become
+    the median and are marked in a column of their own; texts have a column of 0 and 1 each, rare and unseen ones
+    together, and missing ones; many different texts become the means of their targets, which are cross-fitted; truth
+    values become 1, -1 and 0; dates become the elapsed time, the year, and sines and cosines of month, weekday and
+    hour. Constant columns, and those that only tell the rows apart, are dropped. `columns_` says what was done.
+
+    Parameters
+    ----------
+    categorical : sequence of str, default=()
+        Names of columns whose cells are categories, whatever they look like: whole numbers that are codes.
+    drop : sequence of str, default=()
+        Names of columns to leave out.
+    max_levels : int, default=30
+        A column of more different texts is encoded by its targets' means; where there are no targets, the commonest
+        texts have columns, so many.
+    min_count : int, default=2
+        Texts in fewer rows are rare.
+    decimal : {".", ","}, default="."
+        The mark before the fraction of numbers in columns of texts.
+    target_type : {"auto", "classification", "regression"}, default="auto"
+        What ``y`` is; "auto" takes texts, and few whole numbers, for classes.
+
+    Attributes
+    ----------
+    columns_ : list of ColumnReport
+        For each column its name, its kind, how many features it became, and in words how.
+    n_features_in_ : int
+        How many columns there were.
+    feature_names_in_ : ndarray of shape (n_features_in_,)
+        Their names, if all are texts.
+
+    See Also
+    --------
+    portable_mlp.read_table : Read a table from a file.
+
+    Notes
+    -----
+    As with ``sklearn.preprocessing.TargetEncoder``, ``fit(X, y).transform(X)`` is not ``fit_transform(X, y)`` where a
+    column has many texts: a training row is not encoded by its own target. Pipelines and searches do the right one.
+
+    Examples
+    --------
+    >>> import numpy as np, portable_mlp as pm
+    >>> X = {"rooms": [2.0, np.nan, 4.0], "district": ["north", "south", "north"], "lift": [True, False, True]}
+    >>> encoder = pm.TableEncoder(min_count=1).fit(X)
+    >>> encoder.get_feature_names_out().tolist()
+    ['rooms', 'rooms_missing', 'district_north', 'district_south', 'lift']
+    >>> encoder.transform({"lift": [False], "rooms": [3.0], "district": ["west"]}).tolist()
+    [[0.0, 0.0, 0.0, 0.0, -1.0]]
+    """
+
+    _parameter_constraints: dict[str, list[Any]] = {  # noqa: RUF012 - as scikit-learn has it
+        "categorical": [list, tuple, np.ndarray],
+        "drop": [list, tuple, np.ndarray],
+        "max_levels": [Interval(Integral, 1, None, closed="left")],
+        "min_count": [Interval(Integral, 1, None, closed="left")],
+        "decimal": [StrOptions({".", ","})],
+        "target_type": [StrOptions({"auto", "classification", "regression"})],
+    }
+
+    def __init__(
+        self,
+        *,
+        categorical: Any = (),
+        drop: Any = (),
+        max_levels: int = 30,
+        min_count: int = 2,
+        decimal: str = ".",
+        target_type: str = "auto",
+    ) -> None:
+        self.categorical = categorical
+        self.drop = drop
+        self.max_levels = max_levels
+        self.min_count = min_count
+        self.decimal = decimal
+        self.target_type = target_type
+
+    def fit(self, X: Any, y: Any = None) -> Self:
+        """Learn what each column is, and what becomes of it.
+
+        Parameters
+        ----------
+        X : data frame, mapping, Columns, or array-like of shape (n_samples, n_features)
+            The training rows: a frame of pandas, polars or PyArrow, arrays by their names, or `read_table`'s columns.
+            Columns without names are called x0, x1, ...
+        y : array-like of shape (n_samples,) or (n_samples, n_outputs), optional
+            Their targets, for columns of many texts.
+
+        Returns
+        -------
+        TableEncoder
+            This one, fitted.
+        """
+        self._fit(X, y)
+        return self
+
+    def fit_transform(self, X: Any, y: Any = None, **fit_params: Any) -> Any:
+        """Learn from training rows, and encode them by what was learnt without them.
+
+        Parameters
+        ----------
+        X, y
+            As in `fit`.
+        **fit_params
+            There are none.
+
+        Returns
+        -------
+        ndarray of shape (n_samples, n_features_out), float64
+            Or a data frame, if `set_output` asked for one.
+        """
+        if fit_params:
+            raise TypeError(f"fit_transform takes X and y, not {', '.join(sorted(fit_params))}")
+        return self._fit(X, y)
+
+    def transform(self, X: Any) -> Any:
+        """Encode rows.
+
+        Parameters
+        ----------
+        X : as in `fit`
+            Rows with the same columns; of those with names, in any order, and others are left alone.
+
+        Returns
+        -------
+        ndarray of shape (n_samples, n_features_out), float64
+            Or a data frame, if `set_output` asked for one.
+
+        Raises
+        ------
+        ValueError
+            If a column is lacking, or a cell contradicts what its column was when it was learnt.
+        """
+        check_is_fitted(self)
+        columns = self._columns(X, reset=False)
+        readings = self._encoder.readings
+        lacking = [name for name in readings if name not in columns]
+        if lacking:
+            raise ValueError(f"X lacks the columns {', '.join(map(repr, lacking))}, which {type(self).__name__} learnt")
+        return self._encoder.transform(
+            Columns({name: conformed(columns[name], reading) for name, reading in readings.items()})
+        )
+
+    def get_feature_names_out(self, input_features: Any = None) -> np.ndarray:
+        """Return the names of the features.
+
+        Parameters
+        ----------
+        input_features : None
+            Not used; names are those of the columns that were learnt.
+
+        Returns
+        -------
+        ndarray of shape (n_features_out,), object
+            Each column's name, with what it stands for behind it.
+        """
+        check_is_fitted(self)
+        return np.array(self._encoder.feature_names, dtype=object)
+
+    @property
+    def columns_(self) -> list[ColumnReport]:
+        """What is done with each column."""
+        try:
+            return self._encoder.report
+        except AttributeError:
+            raise AttributeError(f"{type(self).__name__} has no attribute 'columns_' before it is fitted") from None
+
+    def _fit(self, X: Any, y: Any) -> np.ndarray:
+        self._validate_params()
+        columns = self._columns(X, reset=True)
+        unknown = [name for name in (*self.categorical, *self.drop) if name not in columns]
+        if unknown:
+            raise ValueError(f"X has no column {unknown[0]!r}; its columns are {', '.join(map(repr, columns))}")
+        kept = {name: column for name, column in columns.items() if name not in self.drop}
+        as_text = Reading("text", "code")
+        understood = {
+            name: conformed(column, as_text) if name in self.categorical else column.recognised(self.decimal)
+            for name, column in kept.items()
+        }
+        outputs = None if y is None else numeric_targets(np.asarray(y), self.target_type)
+        table = Columns(understood)
+        if outputs is not None and len(outputs) != table.shape[0]:
+            raise ValueError(
+                f"Found input variables with inconsistent numbers of samples: [{table.shape[0]}, {len(outputs)}]"
+            )
+        options = EncoderOptions(max_levels=self.max_levels, min_count=self.min_count)
+        self._encoder, matrix = Encoder.learn(table, outputs, options)
+        return matrix
+
+    def _columns(self, X: Any, *, reset: bool) -> dict[str, RawColumn]:
+        """Return the columns by their names."""
+        if is_frame(X):
+            columns = columns_of_frame(X)
+            if reset:
+                self.n_features_in_ = len(columns)
+                self.feature_names_in_ = np.array(list(columns), dtype=object)
+            return columns
+        X = validate_data(self, X, reset=reset, dtype=None, ensure_all_finite="allow-nan", ensure_min_samples=1 + reset)
+        names = getattr(self, "feature_names_in_", numbered_names(X.shape[1]))
+        return columns_of_array(X, list(names))
+
+    def __sklearn_is_fitted__(self) -> bool:
+        return hasattr(self, "_encoder")
+
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.input_tags.allow_nan = True
+        tags.input_tags.string = True
+        tags.input_tags.categorical = True
+        return tags
+
+
+def numeric_targets(y: np.ndarray, target_type: str) -> np.ndarray:
+    """Return targets as numbers (n_samples, n_outputs): 1 for the second of two classes, else a column for each.
+
+    >>> numeric_targets(np.array(["b", "a", "b"]), "auto").tolist()
+    [[1.0], [0.0], [1.0]]
+    """
+    if target_type == "auto":
+        target_type = "classification" if y.dtype.kind == "O" or is_classification(y) else "regression"
+    if target_type == "regression":
+        return (y[:, None] if y.ndim == 1 else y).astype(np.float64)
+    classes, codes = np.unique(y, return_inverse=True)
+    one_hot = (codes.reshape(-1)[:, None] == np.arange(len(classes))).astype(np.float64)
+    return one_hot[:, 1:] if len(classes) == 2 else one_hot

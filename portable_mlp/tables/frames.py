@@ -1,0 +1,181 @@
+"""Data frames of pandas, polars and PyArrow, through narwhals, and other tables in memory as columns by name."""
+
+from __future__ import annotations
+
+import datetime
+import importlib
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy as np
+
+from ..backends.extras import install
+from .cells import Cells, recognised
+from .column_names import BLANKS
+from .columns import Column, Columns, Reading
+from .errors import DataError, shown
+from .typed_columns import RawColumn, TypedColumn, number_column, text_of
+
+__all__ = ["columns_of_array", "columns_of_frame", "is_frame"]
+
+
+def is_frame(X: Any) -> bool:
+    """Tell whether a table in memory has columns with names: a data frame, a mapping, or `Columns`."""
+    if hasattr(X, "toarray"):
+        return False  # a sparse matrix, of which one is a dict too
+    marks = ("__dataframe__", "__arrow_c_stream__", "collect_schema", "columns")
+    return isinstance(X, Mapping) or any(hasattr(type(X), mark) for mark in marks)
+
+
+def columns_of_frame(X: Any) -> dict[str, RawColumn]:
+    """Return the columns of a table in memory by their names.
+
+    Parameters
+    ----------
+    X : Columns, mapping of names to 1-D arrays, or data frame of pandas, polars or PyArrow
+        The table.
+
+    Raises
+    ------
+    TypeError
+        If it is something else, or a column holds what no table has.
+    ValueError
+        If two columns have one name, or a number is infinite.
+    ImportError
+        If it is a data frame, and narwhals is missing.
+    """
+    if isinstance(X, Columns):
+        return {name: _known(name, X.column(name)) for name in X}
+    if isinstance(X, Mapping):
+        return {str(name): array_column(str(name), np.asarray(values)) for name, values in X.items()}
+    narwhals = _narwhals()
+    try:
+        frame = narwhals.from_native(X, eager_only=True)
+    except TypeError:
+        raise TypeError(
+            f"a table in memory is a data frame of pandas, polars or PyArrow, a mapping of names to arrays, or what "
+            f"read_table gives; got {type(X).__name__}"
+        ) from None
+    columns = {str(series.name): _series_column(narwhals, series) for series in frame.iter_columns()}
+    if len(columns) < frame.shape[1]:
+        raise ValueError(f"{frame.shape[1]} columns have {len(columns)} different names; each needs one of its own")
+    return columns
+
+
+def columns_of_array(X: np.ndarray, names: list[str]) -> dict[str, RawColumn]:
+    """Return the columns of an array (n_rows, n_columns) of numbers, truth values, texts, or of objects."""
+    return {name: array_column(name, X[:, j]) for j, name in enumerate(names)}
+
+
+def array_column(name: str, values: np.ndarray) -> RawColumn:
+    """Return a column of a 1-D array of any dtype that a table may have."""
+    if values.ndim != 1:
+        raise TypeError(f"column {shown(name)} has {values.ndim} dimensions; 1 is expected")
+    if values.dtype.kind in "biuf":
+        return _finite(number_column(name, values, _place_in(name)))
+    if values.dtype.kind == "M":
+        dates = values.astype("datetime64[us]")
+        return TypedColumn(name, Column(Reading("date"), dates), dates, _place_in(name))
+    if values.dtype.kind in "UOT":
+        return TextsInMemory(name, values.tolist())
+    raise TypeError(
+        f"column {shown(name)} has the dtype {values.dtype}; numbers, texts, truth values and dates are expected"
+    )
+
+
+class TextsInMemory:
+    """A column of texts, or of objects of Python that are written as texts."""
+
+    def __init__(self, name: str, values: list[Any]) -> None:
+        self.name = name
+        self._values = values
+
+    def cells(self) -> Cells:
+        """Return the cells with their places."""
+        return Cells.of(self.name, map(self._text, self._values), _place_in(self.name))
+
+    def recognised(self, decimal: str) -> Column:
+        """Return the column of what its cells are."""
+        return recognised(self.cells(), decimal)
+
+    def _text(self, value: object) -> str:
+        if isinstance(value, str):
+            return value.strip(BLANKS)
+        if _is_missing(value):
+            return ""
+        if isinstance(value, list | dict | set | tuple | np.ndarray | bytes):
+            raise TypeError(
+                f"column {shown(self.name)} holds a {type(value).__name__}; numbers, texts, truth values and dates are "
+                "expected"
+            )
+        return value.isoformat() if isinstance(value, datetime.date | datetime.time) else text_of(value)
+
+
+def _is_missing(value: object) -> bool:
+    """Tell whether an object is None, or a NaN, NaT or NA of any library."""
+    if value is None or type(value).__name__ == "NAType":
+        return True
+    try:
+        return bool(value != value)
+    except (TypeError, ValueError):
+        return False
+
+
+def _series_column(narwhals: Any, series: Any) -> RawColumn:
+    """Return a column of a data frame."""
+    name, dtype = str(series.name), series.dtype
+    if isinstance(dtype, narwhals.Categorical | narwhals.Enum):
+        values = np.array([*(None if _is_missing(v) else text_of(v) for v in series.to_list()), None], dtype=object)[
+            :-1
+        ]
+        return TypedColumn(name, Column(Reading("text"), values), values, _place_in(name))
+    if dtype.is_numeric() or isinstance(dtype, narwhals.Boolean):
+        stored = series.to_numpy()
+        if stored.dtype.kind not in "biuf":
+            stored = series.cast(narwhals.Float64).to_numpy().astype(np.float64)
+        column = number_column(name, stored, _place_in(name))
+        if isinstance(dtype, narwhals.Boolean):
+            column.column = column.column._replace(reading=Reading("truth"))
+        return _finite(column)
+    if isinstance(dtype, narwhals.Datetime | narwhals.Date):
+        if getattr(dtype, "time_zone", None) is not None:
+            series = series.dt.convert_time_zone("UTC").dt.replace_time_zone(None)
+        dates = series.cast(narwhals.Datetime("us")).to_numpy().astype("datetime64[us]")
+        return TypedColumn(name, Column(Reading("date"), dates), dates, _place_in(name))
+    if isinstance(dtype, narwhals.Duration):
+        return number_column(name, series.dt.total_microseconds().to_numpy().astype(np.float64), _place_in(name))
+    if isinstance(dtype, narwhals.String | narwhals.Object | narwhals.Time | narwhals.Unknown):
+        return TextsInMemory(name, series.to_list())
+    raise TypeError(f"column {shown(name)} has the type {dtype}; numbers, texts, truth values and dates are expected")
+
+
+def _known(name: str, column: Column) -> TypedColumn:
+    """Return a column of which everything is known."""
+    return TypedColumn(name, column, column.public(), _place_in(name))
+
+
+def _finite(column: TypedColumn) -> TypedColumn:
+    """Return a column of numbers, none of which is infinite."""
+    infinite = np.isinf(column.column.values)
+    if infinite.any():
+        row = int(np.argmax(infinite))
+        raise DataError(f"{column.place(row)}: {column.stored[row]} is not a finite number")
+    return column
+
+
+def _place_in(name: str) -> Callable[[int], object]:
+    return lambda row: f"column {shown(name)}, row {row + 1}"
+
+
+def _narwhals() -> Any:
+    """Return narwhals.
+
+    Raises
+    ------
+    ImportError
+        If it is missing; says how it is installed.
+    """
+    try:
+        return importlib.import_module("narwhals")
+    except ImportError as error:
+        raise ImportError(f"data frames need narwhals: {install('tables')}") from error

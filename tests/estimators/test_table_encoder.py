@@ -1,0 +1,184 @@
+"""The transformer that encodes tables: scikit-learn's own checks of it, and data frames of any library."""
+
+import pickle
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import polars as pl
+import pyarrow as pa
+import pytest
+from numpy.testing import assert_array_equal
+from sklearn.base import clone
+from sklearn.compose import ColumnTransformer
+from sklearn.linear_model import LogisticRegression
+from sklearn.model_selection import GridSearchCV, cross_val_score
+from sklearn.pipeline import make_pipeline
+from sklearn.utils.estimator_checks import parametrize_with_checks
+
+import portable_mlp as pm
+
+
+@parametrize_with_checks([pm.TableEncoder()])
+def test_scikit_learns_checks(estimator: Any, check: Callable[[Any], None]) -> None:
+    check(estimator)
+
+
+COLUMNS = {
+    "number": [1.5, None, 3.0, 4.0, 5.5, 6.0],
+    "whole": [1, 2, 3, 4, 5, 9],
+    "text": ["a", "b", None, "a", "b", "a"],
+    "truth": [True, False, True, True, False, False],
+    "written": ["1,000", "2", "3", "4", "5", "6"],
+    "day": ["2001-02-03", "2002-03-04", "2003-04-05", "2004-05-06", "2005-06-07", "2006-07-08"],
+}
+NEW = {
+    "day": ["2001-01-01"], "written": ["7"], "more": [0], "truth": [True], "text": ["never"], "whole": [3],
+    "number": [None],
+}  # fmt: skip
+
+
+def from_csv(columns: dict[str, list[Any]], folder: Path) -> Any:
+    pd.DataFrame(columns).to_csv(folder / "data.csv", index=False)
+    return pm.read_table(folder / "data.csv").X
+
+
+FRAMES: dict[str, Callable[[dict[str, list[Any]], Path], Any]] = {
+    "pandas": lambda columns, _: pd.DataFrame(columns),
+    "pandas, nullable": lambda columns, _: pd.DataFrame(columns).convert_dtypes(),
+    "pandas, PyArrow": lambda columns, _: pd.DataFrame(columns).convert_dtypes(dtype_backend="pyarrow"),
+    "pandas, dates": lambda columns, _: pd.DataFrame(columns).astype({"day": "datetime64[ns]"}),
+    "pandas, categories": lambda columns, _: pd.DataFrame(columns).astype({"text": "category"}),
+    "pandas, objects": lambda columns, _: pd.DataFrame(columns).astype(object),
+    "polars": lambda columns, _: pl.DataFrame(columns),
+    "polars, dates": lambda columns, _: pl.DataFrame(columns).with_columns(pl.col("day").str.to_date()),
+    "polars, zones": lambda columns, _: pl.DataFrame(columns).with_columns(
+        pl.col("day").str.to_datetime().dt.replace_time_zone("Asia/Tokyo").dt.offset_by("9h")
+    ),
+    "polars, categories": lambda columns, _: pl.DataFrame(columns).with_columns(pl.col("text").cast(pl.Categorical)),
+    "PyArrow": lambda columns, _: pa.table(columns),
+    "a mapping": lambda columns, _: columns,
+    "read_table": from_csv,
+}
+
+
+@pytest.mark.parametrize("frame", FRAMES)
+def test_every_frame_gives_the_same(frame: str, tmp_path: Path) -> None:
+    expected = pm.TableEncoder().fit(COLUMNS)
+    encoder = pm.TableEncoder().fit(FRAMES[frame](COLUMNS, tmp_path))
+    names = [
+        *("number", "number_missing", "whole", "text_a", "text_b", "text_missing", "truth", "written"),
+        *(f"day_{part}" for part in ("elapsed", "year", "month_sin", "month_cos", "weekday_sin", "weekday_cos")),
+    ]
+    assert encoder.get_feature_names_out().tolist() == names
+    assert [column.kind for column in encoder.columns_] == ["number", "number", "category", "truth", "number", "date"]
+    for columns in (COLUMNS, NEW):
+        matrix = encoder.transform(FRAMES[frame](columns, tmp_path))
+        assert_array_equal(matrix, expected.transform(columns))
+        assert (matrix.dtype, matrix.shape) == (np.float64, (len(columns["day"]), len(names)))
+
+
+def test_one_library_learns_and_another_is_encoded() -> None:
+    encoder = pm.TableEncoder().fit(pl.DataFrame(COLUMNS))
+    assert_array_equal(encoder.transform(pd.DataFrame(NEW)), encoder.transform(pa.table(NEW)))
+
+
+@pytest.mark.parametrize("library", ["pandas", "polars"])
+def test_answers_may_be_data_frames(library: str) -> None:
+    encoder = pm.TableEncoder().set_output(transform=library)
+    frame = encoder.fit_transform(pd.DataFrame(COLUMNS, index=range(10, 16)))
+    assert list(frame.columns) == encoder.get_feature_names_out().tolist()
+    assert isinstance(frame, pd.DataFrame if library == "pandas" else pl.DataFrame)
+    if library == "pandas":
+        assert frame.index.tolist() == list(range(10, 16))
+
+
+def test_pipelines_searches_and_column_transformers() -> None:
+    rng = np.random.default_rng(0)
+    frame = pd.DataFrame(
+        {"a": rng.normal(size=80), "t": rng.choice(list("pqr"), 80), "m": rng.choice(60, 80).astype(str)}
+    )
+    frame.loc[::9, "a"] = np.nan
+    y = np.where((frame["t"] == "p") | (frame["a"] > 1), "yes", "no")
+    pipeline = make_pipeline(pm.TableEncoder(), LogisticRegression())
+    assert cross_val_score(pipeline, frame, y).mean() > 0.9
+    search = GridSearchCV(pipeline, {"tableencoder__min_count": [1, 3], "tableencoder__categorical": [(), ("m",)]})
+    assert search.fit(frame, y).best_score_ > 0.9
+    both = ColumnTransformer([("table", pm.TableEncoder(), ["a", "t"])], remainder="drop").fit(frame, y)
+    assert both.get_feature_names_out().tolist() == [f"table__{n}" for n in ("a", "a_missing", "t_p", "t_q", "t_r")]
+
+
+def test_many_texts_follow_the_targets() -> None:
+    texts = [f"t{i % 40}" for i in range(400)]
+    y = np.array([i % 40 for i in range(400)], dtype=float) / 7
+    encoder = pm.TableEncoder()
+    matrix = encoder.fit_transform({"t": texts}, y)
+    assert (encoder.columns_[0].kind, matrix.shape) == ("many categories", (400, 1))
+    assert np.corrcoef(matrix[:, 0], y)[0, 1] > 0.99
+    assert (encoder.transform({"t": texts}) != matrix).any()
+    assert encoder.fit({"t": texts}).transform({"t": ["t1"]}).shape == (1, 31)
+    classes = pm.TableEncoder(target_type="classification").fit({"t": texts}, np.arange(400) % 3)
+    assert classes.get_feature_names_out().tolist() == ["t_0", "t_1", "t_2"]
+
+
+def test_options() -> None:
+    encoder = pm.TableEncoder(categorical=["whole"], drop=["text"], min_count=1).fit(pd.DataFrame(COLUMNS))
+    names = encoder.get_feature_names_out().tolist()
+    assert [name for name in names if name.startswith("whole")] == [f"whole_{i}" for i in (1, 2, 3, 4, 5, 9)]
+    assert not [name for name in names if name.startswith("text")]
+    assert_array_equal(pm.TableEncoder(decimal=",").fit({"a": ["1,5", "2"]}).transform({"a": ["1,5"]}), [[-1.0]])
+    for option in ({"drop": ["x"]}, {"categorical": ["x"]}):
+        with pytest.raises(ValueError, match="X has no column 'x'; its columns are 'number', 'whole', 'text', 'truth'"):
+            pm.TableEncoder(**option).fit(COLUMNS)
+    with pytest.raises(TypeError, match="unexpected keyword argument 'categoricals', did you mean 'categorical'"):
+        pm.TableEncoder(categoricals=[])
+
+
+@pytest.mark.parametrize(
+    ("X", "error", "message"),
+    [
+        ({"number": [1.0]}, ValueError, "X lacks the columns 'whole', 'text', 'truth', 'written', 'day'"),
+        ({**NEW, "number": ["abc"]}, ValueError, "column 'number', row 1: 'abc' is not a number"),
+        ({**NEW, "number": [np.inf]}, ValueError, "column 'number', row 1: inf is not a finite number"),
+        ({**NEW, "day": ["1.2.2001"]}, ValueError, "column 'day', row 1: '1.2.2001' is not a date of the form"),
+        ({**NEW, "truth": [2]}, ValueError, "column 'truth', row 1: 2 is not a truth value"),
+        ({**NEW, "text": np.array([b"x"])}, TypeError, "column 'text' has the dtype |S1; numbers, texts"),
+        ({**NEW, "text": np.array([["x"]])}, TypeError, "column 'text' has 2 dimensions; 1 is expected"),
+        (pd.DataFrame({**NEW, "text": [["x"]]}), TypeError, "column 'text' holds a list; numbers, texts, truth values"),
+        (pl.DataFrame({**NEW, "text": [["x"]]}), TypeError, "column 'text' has the type List"),
+        (pd.DataFrame([[1, 2]], columns=["a", "a"]), ValueError, "a"),
+        (pl.DataFrame(NEW).lazy(), TypeError, "a table in memory is a data frame of pandas, polars or PyArrow"),
+    ],
+)  # fmt: skip
+def test_what_is_refused(X: Any, error: type[Exception], message: str) -> None:
+    with pytest.raises(error) as caught:
+        pm.TableEncoder().fit(COLUMNS).transform(X)
+    assert message in str(caught.value)
+
+
+def test_arrays_are_columns_by_their_numbers() -> None:
+    X = np.array([[1.0, 5.0], [np.nan, 6.0], [3.0, 7.0]])
+    encoder = pm.TableEncoder().fit(X)
+    assert encoder.get_feature_names_out().tolist() == ["x0", "x0_missing", "x1"]
+    assert_array_equal(encoder.transform(X), pm.TableEncoder().fit_transform({"x0": X[:, 0], "x1": X[:, 1]}))
+    mixed = pm.TableEncoder(min_count=1).fit([["1", "a"], ["2", "b"], ["4", "a"]])
+    assert mixed.get_feature_names_out().tolist() == ["x0", "x1_a", "x1_b"]
+    with pytest.warns(UserWarning, match="X does not have valid feature names"):
+        named = pm.TableEncoder().fit(pd.DataFrame(X, columns=["p", "q"])).transform(X)
+    assert_array_equal(named, encoder.transform(X))
+
+
+def test_what_was_learnt_is_pickled_and_not_cloned() -> None:
+    encoder = pm.TableEncoder().fit(COLUMNS)
+    again = pickle.loads(pickle.dumps(encoder))
+    assert_array_equal(again.transform(NEW), encoder.transform(NEW))
+    assert not hasattr(clone(encoder), "columns_")
+
+
+def test_data_frames_need_narwhals(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(__import__("sys").modules, "narwhals", None)
+    with pytest.raises(ImportError, match=r"data frames need narwhals: pip install .*\[tables\]"):
+        pm.TableEncoder().fit(pd.DataFrame(COLUMNS))
+    pm.TableEncoder().fit(COLUMNS)
