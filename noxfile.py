@@ -9,13 +9,27 @@ nox.options.sessions = ["tests", "oldest", "lint", "typing"]
 nox.options.default_venv_backend = "virtualenv"
 
 PYPROJECT = nox.project.load_toml("pyproject.toml")
+ON_EVERY_CORE = ("-n", "logical", "--maxprocesses", "8", "--dist", "worksteal")
+
+
+def install_for_tests(session: nox.Session) -> None:
+    """Install the package and what its tests need."""
+    session.install("-e", ".[demo,lbfgs]", *nox.project.dependency_groups(PYPROJECT, "test"))
 
 
 @nox.session
 def tests(session: nox.Session) -> None:
     """Run the tests on every library that has a CPU build; arguments go to pytest."""
-    session.install("-e", ".[demo,lbfgs]", *nox.project.dependency_groups(PYPROJECT, "test"))
-    session.run("pytest", *session.posargs)
+    install_for_tests(session)
+    session.run("pytest", *ON_EVERY_CORE, *session.posargs)
+
+
+@nox.session
+def thorough(session: nox.Session) -> None:
+    """Run the long tests, and those of random examples with many of them; arguments go to pytest."""
+    install_for_tests(session)
+    chosen = ("-m", "thorough or hypothesis", "--hypothesis-profile", "many")
+    session.run("pytest", *ON_EVERY_CORE, *chosen, *session.posargs)
 
 
 @nox.session
@@ -23,7 +37,7 @@ def oldest(session: nox.Session) -> None:
     """Run the estimators with the oldest scikit-learn that is supported."""
     if sys.version_info >= (3, 14):
         session.skip("scikit-learn 1.6 has no wheels for this Python")
-    session.install("-e", ".[sklearn,strict]", "scikit-learn==1.6.*", "pytest")
+    session.install("-e", ".[sklearn,strict]", "scikit-learn==1.6.*", "pytest", "hypothesis")
     session.run("pytest", "tests/estimators/test_any_version.py", *session.posargs)
 
 

@@ -1,4 +1,4 @@
-"""The libraries every kernel is tested on, and what a test may skip for."""
+"""The libraries every kernel is tested on, and the surroundings of the tests."""
 
 import os
 import re
@@ -15,6 +15,8 @@ if foreign := re.findall(
 ):
     for name in foreign:
         del os.environ[name]
+if "PYTEST_XDIST_WORKER" in os.environ:  # one of several, which would wait for each other's threads
+    os.environ |= dict.fromkeys(("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS"), "1")
 os.environ["JAX_ENABLE_X64"] = "1"  # read when JAX is imported
 os.environ["SCIPY_ARRAY_API"] = "1"  # read when SciPy is; scikit-learn asks for it before it dispatches
 
@@ -23,14 +25,23 @@ from typing import Any
 
 import array_api_compat
 import array_api_strict
+import hypothesis
 import numpy as np
 import pytest
 
 import portable_mlp as pm
+from tests.selection import Selection
 
 array_api_strict.set_array_api_strict_flags(boolean_indexing=False, data_dependent_shapes=False)
 
-NO_GPU = "no NVIDIA GPU answers on this machine"
+# The same examples in each run; `nox -s thorough` takes many.
+hypothesis.settings.register_profile("few", max_examples=100, deadline=None, derandomize=True)
+hypothesis.settings.register_profile("many", hypothesis.settings.get_profile("few"), max_examples=2_000)
+hypothesis.settings.load_profile("few")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.pluginmanager.register(Selection(config))
 
 
 @dataclass(frozen=True)
@@ -87,30 +98,12 @@ LIBRARIES = {
 
 
 def _marks(name: str) -> tuple[pytest.MarkDecorator, ...]:
-    return (pytest.mark.gpu,) if LIBRARIES[name][0] == "cupy" or LIBRARIES[name][1] == "cuda" else ()
+    backend, device, _ = LIBRARIES[name]
+    return (pytest.mark.gpu(backend),) if backend == "cupy" or device == "cuda" else ()
 
 
 @pytest.fixture(params=[pytest.param(name, id=name, marks=_marks(name)) for name in LIBRARIES])
 def lib(request: pytest.FixtureRequest) -> Library:
-    """Every library, device and dtype in turn. Only a missing GPU is a reason to skip."""
+    """Every library, device and dtype in turn."""
     backend, device, dtype = LIBRARIES[request.param]
-    on_gpu = backend == "cupy" or device == "cuda"
-    try:
-        return Library(pm.get_backend(backend, device=device), dtype)
-    except pm.BackendUnavailable:
-        if not on_gpu:
-            raise
-        pytest.skip(NO_GPU)
-
-
-def pytest_terminal_summary(terminalreporter: Any) -> None:
-    """Say how many tests were skipped for want of a GPU, and turn any other skip into a failure."""
-    for report in terminalreporter.stats.get("skipped", []):
-        if NO_GPU not in str(report.longrepr):
-            terminalreporter.write_line(f"skipped for another reason than a missing GPU: {report.nodeid}", red=True)
-
-
-def pytest_sessionfinish(session: pytest.Session) -> None:
-    reporter = session.config.pluginmanager.get_plugin("terminalreporter")
-    if any(NO_GPU not in str(report.longrepr) for report in reporter.stats.get("skipped", [])):
-        session.exitstatus = pytest.ExitCode.TESTS_FAILED
+    return Library(pm.get_backend(backend, device=device), dtype)

@@ -40,13 +40,18 @@ def output_of(name: str, backend: str) -> str:
     return done.stdout
 
 
+# Those whose second library is tried each time: together all libraries.
+EACH_TIME = {"two_layer_net", "by_hand", "xor"}
+
+
 def on_numpy_and_another(name: str) -> pytest.MarkDecorator:
-    return pytest.mark.parametrize("backend", ["numpy", OTHER_BACKEND[name]])
+    marks = () if name in EACH_TIME else pytest.mark.thorough
+    return pytest.mark.parametrize("backend", ["numpy", pytest.param(OTHER_BACKEND[name], marks=marks)])
 
 
 def test_every_example_is_run_here_on_every_backend() -> None:
     assert set(OTHER_BACKEND) == {path.stem for path in EXAMPLES.glob("[!_]*.py")}
-    assert {"numpy", *OTHER_BACKEND.values()} == {"numpy", "torch", "jax", "strict"}
+    assert {"numpy", *(OTHER_BACKEND[name] for name in EACH_TIME)} == {"numpy", "torch", "jax", "strict"}
 
 
 @on_numpy_and_another("tanh_softmax")

@@ -161,7 +161,27 @@ MUTANTS = {
 }
 
 
-@pytest.mark.parametrize("name", MUTANTS)
+# At least one in each folder of the package, and of each kind: a value, an order, a check that is missing.
+EACH_TIME = {
+    "a sign in a gradient",
+    "Adam without its square",
+    "the same order in every epoch",
+    "shards in another order",
+    "the file is flushed after its name",
+    "no checksum",
+    "NaN as a weight",
+    "keys as they come",
+}
+
+
+def test_some_bugs_of_each_folder_are_tried_each_time() -> None:
+    assert MUTANTS.keys() >= EACH_TIME
+    assert {MUTANTS[name].file.split("/")[0] for name in EACH_TIME} == {x.file.split("/")[0] for x in MUTANTS.values()}
+
+
+@pytest.mark.parametrize(
+    "name", [name if name in EACH_TIME else pytest.param(name, marks=pytest.mark.thorough) for name in MUTANTS]
+)
 def test_a_bug_is_found(name: str, tmp_path: pathlib.Path) -> None:
     mutant = MUTANTS[name]
     ignored = shutil.ignore_patterns("__pycache__", "golden")

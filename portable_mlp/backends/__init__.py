@@ -13,10 +13,11 @@ import array_api_compat
 
 from ..kernels.nearest import did_you_mean
 from ..kernels.spelling import suggesting
-from ._base import INSTALL, Backend, BackendInfo, BackendUnavailable, dtype_name
+from ._base import INSTALL, PRECISIONS, Backend, BackendInfo, BackendUnavailable, dtype_name
 from .interrupts import whole_imports
 
 __all__ = [
+    "PRECISIONS",
     "Backend",
     "BackendInfo",
     "BackendUnavailable",

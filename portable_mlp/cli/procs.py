@@ -84,12 +84,12 @@ def _program(context: typer.Context, values: Mapping[str, Any]) -> list[str]:
     arguments: list[str] = []
     for parameter in context.command.params:
         value = values.get(str(parameter.name))
-        if parameter.name in OWN or value is None or value is False:
+        if parameter.name in OWN or value is None:
             continue
         if parameter.param_type_name == "argument":
             arguments.append(str(value))
-        elif value is True:
-            options.append(parameter.opts[0])
+        elif isinstance(value, bool):
+            options += (parameter.opts if value else parameter.secondary_opts)[:1]
         else:
             options.append(f"{parameter.opts[0]}={value}")
     command = [sys.executable, "-m", "mpi4py", "-m", "portable_mlp", str(context.info_name)]

@@ -7,16 +7,16 @@ import math
 import pathlib
 import time
 from collections.abc import Iterator
-from typing import Annotated, Any, TypeAlias
+from dataclasses import replace
+from typing import Annotated, Any, NamedTuple, TypeAlias
 
 import numpy as np
 import typer
 
 from ..backends import Backend, get_backend
 from ..distributed.group import current_group, on_root
-from ..kernels.activations import ACTIVATIONS
+from ..kernels.losses import LOSSES, Targets
 from ..kernels.network import Network
-from ..kernels.optimizers import SOLVERS
 from ..kernels.options import check_choice
 from ..storage.checkpoints import CheckpointFolder
 from ..storage.models import check_savable, save_model
@@ -26,14 +26,15 @@ from ..tables.reading import MixedTargetError, RowSource, Table, TargetKind, rea
 from ..tables.rows import Rows, split
 from ..tables.streamed_rows import StreamedRows, open_if_large, prepare_streamed
 from ..tables.targets import is_classification
-from ..training.initialization import init_params
 from ..training.result import History, TrainResult
 from ..training.train import train as fit
 from .files import STREAM, check_folder, check_writable
+from .network_options import ActivationOption, HiddenOption, LossOption, LossOptionsOption, NetworkOptions
 from .options import BackendOption, DelimiterOption, DeviceOption, JsonOption, MaxRowsOption, print_json
 from .procs import ProcsOption, RestartsOption, TimeoutOption, check_alone, run_supervised
 from .terminal import say
 from .together import together
+from .training_options import with_training_options
 
 TARGET_KINDS: dict[str, TargetKind] = {"auto": "unmixed", "classification": "any", "regression": "numbers"}
 """What each task takes for targets."""
@@ -47,7 +48,9 @@ FEW_STEPS = 200
 
 
 @together
+@with_training_options(l2=1e-4)
 def train(
+    *,
     context: typer.Context,
     data: Annotated[
         str,
@@ -61,35 +64,18 @@ def train(
     ] = "auto",
     delimiter: DelimiterOption = None,
     max_rows: MaxRowsOption = None,
-    hidden: Annotated[str, typer.Option(help="Units of the hidden layers, such as 128,64; empty for none.")] = "128,64",
-    activation: Annotated[str, typer.Option(help=f"One of {', '.join(ACTIVATIONS)}.")] = "relu",
-    solver: Annotated[str, typer.Option(help=f"One of {', '.join(SOLVERS)}.")] = "adam",
-    learning_rate: Annotated[float, typer.Option(help="Step size that the schedule starts from.")] = 0.001,
-    schedule: Annotated[str, typer.Option(help="constant, exponential, invscaling, adaptive or cosine.")] = "constant",
-    decay: Annotated[float, typer.Option(help="Factor of the schedule exponential, per epoch.")] = 0.95,
-    warmup_steps: Annotated[int, typer.Option(help="Steps over which the learning rate rises.")] = 0,
-    momentum: Annotated[float, typer.Option(help="Of sgd.")] = 0.9,
-    weight_decay: Annotated[float, typer.Option(help="Of adamw.")] = 0.01,
-    clip_norm: Annotated[float | None, typer.Option(help="Largest norm of the gradient.")] = None,
-    label_smoothing: Annotated[float, typer.Option(help="Share of each label spread evenly over all classes.")] = 0.0,
-    batch_size: Annotated[int, typer.Option(help="Rows per step.")] = 200,
-    epochs: Annotated[int, typer.Option(help="Passes over the data, at most.")] = 20,
-    l2: Annotated[float, typer.Option(help="Penalty on squared weights.")] = 0.0001,
+    hidden: HiddenOption = "128,64",
+    activation: ActivationOption = "relu",
+    loss: LossOption = None,
+    loss_options: LossOptionsOption = None,
+    training: dict[str, Any],
     validation: Annotated[float, typer.Option(help="Fraction of the rows held out to validate on; 0 for none.")] = 0.1,
-    patience: Annotated[
-        int | None,
-        typer.Option(help="Stop after this many epochs without a better validation; keep the best."),
-    ] = None,
-    monitor: Annotated[str, typer.Option(help="What is better for --patience: loss or score.")] = "loss",
     seed: Annotated[
         int, typer.Option(min=0, max=2**32 - 1, help="Seed of the first weights, the split and the shuffle.")
     ] = 0,
     backend: BackendOption = "auto",
     device: DeviceOption = None,
     dtype: Annotated[str, typer.Option(help="float32 or float64.")] = "float32",
-    precision: Annotated[
-        str, typer.Option(help="Of products of float32 matrices: float32; on a GPU also tf32 or bfloat16.")
-    ] = "float32",
     procs: ProcsOption = None,
     restarts: RestartsOption = None,
     timeout: TimeoutOption = None,
@@ -116,116 +102,148 @@ def train(
     stays in its file, and may be larger than memory. Example:
     portable-mlp train houses.csv --target price --save houses.safetensors
     """
-    sizes = _hidden_sizes(hidden)
     check_choice("--task", task, TARGET_KINDS)
-    if checkpoint is None and (resume or checkpoint_every is not None):
-        raise ValueError("--resume and --checkpoint-every need a folder: --checkpoint DIR")
-    if checkpoint is not None:
-        check_folder("--checkpoint", checkpoint)
+    _check_checkpoint(checkpoint, checkpoint_every, resume)
     if procs is not None:
         if data == STREAM:
             raise ValueError(f"{ONE_STANDARD_INPUT}, and --procs starts several: name a file")
         raise typer.Exit(run_supervised(context, procs, restarts, timeout, checkpoint))
     check_alone(restarts, timeout)
-    if data == STREAM:
-        group = current_group()
-        if group is not None and group.size > 1:
-            raise ValueError(f"{ONE_STANDARD_INPUT}, and {group.size} train together: name a file")
-    if not 0.0 <= validation < 1.0:
-        raise ValueError(f"--validation is a fraction of the rows, from 0 to below 1; got {validation}")
+    _check_input(data)
+    described = NetworkOptions(hidden, activation, loss, loss_options)
+    described.sizes()  # before the table is read
     if save is not None:
         check_writable("--save", save, sources=(data,), suffix=".safetensors")
     chosen = get_backend(backend, device)
-    source = open_if_large(data, target, TARGET_KINDS[task], max_rows) if delimiter is None else None
-    if source is None:
-        preparation, rows, held_out = _prepare(_read(data, target, task, delimiter, max_rows), task, validation, seed)
-    else:
-        context.with_resource(source)
-        _check_streamable(source, solver)
-        preparation, rows, held_out = prepare_streamed(source, task, validation, seed)
-    if patience is not None and held_out is None:
-        raise ValueError(f"--patience needs rows to validate on, and --validation {validation} leaves none")
-    net = Network(
-        (len(preparation.input_mean), *sizes, preparation.n_outputs),
-        activation=activation,
-        output="identity" if preparation.classes is None else "softmax",
-    )
+    reading = _Reading(data, target, task, delimiter, max_rows)
+    prepared = _prepared(context, reading, training["solver"], loss, validation, seed)
+    _check_patience(training["patience"], prepared, validation)
+    preparation = prepared.preparation
+    classification = preparation.classes is not None
+    net = described.network(len(preparation.input_mean), preparation.n_outputs, classification=classification)
     metadata = {"preparation": preparation.to_metadata()}
     if save is not None:
         check_savable(net, metadata)
     start = time.perf_counter()
+    params = described.first_parameters(net, seed, chosen, dtype)
     result = fit(
         net,
-        init_params(net, scheme=ACTIVATIONS[activation].scheme, random_state=seed, backend=chosen, dtype=dtype),
-        *rows.moved(chosen, dtype),
-        solver=solver,
-        learning_rate=learning_rate,
-        batch_size=batch_size,
-        epochs=epochs,
-        schedule=schedule,
-        decay=decay,
-        warmup_steps=warmup_steps,
-        momentum=momentum,
-        weight_decay=weight_decay,
-        clip_norm=clip_norm,
-        label_smoothing=label_smoothing,
-        l2=l2,
+        params,
+        *prepared.rows.moved(chosen, dtype),
+        **training,
         random_state=seed,
-        validation=None if held_out is None else held_out.moved(chosen, dtype),
-        patience=patience,
-        monitor=monitor,
+        validation=None if prepared.held_out is None else prepared.held_out.moved(chosen, dtype),
         progress=True,
-        precision=precision,
         checkpoint=checkpoint,
         checkpoint_every=checkpoint_every,
         resume=resume,
     )
-    if checkpoint is not None and result.stopped_because == "interrupted":
-        reached = "has what was reached; the same command with --resume goes on"
-        written = CheckpointFolder(checkpoint).has_states()
-        say(f"portable-mlp: {checkpoint} {reached if written else 'could not be written to'}", err=True)
-        raise KeyboardInterrupt
+    _raise_if_interrupted(result, checkpoint)
     seconds = time.perf_counter() - start
     if save is not None:
         on_root(lambda: save_model(save, net, result.params, metadata))
     summary = {
-        **_setting(rows, held_out, preparation, net, chosen, dtype),
-        **_figures(result, preparation, patience is not None),
+        **_setting(prepared, net, chosen, dtype),
+        **_figures(result, preparation, training["patience"] is not None),
         "seconds": round(seconds, 3),
         "saved": None if save is None else str(save),
     }
     with _saved_all_the_same(save):
         _show(summary, result.history if as_json else None)
-    _hint(rows.n_samples, batch_size, result)
+    _hint(prepared.rows.n_samples, training["batch_size"], result)
 
 
-def _hidden_sizes(hidden: str) -> tuple[int, ...]:
-    try:
-        sizes = tuple(int(part) for part in hidden.split(",") if part.strip())
-    except ValueError:
-        raise ValueError(f"--hidden takes whole numbers separated by commas, such as 128,64; got {hidden!r}") from None
-    if any(size < 1 for size in sizes):
-        raise ValueError(f"--hidden needs at least one unit in every layer; got {hidden!r}")
-    return sizes
+def _check_checkpoint(checkpoint: pathlib.Path | None, every: int | None, resume: bool) -> None:
+    if checkpoint is None and (resume or every is not None):
+        raise ValueError("--resume and --checkpoint-every need a folder: --checkpoint DIR")
+    if checkpoint is not None:
+        check_folder("--checkpoint", checkpoint)
 
 
-def _read(data: str, target: str | None, task: str, delimiter: str | None, max_rows: int | None) -> Table:
-    if data == "digits":
-        refuse_with_digits(target=target, delimiter=delimiter, max_rows=max_rows)
-        return digits()
-    kind = TARGET_KINDS[task]
-    try:
-        return read_training_table(data, target, target_kind=kind, delimiter=delimiter, max_rows=max_rows)
-    except MixedTargetError as error:
-        raise MixedTargetError(f"{error}; --task classification takes it as a class") from None
+def _check_input(data: str) -> None:
+    """Refuse standard input where several processes train together."""
+    group = current_group()
+    if data == STREAM and group is not None and group.size > 1:
+        raise ValueError(f"{ONE_STANDARD_INPUT}, and {group.size} train together: name a file")
 
 
-def _check_streamable(source: RowSource, solver: str) -> None:
+def _check_patience(patience: int | None, prepared: _Prepared, validation: float) -> None:
+    if patience is not None and prepared.held_out is None:
+        raise ValueError(f"--patience needs rows to validate on, and --validation {validation} leaves none")
+
+
+def _raise_if_interrupted(result: TrainResult, checkpoint: pathlib.Path | None) -> None:
+    """Say what a run with checkpoints has left, and end the command as Ctrl-C does."""
+    if checkpoint is not None and result.stopped_because == "interrupted":
+        reached = "has what was reached; the same command with --resume goes on"
+        written = CheckpointFolder(checkpoint).has_states()
+        say(f"portable-mlp: {checkpoint} {reached if written else 'could not be written to'}", err=True)
+        raise KeyboardInterrupt
+
+
+class _Reading(NamedTuple):
+    """What table to read, and how."""
+
+    data: str
+    target: str | None
+    task: str
+    delimiter: str | None
+    max_rows: int | None
+
+    def table(self) -> Table:
+        """Read it whole."""
+        data, target, task, delimiter, max_rows = self
+        if data == "digits":
+            refuse_with_digits(target=target, delimiter=delimiter, max_rows=max_rows)
+            return digits()
+        kind = TARGET_KINDS[task]
+        try:
+            return read_training_table(data, target, target_kind=kind, delimiter=delimiter, max_rows=max_rows)
+        except MixedTargetError as error:
+            raise MixedTargetError(f"{error}; --task classification takes it as a class") from None
+
+    def open_if_large(self) -> RowSource | None:
+        """Open it, if it is to stay in its file."""
+        if self.delimiter is not None:
+            return None
+        return open_if_large(self.data, self.target, TARGET_KINDS[self.task], self.max_rows)
+
+
+class _Prepared(NamedTuple):
+    """Rows to train on and to validate on, and how they were made of the table's."""
+
+    preparation: Preparation
+    rows: SomeRows
+    held_out: SomeRows | None
+
+
+def _prepared(
+    context: typer.Context, reading: _Reading, solver: str, loss: str | None, fraction: float, seed: int
+) -> _Prepared:
+    """Read the table, or open it for as long as the command runs, and prepare its rows."""
+    if not 0.0 <= fraction < 1.0:
+        raise ValueError(f"--validation is a fraction of the rows, from 0 to below 1; got {fraction}")
+    source = reading.open_if_large()
+    if source is None:
+        return _prepare(reading.table(), reading.task, loss, fraction, seed)
+    context.with_resource(source)
+    _check_streamable(source, solver, loss)
+    return _Prepared(*prepare_streamed(source, reading.task, fraction, seed))
+
+
+def _check_streamable(source: RowSource, solver: str, loss: str | None) -> None:
     if solver == "lbfgs":
         raise ValueError(
             f"{source.path}: --solver lbfgs takes all rows in every step, and the {source.n_rows} of this table are "
             "read batch by batch: choose adam or sgd"
         )
+    if _counts(loss):
+        raise ValueError(f"{source.path}: --loss {loss} is for tables that fit into memory")
+
+
+def _counts(loss: str | None) -> bool:
+    """Tell whether a loss is of targets that are not to be scaled."""
+    return loss in LOSSES and LOSSES[loss].targets is Targets.COUNTS
 
 
 def _targets(table: Table) -> np.ndarray:
@@ -233,7 +251,7 @@ def _targets(table: Table) -> np.ndarray:
     return table.y
 
 
-def _prepare(table: Table, task: str, fraction: float, seed: int) -> tuple[Preparation, SomeRows, SomeRows | None]:
+def _prepare(table: Table, task: str, loss: str | None, fraction: float, seed: int) -> _Prepared:
     """Hold out the validation rows, learn the preparation from the others, and apply it to both."""
     X, y = table.X, _targets(table)
     classification = is_classification(y) if task == "auto" else task == "classification"
@@ -247,19 +265,16 @@ def _prepare(table: Table, task: str, fraction: float, seed: int) -> tuple[Prepa
         feature_names=table.feature_names,
         target_name=table.target_name,
     )
+    if _counts(loss) and not classification:
+        n_outputs = preparation.n_outputs
+        preparation = replace(preparation, target_mean=[0.0] * n_outputs, target_scale=[1.0] * n_outputs)
     rows, others = (Rows(preparation.inputs(X[i]), preparation.targets(y[i])) for i in (kept, held_out))
-    return preparation, rows, others if len(held_out) else None
+    return _Prepared(preparation, rows, others if len(held_out) else None)
 
 
-def _setting(
-    rows: SomeRows,
-    held_out: SomeRows | None,
-    preparation: Preparation,
-    net: Network,
-    backend: Backend,
-    dtype: str,
-) -> dict[str, Any]:
+def _setting(prepared: _Prepared, net: Network, backend: Backend, dtype: str) -> dict[str, Any]:
     """Return what was trained, and on what."""
+    preparation, rows, held_out = prepared
     return {
         "task": "regression" if preparation.classes is None else "classification",
         "target": preparation.target_name,

@@ -65,6 +65,7 @@ from .inputs import (
 from .lbfgs import Search, weights_first
 from .losses import REPORTED, outputs_of
 from .optimizer import SCHEDULES, OptimizerState
+from .parameters import PARAMETER_OF, constraints
 from .problem import Held, Problem, check_counts, data_at, first_samples, split
 from .state import adopt, draft_of, of_one_moment
 from .stochastic import Epochs
@@ -83,6 +84,8 @@ class BaseMLP(
     """Shared by `MLPClassifier` and `MLPRegressor`; not for use by itself."""
 
     _parameter_constraints: ClassVar[dict[str, Any]] = {
+        **constraints(for_classes=False),
+        # What scikit-learn has, as it has it.
         "hidden_layer_sizes": ["array-like", Interval(Integral, 1, None, closed="left")],
         "activation": [StrOptions(ACTIVATIONS.keys()), "array-like"],
         "solver": [StrOptions(SOLVERS)],
@@ -110,9 +113,6 @@ class BaseMLP(
         "device": "no_validation",
         "precision": "no_validation",
         "dropout": [Interval(Real, 0, 1, closed="left")],
-        "weight_decay": [Interval(Real, 0, None, closed="left")],
-        "clip_norm": [Interval(Real, 0, None, closed="neither"), None],
-        "warmup_steps": [Interval(Integral, 0, None, closed="left")],
         "compat": [StrOptions({"sklearn"}), None],
     }
 
@@ -151,7 +151,7 @@ class BaseMLP(
     def _score_outputs(self, Y: np.ndarray, outputs: np.ndarray, weights: np.ndarray | None) -> float:
         """Return the score of a network's outputs against encoded targets."""
 
-    def _learnt_weights(self, y: Any) -> Callable[[Any], np.ndarray] | None:
+    def _learnt_weights(self, y: Any, sample_weight: np.ndarray | None) -> Callable[[Any], np.ndarray] | None:
         """Return what tells how much samples count for their targets' sake, learnt from those of the training data."""
         return None
 
@@ -249,9 +249,10 @@ class BaseMLP(
         if y.ndim == 2 and y.shape[1] == 1:
             y = column_or_1d(y, warn=True)
         Y = self._learnt_and_encoded(y, incremental=incremental)
-        by_target = self._learnt_weights(y)
         one_epoch = incremental and self.solver in OPTIMIZERS
-        weights = _weights(X, y, sample_weight, by_target, may_be_zero=one_epoch)
+        own = None if sample_weight is None else checked_weights(sample_weight, X, may_be_zero=one_epoch)
+        by_target = self._learnt_weights(y, own)
+        weights = _weights(X, y, own, by_target, may_be_zero=one_epoch)
         self.n_outputs_ = self._n_outputs(Y)
         net = self._network((X.shape[1], *hidden_sizes, self.n_outputs_))
         self._random_state = same_in_group(check_random_state(self.random_state))
@@ -339,7 +340,8 @@ class BaseMLP(
             raise ValueError(f"y_val has {Y.shape[1]} outputs, but y has {problem.Y.shape[1]}")
         if self.early_stopping and len(Y) < 2:
             raise ValueError(f"early_stopping needs at least 2 samples of validation_data to score, got {len(Y)}")
-        weights = _weights(X, y, rest[0] if rest else None, by_target)
+        own = checked_weights(rest[0], X) if rest and rest[0] is not None else None
+        weights = _weights(X, y, own, by_target)
         check_counts("validation_data", weights)
         there = moved(problem.home, X, problem.data.X.dtype)
         return Held(data_at(problem.home, problem.net, there, Y, weights), Y, weights)
@@ -394,8 +396,7 @@ class BaseMLP(
             setattr(self, name, start if so_far is None else copy.copy(so_far))
 
     def _new_optimizer(self) -> OptimizerState:
-        named = {"nesterov": "nesterovs_momentum"}  # as scikit-learn has it; the others have the optimizer's names
-        options = {name: getattr(self, named.get(name, name)) for name in OPTIMIZERS[self.solver].options}
+        options = {name: getattr(self, PARAMETER_OF[name]) for name in OPTIMIZERS[self.solver].options}
         # scikit-learn's Adam keeps its rate whatever the schedule; ours follow it where compat allows.
         followed = self.solver != "adam" or self.compat is None or self.learning_rate == "cosine"
         return OptimizerState(
@@ -562,14 +563,12 @@ def _same_network(
 
 
 def _weights(
-    X: Any, y: Any, sample_weight: Any, by_target: Callable[[Any], np.ndarray] | None, *, may_be_zero: bool = False
+    X: Any, y: Any, own: np.ndarray | None, by_target: Callable[[Any], np.ndarray] | None, *, may_be_zero: bool = False
 ) -> np.ndarray | None:
-    """Return what each sample counts, (n_samples,) on the host; None where all count the same."""
-    check = functools.partial(checked_weights, X=X, may_be_zero=may_be_zero)
-    weights = None if sample_weight is None else check(sample_weight)
+    """Return what each sample counts, its own weight times its target's, on the host; None where all count the same."""
     if by_target is None:
-        return weights
-    return check(by_target(y) if weights is None else weights * by_target(y))
+        return own
+    return checked_weights(by_target(y) if own is None else own * by_target(y), X, may_be_zero=may_be_zero)
 
 
 def _computing(home: Backend) -> contextlib.AbstractContextManager[Any]:

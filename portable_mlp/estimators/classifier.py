@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from numbers import Real
 from typing import Any, ClassVar, Self
 
 import numpy as np
@@ -12,7 +11,6 @@ from sklearn.base import ClassifierMixin, _fit_context
 from sklearn.metrics import accuracy_score
 from sklearn.preprocessing import LabelBinarizer
 from sklearn.utils import column_or_1d
-from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.multiclass import _check_partial_fit_first_call, type_of_target, unique_labels
 
@@ -20,11 +18,12 @@ from ..backends import Backend, backend_of
 from ..kernels.arrays import Array
 from ..kernels.optimizers import OPTIMIZERS
 from ..kernels.spelling import suggesting, suggesting_class
+from ..training.class_weights import ClassWeights, asks_for_balance
 from .base import BaseMLP
 from .callbacks import with_callbacks
-from .class_weights import ClassWeights, asks_for_balance
 from .dask_inputs import by_blocks, computed, gathered
 from .inputs import is_foreign, like, on_host
+from .parameters import constraints
 from .problem import Problem
 from .state import draft_of, of_one_moment
 
@@ -107,8 +106,8 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
         of several labels has two classes. Not in what early stopping and validation data report.
     class_weight : dict, "balanced", list of dicts (for several labels) or None
         What the samples of each class count; "balanced" is inverse to how often the class occurs in the ``y`` that
-        ``fit`` is given, those that early stopping holds out included. Samples held out, and ``validation_data``, have
-        the weights of the training data's classes.
+        ``fit`` is given, weighed by ``sample_weight``, those that early stopping holds out included. Samples held out,
+        and ``validation_data``, have the weights of the training data's classes.
     compat : {"sklearn", None}
         "sklearn" reports its loss, in which a sample counts -log(eps) at most; None reports the exact loss. The
         gradient is the same.
@@ -158,8 +157,7 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
 
     _parameter_constraints: ClassVar[dict[str, Any]] = {
         **BaseMLP._parameter_constraints,
-        "class_weight": [dict, list, StrOptions({"balanced"}), None],
-        "label_smoothing": [Interval(Real, 0, 1, closed="left")],
+        **constraints(for_classes=True),
     }
 
     loss = "log_loss"
@@ -337,10 +335,10 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
     def _n_outputs(self, Y: np.ndarray) -> int:
         return len(self._labels) if self._label_binarizer.y_type_ == "multiclass" else Y.shape[1]
 
-    def _learnt_weights(self, y: Any) -> Callable[[Any], np.ndarray] | None:
+    def _learnt_weights(self, y: Any, sample_weight: np.ndarray | None) -> Callable[[Any], np.ndarray] | None:
         if self.class_weight is None:
             return None
-        return ClassWeights(self.class_weight, self._labels, y).of_samples
+        return ClassWeights(self.class_weight, self._labels, y, sample_weight).of_samples
 
     def _output_and_loss(self) -> tuple[str, str]:
         several = self._label_binarizer.y_type_ == "multiclass"

@@ -14,15 +14,23 @@ from sklearn.neural_network import _stochastic_optimizers as their_optimizers
 from ..backends import Backend, backend_of, get_backend
 from ..kernels.network import Network
 from ..kernels.parameters import Layer, pack, unpack
+from ..training.options import OF_OPTIMIZERS, TRAINING_OPTIONS
 from .optimizer import AS_SCIKIT_LEARN, OptimizerState
+from .parameters import PARAMETER_OF
 
 Estimator = TypeVar("Estimator")
 
-TRAINING_OURS_ALONE = ("class_weight", "dropout", "clip_norm", "warmup_steps", "label_smoothing")
-"""Parameters that change what is trained, where they are not as by default."""
+_TRAINING_OURS_ALONE = {
+    parameter: TRAINING_OPTIONS[name].default
+    for name, parameter in PARAMETER_OF.items()
+    if name not in OF_OPTIMIZERS and parameter not in theirs.MLPClassifier().get_params()
+} | {"dropout": 0.0}
+"""Parameters that change what is trained, with their defaults; an optimizer that scikit-learn lacks is refused."""
 
-OURS_ALONE = ("backend", "device", "precision", "compat", "weight_decay", *TRAINING_OURS_ALONE)
-ATTRIBUTES_OURS_ALONE = (*OURS_ALONE, "validation_loss_curve_", "_skl_callbacks")
+_ATTRIBUTES_OURS_ALONE = (
+    *("backend", "device", "compat", "dropout", *PARAMETER_OF.values()),
+    *("validation_loss_curve_", "_skl_callbacks"),
+)
 
 
 def from_sklearn(cls: type[Estimator], estimator: Any, ours: dict[str, Any]) -> Estimator:
@@ -60,7 +68,7 @@ def to_sklearn(estimator: Any) -> Any:
         new._validate_params()
     except (TypeError, ValueError) as error:
         raise ValueError(f"scikit-learn has no such estimator: {error}") from None
-    left_behind = [name for name in TRAINING_OURS_ALONE if getattr(estimator, name, None)]
+    left_behind = [name for name, x in _TRAINING_OURS_ALONE.items() if getattr(estimator, name, x) != x]
     if left_behind:
         warnings.warn(
             f"scikit-learn's has no {' and no '.join(left_behind)}: it predicts the same, and trains on without",
@@ -69,7 +77,7 @@ def to_sklearn(estimator: Any) -> Any:
     if not hasattr(estimator, "coefs_"):
         return new
     home = estimator._home()
-    skipped = {*estimator.get_params(), *parameters, *ATTRIBUTES_OURS_ALONE, "coefs_", "intercepts_", "_optimizer"}
+    skipped = {*estimator.get_params(), *parameters, *_ATTRIBUTES_OURS_ALONE, "coefs_", "intercepts_", "_optimizer"}
     vars(new).update({name: copy.deepcopy(value) for name, value in vars(estimator).items() if name not in skipped})
     new.coefs_ = [np.array(home.to_numpy(W)) for W in estimator.coefs_]
     new.intercepts_ = [np.array(home.to_numpy(b)) for b in estimator.intercepts_]

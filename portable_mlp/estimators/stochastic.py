@@ -20,7 +20,7 @@ from ..distributed.group import current_group, is_root, on_root
 from ..kernels.arrays import Array, snapshot
 from ..kernels.step import Program
 from ..training.agreed_stop import AgreedRequests
-from ..training.batches import Span, spans
+from ..training.batches import Span, counting, spans
 from ..training.data_parallel import make_loop
 from ..training.interruption import StopAsked
 from .callbacks import Watch
@@ -136,10 +136,7 @@ class Epochs:
 
     def _batches(self) -> Sequence[Span]:
         """Return the epoch's batches, without those whose weights sum to zero."""
-        batches, weights = spans(len(self.order), self.batch_size), self.problem.weights
-        if weights is not None:
-            batches = [(start, stop) for start, stop in batches if weights[self.order[start:stop]].sum() != 0]
-        return batches
+        return counting(spans(len(self.order), self.batch_size), self.problem.weights, self.order)
 
     def _masks(self, batches: Sequence[Span]) -> Iterator[tuple[Array, ...]]:
         """Draw, on the host, which hidden units stay in each batch; scaled so that their expected sum stays."""

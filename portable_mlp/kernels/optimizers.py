@@ -9,11 +9,11 @@ from __future__ import annotations
 
 import functools
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Any, NamedTuple, TypeAlias
 
 from .arrays import Array, Namespace
-from .options import Names, fraction, not_negative_number, positive_number
+from .options import Names
 
 State: TypeAlias = Any
 Scalars: TypeAlias = tuple[float, ...]
@@ -211,24 +211,3 @@ OPTIMIZERS = {
 
 SOLVERS = Names(lambda: (*OPTIMIZERS, "lbfgs"))
 """What trains: the optimizers, and SciPy's L-BFGS, which takes all samples in every step."""
-
-_CHECKS: dict[str, Callable[[str, Any], Any]] = {
-    "momentum": fraction,
-    "nesterov": lambda name, value: bool(value),
-    "beta_1": fraction,
-    "beta_2": fraction,
-    "epsilon": positive_number,
-    "weight_decay": not_negative_number,
-}
-
-
-def checked_options(solver: str, given: Mapping[str, Any]) -> dict[str, Any]:
-    """Check options of all optimizers, and return those of one of them, in the order of its entry; none of "lbfgs".
-
-    Raises
-    ------
-    ValueError, TypeError
-        If an option is not as its optimizer says, whether ``solver`` takes it or not.
-    """
-    checked = {name: _CHECKS[name](name, value) for name, value in given.items()}
-    return {name: checked[name] for name in OPTIMIZERS[solver].options} if solver in OPTIMIZERS else {}

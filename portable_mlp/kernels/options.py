@@ -1,4 +1,4 @@
-"""Options that are one of a few names, or a number within bounds.
+"""Options that are one of a few names, or a number within bounds: ``check(name, value)`` returns the plain value.
 
 Numbers come back as plain floats: a NumPy scalar is a strong float64, which would widen float32 arrays.
 """
@@ -6,10 +6,14 @@ Numbers come back as plain floats: a NumPy scalar is a strong float64, which wou
 from __future__ import annotations
 
 import math
+import operator
 from collections.abc import Callable, Iterable, Iterator, Set
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, TypeAlias
 
 from .nearest import did_you_mean
+
+Check: TypeAlias = Callable[[str, Any], Any]
 
 
 class Names(Set[str]):
@@ -77,6 +81,53 @@ def fraction(name: str, value: Any) -> float:
     if not 0.0 <= number < 1.0:
         raise ValueError(f"{name} must lie in [0, 1), got {value!r}")
     return number
+
+
+def flag(name: str, value: Any) -> bool:
+    """Return a truth value."""
+    return bool(value)
+
+
+@dataclass(frozen=True)
+class Whole:
+    """Checks that an option is a whole number, ``least`` or above."""
+
+    least: int
+
+    def __call__(self, name: str, value: Any) -> int:
+        """Return the number."""
+        try:
+            whole = operator.index(value)
+        except TypeError:
+            raise TypeError(f"{name} must be a whole number, got {value!r}") from None
+        if whole < self.least:
+            raise ValueError(f"{name} must be at least {self.least}, got {whole}")
+        return whole
+
+
+@dataclass(frozen=True)
+class Choice:
+    """Checks that an option is one of some names, as they are then, or, where ``or_function``, a function."""
+
+    choices: Iterable[str]
+    or_function: bool = False
+
+    def __call__(self, name: str, value: Any) -> Any:
+        """Return the name, or the function."""
+        if not (self.or_function and callable(value)):
+            check_choice(name, value, self.choices)
+        return value
+
+
+@dataclass(frozen=True)
+class OrNone:
+    """Checks an option that may be None."""
+
+    check: Check
+
+    def __call__(self, name: str, value: Any) -> Any:
+        """Return None, or what the check of other values returns."""
+        return None if value is None else self.check(name, value)
 
 
 def _number(name: str, value: Any) -> float:

@@ -11,13 +11,14 @@ from ..kernels.arrays import Array
 from ..kernels.batch import Batch, encode_targets
 from ..kernels.calls import check_targets
 from ..kernels.network import Network
-from ..kernels.optimizers import OPTIMIZERS, checked_options
+from ..kernels.optimizers import OPTIMIZERS
 from ..kernels.options import check_choice
 from ..kernels.parameters import Params, n_parameters, unpack
 from ..kernels.primitives import Primitives, Sums
 from ..kernels.spelling import suggesting
 from ..kernels.step import Objective, Program, passes, updated
 from ..storage.paths import FilePath
+from ..training.options import checked, of_optimizer
 from .files import Scaling, checked_scaling, checked_target_scaling, encoded, host_vector, load, write
 from .inference import output_name
 from .namespace import OnnxNamespace
@@ -117,7 +118,7 @@ def export_onnx_training(
     """
     check_choice("solver", solver, tuple(OPTIMIZERS))
     given = {"momentum": momentum, "nesterov": nesterov, "beta_1": beta_1, "beta_2": beta_2, "epsilon": epsilon}
-    options = checked_options(solver, {**given, "weight_decay": weight_decay})
+    options = of_optimizer({"solver": solver, **checked({**given, "weight_decay": weight_decay})})
     optimizer = OPTIMIZERS[solver].make(**options)
     flat = host_vector(net, params, copies=1 + len(optimizer.moments))
     step = _Step(

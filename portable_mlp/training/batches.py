@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Generator, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple, TypeAlias, overload
+from typing import Any, NamedTuple, TypeAlias, overload
 
 import numpy as np
 
@@ -107,6 +107,18 @@ class _Spans(Sequence[Span]):
             return _Spans(self.starts[i], self.size, self.n_samples)
         start = self.starts[i]
         return start, min(start + self.size, self.n_samples)
+
+
+def counting(batches: Sequence[Span], weights: np.ndarray | None, order: Any) -> Sequence[Span]:
+    """Return the batches without those whose weights, (n_samples,) on the host, sum to zero.
+
+    >>> counting([(0, 2), (2, 4)], np.asarray([1.0, 0.0, 0.0, 2.0]), np.asarray([1, 2, 0, 3]))
+    [(2, 4)]
+    """
+    if weights is None:
+        return batches
+    in_order = weights if order is None else weights[order]
+    return [(start, stop) for start, stop in batches if in_order[start:stop].sum() != 0]
 
 
 def blocks(n_samples: int, numbers_a_sample: int, numbers_at_once: int = NUMBERS_AT_ONCE) -> Sequence[Span]:

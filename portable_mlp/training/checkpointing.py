@@ -271,6 +271,6 @@ def fingerprint(backend: Backend, data: Samples) -> str:
     digest = hashlib.sha256(str((tuple(data.X.shape), tuple(data.Y.shape))).encode("ascii"))
     for start, stop in blocks(data.n_samples, math.prod(data.X.shape) // data.n_samples):
         part = data.part(start, stop)
-        for x in (part.X, part.Y):
+        for x in (part.X, part.Y, *(() if part.weights is None else (part.weights,))):
             digest.update(backend.to_numpy(x).astype("float64").tobytes())
     return digest.hexdigest()

@@ -17,16 +17,16 @@ from .batches import Data, blocks
 
 
 @undisturbed
-def checked_data(net: Network, params: Params, X: Array, y: Array) -> Data:
+def checked_data(net: Network, params: Params, X: Array, y: Array, sample_weight: Array | None = None) -> Data:
     """Return the data as the network takes them, in the dtype of ``params``, once shapes and values were found good.
 
     Raises
     ------
     ValueError
-        If a value is not finite, a label is out of range, or a target is one that the loss is not made for; with the
-        offending numbers.
+        If a value is not finite, a weight negative, a label out of range, or a target one that the loss is not made
+        for; with the offending numbers.
     """
-    call = check_call(net, params, X, y)
+    call = check_call(net, params, X, y, sample_weight)
     check_dtype(call.params)
     xp = call.xp
     assert call.Y is not None  # y was given
@@ -35,7 +35,20 @@ def checked_data(net: Network, params: Params, X: Array, y: Array) -> Data:
         if cast.dtype != x.dtype:
             _check_finite(xp, f"in {cast.dtype}, {name}", cast)
     _check_targets(xp, net, y, call.Y)
-    return Data(call.X, call.Y)
+    if call.weights is not None:
+        _check_weights(xp, call.weights)
+    return Data(call.X, call.Y, call.weights)
+
+
+def _check_weights(xp: Namespace, weights: Array) -> None:
+    if weights.ndim > 1:
+        raise ValueError(
+            f"sample_weight must have shape ({weights.shape[-1]},), the same for all models; got {tuple(weights.shape)}"
+        )
+    _check_finite(xp, "sample_weight", weights)
+    least = float(xp.min(weights))
+    if least < 0.0:
+        raise ValueError(f"sample_weight must not be negative; got {least:g}")
 
 
 def _check_finite(xp: Namespace, name: str, x: Array) -> None:

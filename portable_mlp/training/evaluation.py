@@ -40,7 +40,7 @@ class Evaluation:
     """
 
     def __init__(self, backend: Backend, net: Network, data: Samples) -> None:
-        self._backend, self._n_samples = backend, float(data.n_samples)
+        self._backend, self._weight = backend, _weight(backend, data)
         self._data, self._widest = data, max(net.sizes)
         self._blocks: list[Data] = []
         self._sums = backend.compile(make_sums(backend.xp, net))
@@ -56,8 +56,8 @@ class Evaluation:
                 sums = (loss, measure) if sums is None else (sums[0] + loss, sums[1] + measure)
         assert sums is not None  # there are samples
         loss, measure = sums
-        score = measure / self._n_samples if self._variation is None else _r2(xp, measure, self._variation)
-        numbers: list[float] = self._backend.to_numpy(xp.stack([loss / self._n_samples, score])).tolist()
+        score = measure / self._weight if self._variation is None else _r2(xp, measure, self._variation)
+        numbers: list[float] = self._backend.to_numpy(xp.stack([loss / self._weight, score])).tolist()
         return numbers
 
     def _in_blocks(self, flat: Array) -> Generator[Data]:
@@ -81,7 +81,7 @@ class Evaluation:
 def make_sums(xp: Namespace, net: Network) -> Callable[[Array, Data], Sums]:
     """Return ``sums(flat, data)``, the same function for the same network: over samples, the loss and what scores.
 
-    What scores is the number of right answers, or for each output the squared error.
+    What scores is the number of right answers, or for each output the squared error; both weighted as the loss is.
     """
     measure = {"softmax": _right_classes, "logistic": _right_sides}.get(net.output, _squared_errors)
 
@@ -89,30 +89,46 @@ def make_sums(xp: Namespace, net: Network) -> Callable[[Array, Data], Sums]:
         rows = encode_targets(portable(xp), net, data)
         logits = forward_pass(portable(xp), net, unpack(net, flat), rows.X, keep=False).logits
         loss, _ = data_loss(portable(xp), Objective(net), logits, rows, divisor=1.0)
-        return loss, measure(xp, OUTPUTS[net.output](xp, logits), rows.Y)
+        return loss, measure(xp, OUTPUTS[net.output](xp, logits), rows.Y, rows.weights)
 
     return sums
 
 
-def _right_classes(xp: Namespace, proba: Array, Y: Array) -> Array:
+def _right_classes(xp: Namespace, proba: Array, Y: Array, weights: Array | None) -> Array:
     right = xp.argmax(proba, axis=-1) == xp.argmax(Y, axis=-1)
-    return xp.sum(xp.astype(right, proba.dtype), axis=-1)
+    return _total(xp, xp.astype(right, proba.dtype), weights)
 
 
-def _right_sides(xp: Namespace, proba: Array, Y: Array) -> Array:
+def _right_sides(xp: Namespace, proba: Array, Y: Array, weights: Array | None) -> Array:
     right = xp.all((proba > 0.5) == (Y > 0.5), axis=-1)
-    return xp.sum(xp.astype(right, proba.dtype), axis=-1)
+    return _total(xp, xp.astype(right, proba.dtype), weights)
 
 
-def _squared_errors(xp: Namespace, y_hat: Array, Y: Array) -> Array:
-    return xp.sum((y_hat - Y) ** 2, axis=-2)
+def _total(xp: Namespace, right: Array, weights: Array | None) -> Array:
+    return xp.sum(right if weights is None else right * weights, axis=-1)
+
+
+def _squared_errors(xp: Namespace, y_hat: Array, Y: Array, weights: Array | None) -> Array:
+    squares = (y_hat - Y) ** 2
+    return xp.sum(squares if weights is None else squares * xp.expand_dims(weights, axis=-1), axis=-2)
 
 
 def _variation(backend: Backend, data: Samples) -> Array:
     if isinstance(data, Stream):
         return backend.asarray(data.variation)
-    xp, Y = backend.xp, data.Y
-    return xp.sum((Y - xp.mean(Y, axis=-2, keepdims=True)) ** 2, axis=-2)
+    xp, Y, weights = backend.xp, data.Y, data.weights
+    if weights is None:
+        mean = xp.mean(Y, axis=-2, keepdims=True)
+    else:
+        mean = xp.sum(Y * xp.expand_dims(weights, axis=-1), axis=-2, keepdims=True) / xp.sum(weights)
+    return _squared_errors(xp, mean, Y, weights)
+
+
+def _weight(backend: Backend, data: Samples) -> float:
+    """Return how much all samples weigh: by default their number."""
+    if isinstance(data, Stream) or data.weights is None:
+        return float(data.n_samples)
+    return float(backend.xp.sum(data.weights))
 
 
 def _r2(xp: Namespace, residual: Array, variation: Array) -> Array:

@@ -6,17 +6,18 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from ..backends import Backend
 from ..distributed.group import current_group, on_root
 from ..kernels.arrays import Array, snapshot
 from .agreed_stop import AgreedRequests
-from .batches import Shuffle, Span, spans
+from .batches import Shuffle, Span, counting, spans
 from .checkpointing import Checkpoints, NoCheckpoints, Position, Standing
 from .interruption import Requests, StopAsked
 from .loop import Loop, all_finite
 from .monitor import Monitor
 from .result import NonFiniteError, TrainResult
 from .schedules import Schedule
-from .stream import Samples
+from .stream import Samples, Stream
 
 
 def run(
@@ -67,7 +68,9 @@ class _Run:
         shuffle: Shuffle | None,
     ) -> None:
         self.loop, self.data, self.monitor, self.schedule = loop, data, monitor, schedule
-        self.epochs, self.n_samples, self.batches, self.shuffle = epochs, n_samples, batches, shuffle
+        self.epochs, self.n_samples, self.shuffle = epochs, n_samples, shuffle
+        self.spans = self.batches = batches  # of every epoch, and of the present one those that count
+        self.weights = _weights_to_skip_by(loop.backend, data)
         self.standing = Standing(Position())
 
     def until_the_end(self) -> str:
@@ -131,6 +134,7 @@ class _Run:
         if not done:
             self.standing = Standing(Position(epoch), snapshot(loop.backend.xp, loop.flat))
         order = self.data.order(self.shuffle, epoch, self.n_samples)
+        self.batches = counting(self.spans, self.weights, order)
         mean = loop.epoch(
             self.data, self.batches, rate, order=order, bar=monitor.bar, done=done, every=every, between=between
         )
@@ -145,6 +149,14 @@ class _Run:
     def _n_samples_done(self) -> int:
         epoch, n_batches = self.standing.position
         return epoch * self.n_samples + sum(stop - start for start, stop in self.batches[:n_batches])
+
+
+def _weights_to_skip_by(backend: Backend, data: Samples) -> Any:
+    """Return weights on the host where some are 0, which may be all of a batch; else None."""
+    if isinstance(data, Stream) or data.weights is None:
+        return None
+    weights = backend.to_numpy(data.weights)
+    return None if (weights > 0).all() else weights
 
 
 def _finite_loss(loop: Loop, mean: Array, good: Array, monitor: Monitor) -> Any:

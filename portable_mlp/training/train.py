@@ -3,38 +3,36 @@
 from __future__ import annotations
 
 import contextlib
-import operator
+import functools
 import os
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
 
-from ..backends import Backend, backend_of
-from ..distributed.agreement import check_same_options, n_samples_of_all
+from ..distributed.agreement import check_same_options
 from ..distributed.group import current_group, is_root, on_root, refuse_in_group
 from ..kernels.arrays import Array
 from ..kernels.initializers import RandomState
-from ..kernels.losses import SMOOTHED_LOSSES
 from ..kernels.network import Network
-from ..kernels.optimizers import OPTIMIZERS, SOLVERS, checked_options
-from ..kernels.options import check_choice, fraction, not_negative_number, positive_number
+from ..kernels.optimizers import OPTIMIZERS
+from ..kernels.options import OrNone, Whole
 from ..kernels.parameters import Params, pack
 from ..kernels.spelling import suggesting
-from ..kernels.step import Objective, Program
+from ..kernels.step import Program
 from ..storage.checkpoints import CheckpointFolder
 from ..storage.paths import FilePath
 from . import lbfgs
 from .batches import Data, Shuffle
-from .checkpointing import Checkpoints, NoCheckpoints, fingerprint, identity_of, led, used
-from .data import checked_data
+from .checkpointing import Checkpoints, NoCheckpoints, identity_of, led, used
 from .data_parallel import make_loop
-from .monitor import MONITORED, Callback, Monitor
+from .monitor import Callback, Monitor
+from .options import TRAINING_OPTIONS, checked, of_optimizer
+from .options import identity as of_options
+from .problem import Problem, checked_problem
 from .progress import Bar, Silent
 from .result import TrainResult
 from .run import run
 from .schedules import Formula, make_schedule
-from .stream import Samples, Stream
-
-FIRST_SAMPLES = 8
-"""Ranks that are to have the same samples compare so many."""
+from .stream import Stream
 
 MAY_DIFFER = {
     "params": "compared by their numbers, once they were found to be the network's",
@@ -69,9 +67,11 @@ def train(
     warmup_steps: int = 0,
     l2: float = 0.0,
     label_smoothing: float = 0.0,
+    sample_weight: Array | None = None,
+    class_weight: dict[int, float] | str | None = None,
     shuffle: bool = True,
     random_state: RandomState = 0,
-    validation: tuple[Array, Array] | None = None,
+    validation: tuple[Array, Array] | tuple[Array, Array, Array] | None = None,
     patience: int | None = None,
     monitor: str = "loss",
     callbacks: Iterable[Callback] = (),
@@ -129,12 +129,18 @@ def train(
     label_smoothing : float
         In [0, 1), for the losses "cross_entropy" and "binary_cross_entropy": training, not validation, is on targets
         ``(1 - label_smoothing) * Y + label_smoothing / n_classes``, where a logistic output has two classes.
+    sample_weight : array of shape (n_samples,), optional
+        What each sample counts, not negative: a batch's mean divides by the sum of its weights, and a batch whose
+        weights sum to zero is skipped. A weight of 2 is the sample twice in its batch.
+    class_weight : dict, "balanced" or None
+        What the samples of each class count, beside ``sample_weight``: a number for each class, 1 for those that the
+        dict leaves out; "balanced" is inverse to the weight of the class in the training data. Validation has them too.
     shuffle : bool
         Whether each epoch has an order of its own, drawn on the host, the same on every backend.
     random_state : None, int, numpy.random.RandomState or numpy.random.Generator
         For the shuffle.
-    validation : tuple of two arrays, optional
-        ``(X_val, y_val)``, evaluated after each epoch.
+    validation : tuple of two or three arrays, optional
+        ``(X_val, y_val)`` or ``(X_val, y_val, sample_weight)``, evaluated after each epoch.
     patience : int, optional
         Stop after so many epochs without a better validation, and return the best parameters.
     monitor : {"loss", "score"}
@@ -191,126 +197,104 @@ def train(
     >>> np.argmax(pm.predict(net, result.params, X), axis=1)
     array([0, 1, 1, 0])
     """
-    # Of a folder it matters whether there is one: rank 0 alone writes there.
-    given = {**locals(), "checkpoint": checkpoint is not None}
-    check_same_options("train", given, but=MAY_DIFFER)
-    check_choice("solver", solver, SOLVERS)
-    epochs, batch_size = _whole("epochs", epochs), _whole("batch_size", batch_size)
-    learning_rate = positive_number("learning_rate", learning_rate)
-    decay = positive_number("decay", decay)
-    l2 = not_negative_number("l2", l2)
-    options = {"momentum": momentum, "nesterov": nesterov, "beta_1": beta_1, "beta_2": beta_2, "epsilon": epsilon}
-    options = checked_options(solver, {**options, "weight_decay": weight_decay})
-    clip_norm = None if clip_norm is None else positive_number("clip_norm", clip_norm)
-    warmup_steps = _whole("warmup_steps", warmup_steps, least=0)
-    objective = Objective(net, l2, label_smoothing=_checked_smoothing(net, label_smoothing))
+    given = locals()
+    # Of a folder it matters whether there is one: rank 0 alone writes there. Weights are compared with the samples.
+    whether = {"checkpoint": checkpoint is not None, "sample_weight": sample_weight is not None}
+    check_same_options("train", given | whether, but=MAY_DIFFER)
+    options = checked({name: given[name] for name in TRAINING_OPTIONS})
     called = _called(callbacks)
-    data = _checked_samples(net, params, X, y)
-    backend = backend_of(params[0][0]).at_precision(precision, params[0][0].dtype)
-    held_out = _checked_validation(net, params, validation)
-    others = {
-        "params": lambda: _content_of(backend, params),
-        "validation data": lambda: b"" if held_out is None else _first_of(backend, held_out),
-    }
-    n_samples = n_samples_of_all(data.n_samples, lambda: _first_of(backend, data), others)
-    plan = make_schedule(schedule, learning_rate=learning_rate, decay=decay, epochs=epochs, n_samples=n_samples)
-    patience = _checked_patience(patience, validation)
-    check_choice("monitor", monitor, MONITORED)
-    _check_one_model(params, patience=patience, schedule=schedule, solver=solver)
-    if checkpoint_every is not None:
-        checkpoint_every = _whole("checkpoint_every", checkpoint_every)
-    folder = _checked_folder(checkpoint, checkpoint_every, resume, solver)
+    problem = checked_problem(net, params, X, y, sample_weight, validation, options)
+    every = OrNone(Whole(1))("checkpoint_every", checkpoint_every)
+    folder = _checked_folder(checkpoint, every, resume, solver)
     if solver == "lbfgs":
-        _prepare_lbfgs(data)
+        _prepare_lbfgs(problem)
+    shown = Bar(options["epochs"], problem.n_samples) if progress and is_root() else Silent()
+    with problem.backend.running(), shown as bar, led(folder) as states:
+        if checkpoint is not None and not resume:
+            _refuse_states(checkpoint, states)
+        watch = _monitor(problem, options, called, bar)
+        if solver == "lbfgs":
+            return _by_lbfgs(problem, options, watch)
+        keep = None if checkpoint is None else functools.partial(Checkpoints, states, every=every)
+        return _by_batches(problem, options, watch, random_state, keep)
+
+
+def _monitor(problem: Problem, options: Mapping[str, Any], callbacks: tuple[Callback, ...], bar: Silent) -> Monitor:
+    return Monitor(
+        problem.backend,
+        problem.net,
+        epochs=options["epochs"],
+        validation=problem.held_out,
+        patience=options["patience"],
+        monitored=options["monitor"],
+        callbacks=callbacks,
+        bar=bar,
+    )
+
+
+def _by_lbfgs(problem: Problem, options: Mapping[str, Any], watch: Monitor) -> TrainResult:
+    assert isinstance(problem.data, Data)  # a stream is refused
+    flat = pack(problem.params)
+    return lbfgs.minimize(problem.backend, problem.objective, flat, problem.data, watch, epochs=options["epochs"])
+
+
+def _by_batches(
+    problem: Problem,
+    options: Mapping[str, Any],
+    watch: Monitor,
+    random_state: RandomState,
+    keep: Callable[..., Checkpoints] | None,
+) -> TrainResult:
+    """Train a batch at a time; ``keep`` makes what writes the run's states of its parts."""
+    optimizer = OPTIMIZERS[options["solver"]].make(**of_optimizer(options))
+    program = Program(problem.objective, optimizer, options["clip_norm"], options["warmup_steps"])
+    loop = make_loop(problem.backend, program, pack(problem.params))
+    shuffle = Shuffle(random_state) if options["shuffle"] else None
+    schedule = make_schedule(
+        options["schedule"],
+        learning_rate=options["learning_rate"],
+        decay=options["decay"],
+        epochs=options["epochs"],
+        n_samples=problem.n_samples,
+    )
+    checkpoints: Checkpoints | NoCheckpoints | None = None if current_group() is None else NoCheckpoints()
+    if keep is not None:
+        identity = _identity(problem, options, random_state)
+        checkpoints = keep(identity=identity, loop=loop, monitor=watch, schedule=schedule, shuffle=shuffle)
+    return run(
+        loop,
+        problem.data,
+        watch,
+        schedule,
+        n_samples=problem.n_samples,
+        epochs=options["epochs"],
+        batch_size=options["batch_size"],
+        shuffle=shuffle,
+        checkpoints=checkpoints,
+    )
+
+
+def _identity(problem: Problem, options: Mapping[str, Any], random_state: RandomState) -> dict[str, Any]:
+    """Return what makes this run another than others, for JSON."""
     group = current_group()
-    with (
-        backend.running(),
-        Bar(epochs, n_samples) if progress and is_root() else Silent() as bar,
-        led(folder) as entered,
-    ):
-        if not resume and on_root(lambda: entered is not None and entered.has_states()):
-            assert checkpoint is not None  # it has states
-            raise ValueError(f"{os.fsdecode(checkpoint)} holds checkpoints already: resume, or give another folder")
-        watch = Monitor(
-            backend,
-            net,
-            epochs=epochs,
-            validation=held_out,
-            patience=patience,
-            monitored=monitor,
-            callbacks=called,
-            bar=bar,
-        )
-        flat = pack(params)
-        if isinstance(data, Data) and solver == "lbfgs":
-            return lbfgs.minimize(backend, objective, flat, data, watch, epochs=epochs)
-        loop = make_loop(backend, Program(objective, OPTIMIZERS[solver].make(**options), clip_norm, warmup_steps), flat)
-        order = Shuffle(random_state) if shuffle else None
-        checkpoints: Checkpoints | NoCheckpoints | None = None if group is None else NoCheckpoints()
-        if checkpoint is not None:
-            identity = identity_of(
-                backend,
-                net,
-                flat,
-                data,
-                held_out,
-                solver=[solver, *map(float, options.values())],
-                learning_rate=learning_rate,
-                schedule=schedule if isinstance(schedule, str) else "a function",
-                decay=decay,
-                # More epochs are the same run, unless the rate is a matter of how many there are.
-                epochs=epochs if schedule == "cosine" else None,
-                precision=precision,
-                batch_size=batch_size,
-                l2=l2,
-                shuffle=bool(shuffle),
-                random_state=random_state if isinstance(random_state, int) else None,
-                patience=patience,
-                # Without the options that are not used: states were written before there were such.
-                **used(
-                    clip_norm=clip_norm,
-                    label_smoothing=objective.label_smoothing,
-                    warmup_steps=warmup_steps,
-                    monitor=None if monitor == "loss" else monitor,
-                    # Another sum, to the last bit, is another run.
-                    shards=group.n_shards if group is not None and group.reproducible else None,
-                ),
-            )
-            checkpoints = Checkpoints(
-                entered, identity, checkpoint_every, loop=loop, monitor=watch, schedule=plan, shuffle=order
-            )
-        return run(
-            loop,
-            data,
-            watch,
-            plan,
-            n_samples=n_samples,
-            epochs=epochs,
-            batch_size=batch_size,
-            shuffle=order,
-            checkpoints=checkpoints,
-        )
+    return identity_of(
+        problem.backend,
+        problem.net,
+        pack(problem.params),
+        problem.data,
+        problem.held_out,
+        **of_options(options),
+        random_state=random_state if isinstance(random_state, int) else None,
+        # Another sum, to the last bit, is another run.
+        **used(shards=group.n_shards if group is not None and group.reproducible else None),
+    )
 
 
-def _prepare_lbfgs(data: Samples) -> None:
+def _prepare_lbfgs(problem: Problem) -> None:
     refuse_in_group('solver "lbfgs"')
-    if isinstance(data, Stream):
+    if isinstance(problem.data, Stream):
         raise ValueError('"lbfgs" takes all samples in every step: samples in a file are for the other solvers')
     lbfgs.load_scipy()
-
-
-def _first_of(backend: Backend, samples: Samples) -> bytes:
-    """Return what other samples would differ in, with a look at their number and the first of them."""
-    if isinstance(samples, Stream):
-        return samples.digest.encode()
-    first = samples.part(0, min(samples.n_samples, FIRST_SAMPLES))
-    return f"{samples.n_samples} {fingerprint(backend, first)}".encode()
-
-
-def _content_of(backend: Backend, params: Params) -> bytes:
-    """Return what other parameters, or the same ones of another library or dtype, would differ in."""
-    flat = pack(params)
-    return f"{backend.name} {flat.dtype} {flat.shape}".encode() + backend.to_numpy(flat).tobytes()
 
 
 def _checked_folder(
@@ -330,65 +314,17 @@ def _checked_folder(
     return CheckpointFolder(checkpoint)
 
 
-def _checked_smoothing(net: Network, label_smoothing: float) -> float:
-    smoothing = fraction("label_smoothing", label_smoothing)
-    if smoothing and net.loss not in SMOOTHED_LOSSES:
-        losses = " and ".join(map(repr, SMOOTHED_LOSSES))
-        raise ValueError(f"label_smoothing is for the losses {losses}, but the network's is {net.loss!r}")
-    return smoothing
-
-
-def _whole(name: str, value: int, least: int = 1) -> int:
-    try:
-        whole = operator.index(value)
-    except TypeError:
-        raise TypeError(f"{name} must be a whole number, got {value!r}") from None
-    if whole < least:
-        raise ValueError(f"{name} must be at least {least}, got {whole}")
-    return whole
-
-
-def _checked_samples(net: Network, params: Params, X: Array, y: Array) -> Samples:
-    """Return the data; a `Stream` in the place of ``X`` looks at its samples itself, when they are read."""
-    return X if isinstance(X, Stream) else checked_data(net, params, X, y)
-
-
-def _checked_validation(net: Network, params: Params, validation: tuple[Array, Array] | None) -> Samples | None:
-    if validation is None:
-        return None
-    try:
-        X, y = validation
-    except (TypeError, ValueError):
-        raise ValueError("validation must be a pair (X_val, y_val)") from None
-    try:
-        return _checked_samples(net, params, X, y)
-    except (TypeError, ValueError) as error:
-        raise type(error)(f"in the validation data: {error}") from None
-
-
-def _checked_patience(patience: int | None, validation: object) -> int | None:
-    if patience is not None and validation is None:
-        raise ValueError("patience looks at the validation: give validation=(X_val, y_val) with it")
-    return None if patience is None else _whole("patience", patience)
-
-
-def _check_one_model(params: Params, *, patience: int | None, schedule: str | Formula, solver: str) -> None:
-    """Refuse what follows the loss of one model where there are several."""
-    asked = {
-        "patience": patience is not None,
-        'schedule "adaptive"': schedule == "adaptive",
-        'solver "lbfgs"': solver == "lbfgs",
-    }
-    for what, is_asked in asked.items():
-        if is_asked and params[0][0].ndim > 2:
-            raise ValueError(f"{what} follows the loss of one model, but params have a leading axis of models")
+def _refuse_states(checkpoint: FilePath, folder: CheckpointFolder | None) -> None:
+    """Raise ValueError on all ranks if the folder, which rank 0 has, holds states."""
+    if on_root(lambda: folder is not None and folder.has_states()):
+        raise ValueError(f"{os.fsdecode(checkpoint)} holds checkpoints already: resume, or give another folder")
 
 
 def _called(callbacks: Iterable[Callback]) -> tuple[Callback, ...]:
     if not isinstance(callbacks, Iterable):
         raise TypeError(f"callbacks must be a sequence of functions of an EpochEnd, got {callbacks!r}")
-    checked = tuple(callbacks)
-    for callback in checked:
+    called = tuple(callbacks)
+    for callback in called:
         if not callable(callback):
             raise TypeError(f"callbacks must be functions of an EpochEnd, got {callback!r}")
-    return checked
+    return called

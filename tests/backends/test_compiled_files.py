@@ -19,6 +19,7 @@ import pytest
 from portable_mlp.backends import _compiled_files, _numba_primitives
 from portable_mlp.backends._compiled_files import CompiledFiles, fingerprint
 from portable_mlp.backends._numba_primitives import _compiled, _kept
+from tests.selection import one_in
 
 PACKAGE = pathlib.Path(_compiled_files.__file__).parents[1]
 FACTOR = 2.0
@@ -124,8 +125,7 @@ DAMAGES: dict[str, Callable[[bytes], bytes]] = {
 }
 
 
-@pytest.mark.parametrize("damage", DAMAGES)
-@pytest.mark.parametrize("kind", ["*.nbi", "*.nbc"])
+@pytest.mark.parametrize(("kind", "damage"), one_in(2, ["*.nbi", "*.nbc"], DAMAGES))
 def test_a_damaged_file_is_made_anew(kind: str, damage: str, folder: pathlib.Path) -> None:
     called()
     for path in files(folder, kind):
@@ -162,9 +162,10 @@ def refuse(number: int) -> Any:
     return refused
 
 
-@pytest.mark.parametrize("step", ["open", "write", "rename"])
-@pytest.mark.parametrize("kind", [".nbi", ".nbc"])
-@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EACCES])
+@pytest.mark.parametrize(
+    ("number", "kind", "step"),
+    one_in(2, [errno.ENOSPC, errno.EACCES], [".nbi", ".nbc"], ["open", "write", "rename"]),
+)
 def test_what_cannot_be_written_stays_in_memory(
     number: int, kind: str, step: str, folder: pathlib.Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -9,7 +9,7 @@ import hypothesis.strategies as st
 import ml_dtypes
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from nvmath import CudaDataType
 from nvmath.bindings import cublas
 
@@ -17,7 +17,6 @@ import portable_mlp as pm
 from portable_mlp.backends import _cublas
 from portable_mlp.backends._cublas import Products, why_not
 from tests.backends.emulated_cublas import DeviceArray, EmulatedCublas
-from tests.conftest import NO_GPU
 
 RNG = np.random.default_rng(0)
 EPS = {"float32": 2.0**-23, "tf32": 2.0**-10, "bfloat16": 2.0**-23, "float64": 2.0**-52}
@@ -85,7 +84,6 @@ def multiplications(draw: st.DrawFn) -> tuple[EmulatedCublas, np.ndarray, np.nda
 
 
 @given(multiplications())
-@settings(deadline=None)
 def test_any_layout_by_rows_or_columns(multiplication: Any) -> None:
     fake, a, b, out = multiplication
     around = out.base.copy()
@@ -97,7 +95,6 @@ def test_any_layout_by_rows_or_columns(multiplication: Any) -> None:
 
 
 @given(st.tuples(*[st.integers(-2, 2)] * 3), st.tuples(*[lengths] * 3), lengths, st.sampled_from(["a", "out"]))
-@settings(deadline=None)
 def test_any_view_is_multiplied_rightly_or_refused(
     steps: tuple[int, int, int], shape: tuple[int, int, int], n: int, which: str
 ) -> None:
@@ -305,17 +302,13 @@ def test_missing_bindings_are_a_sentence_with_the_command(monkeypatch: pytest.Mo
 
 @pytest.fixture
 def cupy() -> Iterator[Any]:
-    try:
-        backend = pm.get_backend("cupy")
-    except pm.BackendUnavailable:
-        pytest.skip(NO_GPU)
     import cupy
 
-    with backend.running():
+    with pm.get_backend("cupy").running():
         yield cupy
 
 
-@pytest.mark.gpu
+@pytest.mark.gpu("cupy")
 @pytest.mark.parametrize("models", [(), (3,)])
 @pytest.mark.parametrize("precision", ["float32", "tf32", "bfloat16", "float64"])
 @pytest.mark.parametrize("captured", [False, True])

@@ -16,22 +16,15 @@ from portable_mlp.kernels.step import Objective, Program
 from portable_mlp.training.batches import Data, Shuffle, spans
 from portable_mlp.training.loop import Loop
 
-from ..conftest import NO_GPU
-
-pytestmark = pytest.mark.gpu
-
 NET = pm.Network((64, 100, 10))
 RNG = np.random.default_rng(0)
 X, Y = RNG.normal(size=(2030, 64)).astype("float32"), RNG.integers(0, 10, size=(2030, 1))
 BATCHES = spans(2030, 100)
 
 
-@pytest.fixture(params=["cupy", "torch"])
+@pytest.fixture(params=[pytest.param(name, marks=pytest.mark.gpu(name)) for name in ("cupy", "torch")])
 def gpu(request: pytest.FixtureRequest) -> pm.Backend:
-    try:
-        return pm.get_backend(request.param, device="cuda")
-    except pm.BackendUnavailable:
-        pytest.skip(NO_GPU)
+    return pm.get_backend(request.param, device="cuda")
 
 
 def start(gpu: pm.Backend, optimizer: Any = None, net: pm.Network = NET, l2: float = 0.01) -> tuple[Loop, Data]:

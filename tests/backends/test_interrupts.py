@@ -126,8 +126,15 @@ CTRL_C, RAISED = "os.kill(os.getpid(), signal.SIGINT)", "raise KeyboardInterrupt
 @pytest.mark.parametrize(
     ("what", "left", "interrupt", "result"),
     [
-        *(("numpy", left, how, "NumbaPrimitives") for left in (2, 30, 120, 180, 240) for how in (CTRL_C, RAISED)),
-        *(("scipy", left, how, "trained") for left in (30, 300) for how in (CTRL_C, RAISED)),
+        *(
+            pytest.param("numpy", left, how, "NumbaPrimitives", marks=() if left in (30, 240) else pytest.mark.thorough)
+            for left in (2, 30, 120, 180, 240)
+            for how in (CTRL_C, RAISED)
+        ),
+        ("scipy", 30, CTRL_C, "trained"),
+        pytest.param("scipy", 30, RAISED, "trained", marks=pytest.mark.thorough),
+        pytest.param("scipy", 300, CTRL_C, "trained", marks=pytest.mark.thorough),
+        ("scipy", 300, RAISED, "trained"),
         ("sklearn", 400, CTRL_C, "MLPClassifier"),
         ("sklearn", 400, RAISED, "MLPClassifier"),
         ("torch", 400, CTRL_C, "torch"),

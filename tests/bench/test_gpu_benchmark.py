@@ -28,7 +28,6 @@ from gpu_suite.suite import GPU_CASES, Result
 from portable_mlp.bench.cases import Case, problem
 from tests.bench import faulty
 from tests.bench.test_bench import expected_losses
-from tests.conftest import NO_GPU
 
 ROOT = pathlib.Path(__file__).parents[2]
 TINY = Case("tiny", (6, 9, 5, 4), 8)
@@ -452,7 +451,7 @@ def test_the_figures_come_back_from_json() -> None:
     assert [Case(**case | {"sizes": tuple(case["sizes"])}) for case in figures["cases"]] == list(GPU_CASES)
 
 
-@pytest.mark.gpu
+@pytest.mark.gpu("torch")
 @pytest.mark.parametrize(
     ("name", "precision"),
     # Training takes float32 alone so far.
@@ -460,8 +459,6 @@ def test_the_figures_come_back_from_json() -> None:
 )
 def test_on_a_gpu(name: str, precision: str) -> None:
     """Every candidate learns what it should, in the precision it was asked for, and its kernels are counted."""
-    if not torch.cuda.is_available():
-        pytest.skip(NO_GPU)
     with Process() as process:
         process.call(worker.prepare, CANDIDATES[name], TINY, precision, "cuda")
         process.call(worker.make, CANDIDATES[name], TINY, precision, "cuda", expected_losses(TINY), 0.0)

@@ -10,6 +10,8 @@ from typing import Any
 
 import pytest
 
+from tests.selection import one_in
+
 PATIENCE = 120.0
 TRAIN = ["train", "digits", "--backend", "numpy", "--reproducible"]
 TRAIN += ["--hidden", "32", "--batch-size", "50", "--epochs", "40"]
@@ -54,8 +56,7 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> bytes:
     return training.model.read_bytes()
 
 
-@pytest.mark.parametrize("rank", [0, 1])
-@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGSTOP], ids=["KILL", "STOP"])
+@pytest.mark.parametrize(("number", "rank"), one_in(2, [signal.SIGKILL, signal.SIGSTOP], [0, 1]))
 def test_a_rank_that_dies_or_hangs_changes_no_bit(rank: int, number: int, whole: bytes, tmp_path: pathlib.Path) -> None:
     training = Training(tmp_path, "--procs", 2, "--timeout", 10)
     training.wait_for_states(2)
@@ -67,7 +68,9 @@ def test_a_rank_that_dies_or_hangs_changes_no_bit(rank: int, number: int, whole:
     assert not list(training.temporary.iterdir())
 
 
-@pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGHUP, 129)])
+@pytest.mark.parametrize(
+    ("number", "code"), [(signal.SIGTERM, 143), pytest.param(signal.SIGHUP, 129, marks=pytest.mark.thorough)]
+)
 def test_what_was_stopped_on_two_goes_on_on_one(number: int, code: int, whole: bytes, tmp_path: pathlib.Path) -> None:
     training = Training(tmp_path, "--procs", 2)
     training.wait_for_states(2)

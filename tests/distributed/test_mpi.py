@@ -53,7 +53,7 @@ def test_the_same_bits_on_one_two_and_four_ranks(tmp_path: pathlib.Path) -> None
         assert found["numpy"] == alone["numpy"]
 
 
-@pytest.mark.parametrize("size", [2, 4])
+@pytest.mark.parametrize("size", [2, pytest.param(4, marks=pytest.mark.thorough)])
 def test_fast_training_is_that_of_one_process(size: int, tmp_path: pathlib.Path) -> None:
     (alone,) = outcomes(1, tmp_path / "1", "fast")
     together = outcomes(size, tmp_path / "group", "fast")

@@ -18,6 +18,7 @@ import pytest
 from portable_mlp.distributed.supervision import members
 from portable_mlp.distributed.supervision.job import Outcome
 from portable_mlp.distributed.supervision.supervisor import _tell_what_ranks_wrote
+from tests.selection import one_in
 
 WORKER = pathlib.Path(__file__).parent / "worker.py"
 SUPERVISE = """
@@ -119,7 +120,7 @@ def undisturbed(supervised: Supervised, **options: Any) -> bytes:
     return out
 
 
-@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize("seed", one_in(4, range(4)))
 def test_killed_ranks_change_nothing_in_the_result(seed: int, supervised: Supervised) -> None:
     """Three kills a run, each after a new state, of a rank drawn at random."""
     whole = undisturbed(supervised)
@@ -276,10 +277,11 @@ def test_a_stopped_rank_goes_with_its_killed_supervisor(rank: int, supervised: S
     killed(supervised, process)
 
 
-def test_a_supervisor_that_is_killed_at_its_start(supervised: Supervised) -> None:
+@pytest.mark.parametrize("kills", [1, pytest.param(5, marks=pytest.mark.thorough)])
+def test_a_supervisor_that_is_killed_at_its_start(kills: int, supervised: Supervised) -> None:
     """At moments drawn at random, from before its guardian and its ranks are there to after."""
     draw = random.Random(0)
-    for _ in range(5):
+    for _ in range(kills):
         process, _ = supervised.start(n_steps=10_000, seconds_per_step=0.05)
         with contextlib.suppress(subprocess.TimeoutExpired):
             process.wait(timeout=draw.uniform(0.3, 2.0))

@@ -8,7 +8,6 @@ import pytest
 from sklearn.utils.estimator_checks import estimator_checks_generator
 
 import portable_mlp as pm
-from tests.conftest import NO_GPU
 
 ESTIMATORS = [pm.MLPClassifier(max_iter=100), pm.MLPRegressor(max_iter=100)]
 # Hardware and libraries that this library does not claim; and a method that a classifier with probabilities lacks.
@@ -31,23 +30,17 @@ def checks() -> Iterator[Any]:
             function = check.func if isinstance(check, functools.partial) else check
             if places(check) & OUT_OF_SCOPE or function.__name__ in NOT_OURS:
                 continue
-            on_gpu = bool(places(check) & {"cupy", "cuda"})
+            libraries = [{"cupy": "cupy", "cuda": "torch"}[place] for place in places(check) & {"cupy", "cuda"}]
             name = "-".join([type(estimator).__name__, function.__name__, *sorted(places(check))])
-            yield pytest.param(instance, check, on_gpu, id=name, marks=[pytest.mark.gpu] if on_gpu else [])
+            yield pytest.param(instance, check, id=name, marks=[pytest.mark.gpu(library) for library in libraries])
 
 
 CHECKS = list(checks())
 
 
-def gpu_answers() -> bool:
-    return next(info.available for info in pm.backends() if info.name == "cupy")
-
-
 @pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
-@pytest.mark.parametrize(("estimator", "check", "on_gpu"), CHECKS)
-def test_check(estimator: Any, check: Any, on_gpu: bool) -> None:
-    if on_gpu and not gpu_answers():
-        pytest.skip(NO_GPU)
+@pytest.mark.parametrize(("estimator", "check"), CHECKS)
+def test_check(estimator: Any, check: Any) -> None:
     check(estimator)
 
 

@@ -15,7 +15,7 @@ import pandas as pd
 import pytest
 import safetensors.numpy
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from scipy import sparse
 from sklearn.base import clone
@@ -671,7 +671,6 @@ def sound(scratch: pathlib.Path) -> tuple[Any, Any, Any]:
     return pm.load_model(scratch)
 
 
-@settings(deadline=None, max_examples=300)
 @given(data=st.data())
 def test_a_changed_description_is_refused_or_an_estimator(
     scratch: pathlib.Path, sound: tuple[Any, Any, Any], data: st.DataObject

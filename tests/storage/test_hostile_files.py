@@ -18,7 +18,7 @@ import numpy as np
 import pytest
 import safetensors
 import safetensors.numpy
-from hypothesis import example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 import portable_mlp as pm
@@ -294,7 +294,6 @@ def scratch(tmp_path_factory: pytest.TempPathFactory) -> pathlib.Path:
     return tmp_path_factory.mktemp("fuzz") / "model.safetensors"
 
 
-@settings(deadline=None, max_examples=400)
 @given(data=st.data())
 def test_a_changed_structure_is_refused_or_a_model(scratch: pathlib.Path, data: st.DataObject) -> None:
     """The header's structure is changed in one or two places, and the checksum set right."""
@@ -318,7 +317,6 @@ def test_a_changed_structure_is_refused_or_a_model(scratch: pathlib.Path, data: 
         assert version.replace(b'"', b'\\"') in written
 
 
-@settings(deadline=None, max_examples=300)
 @given(data=st.data())
 @example(data=None)
 def test_changed_bytes_are_refused(scratch: pathlib.Path, data: Any) -> None:
@@ -341,7 +339,6 @@ def test_changed_bytes_are_refused(scratch: pathlib.Path, data: Any) -> None:
     assert outcome(scratch) is None or bytes(other) == content
 
 
-@settings(deadline=None, max_examples=200)
 @given(header=JSON, payload=st.binary(max_size=64))
 def test_any_header_is_refused(scratch: pathlib.Path, header: Any, payload: bytes) -> None:
     text = json.dumps(header)

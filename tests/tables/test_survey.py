@@ -9,7 +9,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from portable_mlp.tables.group_split import GroupSplit
@@ -224,7 +224,6 @@ def test_groups_are_drawn_for_themselves() -> None:
     assert len(drawn) == 20
 
 
-@settings(deadline=None)
 @given(
     st.lists(st.integers(0, 9), min_size=1, max_size=25),
     st.floats(0.0, 1.0, exclude_max=True),
@@ -240,7 +239,6 @@ def test_one_group_is_split_as_a_table_in_memory(labels: list[int], fraction: fl
         np.testing.assert_array_equal(chosen(made.held_out), expected[1])
 
 
-@settings(deadline=None)
 @given(st.lists(st.integers(0, 5), min_size=6, max_size=40), st.floats(0.0, 1.0, exclude_max=True), st.integers(1, 7))
 def test_every_class_keeps_a_row_in_many_groups_too(labels: list[int], fraction: float, n_groups: int) -> None:
     y = np.asarray(labels)

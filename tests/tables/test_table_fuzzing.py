@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from portable_mlp.tables.reading import DataError, read_prediction_table, read_training_table
@@ -40,7 +40,6 @@ def quoted_table(path: Path, cells: list[str]) -> None:
         csv.writer(file, quoting=csv.QUOTE_ALL).writerows([[f"c{i}" for i in range(len(cells))], cells])
 
 
-@settings(max_examples=500, deadline=None)
 @given(cells=st.lists(st.text() | NUMBER_LIKE | st.floats().map(repr), min_size=1, max_size=4))
 @example(cells=["1_0"])
 @example(cells=["\u0661"])
@@ -60,7 +59,6 @@ def test_a_cell_is_read_as_decimal_reads_it_or_refused(folder: Path, cells: list
         assert read_prediction_table(path).X.tolist() == [numbers]
 
 
-@settings(max_examples=500, deadline=None)
 @given(
     sign=st.sampled_from(["", "+", "-"]),
     whole=st.text("0123456789", max_size=25),
@@ -122,7 +120,6 @@ def numbers_of(content: bytes, columns: list[int]) -> list[list[float | None]]:
     return [[expected(row[column]) for column in columns] for row in rows[1:] if row]
 
 
-@settings(max_examples=1000, deadline=None)
 @given(content=EDITS.map(edited) | st.binary(max_size=60))
 @example(content=SEED)
 def test_a_random_file_is_read_as_it_says_or_refused_in_one_printable_line(folder: Path, content: bytes) -> None:
@@ -147,7 +144,6 @@ def test_a_random_file_is_read_as_it_says_or_refused_in_one_printable_line(folde
             assert outcome(read, compressed).X.tolist() == result.X.tolist()
 
 
-@settings(max_examples=500, deadline=None)
 @given(content=EDITS.map(edited), position=st.integers(0, 200), bit=st.integers(0, 7), cut=st.integers(0, 200))
 def test_a_broken_compression_is_a_data_error(folder: Path, content: bytes, position: int, bit: int, cut: int) -> None:
     path = folder / "broken.csv.gz"

@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from numpy.testing import assert_array_equal
 
@@ -1185,7 +1185,6 @@ def test_texts_that_a_spreadsheet_takes_for_formulas_get_an_apostrophe_if_that_i
         assert [row[0] for row in csv.reader(file)] == ["=a", *columns[0]]
 
 
-@settings(deadline=None)
 @given(
     rows=st.lists(
         st.tuples(

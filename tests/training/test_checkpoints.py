@@ -17,6 +17,7 @@ import portable_mlp as pm
 from portable_mlp.storage import checkpoints as storage
 from portable_mlp.storage.checkpoints import CheckpointFolder
 from portable_mlp.training import loop as training_loop
+from tests.selection import one_in
 
 RNG = np.random.default_rng(0)
 X, Y = RNG.normal(size=(130, 6)), RNG.integers(0, 3, 130)
@@ -71,8 +72,7 @@ VARIETIES: dict[str, dict[str, Any]] = {
 }
 
 
-@pytest.mark.parametrize("every", [None, 1, 4])
-@pytest.mark.parametrize("variety", VARIETIES)
+@pytest.mark.parametrize(("variety", "every"), one_in(3, VARIETIES, [None, 1, 4], on="jax"))
 def test_a_run_goes_on_to_the_last_bit(lib: Any, variety: str, every: int | None, tmp_path: pathlib.Path) -> None:
     def options() -> dict[str, Any]:
         chosen = dict(VARIETIES[variety])
@@ -384,14 +384,15 @@ def finished(folder: pathlib.Path, solver: str = "adam") -> str:
     return done.removeprefix("ready\n")
 
 
+@pytest.mark.parametrize("kills", [2, pytest.param(10, marks=pytest.mark.thorough)])
 @pytest.mark.parametrize("solver", ["adam", "sgd"])
-def test_kill_minus_nine_at_random_moments(solver: str, tmp_path: pathlib.Path) -> None:
-    """Ten moments for either solver, over the time that a whole run takes."""
+def test_kill_minus_nine_at_random_moments(solver: str, kills: int, tmp_path: pathlib.Path) -> None:
+    """Over the time that a whole run takes."""
     rng = random.Random(solver)
     start = time.monotonic()
     expected = finished(tmp_path / "whole", solver)
     seconds = time.monotonic() - start
-    for i in range(10):
+    for i in range(kills):
         folder = tmp_path / str(i)
         process = started(folder, solver)
         assert process.stdout is not None

@@ -6,8 +6,6 @@ from typing import Any
 
 import numpy as np
 
-from .inputs import dense
-
 UNSEEN = 1.0
 """The balanced weight of a class that the training data do not have: one of several labels that nobody carries."""
 
@@ -19,10 +17,12 @@ class ClassWeights:
     ----------
     class_weight : dict, "balanced", or list of dicts
         As the classifier's parameter.
-    classes : ndarray of shape (n_classes,)
+    classes : sequence, or ndarray, of shape (n_classes,)
         All classes that are known, in order.
     y : ndarray or sparse matrix of shape (n_samples,) or (n_samples, n_labels)
         Labels of the training data, from which "balanced" is learnt.
+    sample_weight : ndarray of shape (n_samples,), optional
+        With which "balanced" counts the samples, as ``compute_class_weight`` does since scikit-learn 1.6.
 
     Raises
     ------
@@ -30,13 +30,13 @@ class ClassWeights:
         As scikit-learn's ``compute_sample_weight``, or if a list is given for a single label.
     """
 
-    def __init__(self, class_weight: Any, classes: np.ndarray, y: Any) -> None:
-        self._classes, self._several = classes, y.ndim > 1
+    def __init__(self, class_weight: Any, classes: Any, y: Any, sample_weight: Any = None) -> None:
+        self._classes, self._several = np.asarray(classes), y.ndim > 1
         numbers = self._class_numbers(y)
-        outputs_classes = [np.arange(2)] * len(classes) if self._several else [classes]
+        outputs_classes = [np.arange(2)] * len(classes) if self._several else [self._classes]
         given = _for_each_output(class_weight, len(outputs_classes), several=self._several)
         self._by_output = [
-            _balanced(column, len(known)) if asked == "balanced" else _given(asked, known)
+            _balanced(column, len(known), sample_weight) if asked == "balanced" else _given(asked, known)
             for asked, known, column in zip(given, outputs_classes, numbers.T, strict=True)
         ]
 
@@ -50,7 +50,7 @@ class ClassWeights:
         """Return the place of each sample's class, (n_samples, n_outputs)."""
         if not self._several:
             return np.searchsorted(self._classes, y)[:, None]
-        return (np.asarray(dense(y)) != 0).astype(np.intp)
+        return (np.asarray(y.toarray() if hasattr(y, "toarray") else y) != 0).astype(np.intp)
 
 
 def asks_for_balance(class_weight: Any) -> bool:
@@ -76,11 +76,11 @@ def _for_each_output(class_weight: Any, n_outputs: int, *, several: bool) -> lis
     return list(class_weight)
 
 
-def _balanced(numbers: np.ndarray, n_classes: int) -> np.ndarray:
-    """Return ``n_samples / (n_classes_seen * count)`` of each class."""
-    counts = np.bincount(numbers, minlength=n_classes)
+def _balanced(numbers: np.ndarray, n_classes: int, sample_weight: np.ndarray | None) -> np.ndarray:
+    """Return ``n_samples / (n_classes_seen * count)`` of each class; samples count as much as they weigh."""
+    counts = np.bincount(numbers, sample_weight, minlength=n_classes)
     seen = counts > 0
-    return np.where(seen, len(numbers) / (np.count_nonzero(seen) * np.maximum(counts, 1)), UNSEEN)
+    return np.where(seen, counts.sum() / (np.count_nonzero(seen) * np.where(seen, counts, 1)), UNSEEN)
 
 
 def _given(class_weight: dict[Any, float] | None, classes: np.ndarray) -> np.ndarray:

@@ -1,0 +1,69 @@
+"""The options of a training as options of a command, made from the table that `train` checks them by."""
+
+from __future__ import annotations
+
+import functools
+import inspect
+from collections.abc import Callable
+from typing import Annotated, Any
+
+import typer
+
+from ..kernels.options import Check, Choice, OrNone, Whole, flag
+from ..training.options import TRAINING_OPTIONS, class_weights
+
+_KINDS: dict[Check, Any] = {flag: bool, class_weights: str | None}
+"""What is typed for an option with such a check, unless it is a number."""
+
+
+def with_training_options(**defaults: Any) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    """Return a decorator that gives a command every training option, in place of its keyword ``training``.
+
+    The command receives them, by name, in a dict of that name: what ``pm.train(**training)`` takes.
+
+    Parameters
+    ----------
+    **defaults
+        The defaults that are others on the command line.
+    """
+
+    def decorate(command: Callable[..., None]) -> Callable[..., None]:
+        @functools.wraps(command)
+        def called(**given: Any) -> None:
+            training = {name: given.pop(name) for name in TRAINING_OPTIONS}
+            command(training=training, **given)
+
+        signature = inspect.signature(command, eval_str=True)
+        parameters: list[inspect.Parameter] = []
+        for parameter in signature.parameters.values():
+            parameters += _made_from_the_table(defaults) if parameter.name == "training" else [parameter]
+        # Typer reads both.
+        called.__signature__ = signature.replace(parameters=parameters)  # type: ignore[attr-defined]
+        called.__annotations__ = {one.name: one.annotation for one in parameters}
+        return called
+
+    return decorate
+
+
+def _made_from_the_table(defaults: dict[str, Any]) -> list[inspect.Parameter]:
+    return [
+        inspect.Parameter(
+            name,
+            inspect.Parameter.KEYWORD_ONLY,
+            default=defaults.get(name, option.default),
+            annotation=Annotated[_kind(option.check), typer.Option(help=option.help)],
+        )
+        for name, option in TRAINING_OPTIONS.items()
+    ]
+
+
+def _kind(check: Check) -> Any:
+    """Return the type that Typer reads what is typed as; the value is checked by `train`."""
+    match check:
+        case OrNone():
+            return _kind(check.check) | None
+        case Whole():
+            return int
+        case Choice():
+            return str
+    return _KINDS.get(check, float)

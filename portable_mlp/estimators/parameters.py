@@ -1,0 +1,42 @@
+"""The options of a training as parameters of the estimators, with constraints in scikit-learn's form."""
+
+from __future__ import annotations
+
+from numbers import Integral, Real
+from typing import Any
+
+from sklearn.utils._param_validation import Interval, StrOptions
+
+from ..kernels.options import Check, Choice, Names, OrNone, Whole, flag, fraction, not_negative_number, positive_number
+from ..training.options import TRAINING_OPTIONS, class_weights
+
+PARAMETER_OF = {name: option.parameter for name, option in TRAINING_OPTIONS.items() if option.parameter is not None}
+"""The parameter of each option that the estimators have."""
+
+_CONSTRAINTS: dict[Check, list[Any]] = {
+    flag: ["boolean"],
+    fraction: [Interval(Real, 0, 1, closed="left")],
+    not_negative_number: [Interval(Real, 0, None, closed="left")],
+    positive_number: [Interval(Real, 0, None, closed="neither")],
+    class_weights: [dict, list, StrOptions({"balanced"}), None],  # a list is for several labels
+}
+
+
+def constraints(*, for_classes: bool) -> dict[str, list[Any]]:
+    """Return the constraints of those parameters that are for classes alone, or of the others."""
+    return {
+        parameter: _constraint_of(TRAINING_OPTIONS[name].check)
+        for name, parameter in PARAMETER_OF.items()
+        if TRAINING_OPTIONS[name].for_classes == for_classes
+    }
+
+
+def _constraint_of(check: Check) -> list[Any]:
+    match check:
+        case OrNone():
+            return [*_constraint_of(check.check), None]
+        case Whole():
+            return [Interval(Integral, check.least, None, closed="left")]
+        case Choice():
+            return [StrOptions(Names(lambda: check.choices))]
+    return _CONSTRAINTS[check]

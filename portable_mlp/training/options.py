@@ -1,0 +1,145 @@
+"""The options of a training, described once.
+
+`train` checks what it is given by this table; the estimators make constraints of their parameters from it, the command
+line its options, and a checkpoint the identity of its run.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+from ..backends import PRECISIONS
+from ..kernels.optimizers import OPTIMIZERS, SOLVERS
+from ..kernels.options import (
+    Check,
+    Choice,
+    OrNone,
+    Whole,
+    flag,
+    fraction,
+    not_negative_number,
+    positive_number,
+)
+from .monitor import MONITORED
+from .schedules import SCHEDULES
+
+OF_OPTIMIZERS = frozenset(name for entry in OPTIMIZERS.values() for name in entry.options)
+"""The options that an optimizer takes."""
+
+
+class TrainingOption(NamedTuple):
+    """What there is to know of an option.
+
+    Attributes
+    ----------
+    default : object
+        The value where none is given.
+    check : callable
+        ``check(name, value)`` returns the value as the library uses it, or raises ValueError or TypeError.
+    help : str
+        One sentence, for the command line.
+    parameter : str or None
+        The estimators' parameter with this meaning; one that scikit-learn has keeps its default and its constraint.
+    for_classes : bool
+        Whether targets must be classes, so that the classifier alone has the parameter.
+    """
+
+    default: Any
+    check: Check
+    help: str
+    parameter: str | None = None
+    for_classes: bool = False
+
+
+def class_weights(name: str, value: Any) -> Any:
+    """Return what samples of each class count, a dict from class to number, "balanced" or None."""
+    if isinstance(value, Mapping):
+        return {Whole(0)(f"a class in {name}", key): not_negative_number(name, x) for key, x in value.items()}
+    if value is not None and value != "balanced":
+        raise ValueError(f"{name} must be a dict from classes to numbers, 'balanced' or None; got {value!r}")
+    return value
+
+
+TRAINING_OPTIONS = {
+    "solver": TrainingOption("adam", Choice(SOLVERS), f"One of {', '.join(SOLVERS)}.", "solver"),
+    "learning_rate": TrainingOption(
+        1e-3, positive_number, "Step size that the schedule starts from.", "learning_rate_init"
+    ),
+    "batch_size": TrainingOption(200, Whole(1), "Rows per step.", "batch_size"),
+    "epochs": TrainingOption(20, Whole(1), "Passes over the data, at most; iterations of lbfgs.", "max_iter"),
+    "momentum": TrainingOption(0.9, fraction, "Of sgd.", "momentum"),
+    "nesterov": TrainingOption(True, flag, "Whether the momentum of sgd looks ahead.", "nesterovs_momentum"),
+    "beta_1": TrainingOption(0.9, fraction, "Of adam and adamw: decay of the mean gradient.", "beta_1"),
+    "beta_2": TrainingOption(0.999, fraction, "Of adam and adamw: decay of the mean squared gradient.", "beta_2"),
+    "epsilon": TrainingOption(1e-8, positive_number, "Of adam and adamw: added to the root.", "epsilon"),
+    "weight_decay": TrainingOption(
+        0.01, not_negative_number, "Of adamw: share of the weights, times the rate, off each step.", "weight_decay"
+    ),
+    "clip_norm": TrainingOption(None, OrNone(positive_number), "Largest norm of the gradient.", "clip_norm"),
+    "schedule": TrainingOption(
+        "constant", Choice(SCHEDULES, or_function=True), f"One of {', '.join(SCHEDULES)}.", "learning_rate"
+    ),
+    "decay": TrainingOption(0.95, positive_number, "Factor of the schedule exponential, per epoch."),
+    "warmup_steps": TrainingOption(0, Whole(0), "Steps over which the learning rate rises.", "warmup_steps"),
+    "l2": TrainingOption(0.0, not_negative_number, "Penalty on squared weights.", "alpha"),
+    "label_smoothing": TrainingOption(
+        0.0, fraction, "Share of each label spread evenly over all classes.", "label_smoothing", for_classes=True
+    ),
+    "class_weight": TrainingOption(
+        None,
+        class_weights,
+        "balanced: rare classes count as much as others.",
+        "class_weight",
+        for_classes=True,
+    ),
+    "shuffle": TrainingOption(True, flag, "Whether each epoch has an order of its own.", "shuffle"),
+    "patience": TrainingOption(
+        None, OrNone(Whole(1)), "Stop after this many epochs without a better validation; keep the best."
+    ),
+    "monitor": TrainingOption("loss", Choice(MONITORED), f"What is better for patience: {' or '.join(MONITORED)}."),
+    "precision": TrainingOption(
+        "float32",
+        Choice(PRECISIONS),
+        "Of products of float32 matrices: float32; on a GPU also tf32 or bfloat16.",
+        "precision",
+    ),
+}
+"""The options that say how `train` trains, by name; what it trains on, and what a run leaves, are other arguments."""
+
+IN_EVERY_STATE = ("learning_rate", "decay", "precision", "batch_size", "l2", "shuffle", "patience")
+"""The options that a checkpoint names even where they are the default; older states know no others."""
+
+
+def checked(given: Mapping[str, Any]) -> dict[str, Any]:
+    """Check options, each by itself, and return them as the library uses them.
+
+    Raises
+    ------
+    ValueError, TypeError
+        If an option is not as described, whether the solver takes it or not.
+    """
+    return {name: TRAINING_OPTIONS[name].check(name, value) for name, value in given.items()}
+
+
+def of_optimizer(options: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the keyword arguments of the solver's optimizer, in the order of its entry; none of "lbfgs"."""
+    solver = options["solver"]
+    return {name: options[name] for name in OPTIMIZERS[solver].options} if solver in OPTIMIZERS else {}
+
+
+def identity(options: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what makes a run another than those of the same data and other options, for JSON."""
+    schedule, its_own = options["schedule"], of_optimizer(options)
+    told = {
+        "solver": [options["solver"], *map(float, its_own.values())],
+        "schedule": schedule if isinstance(schedule, str) else "a function",
+        # More epochs are the same run, unless the rate is a matter of how many there are.
+        "epochs": options["epochs"] if schedule == "cosine" else None,
+    }
+    for name, option in TRAINING_OPTIONS.items():
+        if name not in (*told, *OF_OPTIMIZERS) and (name in IN_EVERY_STATE or options[name] != option.default):
+            told[name] = options[name]
+    if isinstance(options["class_weight"], dict):
+        told["class_weight"] = {str(key): x for key, x in options["class_weight"].items()}  # as JSON has keys
+    return told

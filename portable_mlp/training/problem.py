@@ -1,0 +1,156 @@
+"""What `train` is given to learn, checked: a network with its loss, where it starts, and the samples."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any, NamedTuple
+
+from ..backends import Backend, backend_of
+from ..distributed.agreement import n_samples_of_all
+from ..kernels.arrays import Array
+from ..kernels.losses import SMOOTHED_LOSSES
+from ..kernels.network import Network
+from ..kernels.parameters import Params, pack
+from ..kernels.step import Objective
+from .checkpointing import fingerprint
+from .data import checked_data
+from .stream import Samples, Stream
+from .weights import check_own_samples, learnt_class_weights, weighted
+
+FIRST_SAMPLES = 8
+"""Ranks that are to have the same samples compare so many."""
+
+
+class Problem(NamedTuple):
+    """One training.
+
+    Attributes
+    ----------
+    backend : Backend
+        Where it is computed, at the precision that was asked for.
+    objective : Objective
+        The network and its loss.
+    params : tuple of Layer
+        Where to start.
+    data : Data or Stream
+        The samples of this process.
+    held_out : Data or Stream or None
+        To validate on.
+    n_samples : int
+        Of all processes.
+    """
+
+    backend: Backend
+    objective: Objective
+    params: Params
+    data: Samples
+    held_out: Samples | None
+    n_samples: int
+
+    @property
+    def net(self) -> Network:
+        """The network."""
+        return self.objective.net
+
+
+def checked_problem(
+    net: Network,
+    params: Params,
+    X: Array,
+    y: Array,
+    sample_weight: Array | None,
+    validation: Any,
+    options: Mapping[str, Any],
+) -> Problem:
+    """Check parameters, samples and the options that depend on them; of a group, that the ranks have the same.
+
+    Raises
+    ------
+    ValueError, TypeError
+        As `train`.
+    """
+    objective = Objective(net, options["l2"], label_smoothing=_checked_smoothing(net, options["label_smoothing"]))
+    data = _checked_samples(net, params, X, y, sample_weight)
+    backend = backend_of(params[0][0]).at_precision(options["precision"], params[0][0].dtype)
+    held_out = _checked_validation(net, params, validation)
+    by_class = learnt_class_weights(backend, net, data, options["class_weight"])
+    data = weighted(backend, data, by_class)
+    check_own_samples(backend, data)
+    if held_out is not None:
+        with _named_validation():
+            held_out = weighted(backend, held_out, by_class)
+    _check_patience(options["patience"], held_out)
+    _check_one_model(params, options)
+    others = {
+        "params": lambda: _content_of(backend, params),
+        "validation data": lambda: b"" if held_out is None else _first_of(backend, held_out),
+    }
+    n_samples = n_samples_of_all(data.n_samples, lambda: _first_of(backend, data), others)
+    return Problem(backend, objective, params, data, held_out, n_samples)
+
+
+def _checked_smoothing(net: Network, label_smoothing: float) -> float:
+    if label_smoothing and net.loss not in SMOOTHED_LOSSES:
+        losses = " and ".join(map(repr, SMOOTHED_LOSSES))
+        raise ValueError(f"label_smoothing is for the losses {losses}, but the network's is {net.loss!r}")
+    return label_smoothing
+
+
+def _checked_samples(net: Network, params: Params, X: Array, y: Array, sample_weight: Array | None = None) -> Samples:
+    """Return the data; a `Stream` in the place of ``X`` looks at its samples itself, when they are read."""
+    if not isinstance(X, Stream):
+        return checked_data(net, params, X, y, sample_weight)
+    if sample_weight is not None:
+        raise ValueError("sample_weight is not for samples in a file")
+    return X
+
+
+def _checked_validation(net: Network, params: Params, validation: Any) -> Samples | None:
+    if validation is None:
+        return None
+    given = tuple(validation) if isinstance(validation, Iterable) else ()
+    if len(given) not in (2, 3):
+        raise ValueError("validation must be a pair (X_val, y_val), or (X_val, y_val, sample_weight)")
+    with _named_validation():
+        return _checked_samples(net, params, *given)
+
+
+@contextlib.contextmanager
+def _named_validation() -> Iterator[None]:
+    """Say of an error that it is in the validation data."""
+    try:
+        yield
+    except (TypeError, ValueError) as error:
+        raise type(error)(f"in the validation data: {error}") from None
+
+
+def _check_patience(patience: int | None, held_out: Samples | None) -> None:
+    if patience is not None and held_out is None:
+        raise ValueError("patience looks at the validation: give validation=(X_val, y_val) with it")
+
+
+def _check_one_model(params: Params, options: Mapping[str, Any]) -> None:
+    """Refuse what follows the loss of one model where there are several."""
+    asked = {
+        "patience": options["patience"] is not None,
+        'schedule "adaptive"': options["schedule"] == "adaptive",
+        'solver "lbfgs"': options["solver"] == "lbfgs",
+    }
+    for what, is_asked in asked.items():
+        if is_asked and params[0][0].ndim > 2:
+            raise ValueError(f"{what} follows the loss of one model, but params have a leading axis of models")
+
+
+def _first_of(backend: Backend, samples: Samples) -> bytes:
+    """Return what other samples would differ in, with a look at their number and the first of them."""
+    if isinstance(samples, Stream):
+        return samples.digest.encode()
+    first = samples.part(0, min(samples.n_samples, FIRST_SAMPLES))
+    return f"{samples.n_samples} {fingerprint(backend, first)}".encode()
+
+
+def _content_of(backend: Backend, params: Params) -> bytes:
+    """Return what other parameters, or the same ones of another library or dtype, would differ in."""
+    flat = pack(params)
+    return f"{backend.name} {flat.dtype} {flat.shape}".encode() + backend.to_numpy(flat).tobytes()

@@ -1,0 +1,90 @@
+"""Which tests run, and a sentence about those that do not. No test may skip."""
+
+import functools
+import itertools
+from collections import Counter
+from collections.abc import Iterable
+from typing import Any
+
+import pytest
+
+import portable_mlp as pm
+
+
+@functools.cache
+def sees_a_gpu(library: str) -> bool:
+    """Tell whether a library ("cupy", "torch") finds an NVIDIA GPU on this machine."""
+    try:
+        pm.get_backend(library, device="cuda")
+    except pm.BackendUnavailable:
+        return False
+    return True
+
+
+def refuse_skip(report: Any) -> Any:
+    """Turn the report of a test, or of a file, that was skipped into a failure; what fails as expected is none."""
+    if report.skipped and not hasattr(report, "wasxfail"):
+        report.outcome, report.longrepr = "failed", f"No test may skip: {report.longrepr}"
+    return report
+
+
+def one_in(n: int, *axes: Iterable[Any], on: str = "") -> list[Any]:
+    """Return all combinations of values for a `parametrize`, those off the diagonals marked as thorough.
+
+    One combination in ``n`` is on a diagonal; together these have every value of every axis. With ``on``, the others
+    are thorough on the libraries alone whose name starts so.
+    """
+    mark = pytest.mark.thorough_on(on) if on else pytest.mark.thorough
+    combinations = [zip(*places, strict=True) for places in itertools.product(*map(enumerate, axes))]
+    return [pytest.param(*values, marks=mark if sum(places) % n else ()) for places, values in combinations]
+
+
+class Selection:
+    """The plugin: leaves out tests marked `gpu` where no GPU answers, and `thorough` unless -m asks for them.
+
+    pytest-xdist collects in its workers, which all leave out the same tests, and prints in the one that started them.
+    """
+
+    def __init__(self, config: pytest.Config) -> None:
+        self.asked_for_thorough = "thorough" in config.option.markexpr
+        self.left_out: Counter[str] = Counter()
+
+    def pytest_itemcollected(self, item: Any) -> None:
+        names = (mark.args[0] for mark in item.iter_markers("thorough_on"))
+        if any(item.callspec.params["lib"].startswith(name) for name in names):
+            item.add_marker("thorough")
+
+    def _why_not(self, item: pytest.Item) -> str | None:
+        """Return "thorough", or the library that sees no GPU; None for a test that runs."""
+        if item.get_closest_marker("thorough") and not self.asked_for_thorough:
+            return "thorough"
+        return next((mark.args[0] for mark in item.iter_markers("gpu") if not sees_a_gpu(mark.args[0])), None)
+
+    @pytest.hookimpl(trylast=True)  # after -k and -m
+    def pytest_collection_modifyitems(self, config: pytest.Config, items: list[pytest.Item]) -> None:
+        reasons = [self._why_not(item) for item in items]
+        config.hook.pytest_deselected(items=[item for item, why in zip(items, reasons, strict=True) if why])
+        items[:] = [item for item, why in zip(items, reasons, strict=True) if not why]
+        self.left_out.update(filter(None, reasons))
+        if hasattr(config, "workeroutput"):
+            config.workeroutput["left_out"] = dict(self.left_out)
+
+    @pytest.hookimpl(optionalhook=True)
+    def pytest_testnodedown(self, node: Any) -> None:
+        self.left_out = Counter(getattr(node, "workeroutput", {}).get("left_out", self.left_out))
+
+    @pytest.hookimpl(wrapper=True)
+    def pytest_runtest_makereport(self) -> Any:
+        return refuse_skip((yield))
+
+    @pytest.hookimpl(wrapper=True)
+    def pytest_make_collect_report(self) -> Any:
+        return refuse_skip((yield))
+
+    def pytest_terminal_summary(self, terminalreporter: Any) -> None:
+        libraries = sorted(self.left_out.keys() - {"thorough"})
+        if n_without_gpu := sum(self.left_out[library] for library in libraries):
+            where = " or ".join(libraries)
+            terminalreporter.write_line(f"{n_without_gpu:,} tests were left out: no NVIDIA GPU answers {where} here.")
+        if n_thorough := self.left_out["thorough"]:
+            terminalreporter.write_line(f"{n_thorough:,} tests were left out: they are thorough (nox -s thorough).")

@@ -1,0 +1,120 @@
+"""What is left out of a run, that the run says so, and that no test can skip: in one process and in several."""
+
+import os
+import pathlib
+import subprocess
+import sys
+
+import pytest
+
+ROOT = pathlib.Path(__file__).parents[1]
+
+CONFTEST = """
+import portable_mlp as pm
+from tests.selection import Selection
+
+def no_gpu(name, device):
+    raise pm.BackendUnavailable("")
+
+pm.get_backend = no_gpu
+
+def pytest_configure(config):
+    config.pluginmanager.register(Selection(config))
+"""
+
+TESTS = """
+import pytest
+
+def test_passes(): pass
+
+@pytest.mark.gpu("cupy")
+def test_cupy(): pass
+
+@pytest.mark.parametrize("i", range(1500))
+@pytest.mark.gpu("torch")
+def test_torch(i): pass
+
+@pytest.mark.thorough
+def test_long(): pass
+
+@pytest.mark.xfail(strict=True)
+def test_fails_as_expected(): assert False
+
+"""
+SKIP = "def test_skips(): pytest.skip('no time today')\n"
+NO_GPU = "1,501 tests were left out: no NVIDIA GPU answers cupy or torch here."
+THOROUGH = "1 tests were left out: they are thorough (nox -s thorough)."
+
+
+def run(folder: pathlib.Path, tests: str, *options: str) -> tuple[int, list[str]]:
+    """Run pytest on tests in a folder of their own; return its exit code and what it printed."""
+    (folder / "pyproject.toml").write_text((ROOT / "pyproject.toml").read_text(encoding="utf-8"), encoding="utf-8")
+    (folder / "conftest.py").write_text(CONFTEST, encoding="utf-8")
+    (folder / "test_some.py").write_text(tests, encoding="utf-8")
+    done = subprocess.run(
+        [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", *options, "test_some.py"],
+        cwd=folder,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    assert done.stderr == ""
+    return done.returncode, done.stdout.splitlines()
+
+
+@pytest.mark.parametrize("options", [(), ("-n", "2")], ids=["alone", "in two workers"])
+def test_a_run_says_what_it_leaves_out_and_fails_on_a_skip(options: tuple[str, ...], tmp_path: pathlib.Path) -> None:
+    code, lines = run(tmp_path, TESTS + SKIP, *options)
+    assert code == pytest.ExitCode.TESTS_FAILED
+    assert lines.count(NO_GPU) == lines.count(THOROUGH) == 1
+    assert any("No test may skip" in line and "no time today" in line for line in lines)
+    assert "1 failed, 1 passed" in lines[-1]
+    assert "1 xfailed" in lines[-1]
+    assert "skipped" not in lines[-1]
+
+
+def test_a_file_may_not_skip_either(tmp_path: pathlib.Path) -> None:
+    code, lines = run(tmp_path, "import pytest\npytest.importorskip('a_library_that_is_missing')\n" + TESTS)
+    assert code == pytest.ExitCode.INTERRUPTED
+    assert any("No test may skip" in line and "a_library_that_is_missing" in line for line in lines)
+
+
+@pytest.mark.parametrize(
+    ("expression", "passed", "said"),
+    [("thorough", "1 passed", []), ("gpu", "", [NO_GPU]), ("not gpu", "1 passed", [THOROUGH])],
+)
+def test_others_are_asked_for(expression: str, passed: str, said: list[str], tmp_path: pathlib.Path) -> None:
+    code, lines = run(tmp_path, TESTS, "-m", expression)
+    assert code == (pytest.ExitCode.OK if passed else pytest.ExitCode.NO_TESTS_COLLECTED)
+    assert passed in lines[-1]
+    assert [line for line in (NO_GPU, THOROUGH) if line in lines] == said
+
+
+TABLE = """
+import pytest
+from tests.selection import one_in
+
+@pytest.fixture(params=["numpy", "jax", "jax-float32"])
+def lib(request): pass
+
+@pytest.mark.parametrize(("a", "b", "c"), one_in(3, range(3), "xyz", [False, True]))
+def test_of_no_library(a, b, c): pass
+
+@pytest.mark.parametrize(("a", "b"), one_in(2, range(4), range(2), on="jax"))
+def test_of_some(lib, a, b): pass
+"""
+
+
+def test_a_thinned_table_keeps_each_value(tmp_path: pathlib.Path) -> None:
+    _, few = run(tmp_path, TABLE, "--collect-only", "-q")
+    _, rest = run(tmp_path, TABLE, "--collect-only", "-q", "-m", "thorough")
+    found, others = ({line.partition("[")[2] for line in lines if "::" in line} for lines in (few, rest))
+    assert found.isdisjoint(others)
+    alone = {"0-x-False]", "2-y-False]", "1-z-False]", "2-x-True]", "1-y-True]", "0-z-True]"}
+    on_jax = {"0-0]", "1-1]", "2-0]", "3-1]"}
+    on_all = {f"{a}-{b}]" for a in range(4) for b in range(2)}
+    assert found == alone | {f"numpy-{x}" for x in on_all} | {
+        f"{jax}-{x}" for x in on_jax for jax in ("jax", "jax-float32")
+    }
+    assert len(others) == 2 * len(alone) + 2 * len(on_jax)

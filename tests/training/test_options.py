@@ -1,0 +1,151 @@
+"""Every training option is described once, and every door has it: `train`, the estimators and the command line."""
+
+import inspect
+import pathlib
+import re
+from collections.abc import Callable
+from typing import Any
+
+import click
+import pytest
+from sklearn import neural_network
+
+import portable_mlp as pm
+import portable_mlp.cli.train
+from portable_mlp.cli.app import app, run
+from portable_mlp.estimators.parameters import PARAMETER_OF
+from portable_mlp.kernels.options import Choice, OrNone, Whole, flag
+from portable_mlp.training.options import (
+    IN_EVERY_STATE,
+    OF_OPTIMIZERS,
+    TRAINING_OPTIONS,
+    checked,
+    class_weights,
+    identity,
+)
+
+NO_OPTIONS = {
+    "sample_weight": "belongs to the samples",
+    "random_state": "--seed on the command line, where it is of the first parameters too",
+    "validation": "samples; --validation holds some out",
+    "callbacks": "functions",
+    "progress": "changes nothing",
+    "checkpoint": "where states are",
+    "checkpoint_every": "where states are",
+    "resume": "where states are",
+}
+"""Arguments of `train` that are no options of a training, and why."""
+
+ESTIMATORS = {pm.MLPClassifier: neural_network.MLPClassifier, pm.MLPRegressor: neural_network.MLPRegressor}
+
+
+def defaults(function: Callable[..., Any]) -> dict[str, Any]:
+    parameters = inspect.signature(function).parameters.values()
+    return {one.name: one.default for one in parameters if one.default is not one.empty}
+
+
+def documented(thing: Any) -> set[str]:
+    """Return the parameters that a numpydoc docstring has entries for."""
+    section = re.search(
+        r"^Parameters\n-+\n(.*?)^\S+\n-+\n", inspect.getdoc(thing) or "", flags=re.DOTALL | re.MULTILINE
+    )
+    assert section is not None
+    heads: list[str] = re.findall(r"^(\w[\w, ]*) : ", section[1], flags=re.MULTILINE)
+    return {name for head in heads for name in head.split(", ")}
+
+
+def test_train_has_the_options_with_their_defaults_and_says_what_they_are() -> None:
+    found = defaults(pm.train)
+    options = {name: option.default for name, option in TRAINING_OPTIONS.items()}
+    assert {name: default for name, default in found.items() if name not in NO_OPTIONS} == options
+    assert [name for name in found if name in options] == list(options)
+    assert set(inspect.signature(pm.train).parameters) <= documented(pm.train)
+
+
+@pytest.mark.parametrize("estimator", ESTIMATORS)
+def test_the_estimators_have_the_options_with_their_defaults_and_say_what_they_are(estimator: Any) -> None:
+    found, theirs = defaults(estimator), defaults(ESTIMATORS[estimator])
+    assert {name: found[name] for name in theirs} == theirs
+    for name, parameter in PARAMETER_OF.items():
+        option = TRAINING_OPTIONS[name]
+        if option.for_classes and estimator is pm.MLPRegressor:
+            assert parameter not in found
+        elif parameter not in theirs:
+            assert found[parameter] == option.default, parameter
+    assert set(found) <= documented(estimator)
+
+
+@pytest.mark.parametrize("estimator", ESTIMATORS)
+def test_scikit_learns_parameters_keep_its_constraints(estimator: Any) -> None:
+    ours, theirs = (kind._parameter_constraints for kind in (estimator, ESTIMATORS[estimator]))
+    choices = {"activation", "solver", "learning_rate", "loss"}  # of which there are more here
+    for name in theirs.keys() & inspect.signature(ESTIMATORS[estimator]).parameters.keys() - choices:
+        assert list(map(str, ours[name])) == list(map(str, theirs[name])), name
+
+
+def test_the_command_line_has_the_options_with_their_help() -> None:
+    command = app_command("train")
+    shown = {one.name: one for one in command.params}
+    for name, option in TRAINING_OPTIONS.items():
+        assert shown[name].help.startswith(option.help), name
+        assert shown[name].opts == [f"--{name.replace('_', '-')}"]
+        assert shown[name].secondary_opts == ([f"--no-{name}"] if option.check is flag else [])
+        assert shown[name].default == {"l2": 1e-4}.get(name, option.default)
+
+
+def test_what_is_typed_reaches_the_training(monkeypatch: pytest.MonkeyPatch, tmp_path: pathlib.Path) -> None:
+    received: dict[str, Any] = {}
+
+    def fit(*arguments: Any, **options: Any) -> pm.TrainResult:
+        received.update(options)
+        raise ValueError("enough")
+
+    monkeypatch.setattr(portable_mlp.cli.train, "fit", fit)
+    typed = {name: other(name) for name in TRAINING_OPTIONS}
+    words = [
+        f"--{'' if value else 'no-'}{name.replace('_', '-')}" if isinstance(value, bool)
+        else f"--{name.replace('_', '-')}={value}"
+        for name, value in typed.items()
+    ]  # fmt: skip
+    assert run(["train", "digits", "--hidden=8,9", "--activation=relu,tanh", *words]) == 2
+    assert {name: received[name] for name in typed} == typed
+
+
+def app_command(name: str) -> Any:
+    group: Any = __import__("typer").main.get_command(app)
+    return group.get_command(click.Context(group), name)
+
+
+def other(name: str) -> Any:
+    """Return another value than the default."""
+    option = TRAINING_OPTIONS[name]
+    match option.check:
+        case OrNone() | Whole():
+            return 7
+        case Choice():
+            return list(option.check.choices)[-1]
+    if option.check is class_weights:
+        return "balanced"
+    return not option.default if option.check is flag else 0.5
+
+
+@pytest.mark.parametrize("name", TRAINING_OPTIONS)
+def test_another_value_is_another_run(name: str) -> None:
+    """So that none goes on from the states of another: an option that is new is in the identity by itself."""
+    usual = {name: option.default for name, option in TRAINING_OPTIONS.items()}
+    runs = [usual, usual | {"solver": "adamw", "schedule": "cosine"}, usual | {"solver": "sgd"}]
+    assert any(identity(run) != identity(checked(run | {name: other(name)})) for run in runs)
+
+
+def test_states_of_the_first_version_name_what_they_named() -> None:
+    usual = {name: option.default for name, option in TRAINING_OPTIONS.items()}
+    told = identity(usual)
+    assert told == {
+        "solver": ["adam", 0.9, 0.999, 1e-8],
+        "schedule": "constant",
+        "epochs": None,
+        **{name: TRAINING_OPTIONS[name].default for name in IN_EVERY_STATE},
+    }
+    assert identity(usual | {"solver": "sgd"})["solver"] == ["sgd", 0.9, 1.0]
+    assert set(IN_EVERY_STATE) < set(TRAINING_OPTIONS)
+    assert set(TRAINING_OPTIONS) > OF_OPTIMIZERS
