@@ -15,10 +15,10 @@ from ..tables.array_checks import numbered_names
 from ..tables.columns import Columns, Reading
 from ..tables.encoding import ColumnReport, Encoder, EncoderOptions
 from ..tables.frames import columns_of_array, columns_of_frame, is_frame
-from ..tables.targets import is_classification
+from ..tables.targets import numeric_targets
 from ..tables.typed_columns import RawColumn, conformed
 
-__all__ = ["TableEncoder", "outputs_of"]
+__all__ = ["TableEncoder"]
 
 
 @suggesting_class
@@ -204,7 +204,7 @@ class TableEncoder(TransformerMixin, BaseEstimator):
             name: conformed(column, as_text) if name in self.categorical else column.recognised(self.decimal)
             for name, column in kept.items()
         }
-        outputs = None if y is None else outputs_of(np.asarray(y), self.target_type)
+        outputs = None if y is None else numeric_targets(np.asarray(y), self.target_type)
         table = Columns(understood)
         if outputs is not None and len(outputs) != table.shape[0]:
             raise ValueError(
@@ -235,18 +235,3 @@ class TableEncoder(TransformerMixin, BaseEstimator):
         tags.input_tags.string = True
         tags.input_tags.categorical = True
         return tags
-
-
-def outputs_of(y: np.ndarray, target_type: str) -> np.ndarray:
-    """Return targets as numbers (n_samples, n_outputs): 1 for the second of two classes, else a column for each.
-
-    >>> outputs_of(np.array(["b", "a", "b"]), "auto").tolist()
-    [[1.0], [0.0], [1.0]]
-    """
-    if target_type == "auto":
-        target_type = "classification" if y.dtype.kind == "O" or is_classification(y) else "regression"
-    if target_type == "regression":
-        return (y[:, None] if y.ndim == 1 else y).astype(np.float64)
-    classes, codes = np.unique(y, return_inverse=True)
-    one_hot = (codes.reshape(-1)[:, None] == np.arange(len(classes))).astype(np.float64)
-    return one_hot[:, 1:] if len(classes) == 2 else one_hot

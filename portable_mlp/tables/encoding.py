@@ -80,6 +80,11 @@ class ColumnEncoding:
         raise NotImplementedError
 
     @property
+    def scaling(self) -> tuple[float, float] | None:
+        """The mean and the scale, if the column becomes one feature, ``(x - mean) / scale``, and nothing else."""
+        return None
+
+    @property
     def is_sound(self) -> bool:
         """Whether the fields, of a file perhaps, go together; their types are looked at before."""
         return self.reading is None or is_known(self.reading)
@@ -171,6 +176,11 @@ class NumberColumn(ColumnEncoding):
         return "; ".join(["scaled", *notes])
 
     @property
+    def scaling(self) -> tuple[float, float] | None:
+        """The mean and the scale."""
+        return None if self.gaps else (self.mean, self.scale)
+
+    @property
     def is_sound(self) -> bool:
         """Whether the scale is one."""
         return super().is_sound and self.scale > 0 and np.isfinite([self.median, self.mean, self.scale]).all().item()
@@ -218,6 +228,11 @@ class TruthColumn(ColumnEncoding):
         """What is done with the truth values."""
         false, true = self.form.split("/") if self.form else ("false", "true")
         return f"{true} is 1, {false} is -1" + (", gaps are 0 and marked" if self.gaps else "")
+
+    @property
+    def scaling(self) -> tuple[float, float] | None:
+        """What makes 1 of 1, and -1 of 0."""
+        return None if self.gaps else (0.5, 0.5)
 
     def transform(self, values: NDArray[Any]) -> NDArray[np.float64]:
         """Return 1, -1 and 0, and where they were missing."""
@@ -561,6 +576,14 @@ class Encoder(NamedTuple):
                 name += "_"
             names[name] = None
         return list(names)
+
+    @property
+    def scaling(self) -> tuple[list[float], list[float]] | None:
+        """The mean and the scale of each column where that is all that is done: every column is one feature, scaled."""
+        scalings = [encoding.scaling for encoding in self.columns]
+        if not all(scalings):
+            return None
+        return [mean for mean, _ in scalings], [scale for _, scale in scalings]  # type: ignore[misc]
 
     @property
     def report(self) -> list[ColumnReport]:

@@ -132,7 +132,7 @@ def read_raw(path: str, suffix: str, options: ReadingOptions, target_kind: Targe
     if rows is not None and len(rows) < X.shape[0]:
         notes = (*notes, f"{counted(X.shape[0] - len(rows), 'row')} without a target left out")
         X, ids = X[rows], None if ids is None else ids[rows]
-    return RawTable(X, y, ids, target, notes)
+    return RawTable(X, y, ids, None if suffix in ARRAY_SUFFIXES else target, notes)
 
 
 def _feature_names(raw: OpenedTable, options: ReadingOptions, target: str | None) -> list[str]:
