@@ -22,7 +22,7 @@ from portable_mlp.bench.machine import machine
 from portable_mlp.bench.trust import busy, reservations
 from portable_mlp.cli.bench import check_reports, write
 from portable_mlp.cli.pictures import load_matplotlib
-from portable_mlp.cli.terminal import say
+from portable_mlp.cli.terminal import echo
 
 QUICK_ROUNDS, ROUNDS = 3, 5
 QUICK_SECONDS, SECONDS = 0.05, 0.5
@@ -34,24 +34,24 @@ def main(arguments: Sequence[str] | None = None) -> None:
     chosen = parsed(arguments)
     facts = machine()
     for sentence in busy(facts):
-        say(sentence, err=True)
+        echo(sentence, err=True)
     cases = QUICK if chosen.quick else CASES
     measured = measure_scaling(
         cases,
         min(MOST_RANKS, max(2, facts["cores"])),
         rounds=QUICK_ROUNDS if chosen.quick else ROUNDS,
         seconds=QUICK_SECONDS if chosen.quick else SECONDS,
-        tell=functools.partial(say, err=True),
+        tell=functools.partial(echo, err=True),
     )
     for setup, problem in measured.problems.items():
-        say(f"{setup}: {problem}", err=True)
+        echo(f"{setup}: {problem}", err=True)
     forecasts = forecasts_of(measured, cases, chosen.latency, chosen.bandwidth)
     network = report.network_of(forecasts, given=chosen.latency is not None or chosen.bandwidth is not None)
     for table in report.tables(measured, forecasts, network):
         Console().print(table)
     doubts = reservations(facts, [*(row.spread for row in measured.steps), *(row.spread for row in measured.reduces)])
     for sentence in doubts:
-        say(sentence, err=True)
+        echo(sentence, err=True)
     figures = {
         "machine": facts,
         "reservations": doubts,

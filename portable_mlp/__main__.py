@@ -3,8 +3,9 @@
 import os
 import sys
 
-from ._starting import INTERRUPTED, raise_when_interrupted
+from ._starting import raise_when_interrupted
 from .backends.extras import install
+from .exit_codes import INTERRUPTED, USERS_MISTAKE
 from .training.best_effort_stream import BestEffortStream
 
 
@@ -31,7 +32,7 @@ def _without(error: ModuleNotFoundError) -> int:
     if missing in ("", __package__):
         raise error
     _tell(f"the command line needs {missing}, which is missing: {install('cli')}")
-    return 2
+    return USERS_MISTAKE
 
 
 def _tell(message: str) -> None:

@@ -9,7 +9,7 @@ import signal
 import sys
 import types
 
-INTERRUPTED = 130
+from .exit_codes import INTERRUPTED
 
 
 def is_command_line() -> bool:

@@ -1,4 +1,4 @@
-"""The arrows between the rooms, and which rooms may name an array library."""
+"""The arrows between the packages, which of them may name a library, names with one meaning, modules that are used."""
 
 import ast
 import itertools
@@ -9,6 +9,9 @@ import sys
 import tomllib
 
 import pytest
+
+from portable_mlp.backends import _REGISTRY
+from portable_mlp.cli.commands import COMMANDS
 
 PACKAGE = pathlib.Path(__file__).parent.parent / "portable_mlp"
 ROOMS = ("kernels", "backends", "storage", "distributed", "training", "tables", "onnx", "estimators", "bench", "cli")
@@ -25,6 +28,33 @@ HEAVY = [
     *("torch", "jax", "cupy", "nvmath", "array_api_strict", "sklearn", "scipy", "pandas", "numba", "dask", "mpi4py"),
     *("matplotlib", "rich", "typer", "safetensors", "onnx", "ndonnx", "spox", "onnxruntime", "pyarrow"),
 ]
+
+DOORS = {
+    "portable_mlp",
+    "portable_mlp.__main__",
+    *(f"portable_mlp.cli.{command}" for command in COMMANDS),
+    *(f"portable_mlp.backends.{entry.file}" for entry in _REGISTRY.values()),
+    "portable_mlp.backends._numpy_sparse",
+}
+"""The modules that users, the shell or a registry of names load; all others are imported from these."""
+
+NAMES_THAT_ARE_MEANT = {
+    "T": "a type variable",
+    "main": "the entry point of a program, in each module that is one",
+    **dict.fromkeys(("backends", "predict", "train"), "a command of the command line, and the function behind it"),
+    **dict.fromkeys(("forward", "loss_and_grad", "predict"), "a kernel, and the same kernel as users call it"),
+    **dict.fromkeys(("cross_entropy", "descend", "one_hot"), "a kernel, and what CuPy has in its place"),
+}
+"""Public names that stand at the top of several modules, and why."""
+
+NAMES_TO_MEND = {
+    *("Estimator", "FUNCTIONS_KEPT", "Held", "MAY_DIFFER", "NUMBERS_AT_ONCE", "SCHEDULES", "Step", "Sums", "Targets"),
+    *("Problem", "constant", "fingerprint", "identity", "poisson", "run", "split", "squared_error"),
+}
+"""Public names that still mean different things in different modules. A name is taken off when that is mended."""
+
+MODULES_TO_REACH: set[str] = {"portable_mlp.tables.recipe"}
+"""Modules that nothing but a test imports yet. A module is taken off when something imports it."""
 
 
 def _modules(room: str) -> list[pathlib.Path]:
@@ -91,3 +121,46 @@ def test_import_loads_numpy_and_array_api_compat_alone() -> None:
     code = f"import sys, portable_mlp; print([name for name in {HEAVY} if name in sys.modules])"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60)
     assert done.stdout.strip() == "[]"
+
+
+def test_every_module_is_reached_from_a_door() -> None:
+    """What is reached from none of them is dead."""
+    paths = {_name(path): path for path in PACKAGE.rglob("*.py")}
+    reached: set[str] = set()
+    ahead = set(DOORS)
+    assert ahead <= set(paths)
+    while ahead:
+        name = ahead.pop()
+        reached.add(name)
+        ahead |= ({name.rpartition(".")[0]} | _imported(paths[name])) & set(paths) - reached
+    assert set(paths) - reached == MODULES_TO_REACH
+
+
+def test_a_public_name_has_one_meaning() -> None:
+    where: dict[str, set[str]] = {}
+    for path in PACKAGE.rglob("*.py"):
+        for name in _defined(path):
+            where.setdefault(name, set()).add(path.relative_to(PACKAGE).as_posix())
+    several = {name: sorted(files) for name, files in where.items() if len(files) > 1 and not name.startswith("_")}
+    known = NAMES_THAT_ARE_MEANT.keys() | NAMES_TO_MEND
+    assert {name: files for name, files in several.items() if name not in known} == {}, "give one of them another name"
+    assert known - several.keys() == set(), "these have one meaning now: take them off the list"
+    assert not NAMES_THAT_ARE_MEANT.keys() & NAMES_TO_MEND
+
+
+def _name(path: pathlib.Path) -> str:
+    """Return the dotted name of a module of the package."""
+    parts = path.relative_to(PACKAGE.parent).with_suffix("").parts
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+
+
+def _defined(path: pathlib.Path) -> set[str]:
+    """Return the names that a module defines at its top; names that it imports are others'."""
+    names = set()
+    for node in ast.parse(path.read_text(encoding="utf-8")).body:
+        if isinstance(node, ast.FunctionDef | ast.ClassDef):
+            names.add(node.name)
+        elif isinstance(node, ast.Assign | ast.AnnAssign):
+            targets = node.targets if isinstance(node, ast.Assign) else [node.target]
+            names |= {target.id for target in targets if isinstance(target, ast.Name)}
+    return names

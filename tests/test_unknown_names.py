@@ -13,7 +13,7 @@ import pytest
 from sklearn.exceptions import ConvergenceWarning
 
 import portable_mlp as pm
-from portable_mlp.distributed.supervision import launch, rank
+from portable_mlp.distributed.supervision import mpi_environment, rank
 
 RNG = np.random.default_rng(0)
 X, Y = RNG.normal(size=(20, 4)), RNG.integers(0, 3, 20)
@@ -90,26 +90,26 @@ def test_a_name_that_nobody_knows(call: str, name: str) -> None:
         assert words not in told
 
 
-@pytest.mark.parametrize("name", [*launch.STARTED, *launch.SIZES])
+@pytest.mark.parametrize("name", [*mpi_environment.STARTED, *mpi_environment.SIZE_VARIABLES])
 @pytest.mark.parametrize("value", ["", "x", "-1", "1.5"])
 def test_an_environment_variable_without_a_number(name: str, value: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    for other in (*launch.STARTED, *launch.SIZES):
+    for other in (*mpi_environment.STARTED, *mpi_environment.SIZE_VARIABLES):
         monkeypatch.delenv(other, raising=False)
-    assert (launch.rank_started(), launch.n_started()) == (0, 1)
+    assert (mpi_environment.rank_started(), mpi_environment.n_started()) == (0, 1)
     monkeypatch.setenv(name, value)
-    read = launch.rank_started if name in launch.STARTED else launch.n_started
+    read = mpi_environment.rank_started if name in mpi_environment.STARTED else mpi_environment.n_started
     with pytest.raises(ValueError, match=f"the environment variable {name}, .* is '{value}'"):
         read()
 
 
 def test_a_launcher_that_numbers_no_process(tmp_path: pathlib.Path) -> None:
-    environment = {name: value for name, value in os.environ.items() if name not in rank.RANK}
+    environment = {name: value for name, value in os.environ.items() if name not in rank.RANK_VARIABLES}
     command = [sys.executable, "-S", str(rank.__file__), str(tmp_path), sys.executable, "-V"]
     done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60, check=False)
     assert done.returncode == 1
     assert (
         done.stderr
-        == "mpiexec told this process no number: none of " + ", ".join(rank.RANK) + " is in its environment\n"
+        == "mpiexec told this process no number: none of " + ", ".join(rank.RANK_VARIABLES) + " is in its environment\n"
     )
 
 

@@ -18,7 +18,8 @@ from typing import Any, NamedTuple
 
 from portable_mlp.bench.cases import Case
 from portable_mlp.bench.measurement import TOLERANCE, wrong_losses
-from portable_mlp.distributed.supervision.mpi_launcher import THREADS, Launcher, find_launcher
+from portable_mlp.distributed.supervision.cores import THREADS
+from portable_mlp.distributed.supervision.mpi_launcher import Launcher, find_launcher
 
 from .rank import DTYPE, Task
 

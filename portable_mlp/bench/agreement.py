@@ -16,8 +16,8 @@ from ..training.train import train
 
 NET = Network((20, 16, 12, 5), activation="tanh")
 N_SAMPLES, BATCH_SIZE, EPOCHS = 60, 16, 5
-SOLVERS = ("sgd", "adam")
-TOLERANCE = {"float64": 1e-10, "float32": 1e-4}
+_SOLVERS = ("sgd", "adam")
+LARGEST_DIFFERENCE = {"float64": 1e-10, "float32": 1e-4}
 """More than rounding explains, relative to the largest number of the gradient or of the weights."""
 
 
@@ -46,7 +46,7 @@ class Agreement(NamedTuple):
     def agrees(self) -> bool:
         """Whether rounding explains the differences."""
         differences = (self.gradient, self.training)
-        return all(x is not None and x <= TOLERANCE[self.dtype] for x in differences)
+        return all(x is not None and x <= LARGEST_DIFFERENCE[self.dtype] for x in differences)
 
 
 def agreements() -> Iterator[Agreement]:
@@ -80,7 +80,7 @@ def _computed(backend: Backend, dtype: str) -> tuple[np.ndarray, np.ndarray]:
     gradient = np.append(backend.to_numpy(pack(grads)), backend.to_numpy(loss))
     weights = [
         pack(train(NET, params, X, y, solver=solver, batch_size=BATCH_SIZE, epochs=EPOCHS, random_state=0).params)
-        for solver in SOLVERS
+        for solver in _SOLVERS
     ]
     return gradient, np.concatenate([backend.to_numpy(flat) for flat in weights])
 
@@ -88,7 +88,7 @@ def _computed(backend: Backend, dtype: str) -> tuple[np.ndarray, np.ndarray]:
 def _dtypes(backend: Backend) -> list[str]:
     """Return those of the two that the device has; JAX starts without float64."""
     found = []
-    for dtype in TOLERANCE:
+    for dtype in LARGEST_DIFFERENCE:
         try:
             backend.dtype(dtype)
         except ValueError:

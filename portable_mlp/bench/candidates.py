@@ -23,7 +23,7 @@ from ..training.data_parallel import make_loop
 from ..training.loop import Loop
 from .cases import RATE, Case, problem
 
-SOLVERS = {"adam": adam(), "sgd": sgd()}
+TIMED_OPTIMIZERS = {"adam": adam(), "sgd": sgd()}
 """What the cases name."""
 
 
@@ -49,7 +49,7 @@ class Ours:
     def __init__(self, case: Case, dtype: str, backend: Backend, rate: float = RATE) -> None:
         self._rate = rate
         self.backend, task = backend, problem(case)
-        self._program = Program(Objective(case.net), SOLVERS[case.solver])
+        self._program = Program(Objective(case.net), TIMED_OPTIMIZERS[case.solver])
         self._params = [Layer(*(backend.asarray(x, dtype=dtype) for x in layer)) for layer in task.params]
         X, y = backend.asarray(task.X, dtype=dtype), backend.asarray(task.y)
         Y = check_targets(backend.xp, case.net, y, n_samples=len(task.y), models=(), dtype=X.dtype)

@@ -59,7 +59,7 @@ N_BATCHES = 4
 """Different batches that a run takes in turn."""
 
 
-class Problem(NamedTuple):
+class CaseData(NamedTuple):
     """The numbers of a case, on the host in float64.
 
     Attributes
@@ -78,11 +78,11 @@ class Problem(NamedTuple):
 
 
 @functools.lru_cache(1)
-def problem(case: Case) -> Problem:
+def problem(case: Case) -> CaseData:
     """Return random data that neither saturate the softmax nor let training diverge: either would change the speed."""
     rng = np.random.default_rng(0)
     n_samples = N_BATCHES * case.batch_size
     X = rng.normal(size=(n_samples, case.sizes[0]))
     y = rng.integers(0, case.sizes[-1], n_samples)
     params = init_params(case.net, random_state=0)
-    return Problem(X, y, tuple(Layer(W, b) for W, b in params))
+    return CaseData(X, y, tuple(Layer(W, b) for W, b in params))

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from .. import __version__, backends
-from ..distributed.supervision.mpi_launcher import load, n_cores
+from ..distributed.supervision.cores import busy_cores, n_cores
 
 OTHER_LIBRARIES = ("numba", "nvmath-python", "scikit-learn", "scipy")
 """What has a share in the figures and is no backend."""
@@ -30,7 +30,7 @@ def machine() -> dict[str, Any]:
         "python": platform.python_version(),
         "cpu": _cpu(),
         "cores": n_cores(),
-        "load": round(load(), 2),
+        "load": round(busy_cores(), 2),
         "blas": _blas(),
         "gpu": _gpu(),
         "environment": {name: value for name, value in sorted(os.environ.items()) if _matters(name)},

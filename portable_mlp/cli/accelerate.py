@@ -15,7 +15,7 @@ from ..backends import get_backend
 from ..backends.extras import install
 from .misuse import no_option
 from .options import BackendOption, DeviceOption
-from .terminal import say, streams_as_started
+from .terminal import echo, streams_as_started
 
 
 def accelerate(
@@ -41,7 +41,7 @@ def accelerate(
     except ModuleNotFoundError as error:
         raise ImportError(f"accelerate needs scikit-learn: {install('sklearn')}") from error
     chosen = get_backend(backend, device)
-    say(
+    echo(
         "portable-mlp: MLPClassifier and MLPRegressor of scikit-learn are replaced by portable_mlp's, which compute "
         f"with {chosen.name} on {chosen.device_name}",
         err=True,

@@ -8,16 +8,12 @@ from typing import Annotated
 import typer
 
 from .. import __version__
-from .._starting import INTERRUPTED
 from ..backends import BackendUnavailable
-from ..training.interruption import TERMINATED
+from ..exit_codes import CLOSED_PIPE, INTERRUPTED, TERMINATED, USERS_MISTAKE
 from ..training.result import NonFiniteError
 from .commands import Commands
 from .misuse import PROGRAM, in_words
-from .terminal import command_streams, say
-
-USERS_MISTAKE = 2
-CLOSED_PIPE = 141
+from .terminal import command_streams, echo
 
 app = typer.Typer(
     name=PROGRAM,
@@ -31,7 +27,7 @@ app = typer.Typer(
 
 def _show_version(wanted: bool) -> None:
     if wanted:
-        say(f"{PROGRAM} {__version__}")
+        echo(f"{PROGRAM} {__version__}")
         raise typer.Exit
 
 
@@ -87,7 +83,7 @@ def _ended(arguments: list[str] | None) -> int:
         reason = next(iter(str(error).splitlines()), "there is no room for what was asked")
         return _mistake(f"memory ran out: {reason}")
     if code == INTERRUPTED:
-        say(f"{PROGRAM}: interrupted", err=True)
+        echo(f"{PROGRAM}: interrupted", err=True)
     return code if isinstance(code, int) else 0
 
 
@@ -105,5 +101,5 @@ def _in_words(error: Exception) -> str:
 
 
 def _mistake(message: str) -> int:
-    say(f"{PROGRAM}: {' '.join(message.split())}", err=True)
+    echo(f"{PROGRAM}: {' '.join(message.split())}", err=True)
     return USERS_MISTAKE

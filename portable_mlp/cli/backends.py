@@ -8,7 +8,7 @@ from rich.text import Text
 
 from .. import backends as known_backends
 from .options import JsonOption, print_json
-from .terminal import say
+from .terminal import echo
 
 
 def backends(as_json: JsonOption = False) -> None:
@@ -25,4 +25,4 @@ def backends(as_json: JsonOption = False) -> None:
     # Below the table, unwrapped: a command must stay whole to be copied.
     for info in infos:
         if info.reason is not None:
-            say(info.reason)
+            echo(info.reason)

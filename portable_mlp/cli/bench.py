@@ -12,7 +12,7 @@ from rich.live import Live
 from rich.table import Table
 
 from .. import backends
-from ..bench.candidates import SOLVERS, Make, ours_on
+from ..bench.candidates import TIMED_OPTIMIZERS, Make, ours_on
 from ..bench.cases import CASES, QUICK, SWEEP
 from ..bench.machine import advice, machine
 from ..bench.measurement import Row, measure
@@ -21,9 +21,9 @@ from ..bench.trust import busy, reservations
 from ..kernels.options import check_choice
 from ..storage.atomic import replace_file
 from . import bench_report
-from .files import check_writable
+from .output_files import check_writable
 from .pictures import load_matplotlib
-from .terminal import say
+from .terminal import echo
 
 QUICK_ROUNDS, ROUNDS = 3, 7
 
@@ -45,7 +45,7 @@ def bench(
     """
     if dtype not in ("float32", "float64"):
         raise ValueError(f"--dtype must be float32 or float64, got {dtype}")
-    check_choice("--solver", solver, tuple(SOLVERS))
+    check_choice("--solver", solver, tuple(TIMED_OPTIMIZERS))
     check_reports(json_file, plot, html)
     if plot or html:
         load_matplotlib()
@@ -54,7 +54,7 @@ def bench(
     }
     facts = machine() | {"solver": solver}
     for sentence in (*advice(facts), *busy(facts)):
-        say(f"portable-mlp: {sentence}", err=True)
+        echo(f"portable-mlp: {sentence}", err=True)
     rounds = QUICK_ROUNDS if quick else ROUNDS
     rows: list[Row] = []
     with Live(_table(rows), console=Console(), auto_refresh=False) as live:
@@ -63,12 +63,12 @@ def bench(
                 rows.append(row)
                 live.update(_table(rows), refresh=True)
     for name, reason in {row.candidate: row.problem for row in rows if row.problem}.items():
-        say(f"{name}: {reason}", err=True)
+        echo(f"{name}: {reason}", err=True)
     sweep: list[Row] = []
     for sentence in reservations(facts, [row.spread for row in rows]):
-        say(f"portable-mlp: {sentence}", err=True)
+        echo(f"portable-mlp: {sentence}", err=True)
     if plot or html:
-        say("now the batch sizes, for the picture ...", err=True)
+        echo("now the batch sizes, for the picture ...", err=True)
         sweep = [
             row
             for case in SWEEP
@@ -95,7 +95,7 @@ def write(path: pathlib.Path | None, content: str | bytes) -> None:
         return
     with replace_file(path) as file:
         file.write(content.encode("utf-8") if isinstance(content, str) else content)
-    say(f"written to {path}", err=True)
+    echo(f"written to {path}", err=True)
 
 
 def _table(rows: list[Row]) -> Table:

@@ -24,10 +24,10 @@ from ..training.initialization import init_params
 from ..training.result import TrainResult
 from ..training.train import train
 from .demo_picture import draw
-from .files import check_folder, check_writable
 from .options import BackendOption
+from .output_files import check_folder, check_writable
 from .pictures import load_matplotlib
-from .terminal import say
+from .terminal import echo
 
 HIDDEN = 100
 BATCH_SIZE = 32
@@ -76,14 +76,14 @@ def demo(
     inputs = chosen.asarray(split.test.X, dtype="float32")
     proba = chosen.to_numpy(predict(net, result.params, inputs))
     accuracy = float(np.mean(np.argmax(proba, axis=1) == split.test.y))
-    say(f"test accuracy {accuracy:.4f} ({len(split.test.y)} digits that were never trained on)")
+    echo(f"test accuracy {accuracy:.4f} ({len(split.test.y)} digits that were never trained on)")
     preparation = Preparation(
         list(table.feature_names), table.target_name, [0.0] * net.sizes[0], [BRIGHTEST] * net.sizes[0], list(range(10))
     )
     save_model(model, net, result.params, {"preparation": preparation.to_metadata()})
     draw(picture, result.history, split.test, proba)
-    say(f"model:   {model}   (try: portable-mlp inspect {model})")
-    say(f"picture: {picture}")
+    echo(f"model:   {model}   (try: portable-mlp inspect {model})")
+    echo(f"picture: {picture}")
     _compare_backends(split, shown)
 
 
@@ -133,7 +133,7 @@ def _compare_backends(split: Split, shown: Console) -> None:
         difference = max(abs(a - b) for a, b in zip(history["loss"], reference, strict=True))
         table.add_row(info.name, backend.device_name, f"{speed:,.0f}", f"{difference:.1e}")
     Console().print(table)
-    say("portable-mlp backends says what is missing, and how to install it")
+    echo("portable-mlp backends says what is missing, and how to install it")
 
 
 def _timed(net: Network, split: Split, backend: Backend, dtype: str) -> TrainResult:

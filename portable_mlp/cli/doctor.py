@@ -14,12 +14,12 @@ from ..backends import BackendUnavailable, backends
 from ..backends.gpu import gpu_info
 from ..bench.agreement import Agreement, agreements
 from ..bench.machine import advice, machine
-from ..distributed import all_reduce_latency
-from ..distributed.supervision.mpi_launcher import doubt, find_launcher, load, n_cores
+from ..distributed.all_reduce_latency import measure_all_reduce
+from ..distributed.supervision.cores import busy_cores, doubt, n_cores
+from ..distributed.supervision.mpi_launcher import find_launcher
+from ..exit_codes import CHECK_FAILED
 from .options import JsonOption, print_json
-from .terminal import say
-
-CHECK_FAILED = 1
+from .terminal import echo
 
 
 def doctor(as_json: JsonOption = False) -> None:
@@ -41,7 +41,7 @@ def doctor(as_json: JsonOption = False) -> None:
         # Below the tables, unwrapped: a command must stay whole to be copied.
         sentences = [*_problems(examined, found), *map(str, missing.values()), *advice(facts)]
         for sentence in dict.fromkeys(sentences):
-            say(sentence)
+            echo(sentence)
     if not all(one.agrees for one in found):
         raise typer.Exit(CHECK_FAILED)
 
@@ -54,8 +54,8 @@ def _mpi() -> dict[str, Any]:
         "mpiexec": launcher.path,
         "flags": launcher.flags(),
         "processes": n_cores(),
-        "doubt": doubt(n_cores(), n_cores(), load()),
-        "all_reduce": _or_problem(lambda: all_reduce_latency.measure(launcher)._asdict()),
+        "doubt": doubt(n_cores(), n_cores(), busy_cores()),
+        "all_reduce": _or_problem(lambda: measure_all_reduce(launcher)._asdict()),
     }
 
 

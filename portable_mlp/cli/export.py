@@ -12,8 +12,8 @@ from ..onnx.inference import export_onnx
 from ..onnx.training import export_onnx_training
 from ..storage.models import load_model
 from ..tables.preparation import Preparation, preparation_of
-from .files import check_writable
-from .terminal import say
+from .output_files import check_writable
+from .terminal import echo
 
 
 def export(
@@ -43,7 +43,7 @@ def export(
         export_onnx_training(file, net, params, _metadata(preparation), solver=solver or "adam", **scalings)
     else:
         export_onnx(file, net, params, _metadata(preparation), **scalings)
-    say(f"{'training step' if training else 'model'} written to {file}", err=True)
+    echo(f"{'training step' if training else 'model'} written to {file}", err=True)
 
 
 def _metadata(preparation: Preparation) -> dict[str, Any]:

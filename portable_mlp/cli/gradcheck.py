@@ -12,6 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from ..backends import Backend, backends, get_backend
+from ..exit_codes import CHECK_FAILED
 from ..kernels.activations import ACTIVATIONS
 from ..kernels.gradient_check import GradientCheck
 from ..kernels.losses import LOSSES
@@ -21,7 +22,6 @@ from ..training.network_gradient_check import check_gradient
 
 SIZES = (5, 6, 3)
 N_SAMPLES = 8
-CHECK_FAILED = 1
 
 
 def gradcheck(

@@ -14,6 +14,7 @@ from ..storage.models import ESTIMATOR_ENTRY, load_model
 from ..tables.columns import Columns
 from ..tables.digits import digits, refuse_with_digits
 from ..tables.preparation import Preparation, preparation_of
+<<<<<<< HEAD
 from ..tables.reading import (
     ReadingOptions,
     check_output,
@@ -25,6 +26,12 @@ from .files import STREAM, check_writable
 from .options import BackendOption, DelimiterOption, MaxRowsOption
 from .table_options import EncodingOption
 from .terminal import StandardOutput, say
+=======
+from ..tables.reading import check_output, read_prediction_table, write_table
+from .options import BackendOption, DelimiterOption, MaxRowsOption
+from .output_files import STREAM, check_writable
+from .terminal import StandardOutput, echo
+>>>>>>> encoder
 
 ROWS_AT_ONCE = 2**16
 
@@ -81,7 +88,11 @@ def predict(
         header, columns = [preparation.table["id"], *header], [["" if text is None else text for text in ids], *columns]
     write_table(StandardOutput() if to_stdout else output, header, columns, spreadsheet_safe=spreadsheet_safe)
     if not to_stdout:
+<<<<<<< HEAD
         say(f"{len(inputs)} predictions written to {output}", err=True)
+=======
+        echo(f"{len(X)} predictions written to {output}", err=True)
+>>>>>>> encoder
 
 
 def _rows(

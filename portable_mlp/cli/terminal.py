@@ -12,10 +12,10 @@ from typing import TextIO
 from ..storage.printable import printable
 from ..training.best_effort_stream import BestEffortStream
 
-__all__ = ["StandardOutput", "command_streams", "say", "streams_as_started"]
+__all__ = ["StandardOutput", "command_streams", "echo", "streams_as_started"]
 
 
-def say(text: str, *, err: bool = False) -> None:
+def echo(text: str, *, err: bool = False) -> None:
     """Print a line on stdout or stderr."""
     stream = sys.stderr if err else sys.stdout
     stream.write(printable(text) + "\n")

@@ -36,9 +36,9 @@ from ..tables.streamed_rows import StreamedRows, open_if_large, prepare_streamed
 from ..tables.targets import is_classification
 from ..training.result import TrainResult
 from ..training.train import train as fit
-from .files import STREAM, check_folder, check_writable
 from .network_options import ActivationOption, HiddenOption, LossOption, LossOptionsOption, NetworkOptions
 from .options import BackendOption, DelimiterOption, DeviceOption, JsonOption, MaxRowsOption, print_json
+<<<<<<< HEAD
 from .procs import ProcsOption, RestartsOption, TimeoutOption, check_alone, run_supervised
 from .table_options import (
     CategoricalOption,
@@ -53,6 +53,18 @@ from .table_options import (
 )
 from .terminal import say
 from .together import together
+=======
+from .output_files import STREAM, check_folder, check_writable
+from .processes import (
+    ProcsOption,
+    RestartsOption,
+    TimeoutOption,
+    check_alone,
+    in_process_group,
+    run_supervised,
+)
+from .terminal import echo
+>>>>>>> encoder
 from .training_options import with_training_options
 
 TARGET_KINDS: dict[str, TargetKind] = {"auto": "unmixed", "classification": "any", "regression": "numbers"}
@@ -66,7 +78,7 @@ FEW_STEPS = 200
 """Fewer steps than this leave most networks half-trained."""
 
 
-@together
+@in_process_group
 @with_training_options(l2=1e-4)
 def train(
     *,
@@ -221,7 +233,7 @@ def _raise_if_interrupted(result: TrainResult, checkpoint: pathlib.Path | None) 
     if checkpoint is not None and result.stopped_because == "interrupted":
         reached = "has what was reached; the same command with --resume goes on"
         written = CheckpointFolder(checkpoint).has_states()
-        say(f"portable-mlp: {checkpoint} {reached if written else 'could not be written to'}", err=True)
+        echo(f"portable-mlp: {checkpoint} {reached if written else 'could not be written to'}", err=True)
         raise KeyboardInterrupt
 
 
@@ -391,14 +403,14 @@ def _show(summary: dict[str, Any], details: dict[str, Any] | None) -> None:
         shown = f"{value:.6g}" if isinstance(value, float) else value
         if name == "saved" and value is None:
             shown = "no (--save model.safetensors keeps the model)"
-        say(f"{name.replace('_', ' '):<20}{shown}")
+        echo(f"{name.replace('_', ' '):<20}{shown}")
 
 
 def _hint(n_rows: int, batch_size: int, result: TrainResult) -> None:
     """Say on stderr when so few steps were taken that the network can hardly have learnt."""
     n_steps = result.n_epochs * math.ceil(n_rows / batch_size)
     if result.stopped_because == "max_epochs" and n_steps < FEW_STEPS:
-        say(
+        echo(
             f"portable-mlp: only {n_steps} steps were taken; a smaller --batch-size or more --epochs may fit better",
             err=True,
         )

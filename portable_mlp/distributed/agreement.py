@@ -31,10 +31,10 @@ def check_same_options(call: str, options: Mapping[str, Any], *, but: Collection
     group = current_group()
     if group is None:
         return
-    texts = {name: text_of(value) for name, value in options.items() if name not in but}
+    texts = {name: comparable_text(value) for name, value in options.items() if name not in but}
     texts |= {
-        "reproducible of parallel(...)": text_of(group.reproducible),
-        "samples of parallel(...)": text_of("all" if group.has_all_samples else "own"),
+        "reproducible of parallel(...)": comparable_text(group.reproducible),
+        "samples of parallel(...)": comparable_text("all" if group.has_all_samples else "own"),
     }
     names = sorted(texts)
     if _all_alike(group.gathered(_digest(repr([call, *names])), _digest(repr([texts[name] for name in names])))):
@@ -86,16 +86,20 @@ def n_samples_of_all(
     return counts[0] if group.has_all_samples else sum(counts)
 
 
-def text_of(value: Any) -> str:
+def comparable_text(value: Any) -> str:
     """Return the same text for values that mean the same, whatever their types and where they lie in memory.
 
-    >>> text_of((0.5, 1, 1.0, True, "relu", None, len))
+    >>> comparable_text((0.5, 1, 1.0, True, "relu", None, len))
     "(0.5, 1, 1, True, 'relu', None, builtin_function_or_method)"
     """
     if isinstance(value, dict):
-        return "{" + ", ".join(sorted(f"{text_of(key)}: {text_of(item)}" for key, item in value.items())) + "}"
+        return (
+            "{"
+            + ", ".join(sorted(f"{comparable_text(key)}: {comparable_text(item)}" for key, item in value.items()))
+            + "}"
+        )
     if isinstance(value, tuple | list):
-        return "(" + ", ".join(map(text_of, value)) + ")"
+        return "(" + ", ".join(map(comparable_text, value)) + ")"
     if isinstance(value, os.PathLike):
         return repr(os.fspath(value))
     if hasattr(value, "shape"):
@@ -109,7 +113,7 @@ def text_of(value: Any) -> str:
 def _text_of_array(x: Any) -> str:
     shape = tuple(x.shape)
     if hasattr(x, "tolist") and (shape == () or (len(shape) == 1 and shape[0] <= MOST_NUMBERS)):
-        return text_of(x.tolist())
+        return comparable_text(x.tolist())
     return f"{type(x).__name__} of shape {shape}"
 
 

@@ -12,7 +12,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from .supervision.mpi_launcher import Launcher, threads_per_rank
+from .supervision.cores import threads_per_rank
+from .supervision.mpi_launcher import Launcher
 from .supervision.shared_memory import leftovers_removed
 
 N_FLOATS = 100_000
@@ -37,7 +38,7 @@ class Latency(NamedTuple):
     microseconds: float
 
 
-def measure(launcher: Launcher) -> Latency:
+def measure_all_reduce(launcher: Launcher) -> Latency:
     """Return how long an all-reduce takes here; raise OSError if the processes cannot be started, or do not meet."""
     command = [*launcher.command(RANKS), sys.executable, "-m", "mpi4py", "-m", __name__]
     try:

@@ -13,7 +13,7 @@ import numpy as np
 from ..backends.extras import install
 from ..kernels.arrays import Array
 from .nccl import Gpus, joined_gpus
-from .supervision.launch import n_started
+from .supervision.mpi_environment import n_started
 
 SECONDS_FOR_OTHERS = 1.0
 """So long may processes that end with the same error be apart."""

@@ -11,7 +11,6 @@ from ..kernels.spelling import suggesting
 from .communicator import Communicator, Serial
 from .group import Group, current_group, training_in
 from .mpi import Mpi
-from .process_group import ProcessGroup
 
 ENGINES = ("mpi", "serial")
 
@@ -90,7 +89,7 @@ def parallel(
     if current_group() is not None:
         raise RuntimeError("parallel(...) is in effect already: a process trains in one group at a time")
     with _entered(engine, comm) as communicator:
-        group = ProcessGroup(communicator, reproducible=reproducible, has_all_samples=samples == "all")
+        group = Group(communicator, reproducible=reproducible, has_all_samples=samples == "all")
         with training_in(group):
             yield group
 

@@ -29,7 +29,7 @@ from sklearn.utils._param_validation import Interval, Options, StrOptions
 from sklearn.utils.validation import check_is_fitted
 
 from ..backends import Backend, backend_of, get_backend
-from ..distributed.agreement import check_same_options, n_samples_of_all, text_of
+from ..distributed.agreement import check_same_options, comparable_text, n_samples_of_all
 from ..distributed.group import refuse_in_group, refuse_own_samples
 from ..kernels.activations import ACTIVATIONS
 from ..kernels.arrays import Array, snapshot
@@ -112,7 +112,6 @@ class BaseMLP(
         "backend": [str, None],
         "device": "no_validation",
         "precision": "no_validation",
-        "dropout": [Interval(Real, 0, 1, closed="left")],
         "compat": [StrOptions({"sklearn"}), None],
     }
 
@@ -283,7 +282,7 @@ class BaseMLP(
             if optimizer is not None:
                 counts |= {"rate": optimizer.rate, "n_steps": optimizer.n_steps, "n_epochs": optimizer.n_epochs}
             moments = () if optimizer is None else optimizer.moments or ()
-            told = text_of([home.name, str(flat.dtype), problem.net.sizes, self._no_improvement_count, counts])
+            told = comparable_text([home.name, str(flat.dtype), problem.net.sizes, self._no_improvement_count, counts])
             return told.encode() + b"".join(home.to_numpy(x).tobytes() for x in (flat, *moments))
 
         return {

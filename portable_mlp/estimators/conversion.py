@@ -24,11 +24,11 @@ _TRAINING_OURS_ALONE = {
     parameter: TRAINING_OPTIONS[name].default
     for name, parameter in PARAMETER_OF.items()
     if name not in OF_OPTIMIZERS and parameter not in theirs.MLPClassifier().get_params()
-} | {"dropout": 0.0}
+}
 """Parameters that change what is trained, with their defaults; an optimizer that scikit-learn lacks is refused."""
 
 _ATTRIBUTES_OURS_ALONE = (
-    *("backend", "device", "compat", "dropout", *PARAMETER_OF.values()),
+    *("backend", "device", "compat", *PARAMETER_OF.values()),
     *("validation_loss_curve_", "_skl_callbacks"),
 )
 

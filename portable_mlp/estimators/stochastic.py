@@ -22,6 +22,7 @@ from ..kernels.step import Program
 from ..training.agreed_stop import AgreedRequests
 from ..training.batches import Span, counting, spans
 from ..training.data_parallel import make_loop
+from ..training.dropout import masks_of
 from ..training.interruption import StopAsked
 from .callbacks import Watch
 from .optimizer import OptimizerState
@@ -143,8 +144,8 @@ class Epochs:
         rate, home = self.draft.dropout, self.problem.home
         for start, stop in batches:
             shapes = [(stop - start, n_units) for n_units in self.problem.net.sizes[1:-1]]
-            kept = [self.draft._random_state.random_sample(shape) >= rate for shape in shapes]
-            yield tuple(home.asarray(keep / (1.0 - rate), dtype=self.loop.flat.dtype) for keep in kept)
+            uniform = [self.draft._random_state.random_sample(shape) for shape in shapes]
+            yield masks_of(home, uniform, rate, self.loop.flat.dtype)
 
     def _completed(self, loss: np.float64) -> tuple[Reached, bool]:
         """Record an epoch, and print what ``verbose`` asks for; return what was reached, and whether to train on."""

@@ -16,10 +16,10 @@ from ..kernels.activations import ACTIVATIONS, GELU_CUBIC, GELU_SCALE, LEAKY_SLO
 from ..kernels.tracing import Symbol, Tracer, Untraceable, trace
 from .graph import Graph
 
-Formula: TypeAlias = Callable[[Graph, str, str], str]
+NodeFormula: TypeAlias = Callable[[Graph, str, str], str]
 
 
-def _operator(operator: str, **attributes: Any) -> Formula:
+def _operator(operator: str, **attributes: Any) -> NodeFormula:
     return lambda graph, z, h: graph.node(operator, z, to=h, **attributes)
 
 
@@ -72,7 +72,7 @@ def _one(graph: Graph) -> str:
     return graph.constant("one", np.asarray(1.0))
 
 
-FORMULAS: dict[str, Formula] = {
+FORMULAS: dict[str, NodeFormula] = {
     "identity": _identity,
     "relu": _operator("Relu"),
     "tanh": _operator("Tanh"),
@@ -87,7 +87,7 @@ FORMULAS: dict[str, Formula] = {
 }
 """What a layer applies, by name, of hidden layers and outputs: short forms, which runtimes know well."""
 
-IN_FLOAT64: dict[str, Formula] = {
+IN_FLOAT64: dict[str, NodeFormula] = {
     "leaky_relu": _leaky_relu,
     "elu": _elu,
     "softplus": _softplus,
@@ -118,16 +118,16 @@ OPERATORS = {
 
 
 class Nodes(Tracer):
-    """Appends a node for each operation.
+    """A tracer that appends a node for each operation.
 
     Parameters
     ----------
     graph : Graph
-        Where.
+        Graph to which the nodes are appended.
     prefix : str
-        With which the names of the nodes begin.
+        Beginning of the names of the nodes.
     dtype : dtype
-        Of the constants.
+        Dtype of the constants.
     """
 
     def __init__(self, graph: Graph, prefix: str, dtype: np.dtype) -> None:
@@ -157,7 +157,7 @@ class Nodes(Tracer):
         return str(x) if isinstance(x, Symbol) else self._graph.constant(f"constant_{x!r}", np.asarray(x, self._dtype))
 
 
-def _traced(name: str, dtype: np.dtype) -> Formula:
+def _traced(name: str, dtype: np.dtype) -> NodeFormula:
     def from_kernel(graph: Graph, z: str, h: str) -> str:
         try:
             return str(trace(ACTIVATIONS[name].value, Nodes(graph, h, dtype), z))
@@ -168,7 +168,7 @@ def _traced(name: str, dtype: np.dtype) -> Formula:
     return from_kernel
 
 
-def formula(name: str, dtype: np.dtype) -> Formula:
+def formula(name: str, dtype: np.dtype) -> NodeFormula:
     """Return the formula of an activation or output, by name.
 
     It raises ValueError where there is none and the kernel cannot be traced.

@@ -25,7 +25,7 @@ Scaling: TypeAlias = tuple[Any, Any]
 """Mean and scale of each column: ``(x - mean) / scale`` is what the network sees."""
 
 
-def load(module: str) -> Any:
+def load_module(module: str) -> Any:
     """Return one of the modules that the extra ``onnx`` installs.
 
     Raises
@@ -105,33 +105,33 @@ def checked_target_scaling(net: Network, scaling: Scaling | None, dtype: Any) ->
     return checked
 
 
-def encoded(model: Any, net: Network, metadata: dict[str, Any] | None, **also: Any) -> bytes:
-    """Return the bytes of a model with its header and metadata, found good by ONNX's checker.
+def write_model(path: FilePath, model: Any, net: Network, metadata: dict[str, Any] | None, **also: Any) -> None:
+    """Write a model with its header and metadata, checked by ONNX, in one step: a crash leaves the old file or the new.
+
+    The same arguments give the same bytes: no clock, path or user is in them.
 
     Parameters
     ----------
+    path : str, bytes or path
+        File to create or replace.
     model : onnx.ModelProto
-        The graph; its header is written here.
+        Graph; its header is filled in here.
     net : Network
-        Described in the metadata.
+        Network that the metadata describe.
     metadata : dict or None
-        What the user wants kept.
+        Entries of the user.
     **also
-        Further entries that the file has of its own.
-
-    Returns
-    -------
-    bytes
-        The same for the same arguments: no clock, path or user is in it.
+        Further entries of the file's own.
     """
-    onnx = load("onnx")
+    onnx = load_module("onnx")
     opset = {entry.domain: entry.version for entry in model.opset_import}[""]
     entries = _entries(metadata, {"network": network_fields(net), "opset": opset, **also})
     model.producer_name, model.producer_version = "portable_mlp", version.__version__
     onnx.helper.set_model_props(model, entries)
     onnx.checker.check_model(model, full_check=True)
     content: bytes = model.SerializeToString(deterministic=True)
-    return content
+    with replace_file(path) as file:
+        file.write(content)
 
 
 def _entries(metadata: dict[str, Any] | None, own: dict[str, Any]) -> dict[str, str]:
@@ -149,9 +149,3 @@ def _entries(metadata: dict[str, Any] | None, own: dict[str, Any]) -> dict[str, 
     except (TypeError, ValueError) as error:
         kind = TypeError if isinstance(error, TypeError) else ValueError
         raise kind(f"metadata must hold what JSON can say (numbers, texts, lists, dicts): {error}") from None
-
-
-def write(path: FilePath, content: bytes) -> None:
-    """Write a file in one step: a crash leaves the old one or the new one."""
-    with replace_file(path) as file:
-        file.write(content)

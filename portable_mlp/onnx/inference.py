@@ -11,7 +11,7 @@ from ..kernels.parameters import Layer, Params, unpack
 from ..kernels.spelling import suggesting
 from ..storage.paths import FilePath
 from .activations import formula
-from .files import Scaling, checked_scaling, checked_target_scaling, encoded, host_vector, write
+from .files import Scaling, checked_scaling, checked_target_scaling, host_vector, write_model
 from .graph import Graph
 
 
@@ -88,7 +88,8 @@ def export_onnx(
         x = formula(name, flat.dtype)(graph, z, f"h{i}")
     if out_scaling is not None:
         _scale_output(graph, x, *(number.astype(flat.dtype) for number in out_scaling))
-    write(path, encoded(graph.model(net.sizes[0], output_name(net), net.sizes[-1], flat.dtype), net, metadata))
+    model = graph.model(net.sizes[0], output_name(net), net.sizes[-1], flat.dtype)
+    write_model(path, model, net, metadata)
 
 
 def output_name(net: Network) -> str:

@@ -6,7 +6,7 @@ import warnings
 from typing import Any, NamedTuple
 
 from ..kernels.arrays import Array
-from .files import load
+from .files import load_module
 
 
 class Transposed(NamedTuple):
@@ -27,8 +27,8 @@ class OnnxNamespace:
         with warnings.catch_warnings():
             # It misses onnxruntime, which makes no difference here: the graph is the same without.
             warnings.simplefilter("ignore")
-            self._ndonnx = load("ndonnx")
-        self._operators = load("spox.opset.ai.onnx.v21")
+            self._ndonnx = load_module("ndonnx")
+        self._operators = load_module("spox.opset.ai.onnx.v21")
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._ndonnx, name)

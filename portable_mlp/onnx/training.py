@@ -19,7 +19,7 @@ from ..kernels.spelling import suggesting
 from ..kernels.step import Objective, Program, passes, updated
 from ..storage.paths import FilePath
 from ..training.options import checked, of_optimizer
-from .files import Scaling, checked_scaling, checked_target_scaling, encoded, host_vector, load, write
+from .files import Scaling, checked_scaling, checked_target_scaling, host_vector, load_module, write_model
 from .inference import output_name
 from .namespace import OnnxNamespace
 
@@ -127,9 +127,9 @@ def export_onnx_training(
         checked_target_scaling(net, target_scaling, flat.dtype),
     )
     model = _traced(step, flat.dtype)
-    to_tensor = load("onnx.numpy_helper").from_array
+    to_tensor = load_module("onnx.numpy_helper").from_array
     model.graph.initializer.extend(to_tensor(value, name) for name, value in _first_state(step, flat).items())
-    write(path, encoded(model, net, metadata, training={"solver": solver, **options}))
+    write_model(path, model, net, metadata, training={"solver": solver, **options})
 
 
 class _Step(NamedTuple):

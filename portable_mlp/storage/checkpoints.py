@@ -28,7 +28,7 @@ try:
 except ImportError:  # Windows has no such locks
     fcntl = None  # type: ignore[assignment]
 
-FORMAT_VERSION = 1
+CHECKPOINT_VERSION = 1
 KEPT = 2
 """How many states stay: should the newest be damaged, the one before it serves."""
 
@@ -105,7 +105,7 @@ class CheckpointFolder(contextlib.AbstractContextManager["CheckpointFolder"]):
                 raise TypeError(f"a checkpoint holds numbers of float32 and float64, but {name} is of {x.dtype}")
         numbers = {name: np.asarray(x, dtype=STORED[x.dtype.name], order="C") for name, x in arrays.items()}
         description = {
-            "checkpoint": FORMAT_VERSION,
+            "checkpoint": CHECKPOINT_VERSION,
             "facts": checkpoint.facts,
             "tensors": [[name, x.dtype.name, list(x.shape)] for name, x in numbers.items()],
         }
@@ -219,8 +219,8 @@ def _let_go(lock: int) -> None:
 def _read(path: pathlib.Path) -> Checkpoint:
     with open_tensor_file(path) as file:
         described = file.described
-        if described.get("checkpoint") != FORMAT_VERSION or not isinstance(described.get("facts"), dict):
-            raise Defect(f"not a checkpoint of format version {FORMAT_VERSION}")
+        if described.get("checkpoint") != CHECKPOINT_VERSION or not isinstance(described.get("facts"), dict):
+            raise Defect(f"not a checkpoint of format version {CHECKPOINT_VERSION}")
         tensors = _tensors(described)
         payload = file.numbers(described, tensors)
     arrays, start = {}, 0

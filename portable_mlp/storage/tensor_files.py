@@ -53,7 +53,7 @@ class Tensor(NamedTuple):
         return math.prod(self.shape) * np.dtype(STORED[self.dtype]).itemsize
 
 
-def header_of(description: dict[str, Any], tensors: Sequence[Tensor], sha256: str = _NO_DIGEST) -> bytes:
+def header_bytes(description: dict[str, Any], tensors: Sequence[Tensor], sha256: str = _NO_DIGEST) -> bytes:
     """Return what stands before the numbers: the header's length in 8 bytes, little-endian, and the header."""
     entries: dict[str, Any] = {"__metadata__": {_METADATA_KEY: canonical({**description, "sha256": sha256})}}
     stop = 0
@@ -78,7 +78,7 @@ def checked_header(description: dict[str, Any], tensors: Sequence[Tensor]) -> by
     ValueError
         If it is longer than readers take.
     """
-    head = header_of(description, tensors)
+    head = header_bytes(description, tensors)
     if len(head) > _LENGTH_BYTES + MOST_HEADER_BYTES:
         place, n_bytes = _longest_part(description)
         raise ValueError(
@@ -126,7 +126,7 @@ def write_tensor_file(
     numbers = payload.view(np.uint8).data
     digest = _sha256(checked_header(description, tensors), numbers)
     with replace_file(path) as file:
-        file.write(header_of(description, tensors, digest))
+        file.write(header_bytes(description, tensors, digest))
         file.write(numbers)
 
 
@@ -168,12 +168,12 @@ class OpenTensorFile:
         expected = len(self._head) + sum(tensor.n_bytes for tensor in tensors)
         if self.n_bytes != expected:
             raise Defect(f"it should have {expected:,} bytes, according to its header, but it has {self.n_bytes:,}")
-        if header_of(description, tensors, self.sha256) != self._head:
+        if header_bytes(description, tensors, self.sha256) != self._head:
             raise Defect("its header is not, byte by byte, the one that portable_mlp writes for this model")
         payload = np.empty(expected - len(self._head), dtype=np.uint8)
         if self._file.readinto(payload.data) != len(payload):  # type: ignore[attr-defined]
             raise Defect("it became shorter while it was read")
-        if _sha256(header_of(description, tensors), payload.data) != self.sha256:
+        if _sha256(header_bytes(description, tensors), payload.data) != self.sha256:
             raise Defect("its bytes are not those that were written: the SHA-256 checksum differs")
         return payload
 

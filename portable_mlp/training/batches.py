@@ -49,7 +49,7 @@ class Piece(NamedTuple):
 
 
 class Shuffle:
-    """A new order of the samples for every epoch.
+    """A new order of the samples for every epoch, and numbers for each batch.
 
     One integer is drawn from ``random_state``; with the epoch it keys a counter-based generator (Philox). So the order
     of epoch 7 needs none of the epochs before it.
@@ -67,9 +67,16 @@ class Shuffle:
 
     def order(self, epoch: int, n_samples: int, part: int = 0) -> np.ndarray:
         """Return the permutation (n_samples,) of an epoch, int64; or of one of its parts, each drawn for itself."""
+        return self._generator(epoch, 0, part).permutation(n_samples)
+
+    def generator_of_batch(self, epoch: int, batch: int) -> np.random.Generator:
+        """Return what draws for a batch of an epoch, beside the order."""
+        return self._generator(epoch, batch, 2**64 - 1)  # no order has so many parts
+
+    def _generator(self, epoch: int, batch: int, part: int) -> np.random.Generator:
         key = np.asarray([self.key, epoch], dtype=np.uint64)
-        counter = np.asarray([0, 0, 0, part], dtype=np.uint64)
-        return np.random.Generator(np.random.Philox(key=key, counter=counter)).permutation(n_samples)
+        counter = np.asarray([0, 0, batch, part], dtype=np.uint64)
+        return np.random.Generator(np.random.Philox(key=key, counter=counter))
 
 
 Span: TypeAlias = tuple[int, int]

@@ -8,8 +8,7 @@ import threading
 import types
 from typing import Any, Self
 
-TERMINATED = 128 + signal.SIGTERM
-"""What a process ends with that was asked to end by SIGTERM."""
+from ..exit_codes import TERMINATED
 
 
 class StopAsked(Exception):

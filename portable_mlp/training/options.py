@@ -86,6 +86,7 @@ TRAINING_OPTIONS = {
     "label_smoothing": TrainingOption(
         0.0, fraction, "Share of each label spread evenly over all classes.", "label_smoothing", for_classes=True
     ),
+    "dropout": TrainingOption(0.0, fraction, "Share of the hidden units that each step drops.", "dropout"),
     "class_weight": TrainingOption(
         None,
         class_weights,

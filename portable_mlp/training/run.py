@@ -12,6 +12,7 @@ from ..kernels.arrays import Array, snapshot
 from .agreed_stop import AgreedRequests
 from .batches import Shuffle, Span, counting, spans
 from .checkpointing import Checkpoints, NoCheckpoints, Position, Standing
+from .dropout import Dropout
 from .interruption import Requests, StopAsked
 from .loop import Loop, all_finite
 from .monitor import Monitor
@@ -30,6 +31,7 @@ def run(
     epochs: int,
     batch_size: int,
     shuffle: Shuffle | None,
+    dropout: Dropout | None = None,
     checkpoints: Checkpoints | NoCheckpoints | None = None,
 ) -> TrainResult:
     """Run the epochs until they are over, or until something asks to stop; Ctrl-C returns what was reached.
@@ -42,7 +44,7 @@ def run(
     NonFiniteError
         If the loss or a parameter is not finite at the end of an epoch.
     """
-    the_run = _Run(loop, data, monitor, schedule, epochs, n_samples, spans(n_samples, batch_size), shuffle)
+    the_run = _Run(loop, data, monitor, schedule, epochs, n_samples, spans(n_samples, batch_size), shuffle, dropout)
     if checkpoints is None:
         stopped_because = the_run.until_the_end()
     else:
@@ -66,9 +68,10 @@ class _Run:
         n_samples: int,
         batches: Sequence[Span],
         shuffle: Shuffle | None,
+        dropout: Dropout | None,
     ) -> None:
         self.loop, self.data, self.monitor, self.schedule = loop, data, monitor, schedule
-        self.epochs, self.n_samples, self.shuffle = epochs, n_samples, shuffle
+        self.epochs, self.n_samples, self.shuffle, self.dropout = epochs, n_samples, shuffle, dropout
         self.spans = self.batches = batches  # of every epoch, and of the present one those that count
         self.weights = _weights_to_skip_by(loop.backend, data)
         self.standing = Standing(Position())
@@ -136,7 +139,15 @@ class _Run:
         order = self.data.order(self.shuffle, epoch, self.n_samples)
         self.batches = counting(self.spans, self.weights, order)
         mean = loop.epoch(
-            self.data, self.batches, rate, order=order, bar=monitor.bar, done=done, every=every, between=between
+            self.data,
+            self.batches,
+            rate,
+            order=order,
+            masks=None if self.dropout is None else self.dropout.masks(epoch, self.batches, done),
+            bar=monitor.bar,
+            done=done,
+            every=every,
+            between=between,
         )
         loss = _finite_loss(loop, mean, self.standing.epoch_start, monitor)
         n_samples = sum(stop - start for start, stop in self.batches[done:])

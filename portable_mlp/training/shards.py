@@ -65,10 +65,13 @@ class OwnSamples:
         self._last = self._first + n_samples
 
     def shards(self, batch: Span, masks: Masks) -> list[tuple[Array, Masks]]:
-        """Return the rows of this rank that a batch has."""
+        """Return the rows of this rank that a batch has, and which of the batch's masks go with them."""
         if self._order is None:
-            start, stop = (min(max(edge, self._first), self._last) - self._first for edge in batch)
-            return [(self._backend.xp.arange(start, stop, device=self._backend.device), None)]
-        rows = self._order[batch[0] : batch[1]]
-        own = rows[(self._first <= rows) & (rows < self._last)]
-        return [(self._backend.asarray(own - self._first), None)]
+            start, stop = (min(max(edge, self._first), self._last) for edge in batch)
+            rows = self._backend.xp.arange(start - self._first, stop - self._first, device=self._backend.device)
+            return [(rows, None if masks is None else [mask[start - batch[0] : stop - batch[0]] for mask in masks])]
+        in_order = self._order[batch[0] : batch[1]]
+        (places,) = ((self._first <= in_order) & (in_order < self._last)).nonzero()
+        rows, there = map(self._backend.asarray, (in_order[places] - self._first, places))
+        take = self._backend.primitives.take
+        return [(rows, None if masks is None else [take(mask, there, 0) for mask in masks])]

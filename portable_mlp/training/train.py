@@ -24,6 +24,7 @@ from . import lbfgs
 from .batches import Data, Shuffle
 from .checkpointing import Checkpoints, NoCheckpoints, identity_of, led, used
 from .data_parallel import make_loop
+from .dropout import Dropout
 from .monitor import Callback, Monitor
 from .options import TRAINING_OPTIONS, checked, of_optimizer
 from .options import identity as of_options
@@ -67,6 +68,7 @@ def train(
     warmup_steps: int = 0,
     l2: float = 0.0,
     label_smoothing: float = 0.0,
+    dropout: float = 0.0,
     sample_weight: Array | None = None,
     class_weight: dict[int, float] | str | None = None,
     shuffle: bool = True,
@@ -129,6 +131,9 @@ def train(
     label_smoothing : float
         In [0, 1), for the losses "cross_entropy" and "binary_cross_entropy": training, not validation, is on targets
         ``(1 - label_smoothing) * Y + label_smoothing / n_classes``, where a logistic output has two classes.
+    dropout : float
+        In [0, 1): the probability with which each hidden unit is dropped from a step; the others are divided by
+        ``1 - dropout``. Drawn on the host, keyed by ``random_state``, epoch and batch. Not for "lbfgs".
     sample_weight : array of shape (n_samples,), optional
         What each sample counts, not negative: a batch's mean divides by the sum of its weights, and a batch whose
         weights sum to zero is skipped. A weight of 2 is the sample twice in its batch.
@@ -138,7 +143,7 @@ def train(
     shuffle : bool
         Whether each epoch has an order of its own, drawn on the host, the same on every backend.
     random_state : None, int, numpy.random.RandomState or numpy.random.Generator
-        For the shuffle.
+        For the shuffle and dropout.
     validation : tuple of two or three arrays, optional
         ``(X_val, y_val)`` or ``(X_val, y_val, sample_weight)``, evaluated after each epoch.
     patience : int, optional
@@ -207,7 +212,7 @@ def train(
     every = OrNone(Whole(1))("checkpoint_every", checkpoint_every)
     folder = _checked_folder(checkpoint, every, resume, solver)
     if solver == "lbfgs":
-        _prepare_lbfgs(problem)
+        _prepare_lbfgs(problem, options)
     shown = Bar(options["epochs"], problem.n_samples) if progress and is_root() else Silent()
     with problem.backend.running(), shown as bar, led(folder) as states:
         if checkpoint is not None and not resume:
@@ -249,7 +254,8 @@ def _by_batches(
     optimizer = OPTIMIZERS[options["solver"]].make(**of_optimizer(options))
     program = Program(problem.objective, optimizer, options["clip_norm"], options["warmup_steps"])
     loop = make_loop(problem.backend, program, pack(problem.params))
-    shuffle = Shuffle(random_state) if options["shuffle"] else None
+    draws = Shuffle(random_state) if options["shuffle"] or options["dropout"] else None
+    shuffle = draws if options["shuffle"] else None
     schedule = make_schedule(
         options["schedule"],
         learning_rate=options["learning_rate"],
@@ -260,7 +266,7 @@ def _by_batches(
     checkpoints: Checkpoints | NoCheckpoints | None = None if current_group() is None else NoCheckpoints()
     if keep is not None:
         identity = _identity(problem, options, random_state)
-        checkpoints = keep(identity=identity, loop=loop, monitor=watch, schedule=schedule, shuffle=shuffle)
+        checkpoints = keep(identity=identity, loop=loop, monitor=watch, schedule=schedule, shuffle=draws)
     return run(
         loop,
         problem.data,
@@ -270,8 +276,15 @@ def _by_batches(
         epochs=options["epochs"],
         batch_size=options["batch_size"],
         shuffle=shuffle,
+        dropout=_dropout(problem, options, draws),
         checkpoints=checkpoints,
     )
+
+
+def _dropout(problem: Problem, options: Mapping[str, Any], draws: Shuffle | None) -> Dropout | None:
+    if draws is None or not options["dropout"]:
+        return None
+    return Dropout(problem.backend, problem.net, options["dropout"], draws, problem.params[0][0].dtype)
 
 
 def _identity(problem: Problem, options: Mapping[str, Any], random_state: RandomState) -> dict[str, Any]:
@@ -290,8 +303,10 @@ def _identity(problem: Problem, options: Mapping[str, Any], random_state: Random
     )
 
 
-def _prepare_lbfgs(problem: Problem) -> None:
+def _prepare_lbfgs(problem: Problem, options: Mapping[str, Any]) -> None:
     refuse_in_group('solver "lbfgs"')
+    if options["dropout"]:
+        raise ValueError('"lbfgs" needs the same loss in every step: dropout is for the other solvers')
     if isinstance(problem.data, Stream):
         raise ValueError('"lbfgs" takes all samples in every step: samples in a file are for the other solvers')
     lbfgs.load_scipy()

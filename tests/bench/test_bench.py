@@ -182,7 +182,7 @@ def test_a_busy_machine_is_told_before_and_after_and_in_every_file(
 ) -> None:
     monkeypatch.setattr(command, "QUICK", (TINY,))
     monkeypatch.setattr(command, "SWEEP", (TINY,))
-    monkeypatch.setattr(machine, "load", lambda: 1.6)
+    monkeypatch.setattr(machine, "busy_cores", lambda: 1.6)
     figures, page = tmp_path / "figures.json", tmp_path / "report.html"
     assert run(["bench", "--quick", "--json", str(figures), "--html", str(page)]) == 0
     sentence = f"other programs have kept 1.6 of {machine.machine()['cores']} cores busy over the last minute"

@@ -222,7 +222,7 @@ def test_the_command(
     monkeypatch.setattr(scaling, "MOST_RANKS", 2)
     figures_file, picture = tmp_path / "figures.json", tmp_path / "scaling.png"
     options = ["--json", str(figures_file), "--plot", str(picture), "--latency", "50", "--bandwidth", "1.25"]
-    monkeypatch.setattr(machine, "load", lambda: 1.2)
+    monkeypatch.setattr(machine, "busy_cores", lambda: 1.2)
     scaling.main(["--quick", *options])
     out, err = capfd.readouterr()
     assert err.count("other programs have kept 1.2 of ") == 2

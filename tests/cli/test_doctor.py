@@ -57,7 +57,7 @@ def test_what_is_missing_is_told_and_is_no_failure(
 @pytest.mark.parametrize("program", ["/bin/false", "/nowhere/mpiexec", "/bin/echo"])
 def test_processes_that_do_not_meet_are_told(program: str, monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(OSError, match=program):
-        all_reduce_latency.measure(Launcher(program, "", ""))
+        all_reduce_latency.measure_all_reduce(Launcher(program, "", ""))
 
 
 @pytest.mark.parametrize("off", [1e-3, math.nan])

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from portable_mlp.cli import procs
+from portable_mlp.cli import processes
 from portable_mlp.cli.app import run
 from portable_mlp.distributed.supervision.supervisor import Rules
 
@@ -24,7 +24,7 @@ def supervised(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
         calls.append(arguments)
         return 75
 
-    monkeypatch.setattr(procs, "supervise", supervise)
+    monkeypatch.setattr(processes, "supervise", supervise)
     return calls
 
 
@@ -46,7 +46,7 @@ def test_the_ranks_get_the_same_arguments_without_the_supervisors(supervised: li
 
 
 def test_auto_is_one_for_each_core(supervised: list[Any], monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(procs, "n_cores", lambda: 6)
+    monkeypatch.setattr(processes, "n_cores", lambda: 6)
     assert run(["train", "digits", "--procs", "auto"]) == 75
     ((program, again, n, rules),) = supervised
     assert (n, rules) == (6, Rules())

@@ -12,7 +12,7 @@ import pytest
 from sklearn.exceptions import ConvergenceWarning
 
 import portable_mlp as pm
-from portable_mlp.distributed.agreement import check_same_options, n_samples_of_all, text_of
+from portable_mlp.distributed.agreement import check_same_options, comparable_text, n_samples_of_all
 from portable_mlp.estimators import base
 from portable_mlp.training import train as train_module
 from tests.distributed.fakes import ThreadCommunicator, Threads, on_ranks
@@ -328,11 +328,11 @@ def test_a_comparison_is_two_small_messages() -> None:
 
 def test_the_text_of_a_value() -> None:
     for alike in ([1, 1.0, np.float32(1), np.int64(1)], [(9,), [9], np.asarray([9])], [True, np.True_]):
-        assert len({text_of(value) for value in alike}) == 1
-    assert text_of({"b": 1, "a": [None, pathlib.Path("x")]}) == text_of({"a": [None, "x"], "b": 1.0})
-    assert text_of(np.zeros((40, 6))) == "ndarray of shape (40, 6)"
-    assert text_of(np.random.default_rng(3)) == text_of(np.random.default_rng(4)) == "Generator"
-    assert len({text_of(value) for value in (0.1, 0.2, "0.1", None, float("nan"), float("inf"), True, 1)}) == 8
+        assert len({comparable_text(value) for value in alike}) == 1
+    assert comparable_text({"b": 1, "a": [None, pathlib.Path("x")]}) == comparable_text({"a": [None, "x"], "b": 1.0})
+    assert comparable_text(np.zeros((40, 6))) == "ndarray of shape (40, 6)"
+    assert comparable_text(np.random.default_rng(3)) == comparable_text(np.random.default_rng(4)) == "Generator"
+    assert len({comparable_text(value) for value in (0.1, 0.2, "0.1", None, float("nan"), float("inf"), True, 1)}) == 8
 
 
 def test_long_texts_are_cut() -> None:

@@ -11,12 +11,11 @@ from typing import Any
 import pytest
 
 from portable_mlp import BackendUnavailable
-from portable_mlp.distributed.supervision import mpi_launcher
+from portable_mlp.distributed.supervision import cores, mpi_launcher
+from portable_mlp.distributed.supervision.cores import doubt, threads_per_rank
 from portable_mlp.distributed.supervision.mpi_launcher import (
     Launcher,
-    doubt,
     find_launcher,
-    threads_per_rank,
     vendor_of,
 )
 
@@ -97,12 +96,12 @@ def test_a_library_that_does_not_load(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_cores_are_shared_out_and_the_users_choice_stays(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(mpi_launcher, "n_cores", lambda: 8)
-    for name in mpi_launcher.THREADS:
+    monkeypatch.setattr(cores, "n_cores", lambda: 8)
+    for name in cores.THREADS:
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("OMP_NUM_THREADS", "5")
     assert threads_per_rank(3) == {
-        **dict.fromkeys(mpi_launcher.THREADS, "2"),
+        **dict.fromkeys(cores.THREADS, "2"),
         "OMP_NUM_THREADS": "5",
     }
     assert threads_per_rank(20)["OPENBLAS_NUM_THREADS"] == "1"

@@ -11,13 +11,12 @@ import numpy as np
 import pytest
 
 import portable_mlp as pm
-from portable_mlp.distributed import mpi, process_group
+from portable_mlp.distributed import communicator, mpi
 from portable_mlp.distributed.communicator import Serial
-from portable_mlp.distributed.group import current_group
+from portable_mlp.distributed.group import Group, current_group
 from portable_mlp.distributed.nccl import joined_gpus
-from portable_mlp.distributed.process_group import ProcessGroup
 from portable_mlp.distributed.supervision.heartbeat import VARIABLE
-from portable_mlp.distributed.supervision.launch import STARTED, started_by_mpi
+from portable_mlp.distributed.supervision.mpi_environment import STARTED, started_by_mpi
 from portable_mlp.training.agreed_stop import AgreedRequests
 from portable_mlp.training.interruption import StopAsked
 from tests.distributed.fakes import ThreadCommunicator, Threads, on_ranks
@@ -73,9 +72,9 @@ def test_communicators_that_are_none() -> None:
     with pm.parallel(comm=three):
         pm.train(NET, pm.init_params(NET), X, Y, epochs=1)
     with pytest.raises(ValueError, match="SimpleNamespace needs a method exchange"):
-        ProcessGroup(three, reproducible=True)
+        Group(three, reproducible=True)
     with pytest.raises(ValueError, match="1, 2, 4 or 8 processes, got 3"):
-        ProcessGroup(ThreadCommunicator(Threads(3), 0), reproducible=True)
+        Group(ThreadCommunicator(Threads(3), 0), reproducible=True)
 
 
 def test_a_missing_mpi_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -139,8 +138,8 @@ def test_a_communicator_may_sum_on_the_device() -> None:
         def allreduce_on_device(self, x: Any) -> None:
             x[0] *= 2
 
-    assert ProcessGroup(Device()).summed([1.0]) == [2.0]
-    assert ProcessGroup(Device()).summed(np.ones(1)) == np.ones(1)
+    assert Group(Device()).summed([1.0]) == [2.0]
+    assert Group(Device()).summed(np.ones(1)) == np.ones(1)
 
 
 def test_one_step_is_one_sum() -> None:
@@ -205,7 +204,7 @@ def test_rank_0_shows_that_it_lives(tmp_path: pathlib.Path, monkeypatch: pytest.
     monkeypatch.setenv(VARIABLE, str(path))
     moments = iter([0.0, 0.0, 0.05, 0.2, 0.2, 0.4, 0.4])
     monkeypatch.setattr("portable_mlp.distributed.supervision.heartbeat.time.monotonic", lambda: next(moments))
-    group = ProcessGroup(Serial())
+    group = Group(Serial())
     times = []
     for _ in range(3):
         group.summed(np.ones(1))
@@ -320,11 +319,11 @@ def test_mpi_asks_for_gpus_once_and_for_cupys_arrays_only(monkeypatch: pytest.Mo
     gpus = types.SimpleNamespace(allreduce=summed.append)
     monkeypatch.setattr(mpi, "joined_gpus", lambda comm: asked.append(comm) or gpus)
     comm = mpi.Mpi()
-    assert isinstance(comm, process_group.OnDevice)
+    assert isinstance(comm, communicator.OnDevice)
     assert not comm.takes(np.ones(2))
     assert asked == []
     monkeypatch.setattr("array_api_compat.is_cupy_array", lambda x: True)
-    group = ProcessGroup(comm)
+    group = Group(comm)
     group.summed("first")
     group.summed("second")
     assert asked == [comm]

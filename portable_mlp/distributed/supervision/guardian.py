@@ -23,7 +23,7 @@ from .shared_memory import remove_since, segments
 SECONDS_FOR_A_STATE = 5.0
 """So long a job may take to write a last state, before it is killed."""
 
-SECONDS_BETWEEN_LOOKS = 0.05
+SECONDS_BETWEEN_SCANS = 0.05
 SECONDS_TO_APPEAR = 1.0
 """So long after its supervisor has died, what it was just starting may appear."""
 
@@ -61,12 +61,12 @@ def main() -> None:
     ask_root(folder, signal.SIGTERM)
     start = time.monotonic()
     while members(folder) and time.monotonic() - start < SECONDS_FOR_A_STATE:
-        time.sleep(SECONDS_BETWEEN_LOOKS)
+        time.sleep(SECONDS_BETWEEN_SCANS)
     while True:
         kill_members(folder)
         if time.monotonic() - start > SECONDS_TO_APPEAR:
             break
-        time.sleep(SECONDS_BETWEEN_LOOKS)
+        time.sleep(SECONDS_BETWEEN_SCANS)
     remove_since({pathlib.Path(path) for path in told["segments"]})
     shutil.rmtree(folder, ignore_errors=True)
 

@@ -9,8 +9,8 @@ import time
 VARIABLE = "PORTABLE_MLP_HEARTBEAT"
 """Names the file, which the supervisor has made, in the environment."""
 
-SECONDS_BETWEEN = 0.1
-"""At least."""
+SECONDS_BETWEEN_BEATS = 0.1
+"""The shortest time between two beats."""
 
 
 class Heartbeat:
@@ -24,11 +24,11 @@ class Heartbeat:
 
     def __init__(self, rank: int) -> None:
         self._path = os.environ.get(VARIABLE) if rank == 0 else None
-        self._last = -SECONDS_BETWEEN
+        self._last = -SECONDS_BETWEEN_BEATS
 
     def beat(self) -> None:
         """Say that all processes have come to the same point, unless that was just said."""
-        if self._path is None or time.monotonic() - self._last < SECONDS_BETWEEN:
+        if self._path is None or time.monotonic() - self._last < SECONDS_BETWEEN_BEATS:
             return
         # Where nobody is left to see it, training goes on.
         with contextlib.suppress(OSError):

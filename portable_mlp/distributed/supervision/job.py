@@ -17,10 +17,11 @@ from collections.abc import Iterator, Sequence
 from typing import NamedTuple, TextIO
 
 from . import rank
+from .cores import threads_per_rank
 from .guardian import guarded
 from .heartbeat import VARIABLE as HEARTBEAT
 from .members import SECONDS_TO_END, ask_root, heartbeat_of, kill_members
-from .mpi_launcher import Launcher, threads_per_rank
+from .mpi_launcher import Launcher
 from .shared_memory import leftovers_removed
 
 SECONDS_BETWEEN_LOOKS = 0.1

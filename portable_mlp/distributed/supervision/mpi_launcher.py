@@ -18,10 +18,6 @@ OPEN_MPI = "Open MPI"
 VENDORS = {"Intel(R) MPI": "Intel MPI", "MPICH": "MPICH", "HYDRA": "MPICH", "Open MPI": OPEN_MPI, "OpenRTE": OPEN_MPI}
 """What a library or a launcher says of itself, and whose it then is; Intel's launcher says HYDRA, too."""
 
-THREADS = (
-    *("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS"),
-    *("VECLIB_MAXIMUM_THREADS", "NUMBA_NUM_THREADS"),
-)
 SECONDS_TO_ANSWER = 60.0
 
 
@@ -116,51 +112,6 @@ def vendor_of(description: str) -> str:
     'Open MPI'
     """
     return next((vendor for words, vendor in VENDORS.items() if words in description), "another MPI")
-
-
-def n_cores() -> int:
-    """Return how many cores this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
-def load() -> float:
-    """Return how many cores were busy over the last minute, on average; 0.0 where the system does not say."""
-    try:
-        return os.getloadavg()[0]
-    except (AttributeError, OSError):
-        return 0.0
-
-
-def threads_per_rank(procs: int) -> dict[str, str]:
-    """Return the environment variables that share the cores out among the ranks; what the user has set stays."""
-    share = str(max(1, n_cores() // procs))
-    return {name: os.environ.get(name, share) for name in THREADS}
-
-
-def doubt(procs: int, cores: int, load: float) -> str | None:
-    """Return what speaks against so many ranks, None if nothing does.
-
-    Parameters
-    ----------
-    procs : int
-        How many there will be.
-    cores : int
-        Cores that may be used.
-    load : float
-        Cores that others keep busy, on average over the last minute.
-
-    >>> doubt(2, cores=4, load=0.3)
-    >>> doubt(4, cores=2, load=0.3)
-    '4 processes share 2 cores: a process that waits for others keeps its core busy, so that this is slower than fewer'
-    """
-    if procs == 1:
-        return None
-    reason = "a process that waits for others keeps its core busy, so that this is slower than fewer"
-    if procs > cores:
-        return f"{procs} processes share {cores} cores: {reason}"
-    if procs > cores - round(load):
-        return f"{procs} processes share {cores} cores with other programs (load {load:.1f}): {reason}"
-    return None
 
 
 def _answer(command: list[str]) -> str | None:

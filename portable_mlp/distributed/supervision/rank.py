@@ -1,4 +1,4 @@
-"""What each process of a job does before it becomes the program: note who it is, and open files for what it says.
+"""The start of each process of a job: it writes down its number, redirects its output to files, becomes the program.
 
 Run by path, as ``rank.py FOLDER PROGRAM...``, so that it imports nothing of the package.
 """
@@ -7,16 +7,16 @@ import os
 import pathlib
 import sys
 
-RANK = ("PMI_RANK", "OMPI_COMM_WORLD_RANK", "PMIX_RANK")
+RANK_VARIABLES = ("PMI_RANK", "OMPI_COMM_WORLD_RANK", "PMIX_RANK")
 """Where MPICH and Intel's MPI, Open MPI, and others leave the number of a process."""
 
 
 def main() -> None:
     """Become the program."""
     folder, *program = sys.argv[1:]
-    rank = next((os.environ[name] for name in RANK if name in os.environ), None)
+    rank = next((os.environ[name] for name in RANK_VARIABLES if name in os.environ), None)
     if rank is None:
-        sys.exit(f"mpiexec told this process no number: none of {', '.join(RANK)} is in its environment")
+        sys.exit(f"mpiexec told this process no number: none of {', '.join(RANK_VARIABLES)} is in its environment")
     (pathlib.Path(folder) / f"{rank}.pid").write_text(str(os.getpid()), encoding="ascii")
     _write_into(f"{folder}/{rank}.err", sys.stderr.fileno())
     # Rank 0 speaks for all; should another print, it is no part of the job's output.

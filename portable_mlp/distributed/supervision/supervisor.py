@@ -11,22 +11,18 @@ import types
 from collections.abc import Sequence
 from typing import Any, NamedTuple, Self, TypeAlias
 
+from ...exit_codes import GAVE_UP, INTERRUPTED, TERMINATED, USERS_MISTAKE
 from ...storage.checkpoints import CheckpointFolder
 from ...storage.printable import printable
-from .job import Job, Outcome, started
-from .mpi_launcher import Launcher, doubt, find_launcher, load, n_cores
+from .cores import busy_cores, doubt, n_cores
+from .job import SECONDS_BETWEEN_LOOKS, Job, Outcome, started
+from .mpi_launcher import Launcher, find_launcher
 
-USERS_MISTAKE = 2
-GAVE_UP = 75
-"""What sysexits.h calls EX_TEMPFAIL: another time it may succeed."""
-
-STOPPED = (128 + signal.SIGINT, 128 + signal.SIGTERM)
-"""What a training ends with that was asked to stop by somebody else."""
+STOPPED = (INTERRUPTED, TERMINATED)
+"""The exit codes of a training that was stopped by somebody else."""
 
 SECONDS_BEFORE_RESTART = 1.0
 """Before the first; doubled before each further one."""
-
-SECONDS_BETWEEN_LOOKS = 0.1
 
 _States: TypeAlias = frozenset[tuple[str, int, int]]
 """What `CheckpointFolder.versions` returns."""
@@ -81,7 +77,7 @@ def supervise(program: Sequence[str], again: Sequence[str], procs: int, rules: R
         If MPI is missing or cannot be used here.
     """
     launcher = find_launcher()
-    reservation = doubt(procs, n_cores(), load())
+    reservation = doubt(procs, n_cores(), busy_cores())
     if reservation is not None:
         _tell(reservation)
     with _Requests() as requests:

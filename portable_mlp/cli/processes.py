@@ -1,17 +1,22 @@
-"""``train --procs``: the same command on several processes, under a supervisor."""
+"""A command on several processes: in the group that mpiexec or srun started, or under the supervisor of ``--procs``."""
 
 from __future__ import annotations
 
+import contextlib
+import functools
 import os
 import pathlib
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Annotated, Any, TypeAlias
 
 import typer
 
-from ..distributed.supervision.mpi_launcher import n_cores
-from ..distributed.supervision.rank import RANK
+from ..distributed.agreement import check_same_options
+from ..distributed.parallel import parallel
+from ..distributed.supervision.cores import n_cores
+from ..distributed.supervision.mpi_environment import rank_started, started_by_mpi
+from ..distributed.supervision.rank import RANK_VARIABLES
 from ..distributed.supervision.supervisor import Rules, supervise
 
 ProcsOption: TypeAlias = Annotated[
@@ -38,8 +43,46 @@ TimeoutOption: TypeAlias = Annotated[
         show_default=f"{Rules().timeout:g}",
     ),
 ]
-OWN = {"procs", "restarts", "timeout"}
-"""The options that are the supervisor's, and not the training's."""
+SUPERVISOR_OPTIONS = {"procs", "restarts", "timeout"}
+"""The options of the supervisor, which the ranks are not given."""
+
+RANK_OPTIONS = {
+    "context": "no option",
+    "data": "each rank may read a copy of its own; the samples are compared",
+    "device": "each rank may have one of its own",
+    "as_json": "rank 0 alone prints",
+}
+"""Options that each rank may be given differently, and why."""
+
+
+def in_process_group(command: Callable[..., None]) -> Callable[..., None]:
+    """Return a command that runs in the group of the processes that MPI started, with the option ``reproducible``."""
+
+    @functools.wraps(command)
+    def done(*, reproducible: bool, **options: Any) -> None:
+        # With --procs the command is not a process of the group: it starts them, or says that it should not.
+        if options.get("procs") is None and started_by_mpi():
+            _over_mpi(functools.partial(command, reproducible=reproducible, **options), reproducible, options)
+            return
+        with parallel("serial", reproducible=True) if reproducible else contextlib.nullcontext():
+            command(reproducible=reproducible, **options)
+
+    return done
+
+
+def _over_mpi(command: Callable[[], None], reproducible: bool, options: Mapping[str, Any]) -> None:
+    rank = rank_started()
+    try:
+        with parallel("mpi", reproducible=reproducible):
+            if rank != 0:
+                # Until the process ends: rank 0 alone prints.
+                sys.stdout = sys.stderr = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115
+            check_same_options("the command", options, but=RANK_OPTIONS)
+            command()
+    except BaseException:
+        # All ranks raise what leaves the group; an exit code here could end rank 0 before it has printed the error.
+        if rank == 0:
+            raise
 
 
 def check_alone(restarts: int | None, timeout: float | None) -> None:
@@ -51,16 +94,16 @@ def check_alone(restarts: int | None, timeout: float | None) -> None:
 def run_supervised(
     context: typer.Context, procs: str, restarts: int | None, timeout: float | None, checkpoint: pathlib.Path | None
 ) -> int:
-    """Run the command that the context is of on several processes; return the exit code.
+    """Run the command of the context on several processes under the supervisor; return the exit code.
 
     Raises
     ------
     ValueError
-        If an option cannot be meant so.
+        If an option of the supervisor is out of range, or does not go with the others.
     BackendUnavailable
         If MPI is missing or cannot be used here.
     """
-    if any(name in os.environ for name in RANK):
+    if any(name in os.environ for name in RANK_VARIABLES):
         raise ValueError("--procs starts the processes itself: leave out mpiexec, or --procs")
     if procs != "auto" and not (procs.isdecimal() and int(procs) >= 1):
         raise ValueError(f"--procs takes a number of processes, at least 1, or auto; got {procs!r}")
@@ -79,12 +122,12 @@ def run_supervised(
 
 
 def _program(context: typer.Context, values: Mapping[str, Any]) -> list[str]:
-    """Return what runs the command as a rank, with what it was given but for the supervisor's options."""
+    """Return the program that runs the command as a rank, with all its options but the supervisor's."""
     options: list[str] = []
     arguments: list[str] = []
     for parameter in context.command.params:
         value = values.get(str(parameter.name))
-        if parameter.name in OWN or value is None:
+        if parameter.name in SUPERVISOR_OPTIONS or value is None:
             continue
         if parameter.param_type_name == "argument":
             arguments.append(str(value))
