@@ -12,12 +12,8 @@ from ..storage.model_descriptions import FORMAT_VERSION
 from ..storage.models import read_model_file
 from ..tables.preparation import preparation_of
 from .options import JsonOption, print_json
-<<<<<<< HEAD
 from .table_options import show_columns
-from .terminal import say
-=======
 from .terminal import echo
->>>>>>> encoder
 
 
 def inspect(model: Annotated[pathlib.Path, typer.Argument(help="Model file.")], as_json: JsonOption = False) -> None:
@@ -54,14 +50,10 @@ def inspect(model: Annotated[pathlib.Path, typer.Argument(help="Model file.")], 
     if preparation.feature_names:
         described["features"] = _shortened(preparation.feature_names)
     for name, value in described.items():
-<<<<<<< HEAD
-        say(f"{name:<11}{value}")
-    if preparation.encoder is not None:
-        say("columns")
-        show_columns(preparation.encoder.report)
-=======
         echo(f"{name:<11}{value}")
->>>>>>> encoder
+    if preparation.encoder is not None:
+        echo("columns")
+        show_columns(preparation.encoder.report)
 
 
 def _shortened(names: list[Any], most: int = 12) -> str:

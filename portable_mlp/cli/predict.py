@@ -14,7 +14,6 @@ from ..storage.models import ESTIMATOR_ENTRY, load_model
 from ..tables.columns import Columns
 from ..tables.digits import digits, refuse_with_digits
 from ..tables.preparation import Preparation, preparation_of
-<<<<<<< HEAD
 from ..tables.reading import (
     ReadingOptions,
     check_output,
@@ -22,16 +21,10 @@ from ..tables.reading import (
     read_prediction_table,
     write_table,
 )
-from .files import STREAM, check_writable
-from .options import BackendOption, DelimiterOption, MaxRowsOption
-from .table_options import EncodingOption
-from .terminal import StandardOutput, say
-=======
-from ..tables.reading import check_output, read_prediction_table, write_table
 from .options import BackendOption, DelimiterOption, MaxRowsOption
 from .output_files import STREAM, check_writable
+from .table_options import EncodingOption
 from .terminal import StandardOutput, echo
->>>>>>> encoder
 
 ROWS_AT_ONCE = 2**16
 
@@ -88,11 +81,7 @@ def predict(
         header, columns = [preparation.table["id"], *header], [["" if text is None else text for text in ids], *columns]
     write_table(StandardOutput() if to_stdout else output, header, columns, spreadsheet_safe=spreadsheet_safe)
     if not to_stdout:
-<<<<<<< HEAD
-        say(f"{len(inputs)} predictions written to {output}", err=True)
-=======
-        echo(f"{len(X)} predictions written to {output}", err=True)
->>>>>>> encoder
+        echo(f"{len(inputs)} predictions written to {output}", err=True)
 
 
 def _rows(

@@ -8,7 +8,7 @@ from typing import Annotated, TypeAlias
 import typer
 
 from ..tables.encoding import ColumnReport
-from .terminal import say
+from .terminal import echo
 
 DropOption: TypeAlias = Annotated[list[str] | None, typer.Option(help="Column to leave out; may be repeated.")]
 IdOption: TypeAlias = Annotated[
@@ -45,6 +45,6 @@ def show_columns(report: Sequence[ColumnReport]) -> None:
         lines.append((", ".join(names[:3] if more else names) + more, kind, treatment))
     widths = [min(40, max(len(line[i]) for line in lines)) for i in range(2)]
     for name, kind, treatment in lines[:_MOST_COLUMNS]:
-        say(f"  {name:<{widths[0]}}  {kind:<{widths[1]}}  {treatment}")
+        echo(f"  {name:<{widths[0]}}  {kind:<{widths[1]}}  {treatment}")
     if len(lines) > _MOST_COLUMNS:
-        say(f"  and {len(lines) - _MOST_COLUMNS} more")
+        echo(f"  and {len(lines) - _MOST_COLUMNS} more")

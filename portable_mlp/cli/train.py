@@ -38,8 +38,15 @@ from ..training.result import TrainResult
 from ..training.train import train as fit
 from .network_options import ActivationOption, HiddenOption, LossOption, LossOptionsOption, NetworkOptions
 from .options import BackendOption, DelimiterOption, DeviceOption, JsonOption, MaxRowsOption, print_json
-<<<<<<< HEAD
-from .procs import ProcsOption, RestartsOption, TimeoutOption, check_alone, run_supervised
+from .output_files import STREAM, check_folder, check_writable
+from .processes import (
+    ProcsOption,
+    RestartsOption,
+    TimeoutOption,
+    check_alone,
+    in_process_group,
+    run_supervised,
+)
 from .table_options import (
     CategoricalOption,
     DecimalOption,
@@ -51,20 +58,7 @@ from .table_options import (
     StrictOption,
     show_columns,
 )
-from .terminal import say
-from .together import together
-=======
-from .output_files import STREAM, check_folder, check_writable
-from .processes import (
-    ProcsOption,
-    RestartsOption,
-    TimeoutOption,
-    check_alone,
-    in_process_group,
-    run_supervised,
-)
 from .terminal import echo
->>>>>>> encoder
 from .training_options import with_training_options
 
 TARGET_KINDS: dict[str, TargetKind] = {"auto": "unmixed", "classification": "any", "regression": "numbers"}
@@ -389,7 +383,7 @@ def _saved_all_the_same(save: pathlib.Path | None) -> Iterator[None]:
 def _show_table(prepared: _Prepared) -> None:
     """Print what was noticed of the table, and what is done with each of its columns."""
     for note in prepared.notes:
-        say(f"  {note}")
+        echo(f"  {note}")
     if prepared.preparation.encoder is not None:
         show_columns(prepared.preparation.encoder.report)
 

@@ -214,6 +214,9 @@ def read_known(
         If a column is lacking, or a cell is not what its column holds; names it.
     """
     with opened_raw(path, suffix, options) as raw:
+        if suffix in ARRAY_SUFFIXES and len(raw.columns) == len(readings) and not raw.columns.keys() <= readings.keys():
+            # An array has no names: its columns are those of the model, in order.
+            raw = raw._replace(columns=dict(zip(readings, raw.columns.values(), strict=True)))
         lacking = [name for name in readings if name not in raw.columns]
         if lacking:
             raise DataError(

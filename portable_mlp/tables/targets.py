@@ -7,7 +7,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["LARGEST_EXACT", "MOST_WHOLE_NUMBER_CLASSES", "are_whole", "class_names", "is_classification", "numeric_targets"]
+__all__ = [
+    "LARGEST_EXACT",
+    "MOST_WHOLE_NUMBER_CLASSES",
+    "are_whole",
+    "class_names",
+    "is_classification",
+    "numeric_targets",
+]
 
 MOST_WHOLE_NUMBER_CLASSES = 20
 """Whole-number targets with more distinct values than this are taken for a quantity, not for classes."""
