@@ -28,7 +28,7 @@ class TableEncoder(TransformerMixin, BaseEstimator):
     Each column is treated as what its cells are: numbers are scaled to zero mean and unit deviation, their gaps become
     the median and are marked in a column of their own; texts have a column of 0 and 1 each, rare and unseen ones
     together, and missing ones; many different texts become the means of their targets, which are cross-fitted; truth
-    values become 1, -1 and 0; dates become the elapsed time, the year, and sines and cosines of month, weekday and
+    values are numbers, 1 and 0; dates become the elapsed time, the year, and sines and cosines of month, weekday and
     hour. Constant columns, and those that only tell the rows apart, are dropped. `columns_` says what was done.
 
     Parameters
@@ -72,8 +72,8 @@ class TableEncoder(TransformerMixin, BaseEstimator):
     >>> encoder = pm.TableEncoder(min_count=1).fit(X)
     >>> encoder.get_feature_names_out().tolist()
     ['rooms', 'rooms_missing', 'district_north', 'district_south', 'lift']
-    >>> encoder.transform({"lift": [False], "rooms": [3.0], "district": ["west"]}).tolist()
-    [[0.0, 0.0, 0.0, 0.0, -1.0]]
+    >>> encoder.transform({"lift": [False], "rooms": [3.0], "district": ["west"]}).round(3).tolist()
+    [[0.0, 0.0, 0.0, 0.0, -1.414]]
     """
 
     _parameter_constraints: dict[str, list[Any]] = {  # noqa: RUF012 - as scikit-learn has it

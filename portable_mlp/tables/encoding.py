@@ -10,7 +10,7 @@ import dataclasses
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar, NamedTuple
+from typing import Any, ClassVar, NamedTuple, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -149,7 +149,7 @@ class NumberColumn(ColumnEncoding):
     gaps: bool
 
     @classmethod
-    def learn(cls, name: str, column: Column) -> NumberColumn:
+    def learn(cls, name: str, column: Column) -> Self:
         """Learn from training rows, one of which has a number."""
         missing = np.isnan(column.values)
         median = float(np.median(column.values[~missing]))
@@ -172,8 +172,12 @@ class NumberColumn(ColumnEncoding):
         written = "".join(mark for mark in self.form[1:] if mark not in ",.")
         notes = [f"written with {written}"] if written else []
         notes += ["written with groups of three digits"] if set(self.form[1:]) & set(",.") else []
-        notes += [f"gaps become the median {self.median:g} and are marked"] if self.gaps else []
-        return "; ".join(["scaled", *notes])
+        return "; ".join(["scaled", *notes]) + self._gaps_treatment
+
+    @property
+    def _gaps_treatment(self) -> str:
+        """What is done with gaps, if there are any."""
+        return f"; gaps become the median {self.median:g} and are marked" if self.gaps else ""
 
     @property
     def scaling(self) -> tuple[float, float] | None:
@@ -193,25 +197,10 @@ class NumberColumn(ColumnEncoding):
 
 
 @dataclass(frozen=True)
-class TruthColumn(ColumnEncoding):
-    """Truth values: 1 for true, -1 for false, 0 for a missing cell, which has 1 in a column of its own too.
-
-    Attributes
-    ----------
-    form : str
-        How they are written, as in `Reading`.
-    gaps : bool
-        Whether a training row lacks its cell.
-    """
+class TruthColumn(NumberColumn):
+    """Truth values, which are the numbers 1 and 0; ``form`` has the words that are written for them."""
 
     kind: ClassVar[str] = "truth"
-    form: str
-    gaps: bool
-
-    @classmethod
-    def learn(cls, name: str, column: Column) -> TruthColumn:
-        """Learn from training rows."""
-        return cls(name, column.reading.form, bool(np.isnan(column.values).any()))
 
     @property
     def reading(self) -> Reading:
@@ -219,26 +208,10 @@ class TruthColumn(ColumnEncoding):
         return Reading("truth", self.form)
 
     @property
-    def feature_names(self) -> list[str]:
-        """The column's own name, and the name of its gaps."""
-        return [self.name, f"{self.name}_missing"] if self.gaps else [self.name]
-
-    @property
     def treatment(self) -> str:
         """What is done with the truth values."""
         false, true = self.form.split("/") if self.form else ("false", "true")
-        return f"{true} is 1, {false} is -1" + (", gaps are 0 and marked" if self.gaps else "")
-
-    @property
-    def scaling(self) -> tuple[float, float] | None:
-        """What makes 1 of 1, and -1 of 0."""
-        return None if self.gaps else (0.5, 0.5)
-
-    def transform(self, values: NDArray[Any]) -> NDArray[np.float64]:
-        """Return 1, -1 and 0, and where they were missing."""
-        missing = np.isnan(values)
-        truths = np.where(missing, 0.0, 2.0 * values - 1.0)
-        return np.column_stack([truths, missing]) if self.gaps else truths[:, None]
+        return f"{true} is 1, {false} is 0; scaled" + self._gaps_treatment
 
 
 @dataclass(frozen=True)

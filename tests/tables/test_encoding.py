@@ -127,10 +127,10 @@ def test_without_targets_the_commonest_texts_have_columns() -> None:
 
 
 def test_truth_values() -> None:
-    column = Column(Reading("truth", "no/yes"), np.array([1.0, 0.0, np.nan]))
-    encoder, matrix = learn(t=column)
-    assert encoder.feature_names == ["t", "t_missing"]
-    assert_array_equal(matrix, [[1.0, 0.0], [-1.0, 0.0], [0.0, 1.0]])
+    values = np.array([1.0, 0.0, np.nan, 1.0])
+    encoder, matrix = learn(t=Column(Reading("truth", "no/yes"), values))
+    assert encoder.report[0].treatment == "yes is 1, no is 0; scaled; gaps become the median 1 and are marked"
+    assert_array_equal(matrix, learn(t=numbers(*values))[1])
 
 
 def test_dates() -> None:
