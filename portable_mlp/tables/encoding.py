@@ -479,10 +479,11 @@ ENCODINGS: dict[str, type[ColumnEncoding]] = {
 }
 """The kinds of columns by their names."""
 
+_AS_ASKED = "left out as asked"
 _N_FOLDS = 5
 _FEW_ROWS = 20
 _NAMES_OF_ROWS = re.compile(
-    r"|index|idx|id|ids|uid|uuid|guid|key|row|rows|rownum|rownames|row[ _.]?(?:id|number|name|names)|no|nr|x|unnamed: 0"
+    r"|index|idx|id|ids|uid|uuid|guid|key|row|rows|rownum|rownames|row[ _.]?(?:id|number|name|names)|no|nr|unnamed: 0"
     r"|.*[ _.-](?:id|idx|uuid|guid|key|no|nr)|\.\.\.1",
     re.IGNORECASE,
 )
@@ -523,17 +524,15 @@ class Encoder(NamedTuple):
         ValueError
             If no column is left; says why each was dropped. If a column's numbers are too large to be scaled.
         """
-        encodings, pieces = [], []
-        for name in X:
-            column = X.column(name)
-            encoding, piece = _learnt(name, column, outputs, options)
-            encodings.append(encoding)
-            pieces.append(encoding.transform(column.values) if piece is None else piece)
-        matrix = np.column_stack(pieces)
-        if not matrix.shape[1]:
-            reasons = "; ".join(f"{encoding.name}: {encoding.treatment}" for encoding in encodings)
-            raise ValueError(f"no feature is left of {counted(len(encodings), 'column')} ({reasons})")
-        return cls(tuple(encodings)), matrix
+        learnt = [_learnt(name, X.column(name), outputs, options) for name in X]
+        if not any(encoding.feature_names for encoding, _ in learnt):
+            # What little numbers say is more than nothing, as in a table of one column that counts.
+            learnt = [(_number_after_all(encoding, X.column(encoding.name)), None) for encoding, _ in learnt]
+        if not any(encoding.feature_names for encoding, _ in learnt):
+            reasons = "; ".join(f"{encoding.name}: {encoding.treatment}" for encoding, _ in learnt)
+            raise ValueError(f"no feature is left of {counted(len(learnt), 'column')} ({reasons})")
+        pieces = [e.transform(X.column(e.name).values) if piece is None else piece for e, piece in learnt]
+        return cls(tuple(encoding for encoding, _ in learnt)), np.column_stack(pieces)
 
     @property
     def readings(self) -> dict[str, Reading]:
@@ -607,10 +606,17 @@ def _learnt(
     return CategoryColumn(name, column.reading.form, frequent, len(levels) - len(frequent), gaps), None
 
 
+def _number_after_all(encoding: ColumnEncoding, column: Column) -> ColumnEncoding:
+    """Return the encoding of a column of numbers that was dropped, for a table of which nothing else is left."""
+    if column.reading.kind != "number" or column.missing.all() or encoding.treatment == _AS_ASKED:
+        return encoding
+    return NumberColumn.learn(encoding.name, column)
+
+
 def _reason_to_drop(name: str, column: Column, options: EncoderOptions) -> str | None:
     """Return why a column is of no use, None if it may be of some."""
     if name in options.drop:
-        return "left out as asked"
+        return _AS_ASKED
     missing = column.missing
     present = column.values[~missing]
     if not len(present):

@@ -34,7 +34,7 @@ def open_if_large(data: str, target: str | None, kind: TargetKind, max_rows: int
         If the file is in Parquet and PyArrow is missing.
     """
     if not data.lower().endswith(STREAMED_SUFFIXES) or (
-        data.lower().endswith(".parquet") and not _is_large_matrix(data)
+        data.lower().endswith(".parquet") and not _is_large_matrix(data, target)
     ):
         return None
     source = open_training_rows(data, target, target_kind=kind, max_rows=max_rows)
@@ -44,12 +44,13 @@ def open_if_large(data: str, target: str | None, kind: TargetKind, max_rows: int
     return None
 
 
-def _is_large_matrix(path: str) -> bool:
-    """Tell whether a Parquet file is large, and has at most one column that holds no numbers, perhaps its target."""
+def _is_large_matrix(path: str, target: str | None) -> bool:
+    """Tell whether a Parquet file is large, and all columns but the target, or the last, are numbers."""
     with opened(path) as file:
         layout = ParquetLayout(file, path)
-    width = len(layout.names)
-    return 8 * layout.n_rows * width > STREAMED_BYTES and sum(map(layout.is_number, range(width))) >= width - 1
+    names = layout.names
+    features = [column for column, name in enumerate(names) if name != (target or names[-1])]
+    return 8 * layout.n_rows * len(names) > STREAMED_BYTES and all(map(layout.is_number, features))
 
 
 @dataclass(frozen=True)

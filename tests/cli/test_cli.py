@@ -370,7 +370,9 @@ BAD_TABLES = {
 @pytest.mark.parametrize(("content", "message"), BAD_TABLES.values(), ids=BAD_TABLES)
 def test_a_bad_table_is_one_clear_line_and_leaves_nothing(content: str, message: str, capfd) -> None:
     pathlib.Path("data.csv").write_text(content)
-    assert message in mistake("train", "data.csv", "--save", "m.safetensors", "--validation", 0, capfd=capfd)
+    assert message in mistake(
+        "train", "data.csv", "--strict", "--save", "m.safetensors", "--validation", 0, capfd=capfd
+    )
     assert not pathlib.Path("m.safetensors").exists()
 
 
