@@ -31,12 +31,17 @@ def refuse_skip(report: Any) -> Any:
 def one_in(n: int, *axes: Iterable[Any], on: str = "") -> list[Any]:
     """Return all combinations of values for a `parametrize`, those off the diagonals marked as thorough.
 
-    One combination in ``n`` is on a diagonal; together these have every value of every axis. With ``on``, the others
+    One combination in ``n`` is on a diagonal; of several axes these together have every value. With ``on``, the others
     are thorough on the libraries alone whose name starts so.
     """
+    values = [list(axis) for axis in axes]
+    places = list(itertools.product(*(range(len(axis)) for axis in values)))
+    diagonal = [place for place in places if sum(place) % n == 0]
+    assert len(axes) == 1 or [len(set(found)) for found in zip(*diagonal, strict=True)] == list(map(len, values))
     mark = pytest.mark.thorough_on(on) if on else pytest.mark.thorough
-    combinations = [zip(*places, strict=True) for places in itertools.product(*map(enumerate, axes))]
-    return [pytest.param(*values, marks=mark if sum(places) % n else ()) for places, values in combinations]
+    return [
+        pytest.param(*map(list.__getitem__, values, place), marks=() if place in diagonal else mark) for place in places
+    ]
 
 
 class Selection:

@@ -21,7 +21,7 @@ from sklearn.exceptions import ConvergenceWarning
 import portable_mlp as pm
 from portable_mlp.cli.app import run
 from portable_mlp.kernels.activations import ACTIVATIONS, Activation
-from portable_mlp.kernels.losses import LOSSES, Constant, Loss, Targets
+from portable_mlp.kernels.losses import LOSSES, Constant, Loss, TargetRange
 from portable_mlp.kernels.optimizers import OPTIMIZERS, Optimizer, OptimizerEntry
 from portable_mlp.kernels.options import positive_number
 from tests.reference import assert_close, float32_exact
@@ -89,7 +89,7 @@ def made_up(monkeypatch: pytest.MonkeyPatch) -> MadeUp:
     names = MadeUp(*(f"{name}{next(numbers)}" for name in ("softsign", "pseudo_huber", "adagrad")))
     width = {"width": Constant(2.0, positive_number)}
     monkeypatch.setitem(ACTIVATIONS, names.activation, Activation(softsign, d_softsign, scheme="he_normal"))
-    monkeypatch.setitem(LOSSES, names.loss, Loss(pseudo_huber, ("identity",), Targets.REAL, constants=width))
+    monkeypatch.setitem(LOSSES, names.loss, Loss(pseudo_huber, ("identity",), TargetRange.REAL, constants=width))
     monkeypatch.setitem(OPTIMIZERS, names.solver, OptimizerEntry(adagrad, ("epsilon",)))
     return names
 
@@ -223,14 +223,17 @@ def test_the_command_line(made_up: MadeUp, tmp_path: pathlib.Path, capfd: pytest
     lines = [",".join(map(repr, (*x, y[0]))) for x, y in zip(X.tolist(), Y.tolist(), strict=True)]
     table.write_text("\n".join(["a,b,c,d,y", *lines]))
     options = ["--activation", made_up.activation, "--solver", made_up.solver, "--hidden", 5, "--validation", 0]
+    options += ["--loss", made_up.loss, "--loss-options", f"width={WIDTH}"]
     train = ["train", table, *options, "--save", model, "--dtype", "float64", "--epochs", 1, "--seed", 3]
     told(capfd, *train, "--learning-rate", 1e-300)
     net, params, _ = pm.load_model(model)
-    assert net.activation == made_up.activation
+    assert (net.activation, net.loss, net.loss_options) == (made_up.activation, made_up.loss, (("width", WIDTH),))
     drawn = pm.init_params(net, scheme="he_normal", random_state=3)
     np.testing.assert_array_equal(params[0].W, drawn[0].W)
     assert json.loads(told(capfd, *train, "--json"))["epochs"] == 1
-    assert made_up.activation in told(capfd, "inspect", model)
+    shown = told(capfd, "inspect", model)
+    assert made_up.activation in shown
+    assert f"{made_up.loss}, width {WIDTH}" in shown
     assert told(capfd, "predict", model, table)
     told(capfd, "export", model, tmp_path / "model.onnx")
     told(capfd, "export", model, tmp_path / "step.onnx", "--training", "--solver", made_up.solver)

@@ -1,4 +1,4 @@
-"""Who is timed on a GPU: our step on three libraries, five ways to write it in PyTorch and JAX, and the products alone.
+"""The candidates on a GPU: our step on three libraries, five ways to write it in PyTorch and JAX, the products alone.
 
 A candidate is made for a case, a precision and a device, in a process whose library `set_precision` has prepared.
 Enqueueing work and waiting for it are two calls.
@@ -22,18 +22,18 @@ from portable_mlp.bench.cases import N_BATCHES, Case
 TIMED_RATE = 1e-9
 """The learning rate while time is taken.
 
-With a usual one, thousands of steps on a few batches would learn these by heart: the derivatives at the logits would be
-zeros then, and a GPU multiplies zeros faster.
+With a usual one, thousands of steps on a few batches would learn these by heart: the derivatives at the logits would
+then be zeros, and a GPU multiplies zeros faster.
 """
 
 
 class OnDevice(Protocol):
-    """Something that trains a case's network on a device.
+    """A way to train the network of a case on a device.
 
     Attributes
     ----------
     steps_a_call : int
-        How many steps it takes at once.
+        Number of steps of one call.
     """
 
     steps_a_call: int
@@ -268,9 +268,9 @@ class Entry(NamedTuple):
     Attributes
     ----------
     library : str
-        A module's name.
+        Name of the module that the process imports.
     make : callable
-        ``make(case, precision, device)``, which a process can be told by its name.
+        ``make(case, precision, device)`` returns the candidate; a function or class that can be pickled.
     """
 
     library: str

@@ -1,4 +1,4 @@
-"""The precision of products is measured: by the error of one against float64, whatever a library was told."""
+"""Checks of the precision of products, by the error of one against float64, whatever a library was configured for."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ import numpy as np
 from portable_mlp.bench.measurement import distance
 
 ERRORS = {"float32": (0.0, 1e-5), "tf32": (1e-5, 1e-3), "bfloat16": (1e-3, 2e-2)}
-"""Between which bounds the error of a product in a precision lies, as `product_error` measures it.
+"""The bounds of the error of a product in each precision, as `product_error` measures it.
 
 Operands rounded to 24, 11 and 8 significant bits give about 1e-7, 3e-4 and 2e-3.
 """
 
 LOSS_TOLERANCES = {"float32": 1e-4, "tf32": 5e-3, "bfloat16": 5e-2}
-"""How far losses may be from the same steps in float64, relative."""
+"""The largest relative difference of losses from the same steps in float64."""
 
 
 def product_error(multiply: Callable[[np.ndarray, np.ndarray], np.ndarray]) -> float:
@@ -36,7 +36,7 @@ def check_product_error(precision: str, error: float) -> None:
 
 
 def check_losses(precision: str, losses: list[float], expected: list[float]) -> float:
-    """Return how far losses are from those expected, relative; raise ArithmeticError where that is too far."""
+    """Return the largest relative difference of losses from those expected; raise ArithmeticError beyond the limit."""
     error = distance(losses, expected)
     if not error < LOSS_TOLERANCES[precision]:
         raise ArithmeticError(f"its losses are {error:.1e} away from float64")

@@ -10,18 +10,18 @@ from multiprocessing.connection import Connection
 from typing import Any
 
 SECONDS_TO_ANSWER = 300.0
-"""What is not done by then hangs."""
+"""The longest time of a call; what takes longer hangs."""
 
 ENVIRONMENT = {"XLA_PYTHON_CLIENT_PREALLOCATE": "false"}
-"""For the libraries, unless the user says otherwise: JAX would take three quarters of the GPU's memory at once."""
+"""Variables for the libraries, unless the user has set them: JAX would take three quarters of the GPU's memory."""
 
 
 class Failed(Exception):
-    """A call in the process failed, or the process did; the message says how, in a line."""
+    """The failure of a call in the process, or of the process itself, in one line."""
 
 
 class Process:
-    """Calls functions elsewhere, one at a time; a context."""
+    """A process that calls functions, one at a time; a context."""
 
     def __init__(self) -> None:
         context = multiprocessing.get_context("spawn")
@@ -31,7 +31,7 @@ class Process:
         theirs.close()
 
     def call(self, function: Callable[..., Any], *arguments: Any, timeout: float = SECONDS_TO_ANSWER) -> Any:
-        """Call a function there, as `start` and `result` do."""
+        """Call a function there and return its result, as `start` and `result` do."""
         self.start(function, *arguments)
         return self.result(timeout)
 

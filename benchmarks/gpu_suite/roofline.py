@@ -1,4 +1,4 @@
-"""What a step cannot undercut on a GPU: its products at the rates that the GPU reaches, and the optimizer's memory.
+"""A lower bound of a step's time on a GPU: its products at the rates that the GPU reaches, and the optimizer's memory.
 
 For the products the larger of two times counts: to multiply, and to move each operand and result once. The few bytes of
 the element-wise work between them are left out; so is the launch of kernels, which is nearly all of the time where a
@@ -14,10 +14,10 @@ from portable_mlp.bench.cases import Case
 from portable_mlp.kernels.parameters import n_parameters
 
 ADAM_PASSES = 7
-"""Over the float32 parameters: p, g, m and v are read, p, m and v written."""
+"""Passes of Adam over the float32 parameters: p, g, m and v are read, p, m and v written."""
 
 FLOAT32, BFLOAT16 = 4, 2
-"""Bytes."""
+"""Bytes of a number."""
 
 
 class Product(NamedTuple):
@@ -26,7 +26,7 @@ class Product(NamedTuple):
     Attributes
     ----------
     m, k, n : int
-        Lengths.
+        Shapes of the factors.
     is_gradient : bool
         Whether it is a weight's gradient, which is float32 in every precision.
     """
@@ -62,7 +62,7 @@ def moved_bytes(case: Case, precision: str) -> int:
 
 
 class Rates(NamedTuple):
-    """What a GPU reaches.
+    """The rates that a GPU reaches.
 
     Attributes
     ----------

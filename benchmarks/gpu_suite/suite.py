@@ -29,29 +29,29 @@ class Result(NamedTuple):
     Attributes
     ----------
     case, candidate, precision : str
-        What was timed.
+        Names of the case, the candidate and the precision.
     batch_size : int
-        Samples of a step.
+        Number of samples of a step.
     problem : str or None
-        Why it was not timed.
+        Reason why the candidate was not timed.
     steps_a_call : int
-        How many steps the candidate takes at once.
+        Number of steps of one call.
     first_step : float
         Seconds from the data on the host to the first step done.
     step, step_lowest, step_highest : float
-        Of a step, where many are enqueued: median and range of the rounds.
+        Time of a step, where many are enqueued: median and range of the rounds.
     latency : float
-        Of a call that is waited for; median.
+        Time of a call that is waited for; median.
     on_host : float
-        To enqueue a step; median.
+        Time to enqueue a step; median.
     kernels : float or None
-        That a step launches, or its graph holds.
+        Number of kernels that a step launches, or that its graph has.
     product_error, loss_error : float
-        From float64, relative.
+        Relative differences from float64, of a product and of the losses.
     of_products : float or None
-        ``step`` over that of the products alone, of the same rounds.
+        ``step`` over that of the products alone in the same rounds.
     of_roofline : float
-        ``step`` over what no step of Adam can undercut.
+        ``step`` over the lower bound of a step of Adam.
     """
 
     case: str
@@ -74,20 +74,20 @@ class Result(NamedTuple):
 
 
 class Setting(NamedTuple):
-    """What all candidates have in common.
+    """The setting that all candidates have in common.
 
     Attributes
     ----------
     device : str
         "cuda", or "cpu" for a trial.
     rates : Rates
-        Of the device.
+        Rates that the device reaches.
     rounds : int
-        Turns of each candidate.
+        Number of turns of each candidate.
     seconds_of_warm_up, seconds_a_turn : float
-        Before the first turn; and of steps that are enqueued one after another in each.
+        Time before the first turn, and time of the steps that are enqueued one after another in each.
     tell : callable
-        Told what is being done.
+        ``tell(text)`` reports the progress.
     """
 
     device: str = "cuda"
@@ -124,15 +124,15 @@ def measure(
     Parameters
     ----------
     case : Case
-        What.
-    precision : str
-        "float32", "tf32" or "bfloat16".
+        Training step that all candidates take.
+    precision : {"float32", "tf32", "bfloat16"}
+        Precision of the products.
     candidates : dict
-        Who.
+        Library and function of each candidate by name.
     expected : list of float
-        Their first losses in float64.
+        First losses of the case in float64.
     setting : Setting
-        Where and how.
+        Device, rounds and times.
     """
     what = f"{case.name}, {precision}"
     with contextlib.ExitStack() as stack:
@@ -164,16 +164,16 @@ def measure(
 
 
 class _Trial:
-    """A candidate's process, and what came of it.
+    """A candidate's process, and its results.
 
     Attributes
     ----------
     process : Process
-        Its own.
+        Process of this candidate alone.
     problem : str or None
-        What went wrong first; nothing is asked of it after.
+        First failure, after which the process is called no more.
     made, turns, kernels
-        What it answered.
+        Results of the calls in the process.
     """
 
     def __init__(self, process: Process) -> None:
@@ -184,7 +184,7 @@ class _Trial:
         self.kernels: float | None = None
 
     def noted(self, ask: Callable[..., Any], *arguments: Any) -> Any:
-        """Return the answer; where there is none, note why, so that the others go on."""
+        """Return the result of a call; record a failure instead, so that the others continue."""
         if self.problem is None:
             try:
                 return ask(*arguments)

@@ -1,4 +1,4 @@
-"""What the process of a candidate is asked to do: make it, and time it."""
+"""The functions that run in the process of a candidate: they make it and time it."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ from .on_device import Entry, OnDevice, set_precision
 from .precisions import check_losses, check_product_error, product_error
 
 STEPS_A_TURN, TURNS_AT_MOST = 200, 6
-"""So many steps at least before the one wait at the end, unless they take so many times the seconds of a turn."""
+"""The fewest steps before the one wait at the end, unless they take this many times the seconds of a turn."""
 
 CALLS_WAITED_FOR = 50
-"""For the latency, one by one."""
+"""Number of calls for the latency, waited for one by one."""
 
 CALLS_ENQUEUED = 10
-"""For the time on the host: so few that the GPU's queue, of about a thousand kernels, does not fill."""
+"""Number of calls for the time on the host: the GPU's queue, of about a thousand kernels, must not fill."""
 
 CALLS_TRACED = 4
-"""When kernels are counted."""
+"""Number of calls while kernels are counted."""
 
 
 class Made(NamedTuple):
@@ -30,11 +30,11 @@ class Made(NamedTuple):
     Attributes
     ----------
     steps_a_call : int
-        How many steps it takes at once.
+        Number of steps of one call.
     first_step : float
         Seconds until the first call was done: moving the data, compiling, choosing, capturing.
     product_error, loss_error : float
-        From float64, relative.
+        Relative differences from float64, of a product and of the losses.
     """
 
     steps_a_call: int
@@ -44,16 +44,16 @@ class Made(NamedTuple):
 
 
 class Turn(NamedTuple):
-    """One turn's times, in seconds.
+    """The times of one turn, in seconds.
 
     Attributes
     ----------
     step : float
-        Of a step, where many are enqueued.
+        Time of a step, where many are enqueued.
     latency : float
-        Of a call that is waited for.
+        Time of a call that is waited for.
     on_host : float
-        To enqueue a step.
+        Time to enqueue a step.
     """
 
     step: float
@@ -136,7 +136,7 @@ def _calls_a_turn(steps_a_call: int, calls: float) -> int:
 
 
 def _few(wanted: int, calls: float) -> int:
-    """Return how many calls: those wanted, or as many as fill a turn, but never only one or two."""
+    """Return the number of calls: ``wanted``, or as many as fill a turn, but at least three."""
     return max(3, min(wanted, round(calls)))
 
 

@@ -1,4 +1,4 @@
-"""The jobs of a scaling run: who takes which step, each in processes of its own.
+"""The jobs of a scaling study: a setup of processes and the step that it takes.
 
 Every turn is a job of fresh processes, which `rank` describes: its losses are compared with the same steps in
 float64, then it is timed. So nothing of one job, neither threads nor memory, is there in the next.
@@ -24,10 +24,10 @@ from portable_mlp.distributed.supervision.mpi_launcher import Launcher, find_lau
 from .rank import DTYPE, Task
 
 FEWER_SAMPLES = (4, 16)
-"""By what a batch is divided, for one process and one rank: it tells what a step takes whatever its batch."""
+"""Divisors of the batch, for one process and one rank: small batches show the fixed time of a step."""
 
 SECONDS_A_JOB = 300.0
-"""At most; a job that takes longer hangs."""
+"""The longest time of a job; one that takes longer hangs."""
 
 
 FOLDER = Path(__file__).parents[1]
@@ -37,16 +37,16 @@ KINDS = {"mpi": ("MPI rank", "MPI ranks"), "gloo": ("DDP process", "DDP processe
 
 
 class Setup(NamedTuple):
-    """Who takes a step.
+    """The processes that take a step together.
 
     Attributes
     ----------
     engine : {"alone", "mpi", "gloo"}
-        As in `Task`.
+        Engine that connects them, as in `Task`.
     n_ranks : int
-        Processes.
+        Number of processes.
     n_threads : int
-        Of BLAS, in each of them.
+        Number of BLAS threads of each process.
     """
 
     engine: str
@@ -55,7 +55,7 @@ class Setup(NamedTuple):
 
     @property
     def name(self) -> str:
-        """What people call it."""
+        """The name of the setup in tables."""
         if self.engine == "alone":
             return f"1 process, {_number(self.n_threads, 'thread', 'threads')}"
         return _number(self.n_ranks, *KINDS[self.engine])
@@ -66,14 +66,14 @@ ALONE, RANK = Setup("alone"), Setup("mpi")
 
 
 class Job(NamedTuple):
-    """A turn: who does what; without a case, all-reduces of every size."""
+    """A setup and the case whose steps it takes; without a case, all-reduces of every size."""
 
     setup: Setup
     case: Case | None
 
 
 def jobs_of(case: Case, most_ranks: int) -> list[Job]:
-    """Return whose steps are timed on a network: strong scaling on its batch, weak scaling on larger ones."""
+    """Return the jobs that are timed on a network: strong scaling on its batch, weak scaling on larger ones."""
     ranks = powers_of_two(most_ranks)
     jobs = []
     for n_ranks in ranks:
@@ -96,12 +96,12 @@ def powers_of_two(most: int) -> tuple[int, ...]:
 
 
 def launch(job: Job, seconds: float) -> dict[str, Any]:
-    """Run a job in processes of its own, for about so long once they have started; return its answer.
+    """Run a job in processes of its own, for about so many seconds of steps; return its answer.
 
     Raises
     ------
     RuntimeError
-        If it ends without an answer, or hangs; with what it says last.
+        If it ends without an answer, or hangs; with its last line.
     """
     setup = job.setup
     threads = dict.fromkeys(THREADS, str(setup.n_threads))
@@ -128,7 +128,7 @@ def launch(job: Job, seconds: float) -> dict[str, Any]:
 
 
 def last_error(text: str) -> str:
-    r"""Return the last line that reads like an exception's, else the last line, of what a program has said.
+    r"""Return the last line of a text that reads like an exception's, else the last line.
 
     >>> last_error("Traceback ...\nValueError: no\nBAD TERMINATION")
     'ValueError: no'

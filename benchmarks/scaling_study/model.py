@@ -1,4 +1,4 @@
-"""What a step would take on more machines than there are: a model of a few constants, fitted to measurements.
+"""A model of a step's time on more machines than there are, of a few constants that are fitted to measurements.
 
 A step on P ranks computes, then adds up gradients, and nothing overlaps:
 
@@ -33,11 +33,11 @@ ASSUMPTIONS = (
 )
 
 MOST_RANKS = 1024
-"""Of a forecast."""
+"""The largest number of ranks of a forecast."""
 
 
 class Link(NamedTuple):
-    """What connects two ranks.
+    """The connection of two ranks.
 
     Attributes
     ----------
@@ -69,14 +69,14 @@ class Link(NamedTuple):
 
 
 class Compute(NamedTuple):
-    """What a process computes in a step.
+    """The time that a process computes in a step.
 
     Attributes
     ----------
     fixed : float
         Seconds a step takes whatever its batch: the optimizer, the calls.
     per_sample : float
-        Seconds a sample.
+        Seconds for each sample.
     """
 
     fixed: float
@@ -88,18 +88,18 @@ class Compute(NamedTuple):
 
 
 class Model(NamedTuple):
-    """Training of one network.
+    """The model of the training of one network.
 
     Attributes
     ----------
     alone : Compute
-        Of a process that is no rank.
+        Computing of a process that is no rank.
     rank : Compute
-        Of a rank.
+        Computing of each rank.
     link : Link
-        Between ranks.
+        Connection between two ranks.
     n_bytes : int
-        Of the gradients.
+        Size of the gradients in bytes.
     """
 
     alone: Compute
@@ -121,22 +121,22 @@ class Model(NamedTuple):
 
 
 class Forecast(NamedTuple):
-    """What a model says of a network.
+    """The forecast of a model for a network.
 
     Attributes
     ----------
     network : str
-        Its sizes.
+        Sizes of its layers.
     batch_size : int
-        Samples of a step: of all ranks together for the speed-up, of each rank for the efficiency.
+        Number of samples of a step: of all ranks together for the speed-up, of each rank for the efficiency.
     model : Model
-        Which says it.
+        Model of its training.
     ranks : list of int
-        1, 2, 4, ...
+        Numbers of ranks: 1, 2, 4, ...
     speed_up : list of float
-        Of strong scaling; ends where each rank has one sample.
+        Speed-up of strong scaling; ends where each rank has one sample.
     efficiency : list of float
-        Of weak scaling.
+        Efficiency of weak scaling for each number of ranks.
     """
 
     network: str
@@ -148,7 +148,7 @@ class Forecast(NamedTuple):
 
 
 def forecast(network: str, batch_size: int, model: Model) -> Forecast:
-    """Return what a model says of 1, 2, 4, ..., ``MOST_RANKS`` ranks."""
+    """Return the forecast of a model for 1, 2, 4, ..., ``MOST_RANKS`` ranks."""
     ranks = [1 << i for i in range(MOST_RANKS.bit_length())]
     return Forecast(
         network,
@@ -161,12 +161,12 @@ def forecast(network: str, batch_size: int, model: Model) -> Forecast:
 
 
 def fit_link(timed: Sequence[tuple[int, float]]) -> Link:
-    """Return the link that all-reduces between two ranks, (bytes, seconds), speak of; each is a single exchange."""
+    """Return the link fitted to all-reduces of two ranks, (bytes, seconds); each is a single exchange."""
     return Link(*_line(timed))
 
 
 def fit_compute(timed: Sequence[tuple[int, float]]) -> Compute:
-    """Return what the steps of one process, (samples, seconds), at two batch sizes or more, speak of."""
+    """Return the times fitted to steps of one process, (samples, seconds), at two batch sizes or more."""
     return Compute(*_line(timed))
 
 

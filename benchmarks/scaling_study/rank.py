@@ -1,4 +1,4 @@
-"""What one process of a scaling run does: ``python -m scaling_study.rank TASK``, also under mpiexec.
+"""One process of a scaling study: ``python -m scaling_study.rank TASK``, also under mpiexec.
 
 TASK is a `Task` as JSON. Rank 0 prints its answer, one line of JSON.
 """
@@ -33,18 +33,18 @@ STEPS_TO_WARM_UP = 10
 
 
 class Task(NamedTuple):
-    """What a process is to do.
+    """The task of a process.
 
     Attributes
     ----------
     engine : {"alone", "mpi", "gloo"}
-        What joins it with others: nothing, `portable_mlp.parallel`, or PyTorch's DistributedDataParallel.
+        Connection with other processes: none, `portable_mlp.parallel`, or PyTorch's DistributedDataParallel.
     case : Case or None
-        The step to take, whose batch is that of all processes together; None for all-reduces.
+        Step to take, whose batch is that of all processes together; None for all-reduces.
     seconds : float
-        How long to take steps, or all-reduces of one size, about.
+        Time of the steps, or of the all-reduces of one size, about.
     meeting : str
-        A file that does not exist yet, by which PyTorch's processes find each other.
+        Path of a file that does not exist yet, by which PyTorch's processes find each other.
     """
 
     engine: str
@@ -60,16 +60,16 @@ class Task(NamedTuple):
 
 
 class Joined(NamedTuple):
-    """A process among others.
+    """The connection of a process with the others.
 
     Attributes
     ----------
     is_root : bool
-        Whether it is rank 0.
+        Whether this process is rank 0.
     agreed : callable
-        ``agreed(n)`` returns the number that the first process gives.
+        ``agreed(n)`` returns the ``n`` of rank 0.
     ways : dict
-        All-reduces, by name.
+        Functions that make an all-reduce, by name.
     """
 
     is_root: bool

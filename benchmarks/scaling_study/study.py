@@ -30,26 +30,25 @@ class StepRow(NamedTuple):
     Attributes
     ----------
     network : str
-        Its sizes.
+        Sizes of its layers.
     batch_size : int
-        Samples of a step, of all ranks together.
+        Number of samples of a step, of all ranks together.
     who : str
-        What people call the setup.
-    engine : str
-        Its engine.
+        Name of the setup in tables.
+    engine : {"alone", "mpi", "gloo"}
+        Engine of the setup, as in `Task`.
     n_ranks : int
-        Its processes.
+        Number of processes of the setup.
     microseconds : float or None
-        Of a step, the median over the rounds; None if it was not timed.
+        Time of a step, the median over the rounds; None if it was not timed.
     speed_up : float or None
-        Over one process with one thread, on the same batch: strong scaling.
+        Strong scaling: time of one process with one thread on the same batch, over this one.
     efficiency : float or None
-        Of several ranks: the time of one process with one thread on a rank's share of the batch, over this one: weak
-        scaling.
+        Weak scaling: time of one process with one thread on a rank's share of the batch, over this one.
     modelled : float or None
-        Microseconds that the model says, of one process with one thread and of MPI's ranks.
+        Microseconds by the model, for one process with one thread and for MPI's ranks.
     spread : float or None
-        The slowest round over the fastest.
+        Time of the slowest round over that of the fastest.
     """
 
     network: str
@@ -70,12 +69,12 @@ class ReduceRow(NamedTuple):
     Attributes
     ----------
     n_floats : int
-        How many float32 each rank adds.
+        Number of float32 that each rank adds.
     mpi, step, gloo : float or None
-        Microseconds: of MPI's own, of the one in a training step, and of PyTorch's gloo; the median over the rounds,
+        Microseconds of MPI's own, of the one in a training step, and of PyTorch's gloo; the median over the rounds,
         None if it was not timed.
     spread : float or None
-        The slowest round over the fastest, the largest of the three.
+        Time of the slowest round over that of the fastest, the largest of the three.
     """
 
     n_floats: int
@@ -86,18 +85,18 @@ class ReduceRow(NamedTuple):
 
 
 class Measured(NamedTuple):
-    """What was found.
+    """The results of a study.
 
     Attributes
     ----------
     steps : list of StepRow
-        Steps.
+        Lines of the table of steps.
     reduces : list of ReduceRow
-        All-reduces.
+        Lines of the table of all-reduces.
     models : dict
-        The model of each network's training on this machine, by its sizes; none where MPI could not be timed.
+        Model of each network's training on this machine, by its sizes; none where MPI could not be timed.
     problems : dict
-        By what people call a setup, why a job of its own was not timed in a round; the medians are those of the others.
+        By name of a setup: the reason why its job failed in a round; the medians are those of the other rounds.
     """
 
     steps: list[StepRow]
@@ -114,15 +113,15 @@ def measure_scaling(
     Parameters
     ----------
     cases : sequence of Case
-        Networks, and the batch that one process has.
+        Networks, and the batch of one process.
     most_ranks : int
-        Up to so many, in powers of two.
+        Largest number of ranks; powers of two up to it are timed.
     rounds : int
-        How often each job runs.
+        Number of times that each job runs.
     seconds : float
-        How long the steps of a job take, about.
+        Time of the steps of a job, about.
     tell : callable
-        Told, in words, how far it is.
+        ``tell(text)`` reports the progress.
     """
     steps = [job for case in cases for job in jobs_of(case, most_ranks)]
     reduces = [Job(Setup(engine, 2), None) for engine in ("mpi", "gloo")]
@@ -155,13 +154,13 @@ def summary(
     Parameters
     ----------
     jobs : sequence of Job
-        Those of steps.
+        Jobs of the table of steps.
     medians : dict
         Seconds, by job and what it timed: "step", or the way of an all-reduce and its floats, such as "mpi 1000".
     problems : dict
-        As in `Measured`.
+        Failures by setup, as in `Measured`.
     spreads : mapping
-        As the medians: the slowest round over the fastest.
+        By the keys of the medians: time of the slowest round over that of the fastest.
     """
     found = {what: 1e6 * time for (job, what), time in medians.items() if job.case is None}
     of_reduces = {what: one for (job, what), one in spreads.items() if job.case is None}

@@ -1,1 +1,1 @@
-"""How fast is a training step here? Cases, candidates, the floor, and a measurement that can be trusted."""
+"""The benchmark behind ``portable-mlp bench`` and ``doctor``: cases, candidates, the GEMM floor, the measurement."""

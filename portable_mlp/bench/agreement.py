@@ -1,4 +1,4 @@
-"""How far each array library is from NumPy in float64: the gradient, and the weights after some steps of training."""
+"""The differences of each array library from NumPy in float64: of a gradient, and of weights after some training."""
 
 from __future__ import annotations
 
@@ -18,21 +18,21 @@ NET = Network((20, 16, 12, 5), activation="tanh")
 N_SAMPLES, BATCH_SIZE, EPOCHS = 60, 16, 5
 _SOLVERS = ("sgd", "adam")
 LARGEST_DIFFERENCE = {"float64": 1e-10, "float32": 1e-4}
-"""More than rounding explains, relative to the largest number of the gradient or of the weights."""
+"""Rounding explains differences up to here, relative to the largest number of the gradient or of the weights."""
 
 
 class Agreement(NamedTuple):
-    """How far a library is from NumPy in float64, on one device in one dtype.
+    """The differences of a library from NumPy in float64, on one device in one dtype.
 
     Attributes
     ----------
     backend, device, dtype : str
-        Which.
+        Names of the library, its device and the dtype.
     gradient, training : float or None
         The largest difference of the loss and its gradient, and of the weights after training with SGD and with Adam,
         relative to the largest number there; None if they could not be computed.
     problem : str or None
-        Why they could not.
+        Reason why they could not be computed.
     """
 
     backend: str
@@ -50,7 +50,7 @@ class Agreement(NamedTuple):
 
 
 def agreements() -> Iterator[Agreement]:
-    """Yield how far each library is that can be used here, on each of its devices, in float64 and float32."""
+    """Yield the differences of each usable library, on each of its devices, in float64 and float32."""
     gradient, weights = _computed(get_backend("numpy"), "float64")
     for info in backends():
         # The further devices of array-api-strict are made up, to trip what is written carelessly.
@@ -62,7 +62,7 @@ def agreements() -> Iterator[Agreement]:
                 where = Agreement(info.name, device, dtype)
                 try:
                     found = _computed(backend, dtype)
-                except Exception as error:  # whatever a broken library raises is what we are here to tell
+                except Exception as error:  # whatever a broken library raises is to be reported
                     yield where._replace(problem=f"{type(error).__name__}: {error}")
                 else:
                     yield where._replace(

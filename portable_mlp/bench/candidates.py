@@ -1,4 +1,4 @@
-"""Who is timed: our step on each backend, and the matrix products alone.
+"""The candidates that are timed: our step on each backend, and its matrix products alone, the GEMM floor.
 
 A candidate is made for a case and a dtype. ``run(n_steps)`` takes so many steps and returns when the last is done;
 ``first_losses()`` takes one step for each batch from the start and returns their losses, so that every candidate can be
@@ -19,16 +19,15 @@ from ..kernels.optimizers import adam, sgd
 from ..kernels.parameters import Layer, pack
 from ..kernels.step import Objective, Program
 from ..training.batches import Data, spans
-from ..training.data_parallel import make_loop
-from ..training.loop import Loop
+from ..training.loop import Loop, make_loop
 from .cases import RATE, Case, problem
 
 TIMED_OPTIMIZERS = {"adam": adam(), "sgd": sgd()}
-"""What the cases name."""
+"""The optimizers by the names that cases have for them."""
 
 
 class Candidate(Protocol):
-    """Something that trains a case's network."""
+    """A way to train the network of a case."""
 
     def run(self, n_steps: int) -> None:
         """Take steps over the batches in turn."""
@@ -38,12 +37,18 @@ class Candidate(Protocol):
 
 
 class Ours:
-    """Our loop on a backend; the group's, where it is made in one.
+    """Our training loop on a backend; that of the group, where it is made in one.
 
     Attributes
     ----------
-    backend, data, batches, loop
-        What it runs with.
+    backend : Backend
+        Library and device.
+    data : Data
+        Samples of the case on the device.
+    batches : list of slice
+        Rows of each batch.
+    loop : Loop
+        Loop over the steps.
     """
 
     def __init__(self, case: Case, dtype: str, backend: Backend, rate: float = RATE) -> None:
@@ -66,7 +71,7 @@ class Ours:
         self.wait()
 
     def enqueue(self, n_steps: int) -> None:
-        """Start steps over the batches in turn; where the library does not wait, they go on."""
+        """Start steps over the batches in turn, without waiting for them where the library does not."""
         with self.backend.running():
             batches = list(itertools.islice(self._turns, n_steps))
             self._mean_loss = self.loop.epoch(self.data, batches, self._rate)
@@ -83,7 +88,7 @@ class Ours:
 
 
 class Floor:
-    """The matrix products of a step alone, with NumPy, into memory that is there: what no step on it can undercut."""
+    """The GEMM floor: the matrix products of a step alone, with NumPy, into allocated memory; no step is faster."""
 
     def __init__(self, case: Case, dtype: str) -> None:
         task = problem(case)
@@ -113,7 +118,7 @@ Make: TypeAlias = Callable[[Case, str], Candidate]
 
 
 def ours_on(name: str) -> Make:
-    """Return what makes our candidate on a backend."""
+    """Return the function that makes our candidate on a backend."""
     return lambda case, dtype: Ours(case, dtype, get_backend(name))
 
 

@@ -1,4 +1,4 @@
-"""What is timed: networks, batch sizes, and well-conditioned data for them."""
+"""The training steps that are timed: networks, batch sizes, and well-conditioned data for them."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ class Case(NamedTuple):
     Attributes
     ----------
     name : str
-        For people.
+        Name in tables.
     sizes : tuple of int
-        Inputs, hidden layers, classes.
+        Numbers of inputs, of units of each hidden layer, and of classes.
     batch_size : int
-        Samples of a step.
+        Number of samples of a step.
     solver : str
         "adam" with its usual constants, or "sgd" with Nesterov's momentum of 0.9.
     """
@@ -56,7 +56,7 @@ RATE = 1e-3
 """The learning rate of every candidate."""
 
 N_BATCHES = 4
-"""Different batches that a run takes in turn."""
+"""Number of different batches, which a run takes in turn."""
 
 
 class CaseData(NamedTuple):
@@ -65,11 +65,11 @@ class CaseData(NamedTuple):
     Attributes
     ----------
     X : ndarray of shape (N_BATCHES * batch_size, n_inputs)
-        Inputs.
+        Random inputs.
     y : ndarray of shape (N_BATCHES * batch_size,)
-        Labels.
+        Random labels.
     params : tuple of Layer
-        Where every candidate starts.
+        Parameters with which every candidate starts.
     """
 
     X: np.ndarray

@@ -1,4 +1,4 @@
-"""What figures were taken on: processor, cores, the library behind NumPy's matrix products, versions, commit."""
+"""Facts about the machine of a measurement: processor, cores, the BLAS of NumPy, versions, commit."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ from .. import __version__, backends
 from ..distributed.supervision.cores import busy_cores, n_cores
 
 OTHER_LIBRARIES = ("numba", "nvmath-python", "scikit-learn", "scipy")
-"""What has a share in the figures and is no backend."""
+"""Libraries that have a share in the figures without being backends."""
 
 
 def machine() -> dict[str, Any]:
-    """Return what the figures are taken on, in words and numbers that JSON can say."""
+    """Return the facts about this machine as JSON values."""
     facts: dict[str, Any] = {
         "date": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
         "portable_mlp": __version__,
@@ -40,7 +40,7 @@ def machine() -> dict[str, Any]:
 
 
 def advice(facts: dict[str, Any]) -> list[str]:
-    """Return what would make this machine faster, by the facts of `machine`."""
+    """Return sentences on what would make this machine faster, by the facts of `machine`."""
     kernels = (facts.get("blas") or {}).get("architecture")
     if kernels not in ("Haswell", "Zen") or not has_avx512(np.show_config(mode="dicts")):
         return []
@@ -57,19 +57,19 @@ def advice(facts: dict[str, Any]) -> list[str]:
 
 
 def has_avx512(config: Mapping[str, Any]) -> bool:
-    """Tell whether NumPy found AVX-512 on this processor, from ``numpy.show_config(mode="dicts")``."""
+    """Return whether NumPy found AVX-512 on this processor, from ``numpy.show_config(mode="dicts")``."""
     simd = config.get("SIMD Extensions", {})
     names = (*simd.get("baseline", ()), *simd.get("found", ()))
     return any(name.startswith("AVX512") or name == "X86_V4" for name in names)
 
 
 def _matters(variable: str) -> bool:
-    """Tell whether an environment variable changes what is measured."""
+    """Return whether an environment variable changes what is measured."""
     return variable.endswith("_NUM_THREADS") or variable.startswith(("OPENBLAS_", "XLA_", "JAX_")) or "TF32" in variable
 
 
 def _blas() -> dict[str, Any] | None:
-    """Return the library behind NumPy's matrix products, where threadpoolctl can say."""
+    """Return facts about the BLAS of NumPy, None without threadpoolctl."""
     if importlib.util.find_spec("threadpoolctl") is None:
         return None
     from threadpoolctl import threadpool_info
@@ -82,7 +82,7 @@ def _blas() -> dict[str, Any] | None:
 
 
 def _gpu() -> str | None:
-    """Return the GPUs with their drivers, as NVIDIA's tool knows them."""
+    """Return the GPUs and their drivers, as nvidia-smi reports them; None without it."""
     asked = ["nvidia-smi", "--query-gpu=name,driver_version,memory.total", "--format=csv,noheader"]
     try:
         found = subprocess.run(asked, capture_output=True, text=True, check=True, timeout=60)

@@ -14,13 +14,13 @@ from .cases import Case
 from .trust import spread
 
 SECONDS_A_TURN = 0.05
-"""How long a candidate runs in its turn, at least."""
+"""The shortest time for which a candidate runs in its turn."""
 
 SECONDS_OF_REST = 0.02
-"""Before each turn: the threads of the library before it go on spinning for a while, on the cores of the next."""
+"""The pause before each turn: threads of the library before it go on spinning for a while, on the cores of the next."""
 
 TOLERANCE = {"float32": 1e-4, "float64": 1e-9}
-"""How far a candidate's losses may be from the same steps in float64, relative."""
+"""The largest relative difference of a candidate's losses from the same steps in float64."""
 
 
 class Row(NamedTuple):
@@ -29,19 +29,19 @@ class Row(NamedTuple):
     Attributes
     ----------
     case, candidate, dtype : str
-        What was timed.
+        Names of the case, the candidate and the dtype.
     batch_size : int
-        Samples of a step.
+        Number of samples of a step.
     microseconds : float or None
-        Of a step, the median over the rounds; None if it was not timed.
+        Time of a step, the median over the rounds; None if it was not timed.
     samples_per_second : float or None
-        From it.
+        Throughput, ``batch_size`` over the time of a step.
     of_floor : float or None
-        Times the floor of the same rounds.
+        Time of a step over that of the GEMM floor in the same rounds.
     spread : float or None
-        The slowest round over the fastest.
+        Time of the slowest round over that of the fastest.
     problem : str or None
-        Why it was not timed.
+        Reason why the candidate was not timed.
     """
 
     case: str
@@ -61,13 +61,13 @@ def measure(case: Case, dtype: str, makes: dict[str, Make | str], rounds: int = 
     Parameters
     ----------
     case : Case
-        What.
-    dtype : str
-        "float32" or "float64".
+        Training step that all candidates take.
+    dtype : {"float32", "float64"}
+        Dtype of parameters and inputs.
     makes : dict
-        What makes each candidate, or why there is none.
+        By name of the candidate: the function that makes it, or the reason why it is missing.
     rounds : int
-        Turns of each.
+        Number of turns of each candidate.
     """
     candidates: dict[str, Candidate] = {"floor": Floor(case, dtype)}
     expected = ours_on("numpy")(case, "float64").first_losses()
@@ -95,7 +95,7 @@ def measure(case: Case, dtype: str, makes: dict[str, Make | str], rounds: int = 
 
 
 def _verified(make: Make, case: Case, dtype: str, expected: list[float]) -> Candidate | str:
-    """Return a candidate whose first losses are those expected, or what is wrong with it."""
+    """Return a candidate with the expected first losses, or the reason why it is not one."""
     try:
         candidate = make(case, dtype)
         losses = candidate.first_losses()
@@ -106,19 +106,19 @@ def _verified(make: Make, case: Case, dtype: str, expected: list[float]) -> Cand
 
 
 def wrong_losses(losses: Sequence[float], expected: Sequence[float], allowed: float) -> str | None:
-    """Return what is wrong with losses that are further from those in float64 than is allowed, relative; else None."""
+    """Return the complaint about losses whose relative difference from those in float64 is too large, else None."""
     off = distance(losses, expected)
     return None if off < allowed else f"its losses are {off:.1e} away from float64: not timed"
 
 
 def distance(losses: Sequence[float], expected: Sequence[float]) -> float:
-    """Return how far losses are from those expected, relative: the largest of them, NaN if one is."""
+    """Return the largest relative difference of losses from the expected ones, NaN if one is NaN."""
     # NumPy's maximum is NaN if any of them is.
     return float(np.max([abs(found - wanted) / wanted for found, wanted in zip(losses, expected, strict=True)]))
 
 
 def _steps_a_turn(run: Callable[[int], None], at_a_time: int) -> int:
-    """Warm up, and return how many steps fill a turn, a multiple of what the candidate takes at a time."""
+    """Warm up, and return the number of steps that fill a turn, a multiple of ``at_a_time``."""
     n_steps = at_a_time
     while True:
         run(n_steps)  # compiles, where a number of steps is compiled for

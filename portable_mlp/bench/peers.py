@@ -1,4 +1,4 @@
-"""The peers, written as their own users write them; each is a candidate in the sense of `candidates`."""
+"""The peers: training steps of other libraries, as their users write them. Each is a candidate of `candidates`."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from .candidates import Make
 from .cases import N_BATCHES, RATE, Case, problem
 
 SAMPLES_A_CALL = 10_000
-"""How many samples scikit-learn is given in a call, at least: what a call costs beside its steps is not a step's."""
+"""The fewest samples of a call of scikit-learn, whose overhead is not that of a step."""
 
 STEPS_A_SCAN = 100
-"""How many steps JAX's scan takes in a call, at most."""
+"""The most steps of a call of JAX's scan."""
 
 MULTIPLICATIONS_A_SCAN = 10**11
-"""About how many it takes at most: a call on a large network should not last for minutes."""
+"""The most multiplications of a call of JAX's scan, about: on a large network it should not last for minutes."""
 
 
 class Textbook:
@@ -124,7 +124,7 @@ class TorchEager:
         self.wait()
 
     def enqueue(self, n_steps: int) -> None:
-        """Start steps over the batches in turn; on a GPU they go on."""
+        """Start steps over the batches in turn, without waiting for them on a GPU."""
         for X, y in itertools.islice(self._turns, n_steps):
             self._last_loss = self._step(self._model, self._optimizer, X, y)
 
@@ -142,7 +142,7 @@ class TorchCompile(TorchEager):
     """PyTorch, forward and backward pass compiled by `torch.compile`, which needs a C++ compiler on the CPU."""
 
     mode: str | None = None
-    """Of `torch.compile`."""
+    """The mode of `torch.compile`."""
 
     def __init__(self, case: Case, dtype: str, device: str = "cpu", rate: float = RATE) -> None:
         if device == "cpu" and shutil.which("g++") is None and shutil.which("clang++") is None:
@@ -205,7 +205,7 @@ class JaxJit:
         self.wait()
 
     def enqueue(self, n_steps: int) -> None:
-        """Start steps over the batches in turn; they go on."""
+        """Start steps over the batches in turn, without waiting for them."""
         for X, y in itertools.islice(self._turns, n_steps):
             self._state, self._last_loss = self._step(self._state, X, y)
 
@@ -260,7 +260,7 @@ class ScikitLearn:
         self._mlp = self._start()
 
     def _start(self) -> Any:
-        """Return an estimator that stands where all candidates start, by way of a throw-away step."""
+        """Return an estimator with the parameters of all candidates; a throw-away step has set it up."""
         from sklearn.neural_network import _multilayer_perceptron as theirs
 
         case, dtype = self._case, self._X.dtype
@@ -298,11 +298,11 @@ PEERS: dict[str, tuple[str, Make]] = {
     "JAX jit": ("jax", JaxJit),
     "JAX scan": ("jax", JaxScan),
 }
-"""What must be installed for each peer, and what makes it."""
+"""By name of the peer: the module that it needs, and the function that makes it."""
 
 
 def peers() -> dict[str, Make | str]:
-    """Return what makes each peer, or why it is not here."""
+    """Return the function that makes each peer, or the reason why it is missing."""
     return {
         name: make if importlib.util.find_spec(module) else f"{module} is not installed"
         for name, (module, make) in PEERS.items()

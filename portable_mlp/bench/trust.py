@@ -1,4 +1,4 @@
-"""Whether figures can be trusted: what else keeps the cores busy, and how far the rounds are apart."""
+"""Checks of whether figures can be trusted: other programs on the cores, and rounds that disagree."""
 
 from __future__ import annotations
 
@@ -6,10 +6,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 UNSTEADY = 1.5
-"""The slowest round over the fastest beyond which a figure is marked."""
+"""A figure is marked where the slowest round took more than this many times as long as the fastest."""
 
 MARK = "~"
-"""What stands behind a figure whose rounds disagree."""
+"""The mark of a figure whose rounds disagree."""
 
 
 def spread(times: Sequence[float]) -> float:
@@ -18,7 +18,7 @@ def spread(times: Sequence[float]) -> float:
 
 
 def mark(spread: float | None) -> str:
-    """Return what stands behind a figure."""
+    """Return the mark of a figure, empty if its rounds agree."""
     return MARK if spread is not None and spread > UNSTEADY else ""
 
 
@@ -34,7 +34,7 @@ def busy(facts: Mapping[str, Any]) -> list[str]:
 
 
 def reservations(facts: Mapping[str, Any], spreads: Iterable[float | None]) -> list[str]:
-    """Return, in sentences, why figures should not be trusted; none if nothing speaks against them.
+    """Return the reasons why figures should not be trusted, each a sentence.
 
     >>> reservations({"load": 0.2, "cores": 2}, [1.1, None, 4.0])
     ['~ marks 1 of 2 figures, whose slowest round took more than 1.5 times as long as the fastest']

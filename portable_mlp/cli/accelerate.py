@@ -1,4 +1,4 @@
-"""``portable-mlp accelerate``: a script for scikit-learn, unchanged, with our estimators in the place of its MLPs."""
+"""``portable-mlp accelerate``: an unchanged script for scikit-learn, run with our estimators in place of its MLPs."""
 
 from __future__ import annotations
 
@@ -74,7 +74,7 @@ def _run(script: str, arguments: list[str]) -> int:
 
 
 def _from_script(error: Exception, script: str) -> TracebackType | None:
-    """Return the traceback from where the script begins; None where it never began, as for a mistake in its syntax."""
+    """Return the traceback below the first frame of the script; None if it never ran, as after a syntax error."""
     frames = error.__traceback__
     while frames is not None and frames.tb_frame.f_code.co_filename != script:
         frames = frames.tb_next

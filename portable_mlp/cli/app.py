@@ -1,4 +1,4 @@
-"""The command line as a whole, and the end of every mistake: one paragraph on stderr and exit code 2."""
+"""The command line as a whole; every mistake of a user ends as one paragraph on stderr and exit code 2."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ def run(arguments: list[str] | None = None) -> int:
 
 
 def _ended(arguments: list[str] | None) -> int:
-    """Run one command; say what went wrong; return the exit code."""
+    """Run one command; report its error; return the exit code."""
     try:
         code = app(args=arguments, prog_name=PROGRAM, standalone_mode=False)
     except SystemExit as end:
@@ -88,7 +88,7 @@ def _ended(arguments: list[str] | None) -> int:
 
 
 def _ran_out_of_memory(error: Exception) -> bool:
-    """Tell whether there was no room; PyTorch and JAX say so by a RuntimeError."""
+    """Return whether memory was exhausted, which PyTorch and JAX report as a RuntimeError."""
     if isinstance(error, RuntimeError):
         return any(words in str(error) for words in ("allocate memory", "out of memory", "RESOURCE_EXHAUSTED"))
     return isinstance(error, MemoryError)

@@ -1,4 +1,4 @@
-"""``portable-mlp backends``: which array libraries can be used here."""
+"""``portable-mlp backends``: a table of the array libraries that can be used here."""
 
 from __future__ import annotations
 

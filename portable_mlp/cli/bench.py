@@ -1,4 +1,4 @@
-"""``portable-mlp bench``: what a training step costs on this machine, beside the peers and the floor."""
+"""``portable-mlp bench``: the time of a training step on this machine, beside the peers and the GEMM floor."""
 
 from __future__ import annotations
 
@@ -90,7 +90,7 @@ def check_reports(json_file: FileOption, plot: FileOption, html: FileOption = No
 
 
 def write(path: pathlib.Path | None, content: str | bytes) -> None:
-    """Write a file that was asked for, and say so."""
+    """Write a file that was asked for, and report it on stderr."""
     if path is None:
         return
     with replace_file(path) as file:

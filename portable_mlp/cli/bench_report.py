@@ -66,7 +66,7 @@ def cells(rows: Sequence[Row], row: Row) -> list[str]:
 
 
 def picture(rows: Sequence[Row], sweep: Sequence[Row]) -> bytes:
-    """Return a PNG: how far from the floor each candidate is, and throughput over batch size for each backend."""
+    """Return a PNG: the distance of each candidate to the floor, and throughput over batch size for each backend."""
     figure = load_matplotlib()(figsize=(13, 5.2), layout="constrained")
     left, right = figure.subplots(1, 2)
     _draw_distance(left, rows)
@@ -101,7 +101,7 @@ def _draw_throughput(axes: Any, sweep: Sequence[Row]) -> None:
 
 
 def page(rows: Sequence[Row], sweep: Sequence[Row], machine: dict[str, Any], reservations: Sequence[str] = ()) -> str:
-    """Return a page of HTML: what speaks against the figures, a picture, and tables that a click on a heading sorts."""
+    """Return a page of HTML: reservations, a picture, and tables that a click on a heading sorts."""
     image = base64.b64encode(picture(rows, sweep)).decode("ascii")
     facts = "".join(
         f"<dt>{html.escape(name)}</dt><dd>{html.escape(_text(value))}</dd>" for name, value in machine.items()

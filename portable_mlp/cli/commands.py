@@ -1,4 +1,4 @@
-"""The commands by name: each is imported when it is asked for, so that none needs what another one is made of."""
+"""The commands by name: each is imported when it is asked for, so that none needs the dependencies of another."""
 
 from __future__ import annotations
 
@@ -26,18 +26,18 @@ COMMANDS: dict[str, dict[str, Any]] = {
 """The settings of each command, which is the function of its name in the file of its name."""
 
 MAY_BE_EMPTY = ("hidden", "arguments")
-"""The parameters for which an empty text means something: no hidden layer; whatever a script makes of it."""
+"""The parameters that may be an empty text: no hidden layer, and an argument of a script."""
 
 
 class Commands(TyperGroup):
     """The group of all commands."""
 
     def list_commands(self, ctx: Any) -> list[str]:
-        """Return their names."""
+        """Return the names of the commands."""
         return list(COMMANDS)
 
     def get_command(self, ctx: Any, cmd_name: str) -> Any:
-        """Return a command, imported now."""
+        """Import a command and return it."""
         if cmd_name not in COMMANDS:
             return None
         single = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
@@ -46,21 +46,21 @@ class Commands(TyperGroup):
         return typer.main.get_command(single)
 
     def resolve_command(self, ctx: Any, args: list[str]) -> Any:
-        """Return the command that is named, with its arguments; an unknown one is answered with the nearest name."""
+        """Return the named command with its arguments; raise ValueError with the nearest name for an unknown one."""
         if not args[0].startswith("-") and args[0] not in COMMANDS:
             raise ValueError(no_command(args[0], list(COMMANDS)))
         return super().resolve_command(ctx, args)
 
 
 class Command(TyperCommand):
-    """A command that takes no empty text, as an unset variable of a shell leaves it: as a path it would be a folder."""
+    """A command that refuses empty texts, as unset variables of a shell leave them: as a path it would be a folder."""
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         """Parse the command line."""
         try:
             given, _, _ = self.make_parser(ctx).parse_args(args=list(args))
         except Exception as error:
-            # A parser does not always tell whose options it was parsing, and so whose help there is.
+            # A parser does not always report its context, in which the command and its help are found.
             if getattr(error, "ctx", ctx) is None:
                 error.ctx = ctx  # type: ignore[attr-defined]
             raise

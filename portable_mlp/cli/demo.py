@@ -41,7 +41,7 @@ TIMED_BATCH_SIZE = 200
 
 
 class Split(NamedTuple):
-    """Rows to learn from and rows to be tested on."""
+    """The rows of the training set and of the test set."""
 
     train: Rows
     test: Rows
@@ -109,7 +109,7 @@ def _learn(net: Network, split: Split, backend: Backend) -> TrainResult:
 
 
 def _compare_backends(split: Split, shown: Console) -> None:
-    """Print a table: how fast each backend trains, and how far its loss is from NumPy's in float64."""
+    """Print a table of each backend's speed, and of the difference of its loss from NumPy's in float64."""
     net = Network((split.train.X.shape[1], HIDDEN, 10))
     reference = _timed(net, split, get_backend("numpy"), "float64").history["loss"]
     table = Table(

@@ -1,4 +1,4 @@
-"""The demo's picture: how the loss fell, and some digits with what the network made of them."""
+"""The picture of the demo: curves of the loss, and some digits with their predictions."""
 
 from __future__ import annotations
 
@@ -22,14 +22,13 @@ def draw(path: pathlib.Path, history: History, test: Rows, proba: np.ndarray) ->
     Parameters
     ----------
     path : path
-        Where.
+        File to create or replace.
     history : dict of lists
-        With "loss", "validation_loss" and "validation_score".
+        Curves by epoch: "loss", "validation_loss" and "validation_score".
     test : Rows
         Images (n_samples, 64) and digits (n_samples,).
     proba : ndarray of shape (n_samples, 10)
-        The network's probabilities.
-
+        Predicted probability of each digit.
     """
     figure = load_matplotlib()(figsize=(12, 4.6), layout="constrained")
     left, right = np.ravel(np.asarray(figure.subfigures(1, 2, width_ratios=(1, 1.25))))

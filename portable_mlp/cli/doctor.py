@@ -1,4 +1,4 @@
-"""``portable-mlp doctor``: what works on this machine, what does not, and why."""
+"""``portable-mlp doctor``: a report on what works on this machine, and why the rest does not."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def doctor(as_json: JsonOption = False) -> None:
 
 
 def _mpi() -> dict[str, Any]:
-    """Return what is known of MPI here, and how long two processes need to add up an array."""
+    """Return facts about MPI on this machine, among them the time in which two processes add up an array."""
     launcher = find_launcher()
     return {
         "library": launcher.library,
@@ -60,7 +60,7 @@ def _mpi() -> dict[str, Any]:
 
 
 def _or_problem(examine: Callable[[], dict[str, Any]]) -> dict[str, Any]:
-    """Return what was found, or why it was not."""
+    """Return what ``examine`` returns, or the problem that it raises."""
     try:
         return examine()
     except (BackendUnavailable, OSError) as error:
@@ -68,7 +68,7 @@ def _or_problem(examine: Callable[[], dict[str, Any]]) -> dict[str, Any]:
 
 
 def _lines(examined: dict[str, Any]) -> Iterator[tuple[str, str]]:
-    """Yield what people want to know of the machine: a name and a text."""
+    """Yield the lines of the table: a name and a text."""
     facts, mpi, gpu = examined["machine"], examined["mpi"], examined["gpu"]
     yield "portable_mlp", f"{facts['portable_mlp']}, Python {facts['python']}"
     yield "processor", f"{facts['cpu']}, {facts['cores']} cores"
@@ -95,7 +95,7 @@ def _all_reduce(measured: dict[str, Any]) -> str:
 
 
 def _problems(examined: dict[str, Any], found: list[Agreement]) -> Iterator[str]:
-    """Yield what stands in the way, in whole sentences."""
+    """Yield the problems found, each a sentence."""
     mpi = examined["mpi"]
     for part in (mpi, mpi.get("all_reduce", {}), examined["gpu"]):
         if "problem" in part:

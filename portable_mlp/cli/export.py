@@ -1,4 +1,4 @@
-"""``portable-mlp export``: a model file as an ONNX graph, with what was learnt of its rows inside."""
+"""``portable-mlp export``: a model file as an ONNX graph, with the scaling of its columns inside."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def export(
 
 
 def _metadata(preparation: Preparation) -> dict[str, Any]:
-    """Return the names that are known."""
+    """Return the metadata of the ONNX file: names of classes, columns and target, where they are known."""
     named = {
         "classes": preparation.classes,
         "feature_names": preparation.feature_names,

@@ -1,4 +1,4 @@
-"""``portable-mlp inspect``: what is in a model file."""
+"""``portable-mlp inspect``: the content of a model file."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How misuse of the command line is told: what was not understood, what was probably meant, and where help is."""
+"""Messages about misuse of the command line: what is unknown, what was probably meant, and where help is."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ PROGRAM = "portable-mlp"
 
 
 def no_command(name: str, known: list[str]) -> str:
-    """Return what is said of a command that does not exist."""
+    """Return the message about a command that does not exist."""
     near = nearest(name, known)
     meant = f"did you mean {near}?" if near else f"the commands are {', '.join(known)}."
     return f"No such command: {name}; {meant} See {PROGRAM} --help"
 
 
 def no_option(name: str, command: Any, path: str) -> str:
-    """Return what is said of an option that a command does not have; ``path`` is what was typed before it."""
+    """Return the message about an option that a command does not have; ``path`` is the text before it."""
     options = [option for parameter in command.params for option in parameter.opts if option.startswith("-")]
     near = nearest(name, [*options, "--help"])
     meant = f"did you mean {near}? See" if near else "see"
@@ -25,7 +25,7 @@ def no_option(name: str, command: Any, path: str) -> str:
 
 
 def in_words(error: Any) -> str:
-    """Return what is said of one of Typer's errors, which share no public base in all its versions."""
+    """Return the message about one of Typer's errors, which share no public base in all its versions."""
     context = error.ctx
     path = PROGRAM if context is None else context.command_path
     name = getattr(error, "option_name", None)

@@ -1,4 +1,4 @@
-"""Files that a command will write: found out before the work, not after it."""
+"""Checks of the files that a command will write, before the work rather than after it."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import pathlib
 from collections.abc import Iterable
 
 STREAM = "-"
-"""What stands for standard input and standard output in the place of a file's name."""
+"""The name that stands for standard input and standard output."""
 
 
 def check_writable(
@@ -18,13 +18,13 @@ def check_writable(
     Parameters
     ----------
     option : str
-        The option that named it, for the message.
+        Option that names the file, for the message.
     path : path
-        What will be written.
+        File that will be written.
     sources : iterable of str or path
-        What the command reads.
+        Files that the command reads.
     suffix : str, optional
-        How the names of files of its kind end; a name may have no suffix at all, but not another one.
+        Suffix of files of this kind, such as ".png"; a name may have no suffix at all, but not another one.
     """
     if str(path) == STREAM:
         raise ValueError(f"{option} {path}: this is written to a file, not to standard output; name one")
@@ -45,7 +45,7 @@ def check_writable(
 
 
 def check_folder(option: str, path: pathlib.Path) -> None:
-    """Raise ValueError if a folder cannot be what a path names."""
+    """Raise ValueError if a path names something else than a folder."""
     if str(path) == STREAM:
         raise ValueError(f"{option} {path}: this takes a folder, not standard output; name one")
     if path.exists() and not path.is_dir():

@@ -60,7 +60,7 @@ def in_process_group(command: Callable[..., None]) -> Callable[..., None]:
 
     @functools.wraps(command)
     def done(*, reproducible: bool, **options: Any) -> None:
-        # With --procs the command is not a process of the group: it starts them, or says that it should not.
+        # With --procs the command is not a process of the group: it starts them, or refuses to.
         if options.get("procs") is None and started_by_mpi():
             _over_mpi(functools.partial(command, reproducible=reproducible, **options), reproducible, options)
             return

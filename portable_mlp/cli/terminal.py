@@ -1,4 +1,4 @@
-"""What people read: text from files and command lines reaches a terminal escaped, never as an order to it."""
+"""Output for people: text from files and command lines reaches a terminal escaped, never as a control sequence."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ class StandardOutput:
 
 @contextlib.contextmanager
 def command_streams() -> Iterator[None]:
-    """Let the block write to stdout as a command does, and drop what cannot be written to stderr."""
+    """Name standard output in its errors while the block runs, and drop what cannot be written to stderr."""
     before = sys.stdout, sys.stderr
     sys.stdout, sys.stderr = _Output(sys.stdout), BestEffortStream(sys.stderr)
     try:
@@ -49,19 +49,19 @@ def command_streams() -> Iterator[None]:
 
 @contextlib.contextmanager
 def streams_as_started() -> Iterator[None]:
-    """Let the block have stdout and stderr as they were when the command began."""
+    """Give the block stdout and stderr as they were when the command began."""
     out, err = (getattr(stream, "stream", stream) for stream in (sys.stdout, sys.stderr))
     with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
         yield
 
 
 class _Output(io.TextIOBase):
-    """Standard output: what it cannot encode is escaped, and what it does not take is an error that names it.
+    """Standard output: what it cannot encode is escaped, and a failed write is an error that names it.
 
     Parameters
     ----------
     stream : text file or None
-        The stream; None, as ``sys.stdout`` is where standard output is closed, takes nothing.
+        Stream of the process; None, as ``sys.stdout`` is where standard output is closed.
     """
 
     def __init__(self, stream: TextIO | None) -> None:
@@ -97,7 +97,7 @@ class _Output(io.TextIOBase):
 
     @contextlib.contextmanager
     def named(self) -> Iterator[TextIO]:
-        """Yield the stream; its errors say whose they are."""
+        """Yield the stream; its errors name standard output."""
         try:
             if self.stream is None:
                 raise OSError(errno.EBADF, "it is closed")

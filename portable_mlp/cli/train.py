@@ -14,7 +14,7 @@ import typer
 
 from ..backends import Backend, get_backend
 from ..distributed.group import current_group, on_root
-from ..kernels.losses import LOSSES, Targets
+from ..kernels.losses import LOSSES, TargetRange
 from ..kernels.network import Network
 from ..kernels.options import check_choice
 from ..storage.checkpoints import CheckpointFolder
@@ -309,8 +309,8 @@ def _check_streamable(source: RowSource, solver: str, loss: str | None) -> None:
 
 
 def _counts(loss: str | None) -> bool:
-    """Tell whether a loss is of targets that are not to be scaled."""
-    return loss in LOSSES and LOSSES[loss].targets is Targets.COUNTS
+    """Return whether a loss is of targets that are not to be scaled."""
+    return loss in LOSSES and LOSSES[loss].targets is TargetRange.COUNTS
 
 
 def _prepare(reading: _Reading, loss: str | None, fraction: float, seed: int) -> _Prepared:

@@ -1,1 +1,1 @@
-"""Several processes that train one model: the groups they form, and the engines that join them."""
+"""Data-parallel training by several processes: their group, and the engines that connect them."""

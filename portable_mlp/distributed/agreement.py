@@ -1,4 +1,4 @@
-"""Whether the ranks of a group were given the same: what differs is named on all of them, before they train."""
+"""Checks that all ranks of a group were given the same; each of them raises an error that names the differences."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any
 from .group import current_group
 
 LONGEST_TEXT = 98
-"""Bytes of a value that an error shows; a multiple of 7."""
+"""The number of bytes of a value that an error shows; a multiple of 7."""
 
 MOST_NUMBERS = 1000
 """Arrays of one axis are compared number by number up to this length, longer ones by their shape."""
@@ -22,11 +22,11 @@ def check_same_options(call: str, options: Mapping[str, Any], *, but: Collection
     Parameters
     ----------
     call : str
-        What is called, as a user writes it.
+        Name of the function or command, as a user writes it.
     options : dict
-        All its options, by name.
+        All options of the call by name.
     but : collection of str
-        Options that may differ.
+        Names of the options that may differ.
     """
     group = current_group()
     if group is None:
@@ -42,26 +42,26 @@ def check_same_options(call: str, options: Mapping[str, Any], *, but: Collection
     calls = group.gathered(_digest(repr([call, *names])), *_packed(call))
     if not _all_alike(calls):
         raise ValueError(
-            f"all ranks must make the same call, but it is {_told(calls)}: do all run the same program and version?"
+            f"all ranks must make the same call, but it is {_by_ranks(calls)}: do all run the same program and version?"
         )
     rows = {name: group.gathered(_digest(texts[name]), *_packed(texts[name])) for name in names}
-    differing = [f"{name} is {_told(row)}" for name, row in rows.items() if not _all_alike(row)]
+    differing = [f"{name} is {_by_ranks(row)}" for name, row in rows.items() if not _all_alike(row)]
     raise ValueError(f"all ranks must give {call} the same options, but {'; '.join(differing)}")
 
 
 def n_samples_of_all(
     n_samples: int, first: Callable[[], bytes], others: Mapping[str, Callable[[], bytes]] | None = None
 ) -> int:
-    """Return how many samples the group trains on, of which this process was given so many.
+    """Return the number of samples on which the whole group trains, having compared what the ranks were given.
 
     Parameters
     ----------
     n_samples : int
-        Of this process.
+        Number of samples that this process was given.
     first : callable
-        Returns the first of them, as bytes: what is different in them is not the same data.
+        Returns the first of these samples as bytes, by which the data of two ranks are compared.
     others : dict of callable, optional
-        What every rank must be given the same of besides, by name, as bytes.
+        By name: returns something else as bytes that must be the same on every rank.
 
     Raises
     ------
@@ -72,22 +72,22 @@ def n_samples_of_all(
     if group is None:
         return n_samples
     digests = {name: _digest(give()) for name, give in (others or {}).items()}
-    told = group.gathered(n_samples, _digest(first()), *digests.values())
-    counts = [count for count, *_ in told]
-    if group.has_all_samples and not _all_alike([row[:2] for row in told]):
+    rows = group.gathered(n_samples, _digest(first()), *digests.values())
+    counts = [count for count, *_ in rows]
+    if group.has_all_samples and not _all_alike([row[:2] for row in rows]):
         raise ValueError(
             f"each rank must be given the same samples, but what they have differs ({counts} samples); if each is to "
             'train on its own, say so: parallel(..., samples="own")'
         )
     for i, name in enumerate(digests, start=2):
-        apart = [rank for rank, row in enumerate(told) if row[i] != told[0][i]]
+        apart = [rank for rank, row in enumerate(rows) if row[i] != rows[0][i]]
         if apart:
             raise ValueError(f"each rank must be given the same {name}; those of {_ranks(apart)} differ from rank 0's")
     return counts[0] if group.has_all_samples else sum(counts)
 
 
 def comparable_text(value: Any) -> str:
-    """Return the same text for values that mean the same, whatever their types and where they lie in memory.
+    """Return the same text for values that are equal, whatever their types and addresses.
 
     >>> comparable_text((0.5, 1, 1.0, True, "relu", None, len))
     "(0.5, 1, 1, True, 'relu', None, builtin_function_or_method)"
@@ -122,7 +122,7 @@ def _all_alike(rows: list[list[int]]) -> bool:
 
 
 def _digest(content: str | bytes) -> int:
-    """Return a number that others than these contents do not have, in the range of int64."""
+    """Return a hash of a content, in the range of int64."""
     content = content.encode("utf-8", "surrogatepass") if isinstance(content, str) else content
     return int.from_bytes(hashlib.sha256(content).digest()[:7], "big")
 
@@ -138,8 +138,8 @@ def _unpacked(numbers: list[int]) -> str:
     return content.rstrip(b"\0").decode("utf-8", "ignore") + ("" if content.endswith(b"\0") else "...")
 
 
-def _told(rows: list[list[int]]) -> str:
-    """Return which ranks have which text, of rows with a text's digest and its numbers."""
+def _by_ranks(rows: list[list[int]]) -> str:
+    """Return each text with the ranks that have it; a row is the digest of a text and its packed numbers."""
     ranks: dict[tuple[int, ...], list[int]] = {}
     for rank, row in enumerate(rows):
         ranks.setdefault(tuple(row), []).append(rank)

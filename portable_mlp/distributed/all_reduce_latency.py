@@ -1,4 +1,4 @@
-"""How long two processes take to add up an array: a program for ``mpiexec``, and the call that runs it."""
+"""The time in which two processes add up an array: a program for ``mpiexec``, and the function that runs it."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ SECONDS_AT_MOST = 60.0
 
 
 class Latency(NamedTuple):
-    """A measurement.
+    """A measured time.
 
     Attributes
     ----------
     ranks, floats : int
-        How many processes added up how many float32.
+        Number of processes, and of the float32 that they added up.
     microseconds : float
-        The median.
+        Median time of an all-reduce.
     """
 
     ranks: int
@@ -39,7 +39,7 @@ class Latency(NamedTuple):
 
 
 def measure_all_reduce(launcher: Launcher) -> Latency:
-    """Return how long an all-reduce takes here; raise OSError if the processes cannot be started, or do not meet."""
+    """Return the time of an all-reduce here; raise OSError if the processes cannot be started, or do not meet."""
     command = [*launcher.command(RANKS), sys.executable, "-m", "mpi4py", "-m", __name__]
     try:
         with leftovers_removed():
@@ -56,8 +56,8 @@ def measure_all_reduce(launcher: Launcher) -> Latency:
     except subprocess.TimeoutExpired:
         raise OSError(f"{RANKS} processes did not meet within {SECONDS_AT_MOST:g} s") from None
     except subprocess.CalledProcessError as error:
-        said = (error.stderr or error.stdout).strip().splitlines()
-        raise OSError(f"{launcher.path} failed: {said[-1] if said else f'exit code {error.returncode}'}") from None
+        lines = (error.stderr or error.stdout).strip().splitlines()
+        raise OSError(f"{launcher.path} failed: {lines[-1] if lines else f'exit code {error.returncode}'}") from None
     except ValueError:
         raise OSError(f"{launcher.path} starts processes that do not find each other") from None
     return latency

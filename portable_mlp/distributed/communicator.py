@@ -1,4 +1,4 @@
-"""What joins processes: a communicator of three members, and what more some of them can do."""
+"""The protocol of communicators, which connect processes, and the further methods that some of them have."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from ..kernels.arrays import Array
 
 
 class Communicator(Protocol):
-    """Joins the processes that make the same calls in the same order.
+    """Connection of processes that make the same calls in the same order.
 
     Attributes
     ----------
     rank : int
-        Which process this is, from 0.
+        Number of this process, from 0.
     size : int
-        How many there are.
+        Number of processes, at least 1.
     """
 
     rank: int
@@ -35,7 +35,7 @@ class Communicator(Protocol):
 
 @runtime_checkable
 class Exchanging(Protocol):
-    """Can swap numbers between two processes, so that the order of a sum is ours."""
+    """A communicator that can exchange arrays between two processes, so that the order of a sum is ours."""
 
     def exchange(self, flat: np.ndarray, partner: int) -> np.ndarray:
         """Send an array to a process that sends one like it at the same time; return that one."""
@@ -43,23 +43,23 @@ class Exchanging(Protocol):
 
 @runtime_checkable
 class OnDevice(Protocol):
-    """Can add up arrays that are not on the host."""
+    """A communicator that can add up arrays on a device."""
 
     def takes(self, x: Array) -> bool:
-        """Tell whether ``x`` is an array of the kind."""
+        """Return whether ``x`` is an array on such a device."""
 
     def allreduce_on_device(self, x: Array) -> None:
-        """Do what ``allreduce`` does."""
+        """Replace each number by its sum over all processes, as ``allreduce`` does on the host."""
 
 
 class Serial:
-    """One process, by itself."""
+    """The communicator of a single process."""
 
     rank, size = 0, 1
 
     def allreduce(self, flat: np.ndarray) -> None:
-        """Leave what is its own sum."""
+        """Leave the array as it is: one process has its sum."""
 
     def exchange(self, flat: np.ndarray, partner: int) -> np.ndarray:
-        """There is nobody to exchange with."""
+        """Raise AssertionError: there is no other process."""
         raise AssertionError(f"one process has no partner {partner}")

@@ -40,11 +40,11 @@ class Group:
     rank : int
         Number of this process, from 0.
     size : int
-        Number of processes.
+        Number of ranks in the group.
     n_shards : int
         Number of parts into which a batch is cut; a multiple of ``size``.
     reproducible, has_all_samples : bool
-        As given.
+        The parameters of the same names.
 
     Raises
     ------

@@ -1,4 +1,4 @@
-"""MPI, through mpi4py. Only its buffer methods are used: what other processes send is numbers, and never unpickled."""
+"""The communicator over MPI, by the buffer methods of mpi4py: processes send numbers, and nothing is unpickled."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ from .nccl import Gpus, joined_gpus
 from .supervision.mpi_environment import n_started
 
 SECONDS_FOR_OTHERS = 1.0
-"""So long may processes that end with the same error be apart."""
+"""The time within which all processes must end with an error that they share."""
 
 
 class Mpi:
-    """A communicator of MPI.
+    """A communicator over MPI.
 
     Parameters
     ----------
     comm : mpi4py.MPI.Intracomm, optional
-        Whose processes train; by default all that were started together.
+        Communicator of the processes that train; by default of all that were started together.
 
     Raises
     ------
@@ -58,7 +58,7 @@ class Mpi:
         return received
 
     def takes(self, x: Array) -> bool:
-        """Tell whether ``x`` is on a GPU from which NCCL reaches those of all processes."""
+        """Return whether ``x`` is on a GPU from which NCCL reaches those of all processes."""
         if not array_api_compat.is_cupy_array(x):
             return False
         if not self._asked_for_gpus:
@@ -67,7 +67,7 @@ class Mpi:
 
     def allreduce_on_device(self, x: Array) -> None:
         """Replace each number by its sum over all processes, from GPU to GPU."""
-        assert self._gpus is not None  # takes(x) said so
+        assert self._gpus is not None  # takes(x) was true
         self._gpus.allreduce(x)
 
     def ends(self, error: BaseException | None) -> None:
@@ -97,7 +97,7 @@ class Mpi:
 
 
 def _check_joined(size: int) -> None:
-    """Refuse to train the same model many times over, where launcher and MPI library do not understand each other."""
+    """Raise ValueError where launcher and MPI library do not fit, and each process would train a model of its own."""
     if size == 1 and n_started() > 1:
         raise ValueError(
             f"{n_started()} processes were started together, but MPI joins none of them: the launcher belongs to "

@@ -1,4 +1,4 @@
-"""NCCL, through CuPy: sums that go from GPU to GPU, without the host. Unverified: nobody has run it on a GPU yet."""
+"""Sums over GPUs by NCCL, through CuPy, without the host. Unverified: nobody has run it on a GPU yet."""
 
 from __future__ import annotations
 
@@ -12,20 +12,20 @@ from ..kernels.arrays import Array
 from .communicator import Communicator
 
 UNIQUE_ID_BYTES = 128
-"""Of what ``get_unique_id()`` returns, a tuple of small integers (nccl.h)."""
+"""The length of ``get_unique_id()``, a tuple of small integers (nccl.h)."""
 
 
 class Gpus:
-    """One GPU for each process.
+    """The GPUs of all processes, one for each, connected by NCCL.
 
     Parameters
     ----------
     cupy : module
-        CuPy.
+        The imported module of CuPy.
     size, rank : int
-        How many processes there are, and which this is.
+        Number of processes, and of this process among them.
     name : tuple of int
-        What NCCL knows them by: ``get_unique_id()`` of rank 0.
+        Identity of the communicator: ``get_unique_id()`` of rank 0.
     """
 
     def __init__(self, cupy: Any, size: int, rank: int, name: tuple[int, ...]) -> None:
@@ -35,7 +35,7 @@ class Gpus:
         self._comm = nccl.NcclCommunicator(size, name, rank)
 
     def allreduce(self, x: Array) -> None:
-        """Replace each number by its sum over all GPUs; it waits its turn on the stream, as a kernel does."""
+        """Replace each number by its sum over all GPUs; it is queued on the stream, as a kernel is."""
         stream = self._cupy.cuda.get_current_stream()
         self._comm.allReduce(x.data.ptr, x.data.ptr, x.size, self._kinds[x.dtype.name], self._sum, stream.ptr)
 

@@ -10,17 +10,17 @@ import numpy as np
 def sum_in_order(flat: np.ndarray, rank: int, size: int, exchange: Callable[[np.ndarray, int], np.ndarray]) -> None:
     """Replace ``flat`` by its sum over processes, whose number is a power of two (recursive doubling).
 
-    In round k a process exchanges what it has with the one whose rank differs in bit k. Addition of floating-point
-    numbers commutes, though it does not associate: both get the same bits, and the tree of additions is that of a
-    pairwise sum in the order of ranks. It stays the same when each half of the processes is one process that sums
-    pairwise itself.
+    In round k each process exchanges its partial sum with the process whose rank differs in bit k. Addition of
+    floating-point numbers commutes, though it does not associate: both get the same bits, and the tree of additions is
+    that of a pairwise sum in the order of ranks. It stays the same when each half of the processes is one process that
+    sums pairwise itself.
 
     Parameters
     ----------
     flat : ndarray
-        Written into.
+        Summands of this process; the sum is written into it.
     rank, size : int
-        Of this process, and how many there are.
+        Number of this process, and of all processes.
     exchange : callable
         ``exchange(flat, partner)`` sends an array and returns the partner's.
     """

@@ -28,8 +28,8 @@ def parallel(
 
     Inside, `train` and the estimators' ``fit`` and ``partial_fit`` cut each batch among the processes, add up the
     gradients, one message a step, and take the same step everywhere: afterwards every process holds the same model. It
-    is the model of one process, up to the order of additions. What has to be decided (validation, patience, callbacks,
-    which are called there alone, checkpoints) is decided on rank 0.
+    is the model of one process, up to the order of additions. Rank 0 alone validates, follows ``patience``, calls
+    callbacks and writes checkpoints; the others receive its results.
 
     Parameters
     ----------
@@ -49,7 +49,7 @@ def parallel(
     Yields
     ------
     Group
-        Its ``rank`` and ``size`` say which process this is, from 0, and how many there are.
+        Its ``rank`` is the number of this process, from 0, and its ``size`` the number of processes.
 
     Raises
     ------
@@ -96,7 +96,7 @@ def parallel(
 
 @contextlib.contextmanager
 def _entered(engine: str, comm: Any) -> Iterator[Communicator]:
-    """Yield the communicator; MPI's learns how its use ends."""
+    """Yield the communicator; end the one over MPI by its own rules."""
     over_mpi = engine == "mpi" if comm is None else hasattr(comm, "Allreduce")
     if not over_mpi:
         yield Serial() if comm is None else _checked(comm)

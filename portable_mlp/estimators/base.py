@@ -41,36 +41,36 @@ from ..kernels.propagation import Trace, forward_pass
 from ..kernels.spelling import suggesting_class
 from ..kernels.step import Objective
 from ..storage.paths import FilePath
+from ..training.checkpointing import entered_on_root
 from ..training.lbfgs import HostObjective
+from ..training.schedules import SCHEDULES
 from . import conversion, onnx_export
 from .callbacks import CallbackSupportMixin, Watch, with_callbacks
+from .checkpoints import NO_CHECKPOINTS, CheckpointOptions, MakeCheckpoints
 from .dask_inputs import by_blocks, computed, gathered
 from .files import SavedToFiles
 from .initial import draw_layers, same_in_group
 from .inputs import (
-    check_same_home,
-    checked_inputs,
-    checked_training_data,
+    Inputs,
+    backend_for,
+    check_same_device,
     checked_weights,
     common_dtype,
     dense,
-    floating_dtype,
-    home_for,
-    home_of,
     is_foreign,
-    like,
-    moved,
-    numpy_home,
+    numpy_backend,
 )
 from .lbfgs import Search, weights_first
 from .losses import REPORTED, outputs_of
-from .optimizer import SCHEDULES, OptimizerState
+from .optimizer import OptimizerState
 from .parameters import PARAMETER_OF, constraints
-from .problem import Held, Problem, check_counts, data_at, first_samples, split
+from .problem import FitProblem, FitSamples
 from .state import adopt, draft_of, of_one_moment
 from .stochastic import Epochs
 
-MAY_DIFFER = {
+SCHEDULES_OF_SKLEARN = ("constant", "invscaling", "adaptive")
+
+PARAMETERS_THAT_MAY_DIFFER = {
     "verbose": "rank 0 alone prints",
     "device": "each rank may have one of its own",
 }
@@ -158,7 +158,17 @@ class BaseMLP(
 
     @with_callbacks
     @_fit_context(prefer_skip_nested_validation=True)
-    def fit(self, X: Any, y: Any, sample_weight: Any = None, *, validation_data: Any = None) -> Self:
+    def fit(
+        self,
+        X: Any,
+        y: Any,
+        sample_weight: Any = None,
+        *,
+        validation_data: Any = None,
+        checkpoint: FilePath | None = None,
+        checkpoint_every: int | None = None,
+        resume: bool = False,
+    ) -> Self:
         """Fit the model to data.
 
         Where an exception ends it, the estimator is what the last complete epoch (of "lbfgs", iteration) has left,
@@ -180,16 +190,35 @@ class BaseMLP(
             Evaluated after each epoch, into ``validation_loss_curve_``, with the weights that its samples would have in
             training. With ``early_stopping`` it takes the place of the part of the training data that would be held
             out.
+        checkpoint : str, bytes or path, optional
+            A folder of its own for the state of the fit, written at the end of each epoch and when Ctrl-C or SIGTERM
+            asks to stop, as for `portable_mlp.train`. Not for "lbfgs". With ``early_stopping`` and no
+            ``validation_data``, ``random_state`` must be an int: the samples held out are drawn from it.
+        checkpoint_every : int, optional
+            Steps (batches) from one state to the next within an epoch, for long ones.
+        resume : bool
+            Whether to go on from the newest sound state in ``checkpoint``, if there is one, by an estimator with the
+            same parameters, and the same data: the fit then ends with every bit that it would have had in one go.
+            A larger ``max_iter`` adds epochs. Without, a folder that holds states is refused.
 
         Returns
         -------
         self
             The fitted estimator.
         """
-        return self._fit(draft_of(self), X, y, sample_weight, validation_data)
+        states = CheckpointOptions(checkpoint, checkpoint_every, resume)
+        return self._fit(draft_of(self), X, y, sample_weight, validation_data, states=states)
 
     def _fit(
-        self, draft: Self, X: Any, y: Any, sample_weight: Any, validation_data: Any = None, *, incremental: bool = False
+        self,
+        draft: Self,
+        X: Any,
+        y: Any,
+        sample_weight: Any,
+        validation_data: Any = None,
+        *,
+        incremental: bool = False,
+        states: CheckpointOptions = NO_CHECKPOINTS,
     ) -> Self:
         """Fit a draft of this estimator, and adopt what it has reached."""
         before = dict(vars(self))
@@ -200,29 +229,35 @@ class BaseMLP(
             "validation_data": validation_data is not None,
             "classes": getattr(draft, "classes_", None) if incremental else None,
             "fitted before": going_on,
+            "checkpoint": states.checkpoint is not None,
+            "checkpoint_every": states.every,
+            "resume": states.resume,
         }
-        check_same_options(f"{type(self).__name__}.{'partial_fit' if incremental else 'fit'}", given, but=MAY_DIFFER)
+        check_same_options(
+            f"{type(self).__name__}.{'partial_fit' if incremental else 'fit'}", given, but=PARAMETERS_THAT_MAY_DIFFER
+        )
         X, y, sample_weight = gathered(X=X, y=y, sample_weight=sample_weight)
         if incremental and self.early_stopping and self.solver in OPTIMIZERS:
             raise ValueError("partial_fit does not support early_stopping=True")
         if going_on:
-            self._check_home(X, self._home(), "partial_fit" if incremental else "fit")
-        home = home_of(X, self.backend, self.device).at_precision(self.precision)
-        with _computing(home):
-            problem, flat = draft._prepared(home, X, y, sample_weight, validation_data, going_on, incremental)
+            self._check_device(X, self._fitted_backend(), "partial_fit" if incremental else "fit")
+        folder = states.checked_folder(self, validated=validation_data is not None)
+        backend = backend_for(X, self.backend, self.device).at_precision(self.precision)
+        with _computing(backend), entered_on_root(folder, states.checkpoint, states.resume) as entered:
+            problem, flat = draft._prepared(backend, X, y, sample_weight, validation_data, going_on, incremental)
             metadata = None if sample_weight is None else {"sample_weight": sample_weight}
             told = {"X": X, "y": y, "metadata": metadata}
             max_epochs = 1 if incremental and self.solver in OPTIMIZERS else self.max_iter
             adopt_it = functools.partial(adopt, self, before)
             watch = Watch(self, max_epochs, adopt_it, told)
-            training = draft._training(problem, flat, watch, going_on, incremental)
+            training = draft._training(problem, flat, watch, going_on, incremental, states.within(entered))
             try:
                 training.run()
             finally:
                 if training.reached is not None:
                     adopt_it(training.reached)
             assert training.reached is not None  # it ended by itself
-            if not bool(home.xp.all(home.xp.isfinite(training.reached.flat))):
+            if not bool(backend.xp.all(backend.xp.isfinite(training.reached.flat))):
                 raise ValueError(
                     "Solver produced non-finite parameter weights. The input data may contain large values and need "
                     "to be preprocessed."
@@ -232,49 +267,49 @@ class BaseMLP(
 
     def _prepared(
         self,
-        home: Backend,
+        backend: Backend,
         X: Any,
         y: Any,
         sample_weight: Any,
         validation_data: Any,
         going_on: bool,
         incremental: bool,
-    ) -> tuple[Problem, Array]:
-        """Check everything, move it home, and return what is to be learnt and where to start."""
+    ) -> tuple[FitProblem, Array]:
+        """Check everything, bring it to the device, and return what is to be learnt and where to start."""
         refuse_own_samples("an estimator")
         hidden_sizes = self._hidden_sizes()
-        X, y = checked_training_data(self, X, y, reset=not going_on, **self._target_checks)
-        home.at_precision(self.precision, floating_dtype(home, X))  # raises where the two do not go together
+        inputs, y = Inputs.to_fit(self, X, y, backend, reset=not going_on, **self._target_checks)
+        backend, n_features = inputs.backend, inputs.checked.shape[1]
+        backend.at_precision(self.precision, inputs.dtype)  # raises where the two do not go together
         if y.ndim == 2 and y.shape[1] == 1:
             y = column_or_1d(y, warn=True)
         Y = self._learnt_and_encoded(y, incremental=incremental)
         one_epoch = incremental and self.solver in OPTIMIZERS
-        own = None if sample_weight is None else checked_weights(sample_weight, X, may_be_zero=one_epoch)
+        own = None if sample_weight is None else checked_weights(sample_weight, inputs.checked, may_be_zero=one_epoch)
         by_target = self._learnt_weights(y, own)
-        weights = _weights(X, y, own, by_target, may_be_zero=one_epoch)
+        weights = _weights(inputs, y, own, by_target, may_be_zero=one_epoch)
         self.n_outputs_ = self._n_outputs(Y)
-        net = self._network((X.shape[1], *hidden_sizes, self.n_outputs_))
+        net = self._network((n_features, *hidden_sizes, self.n_outputs_))
         self._random_state = same_in_group(check_random_state(self.random_state))
         if not going_on:
-            self._draw(net, home, floating_dtype(home, X))
-        flat = self._flat(net, home)
-        data = data_at(home, net, moved(home, X, flat.dtype), Y, weights)
-        problem = Problem(home, self._objective(net), data, Y, weights)
+            self._draw(net, backend, inputs.dtype)
+        flat = self._flat(net, backend)
+        samples = FitSamples.on_device(backend, net, inputs.on_device(flat.dtype), Y, weights)
+        problem = FitProblem(backend, self._objective(net), samples)
         if validation_data is not None:
-            problem = problem._replace(held=self._held(problem, validation_data, by_target))
+            problem = problem._replace(hold_out=self._hold_out(problem, validation_data, by_target))
         self._open_record(going_on=going_on, validated=validation_data is not None)
         if self.solver in OPTIMIZERS:
             if not (incremental and hasattr(self, "_optimizer")):
                 self._optimizer = self._new_optimizer()
             self._optimizer = copy.copy(self._optimizer)
-            self._optimizer.move(home, flat.dtype)
-        n_samples_of_all(len(Y), functools.partial(first_samples, problem), self._compared(problem, flat))
+            self._optimizer.move(backend, flat.dtype)
+        n_samples_of_all(len(Y), functools.partial(samples.first, backend), self._compared(problem, flat))
         return problem, flat
 
-    def _compared(self, problem: Problem, flat: Array) -> dict[str, Callable[[], bytes]]:
+    def _compared(self, problem: FitProblem, flat: Array) -> dict[str, Callable[[], bytes]]:
         """Return what the ranks of a group must have the same of, beside options and samples."""
-        home, held = problem.home, problem.held
-        validated = None if held is None else problem._replace(data=held.data, Y=held.Y)
+        backend, weights, hold_out = problem.backend, problem.samples.weights, problem.hold_out
 
         def state() -> bytes:
             counts = {name: getattr(self, name, None) for name in ("t_", "best_loss_", "best_validation_score_")}
@@ -282,27 +317,34 @@ class BaseMLP(
             if optimizer is not None:
                 counts |= {"rate": optimizer.rate, "n_steps": optimizer.n_steps, "n_epochs": optimizer.n_epochs}
             moments = () if optimizer is None else optimizer.moments or ()
-            told = comparable_text([home.name, str(flat.dtype), problem.net.sizes, self._no_improvement_count, counts])
-            return told.encode() + b"".join(home.to_numpy(x).tobytes() for x in (flat, *moments))
+            setting = [backend.name, str(flat.dtype), problem.net.sizes, self._no_improvement_count, counts]
+            return comparable_text(setting).encode() + b"".join(backend.to_numpy(x).tobytes() for x in (flat, *moments))
 
         return {
             "coefs_, intercepts_ and optimizer to go on from": state,
-            "sample_weight": lambda: b"" if problem.weights is None else problem.weights.tobytes(),
-            "validation_data": lambda: b"" if validated is None else first_samples(validated),
+            "sample_weight": lambda: b"" if weights is None else weights.tobytes(),
+            "validation_data": lambda: b"" if hold_out is None else hold_out.first(backend),
         }
 
     def _training(
-        self, problem: Problem, flat: Array, watch: Watch, going_on: bool, incremental: bool
+        self,
+        problem: FitProblem,
+        flat: Array,
+        watch: Watch,
+        going_on: bool,
+        incremental: bool,
+        make_checkpoints: MakeCheckpoints | None,
     ) -> Search | Epochs:
         """Return what trains, from where to start."""
         if self.solver == "lbfgs":
             refuse_in_group('solver="lbfgs"')
             return Search(self, problem, flat, watch)
-        if self.early_stopping and problem.held is None:
+        if self.early_stopping and problem.hold_out is None:
             stratify = is_classifier(self) and self.n_outputs_ == 1
-            problem = split(problem, self.validation_fraction, self._random_state, stratify=stratify)
+            problem = problem.split(self.validation_fraction, self._random_state, stratify=stratify)
         # On a warm start scikit-learn keeps no better parameters than the current ones, until an epoch improves.
-        return Epochs(self, problem, flat, watch, best=None if going_on else flat, one_epoch=incremental)
+        best = None if going_on else flat
+        return Epochs(self, problem, flat, watch, best=best, one_epoch=incremental, make_checkpoints=make_checkpoints)
 
     def _hidden_sizes(self) -> list[Any]:
         sizes = self.hidden_layer_sizes
@@ -325,35 +367,39 @@ class BaseMLP(
         smoothing = float(self.label_smoothing)
         return Objective(net, float(self.alpha), l2_per_batch=False, label_smoothing=smoothing, report=report)
 
-    def _held(self, problem: Problem, validation_data: Any, by_target: Callable[[Any], np.ndarray] | None) -> Held:
+    def _hold_out(
+        self, problem: FitProblem, validation_data: Any, by_target: Callable[[Any], np.ndarray] | None
+    ) -> FitSamples:
         """Return the user's validation data, checked as X and y are when a fitted model is scored."""
         if not isinstance(validation_data, tuple | list) or len(validation_data) not in (2, 3):
             raise ValueError("validation_data must be (X_val, y_val) or (X_val, y_val, sample_weight_val)")
         X, y, *rest = computed(*validation_data)
-        self._check_home(X, problem.home, "fit")
-        X, y = checked_training_data(self, X, y, reset=False, **self._target_checks)
+        self._check_device(X, problem.backend, "fit")
+        inputs, y = Inputs.to_fit(self, X, y, problem.backend, reset=False, **self._target_checks)
         if y.ndim == 2 and y.shape[1] == 1:
             y = column_or_1d(y)
         Y = self._encoded(y)
-        if Y.shape[1] != problem.Y.shape[1]:
-            raise ValueError(f"y_val has {Y.shape[1]} outputs, but y has {problem.Y.shape[1]}")
+        n_outputs = problem.samples.Y.shape[1]
+        if Y.shape[1] != n_outputs:
+            raise ValueError(f"y_val has {Y.shape[1]} outputs, but y has {n_outputs}")
         if self.early_stopping and len(Y) < 2:
             raise ValueError(f"early_stopping needs at least 2 samples of validation_data to score, got {len(Y)}")
-        own = checked_weights(rest[0], X) if rest and rest[0] is not None else None
-        weights = _weights(X, y, own, by_target)
-        check_counts("validation_data", weights)
-        there = moved(problem.home, X, problem.data.X.dtype)
-        return Held(data_at(problem.home, problem.net, there, Y, weights), Y, weights)
+        own = checked_weights(rest[0], inputs.checked) if rest and rest[0] is not None else None
+        weights = _weights(inputs, y, own, by_target)
+        X = inputs.on_device(problem.data.X.dtype)
+        hold_out = FitSamples.on_device(problem.backend, problem.net, X, Y, weights)
+        hold_out.check_weights("validation_data")
+        return hold_out
 
-    def _draw(self, net: Network, home: Backend, dtype: str) -> None:
+    def _draw(self, net: Network, backend: Backend, dtype: str) -> None:
         layers = draw_layers(self._random_state, net, self.activation)
-        self.coefs_ = [home.asarray(W, dtype=dtype) for W, _ in layers]
-        self.intercepts_ = [home.asarray(b, dtype=dtype) for _, b in layers]
+        self.coefs_ = [backend.asarray(W, dtype=dtype) for W, _ in layers]
+        self.intercepts_ = [backend.asarray(b, dtype=dtype) for _, b in layers]
         self.n_layers_ = len(net.sizes)
         self.out_activation_ = net.output
         self.n_iter_ = self.t_ = 0
 
-    def _flat(self, net: Network, home: Backend) -> Array:
+    def _flat(self, net: Network, backend: Backend) -> Array:
         """Pack ``coefs_`` and ``intercepts_`` as they are now, edited by the user or not."""
         layers = zip(self.coefs_, self.intercepts_, strict=True)
         shapes = [(tuple(np.shape(W)), tuple(np.shape(b))) for W, b in layers]
@@ -363,20 +409,20 @@ class BaseMLP(
                 f"coefs_ and intercepts_ have the shapes {shapes}, but hidden_layer_sizes, X and y need {expected}: "
                 "fit a clone of this estimator, or set warm_start=False"
             )
-        return pack(self._layers_at(home, common_dtype(self.coefs_)))
+        return pack(self._layers_at(backend, common_dtype(self.coefs_)))
 
-    def _layers_at(self, home: Backend, dtype: Any) -> Params:
-        def at_home(x: Array) -> Array:
+    def _layers_at(self, backend: Backend, dtype: Any) -> Params:
+        def on_device(x: Array) -> Array:
             # Looking at it is a tenth of moving it: a prediction of one row takes no longer than that.
-            as_needed = home.name == "numpy" and type(x) is np.ndarray and x.dtype == dtype and x.flags.c_contiguous
-            return x if as_needed else home.asarray(x, dtype)
+            as_needed = backend.name == "numpy" and type(x) is np.ndarray and x.dtype == dtype and x.flags.c_contiguous
+            return x if as_needed else backend.asarray(x, dtype)
 
         layers = zip(self.coefs_, self.intercepts_, strict=True)
-        return tuple(Layer(at_home(W), at_home(b)) for W, b in layers)
+        return tuple(Layer(on_device(W), on_device(b)) for W, b in layers)
 
-    def _fitted_network(self, home: Backend, dtype: Any) -> tuple[Network, Params]:
+    def _fitted_network(self, backend: Backend, dtype: Any) -> tuple[Network, Params]:
         """Return the network that ``coefs_`` and ``intercepts_`` make, and them."""
-        params = self._layers_at(home, dtype)
+        params = self._layers_at(backend, dtype)
         return self._network((params[0].W.shape[0], *(layer.b.shape[0] for layer in params))), params
 
     def _open_record(self, *, going_on: bool, validated: bool) -> None:
@@ -397,7 +443,7 @@ class BaseMLP(
     def _new_optimizer(self) -> OptimizerState:
         options = {name: getattr(self, PARAMETER_OF[name]) for name in OPTIMIZERS[self.solver].options}
         # scikit-learn's Adam keeps its rate whatever the schedule; ours follow it where compat allows.
-        followed = self.solver != "adam" or self.compat is None or self.learning_rate == "cosine"
+        followed = self.solver != "adam" or self.compat is None or self.learning_rate not in SCHEDULES_OF_SKLEARN
         return OptimizerState(
             self.solver,
             options,
@@ -405,39 +451,39 @@ class BaseMLP(
             self.learning_rate if followed else "constant",
             float(self.power_t),
             self.max_iter,
+            float(self.decay),
         )
 
     # Predicting.
 
-    def _home(self) -> Backend:
+    def _fitted_backend(self) -> Backend:
         """Return where the fitted model lives."""
-        return backend_of(self.coefs_[0]) if is_foreign(self.coefs_[0]) else numpy_home()
+        return backend_of(self.coefs_[0]) if is_foreign(self.coefs_[0]) else numpy_backend()
 
-    def _check_home(self, X: Any, home: Backend, method: str) -> None:
+    def _check_device(self, X: Any, backend: Backend, method: str) -> None:
         """Raise ValueError if X lives elsewhere than the model, unless the model was told where to live."""
         if self.backend is None and self.device is None:
-            check_same_home(self, X, home, method)
+            check_same_device(self, X, backend, method)
 
-    def _trace(self, X: Any, method: str) -> tuple[Trace, Backend]:
-        """Return the end of the forward pass of X, and where it was computed."""
+    def _trace(self, X: Any, method: str) -> tuple[Trace, Inputs]:
+        """Return the end of the forward pass of X, and X as it was checked."""
         if "coefs_" not in vars(self):
             check_is_fitted(self, "coefs_")  # which raises, and takes its time where it does not
-        home = self._home()
-        self._check_home(X, home, method)
-        checked = checked_inputs(self, X)
-        home = home_for(checked, home)
-        wide = "float64" in (common_dtype(self.coefs_), floating_dtype(home, checked))
-        name = "float64" if wide else "float32"
-        dtype = np.dtype(name) if home.name == "numpy" else home.dtype(name)
-        with _computing(home):
-            net, params = self._fitted_network(home, dtype)
-            return forward_pass(home.primitives, net, params, moved(home, checked, dtype), keep=False), home
+        backend = self._fitted_backend()
+        self._check_device(X, backend, method)
+        inputs = Inputs.to_predict(self, X, backend)
+        backend = inputs.backend
+        name = "float64" if "float64" in (common_dtype(self.coefs_), inputs.dtype) else "float32"
+        dtype = np.dtype(name) if backend.name == "numpy" else backend.dtype(name)
+        with _computing(backend):
+            net, params = self._fitted_network(backend, dtype)
+            return forward_pass(backend.primitives, net, params, inputs.on_device(dtype), keep=False), inputs
 
-    def _outputs(self, X: Any, method: str) -> tuple[Array, Backend]:
-        """Return the network's outputs (n_samples, n_outputs), and where they are."""
-        trace, home = self._trace(X, method)
-        with _computing(home):
-            return outputs_of(home.xp, self.out_activation_, trace.logits), home
+    def _outputs(self, X: Any, method: str) -> tuple[Array, Inputs]:
+        """Return the network's outputs (n_samples, n_outputs), and the inputs whose they are."""
+        trace, inputs = self._trace(X, method)
+        with _computing(inputs.backend):
+            return outputs_of(inputs.backend.xp, self.out_activation_, trace.logits), inputs
 
     @by_blocks
     @of_one_moment
@@ -454,9 +500,9 @@ class BaseMLP(
         array of shape (n_samples, n_units)
             The activations of the last hidden layer; a copy of X, floating, where there is none. In the library of X.
         """
-        trace, home = self._trace(X, "transform")
+        trace, inputs = self._trace(X, "transform")
         last = dense(trace.inputs[-1])
-        return like(X, last if trace.hidden else snapshot(home.xp, last), home)
+        return inputs.answer(last if trace.hidden else snapshot(inputs.backend.xp, last))
 
     @property
     def _n_features_out(self) -> int:
@@ -528,9 +574,9 @@ class BaseMLP(
         portable_mlp.export_onnx : For a network and its parameters.
         """
         check_is_fitted(self)
-        home = self._home()
-        with _computing(home):
-            onnx_export.to_onnx(self, *self._fitted_network(home, common_dtype(self.coefs_)), path)
+        backend = self._fitted_backend()
+        with _computing(backend):
+            onnx_export.to_onnx(self, *self._fitted_network(backend, common_dtype(self.coefs_)), path)
 
     # Names that scikit-learn's own tests call.
 
@@ -538,13 +584,12 @@ class BaseMLP(
         self, packed_coef_inter: np.ndarray, X: Any, y: Any, sample_weight: Any, *buffers: Any
     ) -> tuple[float, np.ndarray]:
         """Return the loss and gradient at a vector of all weights, then all biases."""
-        home = get_backend("numpy")
+        backend = get_backend("numpy")
         net = self._network((X.shape[1], *self._hidden_sizes(), y.shape[1]))
         order = weights_first(net)
-        data = data_at(home, net, home.asarray(X, dtype="float64"), y, sample_weight)
-        loss, gradient = HostObjective(home, self._objective(net), data, "float64")(
-            packed_coef_inter[np.argsort(order)]
-        )
+        samples = FitSamples.on_device(backend, net, backend.asarray(X, dtype="float64"), y, sample_weight)
+        objective = HostObjective(backend, self._objective(net), samples.data, "float64")
+        loss, gradient = objective(packed_coef_inter[np.argsort(order)])
         return loss, gradient[order]
 
     def __sklearn_tags__(self) -> Any:
@@ -562,14 +607,20 @@ def _same_network(
 
 
 def _weights(
-    X: Any, y: Any, own: np.ndarray | None, by_target: Callable[[Any], np.ndarray] | None, *, may_be_zero: bool = False
+    inputs: Inputs,
+    y: Any,
+    own: np.ndarray | None,
+    by_target: Callable[[Any], np.ndarray] | None,
+    *,
+    may_be_zero: bool = False,
 ) -> np.ndarray | None:
     """Return what each sample counts, its own weight times its target's, on the host; None where all count the same."""
     if by_target is None:
         return own
-    return checked_weights(by_target(y) if own is None else own * by_target(y), X, may_be_zero=may_be_zero)
+    weights = by_target(y) if own is None else own * by_target(y)
+    return checked_weights(weights, inputs.checked, may_be_zero=may_be_zero)
 
 
-def _computing(home: Backend) -> contextlib.AbstractContextManager[Any]:
+def _computing(backend: Backend) -> contextlib.AbstractContextManager[Any]:
     """Return the context to compute in; on NumPy none, so that its warnings reach the user, as from scikit-learn."""
-    return contextlib.nullcontext() if home.name == "numpy" else home.running()
+    return contextlib.nullcontext() if backend.name == "numpy" else backend.running()

@@ -15,25 +15,28 @@ from sklearn.utils.metaestimators import available_if
 from sklearn.utils.multiclass import _check_partial_fit_first_call, type_of_target, unique_labels
 
 from ..backends import Backend, backend_of
+from ..kernels.activations import ACTIVATIONS
 from ..kernels.arrays import Array
+from ..kernels.docstrings import documented_with, quoted
 from ..kernels.optimizers import OPTIMIZERS
 from ..kernels.spelling import suggesting, suggesting_class
 from ..training.class_weights import ClassWeights, asks_for_balance
 from .base import BaseMLP
 from .callbacks import with_callbacks
 from .dask_inputs import by_blocks, computed, gathered
-from .inputs import is_foreign, like, on_host
+from .inputs import is_foreign, on_host
 from .parameters import constraints
-from .problem import Problem
+from .problem import FitProblem
 from .state import draft_of, of_one_moment
 
 
 @suggesting_class
+@documented_with(activations=quoted(ACTIVATIONS))
 class MLPClassifier(ClassifierMixin, BaseMLP):
     """Multi-layer perceptron for classes: scikit-learn's, with the same numbers, on any array library.
 
     Everything that ``sklearn.neural_network.MLPClassifier`` (1.9) does is done here with the same result. Beyond it
-    are the parameters from ``backend`` on, further activations and the schedule "cosine", ``validation_data`` in
+    are the parameters from ``backend`` on, further activations and schedules, ``validation_data`` and checkpoints in
     ``fit``, and ``transform``.
 
     Parameters
@@ -41,18 +44,18 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
     hidden_layer_sizes : array-like of int, or int
         Units of each hidden layer; ``()`` for none.
     activation : str, or array-like of str
-        Of the hidden layers: "identity", "relu", "tanh", "logistic", "leaky_relu", "elu", "softplus", "gelu", "silu";
-        one for all or one each.
+        Of the hidden layers, one for all or one each:
+        {activations}.
     solver : {"adam", "adamw", "sgd", "lbfgs"}
         Which optimizer.
     alpha : float
         Strength of the L2 penalty, which is divided by the samples of a batch.
     batch_size : int or "auto"
         Samples of a step; "auto" is 200, or all if they are fewer. Not for "lbfgs".
-    learning_rate : {"constant", "invscaling", "adaptive", "cosine"}
+    learning_rate : {"constant", "invscaling", "adaptive", "exponential", "cosine"}
         Schedule of "sgd" and "adamw": "invscaling" divides by ``(samples seen + 1) ** power_t``, "adaptive" divides by
-        5 where training stalls, "cosine" falls to 0 over ``max_iter`` epochs. Of these "adam" follows "cosine" only,
-        with ``compat=None`` all.
+        5 where training stalls, "exponential" multiplies by ``decay`` each epoch, "cosine" falls to 0 over ``max_iter``
+        epochs. Of scikit-learn's own "adam" follows none, unless ``compat=None``.
     learning_rate_init : float
         Where the schedule starts.
     power_t : float
@@ -99,6 +102,8 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
         ``learning_rate * weight_decay * W`` off the weights W, beside ``alpha``, and nothing off the intercepts.
     clip_norm : float or None
         The whole gradient, penalty included, is shortened to this length before the update; not with "lbfgs".
+    decay : float
+        Factor of the schedule "exponential", positive.
     warmup_steps : int
         The number of steps (batches) over which the learning rate rises linearly to the schedule's; not with "lbfgs".
     label_smoothing : float
@@ -195,6 +200,7 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
         dropout: float = 0.0,
         weight_decay: float = 0.01,
         clip_norm: float | None = None,
+        decay: float = 0.95,
         warmup_steps: int = 0,
         label_smoothing: float = 0.0,
         class_weight: Any = None,
@@ -230,6 +236,7 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
             dropout=dropout,
             weight_decay=weight_decay,
             clip_norm=clip_norm,
+            decay=decay,
             warmup_steps=warmup_steps,
             label_smoothing=label_smoothing,
             class_weight=class_weight,
@@ -287,8 +294,8 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
         """``classes_`` on the host, whatever library it is of."""
         return np.asarray(on_host(self.classes_))
 
-    def _prepared(self, home: Backend, X: Any, y: Any, *arguments: Any) -> tuple[Problem, Array]:
-        prepared = super()._prepared(home, X, y, *arguments)
+    def _prepared(self, backend: Backend, X: Any, y: Any, *arguments: Any) -> tuple[FitProblem, Array]:
+        prepared = super()._prepared(backend, X, y, *arguments)
         if get_config()["array_api_dispatch"]:
             self.classes_ = _as_targets(y, self._labels)
         return prepared
@@ -368,13 +375,13 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
         array of shape (n_samples,) or (n_samples, n_classes)
             The labels, in the library of X; those that it cannot hold, such as text, are NumPy's whatever X is.
         """
-        outputs, home = self._outputs(X, "predict")
+        outputs, inputs = self._outputs(X, "predict")
         if self.n_outputs_ == 1:
             outputs = outputs[:, 0]
-        labels = _labels_at(home, self._labels) if is_foreign(X) else None
+        labels = _labels_at(inputs.backend, self._labels) if is_foreign(X) else None
         if labels is None:
-            return self._decoded_on_host(home.to_numpy(outputs))
-        return like(X, self._decoded(outputs, labels, home), home)
+            return self._decoded_on_host(inputs.backend.to_numpy(outputs))
+        return inputs.answer(self._decoded(outputs, labels, inputs.backend))
 
     def _decoded_on_host(self, outputs: np.ndarray) -> Any:
         if self.out_activation_ != "softmax":
@@ -382,12 +389,12 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
         # The label binarizer does the same, after a look at each output's type.
         return self._label_binarizer.classes_.take(outputs.argmax(axis=1), mode="clip")
 
-    def _decoded(self, outputs: Array, labels: Array, home: Backend) -> Array:
+    def _decoded(self, outputs: Array, labels: Array, backend: Backend) -> Array:
         """Do what the label binarizer does, where the outputs are."""
-        xp = home.xp
+        xp = backend.xp
         if self.out_activation_ == "softmax":
             return xp.take(labels, xp.argmax(outputs, axis=1), axis=0)
-        likely = xp.astype(outputs > 0.5, home.asarray(np.zeros(1, dtype=int)).dtype)
+        likely = xp.astype(outputs > 0.5, backend.asarray(np.zeros(1, dtype=int)).dtype)
         if outputs.ndim == 2:
             return likely
         only_class = len(self._labels) == 1
@@ -408,8 +415,8 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
         array of shape (n_samples, n_classes)
             In the order of ``classes_``, in the library of X. For several labels each is a probability of its own.
         """
-        outputs, home = self._outputs(X, "predict_proba")
-        return like(X, self._probabilities(outputs, home), home)
+        outputs, inputs = self._outputs(X, "predict_proba")
+        return inputs.answer(self._probabilities(outputs, inputs.backend))
 
     @by_blocks
     @of_one_moment
@@ -426,13 +433,13 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
         array of shape (n_samples, n_classes)
             ``log(predict_proba(X))``.
         """
-        outputs, home = self._outputs(X, "predict_log_proba")
-        return like(X, home.xp.log(self._probabilities(outputs, home)), home)
+        outputs, inputs = self._outputs(X, "predict_log_proba")
+        return inputs.answer(inputs.backend.xp.log(self._probabilities(outputs, inputs.backend)))
 
-    def _probabilities(self, outputs: Array, home: Backend) -> Array:
+    def _probabilities(self, outputs: Array, backend: Backend) -> Array:
         if self.n_outputs_ > 1:
             return outputs
-        return home.xp.concat([1.0 - outputs, outputs], axis=1)
+        return backend.xp.concat([1.0 - outputs, outputs], axis=1)
 
     def score(self, X: Any, y: Any, sample_weight: Any = None) -> float:
         """Return the accuracy of the predictions for X.
@@ -466,12 +473,12 @@ def _as_targets(y: Any, classes: np.ndarray) -> Array:
     return classes if labels is None else labels
 
 
-def _labels_at(home: Backend, classes: np.ndarray) -> Array | None:
+def _labels_at(backend: Backend, classes: np.ndarray) -> Array | None:
     """Return the labels there, None where they would not keep their values or could not be picked.
 
     PyTorch picks no unsigned numbers; JAX without 64-bit types makes others of large ones.
     """
     if classes.dtype.kind not in "bif":
         return None
-    labels = home.asarray(classes)
-    return labels if np.array_equal(home.to_numpy(labels), classes) else None
+    labels = backend.asarray(classes)
+    return labels if np.array_equal(backend.to_numpy(labels), classes) else None

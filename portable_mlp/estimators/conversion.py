@@ -18,7 +18,7 @@ from ..training.options import OF_OPTIMIZERS, TRAINING_OPTIONS
 from .optimizer import AS_SCIKIT_LEARN, OptimizerState
 from .parameters import PARAMETER_OF
 
-Estimator = TypeVar("Estimator")
+T = TypeVar("T")
 
 _TRAINING_OURS_ALONE = {
     parameter: TRAINING_OPTIONS[name].default
@@ -33,7 +33,7 @@ _ATTRIBUTES_OURS_ALONE = (
 )
 
 
-def from_sklearn(cls: type[Estimator], estimator: Any, ours: dict[str, Any]) -> Estimator:
+def from_sklearn(cls: type[T], estimator: Any, ours: dict[str, Any]) -> T:
     """Return ``cls`` with the state of scikit-learn's estimator; see `BaseMLP.from_sklearn`."""
     kind = theirs.MLPClassifier if issubclass(cls, ClassifierMixin) else theirs.MLPRegressor
     if not isinstance(estimator, kind):
@@ -49,11 +49,11 @@ def from_sklearn(cls: type[Estimator], estimator: Any, ours: dict[str, Any]) -> 
         return new
     skipped = {*estimator.get_params(), *parameters, "coefs_", "intercepts_", "_optimizer"}
     vars(new).update({name: copy.deepcopy(value) for name, value in vars(estimator).items() if name not in skipped})
-    home = get_backend("numpy" if new.backend is None else new.backend, new.device)
-    new.coefs_ = [home.asarray(np.array(W)) for W in estimator.coefs_]
-    new.intercepts_ = [home.asarray(np.array(b)) for b in estimator.intercepts_]
+    backend = get_backend("numpy" if new.backend is None else new.backend, new.device)
+    new.coefs_ = [backend.asarray(np.array(W)) for W in estimator.coefs_]
+    new.intercepts_ = [backend.asarray(np.array(b)) for b in estimator.intercepts_]
     if hasattr(estimator, "_optimizer"):
-        new._optimizer = _our_optimizer(estimator, home)
+        new._optimizer = _our_optimizer(estimator, backend)
     return new
 
 
@@ -76,11 +76,11 @@ def to_sklearn(estimator: Any) -> Any:
         )
     if not hasattr(estimator, "coefs_"):
         return new
-    home = estimator._home()
+    backend = estimator._fitted_backend()
     skipped = {*estimator.get_params(), *parameters, *_ATTRIBUTES_OURS_ALONE, "coefs_", "intercepts_", "_optimizer"}
     vars(new).update({name: copy.deepcopy(value) for name, value in vars(estimator).items() if name not in skipped})
-    new.coefs_ = [np.array(home.to_numpy(W)) for W in estimator.coefs_]
-    new.intercepts_ = [np.array(home.to_numpy(b)) for b in estimator.intercepts_]
+    new.coefs_ = [np.array(backend.to_numpy(W)) for W in estimator.coefs_]
+    new.intercepts_ = [np.array(backend.to_numpy(b)) for b in estimator.intercepts_]
     if hasattr(estimator, "classes_"):
         new.classes_ = estimator._labels
     # After early stopping these are the same arrays there, which a warm start then trains on.
@@ -97,7 +97,7 @@ def _parameters(estimator: Any, kind: type[Any]) -> dict[str, Any]:
     return {name: getattr(estimator, name) for name in kind().get_params()}
 
 
-def _our_optimizer(estimator: Any, home: Backend) -> OptimizerState:
+def _our_optimizer(estimator: Any, backend: Backend) -> OptimizerState:
     """Return scikit-learn's optimizer, whose moments are lists of all weights and then all biases, with flat vectors.
 
     It may be older than the estimator's parameters: ``partial_fit`` keeps the optimizer that it began with.
@@ -105,7 +105,9 @@ def _our_optimizer(estimator: Any, home: Backend) -> OptimizerState:
     optimizer, n_layers = estimator._optimizer, len(estimator.coefs_)
 
     def flat(arrays: list[np.ndarray]) -> Any:
-        return home.asarray(pack([Layer(*layer) for layer in zip(arrays[:n_layers], arrays[n_layers:], strict=True)]))
+        return backend.asarray(
+            pack([Layer(*layer) for layer in zip(arrays[:n_layers], arrays[n_layers:], strict=True)])
+        )
 
     rate = float(optimizer.learning_rate_init)
     if isinstance(optimizer, their_optimizers.AdamOptimizer):

@@ -80,7 +80,7 @@ class SavedToFiles:
         check_is_fitted(self)
         estimator: Any = self
         estimator._validate_params()
-        net, params = estimator._fitted_network(estimator._home(), common_dtype(estimator.coefs_))
+        net, params = estimator._fitted_network(estimator._fitted_backend(), common_dtype(estimator.coefs_))
         description = _described(estimator)
         try:
             _check_same(estimator, _restored(type(estimator), net, description))
@@ -131,7 +131,7 @@ class SavedToFiles:
         >>> bool((loaded.predict(X) == fitted.predict(X)).all())
         True
         """
-        home = get_backend("numpy" if backend is None else backend, device)
+        chosen = get_backend("numpy" if backend is None else backend, device)
         file = read_model_file(path)
         if ESTIMATOR_ENTRY not in file.metadata:
             raise refusal(path, _what_else_it_is(file.metadata))
@@ -139,7 +139,7 @@ class SavedToFiles:
             estimator: Any = _restored(cls, file.net, file.metadata[ESTIMATOR_ENTRY], backend=backend, device=device)
         except Defect as defect:
             raise refusal(path, defect) from None
-        flat = on_backend(file, home, floating_dtype(home, file.flat))
+        flat = on_backend(file, chosen, floating_dtype(chosen, file.flat))
         vars(estimator).update(parameters_of(file.net, flat))
         return estimator
 

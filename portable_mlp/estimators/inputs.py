@@ -1,4 +1,4 @@
-"""The passport of an estimator's arrays: looked at once with scikit-learn's checks, then moved to where it computes.
+"""The inputs of an estimator: looked at once with scikit-learn's checks, then moved to where they are computed on.
 
 Arrays of the host (NumPy, lists, data frames, sparse matrices) go through scikit-learn's own validation. An array of
 another library stays where it is: scikit-learn then looks at a stand-in of the same shape, and the values are looked
@@ -10,7 +10,7 @@ from __future__ import annotations
 import functools
 import inspect
 import warnings
-from typing import Any
+from typing import Any, NamedTuple
 
 import array_api_compat
 import numpy as np
@@ -59,14 +59,6 @@ def on_host(x: Any) -> Any:
     return backend_of(x).to_numpy(x) if is_foreign(x) else x
 
 
-def home_of(X: Any, backend: str | None, device: Any) -> Backend:
-    """Return where a model of ``X`` is to live: where X lives, unless a backend or a device is named."""
-    home = backend_of(X) if is_foreign(X) else get_backend("numpy")
-    if device is not None or backend not in (None, home.name):
-        home = get_backend(home.name if backend is None else backend, device)
-    return home_for(X, home)
-
-
 _numpy_dtype_name = functools.cache(dtype_name)
 
 
@@ -76,47 +68,108 @@ def _dtype_name(dtype: Any) -> str:
 
 
 @functools.cache
-def numpy_home() -> Backend:
+def numpy_backend() -> Backend:
     """Return NumPy, which need not be looked up for every prediction."""
     return get_backend("numpy")
 
 
-def home_for(X: Any, home: Backend) -> Backend:
-    """Return a home in the form that takes X: NumPy's is another for a sparse matrix."""
-    return sparse_backend() if is_sparse(X) and home.name == "numpy" else home
+def backend_for(X: Any, name: str | None, device: Any) -> Backend:
+    """Return where a model of ``X`` is computed: where X is, unless a backend or a device is named."""
+    backend = backend_of(X) if is_foreign(X) else numpy_backend()
+    if device is not None or name not in (None, backend.name):
+        backend = get_backend(backend.name if name is None else name, device)
+    return backend
 
 
-def checked_training_data(
-    estimator: Any, X: Any, y: Any, *, reset: bool, **check_params: Any
-) -> tuple[np.ndarray | Array, Any]:
-    """Return X, floating on the host or the foreign array that it was, and y on the host.
+class Inputs(NamedTuple):
+    """Inputs of an estimator, looked at once.
 
-    Raises
-    ------
-    ValueError, TypeError
-        As scikit-learn's ``validate_data``.
+    Attributes
+    ----------
+    given : array-like
+        As they came; answers are of the same library and device.
+    checked : ndarray, sparse matrix, or array of another library, of shape (n_samples, n_features)
+        The same, validated.
+    backend : Backend
+        Where they are computed on.
     """
-    y = on_host(y)
-    _warn_of_mask("X", X)
-    _warn_of_mask("y", y)
-    looked_at, options = _to_look_at(X)
-    options |= {"accept_sparse": ["csr", "csc"], "multi_output": True, "dtype": FLOATS, **check_params}
-    checked, y = validate_data(estimator, looked_at, y, reset=reset, **options)
-    return X if is_foreign(X) else checked, y
 
+    given: Any
+    checked: Any
+    backend: Backend
 
-def checked_inputs(estimator: Any, X: Any) -> np.ndarray | Array:
-    """Return X to predict from, on the host or the foreign array that it was.
+    @classmethod
+    def to_fit(
+        cls, estimator: Any, X: Any, y: Any, backend: Backend, *, reset: bool, **check_params: Any
+    ) -> tuple[Inputs, Any]:
+        """Return the inputs and, on the host, the targets of a fit.
 
-    Raises
-    ------
-    ValueError, TypeError
-        As scikit-learn's ``validate_data``.
-    """
-    _warn_of_mask("X", X)
-    looked_at, options = _to_look_at(X)
-    checked = validate_data(estimator, looked_at, accept_sparse=["csr", "csc"], reset=False, **options)
-    return X if is_foreign(X) else checked
+        Raises
+        ------
+        ValueError, TypeError
+            As scikit-learn's ``validate_data``.
+        """
+        y = on_host(y)
+        _warn_of_mask("X", X)
+        _warn_of_mask("y", y)
+        looked_at, options = _to_look_at(X)
+        options |= {"accept_sparse": ["csr", "csc"], "multi_output": True, "dtype": FLOATS, **check_params}
+        checked, y = validate_data(estimator, looked_at, y, reset=reset, **options)
+        return cls._of(X, checked, backend), y
+
+    @classmethod
+    def to_predict(cls, estimator: Any, X: Any, backend: Backend) -> Inputs:
+        """Return the inputs of a prediction.
+
+        Raises
+        ------
+        ValueError, TypeError
+            As scikit-learn's ``validate_data``.
+        """
+        _warn_of_mask("X", X)
+        looked_at, options = _to_look_at(X)
+        checked = validate_data(estimator, looked_at, accept_sparse=["csr", "csc"], reset=False, **options)
+        return cls._of(X, checked, backend)
+
+    @classmethod
+    def _of(cls, X: Any, checked: Any, backend: Backend) -> Inputs:
+        # NumPy's backend is another for a sparse matrix.
+        fitting = sparse_backend() if is_sparse(checked) and backend.name == "numpy" else backend
+        return cls(X, X if is_foreign(X) else checked, fitting)
+
+    @property
+    def dtype(self) -> str:
+        """The dtype that they are computed in: their own if that is float32 or float64, else the library's widest."""
+        return floating_dtype(self.backend, self.checked)
+
+    def on_device(self, dtype: Any) -> Array:
+        """Bring them to the backend; a sparse matrix stays sparse on NumPy, and becomes dense on the other libraries.
+
+        Raises
+        ------
+        ValueError
+            If a number is too large for float32, where the library has nothing wider.
+        """
+        backend, X = self.backend, self.checked
+        if backend.name == "numpy" and (backend.takes_sparse or isinstance(X, np.ndarray)):
+            # Columns stay columns, as in scikit-learn: a matrix product's last digit may depend on it.
+            return (X.tocsr() if is_sparse(X) else X).astype(_dtype_name(dtype), copy=False)
+        there = backend.asarray(dense(X), dtype=dtype)
+        narrowed = _dtype_name(X.dtype) == "float64" and _dtype_name(there.dtype) == "float32"
+        if narrowed and not (get_config()["assume_finite"] or bool(backend.xp.all(backend.xp.isfinite(there)))):
+            raise ValueError(
+                f"Input X contains infinity or a value too large for dtype('float32'), {backend.name}'s widest."
+            )
+        return there
+
+    def answer(self, result: Array) -> Any:
+        """Return a result in the library and on the device of the inputs as given, NumPy where they were of none."""
+        backend = self.backend
+        if not is_foreign(self.given):
+            host = result if type(result) is np.ndarray else backend.to_numpy(result)
+            return host if host.flags.writeable else host.copy()
+        there = backend_of(self.given)
+        return there.asarray(result if there.xp is backend.xp else backend.to_numpy(result))
 
 
 def checked_weights(sample_weight: Any, X: Any, *, may_be_zero: bool = False) -> np.ndarray:
@@ -135,12 +188,12 @@ def checked_weights(sample_weight: Any, X: Any, *, may_be_zero: bool = False) ->
     return weights
 
 
-def floating_dtype(home: Backend, X: Any) -> str:
+def floating_dtype(backend: Backend, X: Any) -> str:
     """Return the dtype that X is computed in: its own if that is float32 or float64, else the library's widest."""
     wanted = _dtype_name(X.dtype)
-    if home.name == "numpy":
+    if backend.name == "numpy":
         return wanted if wanted in DTYPES else "float64"
-    known = home.xp.__array_namespace_info__().dtypes(device=home.device)
+    known = backend.xp.__array_namespace_info__().dtypes(device=backend.device)
     if wanted not in ("float32", "float64"):
         wanted = "float64"
     return wanted if wanted in known else "float32"
@@ -152,59 +205,34 @@ def common_dtype(arrays: list[Array]) -> str:
     return "float32" if names == {"float32"} else "float64"
 
 
-def moved(home: Backend, X: Any, dtype: Any) -> Array:
-    """Bring X to its home; a sparse matrix stays sparse on NumPy, and becomes dense on the other libraries."""
-    if home.name == "numpy" and (home.takes_sparse or isinstance(X, np.ndarray)):
-        # Columns stay columns, as in scikit-learn: a matrix product's last digit may depend on it.
-        return (X.tocsr() if is_sparse(X) else X).astype(_dtype_name(dtype), copy=False)
-    there = home.asarray(dense(X), dtype=dtype)
-    if _dtype_name(X.dtype) == "float64" and _dtype_name(there.dtype) == "float32":
-        _check_narrowed(home, there)
-    return there
-
-
-def _check_narrowed(home: Backend, X: Array) -> None:
-    if not get_config()["assume_finite"] and not bool(home.xp.all(home.xp.isfinite(X))):
-        raise ValueError(f"Input X contains infinity or a value too large for dtype('float32'), {home.name}'s widest.")
-
-
 def dense(X: Any) -> Any:
     """Return a sparse matrix as a NumPy array, and any other array as it is."""
     return X.toarray() if is_sparse(X) else X
 
 
-def check_same_home(estimator: Any, X: Any, home: Backend, method: str) -> None:
-    """Raise scikit-learn's ValueError if X lives elsewhere than the fitted model."""
+def check_same_device(estimator: Any, X: Any, backend: Backend, method: str) -> None:
+    """Raise scikit-learn's ValueError if X is of another library or device than the fitted model."""
     if is_foreign(X):
         here = backend_of(X)
-        if here.xp is home.xp and here.device == home.device:
+        if here.xp is backend.xp and here.device == backend.device:
             return
         difference = (
-            f"Array namespaces used during fit ({home.xp.__name__}) and {method} ({here.xp.__name__}) differ."
-            if here.xp is not home.xp
-            else f"Devices used during fit ({home.device}) and {method} ({here.device}) differ."
+            f"Array namespaces used during fit ({backend.xp.__name__}) and {method} ({here.xp.__name__}) differ."
+            if here.xp is not backend.xp
+            else f"Devices used during fit ({backend.device}) and {method} ({here.device}) differ."
         )
-    elif home.name == "numpy":
+    elif backend.name == "numpy":
         return
     else:
         kind = "sparse array" if is_sparse(X) else "NumPy array, or array-like,"
         difference = (
-            f"Array namespace used during fit ({home.xp.__name__}) is not compatible with the {kind} input passed to "
-            f"{method}."
+            f"Array namespace used during fit ({backend.xp.__name__}) is not compatible with the {kind} input passed "
+            f"to {method}."
         )
     raise ValueError(
         f"Inputs passed to {type(estimator).__name__}.{method}() must use the same namespace and the same device as "
-        f"those passed to fit(). {difference} With backend={home.name!r} arrays of any library are taken."
+        f"those passed to fit(). {difference} With backend={backend.name!r} arrays of any library are taken."
     )
-
-
-def like(X: Any, result: Array, home: Backend) -> Any:
-    """Return a result as X came: in X's library and on its device, NumPy for whatever else X was."""
-    if not is_foreign(X):
-        host = result if type(result) is np.ndarray else home.to_numpy(result)
-        return host if host.flags.writeable else host.copy()
-    there = backend_of(X)
-    return there.asarray(result if there.xp is home.xp else home.to_numpy(result))
 
 
 def _to_look_at(X: Any) -> tuple[Any, dict[str, Any]]:

@@ -1,4 +1,4 @@
-"""Fitting by L-BFGS: SciPy's search, as scikit-learn calls it, with loss and gradient computed at the data's home."""
+"""Fitting by L-BFGS: SciPy's search, as scikit-learn calls it, with loss and gradient computed where the data are."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from sklearn.utils.optimize import _check_optimize_result
 from ..kernels.arrays import Array
 from ..kernels.network import Network
 from ..kernels.targets import are_labels
-from ..training.lbfgs import HostObjective, load_scipy
+from ..training.lbfgs import HostObjective, minimize
 from .callbacks import Watch
 from .inputs import floating_dtype
-from .problem import Problem
+from .problem import FitProblem
 from .reached import Reached
 from .validation import validation_of
 
@@ -30,7 +30,7 @@ class Search:
     ----------
     draft : MLPClassifier or MLPRegressor
         Its parameters are read, and its fitted attributes written.
-    problem : Problem
+    problem : FitProblem
         What is learnt.
     flat : array of shape (n_parameters,)
         Where to start.
@@ -43,65 +43,54 @@ class Search:
         The last complete iteration; None before the first.
     """
 
-    def __init__(self, draft: Any, problem: Problem, flat: Array, watch: Watch) -> None:
-        home = problem.home
+    def __init__(self, draft: Any, problem: FitProblem, flat: Array, watch: Watch) -> None:
+        backend = problem.backend
         self.reached: Reached | None = None
         self._stopped = False
-        self._to_theirs = weights_first(problem.net)
-        self._to_ours = np.argsort(self._to_theirs)
-        self._start = home.to_numpy(flat).astype(np.float64)[self._to_theirs]
+        theirs = weights_first(problem.net)
+        self._arrangement = theirs, np.argsort(theirs)
+        self._start = backend.to_numpy(flat).astype(np.float64)
         data = problem.data
-        dtype = home.dtype(floating_dtype(home, self._start))
-        labelled = are_labels(home.xp, data.Y)
+        dtype = backend.dtype(floating_dtype(backend, self._start))
+        labelled = are_labels(backend.xp, data.Y)
         wide = data._replace(
-            X=home.xp.astype(data.X, dtype, copy=False),
-            Y=data.Y if labelled else home.xp.astype(data.Y, dtype, copy=False),
-            weights=None if data.weights is None else home.xp.astype(data.weights, dtype, copy=False),
+            X=backend.xp.astype(data.X, dtype, copy=False),
+            Y=data.Y if labelled else backend.xp.astype(data.Y, dtype, copy=False),
+            weights=None if data.weights is None else backend.xp.astype(data.weights, dtype, copy=False),
         )
-        self._objective = HostObjective(home, problem.objective, wide, dtype)
+        self._objective = HostObjective(backend, problem.objective, wide, dtype)
         self._draft, self._watch, self._flat_dtype = draft, watch, flat.dtype
         self._validation = validation_of(draft, problem)
-        self._home, self._net = home, problem.net
+        self._backend, self._net = backend, problem.net
 
     def run(self) -> None:
         """Minimise until SciPy or a callback says stop."""
         draft = self._draft
         draft.n_iter_ = 0
-        found = load_scipy().minimize(
-            self.loss_and_gradient,
+        found = minimize(
+            self._objective,
             self._start,
-            method="L-BFGS-B",
-            jac=True,
-            callback=self.iteration_end,
-            options={
-                "maxfun": draft.max_fun,
-                "maxiter": draft.max_iter,
-                "gtol": draft.tol,
-                **_printing(draft.verbose),
-            },
+            self._iteration_ends,
+            arrangement=self._arrangement,
+            maxfun=draft.max_fun,
+            maxiter=draft.max_iter,
+            gtol=draft.tol,
+            **_printing(draft.verbose),
         )
         self._complete(self._flat(found.x), found.fun, found.nit if self._stopped else min(found.nit, draft.max_iter))
         if not self._stopped:
             _check_optimize_result("lbfgs", found, draft.max_iter)  # which warns
 
-    def loss_and_gradient(self, x: np.ndarray) -> tuple[float, np.ndarray]:
-        """Evaluate SciPy's vector."""
-        loss, gradient = self._objective(x[self._to_ours])
-        return loss, gradient[self._to_theirs]
-
-    # SciPy looks for a parameter of this name.
-    def iteration_end(self, intermediate_result: Any) -> None:
-        """Record an iteration; end the search where a callback asks to."""
-        draft, loss = self._draft, intermediate_result.fun
-        flat = self._flat(intermediate_result.x)
+    def _iteration_ends(self, x: np.ndarray, loss: float) -> bool:
+        """Record an iteration; return whether a callback asks to stop."""
+        draft, flat = self._draft, self._flat(x)
         draft.loss_curve_.append(np.float64(loss))
         if self._validation is not None:
             draft.validation_loss_curve_.append(self._validation.loss(flat))
         reached = self._complete(flat, loss, draft.n_iter_ + 1)
         self._watch.epoch_begins(reached)
-        if self._watch.epoch_ends(reached):
-            self._stopped = True
-            raise StopIteration
+        self._stopped = self._watch.epoch_ends(reached)
+        return self._stopped
 
     def _complete(self, flat: Array, loss: float, n_iter: int) -> Reached:
         self._draft.n_iter_, self._draft.loss_ = n_iter, np.float64(loss)
@@ -109,8 +98,8 @@ class Search:
         return self.reached
 
     def _flat(self, x: np.ndarray) -> Array:
-        """Return SciPy's vector as ours, at home."""
-        return self._home.asarray(x[self._to_ours], dtype=self._flat_dtype)
+        """Return a vector of the search as parameters of the fit, on its device."""
+        return self._backend.asarray(x, dtype=self._flat_dtype)
 
 
 def weights_first(net: Network) -> np.ndarray:

@@ -7,10 +7,8 @@ from typing import Any
 
 from ..backends import Backend
 from ..kernels.optimizers import OPTIMIZERS, Optimizer
-from ..training.schedules import cosine
+from ..training.schedules import SCHEDULES, Progress, Schedule
 
-SCHEDULES = ("constant", "invscaling", "adaptive", "cosine")
-SMALLEST_RATE = 1e-6
 AS_SCIKIT_LEARN: dict[str, dict[str, bool]] = {"sgd": {"rate_in_velocity": True}, "adam": {"correct_epsilon": False}}
 """The form of the optimizers that scikit-learn has too; others are as in PyTorch."""
 
@@ -33,6 +31,8 @@ class OptimizerState:
         Exponent of "invscaling".
     max_iter : int
         Epochs over which "cosine" falls to 0.
+    decay : float
+        Factor of "exponential", per epoch.
 
     Attributes
     ----------
@@ -50,6 +50,7 @@ class OptimizerState:
     schedule: str = "constant"
     power_t: float = 0.5
     max_iter: int = 200
+    decay: float = 0.95
     rate: float = field(init=False)
     moments: Any = field(init=False, default=None)
     n_steps: int = field(init=False, default=0)
@@ -69,24 +70,50 @@ class OptimizerState:
             return self.rate
         return self.optimizer().scalars(self.n_steps, self.rate)[0]
 
-    def move(self, home: Backend, dtype: Any) -> None:
+    def move(self, backend: Backend, dtype: Any) -> None:
         """Bring the moments to where the parameters are."""
         if self.moments is not None:
-            self.moments = tuple(home.asarray(moment, dtype) for moment in self.moments)
+            self.moments = tuple(backend.asarray(moment, dtype) for moment in self.moments)
+
+    # The learning rates of `portable_mlp.training.run`.
+
+    @property
+    def by_step(self) -> bool:
+        """Whether the rate changes within an epoch."""
+        return SCHEDULES[self.schedule].by_step
+
+    def at(self, progress: Progress) -> float:
+        """Return the learning rate of an epoch, or of a step in it where the schedule goes by steps."""
+        return self._scheduled(progress._replace(epoch=self.n_epochs)) if self.by_step else self.rate
 
     def epoch_ends(self, samples_seen: int) -> None:
         """Set the rate of the next epoch."""
         self.n_epochs += 1
-        if self.schedule == "invscaling":
-            self.rate = self.learning_rate_init / (samples_seen + 1) ** self.power_t
-        elif self.schedule == "cosine":
-            self.rate = cosine(self.learning_rate_init, self.max_iter)(min(self.n_epochs, self.max_iter))
+        if not SCHEDULES[self.schedule].divides:
+            self.rate = self._scheduled(Progress(self.n_epochs, samples_seen))
 
     def goes_on_after_stall(self) -> tuple[bool, str]:
-        """Divide the rate where the schedule is "adaptive"; say whether to go on, and what was done."""
-        if self.schedule != "adaptive":
+        """Divide the rate where the schedule does so; return whether to go on, and what was done."""
+        schedule = self._made(self.rate)
+        if not schedule.entry.divides:
             return False, "Stopping."
-        if self.rate <= SMALLEST_RATE:
+        if not schedule.divide():
             return False, "Learning rate too small. Stopping."
-        self.rate /= 5.0
+        self.rate = schedule.learning_rate
         return True, f"Setting learning rate to {self.rate:f}"
+
+    def memory(self) -> list[float]:
+        """Return what the rates to come depend on."""
+        return [self.rate, float(self.n_epochs)]
+
+    def restore(self, memory: list[float]) -> None:
+        """Go on from what `memory` returned."""
+        self.rate, n_epochs = memory
+        self.n_epochs = int(n_epochs)
+
+    def _scheduled(self, progress: Progress) -> float:
+        return self._made(self.learning_rate_init).at(progress._replace(epochs=self.max_iter))
+
+    def _made(self, learning_rate: float) -> Schedule:
+        entry = SCHEDULES[self.schedule]
+        return Schedule(entry, learning_rate, power_t=self.power_t, decay=self.decay)

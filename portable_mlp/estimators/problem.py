@@ -1,4 +1,4 @@
-"""What one call of ``fit`` works on: the checked data at home, the network, and what is minimised."""
+"""What one call of ``fit`` works on: samples on their device, the network, and what is minimised."""
 
 from __future__ import annotations
 
@@ -15,112 +15,110 @@ from ..training.batches import Data
 from .inputs import dense
 
 
-class Held(NamedTuple):
-    """Samples that training does not see.
+class FitSamples(NamedTuple):
+    """Samples on a device, whose targets and weights are on the host as well.
 
     Attributes
     ----------
     data : Data
-        At home.
-    Y : ndarray of shape (n_samples, n_outputs), or of labels (n_samples, 1)
-        The targets, on the host.
-    weights : ndarray of shape (n_samples,) or None
-        On the host.
-    """
-
-    data: Data
-    Y: np.ndarray
-    weights: np.ndarray | None
-
-
-class Problem(NamedTuple):
-    """One fit.
-
-    Attributes
-    ----------
-    home : Backend
-        Where it is computed.
-    objective : Objective
-        The network and its loss.
-    data : Data
-        Inputs and encoded targets at home, of the parameters' dtype; of several classes integer labels.
+        Inputs and encoded targets on the device, of the parameters' dtype; of several classes integer labels.
     Y : ndarray of shape (n_samples, n_outputs), or of labels (n_samples, 1)
         The encoded targets, on the host.
     weights : ndarray of shape (n_samples,) or None
         On the host.
-    held : Held or None
-        To validate on.
     """
 
-    home: Backend
-    objective: Objective
     data: Data
     Y: np.ndarray
     weights: np.ndarray | None
-    held: Held | None = None
+
+    @classmethod
+    def on_device(
+        cls, backend: Backend, net: Network, X: Array, Y: np.ndarray, weights: np.ndarray | None
+    ) -> FitSamples:
+        """Bring targets and weights to where X is, in its dtype; labels stay integers."""
+        moved_weights = None if weights is None else backend.asarray(weights, dtype=X.dtype)
+        if net.output == "softmax" and Y.shape[1] == 1:
+            targets = backend.asarray(Y)
+        elif Y.dtype == bool:  # indicators travel as bytes, and become floats there
+            targets = backend.xp.astype(backend.asarray(Y), X.dtype)
+        else:
+            targets = backend.asarray(Y, dtype=X.dtype)
+        return cls(Data(X, targets, moved_weights), Y, weights)
+
+    def part(self, backend: Backend, rows: np.ndarray) -> FitSamples:
+        """Return the samples at some rows."""
+        gather, on_device = backend.primitives.take, backend.asarray(rows)
+        X, Y, weights, _ = self.data
+        data = Data(
+            gather(X, on_device, -2),
+            gather(Y, on_device, -2),
+            None if weights is None else gather(weights, on_device, 0),
+        )
+        return FitSamples(data, self.Y[rows], None if self.weights is None else self.weights[rows])
+
+    def first(self, backend: Backend, n_samples: int = 8) -> bytes:
+        """Return how many samples there are, and some with their targets, to be compared with another process's."""
+        X = dense(self.data.X[:n_samples, :])
+        return f"{len(self.Y)} ".encode() + backend.to_numpy(X).tobytes() + self.Y[:n_samples].tobytes()
+
+    def check_weights(self, what: str) -> None:
+        """Raise ValueError if the samples, held out, have weights that sum to zero, so that they have no mean."""
+        if self.weights is not None and self.weights.sum() == 0:
+            raise ValueError(
+                f"Sample weights must contain at least one non-zero number. Those of {what} sum to zero, so that there "
+                "is nothing to score: hold out more samples (validation_fraction), or give validation_data that count"
+            )
+
+
+class FitProblem(NamedTuple):
+    """One fit.
+
+    Attributes
+    ----------
+    backend : Backend
+        Where it is computed.
+    objective : Objective
+        The network and its loss.
+    samples : FitSamples
+        To train on.
+    hold_out : FitSamples or None
+        To validate on.
+    """
+
+    backend: Backend
+    objective: Objective
+    samples: FitSamples
+    hold_out: FitSamples | None = None
 
     @property
     def net(self) -> Network:
         """The network."""
         return self.objective.net
 
+    @property
+    def data(self) -> Data:
+        """The samples to train on, on the device."""
+        return self.samples.data
 
-def data_at(home: Backend, net: Network, X: Array, Y: np.ndarray, weights: np.ndarray | None) -> Data:
-    """Move targets and weights to where X is, in its dtype; labels stay integers."""
-    moved_weights = None if weights is None else home.asarray(weights, dtype=X.dtype)
-    if net.output == "softmax" and Y.shape[1] == 1:
-        return Data(X, home.asarray(Y), moved_weights)
-    # Indicators travel as bytes, and become floats there.
-    at_home = home.xp.astype(home.asarray(Y), X.dtype) if Y.dtype == bool else home.asarray(Y, dtype=X.dtype)
-    return Data(X, at_home, moved_weights)
+    def split(self, fraction: float, rng: np.random.RandomState, *, stratify: bool) -> FitProblem:
+        """Hold out a fraction of the samples, drawn as scikit-learn draws them.
 
-
-def first_samples(problem: Problem, n_samples: int = 8) -> bytes:
-    """Return how many samples there are, and some with their targets, to be compared with another process's."""
-    X = dense(problem.data.X[:n_samples, :])
-    count = f"{len(problem.Y)} ".encode()
-    return count + problem.home.to_numpy(X).tobytes() + problem.Y[:n_samples].tobytes()
-
-
-def split(problem: Problem, fraction: float, rng: np.random.RandomState, *, stratify: bool) -> Problem:
-    """Hold out a fraction of the samples, drawn as scikit-learn draws them.
-
-    Raises
-    ------
-    ValueError
-        As ``train_test_split``, or if fewer than two samples would be held out, or none that counts.
-    """
-    trained, held = train_test_split(
-        np.arange(problem.data.n_samples),
-        random_state=rng,
-        test_size=fraction,
-        stratify=problem.Y if stratify else None,
-    )
-    if len(held) < 2:
-        raise ValueError("The validation set is too small. Increase 'validation_fraction' or the size of your dataset.")
-    part = _rows(problem, held)
-    check_counts("the samples that early stopping holds out", part.weights)
-    return _rows(problem, trained)._replace(held=Held(part.data, part.Y, part.weights))
-
-
-def check_counts(what: str, weights: np.ndarray | None) -> None:
-    """Raise ValueError if samples to validate on have weights that sum to zero, so that they have no mean."""
-    if weights is not None and weights.sum() == 0:
-        raise ValueError(
-            f"Sample weights must contain at least one non-zero number. Those of {what} sum to zero, so that there is "
-            "nothing to score: hold out more samples (validation_fraction), or give validation_data that count"
+        Raises
+        ------
+        ValueError
+            As ``train_test_split``, or if fewer than two samples would be held out, or none that counts.
+        """
+        trained, held_out = train_test_split(
+            np.arange(self.data.n_samples),
+            random_state=rng,
+            test_size=fraction,
+            stratify=self.samples.Y if stratify else None,
         )
-
-
-def _rows(problem: Problem, rows: np.ndarray) -> Problem:
-    take, at_home = problem.home.primitives.take, problem.home.asarray(rows)
-    X, Y, weights, _ = problem.data
-    return problem._replace(
-        data=Data(
-            take(X, at_home, -2),
-            take(Y, at_home, -2),
-            None if weights is None else take(weights, at_home, 0),
-        ),
-        Y=problem.Y[rows],
-        weights=None if problem.weights is None else problem.weights[rows],
-    )
+        if len(held_out) < 2:
+            raise ValueError(
+                "The validation set is too small. Increase 'validation_fraction' or the size of your dataset."
+            )
+        hold_out = self.samples.part(self.backend, held_out)
+        hold_out.check_weights("the samples that early stopping holds out")
+        return self._replace(samples=self.samples.part(self.backend, trained), hold_out=hold_out)

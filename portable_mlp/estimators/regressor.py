@@ -9,44 +9,47 @@ from sklearn.base import RegressorMixin, _fit_context
 from sklearn.metrics import r2_score
 from sklearn.utils._param_validation import StrOptions
 
+from ..kernels.activations import ACTIVATIONS
+from ..kernels.docstrings import documented_with, quoted
 from ..kernels.losses import LOSSES, REGRESSION_LOSSES
 from ..kernels.options import check_choice
 from ..kernels.spelling import suggesting_class
 from .base import BaseMLP
 from .callbacks import with_callbacks
 from .dask_inputs import by_blocks, computed
-from .inputs import is_sparse, like, on_host
+from .inputs import is_sparse, on_host
 from .state import draft_of, of_one_moment
 
 
 @suggesting_class
+@documented_with(activations=quoted(ACTIVATIONS), losses=quoted(REGRESSION_LOSSES))
 class MLPRegressor(RegressorMixin, BaseMLP):
     """Multi-layer perceptron for real numbers: scikit-learn's, with the same numbers, on any array library.
 
     Everything that ``sklearn.neural_network.MLPRegressor`` (1.9) does is done here with the same result. Beyond it
-    are the parameters from ``backend`` on, further activations and the schedule "cosine", ``validation_data`` in
+    are the parameters from ``backend`` on, further activations and schedules, ``validation_data`` and checkpoints in
     ``fit``, and ``transform``.
 
     Parameters
     ----------
-    loss : {"squared_error", "huber", "poisson"}
-        Half the squared error; the same up to an error of delta, and in proportion from there on, which outliers pull
-        less; or half the Poisson deviance, for y >= 0, whose output is an exponential.
+    loss : {{losses}}
+        "squared_error" is half the squared error; "huber" the same up to an error of delta, and in proportion from
+        there on, so that outliers pull less; "poisson" half the deviance, for y >= 0, whose output is an exponential.
     hidden_layer_sizes : array-like of int, or int
         Units of each hidden layer; ``()`` for none.
     activation : str, or array-like of str
-        Of the hidden layers: "identity", "relu", "tanh", "logistic", "leaky_relu", "elu", "softplus", "gelu", "silu";
-        one for all or one each.
+        Of the hidden layers, one for all or one each:
+        {activations}.
     solver : {"adam", "adamw", "sgd", "lbfgs"}
         Which optimizer.
     alpha : float
         Strength of the L2 penalty, which is divided by the samples of a batch.
     batch_size : int or "auto"
         Samples of a step; "auto" is 200, or all if they are fewer. Not for "lbfgs".
-    learning_rate : {"constant", "invscaling", "adaptive", "cosine"}
+    learning_rate : {"constant", "invscaling", "adaptive", "exponential", "cosine"}
         Schedule of "sgd" and "adamw": "invscaling" divides by ``(samples seen + 1) ** power_t``, "adaptive" divides by
-        5 where training stalls, "cosine" falls to 0 over ``max_iter`` epochs. Of these "adam" follows "cosine" only,
-        with ``compat=None`` all.
+        5 where training stalls, "exponential" multiplies by ``decay`` each epoch, "cosine" falls to 0 over ``max_iter``
+        epochs. Of scikit-learn's own "adam" follows none, unless ``compat=None``.
     learning_rate_init : float
         Where the schedule starts.
     power_t : float
@@ -93,10 +96,12 @@ class MLPRegressor(RegressorMixin, BaseMLP):
         ``learning_rate * weight_decay * W`` off the weights W, beside ``alpha``, and nothing off the intercepts.
     clip_norm : float or None
         The whole gradient, penalty included, is shortened to this length before the update; not with "lbfgs".
+    decay : float
+        Factor of the schedule "exponential", positive.
     warmup_steps : int
         The number of steps (batches) over which the learning rate rises linearly to the schedule's; not with "lbfgs".
     loss_options : dict or None
-        The constants of the loss: ``{"delta": 1.0}`` by default for "huber"; the others have none.
+        The constants of the loss, as for `Network`.
     compat : {"sklearn", None}
         "sklearn" reports the squared error divided by the number of outputs, as scikit-learn does; None reports the
         loss whose gradient is followed, their sum. The gradient is the same.
@@ -183,6 +188,7 @@ class MLPRegressor(RegressorMixin, BaseMLP):
         dropout: float = 0.0,
         weight_decay: float = 0.01,
         clip_norm: float | None = None,
+        decay: float = 0.95,
         warmup_steps: int = 0,
         loss_options: dict[str, float] | None = None,
         compat: str | None = "sklearn",
@@ -218,6 +224,7 @@ class MLPRegressor(RegressorMixin, BaseMLP):
             dropout=dropout,
             weight_decay=weight_decay,
             clip_norm=clip_norm,
+            decay=decay,
             warmup_steps=warmup_steps,
             loss_options=loss_options,
             compat=compat,
@@ -274,8 +281,8 @@ class MLPRegressor(RegressorMixin, BaseMLP):
         array of shape (n_samples,) or (n_samples, n_outputs)
             In the library of X.
         """
-        outputs, home = self._outputs(X, "predict")
-        return like(X, outputs[:, 0] if outputs.shape[1] == 1 else outputs, home)
+        outputs, inputs = self._outputs(X, "predict")
+        return inputs.answer(outputs[:, 0] if outputs.shape[1] == 1 else outputs)
 
     def score(self, X: Any, y: Any, sample_weight: Any = None) -> float:
         """Return R² of the predictions for X, averaged over outputs.

@@ -7,8 +7,8 @@ are callbacks told: whatever ends the fit leaves the last complete epoch.
 
 from __future__ import annotations
 
-import contextlib
 import functools
+import math
 import warnings
 from collections.abc import Iterator, Sequence
 from typing import Any
@@ -16,18 +16,22 @@ from typing import Any
 import numpy as np
 from sklearn.exceptions import ConvergenceWarning
 
-from ..distributed.group import current_group, is_root, on_root
+from ..distributed.group import is_root, on_root
 from ..kernels.arrays import Array, snapshot
+from ..kernels.batch import Span
 from ..kernels.step import Program
-from ..training.agreed_stop import AgreedRequests
-from ..training.batches import Span, counting, spans
-from ..training.data_parallel import make_loop
+from ..training.batches import counting, spans
 from ..training.dropout import masks_of
-from ..training.interruption import StopAsked
+from ..training.loop import Loop, make_loop
+from ..training.order import EpochOrder
+from ..training.progress import Silent
+from ..training.run import EpochDone, Run
+from ..training.stopping import Stall
 from .callbacks import Watch
+from .checkpoints import MakeCheckpoints
 from .optimizer import OptimizerState
-from .problem import Problem
-from .reached import Reached
+from .problem import FitProblem
+from .reached import CURVES, Reached
 from .validation import validation_of
 
 
@@ -38,7 +42,7 @@ class Epochs:
     ----------
     draft : MLPClassifier or MLPRegressor
         Its parameters are read, and its fitted attributes written.
-    problem : Problem
+    problem : FitProblem
         What is learnt; with ``held`` samples where it says so.
     flat : array of shape (n_parameters,)
         Where to start.
@@ -48,161 +52,282 @@ class Epochs:
         What early stopping returns where no epoch is better than before; None returns the last epoch.
     one_epoch : bool
         ``partial_fit``: go on with the draft's optimizer, for one epoch.
+    make_checkpoints : callable, optional
+        Returns where the states of the fit are written.
+    """
+
+    def __init__(
+        self,
+        draft: Any,
+        problem: FitProblem,
+        flat: Array,
+        watch: Watch,
+        *,
+        best: Array | None,
+        one_epoch: bool,
+        make_checkpoints: MakeCheckpoints | None = None,
+    ) -> None:
+        self._draft, self._one_epoch = draft, one_epoch
+        optimizer: OptimizerState = draft._optimizer
+        # Plain numbers: a program that equals another is the same step, whatever its numbers are made of.
+        clip_norm = None if draft.clip_norm is None else float(draft.clip_norm)
+        loop = make_loop(
+            problem.backend,
+            Program(problem.objective, optimizer.optimizer(), clip_norm, int(draft.warmup_steps)),
+            flat,
+            optimizer.moments,
+            optimizer.n_steps,
+        )
+        self._order = StreamOrder(draft, problem)
+        self._record = EpochRecord(draft, problem, loop, watch, best)
+        checkpoints = None
+        if make_checkpoints is not None:
+            checkpoints = make_checkpoints(draft, problem, loop=loop, record=self._record, order=self._order)
+        self._run = Run(
+            loop,
+            problem.data,
+            self._order,
+            optimizer,
+            self._record,
+            epochs=1 if one_epoch else draft.max_iter,
+            checkpoints=checkpoints,
+        )
+
+    @property
+    def reached(self) -> Reached | None:
+        """The last complete epoch; None before the first."""
+        return self._record.reached
+
+    def run(self) -> None:
+        """Train until something says stop; Ctrl-C keeps the steps that were taken."""
+        if self._one_epoch and not self._order.batches():
+            self._record.stay()
+            return
+        stopped_because = self._run.until_stopped()
+        if stopped_because == "interrupted":
+            self._record.take_steps_of_interrupted_epoch()
+            self._run.end_if_terminated()
+            warnings.warn("Training interrupted by user.", stacklevel=2)
+        elif stopped_because == "max_epochs" and not self._one_epoch:
+            warnings.warn(
+                f"Stochastic Optimizer: Maximum iterations ({self._draft.max_iter}) reached and the optimization "
+                "hasn't converged yet.",
+                ConvergenceWarning,
+                stacklevel=2,
+            )
+
+
+class StreamOrder:
+    """scikit-learn's order: each epoch permutes the one before it, by the stream of the estimator's random state.
+
+    Batches whose weights sum to zero are left out. Dropout draws from the same stream.
+
+    Parameters
+    ----------
+    draft : MLPClassifier or MLPRegressor
+        Its random state is advanced.
+    problem : FitProblem
+        The samples.
+    """
+
+    def __init__(self, draft: Any, problem: FitProblem) -> None:
+        self.n_samples = problem.data.n_samples
+        self._draft, self._problem = draft, problem
+        self._batch_size = _batch_size(draft.batch_size, self.n_samples)
+        self._permutation = np.arange(self.n_samples)
+
+    def epoch(self, epoch: int, done: int) -> EpochOrder:
+        """Return what an epoch takes; within one, what is known already.
+
+        Raises
+        ------
+        ZeroDivisionError
+            If no batch counts.
+        """
+        draft = self._draft
+        if draft.shuffle and not done:
+            permutation = np.arange(self.n_samples)
+            draft._random_state.shuffle(permutation)
+            self._permutation = self._permutation[permutation]
+        batches = self.batches()
+        if not batches:
+            raise ZeroDivisionError("Weights sum to zero in every batch: nothing can be learnt from them")
+        masks = self._masks(batches[done:]) if draft.dropout else None
+        return EpochOrder(self._permutation if draft.shuffle else None, batches, masks)
+
+    def batches(self) -> Sequence[Span]:
+        """Return the epoch's batches, without those whose weights sum to zero."""
+        return counting(spans(self.n_samples, self._batch_size), self._problem.samples.weights, self._permutation)
+
+    def _masks(self, batches: Sequence[Span]) -> Iterator[tuple[Array, ...]]:
+        """Draw, on the host, which hidden units stay in each batch."""
+        rate, backend, dtype = self._draft.dropout, self._problem.backend, self._problem.data.X.dtype
+        for start, stop in batches:
+            shapes = [(stop - start, n_units) for n_units in self._problem.net.sizes[1:-1]]
+            uniform = [self._draft._random_state.random_sample(shape) for shape in shapes]
+            yield masks_of(backend, uniform, rate, dtype)
+
+    def memory(self) -> tuple[dict[str, Any], int | None]:
+        """Return the permutation of the last epoch, and the random state."""
+        _, key, *rest = self._draft._random_state.get_state(legacy=True)
+        return {
+            "permutation": self._permutation.astype(float),
+            "random_key": key.astype(float),
+            "random_rest": [float(number) for number in rest],
+        }, None
+
+    def restore(self, arrays: dict[str, Any], key: int | None) -> None:
+        """Go on from what `memory` returned."""
+        self._permutation = arrays["permutation"].astype(int)
+        position, has_gauss, gauss = arrays["random_rest"].tolist()
+        words = arrays["random_key"].astype(np.uint32)
+        # A new one: the old one may be NumPy's global state.
+        self._draft._random_state = np.random.RandomState()
+        self._draft._random_state.set_state(("MT19937", words, int(position), int(has_gauss), gauss))
+
+
+class EpochRecord:
+    """scikit-learn's record of a fit: the attributes of a draft, and what was reached with the last complete epoch.
+
+    Parameters
+    ----------
+    draft : MLPClassifier or MLPRegressor
+        Its fitted attributes are written.
+    problem : FitProblem
+        The samples.
+    loop : Loop
+        The parameters.
+    watch : Watch
+        Told of every epoch.
+    best : array of shape (n_parameters,) or None
+        The best parameters so far.
 
     Attributes
     ----------
+    bar : Silent
+        Nothing is drawn.
     reached : Reached or None
         The last complete epoch; None before the first.
     """
 
-    def __init__(
-        self, draft: Any, problem: Problem, flat: Array, watch: Watch, *, best: Array | None, one_epoch: bool
-    ) -> None:
-        self.draft, self.problem, self.watch, self.one_epoch = draft, problem, watch, one_epoch
-        self.optimizer: OptimizerState = draft._optimizer
-        # Plain numbers: a program that equals another is the same step, whatever its numbers are made of.
-        clip_norm = None if draft.clip_norm is None else float(draft.clip_norm)
-        self.loop = make_loop(
-            problem.home,
-            Program(problem.objective, self.optimizer.optimizer(), clip_norm, int(draft.warmup_steps)),
-            flat,
-            self.optimizer.moments,
-            self.optimizer.n_steps,
-        )
-        self.batch_size = _batch_size(draft.batch_size, problem.data.n_samples)
-        self.order = np.arange(problem.data.n_samples)
-        self.validation = validation_of(draft, problem)
-        self.best = best
+    def __init__(self, draft: Any, problem: FitProblem, loop: Loop, watch: Watch, best: Array | None) -> None:
+        self.bar = Silent()
         self.reached: Reached | None = None
-        group = current_group()
-        self.requests = None if group is None else AgreedRequests(group)
+        self._draft, self._problem, self._loop, self._watch, self._best = draft, problem, loop, watch, best
+        self._optimizer: OptimizerState = draft._optimizer
+        self._validation = validation_of(draft, problem)
+        self._lengths = {name: len(getattr(draft, name, None) or ()) for name in CURVES}
+        self._seen_before = draft.t_
+        draft.n_iter_ = 0
+        self._start = self._now()
 
-    def run(self) -> None:
-        """Train until something says stop; Ctrl-C keeps the steps that were taken."""
-        self.draft.n_iter_ = 0
-        start = self._now()
-        try:
-            with self.requests or contextlib.nullcontext():
-                self._until_stopped(start)
-        except (KeyboardInterrupt, StopAsked):
-            self.reached = (self.reached or start)._replace(flat=self._flat(), optimizer=self._stepped_optimizer())
-            if self.requests is not None:
-                self.requests.end_if_terminated()
-            warnings.warn("Training interrupted by user.", stacklevel=2)
+    def epoch_begins(self, *, resumed: bool) -> None:
+        """Open the epoch's task, and keep the last epoch apart from what steps write into."""
+        self._watch.epoch_begins(self.reached or self._start)
+        if self.reached is not None:
+            self.reached = self.reached.apart(self._problem.backend.xp)
 
-    def _flat(self) -> Array:
-        """Return the parameters to predict with."""
-        return self.best if self.draft.early_stopping and self.best is not None else self.loop.flat
-
-    def _now(self) -> Reached:
-        return Reached.now(self.draft, self.problem.net, self._flat(), self._stepped_optimizer())
-
-    def _until_stopped(self, start: Reached) -> None:
-        if self.one_epoch and not self._batches():
-            self.reached = start
-            return
-        for _ in range(self.draft.max_iter):
-            self.watch.epoch_begins(self.reached or start)
-            if self.reached is not None:
-                self.reached = self.reached.apart(self.problem.home.xp)
-            reached, goes_on = self._completed(self._train())
-            if on_root(functools.partial(self.watch.epoch_ends, reached)) or not goes_on or self.one_epoch:
-                return
-        warnings.warn(
-            f"Stochastic Optimizer: Maximum iterations ({self.draft.max_iter}) reached and the optimization hasn't "
-            "converged yet.",
-            ConvergenceWarning,
-            stacklevel=3,
-        )
-
-    def _train(self) -> np.float64:
-        """Take the steps of an epoch, and return its loss."""
-        draft, requests = self.draft, self.requests
-        if draft.shuffle:
-            permutation = np.arange(len(self.order))
-            draft._random_state.shuffle(permutation)
-            self.order = self.order[permutation]
-        batches = self._batches()
-        if not batches:
-            raise ZeroDivisionError("Weights sum to zero in every batch: nothing can be learnt from them")
-        mean = self.loop.epoch(
-            self.problem.data,
-            batches,
-            self.optimizer.rate,
-            order=self.order if draft.shuffle else None,
-            masks=self._masks(batches) if draft.dropout else None,
-            between=None if requests is None else lambda n_batches: requests.check(),
-        )
-        return np.float64(on_root(lambda: float(self.problem.home.to_numpy(mean))))
-
-    def _batches(self) -> Sequence[Span]:
-        """Return the epoch's batches, without those whose weights sum to zero."""
-        return counting(spans(len(self.order), self.batch_size), self.problem.weights, self.order)
-
-    def _masks(self, batches: Sequence[Span]) -> Iterator[tuple[Array, ...]]:
-        """Draw, on the host, which hidden units stay in each batch; scaled so that their expected sum stays."""
-        rate, home = self.draft.dropout, self.problem.home
-        for start, stop in batches:
-            shapes = [(stop - start, n_units) for n_units in self.problem.net.sizes[1:-1]]
-            uniform = [self.draft._random_state.random_sample(shape) for shape in shapes]
-            yield masks_of(home, uniform, rate, self.loop.flat.dtype)
-
-    def _completed(self, loss: np.float64) -> tuple[Reached, bool]:
-        """Record an epoch, and print what ``verbose`` asks for; return what was reached, and whether to train on."""
-        draft = self.draft
+    def epoch_ends(self, done: EpochDone) -> str | None:
+        """Record an epoch, and print what ``verbose`` asks for; return why training stops, or None."""
+        draft = self._draft
         draft.n_iter_ += 1
-        draft.t_ += self.problem.data.n_samples
-        draft.loss_ = loss
-        draft.loss_curve_.append(loss)
-        said = [f"Iteration {draft.n_iter_}, loss = {loss:.8f}", *self._counted()]
-        self.optimizer.epoch_ends(draft.t_)
+        draft.t_ += self._problem.data.n_samples
+        draft.loss_ = np.float64(on_root(lambda: float(self._problem.backend.to_numpy(done.mean_loss))))
+        draft.loss_curve_.append(draft.loss_)
+        said = [f"Iteration {draft.n_iter_}, loss = {draft.loss_:.8f}", *self._counted()]
+        self._optimizer.epoch_ends(draft.t_)
         goes_on, outcome = self._goes_on()
         reached = self.reached = self._now()
         if draft.verbose and is_root():
             print(*said, *outcome, sep="\n")  # noqa: T201
-        return reached, goes_on
+        if on_root(functools.partial(self._watch.epoch_ends, reached)):
+            return "callback"
+        return None if goes_on else "no_progress"
+
+    def stay(self) -> None:
+        """Let what was reached be the start."""
+        self.reached = self._start
+
+    def take_steps_of_interrupted_epoch(self) -> None:
+        """Add the steps of an epoch that was not completed to what was reached."""
+        self.reached = (self.reached or self._start)._replace(flat=self._flat(), optimizer=self._stepped_optimizer())
+
+    def ended_before(self, reason: str) -> str | None:
+        """Return why a resumed fit stays ended: what had ended it."""
+        return reason
+
+    def memory(self, *, within_epoch: bool) -> dict[str, Any]:
+        """Return the curves of this fit, the counts, and the best parameters where there are such."""
+        draft, to_numpy = self._draft, self._problem.backend.to_numpy
+        left: dict[str, Any] = {
+            f"history_{name}": [float(number) for number in getattr(draft, name)[length:]]
+            for name, length in self._lengths.items()
+            if getattr(draft, name, None) is not None
+        }
+        bests = (draft.best_loss_, draft.best_validation_score_, draft._no_improvement_count)
+        left["bests"] = [math.nan if best is None else float(best) for best in bests]
+        if self._best is not None:
+            left["best"] = to_numpy(self._best)
+        return left
+
+    def restore(self, memory: dict[str, Any], *, within_epoch: bool) -> None:
+        """Go on from what `memory` returned."""
+        draft = self._draft
+        for name, length in self._lengths.items():
+            if f"history_{name}" in memory:
+                getattr(draft, name)[length:] = list(memory[f"history_{name}"])
+        best_loss, best_score, no_improvement = memory["bests"]
+        draft.best_loss_ = None if draft.best_loss_ is None else best_loss
+        draft.best_validation_score_ = None if draft.best_validation_score_ is None else float(best_score)
+        draft._no_improvement_count = int(no_improvement)
+        if "best" in memory:
+            self._best = self._problem.backend.asarray(memory["best"], dtype=memory["best"].dtype.name)
+        losses = memory["history_loss_curve_"]
+        draft.n_iter_ = len(losses)
+        draft.t_ = self._seen_before + len(losses) * self._problem.data.n_samples
+        if len(losses):
+            draft.loss_ = losses[-1]
+        if not within_epoch:
+            self.reached = self._now()
+
+    def _flat(self) -> Array:
+        """Return the parameters to predict with."""
+        return self._best if self._draft.early_stopping and self._best is not None else self._loop.flat
+
+    def _now(self) -> Reached:
+        return Reached.now(self._draft, self._problem.net, self._flat(), self._stepped_optimizer())
 
     def _stepped_optimizer(self) -> OptimizerState:
         """Return the optimizer with the moments of the parameters that were reached."""
-        self.optimizer.moments, self.optimizer.n_steps = self.loop.state, self.loop.n_steps
-        return self.optimizer
+        self._optimizer.moments, self._optimizer.n_steps = self._loop.state, self._loop.n_steps
+        return self._optimizer
 
     def _counted(self) -> list[str]:
         """Count epochs without improvement, of the score where it stops training; return what is said of the score."""
-        draft, validation = self.draft, self.validation
+        draft, validation = self._draft, self._validation
         if validation is not None:
-            validation_loss = on_root(lambda: validation.loss(self.loop.flat))
+            validation_loss = on_root(lambda: validation.loss(self._loop.flat))
             draft.validation_loss_curve_.append(np.float64(validation_loss))
         if validation is None or not draft.early_stopping:
-            self._count_by_loss()
+            stall = Stall(draft.tol, draft.best_loss_, draft._no_improvement_count)
+            stall.count(draft.loss_)
+            draft.best_loss_, draft._no_improvement_count = stall.best, stall.n_epochs
             return []
         score = on_root(validation.score)
-        self._count_by_score(score)
-        return [f"Validation score: {score:f}"]
-
-    def _count_by_loss(self) -> None:
-        draft = self.draft
-        # With a NaN neither comparison holds, as in scikit-learn.
-        stalled = draft.loss_ > draft.best_loss_ - draft.tol
-        draft._no_improvement_count = draft._no_improvement_count + 1 if stalled else 0
-        if draft.loss_ < draft.best_loss_:
-            draft.best_loss_ = draft.loss_
-
-    def _count_by_score(self, score: float) -> None:
-        draft = self.draft
         draft.validation_scores_.append(score)
-        stalled = score < draft.best_validation_score_ + draft.tol
-        draft._no_improvement_count = draft._no_improvement_count + 1 if stalled else 0
-        if score > draft.best_validation_score_:
+        stall = Stall(draft.tol, -draft.best_validation_score_, draft._no_improvement_count)
+        if stall.count(-score):
             draft.best_validation_score_ = score
-            self.best = snapshot(self.problem.home.xp, self.loop.flat)
+            self._best = snapshot(self._problem.backend.xp, self._loop.flat)
+        draft._no_improvement_count = stall.n_epochs
+        return [f"Validation score: {score:f}"]
 
     def _goes_on(self) -> tuple[bool, list[str]]:
         """Return whether to train on after so many epochs without improvement, and what is printed of it."""
-        draft = self.draft
+        draft = self._draft
         if draft._no_improvement_count <= draft.n_iter_no_change:
             return True, []
-        goes_on, outcome = self.optimizer.goes_on_after_stall()
+        goes_on, outcome = self._optimizer.goes_on_after_stall()
         if goes_on:
             draft._no_improvement_count = 0
         looked_at = "Validation score" if draft.early_stopping else "Training loss"

@@ -12,7 +12,7 @@ from ..kernels.arrays import Array
 from ..kernels.step import Objective
 from ..training.evaluation import make_logits
 from .losses import outputs_of
-from .problem import Held, Problem
+from .problem import FitProblem, FitSamples
 
 Score = Callable[[np.ndarray, np.ndarray, np.ndarray | None], float]
 
@@ -22,34 +22,34 @@ class Validation:
 
     Parameters
     ----------
-    home : Backend
+    backend : Backend
         Where the samples are.
     objective : Objective
         Its loss is evaluated, without the penalty.
-    held : Held
+    hold_out : FitSamples
         The samples.
     score : callable
         ``score(Y, outputs, weights)``, of the host.
     """
 
-    def __init__(self, home: Backend, objective: Objective, held: Held, score: Score) -> None:
-        self._home, self._held, self._score = home, held, score
-        self._evaluate, self._output = home.compile(make_logits(home.primitives, objective)), objective.net.output
+    def __init__(self, backend: Backend, objective: Objective, hold_out: FitSamples, score: Score) -> None:
+        self._backend, self._hold_out, self._score = backend, hold_out, score
+        self._evaluate, self._output = backend.compile(make_logits(backend.primitives, objective)), objective.net.output
         self._logits: Array | None = None
 
     def loss(self, flat: Array) -> np.float64:
-        """Return the mean loss at parameters; `score` then tells of the same."""
-        self._logits, loss = self._evaluate(flat, self._held.data)
-        return np.float64(self._home.to_numpy(loss))
+        """Return the mean loss at parameters; `score` is then of the same."""
+        self._logits, loss = self._evaluate(flat, self._hold_out.data)
+        return np.float64(self._backend.to_numpy(loss))
 
     def score(self) -> float:
-        """Return the score at the parameters that `loss` was asked for last."""
-        outputs = outputs_of(self._home.xp, self._output, self._logits)
-        return self._score(self._held.Y, self._home.to_numpy(outputs), self._held.weights)
+        """Return the score at the parameters of the last call of `loss`."""
+        outputs = outputs_of(self._backend.xp, self._output, self._logits)
+        return self._score(self._hold_out.Y, self._backend.to_numpy(outputs), self._hold_out.weights)
 
 
-def validation_of(estimator: Any, problem: Problem) -> Validation | None:
+def validation_of(estimator: Any, problem: FitProblem) -> Validation | None:
     """Return what evaluates a fit, None where no samples are held out."""
-    if problem.held is None:
+    if problem.hold_out is None:
         return None
-    return Validation(problem.home, problem.objective, problem.held, estimator._score_outputs)
+    return Validation(problem.backend, problem.objective, problem.hold_out, estimator._score_outputs)

@@ -104,8 +104,8 @@ LossOptions: TypeAlias = tuple[tuple[str, float], ...]
 """The name and the value of each constant of a loss."""
 
 
-class Targets(enum.Enum):
-    """The targets that a loss is made for."""
+class TargetRange(enum.Enum):
+    """The range of targets that a loss is made for."""
 
     DISTRIBUTIONS = "labels, or rows of probabilities that sum to 1"
     PROBABILITIES = "numbers from 0 to 1"
@@ -115,7 +115,7 @@ class Targets(enum.Enum):
     @property
     def are_probabilities(self) -> bool:
         """Whether they can be smoothed, and belong to a classification."""
-        return self in (Targets.DISTRIBUTIONS, Targets.PROBABILITIES)
+        return self in (TargetRange.DISTRIBUTIONS, TargetRange.PROBABILITIES)
 
 
 class Constant(NamedTuple):
@@ -142,7 +142,7 @@ class Loss(NamedTuple):
         The loss and its gradient; the contract stands at the top of this file.
     outputs : tuple of str
         The outputs for which the gradient is right; the first is that of a regression.
-    targets : Targets
+    targets : TargetRange
         What it is made for.
     natural_for : tuple of str
         The outputs that take it where no loss is named.
@@ -152,7 +152,7 @@ class Loss(NamedTuple):
 
     formula: Callable[..., tuple[Array, Array]]
     outputs: tuple[str, ...]
-    targets: Targets
+    targets: TargetRange
     natural_for: tuple[str, ...] = ()
     constants: Mapping[str, Constant] = MappingProxyType({})
 
@@ -160,11 +160,11 @@ class Loss(NamedTuple):
 _ELEMENTWISE = tuple(ELEMENTWISE_OUTPUTS)
 
 LOSSES: dict[str, Loss] = {
-    "cross_entropy": Loss(cross_entropy, ("softmax",), Targets.DISTRIBUTIONS, ("softmax",)),
-    "binary_cross_entropy": Loss(binary_cross_entropy, ("logistic",), Targets.PROBABILITIES, ("logistic",)),
-    "squared_error": Loss(squared_error, _ELEMENTWISE, Targets.REAL, ("identity", "relu")),
-    "huber": Loss(huber, _ELEMENTWISE, Targets.REAL, constants={"delta": Constant(1.0, positive_number)}),
-    "poisson": Loss(poisson, ("exp",), Targets.COUNTS, ("exp",)),
+    "cross_entropy": Loss(cross_entropy, ("softmax",), TargetRange.DISTRIBUTIONS, ("softmax",)),
+    "binary_cross_entropy": Loss(binary_cross_entropy, ("logistic",), TargetRange.PROBABILITIES, ("logistic",)),
+    "squared_error": Loss(squared_error, _ELEMENTWISE, TargetRange.REAL, ("identity", "relu")),
+    "huber": Loss(huber, _ELEMENTWISE, TargetRange.REAL, constants={"delta": Constant(1.0, positive_number)}),
+    "poisson": Loss(poisson, ("exp",), TargetRange.COUNTS, ("exp",)),
 }
 """What can be minimised, by name."""
 

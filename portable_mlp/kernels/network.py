@@ -8,12 +8,23 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from .activations import ACTIVATIONS, OUTPUTS
+from .docstrings import documented_with, quoted
 from .losses import LOSSES, LossOptions, checked_loss_options, natural_loss
 from .options import check_choice
 from .spelling import suggesting_class
 
 
 @suggesting_class
+@documented_with(
+    activations=quoted(ACTIVATIONS),
+    outputs=quoted(OUTPUTS),
+    losses=",\n        ".join(f'"{name}" ({", ".join(loss.outputs)})' for name, loss in LOSSES.items()),
+    loss_options=", ".join(
+        f'``{{"{constant}": {default}}}`` for "{name}"'
+        for name, loss in LOSSES.items()
+        for constant, (default, _) in loss.constants.items()
+    ),
+)
 @dataclass(frozen=True)
 class Network:
     """A fully connected network: what is computed, without the numbers it is computed with.
@@ -26,17 +37,17 @@ class Network:
         Units of the inputs, of each hidden layer, and of the outputs. Two entries (no hidden layer) give linear,
         logistic or softmax regression.
     activation : str or sequence of str
-        What the hidden layers apply: one name for all, or one name each. One of "identity", "relu", "tanh",
-        "logistic" (the sigmoid), "leaky_relu", "elu", "softplus", "gelu", "silu".
-    output : str
-        What the output layer applies: "softmax", "logistic", "identity", "relu" or "exp".
+        What the hidden layers apply: one name for all, or one name each. One of
+        {activations}. "logistic" is the sigmoid.
+    output : {{outputs}}
+        What the output layer applies.
     loss : str, optional
-        What is minimised. None takes the output's natural loss: "cross_entropy" for softmax, "binary_cross_entropy" for
-        logistic, "squared_error" for identity and relu, "poisson" for exp. "squared_error" also goes with logistic
-        and exp, and "huber" with the outputs of "squared_error".
+        What is minimised, with the outputs that it goes with:
+        {losses}.
+        None takes the output's natural loss: "cross_entropy" for softmax, "binary_cross_entropy" for logistic,
+        "squared_error" for identity and relu, "poisson" for exp.
     loss_options : mapping from str to float, optional
-        The constants of the loss, by default ``{"delta": 1.0}`` for "huber": the size of an error from which on it
-        counts in proportion, not squared. The others have none.
+        The constants of the loss. By default they are {loss_options}; the others have none.
 
     Raises
     ------

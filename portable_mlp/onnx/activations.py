@@ -1,4 +1,4 @@
-"""What a layer applies, in ONNX's standard operators.
+"""Activations and outputs in ONNX's standard operators.
 
 A formula takes a graph and the names of z and h; it appends the nodes from one to the other, and returns the name of
 the result. An activation that has none here is traced from its kernel, operation by operation.
@@ -85,7 +85,7 @@ FORMULAS: dict[str, NodeFormula] = {
     "exp": _operator("Exp"),
     "softmax": _operator("Softmax", axis=-1),
 }
-"""What a layer applies, by name, of hidden layers and outputs: short forms, which runtimes know well."""
+"""The formulas of hidden layers and outputs by name: short forms, which runtimes know well."""
 
 IN_FLOAT64: dict[str, NodeFormula] = {
     "leaky_relu": _leaky_relu,
@@ -94,7 +94,7 @@ IN_FLOAT64: dict[str, NodeFormula] = {
     "gelu": _gelu,
     "silu": _silu_in_float64,
 }
-"""Where the operator does not serve float64: onnxruntime lacks it, or ONNX itself rounds its constants (Gelu)."""
+"""The formulas for float64 where the operator does not serve it: onnxruntime lacks it, or ONNX rounds its constants."""
 
 
 OPERATORS = {

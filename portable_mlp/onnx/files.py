@@ -1,4 +1,4 @@
-"""What the two kinds of ONNX file share: checked parameters and scalings going in, a checked file coming out."""
+"""Common parts of both kinds of ONNX file: checks of parameters and scalings, and the writing of a checked model."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ from ..storage.models import check_one_model
 from ..storage.paths import FilePath
 
 LARGEST_FILE = 2**31 - 1
-"""Bytes that a protobuf message, and so an ONNX file with its weights inside, can have."""
+"""The largest size in bytes of a protobuf message, and so of an ONNX file with its weights inside."""
 
 Scaling: TypeAlias = tuple[Any, Any]
-"""Mean and scale of each column: ``(x - mean) / scale`` is what the network sees."""
+"""Mean and scale of each column: the input of the network is ``(x - mean) / scale``."""
 
 
 def load_module(module: str) -> Any:
@@ -46,11 +46,11 @@ def host_vector(net: Network, params: Params, *, copies: int = 1) -> np.ndarray:
     Parameters
     ----------
     net : Network
-        What the parameters are for.
+        Network of the parameters.
     params : tuple of Layer
-        Of any library, device and memory layout.
+        Parameters of any library, device and memory layout.
     copies : int
-        How many vectors of this size the file will hold.
+        Number of vectors of this size that the file will have.
 
     Raises
     ------

@@ -16,7 +16,7 @@ IR_VERSION = 9
 
 
 class Graph:
-    """Nodes in the order in which they are computed, each named after what it computes, and constants."""
+    """Nodes in the order of computation, each named after its result, and constants."""
 
     def __init__(self) -> None:
         self._helper = load_module("onnx.helper")
@@ -24,7 +24,7 @@ class Graph:
         self._constants: dict[str, np.ndarray] = {}
 
     def constant(self, name: str, value: np.ndarray) -> str:
-        """Keep an array under a name, which is returned."""
+        """Add an array under a name; return the name."""
         self._constants[name] = value
         return name
 
@@ -34,7 +34,7 @@ class Graph:
         return to
 
     def model(self, n_features: int, output: str, n_outputs: int, dtype: np.dtype) -> Any:
-        """Return the model from X to what the last node gives, which is called ``output``."""
+        """Return the model from X to the result of the last node, which is named ``output``."""
         make_value, to_tensor = self._helper.make_tensor_value_info, load_module("onnx.numpy_helper").from_array
         kind = self._helper.np_dtype_to_tensor_dtype(dtype)
         self._nodes[-1].name = self._nodes[-1].output[0] = output

@@ -34,9 +34,9 @@ def export_onnx(
     Parameters
     ----------
     path : str, bytes or path
-        Where; usually "*.onnx". An existing file is replaced in one step.
+        File to create or to replace in one step, usually "*.onnx".
     net : Network
-        What the parameters are for.
+        Network of the parameters.
     params : tuple of Layer
         Parameters of any library and device, float32 or float64; one model.
     metadata : dict, optional
@@ -54,7 +54,7 @@ def export_onnx(
         If ``params`` belong to another network, have an axis of models, are not finite or exceed the 2 GB that an ONNX
         file can have; if a scaling does not fit; if an entry of ``metadata`` is one of the file's own.
     TypeError
-        If the parameters are not float32 or float64, or ``metadata`` cannot be said in JSON.
+        If the parameters are not float32 or float64, or ``metadata`` cannot be written as JSON.
     ImportError
         If onnx is missing.
     OSError

@@ -1,4 +1,4 @@
-"""ndonnx as the kernels' namespace: its arrays are the nodes of an ONNX graph, so that a formula becomes a graph."""
+"""The kernels' namespace for ONNX: arrays of ndonnx are nodes of a graph, so that a formula becomes a graph."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from .files import load_module
 
 
 class Transposed(NamedTuple):
-    """The transpose of a matrix, which only a product takes."""
+    """The transpose of a matrix, an operand of `matmul` alone."""
 
     of: Array
 
 
 class OnnxNamespace:
-    """ndonnx's functions, but for products and maxima, which are one node each here.
+    """The functions of ndonnx, except for products and maxima, which are one node each here.
 
     ndonnx guards both with an ``If`` against empty arrays, but a batch is not empty, and a graph without branches runs
     on more kinds of device. A product is a Gemm that transposes what it takes: in float64 onnxruntime 1.20 breaks down
@@ -25,7 +25,7 @@ class OnnxNamespace:
 
     def __init__(self) -> None:
         with warnings.catch_warnings():
-            # It misses onnxruntime, which makes no difference here: the graph is the same without.
+            # ndonnx warns that onnxruntime is missing, without which the graph is the same.
             warnings.simplefilter("ignore")
             self._ndonnx = load_module("ndonnx")
         self._operators = load_module("spox.opset.ai.onnx.v21")

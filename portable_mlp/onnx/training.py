@@ -14,7 +14,8 @@ from ..kernels.network import Network
 from ..kernels.optimizers import OPTIMIZERS
 from ..kernels.options import check_choice
 from ..kernels.parameters import Params, n_parameters, unpack
-from ..kernels.primitives import Primitives, Sums
+from ..kernels.primitives import GradientSums as Sums
+from ..kernels.primitives import Primitives
 from ..kernels.spelling import suggesting
 from ..kernels.step import Objective, Program, passes, updated
 from ..storage.paths import FilePath
@@ -59,23 +60,23 @@ def export_onnx_training(
     Parameters
     ----------
     path : str, bytes or path
-        Where; usually "*.onnx". An existing file is replaced in one step.
+        File to create or to replace in one step, usually "*.onnx".
     net : Network
-        What is trained.
+        Network that is trained.
     params : tuple of Layer
-        Where to start: parameters of any library and device, float32 or float64; one model.
+        First parameters, of any library and device, float32 or float64; one model.
     metadata : dict, optional
-        As for `export_onnx`.
+        Metadata properties of the file, as for `export_onnx`.
     solver : {"adam", "adamw", "sgd"}
-        The update.
+        Optimizer that makes the update.
     momentum : float
-        Of "sgd", in [0, 1); without momentum there is no ``v``.
+        Momentum of "sgd", in [0, 1); without it there is no ``v``.
     nesterov : bool
-        Whether the momentum of "sgd" looks ahead.
+        Whether the momentum of "sgd" is Nesterov's.
     beta_1, beta_2, epsilon : float
-        Of "adam" and "adamw".
+        Constants of "adam" and "adamw".
     weight_decay : float
-        Of "adamw": the share of ``learning_rate`` times a weight that each step takes off it; not negative.
+        Decay of "adamw": the share of ``learning_rate`` times a weight that each step takes off it; not negative.
     input_scaling : pair of array-like of shape (n_features,), optional
         As for `export_onnx`: X is raw then.
     target_scaling : pair of array-like of shape (n_outputs,), optional
@@ -133,7 +134,7 @@ def export_onnx_training(
 
 
 class _Step(NamedTuple):
-    """What is done in a step, without a number of the parameters."""
+    """The definition of a step, without the values of the parameters."""
 
     program: Program
     input_scaling: Scaling | None
@@ -146,12 +147,12 @@ class _Step(NamedTuple):
 
     @property
     def moments(self) -> tuple[str, ...]:
-        """The names of the vectors that the optimizer keeps."""
+        """The names of the optimizer's moments."""
         return self.program.optimizer.moments
 
 
 def _first_state(step: _Step, flat: np.ndarray) -> dict[str, np.ndarray]:
-    """Return what an input is where it is left out."""
+    """Return the default of each input that may be left out."""
     return {
         "parameters": flat,
         **{name: np.zeros_like(flat) for name in step.moments},
@@ -198,7 +199,7 @@ def _traced(step: _Step, dtype: np.dtype) -> Any:
 
 
 def _evaluated(ops: Primitives, step: _Step, X: Array, y: Array, flat: Array, l2: Array) -> tuple[Array, Sums, Array]:
-    """Return a batch's mean loss with the penalty, the sums of its gradients, and what the network makes of X."""
+    """Return a batch's mean loss with the penalty, the sums of its gradients, and the output for X."""
     xp, net, params = ops.xp, step.net, unpack(step.net, flat)
     Y = check_targets(xp, net, y, n_samples=y.shape[0], models=(), dtype=flat.dtype)
     batch = encode_targets(ops, net, Batch(_scaled(xp, X, step.input_scaling), Y))

@@ -1,7 +1,7 @@
 """Checkpoints: a folder with the last states of one training, each of them complete or not there.
 
 A state is a file of tensors as `tensor_files` writes them: replaced in one step, verified to the last bit when read.
-The newest that is sound counts, so that nothing has to say which one it is.
+The newest sound one counts, so that no other file has to name it.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ except ImportError:  # Windows has no such locks
 
 CHECKPOINT_VERSION = 1
 KEPT = 2
-"""How many states stay: should the newest be damaged, the one before it serves."""
+"""Number of states that are kept: should the newest be damaged, the one before it serves."""
 
 _NAME = re.compile(r"step-([0-9]{12,})\.safetensors")
 _LOCK = "lock"
@@ -44,7 +44,7 @@ class Checkpoint(NamedTuple):
     arrays : dict
         By name: ndarray, float32 or float64; or a list of floats, which comes back as a float64 array.
     facts : dict
-        What JSON can say.
+        JSON values by name.
     """
 
     arrays: dict[str, Any]
@@ -57,7 +57,7 @@ class CheckpointFolder(contextlib.AbstractContextManager["CheckpointFolder"]):
     Parameters
     ----------
     path : str, bytes or path
-        Made where it is missing.
+        Folder, created where it is missing.
 
     Raises
     ------
@@ -85,9 +85,9 @@ class CheckpointFolder(contextlib.AbstractContextManager["CheckpointFolder"]):
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: types.TracebackType | None
     ) -> None:
-        """Let others have the folder. The lock's file stays: whoever waits for it must find the same one."""
+        """Release the folder. The lock's file stays: another training that waits for it must find the same one."""
         if self._lock is not None:
-            _let_go(self._lock)
+            _unlock(self._lock)
 
     def write(self, n_steps: int, checkpoint: Checkpoint) -> None:
         """Write the state after so many steps, and remove those before it that are no longer kept.
@@ -136,11 +136,11 @@ class CheckpointFolder(contextlib.AbstractContextManager["CheckpointFolder"]):
         return None
 
     def has_states(self) -> bool:
-        """Tell whether there is a state, sound or not."""
+        """Return whether there is a state, sound or not."""
         return bool(self._states())
 
     def versions(self) -> frozenset[tuple[str, int, int]]:
-        """Return what tells the states apart: one that is written anew is another, whatever its step."""
+        """Return an identity of each state: one that is written anew has another, whatever its step."""
         found = set()
         for _, path in self._states():
             with contextlib.suppress(OSError):  # it is gone, or of no use
@@ -191,7 +191,7 @@ def _name(n_steps: int) -> str:
 
 
 def _locked(folder: pathlib.Path) -> int:
-    """Return the open lock; the system lets go of it when the process ends, however it ends."""
+    """Return the open lock; the system releases it when the process ends, however it ends."""
     lock = os.open(folder / _LOCK, os.O_RDWR | os.O_CREAT, 0o666)
     if fcntl is None:
         return lock
@@ -208,7 +208,7 @@ def _locked(folder: pathlib.Path) -> int:
     return lock
 
 
-def _let_go(lock: int) -> None:
+def _unlock(lock: int) -> None:
     # Closing alone would leave it to children that were forked meanwhile.
     if fcntl is not None:
         with contextlib.suppress(OSError):

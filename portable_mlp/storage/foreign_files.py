@@ -1,13 +1,13 @@
-"""Other programs' files, told by their first bytes: somebody who hands one over learns what it is and what to do."""
+"""Files of other programs, recognised by their first bytes, and what a user can do with each."""
 
 from __future__ import annotations
 
 import re
 
-__all__ = ["LONGEST_MAGIC", "what_it_is"]
+__all__ = ["LONGEST_MAGIC", "describe_foreign"]
 
 LONGEST_MAGIC = 256
-"""How many bytes of a file are looked at."""
+"""Number of bytes at the start of a file that are compared."""
 
 _PICKLE = (
     "a pickle, which can run any program when it is loaded, so that portable_mlp loads none; load it where you trust "
@@ -35,13 +35,13 @@ _FOREIGN = (
 )
 
 
-def what_it_is(head: bytes) -> str:
-    """Return what a file that is not of ours seems to be, and what to do with it.
+def describe_foreign(head: bytes) -> str:
+    """Return a description of a file that is not ours, with what to do with it.
 
     Parameters
     ----------
     head : bytes
-        The file's first ``LONGEST_MAGIC`` bytes.
+        First ``LONGEST_MAGIC`` bytes of the file.
     """
     for magic, answer in _FOREIGN:
         if re.match(magic, head, re.DOTALL):

@@ -1,4 +1,4 @@
-"""JSON that comes back as it went in: which values those are, and the one text that each of them has."""
+"""Values that JSON returns unchanged, and the one text of each: ``check_json`` and ``canonical``."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ __all__ = ["canonical", "check_json"]
 
 _DEEPEST = 100
 _MOST_BITS = 4096
-"""Python reads no integer of more than 4300 digits from text, or of 640 where it was told so."""
+"""Python reads no integer of more than 4300 digits from text, or of 640 where it was configured so."""
 _SHOWN_CHARACTERS = 40
 _LONGEST_PLACE = 200
 
@@ -22,15 +22,15 @@ def canonical(value: Any) -> str:
 
 
 def check_json(value: Any, where: str, depth: int = 0) -> None:
-    """Raise unless a value would come back from JSON equal to what it is.
+    """Raise unless JSON would return a value unchanged.
 
     Raises
     ------
     TypeError
-        If it is, or holds, something else than None, bool, int, float, str, lists, and dicts with texts for keys.
+        If it is, or contains, something else than None, bool, int, float, str, lists, and dicts with texts for keys.
         A tuple would come back as a list.
     ValueError
-        If it holds a number that is not finite, an integer of more than 4096 bits or half of a surrogate pair, or is
+        If it contains a number that is not finite, an integer of more than 4096 bits or half of a surrogate pair, or is
         nested more than 100 levels deep.
     """
     try:
@@ -43,7 +43,7 @@ def check_json(value: Any, where: str, depth: int = 0) -> None:
 
 
 class _NotJSONError(Exception):
-    """What is wrong with a value; where it stands is collected on the way up, so that sound values cost no text."""
+    """A fault of a value; its place is collected on the way up, so that sound values cost no text."""
 
     def __init__(self, kind: type[Exception], reason: str) -> None:
         super().__init__(reason)

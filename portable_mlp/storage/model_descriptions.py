@@ -1,4 +1,4 @@
-"""What a model file says of the network, its parameters and itself; docs/format.md has it as a table."""
+"""The description in a model file of its network, its parameters and itself; docs/format.md has it as a table."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _LOSS_OPTIONS = "loss_options"
 
 
 def description_of(net: Network, dtype: str, metadata: dict[str, Any], library_version: str) -> dict[str, Any]:
-    """Return what a file says of a model."""
+    """Return the description of a model, as it stands in its file."""
     return {
         "dtype": dtype,
         "format_version": FORMAT_VERSION,
@@ -52,7 +52,7 @@ def tensors_of(net: Network, dtype: str) -> list[Tensor]:
 def model_of(described: dict[str, Any]) -> tuple[Network, str, dict[str, Any], str]:
     """Return the arguments of `description_of` that a file's description was made of.
 
-    What is left for the comparison of `description_of` with the file to find is how they are spelt.
+    How they are spelt is left to the comparison of `description_of` with the file.
 
     Raises
     ------

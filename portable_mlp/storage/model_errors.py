@@ -1,4 +1,4 @@
-"""How a model file is refused: one error, which names the file and the reason and can be shown on any terminal."""
+"""The refusal of a model file: one error, which names the file and the reason and is safe on any terminal."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ _SHOWN_CHARACTERS = 300
 
 
 class ModelFileError(ValueError):
-    """A model file that cannot be used; the message begins with its path and says why."""
+    """A model file that cannot be used; the message begins with its path and has the reason."""
 
 
 class Defect(Exception):
-    """What is wrong with a file's content, before its path is known."""
+    """A fault in the content of a file, before its path is known."""
 
 
 def refusal(path: FilePath, reason: object) -> ModelFileError:

@@ -37,26 +37,26 @@ __all__ = [
 ]
 
 ESTIMATOR_ENTRY = "estimator"
-"""The entry of the metadata in which an estimator keeps what is not its network's."""
+"""The entry of the metadata for the state of an estimator beyond its network."""
 
 
 class ModelFile(NamedTuple):
-    """All that a model file holds.
+    """The content of a model file.
 
     Attributes
     ----------
     net : Network
-        What was saved.
+        Network of the model.
     flat : ndarray of shape (n_parameters,), float32 or float64
         The parameters, as `pack` has them.
     metadata : dict
-        What the user gave along.
+        Entries of the user.
     library_version : str
-        Of the portable_mlp that wrote it.
+        Version of portable_mlp that wrote the file.
     sha256 : str
-        The checksum of the whole file.
+        Checksum of the whole file.
     n_bytes : int
-        Its size.
+        Size of the file.
     """
 
     net: Network
@@ -74,13 +74,13 @@ def save_model(path: FilePath, net: Network, params: Params, metadata: dict[str,
     Parameters
     ----------
     path : str, bytes or path
-        Where; usually "*.safetensors".
+        File to create or replace, usually "*.safetensors".
     net : Network
-        What the parameters are for; 1000 layers at most.
+        Network of the parameters, 1000 layers at most.
     params : tuple of Layer
         Finite parameters of any library, device and memory layout; one model.
     metadata : dict, optional
-        Anything that JSON gives back as it is: class labels, the scaling of the inputs, a remark. Just under 32 MiB.
+        Anything that JSON returns unchanged: class labels, the scaling of the inputs, a remark. Just under 32 MiB.
 
     Raises
     ------
@@ -158,25 +158,25 @@ def load_model(
     Parameters
     ----------
     path : str, bytes or path
-        Of a file that `save_model` wrote.
+        File that `save_model` wrote.
     backend : str or Backend
-        Where the parameters shall live.
+        Library and device of the parameters.
     dtype : str or dtype, optional
-        Of the parameters; by default as they were saved.
+        Dtype of the parameters; by default as they were saved.
 
     Returns
     -------
     net : Network
-        What was saved.
+        Network of the model.
     params : tuple of Layer
-        On the backend.
+        Parameters on the backend.
     metadata : dict
-        What was given to `save_model`; empty if nothing was.
+        Metadata that `save_model` was given, empty without.
 
     Raises
     ------
     ModelFileError
-        If the file is not a sound model file; names it and says why.
+        If the file is not a sound model file; the message has its path and the reason.
     OSError
         If it cannot be read.
     ValueError
@@ -203,7 +203,7 @@ def load_model(
 
 
 def read_model_file(path: FilePath) -> ModelFile:
-    """Read all that a model file holds, to the host.
+    """Read a model file to the host.
 
     Raises
     ------

@@ -1,4 +1,4 @@
-"""What names a file or a folder: whatever Python's own ``open`` takes; ``os.fsdecode`` makes it a text."""
+"""The type of a path: whatever Python's own ``open`` takes; ``os.fsdecode`` makes it a text."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Text that may be shown: whatever a terminal would act upon, or hide, written as an escape."""
+"""Text that is safe to show: characters that a terminal would act upon, or hide, are escaped."""
 
 from __future__ import annotations
 

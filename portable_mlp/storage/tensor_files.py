@@ -1,7 +1,7 @@
-"""Files in the safetensors format of which every byte follows from what they hold; docs/format.md shows one.
+"""Files in the safetensors format of which every byte follows from their content; docs/format.md shows one.
 
-A file is written from a description (JSON), the names, dtypes and shapes of its tensors, and the numbers. Whoever reads
-one builds the header anew from the description and compares it with the file's, byte by byte: whatever the writer would
+A file is written from a description (JSON), the names, dtypes and shapes of its tensors, and the numbers. The reader
+builds the header anew from the description and compares it with the file's, byte by byte: whatever the writer would
 have written otherwise (a key twice, a field too many, a tensor too many, ``true`` for 1, a space) is refused at once.
 """
 
@@ -19,7 +19,7 @@ from typing import Any, BinaryIO, NamedTuple
 import numpy as np
 
 from .atomic import replace_file
-from .foreign_files import LONGEST_MAGIC, what_it_is
+from .foreign_files import LONGEST_MAGIC, describe_foreign
 from .json_values import canonical, check_json
 from .model_errors import Defect, refusal
 from .paths import FilePath
@@ -27,17 +27,17 @@ from .paths import FilePath
 __all__ = ["STORED", "OpenTensorFile", "Tensor", "checked_header", "open_tensor_file", "write_tensor_file"]
 
 MOST_HEADER_BYTES = 2**25
-"""Room for the names of a million columns, or the losses of a million epochs. A header that was made to harm takes 30
+"""Space for the names of a million columns, or the losses of a million epochs. A header that was made to harm takes 30
 times its length while it is parsed: no more than 1 GB, and only of a file as long as that header."""
 
 STORED = {"float32": "<f4", "float64": "<f8"}
-"""How the numbers of each dtype lie in a file: little-endian."""
+"""The layout of the numbers of each dtype in a file: little-endian."""
 
 _METADATA_KEY = "portable_mlp"
 _CODES = {"float32": "F32", "float64": "F64"}
 _LENGTH_BYTES = 8
 _NO_DIGEST = "0" * 64
-"""What stands in the place of the checksum while it is computed."""
+"""The placeholder of the checksum while it is computed."""
 
 
 class Tensor(NamedTuple):
@@ -49,12 +49,12 @@ class Tensor(NamedTuple):
 
     @property
     def n_bytes(self) -> int:
-        """How many bytes its numbers take."""
+        """The size of its numbers in bytes."""
         return math.prod(self.shape) * np.dtype(STORED[self.dtype]).itemsize
 
 
 def header_bytes(description: dict[str, Any], tensors: Sequence[Tensor], sha256: str = _NO_DIGEST) -> bytes:
-    """Return what stands before the numbers: the header's length in 8 bytes, little-endian, and the header."""
+    """Return the bytes before the numbers: the length of the header in 8 bytes, little-endian, and the header."""
     entries: dict[str, Any] = {"__metadata__": {_METADATA_KEY: canonical({**description, "sha256": sha256})}}
     stop = 0
     for tensor in tensors:
@@ -71,7 +71,7 @@ def header_bytes(description: dict[str, Any], tensors: Sequence[Tensor], sha256:
 
 
 def checked_header(description: dict[str, Any], tensors: Sequence[Tensor]) -> bytes:
-    """Return the header with nothing in the place of the checksum.
+    """Return the header with the placeholder of the checksum.
 
     Raises
     ------
@@ -108,13 +108,13 @@ def write_tensor_file(
     Parameters
     ----------
     path : str, bytes or path
-        Where.
+        File to create or replace.
     description : dict
-        JSON, as `check_json` has it.
+        JSON values, as `check_json` takes them.
     tensors : sequence of Tensor
-        What the numbers are.
+        Names, dtypes and shapes of the tensors, in the order of their numbers.
     payload : ndarray, C-contiguous
-        The numbers of all tensors, one after another, as ``STORED`` says.
+        The numbers of all tensors, one after another, in the layout of ``STORED``.
 
     Raises
     ------
@@ -131,7 +131,7 @@ def write_tensor_file(
 
 
 class OpenTensorFile:
-    """A file whose description is known and whose numbers are not read yet.
+    """An open file: its description has been read, its numbers have not.
 
     Attributes
     ----------
@@ -156,9 +156,9 @@ class OpenTensorFile:
         Parameters
         ----------
         description : dict
-            What the writer would have been given for what is ``described``.
+            Description that the writer would have been given for what is ``described``.
         tensors : sequence of Tensor
-            Likewise.
+            Tensors that the writer would have been given.
 
         Raises
         ------
@@ -204,7 +204,7 @@ def open_tensor_file(path: FilePath) -> Iterator[OpenTensorFile]:
 
 
 def _open_ordinary(path: str, flags: int) -> int:
-    """Return the descriptor of an ordinary file; a pipe would let us wait, and a device might never end."""
+    """Return the descriptor of an ordinary file; a pipe would make us wait, and a device might never end."""
     descriptor = os.open(path, flags | getattr(os, "O_NONBLOCK", 0))
     if not stat.S_ISREG(os.fstat(descriptor).st_mode):
         os.close(descriptor)
@@ -213,10 +213,10 @@ def _open_ordinary(path: str, flags: int) -> int:
 
 
 def _read_head(file: BinaryIO, n_bytes: int) -> bytes:
-    """Return the header and its length before it, as the file has them; no more of it is read than it may have."""
+    """Return the length and the header of the file; no more is read than a header may have."""
     head = file.read(LONGEST_MAGIC)
     if head[_LENGTH_BYTES : _LENGTH_BYTES + 1] != b"{":
-        raise Defect(what_it_is(head))
+        raise Defect(describe_foreign(head))
     length = int.from_bytes(head[:_LENGTH_BYTES], "little")
     if length > MOST_HEADER_BYTES:
         raise Defect(

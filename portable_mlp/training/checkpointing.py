@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import math
+import os
 import warnings
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -13,15 +14,17 @@ from ..backends import Backend, dtype_name
 from ..distributed.group import Group, current_group, is_root, on_root
 from ..kernels.arrays import Array
 from ..kernels.network import Network
+from ..kernels.options import OrNone, Whole
 from ..storage.checkpoints import Checkpoint, CheckpointFolder, from_bytes, to_bytes
 from ..storage.model_errors import refusal
-from .batches import Shuffle, blocks
-from .monitor import Monitor
-from .schedules import Schedule
+from ..storage.paths import FilePath
+from .batches import blocks
 from .stream import Samples, Stream
 
 if TYPE_CHECKING:
     from .loop import Loop
+    from .order import Order
+    from .run import Rates, Record
 
 
 class Position(NamedTuple):
@@ -39,24 +42,6 @@ class Position(NamedTuple):
     batch: int = 0
 
 
-class Standing(NamedTuple):
-    """Where a run stands.
-
-    Attributes
-    ----------
-    position : Position
-        How far it is.
-    epoch_start : array of shape (n_parameters,), or (n_models, n_parameters), or None
-        The flat parameters at the start of the epoch it is in; not asked for between epochs.
-    stopped_because : str or None
-        Why it stopped, if it has come to an end.
-    """
-
-    position: Position
-    epoch_start: Array | None = None
-    stopped_because: str | None = None
-
-
 class Checkpoints:
     """Writes the state of a run into a folder, and brings it back.
 
@@ -68,7 +53,7 @@ class Checkpoints:
         What makes this run another than others, for JSON: network, options, data.
     every : int or None
         Steps between two states within an epoch; None writes at the end of epochs alone.
-    loop, monitor, schedule, shuffle
+    loop, record, rates, order
         The parts of the run that have a state.
     """
 
@@ -79,16 +64,16 @@ class Checkpoints:
         every: int | None,
         *,
         loop: Loop,
-        monitor: Monitor,
-        schedule: Schedule,
-        shuffle: Shuffle | None,
+        record: Record,
+        rates: Rates,
+        order: Order,
     ) -> None:
         self.every = every
         self._folder, self._identity = folder, identity
-        self._loop, self._monitor, self._schedule, self._shuffle = loop, monitor, schedule, shuffle
+        self._loop, self._record, self._rates, self._order = loop, record, rates, order
 
-    def resume(self) -> Standing:
-        """Bring back the newest state; return where it stands.
+    def resume(self) -> tuple[Position, str | None]:
+        """Bring back the newest state; return how far it is, and why training stopped if it had come to an end.
 
         Raises
         ------
@@ -100,41 +85,35 @@ class Checkpoints:
         group = current_group()
         found = self._newest() if group is None else _told_by_rank_0(group, self._newest)
         if found is None:
-            return Standing(Position())
-        facts = found.facts
-        moments = [found.arrays[f"moment_{i}"] for i in range(len(self._loop.state))]
-        self._loop.restore(found.arrays["parameters"], moments, found.arrays["total"], facts["n_steps"])
-        self._monitor.restore(found.arrays)
-        self._schedule.restore(found.arrays["schedule"].tolist())
-        if self._shuffle is not None:
-            self._shuffle.key = facts["shuffle"]
-        start = found.arrays.get("epoch_start")
-        if start is not None:
-            start = self._loop.backend.asarray(start, dtype=start.dtype.name)
-        return Standing(Position(facts["epoch"], facts["batch"]), start, facts["stopped_because"])
+            return Position(), None
+        arrays, facts = found
+        moments = [arrays[f"moment_{i}"] for i in range(len(self._loop.state))]
+        self._loop.restore(arrays["parameters"], moments, arrays["total"], facts["n_steps"])
+        self._rates.restore(arrays["schedule"].tolist())
+        self._order.restore(arrays, facts["shuffle"])
+        self._record.restore(arrays, within_epoch=facts["batch"] > 0)
+        return Position(facts["epoch"], facts["batch"]), facts["stopped_because"]
 
     def due(self) -> bool:
         """Tell whether it is time for a state within an epoch."""
         return self.every is not None and self._loop.n_steps % self.every == 0
 
-    def save(self, standing: Standing) -> None:
+    def save(self, position: Position, stopped_because: str | None) -> None:
         """Write the state; where that fails, warn and let training go on.
 
         A state that is not finite is not written over one that is: the end of the epoch will say where it went wrong.
         """
         if self._folder is None or not self._loop.is_finite():
             return
-        arrays = self._arrays()
-        if standing.position.batch:
-            arrays["epoch_start"] = self._loop.backend.to_numpy(standing.epoch_start)
+        arrays, key = self._state(within_epoch=position.batch > 0)
         facts = {
             "run": self._identity,
-            "epoch": standing.position.epoch,
-            "batch": standing.position.batch,
+            "epoch": position.epoch,
+            "batch": position.batch,
             "n_steps": self._loop.n_steps,
             "n_moments": len(self._loop.state),
-            "shuffle": None if self._shuffle is None else self._shuffle.key,
-            "stopped_because": standing.stopped_because,
+            "shuffle": key,
+            "stopped_because": stopped_because,
         }
         try:
             self._folder.write(self._loop.n_steps, Checkpoint(arrays, facts))
@@ -153,16 +132,19 @@ class Checkpoints:
             self._check_whole(self._folder, found)
         return found
 
-    def _arrays(self) -> dict[str, Any]:
-        """Return what every state has, as it is now; within an epoch there is its start besides."""
+    def _state(self, *, within_epoch: bool) -> tuple[dict[str, Any], int | None]:
+        """Return the arrays of a state, as it is now, and the key of its shuffle."""
         to_numpy = self._loop.backend.to_numpy
-        return {
+        of_order, key = self._order.memory()
+        arrays = {
             "parameters": to_numpy(self._loop.flat),
             **{f"moment_{i}": to_numpy(moment) for i, moment in enumerate(self._loop.state)},
             "total": to_numpy(self._loop.total),
-            "schedule": self._schedule.memory(),
-            **self._monitor.memory(),
+            "schedule": self._rates.memory(),
+            **self._record.memory(within_epoch=within_epoch),
+            **of_order,
         }
+        return arrays, key
 
     def _check_whole(self, folder: CheckpointFolder, found: Checkpoint) -> None:
         """Refuse a state that `save` cannot have written, though its checksum is right."""
@@ -173,9 +155,7 @@ class Checkpoints:
             and isinstance(facts.get("shuffle"), int | None)
             and isinstance(facts.get("stopped_because"), str | None)
         )
-        expected = self._arrays()
-        if facts.get("batch"):
-            expected["epoch_start"] = expected["parameters"]
+        expected, _ = self._state(within_epoch=bool(facts.get("batch")))
         if "best" in arrays:
             expected["best"] = expected["parameters"]
         for name, x in expected.items():
@@ -199,28 +179,41 @@ class Checkpoints:
             )
 
 
-class NoCheckpoints:
-    """Takes the place of `Checkpoints` where nothing is written, but requests to stop are heard between steps."""
+def checked_folder(
+    checkpoint: FilePath | None, every: int | None, resume: bool, solver: str
+) -> contextlib.AbstractContextManager[CheckpointFolder | None]:
+    """Return the folder for checkpoints, not entered yet, or a context without one.
 
-    every = None
-
-    def resume(self) -> Standing:
-        """Return the beginning."""
-        return Standing(Position())
-
-    def due(self) -> bool:
-        """It never is."""
-        return False
-
-    def save(self, standing: Standing) -> None:
-        """Write nothing."""
+    Raises
+    ------
+    ValueError, TypeError
+        If the options do not go together.
+    """
+    OrNone(Whole(1))("checkpoint_every", every)
+    if checkpoint is None:
+        if resume or every is not None:
+            raise ValueError("resume and checkpoint_every need a folder: checkpoint=...")
+        return contextlib.nullcontext()
+    if not os.fspath(checkpoint):
+        raise ValueError("checkpoint is the name of a folder, got an empty one")
+    if solver == "lbfgs":
+        raise ValueError(
+            'SciPy keeps the state of its search by "lbfgs" to itself: checkpoint is for the other solvers'
+        )
+    return CheckpointFolder(checkpoint)
 
 
 @contextlib.contextmanager
-def led(
-    folder: contextlib.AbstractContextManager[CheckpointFolder | None],
+def entered_on_root(
+    folder: contextlib.AbstractContextManager[CheckpointFolder | None], checkpoint: FilePath | None, resume: bool
 ) -> Iterator[CheckpointFolder | None]:
-    """Enter a folder on rank 0 alone; the others have None, and its errors."""
+    """Enter a folder on rank 0 alone; the others have None, and its errors.
+
+    Raises
+    ------
+    ValueError
+        If it holds states and ``resume`` was not asked for.
+    """
     with contextlib.ExitStack() as stack:
         entered = None
 
@@ -229,6 +222,9 @@ def led(
             entered = stack.enter_context(folder)
 
         on_root(enter)
+        if not resume and on_root(lambda: entered is not None and entered.has_states()):
+            assert checkpoint is not None  # it has states
+            raise ValueError(f"{os.fsdecode(checkpoint)} holds checkpoints already: resume, or give another folder")
         yield entered
 
 
@@ -265,12 +261,14 @@ def identity_of(
 
 
 def fingerprint(backend: Backend, data: Samples) -> str:
-    """Return a digest of the samples' numbers, the same for every library."""
+    """Return a digest of the samples' numbers and weights, the same for every library."""
     if isinstance(data, Stream):
         return data.digest
     digest = hashlib.sha256(str((tuple(data.X.shape), tuple(data.Y.shape))).encode("ascii"))
     for start, stop in blocks(data.n_samples, math.prod(data.X.shape) // data.n_samples):
         part = data.part(start, stop)
         for x in (part.X, part.Y, *(() if part.weights is None else (part.weights,))):
-            digest.update(backend.to_numpy(x).astype("float64").tobytes())
+            # SciPy's sparse matrices have no other way to the host.
+            host = x.toarray() if hasattr(x, "toarray") else backend.to_numpy(x)
+            digest.update(host.astype("float64").tobytes())
     return digest.hexdigest()

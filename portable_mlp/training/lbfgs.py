@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import time
+from collections.abc import Callable
 from typing import Any
 
 from ..backends import Backend
@@ -62,9 +63,61 @@ class HostObjective:
 
 
 def minimize(
+    evaluate: Callable[[Any], tuple[float, Any]],
+    start: Any,
+    iteration_ends: Callable[[Any, float], bool],
+    *,
+    arrangement: tuple[Any, Any] | None = None,
+    **options: Any,
+) -> Any:
+    """Minimise a function with SciPy's L-BFGS-B (Byrd et al. 1995).
+
+    Parameters
+    ----------
+    evaluate : callable
+        ``evaluate(x) -> (loss, gradient)``, x and the gradient of shape (n,), float64.
+    start : ndarray of shape (n,), float64
+        Where the search starts.
+    iteration_ends : callable
+        ``iteration_ends(x, loss)`` is called after each iteration; True ends the search.
+    arrangement : tuple of two ndarrays of shape (n,), int64, optional
+        A permutation and its inverse: SciPy is given ``x[arrangement[0]]``, since its sums depend on the order of the
+        numbers.
+    **options
+        SciPy's.
+
+    Returns
+    -------
+    OptimizeResult
+        SciPy's, with ``x`` in our order.
+    """
+    theirs, ours = (slice(None), slice(None)) if arrangement is None else arrangement
+
+    def loss_and_gradient(x: Any) -> tuple[float, Any]:
+        loss, gradient = evaluate(x[ours])
+        return loss, gradient[theirs]
+
+    # SciPy looks for a parameter of this name.
+    def iteration_end(intermediate_result: Any) -> None:
+        try:
+            ends = iteration_ends(intermediate_result.x[ours], intermediate_result.fun)
+        except StopIteration as error:
+            # SciPy would take it for ours.
+            raise RuntimeError("a callback raised StopIteration") from error
+        if ends:
+            raise StopIteration
+
+    found = load_scipy().minimize(
+        loss_and_gradient, start[theirs], method="L-BFGS-B", jac=True, callback=iteration_end, options=options
+    )
+    found.x = found.x[ours]
+    return found
+
+
+def train_by_lbfgs(
     backend: Backend, objective: Objective, flat: Array, data: Data, monitor: Monitor, *, epochs: int
 ) -> TrainResult:
-    """Minimise the loss of all samples with L-BFGS-B (Byrd et al. 1995); an epoch is one of its iterations.
+    """Minimise the loss of all samples; an epoch is an iteration.
 
     The vector travels to the host and back at every evaluation, where SciPy works in float64. The learning rate in the
     history is NaN: the line search chooses its own steps.
@@ -75,15 +128,9 @@ def minimize(
         If an iteration ends with a loss that is not finite.
     """
     search = _Search(HostObjective(backend, objective, data, flat.dtype), flat, data.n_samples, monitor)
+    start = backend.to_numpy(flat).astype("float64")
     try:
-        found = load_scipy().minimize(
-            search.loss_and_gradient,
-            backend.to_numpy(flat).astype("float64"),
-            jac=True,
-            method="L-BFGS-B",
-            callback=search.iteration_end,
-            options={"maxiter": epochs, "maxfun": 20 * epochs + 100},
-        )
+        found = minimize(search.evaluate, start, search.iteration_ends, maxiter=epochs, maxfun=20 * epochs + 100)
     except KeyboardInterrupt:
         return monitor.result(search.good, "interrupted")
     search.check_finite(found.fun)
@@ -97,7 +144,7 @@ def _reason(found: Any, epochs: int) -> str:
 
 
 class _Search:
-    """One minimisation: what SciPy calls, and what is kept between its calls."""
+    """The record of one minimisation by `train_by_lbfgs`."""
 
     def __init__(self, objective: HostObjective, flat: Array, n_samples: int, monitor: Monitor) -> None:
         self.good = flat
@@ -106,30 +153,24 @@ class _Search:
         self._n_evaluations = 0
         self._start = time.perf_counter()
 
-    def loss_and_gradient(self, x: Any) -> tuple[float, Any]:
-        """Evaluate, and count."""
+    def evaluate(self, x: Any) -> tuple[float, Any]:
+        """Evaluate the objective, and count."""
         self._n_evaluations += 1
         self._monitor.bar.advance(0)
         return self._objective(x)
 
-    # SciPy looks for a parameter of this name.
-    def iteration_end(self, intermediate_result: Any) -> None:
-        """Record an iteration; end the search where something asks to stop."""
-        loss = float(intermediate_result.fun)
+    def iteration_ends(self, x: Any, loss: float) -> bool:
+        """Record an iteration; return whether something asks to stop."""
+        loss = float(loss)
         self.check_finite(loss)
-        self.good = self._objective.moved(intermediate_result.x)
+        self.good = self._objective.moved(x)
         speed = self._n_samples * self._n_evaluations / (time.perf_counter() - self._start)
         self._monitor.bar.advance(self._n_samples)
-        try:
-            self.stopped_because = self._monitor.epoch_end(
-                self.good, loss=loss, learning_rate=math.nan, samples_per_second=speed
-            )
-        except StopIteration as error:
-            # SciPy would take it for ours.
-            raise RuntimeError("a callback raised StopIteration") from error
+        self.stopped_because = self._monitor.epoch_end(
+            self.good, loss=loss, learning_rate=math.nan, samples_per_second=speed
+        )
         self._start, self._n_evaluations = time.perf_counter(), 0
-        if self.stopped_because is not None:
-            raise StopIteration
+        return self.stopped_because is not None
 
     def check_finite(self, loss: float) -> None:
         """Raise NonFiniteError unless the loss is finite."""

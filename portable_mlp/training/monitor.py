@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from typing import Any, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from ..backends import Backend
 from ..distributed.group import on_root
@@ -13,9 +13,15 @@ from ..kernels.network import Network
 from ..kernels.parameters import unpack
 from .evaluation import Evaluation
 from .kept_numbers import copied, kept_number
+from .loop import Loop, all_finite
 from .progress import Silent
-from .result import EpochEnd, History, TrainResult
+from .result import EpochEnd, History, NonFiniteError, TrainResult
+from .schedules import LossDrivenRates
+from .stopping import Patience
 from .stream import Samples
+
+if TYPE_CHECKING:
+    from .run import EpochDone
 
 Callback: TypeAlias = Callable[[EpochEnd], Any]
 
@@ -68,10 +74,10 @@ class Monitor:
         self._of_callbacks: dict[str, Any] = {}
         self.net = net
         self._backend, self._epochs = backend, epochs
-        self._patience, self._callbacks = patience, callbacks
+        self._keeps_best, self._callbacks = patience is not None, callbacks
         self._validation = None if validation is None else Evaluation(backend, net, validation)
         self._monitored, self._sign = MONITORED[monitored]
-        self._least, self._epochs_since_best = math.inf, 0
+        self._waiting = Patience(patience)
         self._best_flat: Array | None = None
 
     @property
@@ -100,9 +106,10 @@ class Monitor:
         for name, number in now.items():
             self._history[name].append(number)
         self.bar.epoch_end(self.n_epochs - 1, loss, samples_per_second)
-        out_of_patience = self._patience is not None and self._out_of_patience(flat, now[self._monitored])
+        if self._keeps_best and self._waiting.count(self._sign * now[self._monitored]):
+            self._best_flat = snapshot(self._backend.xp, flat)
         stop_asked = self.stop_asked(flat)
-        if out_of_patience:
+        if self._waiting.is_over:
             return "patience"
         return "callback" if stop_asked else None
 
@@ -139,7 +146,7 @@ class Monitor:
         history = self.history
         left: dict[str, Any] = {f"history_{name}": history[name] for name in self._history}
         left |= {f"{_OF_CALLBACKS}{name}": numbers for name, numbers in self._of_callbacks.items()}
-        left["patience"] = [self._least, float(self._epochs_since_best)]
+        left["patience"] = [self._waiting.least, float(self._waiting.since_best)]
         if self._best_flat is not None:
             left["best"] = self._backend.to_numpy(self._best_flat)
         return left
@@ -149,15 +156,91 @@ class Monitor:
         self._history = {name: memory[f"history_{name}"].tolist() for name in self._history}
         kept = {name: x.tolist() for name, x in memory.items() if name.startswith(_OF_CALLBACKS)}
         self._of_callbacks = {name.removeprefix(_OF_CALLBACKS): numbers for name, numbers in kept.items()}
-        self._least, since = memory["patience"].tolist()
-        self._epochs_since_best = int(since)
+        self._waiting.least, since_best = memory["patience"].tolist()
+        self._waiting.since_best = int(since_best)
         if "best" in memory:
             self._best_flat = self._backend.asarray(memory["best"], dtype=memory["best"].dtype.name)
 
-    def _out_of_patience(self, flat: Array, number: float) -> bool:
-        self._epochs_since_best += 1
-        objective = self._sign * number
-        if objective < self._least:
-            self._best_flat = snapshot(self._backend.xp, flat)
-            self._least, self._epochs_since_best = objective, 0
-        return self._epochs_since_best >= (self._patience or 0)
+
+class LoopRecord:
+    """The record of a training by mini-batches: what `Monitor` keeps, and whether the numbers are finite.
+
+    Parameters
+    ----------
+    loop : Loop
+        The steps.
+    monitor : Monitor
+        The record itself.
+    rates : LossDrivenRates
+        The learning rates, which may react to the loss.
+
+    Attributes
+    ----------
+    bar : Silent
+        Where progress is shown.
+    """
+
+    def __init__(self, loop: Loop, monitor: Monitor, rates: LossDrivenRates) -> None:
+        self.bar = monitor.bar
+        self._loop, self._monitor, self._rates = loop, monitor, rates
+        self._epoch_start = loop.flat
+
+    def epoch_begins(self, *, resumed: bool) -> None:
+        """Keep the parameters: they are the last good ones if the epoch diverges."""
+        if not resumed:
+            self._epoch_start = snapshot(self._loop.backend.xp, self._loop.flat)
+
+    def epoch_ends(self, done: EpochDone) -> str | None:
+        """Record an epoch; return why training stops, or None.
+
+        Raises
+        ------
+        NonFiniteError
+            If the loss or a parameter is not finite.
+        """
+        loss = self._finite_loss(done.mean_loss)
+        reason = self._monitor.epoch_end(
+            self._loop.flat, loss=loss, learning_rate=done.learning_rate, samples_per_second=done.samples_per_second
+        )
+        if reason is None and not self._rates.goes_on_after(loss):
+            return "learning_rate"
+        return reason
+
+    def ended_before(self, reason: str) -> str | None:
+        """Return why a resumed training stays ended; where a callback had ended it, the callbacks of now decide."""
+        if reason != "callback" or self._monitor.stop_asked(self._loop.flat):
+            return reason
+        return None if self._rates.goes_on_after(self._monitor.history["loss"][-1]) else "learning_rate"
+
+    def memory(self, *, within_epoch: bool) -> dict[str, Any]:
+        """Return what the epochs so far have left behind, and within an epoch the parameters at its start."""
+        start = {"epoch_start": self._loop.backend.to_numpy(self._epoch_start)} if within_epoch else {}
+        return self._monitor.memory() | start
+
+    def restore(self, memory: dict[str, Any], *, within_epoch: bool) -> None:
+        """Go on from what `memory` returned."""
+        self._monitor.restore(memory)
+        if within_epoch:
+            start = memory["epoch_start"]
+            self._epoch_start = self._loop.backend.asarray(start, dtype=start.dtype.name)
+
+    def _finite_loss(self, mean_loss: Array) -> Any:
+        """Read the device, once an epoch: the mean loss, and whether it and all parameters are finite."""
+        loop, backend = self._loop, self._loop.backend
+
+        def read() -> tuple[bool, Any]:
+            numbers = backend.to_numpy(backend.xp.stack([mean_loss, loop.differences()]))
+            return all_finite(numbers), numbers[0].tolist()
+
+        is_finite, loss = on_root(read)
+        if not is_finite:
+            epoch, batch = self._monitor.n_epochs + 1, loop.first_bad_batch()
+            raise NonFiniteError.diverged(
+                self._monitor.net,
+                self._epoch_start,
+                self._monitor.history,
+                epoch=epoch,
+                batch=batch,
+                n_batches=loop.n_batches,
+            )
+        return loss

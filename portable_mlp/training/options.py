@@ -22,7 +22,7 @@ from ..kernels.options import (
     positive_number,
 )
 from .monitor import MONITORED
-from .schedules import SCHEDULES
+from .schedules import SCHEDULES, needs_epochs
 
 OF_OPTIMIZERS = frozenset(name for entry in OPTIMIZERS.values() for name in entry.options)
 """The options that an optimizer takes."""
@@ -80,13 +80,12 @@ TRAINING_OPTIONS = {
     "schedule": TrainingOption(
         "constant", Choice(SCHEDULES, or_function=True), f"One of {', '.join(SCHEDULES)}.", "learning_rate"
     ),
-    "decay": TrainingOption(0.95, positive_number, "Factor of the schedule exponential, per epoch."),
+    "decay": TrainingOption(0.95, positive_number, "Factor of the schedule exponential, per epoch.", "decay"),
     "warmup_steps": TrainingOption(0, Whole(0), "Steps over which the learning rate rises.", "warmup_steps"),
     "l2": TrainingOption(0.0, not_negative_number, "Penalty on squared weights.", "alpha"),
     "label_smoothing": TrainingOption(
         0.0, fraction, "Share of each label spread evenly over all classes.", "label_smoothing", for_classes=True
     ),
-    "dropout": TrainingOption(0.0, fraction, "Share of the hidden units that each step drops.", "dropout"),
     "class_weight": TrainingOption(
         None,
         class_weights,
@@ -94,6 +93,7 @@ TRAINING_OPTIONS = {
         "class_weight",
         for_classes=True,
     ),
+    "dropout": TrainingOption(0.0, fraction, "Share of the hidden units that each step drops.", "dropout"),
     "shuffle": TrainingOption(True, flag, "Whether each epoch has an order of its own.", "shuffle"),
     "patience": TrainingOption(
         None, OrNone(Whole(1)), "Stop after this many epochs without a better validation; keep the best."
@@ -129,14 +129,14 @@ def of_optimizer(options: Mapping[str, Any]) -> dict[str, Any]:
     return {name: options[name] for name in OPTIMIZERS[solver].options} if solver in OPTIMIZERS else {}
 
 
-def identity(options: Mapping[str, Any]) -> dict[str, Any]:
+def identity_of_options(options: Mapping[str, Any]) -> dict[str, Any]:
     """Return what makes a run another than those of the same data and other options, for JSON."""
     schedule, its_own = options["schedule"], of_optimizer(options)
     told = {
         "solver": [options["solver"], *map(float, its_own.values())],
         "schedule": schedule if isinstance(schedule, str) else "a function",
         # More epochs are the same run, unless the rate is a matter of how many there are.
-        "epochs": options["epochs"] if schedule == "cosine" else None,
+        "epochs": options["epochs"] if needs_epochs(schedule) else None,
     }
     for name, option in TRAINING_OPTIONS.items():
         if name not in (*told, *OF_OPTIMIZERS) and (name in IN_EVERY_STATE or options[name] != option.default):

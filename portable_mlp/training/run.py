@@ -1,186 +1,219 @@
-"""A run: epochs of the loop, what is known at the end of each, and where it goes on after an interruption."""
+"""The loop over epochs: for each its order and its rate, the steps, and what is recorded at its end.
+
+`portable_mlp.train` and the estimators run the same loop. They differ in three policies: the order of the samples
+(`order`), the learning rates (`schedules`, `portable_mlp.estimators.optimizer`), and the record, which looks at each
+epoch once it is complete and decides whether to go on (`monitor`, `portable_mlp.estimators.stochastic`).
+"""
 
 from __future__ import annotations
 
+import contextlib
 import time
-from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, NamedTuple, Protocol
 
-from ..backends import Backend
 from ..distributed.group import current_group, on_root
-from ..kernels.arrays import Array, snapshot
+from ..kernels.arrays import Array
 from .agreed_stop import AgreedRequests
-from .batches import Shuffle, Span, counting, spans
-from .checkpointing import Checkpoints, NoCheckpoints, Position, Standing
-from .dropout import Dropout
+from .checkpointing import Checkpoints, Position
 from .interruption import Requests, StopAsked
-from .loop import Loop, all_finite
-from .monitor import Monitor
-from .result import NonFiniteError, TrainResult
-from .schedules import Schedule
-from .stream import Samples, Stream
+from .loop import Loop
+from .order import Order
+from .progress import Silent
+from .schedules import Progress
+from .stream import Samples
 
 
-def run(
-    loop: Loop,
-    data: Samples,
-    monitor: Monitor,
-    schedule: Schedule,
-    *,
-    n_samples: int,
-    epochs: int,
-    batch_size: int,
-    shuffle: Shuffle | None,
-    dropout: Dropout | None = None,
-    checkpoints: Checkpoints | NoCheckpoints | None = None,
-) -> TrainResult:
-    """Run the epochs until they are over, or until something asks to stop; Ctrl-C returns what was reached.
+class Rates(Protocol):
+    """The learning rates of a training."""
 
-    ``n_samples`` are all samples, of which ``data`` may be a part where a group trains. With ``checkpoints`` the run
-    goes on where its newest state stands; SIGTERM then ends it with SystemExit.
+    @property
+    def by_step(self) -> bool:
+        """Whether the rate changes within an epoch."""
 
-    Raises
-    ------
-    NonFiniteError
-        If the loss or a parameter is not finite at the end of an epoch.
+    def at(self, progress: Progress) -> float:
+        """Return the learning rate."""
+
+    def memory(self) -> list[float]:
+        """Return what the rates to come depend on."""
+
+    def restore(self, memory: list[float]) -> None:
+        """Go on from what `memory` returned."""
+
+
+class EpochDone(NamedTuple):
+    """An epoch whose steps are taken.
+
+    Attributes
+    ----------
+    mean_loss : array of shape () or (n_models,)
+        The mean over its samples, on the device.
+    learning_rate : float
+        That of its first step.
+    samples_per_second : float
+        Of the steps alone.
     """
-    the_run = _Run(loop, data, monitor, schedule, epochs, n_samples, spans(n_samples, batch_size), shuffle, dropout)
-    if checkpoints is None:
-        stopped_because = the_run.until_the_end()
-    else:
-        group = current_group()
-        with Requests() if group is None else AgreedRequests(group) as requests:
-            stopped_because = the_run.with_checkpoints(checkpoints, requests)
-        requests.end_if_terminated()
-    return monitor.result(loop.flat, stopped_because)
+
+    mean_loss: Array
+    learning_rate: float
+    samples_per_second: float
 
 
-class _Run:
-    """The epochs of one call of `run`."""
+class Record(Protocol):
+    """What is known of a training at the end of each epoch.
+
+    Attributes
+    ----------
+    bar : Silent
+        Where progress is shown.
+    """
+
+    bar: Silent
+
+    def epoch_begins(self, *, resumed: bool) -> None:
+        """Take note of where the parameters are, before a step writes over them; ``resumed`` within the epoch."""
+
+    def epoch_ends(self, done: EpochDone) -> str | None:
+        """Record an epoch; return why training stops, or None."""
+
+    def ended_before(self, reason: str) -> str | None:
+        """Return why a training that is resumed stays ended, or None."""
+
+    def memory(self, *, within_epoch: bool) -> dict[str, Any]:
+        """Return what the epochs so far have left behind: arrays of the host, and lists of floats."""
+
+    def restore(self, memory: dict[str, Any], *, within_epoch: bool) -> None:
+        """Go on from what `memory` returned."""
+
+
+class Run:
+    """The epochs of one training.
+
+    Parameters
+    ----------
+    loop : Loop
+        The parameters, and the steps that move them.
+    samples : Data or Stream
+        All samples, or those of this process where a group trains.
+    order : Order
+        In which the epochs take them.
+    rates : Rates
+        The learning rates.
+    record : Record
+        What is kept of each epoch, and what decides whether to go on.
+    epochs : int
+        The number of epochs, at most.
+    checkpoints : Checkpoints, optional
+        The folder of states: training goes on where the newest stands.
+    """
 
     def __init__(
         self,
         loop: Loop,
-        data: Samples,
-        monitor: Monitor,
-        schedule: Schedule,
+        samples: Samples,
+        order: Order,
+        rates: Rates,
+        record: Record,
+        *,
         epochs: int,
-        n_samples: int,
-        batches: Sequence[Span],
-        shuffle: Shuffle | None,
-        dropout: Dropout | None,
+        checkpoints: Checkpoints | None = None,
     ) -> None:
-        self.loop, self.data, self.monitor, self.schedule = loop, data, monitor, schedule
-        self.epochs, self.n_samples, self.shuffle, self.dropout = epochs, n_samples, shuffle, dropout
-        self.spans = self.batches = batches  # of every epoch, and of the present one those that count
-        self.weights = _weights_to_skip_by(loop.backend, data)
-        self.standing = Standing(Position())
+        self._loop, self._samples, self._order, self._rates, self._record = loop, samples, order, rates, record
+        self._epochs, self._checkpoints = epochs, checkpoints
+        self._position = Position()
+        group = current_group()
+        # Alone and without checkpoints Ctrl-C ends a step wherever it is, and there is nothing else to answer.
+        self._requests: Requests | None = None
+        if group is not None:
+            self._requests = AgreedRequests(group)
+        elif checkpoints is not None:
+            self._requests = Requests()
 
-    def until_the_end(self) -> str:
-        """Run all epochs; return why it stopped."""
-        try:
-            for epoch in range(self.epochs):
-                reason = self._epoch(epoch)
-                if reason is not None:
-                    return reason
-        except KeyboardInterrupt:
-            return "interrupted"
-        return "max_epochs"
+    def until_stopped(self) -> str:
+        """Run the epochs until they are over, or until something asks to stop; return why.
 
-    def with_checkpoints(self, checkpoints: Checkpoints | NoCheckpoints, requests: Requests) -> str:
-        """Go on where the newest state stands, and write further ones; return why it stopped."""
-        self.standing = checkpoints.resume()
-        ended = self._ended_before()
+        "max_epochs", "interrupted" (Ctrl-C; SIGTERM where it is heard), or what the record says.
+        """
+        with self._requests or contextlib.nullcontext():
+            try:
+                return self._all_epochs()
+            except StopAsked:
+                self._save()
+                return "interrupted"
+            except KeyboardInterrupt:
+                # A callback's own; the second Ctrl-C, while the first is being answered, is not for us.
+                if self._requests is not None and self._requests.received is not None:
+                    raise
+                return "interrupted"
+
+    def end_if_terminated(self) -> None:
+        """Raise SystemExit if SIGTERM asked to stop."""
+        if self._requests is not None:
+            self._requests.end_if_terminated()
+
+    def _all_epochs(self) -> str:
+        ended = self._resumed()
         if ended is not None:
             return ended
-        self.monitor.bar.advance(self._n_samples_done())
-
-        def between(n_batches: int) -> None:
-            position = Position(self.standing.position.epoch, n_batches)
-            self.standing = self.standing._replace(position=position)
-            if n_batches < len(self.batches):
-                if checkpoints.due():
-                    checkpoints.save(self.standing)
-                requests.check()
-
-        try:
-            for epoch in range(self.standing.position.epoch, self.epochs):
-                reason = self._epoch(epoch, checkpoints.every, between)
-                self.standing = Standing(Position(epoch + 1), stopped_because=reason)
-                checkpoints.save(self.standing)
-                if reason is not None:
-                    return reason
-                if epoch + 1 < self.epochs:
-                    requests.check()
-        except StopAsked:
-            checkpoints.save(self.standing)
-            return "interrupted"
-        except KeyboardInterrupt:
-            # A callback's own; the second Ctrl-C, while the first is being answered, is not for us.
-            if requests.received is not None:
-                raise
-            return "interrupted"
+        for epoch in range(self._position.epoch, self._epochs):
+            reason = self._epoch(epoch)
+            self._position = Position(epoch + 1)
+            self._save(reason)
+            if reason is not None:
+                return reason
+            if self._requests is not None and epoch + 1 < self._epochs:
+                self._requests.check()
         return "max_epochs"
 
-    def _ended_before(self) -> str | None:
-        """Return why the run had come to its end; where a callback had ended it, the callbacks of now decide."""
-        reason = self.standing.stopped_because
-        if reason != "callback" or self.monitor.stop_asked(self.loop.flat):
-            return reason
-        return None if self.schedule.goes_on_after(self.monitor.history["loss"][-1]) else "learning_rate"
+    def _resumed(self) -> str | None:
+        """Go on where the newest state stands; return why training had ended there, if it had."""
+        if self._checkpoints is None:
+            return None
+        self._position, ended = self._checkpoints.resume()
+        if ended is not None:
+            ended = self._record.ended_before(ended)
+        if ended is None and self._position != Position():
+            epoch, done = self._position
+            behind = self._order.epoch(epoch, done).batches[:done] if done else ()
+            self._record.bar.advance(epoch * self._order.n_samples + sum(stop - start for start, stop in behind))
+        return ended
 
-    def _epoch(self, epoch: int, every: int | None = None, between: Callable[[int], None] | None = None) -> str | None:
+    def _epoch(self, epoch: int) -> str | None:
         """Run one epoch from where it stands; return why to stop, or None."""
-        loop, monitor, done = self.loop, self.monitor, self.standing.position.batch
-        rate = on_root(lambda: self.schedule.rate(epoch))
+        loop, done = self._loop, self._position.batch
+        self._record.epoch_begins(resumed=done > 0)
+        order = self._order.epoch(epoch, done)
+        n_seen, n_steps = epoch * self._order.n_samples, len(order.batches)
+        progress = Progress(epoch, n_seen, self._epochs, loop.n_steps - done + 1, n_steps)
+        rate = on_root(lambda: self._rates.at(progress))
         start = time.perf_counter()
-        if not done:
-            self.standing = Standing(Position(epoch), snapshot(loop.backend.xp, loop.flat))
-        order = self.data.order(self.shuffle, epoch, self.n_samples)
-        self.batches = counting(self.spans, self.weights, order)
-        mean = loop.epoch(
-            self.data,
-            self.batches,
+        mean_loss = loop.epoch(
+            self._samples,
+            order.batches,
             rate,
-            order=order,
-            masks=None if self.dropout is None else self.dropout.masks(epoch, self.batches, done),
-            bar=monitor.bar,
+            order=order.rows,
+            masks=order.masks,
+            bar=self._record.bar,
             done=done,
-            every=every,
-            between=between,
+            every=None if self._checkpoints is None else self._checkpoints.every,
+            between=None if self._requests is None else self._between(epoch, n_steps),
         )
-        loss = _finite_loss(loop, mean, self.standing.epoch_start, monitor)
-        n_samples = sum(stop - start for start, stop in self.batches[done:])
+        n_samples = sum(stop - start for start, stop in order.batches[done:])
         speed = n_samples / (time.perf_counter() - start)
-        reason = monitor.epoch_end(loop.flat, loss=loss, learning_rate=rate, samples_per_second=speed)
-        if reason is None and not self.schedule.goes_on_after(loss):
-            return "learning_rate"
-        return reason
+        return self._record.epoch_ends(EpochDone(mean_loss, rate, speed))
 
-    def _n_samples_done(self) -> int:
-        epoch, n_batches = self.standing.position
-        return epoch * self.n_samples + sum(stop - start for start, stop in self.batches[:n_batches])
+    def _between(self, epoch: int, n_batches: int) -> Any:
+        """Return what is called between two steps: it writes a state where one is due, and hears requests to stop."""
 
+        def between(done: int) -> None:
+            self._position = Position(epoch, done)
+            if done < n_batches:
+                assert self._requests is not None  # there would be nothing to call
+                if self._checkpoints is not None and self._checkpoints.due():
+                    self._save()
+                self._requests.check()
 
-def _weights_to_skip_by(backend: Backend, data: Samples) -> Any:
-    """Return weights on the host where some are 0, which may be all of a batch; else None."""
-    if isinstance(data, Stream) or data.weights is None:
-        return None
-    weights = backend.to_numpy(data.weights)
-    return None if (weights > 0).all() else weights
+        return between
 
-
-def _finite_loss(loop: Loop, mean: Array, good: Array, monitor: Monitor) -> Any:
-    """Read the device, once an epoch: the mean loss; raise if it or a parameter is not finite."""
-
-    def read() -> tuple[bool, Any]:
-        numbers = loop.backend.to_numpy(loop.backend.xp.stack([mean, loop.differences()]))
-        return all_finite(numbers), numbers[0].tolist()
-
-    is_finite, loss = on_root(read)
-    if not is_finite:
-        epoch, batch = monitor.n_epochs + 1, loop.first_bad_batch()
-        raise NonFiniteError.diverged(
-            monitor.net, good, monitor.history, epoch=epoch, batch=batch, n_batches=loop.n_batches
-        )
-    return loss
+    def _save(self, stopped_because: str | None = None) -> None:
+        if self._checkpoints is not None:
+            self._checkpoints.save(self._position, stopped_because)

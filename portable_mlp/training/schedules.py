@@ -1,127 +1,214 @@
-"""Learning rates: one for each epoch, as a formula of the epoch or as an answer to the losses seen."""
+"""Learning rates: functions of how far training is, and what "adaptive" does where the loss stalls."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from typing import TypeAlias
+from typing import NamedTuple, TypeAlias
 
 from ..kernels.options import check_choice
+from .stopping import Stall
 
-Formula: TypeAlias = Callable[[int], float]
+DIVISOR = 5.0
+"""The schedule "adaptive" divides by it."""
+
+SMALLEST_RATE = 1e-6
+"""A rate of the schedule "adaptive" that is no larger is not divided any more."""
+
+OfEpoch: TypeAlias = Callable[[int], float]
+"""The learning rate of an epoch, counted from 0."""
 
 
-def constant(rate: float) -> Formula:
-    """Return ``rate`` for every epoch."""
-    return lambda epoch: rate
+class Progress(NamedTuple):
+    """How far training is.
+
+    Attributes
+    ----------
+    epoch : int
+        Epochs completed.
+    samples_seen : int
+        Samples of these epochs.
+    epochs : int
+        The number of epochs there will be at most.
+    step : int
+        The step that is to be taken, counted from 1; at the start of an epoch its first.
+    n_steps : int
+        The steps of an epoch.
+    """
+
+    epoch: int
+    samples_seen: int = 0
+    epochs: int = 1
+    step: int = 1
+    n_steps: int = 1
 
 
-def exponential(rate: float, decay: float) -> Formula:
+def unchanged(rate: float, at: Progress) -> float:
+    """Return ``rate``."""
+    return rate
+
+
+def exponential(rate: float, at: Progress, decay: float) -> float:
     """Return ``rate decay^epoch``."""
-    return lambda epoch: rate * decay**epoch
+    return rate * decay**at.epoch
 
 
-def invscaling(rate: float, n_samples: int) -> Formula:
-    """Return ``rate / sqrt(t + 1)``, t being the samples seen before the epoch (scikit-learn's, with its power 0.5)."""
-    return lambda epoch: rate / math.sqrt(epoch * n_samples + 1)
+def invscaling(rate: float, at: Progress, power_t: float | None) -> float:
+    """Return ``rate / (t + 1)^power_t``, t being the samples seen before the epoch (scikit-learn's).
+
+    None is the square root, whose last digit is not always that of the power 0.5.
+    """
+    seen = at.samples_seen + 1
+    return rate / (math.sqrt(seen) if power_t is None else seen**power_t)
 
 
-def cosine(rate: float, epochs: int) -> Formula:
+def cosine(rate: float, at: Progress) -> float:
     """Return ``rate (1 + cos(pi epoch / epochs)) / 2``: from ``rate`` down towards 0."""
-    return lambda epoch: rate * 0.5 * (1.0 + math.cos(math.pi * epoch / epochs))
+    return rate * 0.5 * (1.0 + math.cos(math.pi * min(at.epoch, at.epochs) / at.epochs))
 
 
-SCHEDULES = ("constant", "exponential", "invscaling", "adaptive", "cosine")
+class ScheduleEntry(NamedTuple):
+    """A schedule, as its name stands for it.
+
+    Attributes
+    ----------
+    rate : callable
+        ``rate(learning_rate, progress, **options) -> float``.
+    options : tuple of str
+        The keyword arguments of ``rate`` that users may give.
+    by_step : bool
+        Whether the rate changes within an epoch; otherwise it is asked for once an epoch.
+    divides : bool
+        Whether the learning rate is divided by 5 where the loss stalls.
+    needs_epochs : bool
+        Whether the rate depends on how many epochs there will be.
+    """
+
+    rate: Callable[..., float]
+    options: tuple[str, ...] = ()
+    by_step: bool = False
+    divides: bool = False
+    needs_epochs: bool = False
+
+
+SCHEDULES = {
+    "constant": ScheduleEntry(unchanged),
+    "exponential": ScheduleEntry(exponential, ("decay",)),
+    "invscaling": ScheduleEntry(invscaling, ("power_t",)),
+    "adaptive": ScheduleEntry(unchanged, divides=True),
+    "cosine": ScheduleEntry(cosine, needs_epochs=True),
+}
+"""The schedules of the learning rate, by name."""
 
 
 class Schedule:
-    """A formula of the epoch, whatever the losses."""
+    """A schedule on its way.
 
-    def __init__(self, formula: Formula) -> None:
-        self._formula = formula
+    Parameters
+    ----------
+    entry : ScheduleEntry
+        The schedule.
+    learning_rate : float
+        Where it starts.
+    **options : float or None
+        Values for the options of all schedules, of which the entry takes its own.
 
-    def rate(self, epoch: int) -> float:
-        """Return the learning rate of an epoch, counted from 0.
+    Attributes
+    ----------
+    learning_rate : float
+        What the entry's rate starts from now: lower than at first where it was divided.
+    """
+
+    def __init__(self, entry: ScheduleEntry, learning_rate: float, **options: float | None) -> None:
+        self.entry, self.learning_rate = entry, learning_rate
+        self._options = {name: options[name] for name in entry.options}
+
+    def at(self, progress: Progress) -> float:
+        """Return the learning rate.
 
         Raises
         ------
         ValueError
-            If the formula gives a negative or non-finite rate.
+            If the schedule gives a negative or non-finite rate.
         """
         try:
-            rate = float(self._formula(epoch))
+            rate = float(self.entry.rate(self.learning_rate, progress, **self._options))
         except (TypeError, ValueError, OverflowError) as error:
-            raise ValueError(f"the schedule gave no learning rate for epoch {epoch}: {error}") from error
+            raise ValueError(f"the schedule gave no learning rate for epoch {progress.epoch}: {error}") from error
         if not 0.0 <= rate < math.inf:
             raise ValueError(
-                f"the schedule gave the learning rate {rate} for epoch {epoch}; it must be finite, not negative"
+                f"the schedule gave the learning rate {rate} for epoch {progress.epoch}; it must be finite, not "
+                "negative"
             )
         return rate
 
-    def goes_on_after(self, loss: float) -> bool:
-        """Take note of an epoch's loss; return False where it is time to stop."""
+    def divide(self) -> bool:
+        """Divide the learning rate where the schedule does so; return False where training had better stop."""
+        if not self.entry.divides or self.learning_rate <= SMALLEST_RATE:
+            return False
+        self.learning_rate /= DIVISOR
         return True
 
-    def memory(self) -> list[float]:
-        """Return what the losses so far have left behind."""
-        return []
 
-    def restore(self, memory: list[float]) -> None:
-        """Go on from what `memory` returned."""
+class LossDrivenRates:
+    """The learning rates of `portable_mlp.train`: a schedule, which "adaptive" divides where the training loss stalls.
 
+    A stall is two epochs in a row whose loss does not fall by 1e-4. Other schedules take no notice.
 
-class Adaptive(Schedule):
-    """Keep the rate while the training loss falls by 1e-4 or more; else, twice in a row, divide it by 5.
-
-    Stops where a rate of 1e-6 or less would have to be divided.
+    Parameters
+    ----------
+    schedule : Schedule
+        The formula, and where it starts.
     """
 
     tolerance = 1e-4
-    epochs_without_progress = 2
-    factor = 5.0
-    smallest = 1e-6
+    n_epochs = 2
 
-    def __init__(self, rate: float) -> None:
-        super().__init__(lambda epoch: self._rate)
-        self._rate = rate
-        self._best = math.inf
-        self._stalled = 0
+    def __init__(self, schedule: Schedule) -> None:
+        self._schedule = schedule
+        self._stall = Stall(self.tolerance)
+
+    @property
+    def by_step(self) -> bool:
+        """Whether the rate changes within an epoch."""
+        return self._schedule.entry.by_step
+
+    def at(self, progress: Progress) -> float:
+        """Return the learning rate."""
+        return self._schedule.at(progress)
 
     def goes_on_after(self, loss: float) -> bool:
-        """Divide the rate where the loss has stalled; return False where the rate is used up."""
-        self._stalled = self._stalled + 1 if loss > self._best - self.tolerance else 0
-        self._best = min(self._best, loss)
-        if self._stalled < self.epochs_without_progress:
+        """Take note of an epoch's loss; return False where the rate is used up."""
+        if not self._schedule.entry.divides:
             return True
-        if self._rate <= self.smallest:
-            return False
-        self._rate /= self.factor
-        self._stalled = 0
-        return True
+        self._stall.count(loss)
+        if self._stall.n_epochs < self.n_epochs:
+            return True
+        self._stall.n_epochs = 0
+        return self._schedule.divide()
 
     def memory(self) -> list[float]:
-        """Return the rate, the best loss and how often in a row it has stalled."""
-        return [self._rate, self._best, float(self._stalled)]
+        """Return the rate, the best loss and how often in a row it has stalled; nothing where they do not matter."""
+        if not self._schedule.entry.divides:
+            return []
+        return [self._schedule.learning_rate, self._stall.best, float(self._stall.n_epochs)]
 
     def restore(self, memory: list[float]) -> None:
         """Go on from what `memory` returned."""
-        self._rate, self._best, stalled = memory
-        self._stalled = int(stalled)
+        if self._schedule.entry.divides:
+            self._schedule.learning_rate, self._stall.best, n_epochs = memory
+            self._stall.n_epochs = int(n_epochs)
 
 
-def make_schedule(
-    schedule: str | Formula, *, learning_rate: float, decay: float, epochs: int, n_samples: int
-) -> Schedule:
+def make_schedule(schedule: str | OfEpoch, learning_rate: float, **options: float | None) -> Schedule:
     """Return the schedule of a name, or of a function from the epoch to the rate itself."""
     if callable(schedule):
-        return Schedule(schedule)
+        of_epoch = schedule
+        return Schedule(ScheduleEntry(lambda rate, at: of_epoch(at.epoch)), learning_rate)
     check_choice("schedule", schedule, SCHEDULES)
-    if schedule == "adaptive":
-        return Adaptive(learning_rate)
-    formulas = {
-        "constant": constant(learning_rate),
-        "exponential": exponential(learning_rate, decay),
-        "invscaling": invscaling(learning_rate, n_samples),
-        "cosine": cosine(learning_rate, epochs),
-    }
-    return Schedule(formulas[schedule])
+    return Schedule(SCHEDULES[schedule], learning_rate, **options)
+
+
+def needs_epochs(schedule: str | OfEpoch) -> bool:
+    """Tell whether a schedule's rates depend on how many epochs there will be."""
+    return isinstance(schedule, str) and SCHEDULES[schedule].needs_epochs

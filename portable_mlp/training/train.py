@@ -2,40 +2,37 @@
 
 from __future__ import annotations
 
-import contextlib
 import functools
-import os
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from ..distributed.agreement import check_same_options
-from ..distributed.group import current_group, is_root, on_root, refuse_in_group
+from ..distributed.group import current_group, is_root, refuse_in_group
 from ..kernels.arrays import Array
 from ..kernels.initializers import RandomState
 from ..kernels.network import Network
 from ..kernels.optimizers import OPTIMIZERS
-from ..kernels.options import OrNone, Whole
 from ..kernels.parameters import Params, pack
 from ..kernels.spelling import suggesting
 from ..kernels.step import Program
-from ..storage.checkpoints import CheckpointFolder
 from ..storage.paths import FilePath
 from . import lbfgs
 from .batches import Data, Shuffle
-from .checkpointing import Checkpoints, NoCheckpoints, identity_of, led, used
-from .data_parallel import make_loop
+from .checkpointing import Checkpoints, checked_folder, entered_on_root, identity_of, used
 from .dropout import Dropout
-from .monitor import Callback, Monitor
-from .options import TRAINING_OPTIONS, checked, of_optimizer
-from .options import identity as of_options
+from .loop import make_loop
+from .monitor import Callback, LoopRecord, Monitor
+from .options import TRAINING_OPTIONS, checked, identity_of_options, of_optimizer
+from .order import KeyedOrder
 from .problem import Problem, checked_problem
 from .progress import Bar, Silent
 from .result import TrainResult
-from .run import run
-from .schedules import Formula, make_schedule
+from .run import Run
+from .schedules import LossDrivenRates, OfEpoch, make_schedule
 from .stream import Stream
+from .weights import weights_to_skip_by
 
-MAY_DIFFER = {
+ARGUMENTS_THAT_MAY_DIFFER = {
     "params": "compared by their numbers, once they were found to be the network's",
     "X": "compared with the samples",
     "y": "compared with the samples",
@@ -63,14 +60,14 @@ def train(
     epsilon: float = 1e-8,
     weight_decay: float = 0.01,
     clip_norm: float | None = None,
-    schedule: str | Formula = "constant",
+    schedule: str | OfEpoch = "constant",
     decay: float = 0.95,
     warmup_steps: int = 0,
     l2: float = 0.0,
     label_smoothing: float = 0.0,
-    dropout: float = 0.0,
     sample_weight: Array | None = None,
     class_weight: dict[int, float] | str | None = None,
+    dropout: float = 0.0,
     shuffle: bool = True,
     random_state: RandomState = 0,
     validation: tuple[Array, Array] | tuple[Array, Array, Array] | None = None,
@@ -131,15 +128,15 @@ def train(
     label_smoothing : float
         In [0, 1), for the losses "cross_entropy" and "binary_cross_entropy": training, not validation, is on targets
         ``(1 - label_smoothing) * Y + label_smoothing / n_classes``, where a logistic output has two classes.
-    dropout : float
-        In [0, 1): the probability with which each hidden unit is dropped from a step; the others are divided by
-        ``1 - dropout``. Drawn on the host, keyed by ``random_state``, epoch and batch. Not for "lbfgs".
     sample_weight : array of shape (n_samples,), optional
         What each sample counts, not negative: a batch's mean divides by the sum of its weights, and a batch whose
         weights sum to zero is skipped. A weight of 2 is the sample twice in its batch.
     class_weight : dict, "balanced" or None
         What the samples of each class count, beside ``sample_weight``: a number for each class, 1 for those that the
         dict leaves out; "balanced" is inverse to the weight of the class in the training data. Validation has them too.
+    dropout : float
+        In [0, 1): the probability with which each hidden unit is dropped from a step; the others are divided by
+        ``1 - dropout``. Drawn on the host, keyed by ``random_state``, epoch and batch. Not for "lbfgs".
     shuffle : bool
         Whether each epoch has an order of its own, drawn on the host, the same on every backend.
     random_state : None, int, numpy.random.RandomState or numpy.random.Generator
@@ -205,22 +202,19 @@ def train(
     given = locals()
     # Of a folder it matters whether there is one: rank 0 alone writes there. Weights are compared with the samples.
     whether = {"checkpoint": checkpoint is not None, "sample_weight": sample_weight is not None}
-    check_same_options("train", given | whether, but=MAY_DIFFER)
+    check_same_options("train", given | whether, but=ARGUMENTS_THAT_MAY_DIFFER)
     options = checked({name: given[name] for name in TRAINING_OPTIONS})
     called = _called(callbacks)
     problem = checked_problem(net, params, X, y, sample_weight, validation, options)
-    every = OrNone(Whole(1))("checkpoint_every", checkpoint_every)
-    folder = _checked_folder(checkpoint, every, resume, solver)
+    folder = checked_folder(checkpoint, checkpoint_every, resume, solver)
     if solver == "lbfgs":
         _prepare_lbfgs(problem, options)
     shown = Bar(options["epochs"], problem.n_samples) if progress and is_root() else Silent()
-    with problem.backend.running(), shown as bar, led(folder) as states:
-        if checkpoint is not None and not resume:
-            _refuse_states(checkpoint, states)
+    with problem.backend.running(), shown as bar, entered_on_root(folder, checkpoint, resume) as states:
         watch = _monitor(problem, options, called, bar)
         if solver == "lbfgs":
             return _by_lbfgs(problem, options, watch)
-        keep = None if checkpoint is None else functools.partial(Checkpoints, states, every=every)
+        keep = None if checkpoint is None else functools.partial(Checkpoints, states, every=checkpoint_every)
         return _by_batches(problem, options, watch, random_state, keep)
 
 
@@ -240,7 +234,7 @@ def _monitor(problem: Problem, options: Mapping[str, Any], callbacks: tuple[Call
 def _by_lbfgs(problem: Problem, options: Mapping[str, Any], watch: Monitor) -> TrainResult:
     assert isinstance(problem.data, Data)  # a stream is refused
     flat = pack(problem.params)
-    return lbfgs.minimize(problem.backend, problem.objective, flat, problem.data, watch, epochs=options["epochs"])
+    return lbfgs.train_by_lbfgs(problem.backend, problem.objective, flat, problem.data, watch, epochs=options["epochs"])
 
 
 def _by_batches(
@@ -255,30 +249,27 @@ def _by_batches(
     program = Program(problem.objective, optimizer, options["clip_norm"], options["warmup_steps"])
     loop = make_loop(problem.backend, program, pack(problem.params))
     draws = Shuffle(random_state) if options["shuffle"] or options["dropout"] else None
-    shuffle = draws if options["shuffle"] else None
-    schedule = make_schedule(
-        options["schedule"],
-        learning_rate=options["learning_rate"],
-        decay=options["decay"],
-        epochs=options["epochs"],
-        n_samples=problem.n_samples,
+    order = KeyedOrder(
+        problem.data,
+        problem.n_samples,
+        options["batch_size"],
+        draws,
+        shuffles=options["shuffle"],
+        weights=weights_to_skip_by(problem.backend, problem.data),
+        dropout=_dropout(problem, options, draws),
     )
-    checkpoints: Checkpoints | NoCheckpoints | None = None if current_group() is None else NoCheckpoints()
+    rates = LossDrivenRates(
+        make_schedule(options["schedule"], options["learning_rate"], decay=options["decay"], power_t=None)
+    )
+    record = LoopRecord(loop, watch, rates)
+    checkpoints = None
     if keep is not None:
         identity = _identity(problem, options, random_state)
-        checkpoints = keep(identity=identity, loop=loop, monitor=watch, schedule=schedule, shuffle=draws)
-    return run(
-        loop,
-        problem.data,
-        watch,
-        schedule,
-        n_samples=problem.n_samples,
-        epochs=options["epochs"],
-        batch_size=options["batch_size"],
-        shuffle=shuffle,
-        dropout=_dropout(problem, options, draws),
-        checkpoints=checkpoints,
-    )
+        checkpoints = keep(identity=identity, loop=loop, record=record, rates=rates, order=order)
+    run = Run(loop, problem.data, order, rates, record, epochs=options["epochs"], checkpoints=checkpoints)
+    stopped_because = run.until_stopped()
+    run.end_if_terminated()
+    return watch.result(loop.flat, stopped_because)
 
 
 def _dropout(problem: Problem, options: Mapping[str, Any], draws: Shuffle | None) -> Dropout | None:
@@ -296,7 +287,7 @@ def _identity(problem: Problem, options: Mapping[str, Any], random_state: Random
         pack(problem.params),
         problem.data,
         problem.held_out,
-        **of_options(options),
+        **identity_of_options(options),
         random_state=random_state if isinstance(random_state, int) else None,
         # Another sum, to the last bit, is another run.
         **used(shards=group.n_shards if group is not None and group.reproducible else None),
@@ -310,29 +301,6 @@ def _prepare_lbfgs(problem: Problem, options: Mapping[str, Any]) -> None:
     if isinstance(problem.data, Stream):
         raise ValueError('"lbfgs" takes all samples in every step: samples in a file are for the other solvers')
     lbfgs.load_scipy()
-
-
-def _checked_folder(
-    checkpoint: FilePath | None, every: int | None, resume: bool, solver: str
-) -> contextlib.AbstractContextManager[CheckpointFolder | None]:
-    """Return the folder for checkpoints, not entered yet, or a context without one."""
-    if checkpoint is None:
-        if resume or every is not None:
-            raise ValueError("resume and checkpoint_every need a folder: checkpoint=...")
-        return contextlib.nullcontext()
-    if not os.fspath(checkpoint):
-        raise ValueError("checkpoint is the name of a folder, got an empty one")
-    if solver == "lbfgs":
-        raise ValueError(
-            'SciPy keeps the state of its search by "lbfgs" to itself: checkpoint is for the other solvers'
-        )
-    return CheckpointFolder(checkpoint)
-
-
-def _refuse_states(checkpoint: FilePath, folder: CheckpointFolder | None) -> None:
-    """Raise ValueError on all ranks if the folder, which rank 0 has, holds states."""
-    if on_root(lambda: folder is not None and folder.has_states()):
-        raise ValueError(f"{os.fsdecode(checkpoint)} holds checkpoints already: resume, or give another folder")
 
 
 def _called(callbacks: Iterable[Callback]) -> tuple[Callback, ...]:

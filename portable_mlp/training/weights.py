@@ -67,3 +67,11 @@ def _classes_of(backend: Backend, data: Data) -> Any:
     if not are_labels(backend.xp, data.Y) and not ((Y == 0) | (Y == 1)).all():
         raise ValueError("class_weight needs the class of each sample: labels, or one-hot rows of 0 and 1")
     return Y[:, 0].astype(int) if Y.shape[1] == 1 else Y.argmax(axis=1)
+
+
+def weights_to_skip_by(backend: Backend, data: Samples) -> Any:
+    """Return weights on the host where some are 0, which may be all of a batch; else None."""
+    if isinstance(data, Stream) or data.weights is None:
+        return None
+    weights = backend.to_numpy(data.weights)
+    return None if (weights > 0).all() else weights

@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 
 import portable_mlp as pm
-from portable_mlp.kernels.activations import ACTIVATIONS
-from portable_mlp.kernels.optimizers import adam, adamw, sgd
+from portable_mlp.kernels.activations import ACTIVATIONS, Activation
+from portable_mlp.kernels.optimizers import Optimizer, adam, adamw, sgd
 from portable_mlp.kernels.parameters import pack
 from portable_mlp.kernels.primitives import portable
 from portable_mlp.kernels.step import Objective, Program
@@ -193,6 +193,29 @@ def test_recorded_training_equals_numpy(
         assert ours.dtype == theirs.dtype
         rtol = 1e-10 if dtype == "float64" else 2e-4
         np.testing.assert_allclose(ours, theirs, rtol=rtol, atol=rtol * 1e-2)
+
+
+def untraceable(p: Any, g: Any, total: Any, rate: float) -> tuple[Any, Any]:
+    """Adagrad with a power, which symbols do not take."""
+    total = total + g * g
+    return p - rate * g / (total**0.5 + 0.01), total
+
+
+@pytest.mark.parametrize("n_models", [0, 3])
+def test_formulas_that_are_no_kernel_train_all_the_same(
+    n_models: int, cupy: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    squares = Activation(lambda xp, z: z**2.0, lambda xp, dh, z, h: 2.0 * dh * z**1.0, needs_z=True)
+    monkeypatch.setitem(ACTIVATIONS, f"squares of {n_models}", squares)
+    net = pm.Network((5, 6, 3), f"squares of {n_models}", "identity", "huber", {"delta": 0.25})
+    optimizer = Optimizer(untraceable, lambda t, rate, sqrt=None: (rate,), moments=("total",))
+    data = problem(net, "float64", weighted=True)
+    found, expected = (trained(name, net, data, optimizer, n_models, 4) for name in ("cupy", "numpy"))
+    assert cupy._cupy_kernels.activate(f"squares of {n_models}") is None
+    assert cupy._cupy_kernels.descend(optimizer) is None
+    assert len(GRAPHS) == 4 * 4 - 2
+    for ours, theirs in zip(found, expected, strict=True):
+        np.testing.assert_allclose(ours, theirs, rtol=1e-10, atol=1e-12)
 
 
 @pytest.mark.parametrize("n_models", [0, 3])

@@ -63,6 +63,9 @@ OTHER_OF_TRAIN: dict[str, Any] = {
     "warmup_steps": 3,
     "label_smoothing": 0.1,
     "l2": 0.1,
+    "sample_weight": np.ones(len(X)),
+    "class_weight": "balanced",
+    "dropout": 0.5,
     "shuffle": False,
     "random_state": 1,
     "validation": HELD_OUT,
@@ -79,8 +82,8 @@ OTHER_OF_TRAIN: dict[str, Any] = {
 def test_every_argument_of_train_is_compared() -> None:
     arguments = set(inspect.signature(pm.train).parameters)
     assert arguments == OTHER_OF_TRAIN.keys() | {"callbacks", "progress"}
-    assert train_module.MAY_DIFFER.keys() == {"params", "X", "y", "callbacks", "progress"}
-    assert all(train_module.MAY_DIFFER.values())
+    assert train_module.ARGUMENTS_THAT_MAY_DIFFER.keys() == {"params", "X", "y", "callbacks", "progress"}
+    assert all(train_module.ARGUMENTS_THAT_MAY_DIFFER.values())
 
 
 @pytest.mark.parametrize("name", OTHER_OF_TRAIN)
@@ -197,12 +200,14 @@ OTHER_OF_ESTIMATORS: dict[str, Any] = {
     "backend": "torch",
     "precision": "tf32",
     "dropout": 0.5,
+    "decay": 0.5,
     "weight_decay": 0.1,
     "clip_norm": 1.0,
     "warmup_steps": 3,
     "label_smoothing": 0.1,
     "compat": None,
     "class_weight": "balanced",
+    "loss_options": {"delta": 2.0},
 }
 
 
@@ -216,8 +221,8 @@ ESTIMATORS = {"classifier": pm.MLPClassifier, "regressor": pm.MLPRegressor}
 @pytest.mark.parametrize("kind", ESTIMATORS)
 def test_every_parameter_of_an_estimator_is_compared(kind: str) -> None:
     parameters = ESTIMATORS[kind]().get_params().keys()
-    assert base.MAY_DIFFER.keys() == {"verbose", "device"}
-    assert parameters <= OTHER_OF_ESTIMATORS.keys() | base.MAY_DIFFER.keys()
+    assert base.PARAMETERS_THAT_MAY_DIFFER.keys() == {"verbose", "device"}
+    assert parameters <= OTHER_OF_ESTIMATORS.keys() | base.PARAMETERS_THAT_MAY_DIFFER.keys()
 
 
 @pytest.mark.parametrize("kind", ESTIMATORS)
@@ -238,7 +243,7 @@ def test_every_argument_of_a_fit_is_compared(kind: str, method: str, monkeypatch
 @pytest.mark.parametrize("name", OTHER_OF_ESTIMATORS)
 def test_another_parameter_on_one_rank_is_every_ranks_error(kind: str, name: str) -> None:
     if name not in ESTIMATORS[kind]().get_params():
-        assert name == "loss" if kind == "classifier" else name in ("class_weight", "label_smoothing")
+        assert name in ("loss", "loss_options") if kind == "classifier" else name in ("class_weight", "label_smoothing")
         return
 
     def fitted(rank: int) -> Any:

@@ -17,7 +17,7 @@ import pytest
 
 from portable_mlp.distributed.supervision import members
 from portable_mlp.distributed.supervision.job import Outcome
-from portable_mlp.distributed.supervision.supervisor import _tell_what_ranks_wrote
+from portable_mlp.distributed.supervision.supervisor import _report_output_of_ranks
 from tests.selection import one_in
 
 WORKER = pathlib.Path(__file__).parent / "worker.py"
@@ -357,7 +357,7 @@ def test_two_supervisors_leave_each_other_alone(supervised: Supervised) -> None:
 
 def test_what_several_ranks_wrote_is_told_once(capsys: pytest.CaptureFixture[str]) -> None:
     error = "Traceback\n  somewhere\nValueError: bad\x1b[31m row"
-    _tell_what_ranks_wrote(Outcome(1, {0: "drawn", 1: error + "\n", 2: error + "\n", 3: error[:20], 4: "drawn"}, ""))
+    _report_output_of_ranks(Outcome(1, {0: "drawn", 1: error + "\n", 2: error + "\n", 3: error[:20], 4: "drawn"}, ""))
     assert capsys.readouterr().err == (
         "portable-mlp: ranks 1, 2 wrote:\nTraceback\n  somewhere\nValueError: bad\\x1b[31m row\n"
     )

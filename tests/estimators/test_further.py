@@ -8,7 +8,7 @@ import torch
 from sklearn import neural_network
 from sklearn.datasets import make_classification
 from sklearn.metrics import log_loss, recall_score
-from sklearn.utils.class_weight import compute_sample_weight
+from sklearn.utils.class_weight import compute_class_weight, compute_sample_weight
 
 import portable_mlp as pm
 from tests.estimators.problems import KINDS, assert_same, ours, problem, quietly, theirs, weights
@@ -26,9 +26,21 @@ def test_class_weight_is_a_weight_of_samples(class_weight: str, weighted: bool, 
         given = [{0: 1.0, 1: 5.0}, {0: 2.0, 1: 1.0}, {0: 1.0, 1: 1.0}] if kind == "labels" else None
         given = given or dict(zip(task.classes, (1.0, 5.0, 2.0), strict=False))
     sample_weight = weights() if weighted else None
+    if class_weight == "balanced":
+        expected = np.prod([balanced(column, sample_weight) for column in task.y.reshape(len(task.y), -1).T], axis=0)
+    else:
+        expected = compute_sample_weight(given, task.y)
     mine = quietly(ours(kind, **OPTIONS, class_weight=given).fit, task.X, task.y, sample_weight)
-    product = compute_sample_weight(given, task.y) * (1.0 if sample_weight is None else sample_weight)
+    product = expected * (1.0 if sample_weight is None else sample_weight)
     assert_same(mine, quietly(theirs(kind, **OPTIONS).fit, task.X, task.y, product))
+
+
+def balanced(y: np.ndarray, sample_weight: np.ndarray | None) -> np.ndarray:
+    """Return each sample's weight by scikit-learn's ``compute_class_weight``, which counts samples by their weights."""
+    classes, numbers = np.unique(y, return_inverse=True)
+    if sample_weight is None:
+        return compute_class_weight("balanced", classes=classes, y=y)[numbers]
+    return compute_class_weight("balanced", classes=classes, y=y, sample_weight=sample_weight)[numbers]
 
 
 def test_class_weight_finds_the_rare_class() -> None:
@@ -262,16 +274,16 @@ def test_dropout_drops_in_training_alone() -> None:
 
 
 def test_dropout_masks_have_the_right_share_and_mean(monkeypatch: pytest.MonkeyPatch) -> None:
-    from portable_mlp.estimators.stochastic import Epochs
+    from portable_mlp.estimators.stochastic import StreamOrder
 
-    original, drawn = Epochs._masks, []
+    original, drawn = StreamOrder._masks, []
 
     def kept(self: Any, batches: Any) -> Any:
         for masks in original(self, batches):
             drawn.append(masks)
             yield masks
 
-    monkeypatch.setattr(Epochs, "_masks", kept)
+    monkeypatch.setattr(StreamOrder, "_masks", kept)
     task = problem("number")
     quietly(ours("number", **{**OPTIONS, "hidden_layer_sizes": (50, 20)}, dropout=0.2).fit, task.X, task.y)
     assert [mask.shape for mask in drawn[0]] == [(70, 50), (70, 20)]

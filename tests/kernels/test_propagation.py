@@ -42,7 +42,8 @@ class Case(NamedTuple):
 
 CASES = {
     **{
-        f"{name} and {PAIRS[i % 7][0]}": Case(name, *PAIRS[i % 7], weighted=i % 2 == 0) for i, name in enumerate(HIDDEN)
+        f"{name} and {PAIRS[i % len(PAIRS)][0]}": Case(name, *PAIRS[i % len(PAIRS)], weighted=i % 2 == 0)
+        for i, name in enumerate(HIDDEN)
     },
     "no hidden layer": Case((), target="int64-vector"),
     "no hidden layer, one output": Case((), "logistic", n_outputs=1, target="vector"),

@@ -257,17 +257,17 @@ NETWORKS = {
     "constants where there are none": (crafted(network(loss_options={})), "byte by byte"),
     "a constant of another loss": (crafted(network(loss_options={"delta": 1.0})), "has no constants"),
     **{
-        f"constant {value!r:.10}": (crafted(network(output="identity", loss="huber", loss_options=value)), reason)
-        for value, reason in (
-            ([["delta", 1.0]], "byte by byte"),
-            ({"delta": 1}, "byte by byte"),
-            ({}, "byte by byte"),
-            (1.0, "loss_options must be a mapping"),
-            ({"delta": 0.0}, "delta must be positive"),
-            ({"delta": 10**400}, "delta must be positive"),
-            ({"delta": "1.0"}, "delta must be a number"),
-            ({"delta": [1.0]}, "delta must be a number"),
-            ({"width": 1.0}, "must be one of 'delta'; got 'width'"),
+        f"constants {what}": (crafted(network(output="identity", loss="huber", loss_options=value)), reason)
+        for what, value, reason in (
+            ("a list", [["delta", 1.0]], "byte by byte"),
+            ("a number", 1.0, "loss_options must be a mapping"),
+            ("without a name", {}, "byte by byte"),
+            ("of another name", {"width": 1.0}, "must be one of 'delta'; got 'width'"),
+            ("1", {"delta": 1}, "byte by byte"),
+            ("zero", {"delta": 0.0}, "delta must be positive"),
+            ("of 1000 digits", {"delta": int("7" * 1000)}, "delta must be positive"),
+            ("a text", {"delta": "1.0"}, "delta must be a number"),
+            ("of lists", {"delta": [1.0]}, "delta must be a number"),
         )
     },
     "no constants": (crafted(network(output="identity", loss="huber")), "byte by byte"),

@@ -91,7 +91,7 @@ def watched(kind: str, sound: pathlib.Path, broken: pathlib.Path, paths: list[pa
 
 
 def written(folder: pathlib.Path, contents: dict[str, bytes]) -> list[pathlib.Path]:
-    paths = [folder / re.sub(r"\W+", "-", name) for name in contents]
+    paths = [folder / re.sub(r"\W+", "-", f"{i} {name}") for i, name in enumerate(contents)]
     for path, content in zip(paths, contents.values(), strict=True):
         path.write_bytes(content)
     return paths

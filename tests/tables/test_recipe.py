@@ -12,7 +12,7 @@ SIZES = (1, 2, 20, 150, 299, 300, 1000, 2000, 10_000, 54_000, 1_000_000)
 
 
 def _n_steps(n_rows: int) -> int:
-    chosen = recipe(n_rows)
+    chosen = recipe(n_rows, None)
     n_trained = n_rows - round(n_rows * chosen.hold_out)
     return int(chosen.training["epochs"]) * math.ceil(n_trained / chosen.training["batch_size"])
 
@@ -24,44 +24,49 @@ def test_the_budget_is_steps(n_rows: int) -> None:
 
 
 def test_batches_grow_with_the_rows() -> None:
-    sizes = [recipe(n_rows).training["batch_size"] for n_rows in SIZES]
+    sizes = [recipe(n_rows, None).training["batch_size"] for n_rows in SIZES]
     assert sizes == sorted(sizes)
     assert set(sizes) == {32, 64, 256}
 
 
-def test_the_penalty_shrinks_as_rows_grow() -> None:
-    penalties = [recipe(n_rows).training["l2"] for n_rows in SIZES]
+@pytest.mark.parametrize("n_classes", [None, 2])
+def test_the_penalty_shrinks_as_rows_grow(n_classes: int | None) -> None:
+    penalties = [recipe(n_rows, n_classes).training["l2"] for n_rows in SIZES]
     assert penalties == sorted(penalties, reverse=True)
-    assert recipe(1000).training["l2"] == 0.01
 
 
-@pytest.mark.parametrize(("preset", "fewest"), [("default", 295), ("best", 236)])
+def test_classes_need_more_penalty_than_quantities() -> None:
+    assert recipe(1000, 2).training["l2"] == 0.03
+    assert recipe(1000, None).training["l2"] == 0.01
+
+
+def test_penalty_where_rows_are_held_out_is_the_same_for_all() -> None:
+    assert recipe(5000, 2).training["l2"] == recipe(5000, None).training["l2"] == 0.002
+
+
+@pytest.mark.parametrize(("preset", "fewest"), [("default", 2000), ("best", 80)])
 def test_few_rows_are_all_trained_on(preset: str, fewest: int) -> None:
-    assert recipe(fewest - 60, preset).hold_out == 0.0
-    assert "patience" not in recipe(fewest - 60, preset).training
-    assert recipe(fewest + 5, preset).hold_out > 0.0
-
-
-def test_training_runs_to_the_end_of_its_schedule() -> None:
-    training = recipe(5000).training
-    assert training["patience"] == training["epochs"]
+    fewer, enough = recipe(fewest - 1, 2, preset), recipe(fewest, 2, preset)
+    assert (fewer.hold_out, "patience" in fewer.training) == (0.0, False)
+    assert enough.hold_out > 0.0
+    assert enough.training["patience"] == enough.training["epochs"]
 
 
 def test_the_ensemble_holds_out_every_row_once() -> None:
-    chosen = recipe(5000, "best")
-    assert chosen.members > 1
-    assert chosen.hold_out == 1 / chosen.members
+    chosen = recipe(5000, 2, "best")
+    assert chosen.n_networks > 1
+    assert chosen.hold_out == 1 / chosen.n_networks
 
 
 def test_unknown_preset() -> None:
     with pytest.raises(ValueError, match="preset must be one of 'default', 'best'; got 'bets', did you mean 'best'"):
-        recipe(100, "bets")
+        recipe(100, 2, "bets")
 
 
 @pytest.mark.parametrize("preset", PRESETS)
-@pytest.mark.parametrize("n_rows", [40, 400])
+@pytest.mark.parametrize("n_rows", [40, 4000])
 def test_train_takes_the_options(n_rows: int, preset: str) -> None:
-    chosen = recipe(n_rows, preset)
+    chosen = recipe(n_rows, 2, preset)
     rng = np.random.default_rng(0)
     X = rng.normal(size=(n_rows, 3))
     y = (X[:, 0] > 0).astype(np.int64)

@@ -12,6 +12,7 @@ from portable_mlp.training import evaluation
 from portable_mlp.training.batches import Data
 from portable_mlp.training.evaluation import Evaluation
 from tests.reference import float32_exact
+from tests.selection import one_in
 
 RNG = np.random.default_rng(0)
 X = float32_exact(RNG.normal(size=(37, 5)))
@@ -31,10 +32,9 @@ def expected(net: pm.Network, params: Any, Y: np.ndarray) -> tuple[float, float]
     return 0.5 * ((y_hat - Y) ** 2).sum(axis=1).mean(), r2_score(Y, y_hat)
 
 
-@pytest.mark.parametrize("at_once", [8, 8 * 5, 8 * 37, 10**6])
-@pytest.mark.parametrize("output", TARGETS)
+@pytest.mark.parametrize(("output", "at_once"), one_in(3, TARGETS, [8, 8 * 5, 8 * 37, 10**6], on="jax"))
 def test_blocks_add_up(lib: Any, output: str, at_once: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(evaluation, "NUMBERS_AT_ONCE", at_once)
+    monkeypatch.setattr(evaluation, "ACTIVATIONS_AT_ONCE", at_once)
     net = pm.Network((5, 8, 3), "tanh", output=output)
     flats = [float32_exact(pm.pack(pm.init_params(net, random_state=seed))) for seed in (0, 1)]
     Y = TARGETS[output]

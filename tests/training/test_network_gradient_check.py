@@ -12,6 +12,7 @@ from portable_mlp.training import network_gradient_check
 from portable_mlp.training.network_gradient_check import check_direction
 from tests.kernels.tiny_library import to_tiny
 from tests.reference import HIDDEN, PAIRS, assert_close, random_problem
+from tests.selection import one_in
 
 METHODS = ("forward", "central", "backward")
 
@@ -47,7 +48,7 @@ def test_right_gradients_pass_on_every_library(lib, activation):
     assert all(type(x) is float for x in (check.max_relative_error, check.analytic, check.numerical, check.tolerance))
 
 
-@pytest.mark.parametrize("activation", HIDDEN)
+@pytest.mark.parametrize("activation", one_in(3, HIDDEN, on="jax-float32"))
 def test_right_gradients_agree_along_a_random_direction(lib, activation):
     i = HIDDEN.index(activation)
     # A relu output has kinks, over which a step may fall.

@@ -22,6 +22,7 @@ from portable_mlp.training.read_ahead import read_ahead
 from portable_mlp.training.stream import Stream
 from tests.conftest import Library
 from tests.distributed.fakes import on_ranks
+from tests.selection import one_in
 from tests.training.test_checkpoints import assert_same, killed_after
 
 RNG = np.random.default_rng(0)
@@ -68,8 +69,7 @@ def in_memory(lib: Any, kind: str, n_samples: int = 143) -> tuple[Any, Any]:
     return lib.array(X)[:n_samples, :], y[:n_samples, ...]
 
 
-@pytest.mark.parametrize("solver", ["adam", "sgd"])
-@pytest.mark.parametrize("kind", NETS)
+@pytest.mark.parametrize(("kind", "solver"), one_in(2, NETS, ["adam", "sgd"], on="jax"))
 def test_one_group_trains_as_from_memory_to_the_last_bit(lib: Any, kind: str, solver: str) -> None:
     expected = train(lib, kind, in_memory(lib, kind), in_memory(lib, kind, 40), solver=solver)
     found = train(lib, kind, (stream(lib, kind), None), (stream(lib, kind, 40), None), solver=solver)
@@ -100,8 +100,7 @@ def test_a_group_trains_from_files_to_the_same_bits(size: int) -> None:
     np.testing.assert_allclose(alone.history["loss"], fast.history["loss"], rtol=1e-6)
 
 
-@pytest.mark.parametrize("every", [None, 1, 4])
-@pytest.mark.parametrize("kind", NETS)
+@pytest.mark.parametrize(("kind", "every"), one_in(2, NETS, [None, 1, 4], on="jax"))
 def test_a_run_goes_on_to_the_last_bit(lib: Any, kind: str, every: int | None, tmp_path: pathlib.Path) -> None:
     """From each of the states that are written, among them those before the last, short batch."""
 
@@ -129,7 +128,7 @@ def test_an_evaluation_in_pieces_is_that_of_all(lib: Any, kind: str, monkeypatch
     flat = pm.pack(pm.init_params(net, backend=lib.backend, dtype=lib.dtype))
     Y = lib.backend.asarray(LABELS[:, None]) if kind == "labels" else lib.array(VALUES)
     expected = Evaluation(lib.backend, net, Data(lib.array(X), Y)).loss_and_score(flat)
-    monkeypatch.setattr("portable_mlp.training.evaluation.NUMBERS_AT_ONCE", 7 * max(net.sizes))
+    monkeypatch.setattr("portable_mlp.training.evaluation.ACTIVATIONS_AT_ONCE", 7 * max(net.sizes))
     found = Evaluation(lib.backend, net, stream(lib, kind, group_rows=17))
     for _ in range(2):
         np.testing.assert_allclose(found.loss_and_score(flat), expected, rtol=lib.rtol, atol=lib.rtol)

@@ -1,4 +1,4 @@
-"""A process that ends a job whose supervisor has died, of whatever it died: kill -9, too.
+"""A process that ends a job after the death of its supervisor, by kill -9 too.
 
 It reads from a pipe whose other end the supervisor alone has, and which the system closes with it, on Linux and macOS
 alike. A rank could not do this for the others, since it may be stopped; nor could ``mpiexec``, which waits for those
@@ -21,28 +21,28 @@ from .members import ask_root, kill_members, members
 from .shared_memory import remove_since, segments
 
 SECONDS_FOR_A_STATE = 5.0
-"""So long a job may take to write a last state, before it is killed."""
+"""The time for a job to write a last state, before it is killed."""
 
 SECONDS_BETWEEN_SCANS = 0.05
 SECONDS_TO_APPEAR = 1.0
-"""So long after its supervisor has died, what it was just starting may appear."""
+"""The time within which processes appear that a dead supervisor was just starting."""
 
 
 @contextlib.contextmanager
 def guarded(folder: pathlib.Path) -> Iterator[None]:
-    """Have the job with that folder ended, and what it leaves removed, should this process die within the context."""
+    """End the job with that folder, and remove its leftovers, should this process die within the context."""
     guardian = subprocess.Popen(
         [sys.executable, "-m", __name__],
         stdin=subprocess.PIPE,
-        # Whoever waits for the end of what we write does not wait for the guardian.
+        # A program that reads our output to its end does not wait for the guardian.
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
         start_new_session=True,
     )
     assert guardian.stdin is not None
     try:
-        told = {"folder": str(folder), "segments": [str(path) for path in segments()]}
-        guardian.stdin.write(json.dumps(told).encode() + b"\n")
+        job = {"folder": str(folder), "segments": [str(path) for path in segments()]}
+        guardian.stdin.write(json.dumps(job).encode() + b"\n")
         guardian.stdin.flush()
         yield
     finally:
@@ -51,13 +51,13 @@ def guarded(folder: pathlib.Path) -> Iterator[None]:
 
 
 def main() -> None:
-    """Wait for the supervisor's death; end its job, and remove what it leaves."""
+    """Wait for the death of the supervisor; end its job, and remove the leftovers."""
     line = sys.stdin.readline()
     sys.stdin.read()
     if not line.endswith("\n"):  # it died before it had started anything
         return
-    told = json.loads(line)
-    folder = pathlib.Path(told["folder"])
+    job = json.loads(line)
+    folder = pathlib.Path(job["folder"])
     ask_root(folder, signal.SIGTERM)
     start = time.monotonic()
     while members(folder) and time.monotonic() - start < SECONDS_FOR_A_STATE:
@@ -67,7 +67,7 @@ def main() -> None:
         if time.monotonic() - start > SECONDS_TO_APPEAR:
             break
         time.sleep(SECONDS_BETWEEN_SCANS)
-    remove_since({pathlib.Path(path) for path in told["segments"]})
+    remove_since({pathlib.Path(path) for path in job["segments"]})
     shutil.rmtree(folder, ignore_errors=True)
 
 

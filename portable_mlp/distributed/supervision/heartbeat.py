@@ -1,4 +1,4 @@
-"""A sign of life for whoever supervises the processes: the time of a file."""
+"""The heartbeat of a job for its supervisor: the modification time of a file."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import os
 import time
 
 VARIABLE = "PORTABLE_MLP_HEARTBEAT"
-"""Names the file, which the supervisor has made, in the environment."""
+"""The environment variable with the path of the file, which the supervisor has created."""
 
 SECONDS_BETWEEN_BEATS = 0.1
 """The shortest time between two beats."""
@@ -19,7 +19,7 @@ class Heartbeat:
     Parameters
     ----------
     rank : int
-        Of this process.
+        Number of this process; only 0 writes.
     """
 
     def __init__(self, rank: int) -> None:
@@ -27,10 +27,10 @@ class Heartbeat:
         self._last = -SECONDS_BETWEEN_BEATS
 
     def beat(self) -> None:
-        """Say that all processes have come to the same point, unless that was just said."""
+        """Record that all processes have come to the same point, unless the last beat was just now."""
         if self._path is None or time.monotonic() - self._last < SECONDS_BETWEEN_BEATS:
             return
-        # Where nobody is left to see it, training goes on.
+        # Training continues without a supervisor.
         with contextlib.suppress(OSError):
             os.utime(self._path)
         self._last = time.monotonic()

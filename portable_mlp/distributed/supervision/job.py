@@ -27,20 +27,20 @@ from .shared_memory import leftovers_removed
 SECONDS_BETWEEN_LOOKS = 0.1
 
 _NOISE = re.compile(rb"^Abort\(\d+\) on node .*\n?|\0", re.MULTILINE)
-"""What MPICH adds where a program ends with an error of its own, and what Open MPI ends its texts with."""
+"""A line that MPICH adds to the error of a program, and the character at the end of Open MPI's texts."""
 
 
 class Outcome(NamedTuple):
-    """How a job ended.
+    """The end of a job.
 
     Attributes
     ----------
     code : int
         Exit code of ``mpiexec``.
     errors : dict of int to str
-        By rank: what it wrote on stderr and, but for rank 0, on stdout. Ranks that wrote nothing are left out.
+        By rank: its stderr and, except for rank 0, its stdout. Ranks that wrote nothing are left out.
     launcher : str
-        What ``mpiexec`` itself wrote.
+        Output of ``mpiexec`` itself.
     """
 
     code: int
@@ -55,11 +55,11 @@ def started(launcher: Launcher, procs: int, program: Sequence[str]) -> Iterator[
     Parameters
     ----------
     launcher : Launcher
-        What starts the ranks.
+        The ``mpiexec`` that starts the ranks.
     procs : int
-        How many there are.
+        Number of ranks.
     program : sequence of str
-        What each of them runs: the path of a program, and its arguments.
+        Path of the program that each rank runs, and its arguments.
 
     Yields
     ------
@@ -78,13 +78,13 @@ def started(launcher: Launcher, procs: int, program: Sequence[str]) -> Iterator[
 
 
 class Job:
-    """Ranks that ``mpiexec`` has started. What rank 0 writes appears on our stdout and stderr; the rest is kept."""
+    """Ranks that ``mpiexec`` has started. The output of rank 0 appears on our stdout and stderr; the rest is kept."""
 
     def __init__(self, folder: pathlib.Path, launcher: Launcher, procs: int, program: Sequence[str]) -> None:
         self._folder = folder
         self._heartbeat = heartbeat_of(folder)
         self._heartbeat.touch()
-        self._last_beat, self._heard = self._beat(), time.monotonic()
+        self._last_beat, self._seen = self._beat(), time.monotonic()
         # Progress first: its last line must not be drawn over what is printed after it.
         self._relays = (_Relay(folder / "0.err", sys.stderr, without=_NOISE), _Relay(folder / "0.out", sys.stdout))
         with self._log.open("wb") as log:
@@ -98,7 +98,7 @@ class Job:
             )
 
     def has_ended(self) -> bool:
-        """Wait a moment, pass on what rank 0 has written, and tell whether the job has come to its end."""
+        """Wait a moment, pass on the new output of rank 0, and return whether the job has ended."""
         with contextlib.suppress(subprocess.TimeoutExpired):
             self._mpiexec.wait(SECONDS_BETWEEN_LOOKS)
         for relay in self._relays:
@@ -108,13 +108,13 @@ class Job:
     def silence(self) -> float:
         """Return the seconds since the ranks last met, or since the job was started."""
         beat = self._beat()
-        # Our clock says when, since the clock of files may jump.
+        # Timed by our own clock, since the clock of files may jump.
         if beat != self._last_beat:
-            self._last_beat, self._heard = beat, time.monotonic()
-        return time.monotonic() - self._heard
+            self._last_beat, self._seen = beat, time.monotonic()
+        return time.monotonic() - self._seen
 
     def ask(self, number: int) -> bool:
-        """Send a signal to rank 0, which speaks for all; tell whether it was there."""
+        """Send a signal to rank 0, which acts for all; return whether it was there."""
         return ask_root(self._folder, number)
 
     def end(self) -> None:
@@ -130,7 +130,7 @@ class Job:
             self._mpiexec.wait()
 
     def outcome(self) -> Outcome:
-        """Return how it ended."""
+        """Return the outcome of the job, once it has ended."""
         for relay in self._relays:
             relay.pass_on()
         errors = {int(path.stem): _text(path) for path in self._folder.glob("*.err")}
@@ -148,11 +148,11 @@ class Job:
 
 
 class _Relay:
-    """Passes on what a file grows by, without what matches a pattern."""
+    """A copy of what a file grows by to a stream, without what matches a pattern."""
 
     def __init__(self, path: pathlib.Path, to: TextIO, without: re.Pattern[bytes] | None = None) -> None:
         self._path, self._to, self._without, self._done = path, to, without, 0
-        # What is read may end within a character.
+        # The new bytes may end within a character.
         self._decoder = codecs.getincrementaldecoder(to.encoding or "utf-8")("replace")
 
     def pass_on(self) -> None:
@@ -169,12 +169,12 @@ class _Relay:
 
 
 def _script(module: types.ModuleType, argument: object) -> list[str]:
-    """Return the command that runs a file of this package by itself, and then becomes what follows."""
+    """Return the command that runs a file of this package by itself, which then becomes the program that follows."""
     return [sys.executable, "-S", str(module.__file__), str(argument)]
 
 
 def _screen() -> dict[str, str]:
-    """Return what lets rank 0 draw its progress for our terminal, though it writes into a file."""
+    """Return the environment that makes rank 0 draw its progress for our terminal, though it writes into a file."""
     if not sys.stderr.isatty():
         return {}
     return {"FORCE_COLOR": "1", "COLUMNS": str(os.get_terminal_size(sys.stderr.fileno()).columns)}

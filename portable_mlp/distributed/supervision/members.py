@@ -1,4 +1,4 @@
-"""The processes of a job: which they are, and the end of all of them."""
+"""The processes of a job: a list of them, signals to rank 0, and the end of all."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ import time
 from .heartbeat import VARIABLE as HEARTBEAT
 
 SECONDS_TO_END = 1.0
-"""How long a job that was asked to end may take, before it is killed, and how long the kill may take."""
+"""The time for a job to end when it is asked to, before it is killed, and the time for the kill."""
 
 PROCESSES = pathlib.Path("/proc")
-"""Where Linux shows what each process has in its environment."""
+"""The folder in which Linux shows the environment of each process."""
 
 
 def heartbeat_of(folder: pathlib.Path) -> pathlib.Path:
-    """Return the file of a job's heartbeat, whose name all its processes have in their environment."""
+    """Return the heartbeat file of a job, whose path all its processes have in their environment."""
     return folder / "heartbeat"
 
 
@@ -46,7 +46,7 @@ def kill_members(folder: pathlib.Path) -> None:
 
 
 def ask_root(folder: pathlib.Path, number: int) -> bool:
-    """Send a signal to rank 0, which speaks for all; tell whether it was there."""
+    """Send a signal to rank 0, which acts for all; return whether it was there."""
     pid = pid_in(folder / "0.pid")
     try:
         if pid is not None:
@@ -57,7 +57,7 @@ def ask_root(folder: pathlib.Path, number: int) -> bool:
 
 
 def pid_in(path: pathlib.Path) -> int | None:
-    """Return the number that a rank has left in a file of the job's folder, None where it has not."""
+    """Return the process id in a file of the job's folder, None where it has none."""
     try:
         return int(path.read_text(encoding="ascii"))
     except (OSError, ValueError):

@@ -1,4 +1,4 @@
-"""The environment variables in which mpiexec and srun tell a process its number and how many they started."""
+"""The environment variables of mpiexec and srun for the number of a process, and of all that they started."""
 
 from __future__ import annotations
 

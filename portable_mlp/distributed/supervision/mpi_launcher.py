@@ -1,4 +1,4 @@
-"""``mpiexec`` on this machine: where it is, whose it is, and how ranks are started with it."""
+"""``mpiexec`` on this machine: its place, its vendor, and the command that starts ranks with it."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from ...backends.extras import install
 
 OPEN_MPI = "Open MPI"
 VENDORS = {"Intel(R) MPI": "Intel MPI", "MPICH": "MPICH", "HYDRA": "MPICH", "Open MPI": OPEN_MPI, "OpenRTE": OPEN_MPI}
-"""What a library or a launcher says of itself, and whose it then is; Intel's launcher says HYDRA, too."""
+"""Vendors by a word in the description of their library or launcher; Intel's launcher has HYDRA in it, too."""
 
 SECONDS_TO_ANSWER = 60.0
 
@@ -27,7 +27,7 @@ class Launcher(NamedTuple):
     Attributes
     ----------
     path : str
-        The program.
+        Path of the program.
     library : str
         The version of the MPI library that mpi4py loads, one line.
     vendor : str
@@ -43,7 +43,7 @@ class Launcher(NamedTuple):
         return [self.path, *self.flags(), "-n", str(procs)]
 
     def flags(self) -> list[str]:
-        """Return what this MPI must be told to start any number of ranks here.
+        """Return the options with which this MPI starts any number of ranks here.
 
         Open MPI refuses root, refuses more ranks than cores, and ties each rank to one core, with all its threads.
         """
@@ -60,7 +60,7 @@ def find_launcher() -> Launcher:
     ------
     BackendUnavailable
         If mpi4py, its MPI library or ``mpiexec`` is missing, or if the last two do not belong together: each process
-        would then believe that it is alone. Says what to install.
+        would then believe that it is alone. The message has the command that installs it.
     """
     if os.name != "posix":
         raise BackendUnavailable("several processes are started on Linux and macOS only; leave out --procs")
@@ -106,7 +106,7 @@ def mpiexec_path() -> str | None:
 
 
 def vendor_of(description: str) -> str:
-    """Return whose MPI describes itself so.
+    """Return the vendor of an MPI by its description of itself.
 
     >>> vendor_of("Open MPI v5.0.11, package: ...")
     'Open MPI'
@@ -115,7 +115,7 @@ def vendor_of(description: str) -> str:
 
 
 def _answer(command: list[str]) -> str | None:
-    """Return what a program prints on stdout, None if it fails."""
+    """Return the stdout of a program, None if it fails."""
     try:
         done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=SECONDS_TO_ANSWER)
     except (OSError, subprocess.SubprocessError):

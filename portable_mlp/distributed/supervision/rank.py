@@ -8,7 +8,7 @@ import pathlib
 import sys
 
 RANK_VARIABLES = ("PMI_RANK", "OMPI_COMM_WORLD_RANK", "PMIX_RANK")
-"""Where MPICH and Intel's MPI, Open MPI, and others leave the number of a process."""
+"""The environment variables for the number of a process: of MPICH and Intel's MPI, of Open MPI, and of others."""
 
 
 def main() -> None:
@@ -19,7 +19,7 @@ def main() -> None:
         sys.exit(f"mpiexec told this process no number: none of {', '.join(RANK_VARIABLES)} is in its environment")
     (pathlib.Path(folder) / f"{rank}.pid").write_text(str(os.getpid()), encoding="ascii")
     _write_into(f"{folder}/{rank}.err", sys.stderr.fileno())
-    # Rank 0 speaks for all; should another print, it is no part of the job's output.
+    # Rank 0 prints for all; what another prints is no part of the job's output.
     _write_into(f"{folder}/0.out" if rank == "0" else f"{folder}/{rank}.err", sys.stdout.fileno())
     if rank != "0":
         os.environ.pop("FORCE_COLOR", None)

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 
 FOLDER = pathlib.Path("/dev/shm")
 NAMES = ("mpich_shm_*", "ucx_shm_posix_*", "sm_segment.*", "vader_segment.*", "Intel_MPI_*", "impi_*")
-"""How MPICH, UCX, Open MPI and Intel's MPI call theirs."""
+"""The names of such files of MPICH, UCX, Open MPI and Intel's MPI."""
 
 ROUNDS, SECONDS_BETWEEN = 10, 0.05
 
@@ -55,7 +55,7 @@ def segments() -> set[pathlib.Path]:
 
 
 def _in_use(paths: set[pathlib.Path]) -> set[pathlib.Path]:
-    """Return those that a process has open or mapped."""
+    """Return those of the paths that a process has open or mapped."""
     used: set[pathlib.Path] = set()
     if not paths:
         return used

@@ -1,4 +1,4 @@
-"""A training of several processes, watched: ended where it hangs, gone on with where it died, stopped when asked to."""
+"""The supervisor of a job: it ends a job that hangs, resumes one that died, and passes on requests to stop."""
 
 from __future__ import annotations
 
@@ -22,23 +22,23 @@ STOPPED = (INTERRUPTED, TERMINATED)
 """The exit codes of a training that was stopped by somebody else."""
 
 SECONDS_BEFORE_RESTART = 1.0
-"""Before the first; doubled before each further one."""
+"""The pause before the first restart; doubled before each further one."""
 
 _States: TypeAlias = frozenset[tuple[str, int, int]]
-"""What `CheckpointFolder.versions` returns."""
+"""The type of `CheckpointFolder.versions`."""
 
 
 class Rules(NamedTuple):
-    """When to end a job, and when to start it again.
+    """The limits at which a job is ended or started again.
 
     Attributes
     ----------
     timeout : float
-        Seconds: a job whose ranks do not meet for longer hangs. Its start may take as long.
+        Seconds after which a job hangs whose ranks have not met; its start may take as long.
     restarts : int
-        How often it may be started again.
+        Largest number of restarts.
     checkpoint : path or None
-        Folder of its states; without one there is nothing to go on from.
+        Folder of its checkpoints; without one a job cannot be resumed.
     """
 
     timeout: float = 300.0
@@ -49,7 +49,7 @@ class Rules(NamedTuple):
 def supervise(program: Sequence[str], again: Sequence[str], procs: int, rules: Rules) -> int:
     """Run a program on several processes of this machine until it is done; return the exit code.
 
-    What rank 0 writes is passed on as it is. What the others write is told once, with their rank, when they have ended.
+    The output of rank 0 is passed on unchanged, that of the others once, with their rank, when they have ended.
     A job that dies or hangs is started again, after 1, 2, 4... seconds, if it has written a state since it was last
     started. The first SIGINT (Ctrl-C), SIGTERM or SIGHUP is passed on and its effect waited for; the
     second ends everything at once.
@@ -60,11 +60,11 @@ def supervise(program: Sequence[str], again: Sequence[str], procs: int, rules: R
         The path of a program that uses MPI, and its arguments. It ends with 2 after a mistake of its user, and its
         rank 0 touches the file that the environment's PORTABLE_MLP_HEARTBEAT names whenever the ranks have met.
     again : sequence of str
-        The same, going on from the newest state.
+        The same program, resumed from the newest checkpoint.
     procs : int
-        How many processes.
+        Number of processes to start.
     rules : Rules
-        When to end them, and when to start them again.
+        Limits at which they are ended or started again.
 
     Returns
     -------
@@ -79,7 +79,7 @@ def supervise(program: Sequence[str], again: Sequence[str], procs: int, rules: R
     launcher = find_launcher()
     reservation = doubt(procs, n_cores(), busy_cores())
     if reservation is not None:
-        _tell(reservation)
+        _report(reservation)
     with _Requests() as requests:
         n_restarts = 0
         while True:
@@ -93,40 +93,40 @@ def supervise(program: Sequence[str], again: Sequence[str], procs: int, rules: R
                 return outcome.code
             reason = _why_not_again(rules, n_restarts, before)
             if reason is not None:
-                _tell(f"the training failed and is not started again: {reason}{_last_lines(outcome)}")
+                _report(f"the training failed and is not started again: {reason}{_last_lines(outcome)}")
                 return GAVE_UP
             pause = SECONDS_BEFORE_RESTART * 2**n_restarts
             n_restarts += 1
-            _tell(f"it goes on from its newest checkpoint in {pause:g} s: restart {n_restarts} of {rules.restarts}")
+            _report(f"it goes on from its newest checkpoint in {pause:g} s: restart {n_restarts} of {rules.restarts}")
             requests.wait(pause)
             if requests.received:
                 return 128 + requests.received[0]
 
 
 def _one_start(launcher: Launcher, procs: int, program: Sequence[str], timeout: float, requests: _Requests) -> Outcome:
-    """Run the program once, to its end or until it must be ended; tell what is known of a failure."""
+    """Run the program once, to its end or until it must be ended; report a failure."""
     with started(launcher, procs, program) as job:
         hung = _watch(job, timeout, requests)
         job.end()
         outcome = job.outcome()
-    _tell_what_ranks_wrote(outcome)
+    _report_output_of_ranks(outcome)
     if hung:
-        _tell(f"nothing was heard of the training for {timeout:g} s; its processes were ended")
-        # Whatever mpiexec makes of being ended, this was no mistake and no request.
+        _report(f"nothing was heard of the training for {timeout:g} s; its processes were ended")
+        # Whatever the exit code of the ended mpiexec, this was neither a mistake nor a request.
         return outcome._replace(code=GAVE_UP)
     if outcome.code not in (0, USERS_MISTAKE, *STOPPED) and outcome.launcher.strip():
-        _tell(f"mpiexec ended with {outcome.code} and wrote:\n{outcome.launcher.strip()}")
+        _report(f"mpiexec ended with {outcome.code} and wrote:\n{outcome.launcher.strip()}")
     return outcome
 
 
 def _watch(job: Job, timeout: float, requests: _Requests) -> bool:
-    """Wait until the job has ended or must be ended; tell whether it hangs. Pass on the first request to stop."""
+    """Wait until the job has ended or must be ended; return whether it hangs. Pass on the first request to stop."""
     asked = False
     while not job.has_ended():
         if job.silence() > timeout:
             return True
         if len(requests.received) > asked:
-            # Whoever closes a terminal wants what one wants who terminates: a last state.
+            # A closed terminal (SIGHUP) asks for the same as SIGTERM: a last checkpoint.
             number = signal.SIGINT if requests.received[0] == signal.SIGINT else signal.SIGTERM
             if asked or not job.ask(number):
                 return False
@@ -135,7 +135,7 @@ def _watch(job: Job, timeout: float, requests: _Requests) -> bool:
 
 
 def _why_not_again(rules: Rules, n_restarts: int, before: _States) -> str | None:
-    """Return what speaks against another start, None if nothing does."""
+    """Return the reason not to start the job again, None if there is none."""
     if rules.checkpoint is None:
         return "without --checkpoint DIR there is nothing to go on from"
     if n_restarts >= rules.restarts:
@@ -149,13 +149,13 @@ def _states(checkpoint: pathlib.Path | None) -> _States:
     return frozenset() if checkpoint is None else CheckpointFolder(checkpoint).versions()
 
 
-def _tell_what_ranks_wrote(outcome: Outcome) -> None:
-    """Tell what ranks other than 0 wrote: once what several wrote, and nothing that rank 0 wrote too."""
-    told = outcome.errors.get(0, "")
+def _report_output_of_ranks(outcome: Outcome) -> None:
+    """Report the output of ranks other than 0: once if it is that of several, and nothing that rank 0 wrote too."""
+    reported = outcome.errors.get(0, "")
     for text in sorted({text for rank, text in outcome.errors.items() if rank}, key=len, reverse=True):
-        if text.strip() not in told:
-            _tell(f"{_ranks(outcome, text)} wrote:\n{text.strip()}")
-            told += text
+        if text.strip() not in reported:
+            _report(f"{_ranks(outcome, text)} wrote:\n{text.strip()}")
+            reported += text
 
 
 def _last_lines(outcome: Outcome) -> str:
@@ -169,14 +169,14 @@ def _ranks(outcome: Outcome, text: str) -> str:
     return f"rank {ranks[0]}" if len(ranks) == 1 else f"ranks {', '.join(ranks)}"
 
 
-def _tell(message: str) -> None:
+def _report(message: str) -> None:
     lines = "\n".join(map(printable, message.splitlines()))
     sys.stderr.write(f"portable-mlp: {lines}\n")
     sys.stderr.flush()
 
 
 class _Requests(contextlib.AbstractContextManager["_Requests"]):
-    """Takes note of every request to stop, and lets none of them end us half-way."""
+    """A record of every request to stop; none of them ends this process half-way."""
 
     def __init__(self) -> None:
         self.received: list[int] = []

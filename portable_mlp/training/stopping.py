@@ -1,0 +1,59 @@
+"""Rules for stopping: how long an objective may go without progress."""
+
+from __future__ import annotations
+
+import math
+
+
+class Stall:
+    """Epochs in a row in which an objective, which is minimised, did not fall by a tolerance (scikit-learn's rule).
+
+    With a NaN no comparison holds: the count begins anew.
+
+    Parameters
+    ----------
+    tolerance : float
+        The fall that counts as progress.
+    best : float
+        The least objective so far.
+    n_epochs : int
+        The count so far.
+    """
+
+    def __init__(self, tolerance: float, best: float = math.inf, n_epochs: int = 0) -> None:
+        self.tolerance, self.best, self.n_epochs = tolerance, best, n_epochs
+
+    def count(self, objective: float) -> bool:
+        """Count an epoch; return whether its objective is the least so far."""
+        self.n_epochs = self.n_epochs + 1 if objective > self.best - self.tolerance else 0
+        improved = objective < self.best
+        if improved:
+            self.best = objective
+        return improved
+
+
+class Patience:
+    """Epochs since the least objective, of which so many are waited for; None waits for ever.
+
+    Parameters
+    ----------
+    n_epochs : int or None
+        Epochs to wait.
+    """
+
+    def __init__(self, n_epochs: int | None) -> None:
+        self._n_epochs = n_epochs
+        self.least, self.since_best = math.inf, 0
+
+    def count(self, objective: float) -> bool:
+        """Count an epoch; return whether its objective is the least so far."""
+        self.since_best += 1
+        improved = objective < self.least
+        if improved:
+            self.least, self.since_best = objective, 0
+        return improved
+
+    @property
+    def is_over(self) -> bool:
+        """Whether the wait is over."""
+        return self._n_epochs is not None and self.since_best >= self._n_epochs

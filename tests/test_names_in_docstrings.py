@@ -1,0 +1,53 @@
+"""Docstrings that list the names of a table list all of them, and none that is not there; the README lists all."""
+
+import inspect
+import itertools
+import pathlib
+import re
+from collections.abc import Iterable
+from typing import Any
+
+import pytest
+
+import portable_mlp as pm
+from portable_mlp.kernels.activations import ACTIVATIONS, OUTPUTS
+from portable_mlp.kernels.initializers import SCHEMES
+from portable_mlp.kernels.losses import LOSSES, REGRESSION_LOSSES, SMOOTHED_LOSSES
+from portable_mlp.kernels.optimizers import OPTIMIZERS, SOLVERS
+
+LISTED: dict[tuple[Any, str], Iterable[str]] = {
+    (pm.Network, "activation"): ACTIVATIONS,
+    (pm.Network, "output"): OUTPUTS,
+    (pm.Network, "loss"): LOSSES,
+    (pm.Network, "loss_options"): {
+        *(name for name, loss in LOSSES.items() if loss.constants),
+        *(constant for loss in LOSSES.values() for constant in loss.constants),
+    },
+    (pm.init_params, "scheme"): (*SCHEMES, "normal"),
+    (pm.train, "solver"): SOLVERS,
+    (pm.train, "label_smoothing"): SMOOTHED_LOSSES,
+    (pm.export_onnx_training, "solver"): OPTIMIZERS,
+    (pm.MLPClassifier, "activation"): ACTIVATIONS,
+    (pm.MLPClassifier, "solver"): SOLVERS,
+    (pm.MLPRegressor, "activation"): ACTIVATIONS,
+    (pm.MLPRegressor, "solver"): SOLVERS,
+    (pm.MLPRegressor, "loss"): REGRESSION_LOSSES,
+}
+"""A parameter, and the table of which its description names every entry."""
+
+
+def described(thing: Any, parameter: str) -> str:
+    """Return what a numpydoc docstring says of a parameter, its type included."""
+    (found,) = re.findall(rf"^{parameter} : (.*?)(?=^\S|\Z)", inspect.getdoc(thing) or "", re.DOTALL | re.MULTILINE)
+    return str(found)
+
+
+@pytest.mark.parametrize(("thing", "parameter"), LISTED, ids=[f"{one.__name__}-{name}" for one, name in LISTED])
+def test_every_name_is_there(thing: Any, parameter: str) -> None:
+    assert set(re.findall(r'"(\w+)"', described(thing, parameter))) == set(LISTED[thing, parameter])
+
+
+def test_the_readme_names_them_all() -> None:
+    readme = (pathlib.Path(__file__).parents[1] / "README.md").read_text(encoding="utf-8")
+    missing = [name for name in itertools.chain(ACTIVATIONS, OUTPUTS, LOSSES) if f"`{name}`" not in readme]
+    assert not missing
