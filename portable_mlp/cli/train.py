@@ -171,8 +171,6 @@ def train(
     metadata = {"preparation": preparation.to_metadata()}
     if save is not None:
         check_savable(net, metadata)
-    if not as_json:
-        _show_table(prepared)
     start = time.perf_counter()
     params = described.first_parameters(net, seed, chosen, dtype)
     result = fit(
@@ -199,6 +197,8 @@ def train(
         "saved": None if save is None else str(save),
     }
     with _saved_all_the_same(save):
+        if not as_json:
+            _show_table(prepared)
         _show(summary, {"columns": [one._asdict() for one in report], "history": result.history} if as_json else None)
     _hint(prepared.rows.n_samples, training["batch_size"], result)
 

@@ -144,7 +144,7 @@ def test_cells_may_be_separated_by_what_is_said(capfd) -> None:
         )
         trained(path, "--delimiter", delimiter, "--save", "m.safetensors", "--epochs", 1, capfd=capfd)
         assert len(predictions("m.safetensors", path, "--delimiter", delimiter, capfd=capfd)) == 30
-        assert "--delimiter names the delimiter" in mistake("train", path, capfd=capfd)
+        assert "--delimiter names the delimiter" in mistake("train", path, "--strict", capfd=capfd)
 
 
 def test_predictions_can_be_made_safe_for_spreadsheets(flowers, capfd) -> None:
