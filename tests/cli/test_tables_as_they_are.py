@@ -78,14 +78,14 @@ def predicted(data: str, *arguments: object, capfd: Capture) -> dict[str, list[s
 
 COLUMNS = """\
   1 row without a target left out
-  Unnamed: 0      dropped   53 different numbers in as many rows: it tells them apart
-  size            number    scaled; gaps become the median 80.7 and are marked
-  price           number    scaled; written with groups of three digits
-  district        category  3 categories, gaps as one of their own
-  lift            truth     yes is 1, no is 0; scaled
-  built           date      read as YYYY-MM-DD: elapsed, year, month, weekday
-  zone            number    scaled
-  country         dropped   constant, always 'here'
+  Unnamed: 0  dropped   53 different numbers in as many rows: it tells them apart
+  size        number    scaled; gaps become the median 82 and are marked
+  price       number    scaled; written with groups of three digits
+  district    category  3 categories, gaps as one of their own
+  lift        truth     yes is 1, no is 0; scaled
+  built       date      read as YYYY-MM-DD: elapsed, year, month
+  zone        number    scaled
+  country     dropped   constant, always 'here'
 """
 
 
