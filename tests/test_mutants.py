@@ -77,8 +77,8 @@ MUTANTS = {
     ),
     "a resumed run without its moments": Mutant(
         "training/loop.py",
-        "Carry(self._held(moved), tuple(map(self._held, moments)), so_far)",
-        "Carry(self._held(moved), self._carry.state, so_far)",
+        "self._runner.start(moved, tuple(moments), so_far)",
+        "self._runner.start(moved, self.state, so_far)",
         RESUMED,
         "numpy-float64",
     ),
@@ -90,7 +90,7 @@ MUTANTS = {
         "numpy-float32",
     ),
     "a mean over each rank's own samples": Mutant(
-        "training/shard_step.py",
+        "distributed/shard_step.py",
         "if weighted else n_samples",
         "if weighted else n_samples / 2",
         f"{TOGETHER}::test_a_group_trains_what_one_process_trains",

@@ -15,10 +15,12 @@ import numpy as np
 from ..kernels.options import check_choice
 from ..kernels.primitives import Primitives, portable
 from ..kernels.spelling import suggesting
+from ..kernels.step import Program
 from .extras import TORCH_FOR_CPU, install
+from .portable_runner import PortableRunner
+from .runner import Runner
 
-Step = TypeVar("Step", bound=Callable[..., Any])
-
+Function = TypeVar("Function", bound=Callable[..., Any])
 
 INSTALL = {
     "numpy": "pip install numpy",
@@ -206,26 +208,16 @@ class Backend:
         other.precision = precision
         return other
 
-    def compile(self, step: Step) -> Step:
-        """Return a faster function that computes the same; here the function itself."""
-        return step
+    def compile(self, function: Function) -> Function:
+        """Return a faster function that computes the same from arrays, such as a loss; here the function itself.
 
-    def repeat(self, step: Callable[..., Any]) -> Callable[..., Any] | None:
-        """Return a function that takes many steps in one call, or None where one at a time is as fast.
-
-        Parameters
-        ----------
-        step : callable
-            ``step(carry, data, rows, scalars, room) -> (carry, loss)``, a pure function.
-
-        Returns
-        -------
-        callable or None
-            ``many(carry, data, order, starts, size, scalars, room) -> (carry, losses)``: one step for each of
-            ``starts`` with the samples ``order[start : start + size]`` and the scalars at the same place, in the
-            room of such a batch; the losses are (n_steps,), or (n_steps, n_models).
+        Training steps are not compiled by it: they are taken by a `runner`.
         """
-        return None
+        return function
+
+    def runner(self, program: Program) -> Runner:
+        """Return what takes the steps of one training; here one after another, each a call of the portable function."""
+        return PortableRunner(self, program)
 
     @property
     def primitives(self) -> Primitives:

@@ -6,7 +6,7 @@ import contextlib
 import functools
 import os
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 import array_api_compat.cupy as xp
@@ -14,11 +14,13 @@ import cupy
 import numpy as np
 
 from ..kernels.primitives import Primitives
+from ..kernels.step import Program
 from . import _cublas
 from ._base import INSTALL, PRECISIONS, Backend, BackendInfo, BackendUnavailable
 from ._cupy_graph import CupyRecorder, products_on_current_stream
 from ._cupy_primitives import cupy_primitives, multiplying_with
-from ._recorded_steps import RecordedSteps
+from ._graph_runner import GraphRunner
+from .runner import Runner
 
 
 class CupyBackend(Backend):
@@ -71,12 +73,12 @@ class CupyBackend(Backend):
         """All, where products can be asked of cuBLAS."""
         return PRECISIONS if _cublas.why_not() is None else PRECISIONS[:1]
 
-    def repeat(self, step: Callable[..., Any]) -> Callable[..., Any] | None:
+    def runner(self, program: Program) -> Runner:
         """Record steps as a CUDA graph, which is launched in one go."""
         if _why_no_graphs():
-            return None
+            return super().runner(program)
         with self.device:
-            return RecordedSteps(step, CupyRecorder())
+            return GraphRunner(self, program, CupyRecorder())
 
     @contextlib.contextmanager
     def running(self) -> Iterator[None]:

@@ -48,7 +48,7 @@ def d_activate(name: str) -> Any:
 
 
 @functools.lru_cache(KERNELS_KEPT)
-def descend(optimizer: Optimizer) -> Any:
+def update(optimizer: Optimizer) -> Any:
     """Return ``kernel(sums, divisor, scalars, p, *moments)``: a step along ``sums / divisor``, in place."""
     moments = [f"m{i}" for i in range(len(optimizer.moments))]
     n_scalars = len(optimizer.scalars(1, 1.0))
@@ -62,7 +62,7 @@ def descend(optimizer: Optimizer) -> Any:
     written = ", ".join(f"T {name}" for name in ("p", *moments))
     arguments = ["p", "sums", "divisor", *moments, *scalars]
     inputs = "T sums, T divisor, raw T scalars"
-    return _kernel(inputs, written, "portable_mlp_descend", formula, arguments, ["p", *moments])
+    return _kernel(inputs, written, "portable_mlp_update", formula, arguments, ["p", *moments])
 
 
 sum_of_squares = cupy.ReductionKernel("T x", "T y", "x * x", "a + b", "y = a", "0", "portable_mlp_sum_of_squares")

@@ -15,8 +15,8 @@ from ..kernels.activations import ACTIVATIONS
 from ..kernels.arrays import Array, relevel
 from ..kernels.network import Network
 from ..kernels.optimizers import Optimizer, Scalars, State
-from ..kernels.primitives import Held, Primitives, Sums
-from ..kernels.room import Room
+from ..kernels.primitives import GradientSums, KeptParameters, Primitives
+from ..kernels.workspace import Workspace
 from . import _cupy_kernels as kernels
 from ._cublas import Products
 
@@ -129,25 +129,31 @@ class CupyPrimitives(Primitives):
         kernels.add_loss(loss, n_samples, total)
         return total
 
-    def descend(
-        self, optimizer: Optimizer, held: Held, sums: Sums, state: State, scalars: Scalars, room: Room | None = None
-    ) -> tuple[Held, State]:
-        """Reduce sums over samples to gradients, and take the optimizer's step, in ``held`` and ``state``."""
-        if room is None:
-            return super().descend(optimizer, held, sums, state, scalars)
-        kernel = kernels.descend(optimizer)
+    def reduce_and_update(
+        self,
+        optimizer: Optimizer,
+        parameters: KeptParameters,
+        sums: GradientSums,
+        state: State,
+        scalars: Scalars,
+        workspace: Workspace | None = None,
+    ) -> tuple[KeptParameters, State]:
+        """Reduce sums over samples to gradients, and take the optimizer's step, in ``parameters`` and ``state``."""
+        if workspace is None:
+            return super().reduce_and_update(optimizer, parameters, sums, state, scalars)
+        kernel = kernels.update(optimizer)
         if kernel is None:
-            moved, after = super().descend(optimizer, held, sums, state, scalars)
-            for ours, theirs in zip((held, *state), (moved, *after), strict=True):
+            moved, after = super().reduce_and_update(optimizer, parameters, sums, state, scalars)
+            for ours, theirs in zip((parameters, *state), (moved, *after), strict=True):
                 ours[...] = theirs
-            return held, state
+            return parameters, state
         if not (isinstance(sums.strength, float) and sums.strength == 0.0):
             for (W, _), (dW, _) in zip(sums.params, sums.grads, strict=True):
                 self.penalised(dW, W, sums.strength, 1.0)
         if isinstance(scalars, tuple):
-            scalars = cupy.asarray(scalars, dtype=held.dtype)
-        kernel(room.gradient, relevel(self.xp, sums.divisor, 1), scalars, held, *state)
-        return held, state
+            scalars = cupy.asarray(scalars, dtype=parameters.dtype)
+        kernel(workspace.gradient, relevel(self.xp, sums.divisor, 1), scalars, parameters, *state)
+        return parameters, state
 
     def _product(self, a: Array, b: Array, out: Array | None, precision: str) -> Array:
         products = _products.get()

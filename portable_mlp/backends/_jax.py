@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 import jax
@@ -11,8 +11,11 @@ import jax.numpy as xp
 import numpy as np
 
 from ..kernels.primitives import Primitives
-from ._base import PRECISIONS, Backend, BackendInfo, BackendUnavailable, Step
-from ._jax_primitives import jax_primitives, repeated
+from ..kernels.step import Program
+from ._base import PRECISIONS, Backend, BackendInfo, BackendUnavailable, Function
+from ._jax_primitives import jax_primitives
+from ._scan_runner import ScanRunner
+from .runner import Runner
 
 ALGORITHMS = {"float32": "highest", "tf32": "TF32_TF32_F32", "bfloat16": "BF16_BF16_F32"}
 """JAX's names of the precisions; its default on a GPU may be TF32."""
@@ -66,13 +69,13 @@ class JaxBackend(Backend):
         """Wait for every array that is still alive: JAX has no wait for a device."""
         jax.block_until_ready(jax.live_arrays())
 
-    def compile(self, step: Step) -> Step:
-        """Compile with XLA, once for each shape of batch."""
-        return jax.jit(step)
+    def compile(self, function: Function) -> Function:
+        """Compile with XLA, once for each shape of its arguments."""
+        return jax.jit(function)
 
-    def repeat(self, step: Callable[..., Any]) -> Callable[..., Any]:
-        """Compile many steps into one call, once for each size and number of batches."""
-        return repeated(step, donated=self.device.platform != "cpu")
+    def runner(self, program: Program) -> Runner:
+        """Compile many steps into one call."""
+        return ScanRunner(self, program, donated=self.device.platform != "cpu")
 
     @property
     def precisions(self) -> tuple[str, ...]:

@@ -21,8 +21,8 @@ from ..kernels import optimizers
 from ..kernels.arrays import Array
 from ..kernels.network import Network
 from ..kernels.optimizers import Optimizer, Scalars, State
-from ..kernels.primitives import Sums
-from ..kernels.room import Room
+from ..kernels.primitives import GradientSums
+from ..kernels.workspace import Workspace
 from ._numpy_primitives import NumpyPrimitives
 from .interrupts import interrupts_held_back
 
@@ -346,21 +346,27 @@ class NumbaPrimitives(NumpyPrimitives):
         _penalise(dW, W, dW.dtype.type(strength), dW.dtype.type(divisor))
         return dW
 
-    def descend(
-        self, optimizer: Optimizer, held: Array, sums: Sums, state: State, scalars: Scalars, room: Room | None = None
+    def reduce_and_update(
+        self,
+        optimizer: Optimizer,
+        parameters: Array,
+        sums: GradientSums,
+        state: State,
+        scalars: Scalars,
+        workspace: Workspace | None = None,
     ) -> tuple[Array, State]:
-        """Take the optimizer's step, in ``held`` and ``state``, in one pass over them and the room's gradient."""
+        """Update ``parameters`` and ``state`` in one pass over them and the workspace's gradient."""
         loop = _UPDATES.get(optimizer.formula)
-        if loop is None or room is None or held.ndim > 1:
-            return super().descend(optimizer, held, sums, state, scalars, room)
+        if loop is None or workspace is None or parameters.ndim > 1:
+            return super().reduce_and_update(optimizer, parameters, sums, state, scalars, workspace)
         if sums.strength != 0:
             for (dW, _), (W, _) in zip(sums.grads, sums.params, strict=True):
                 self.penalised(dW, W, sums.strength, 1.0)
         # One call for all that a step changes: a Ctrl-C comes before it or after.
-        as_held = held.dtype.type
-        numbers = tuple(map(as_held, (*scalars, *optimizer.constants)))
-        loop(held, room.gradient, *state, as_held(sums.divisor), numbers)
-        return held, state
+        to_dtype = parameters.dtype.type
+        numbers = tuple(map(to_dtype, (*scalars, *optimizer.constants)))
+        loop(parameters, workspace.gradient, *state, to_dtype(sums.divisor), numbers)
+        return parameters, state
 
 
 def _is_plain(x: Array) -> bool:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 import array_api_compat.torch as xp
@@ -11,10 +11,12 @@ import numpy as np
 import torch
 
 from ..kernels.primitives import Primitives
+from ..kernels.step import Program
 from ._base import PRECISIONS, Backend, BackendInfo, BackendUnavailable
-from ._recorded_steps import RecordedSteps
+from ._graph_runner import GraphRunner
 from ._torch_graph import TorchRecorder
 from ._torch_primitives import torch_primitives
+from .runner import Runner
 
 
 class TorchBackend(Backend):
@@ -62,9 +64,11 @@ class TorchBackend(Backend):
         """All on CUDA, float32 elsewhere."""
         return PRECISIONS if self.device.type == "cuda" else PRECISIONS[:1]
 
-    def repeat(self, step: Callable[..., Any]) -> Callable[..., Any] | None:
+    def runner(self, program: Program) -> Runner:
         """Record steps as a CUDA graph, which is launched in one go; on the CPU there is nothing to gain."""
-        return RecordedSteps(step, TorchRecorder(self.device)) if self.device.type == "cuda" else None
+        if self.device.type == "cuda":
+            return GraphRunner(self, program, TorchRecorder(self.device))
+        return super().runner(program)
 
     @contextlib.contextmanager
     def undisturbed(self, dtype: Any = None) -> Iterator[None]:

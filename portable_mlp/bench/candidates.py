@@ -19,8 +19,7 @@ from ..kernels.optimizers import adam, sgd
 from ..kernels.parameters import Layer, pack
 from ..kernels.step import Objective, Program
 from ..training.batches import Data, spans
-from ..training.data_parallel import make_loop
-from ..training.loop import Loop
+from ..training.loop import Loop, make_loop
 from .cases import RATE, Case, problem
 
 TIMED_OPTIMIZERS = {"adam": adam(), "sgd": sgd()}

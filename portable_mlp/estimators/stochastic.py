@@ -18,11 +18,11 @@ from sklearn.exceptions import ConvergenceWarning
 
 from ..distributed.group import is_root, on_root
 from ..kernels.arrays import Array, snapshot
+from ..kernels.batch import Span
 from ..kernels.step import Program
-from ..training.batches import Span, counting, spans
-from ..training.data_parallel import make_loop
+from ..training.batches import counting, spans
 from ..training.dropout import masks_of
-from ..training.loop import Loop
+from ..training.loop import Loop, make_loop
 from ..training.order import EpochOrder
 from ..training.progress import Silent
 from ..training.run import EpochDone, Run

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple, Self
+from typing import NamedTuple, Self, TypeAlias
 
 from .arrays import Array
 from .network import Network
 from .primitives import Primitives
 from .propagation import Masks
-from .room import Room
 from .targets import are_labels
+from .workspace import Workspace
+
+Span: TypeAlias = tuple[int, int]
+"""Where a batch starts and stops in the order of an epoch."""
 
 
 class Batch(NamedTuple):
@@ -45,18 +48,18 @@ class Batch(NamedTuple):
         return type(self)(X[..., start:stop, :], Y[..., start:stop, :], some, masks)
 
 
-def gather(ops: Primitives, data: Batch, rows: Array, room: Room | None) -> Batch:
-    """Gather the samples of a batch, into the room where models share them."""
+def gather(ops: Primitives, data: Batch, rows: Array, workspace: Workspace | None) -> Batch:
+    """Gather the samples of a batch, into the workspace where models share them."""
     X, Y, weights, masks = data
-    X_out = room.X if room is not None and X.ndim == 2 else None
-    Y_out = room.Y if room is not None and Y.ndim == 2 and not are_labels(ops.xp, Y) else None
+    X_out = workspace.X if workspace is not None and X.ndim == 2 else None
+    Y_out = workspace.Y if workspace is not None and Y.ndim == 2 and not are_labels(ops.xp, Y) else None
     some = None if weights is None else ops.take(weights, rows, 0)
     return Batch(ops.take(X, rows, -2, X_out), ops.take(Y, rows, -2, Y_out), some, masks)
 
 
-def encode_targets(ops: Primitives, net: Network, data: Batch, room: Room | None = None) -> Batch:
-    """Turn labels into one-hot rows, in the room where models share them; leave rows as they are."""
+def encode_targets(ops: Primitives, net: Network, data: Batch, workspace: Workspace | None = None) -> Batch:
+    """Turn labels into one-hot rows, in the workspace where models share them; leave rows as they are."""
     if not are_labels(ops.xp, data.Y):
         return data
-    out = room.Y if room is not None and data.Y.ndim == 2 else None
+    out = workspace.Y if workspace is not None and data.Y.ndim == 2 else None
     return Batch(data.X, ops.one_hot(data.Y, net.sizes[-1], data.X.dtype, out), data.weights, data.masks)

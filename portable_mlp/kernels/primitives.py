@@ -17,14 +17,14 @@ from .losses import LOSSES
 from .network import Network
 from .optimizers import Optimizer, Scalars, State
 from .parameters import Layer, Params, pack_pieces, unpack
-from .room import Room
 from .targets import one_hot
+from .workspace import Workspace
 
-Held: TypeAlias = Any
-"""All parameters, or a moment of each, in the form in which steps keep them: flat, unless a backend says otherwise."""
+KeptParameters: TypeAlias = Any
+"""All parameters, or a moment of each, as steps keep them: one flat vector, unless a backend's primitives differ."""
 
 
-class Sums(NamedTuple):
+class GradientSums(NamedTuple):
     """A batch's gradients before they are means: of ``(loss + strength / 2 sum W^2) / divisor`` when they are reduced.
 
     Attributes
@@ -32,7 +32,7 @@ class Sums(NamedTuple):
     params : tuple of Layer
         Where they were taken.
     grads : sequence of Layer
-        Of the loss alone, summed over samples; the room's where there is one.
+        Of the loss alone, summed over samples; the workspace's where there is one.
     strength : float or array
         Of the penalty, in units of the sum; 0.0 for none.
     divisor : float or array of shape () or (n_models,)
@@ -61,17 +61,17 @@ class Primitives:
     def __init__(self, xp: Namespace) -> None:
         self.xp = xp
 
-    def held(self, net: Network, flat: Array) -> Held:
-        """Return a flat vector in the form in which steps keep it."""
+    def from_flat(self, net: Network, flat: Array) -> KeptParameters:
+        """Return a flat vector in the form in which steps keep it; see `KeptParameters`."""
         return flat
 
-    def flat(self, held: Held) -> Array:
+    def to_flat(self, parameters: KeptParameters) -> Array:
         """Return the flat vector again."""
-        return held
+        return parameters
 
-    def layers(self, net: Network, held: Held) -> Params:
-        """Return the layers of parameters that are held."""
-        return unpack(net, held)
+    def layers(self, net: Network, parameters: KeptParameters) -> Params:
+        """Return the layers of the parameters."""
+        return unpack(net, parameters)
 
     def take(self, x: Array, rows: Array, axis: int, out: Array | None = None) -> Array:
         """Return the samples ``rows``, which are trusted, of an axis."""
@@ -145,7 +145,7 @@ class Primitives:
         """
         return x if isinstance(divisor, float) and divisor == 1.0 else x / relevel(self.xp, divisor, n_axes)
 
-    def reduced(self, sums: Sums) -> Params:
+    def reduced(self, sums: GradientSums) -> Params:
         """Return the gradients of the mean with its penalty; the sums are used up."""
         params, grads, strength, divisor = sums
         plain = isinstance(strength, float) and strength == 0.0
@@ -165,18 +165,24 @@ class Primitives:
         """Return ``x factor``; ``x`` is used up."""
         return x * factor
 
-    def decayed(self, held: Held, params: Params, kept: float | Array) -> Held:
+    def decayed(self, parameters: KeptParameters, params: Params, kept: float | Array) -> KeptParameters:
         """Return the parameters, whose layers are ``params``, with ``kept`` of each weight; they are used up."""
         layers = [Layer(self.scaled(W, kept), b) for W, b in params]
-        return held if self.writes else pack_pieces(self.xp, layers)
+        return parameters if self.writes else pack_pieces(self.xp, layers)
 
-    def descend(
-        self, optimizer: Optimizer, held: Held, sums: Sums, state: State, scalars: Scalars, room: Room | None = None
-    ) -> tuple[Held, State]:
+    def reduce_and_update(
+        self,
+        optimizer: Optimizer,
+        parameters: KeptParameters,
+        sums: GradientSums,
+        state: State,
+        scalars: Scalars,
+        workspace: Workspace | None = None,
+    ) -> tuple[KeptParameters, State]:
         """Reduce sums over samples to gradients, and take the optimizer's step along them; all are used up."""
         grads = self.reduced(sums)
-        gradient = pack_pieces(self.xp, grads) if room is None else room.gradient
-        return self.update(optimizer, held, gradient, state, scalars)
+        gradient = pack_pieces(self.xp, grads) if workspace is None else workspace.gradient
+        return self.update(optimizer, parameters, gradient, state, scalars)
 
 
 @functools.cache

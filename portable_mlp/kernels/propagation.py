@@ -16,7 +16,7 @@ from .calls import check_call
 from .network import Network
 from .parameters import Layer, Params
 from .primitives import Primitives, portable
-from .room import Room
+from .workspace import Workspace
 
 Masks: TypeAlias = Sequence[Array] | None
 """For each hidden layer what its units are multiplied with, or None for no dropout."""
@@ -49,7 +49,7 @@ def forward_pass(
     params: Params,
     X: Array,
     masks: Masks = None,
-    room: Room | None = None,
+    workspace: Workspace | None = None,
     *,
     keep: bool = True,
 ) -> Trace:
@@ -61,14 +61,14 @@ def forward_pass(
     hidden: list[Array] = []
     pre_activations: list[Array] = []
     for i, ((W, b), name) in enumerate(zip(params[:-1], net.activations, strict=True)):
-        h, z = ops.activate(name, ops.matmul(inputs[-1], W, out=room and room.hidden[i]), b)
+        h, z = ops.activate(name, ops.matmul(inputs[-1], W, out=workspace and workspace.hidden[i]), b)
         if not keep:
             inputs, hidden, pre_activations, z = [], [], [], None
         inputs.append(h if masks is None else h * masks[i])
         hidden.append(h)
         pre_activations.append(z)
     W, b = params[-1]
-    logits = ops.add_bias(ops.matmul(inputs[-1], W, out=room and room.logits), b)
+    logits = ops.add_bias(ops.matmul(inputs[-1], W, out=workspace and workspace.logits), b)
     return Trace(inputs, hidden, pre_activations, logits)
 
 
@@ -79,7 +79,7 @@ def backward_pass(
     trace: Trace,
     dlogits: Array,
     masks: Masks = None,
-    room: Room | None = None,
+    workspace: Workspace | None = None,
 ) -> list[Layer]:
     """Return the gradients of a sum over samples, given the derivative ``dlogits`` at the logits.
 
@@ -89,10 +89,10 @@ def backward_pass(
     grads = []
     dz = dlogits
     for i in reversed(range(len(params))):
-        dW = ops.matmul(ops.transposed(trace.inputs[i]), dz, out=room and room.grads[i].W)
-        grads.append(Layer(dW, ops.sum_samples(dz, out=room and room.grads[i].b)))
+        dW = ops.matmul(ops.transposed(trace.inputs[i]), dz, out=workspace and workspace.grads[i].W)
+        grads.append(Layer(dW, ops.sum_samples(dz, out=workspace and workspace.grads[i].b)))
         if i > 0:
-            dh = ops.matmul(dz, ops.transposed(params[i].W), out=room and room.deltas[i - 1])
+            dh = ops.matmul(dz, ops.transposed(params[i].W), out=workspace and workspace.deltas[i - 1])
             if masks is not None:
                 dh = dh * masks[i - 1]
             dz = ops.d_activate(net.activations[i - 1], dh, trace.pre_activations[i - 1], trace.hidden[i - 1])

@@ -7,9 +7,9 @@
     params, state     = update(params, gradient, state)
 
 `step` is all of it, for a batch. Whoever needs a part takes it from here: the shards of a group compute `passes` and
-add up the sums before one `descend`; L-BFGS, `loss_and_grad` and the gradient check stop at the gradient; an ONNX
+add up the sums before one `advance`; L-BFGS, `loss_and_grad` and the gradient check stop at the gradient; an ONNX
 training graph is a trace of the same functions. They are pure functions of arrays, which a backend may compile, record
-or replay, and equal programs give the same function object, so that a compiler's cache serves the next training too.
+or replay. A program compares and hashes: equal programs share what was compiled for one of them.
 """
 
 from __future__ import annotations
@@ -24,9 +24,9 @@ from .batch import Batch, encode_targets, gather
 from .network import Network
 from .optimizers import Optimizer, Scalars, State
 from .parameters import Params, pack_pieces, unpack
-from .primitives import Held, Primitives, Sums
+from .primitives import GradientSums, KeptParameters, Primitives
 from .propagation import backward_pass, forward_pass, with_penalty
-from .room import Room
+from .workspace import Workspace
 
 FUNCTIONS_KEPT = 128
 
@@ -102,7 +102,7 @@ class Carry(NamedTuple):
 
     Attributes
     ----------
-    held : array of shape (n_parameters,), or as the backend holds parameters
+    parameters : array of shape (n_parameters,) or (n_models, n_parameters), or as the backend's primitives keep them
         The parameters.
     state : tuple
         The optimizer's moments, in the same form.
@@ -110,7 +110,7 @@ class Carry(NamedTuple):
         The epoch's loss so far, summed over samples.
     """
 
-    held: Held
+    parameters: KeptParameters
     state: State
     total: Array
 
@@ -122,40 +122,40 @@ class Passes(NamedTuple):
     ----------
     loss : array of shape () or (n_models,)
         The loss with its penalty, divided.
-    sums : Sums
+    sums : GradientSums
         The gradients, before they are divided.
     logits : array of shape (..., n_samples, n_outputs)
         The pre-activations of the output layer.
     """
 
     loss: Array
-    sums: Sums
+    sums: GradientSums
     logits: Array
 
 
 Evaluate: TypeAlias = Callable[[Array, Batch], tuple[Array, Array]]
-Step: TypeAlias = Callable[[Carry, Batch, Array | None, Scalars, Room | None], tuple[Carry, Array]]
 
 
-@functools.lru_cache(FUNCTIONS_KEPT)
-def make_step(ops: Primitives, program: Program) -> Step:
-    """Return ``step(carry, data, rows, scalars, room) -> (carry, loss)``, with the batch's mean loss and its penalty.
+def step(
+    ops: Primitives,
+    program: Program,
+    carry: Carry,
+    data: Batch,
+    rows: Array | None,
+    scalars: Scalars,
+    workspace: Workspace | None = None,
+) -> tuple[Carry, Array]:
+    """Take one step; return what it hands to the next, and the batch's mean loss with its penalty.
 
     The batch is made of the samples ``rows`` of the data; with None the data are the batch. Masks are the batch's
     either way. With primitives that write, the carry is used up: what comes back is the same memory.
     """
-    net, objective = program.net, program.objective
-
-    def step(
-        carry: Carry, data: Batch, rows: Array | None, scalars: Scalars, room: Room | None = None
-    ) -> tuple[Carry, Array]:
-        batch = encoded(ops, objective, data if rows is None else gather(ops, data, rows, room), room)
-        params = ops.layers(net, carry.held) if room is None else room.params
-        divisor = weight_of(ops, batch)
-        loss, sums, _ = passes(ops, objective, params, batch, divisor, objective.strength(divisor), room)
-        return descend(ops, program, carry, loss, sums, float(batch.n_samples), scalars, room)
-
-    return step
+    objective = program.objective
+    batch = encoded(ops, objective, data if rows is None else gather(ops, data, rows, workspace), workspace)
+    params = ops.layers(objective.net, carry.parameters) if workspace is None else workspace.params
+    divisor = weight_of(ops, batch)
+    loss, sums, _ = passes(ops, objective, params, batch, divisor, objective.strength(divisor), workspace)
+    return advance(ops, program, carry, loss, sums, float(batch.n_samples), scalars, workspace)
 
 
 @functools.lru_cache(FUNCTIONS_KEPT)
@@ -185,57 +185,57 @@ def passes(
     batch: Batch,
     divisor: float | Array,
     strength: float | Array,
-    room: Room | None = None,
+    workspace: Workspace | None = None,
 ) -> Passes:
     """Go forward and back through the network with a batch whose targets are rows.
 
     ``divisor`` 1.0 and ``strength`` 0.0 leave the sums over samples plain: those of other samples can be added to them.
     """
     net = objective.net
-    trace = forward_pass(ops, net, params, batch.X, batch.masks, room)
+    trace = forward_pass(ops, net, params, batch.X, batch.masks, workspace)
     loss, dlogits = data_loss(ops, objective, trace.logits, batch, divisor)
-    grads = backward_pass(ops, net, params, trace, dlogits, batch.masks, room)
+    grads = backward_pass(ops, net, params, trace, dlogits, batch.masks, workspace)
     loss = with_penalty(ops, params, loss, strength, divisor)
-    return Passes(loss, Sums(params, grads, strength, divisor), trace.logits)
+    return Passes(loss, GradientSums(params, grads, strength, divisor), trace.logits)
 
 
-def descend(
+def advance(
     ops: Primitives,
     program: Program,
     carry: Carry,
     loss: Array,
-    sums: Sums,
+    sums: GradientSums,
     n_samples: float,
     scalars: Scalars,
-    room: Room | None = None,
+    workspace: Workspace | None = None,
 ) -> tuple[Carry, Array]:
     """Take the optimizer's step along the sums of ``n_samples`` samples, and add their mean loss to the epoch's."""
-    held, state = updated(ops, program, carry.held, sums, carry.state, scalars, room)
-    return Carry(held, state, ops.accumulated(carry.total, loss, n_samples)), loss
+    parameters, state = updated(ops, program, carry.parameters, sums, carry.state, scalars, workspace)
+    return Carry(parameters, state, ops.accumulated(carry.total, loss, n_samples)), loss
 
 
 def updated(
     ops: Primitives,
     program: Program,
-    held: Held,
-    sums: Sums,
+    parameters: KeptParameters,
+    sums: GradientSums,
     state: State,
     scalars: Scalars,
-    room: Room | None = None,
-) -> tuple[Held, State]:
+    workspace: Workspace | None = None,
+) -> tuple[KeptParameters, State]:
     """Return the parameters and the optimizer's state after a step along sums over samples; all are used up."""
     decays = program.optimizer.weight_decay != 0.0
     if decays or program.clip_norm is not None:
         # The penalty's part of the gradient belongs to the weights as they were, and to the norm.
-        sums = Sums(sums.params, ops.reduced(sums._replace(divisor=1.0)), 0.0, sums.divisor)
+        sums = GradientSums(sums.params, ops.reduced(sums._replace(divisor=1.0)), 0.0, sums.divisor)
     if program.clip_norm is not None:
         sums = clipped(ops, sums, program.clip_norm)
     if decays:
-        held, scalars = ops.decayed(held, sums.params, scalars[-1]), scalars[:-1]
-    return ops.descend(program.optimizer, held, sums, state, scalars, room)
+        parameters, scalars = ops.decayed(parameters, sums.params, scalars[-1]), scalars[:-1]
+    return ops.reduce_and_update(program.optimizer, parameters, sums, state, scalars, workspace)
 
 
-def clipped(ops: Primitives, sums: Sums, clip_norm: float) -> Sums:
+def clipped(ops: Primitives, sums: GradientSums, clip_norm: float) -> GradientSums:
     """Return sums, which hold the penalty already, whose mean is no longer than ``clip_norm``.
 
     g min(1, c / |g|) with g = sum / divisor is sum / (divisor max(1, |g| / c)).
@@ -247,9 +247,9 @@ def clipped(ops: Primitives, sums: Sums, clip_norm: float) -> Sums:
     return sums._replace(divisor=sums.divisor * xp.maximum(norm / clip_norm, constant(xp, norm, 1.0)))
 
 
-def encoded(ops: Primitives, objective: Objective, data: Batch, room: Room | None = None) -> Batch:
+def encoded(ops: Primitives, objective: Objective, data: Batch, workspace: Workspace | None = None) -> Batch:
     """Turn labels into the rows that are trained on: one-hot, or smoothed, (1 - e) Y + e / n_classes."""
-    batch = encode_targets(ops, objective.net, data, room)
+    batch = encode_targets(ops, objective.net, data, workspace)
     if objective.label_smoothing == 0.0:
         return batch
     e, n_classes = objective.label_smoothing, batch.Y.shape[-1] if objective.net.output == "softmax" else 2

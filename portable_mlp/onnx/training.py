@@ -14,7 +14,8 @@ from ..kernels.network import Network
 from ..kernels.optimizers import OPTIMIZERS
 from ..kernels.options import check_choice
 from ..kernels.parameters import Params, n_parameters, unpack
-from ..kernels.primitives import Primitives, Sums
+from ..kernels.primitives import GradientSums as Sums
+from ..kernels.primitives import Primitives
 from ..kernels.spelling import suggesting
 from ..kernels.step import Objective, Program, passes, updated
 from ..storage.paths import FilePath

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Sequence
+import itertools
+from collections.abc import Generator, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple, TypeAlias, overload
+from typing import Any, NamedTuple, overload
 
 import numpy as np
 
 from ..distributed.group import on_root
-from ..kernels.batch import Batch
+from ..kernels.batch import Batch, Span
 from ..kernels.initializers import RandomState, as_sampler
 
 NUMBERS_AT_ONCE = 2**22
@@ -79,10 +80,6 @@ class Shuffle:
         return np.random.Generator(np.random.Philox(key=key, counter=counter))
 
 
-Span: TypeAlias = tuple[int, int]
-"""Where a batch starts and stops in the order of an epoch."""
-
-
 def spans(n_samples: int, batch_size: int) -> Sequence[Span]:
     """Return an epoch's batches; the last one is short where the size does not divide the samples.
 
@@ -102,6 +99,12 @@ class _Spans(Sequence[Span]):
 
     def __len__(self) -> int:
         return len(self.starts)
+
+    def __iter__(self) -> Iterator[Span]:
+        # Without a call of Python for each batch, which small networks would notice.
+        first, last, step = self.starts.start, self.starts.stop, self.starts.step
+        stops = range(first + self.size, last + self.size, step)
+        return zip(self.starts, map(min, stops, itertools.repeat(self.n_samples)), strict=True)
 
     @overload
     def __getitem__(self, i: int) -> Span: ...

@@ -7,8 +7,9 @@ from typing import Any
 
 from ..backends import Backend
 from ..kernels.arrays import Array
+from ..kernels.batch import Span
 from ..kernels.network import Network
-from .batches import Shuffle, Span
+from .batches import Shuffle
 
 
 class Dropout:

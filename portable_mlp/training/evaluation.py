@@ -22,7 +22,8 @@ from .stream import Samples, Stream
 NUMBERS_AT_ONCE = 2**20
 """Activations of the widest layer, at most, that are in memory at a time."""
 
-Sums: TypeAlias = tuple[Array, Array]
+Totals: TypeAlias = tuple[Array, Array]
+"""Over samples, the loss and what the score is made of."""
 
 
 class Evaluation:
@@ -43,19 +44,19 @@ class Evaluation:
         self._backend, self._weight = backend, _weight(backend, data)
         self._data, self._widest = data, max(net.sizes)
         self._blocks: list[Data] = []
-        self._sums = backend.compile(make_sums(backend.xp, net))
+        self._totals = backend.compile(make_totals(backend.xp, net))
         self._variation = None if net.output in ("softmax", "logistic") else _variation(backend, data)
 
     def loss_and_score(self, flat: Array) -> list[float] | list[list[float]]:
         """Return the mean loss and the score; with an axis of models, those of each."""
         xp = self._backend.xp
-        sums: Sums | None = None
+        totals: Totals | None = None
         with contextlib.closing(self._in_blocks(flat)) as some:
             for block in some:
-                loss, measure = self._sums(flat, block)
-                sums = (loss, measure) if sums is None else (sums[0] + loss, sums[1] + measure)
-        assert sums is not None  # there are samples
-        loss, measure = sums
+                loss, measure = self._totals(flat, block)
+                totals = (loss, measure) if totals is None else (totals[0] + loss, totals[1] + measure)
+        assert totals is not None  # there are samples
+        loss, measure = totals
         score = measure / self._weight if self._variation is None else _r2(xp, measure, self._variation)
         numbers: list[float] = self._backend.to_numpy(xp.stack([loss / self._weight, score])).tolist()
         return numbers
@@ -78,20 +79,20 @@ class Evaluation:
 
 
 @functools.lru_cache(FUNCTIONS_KEPT)
-def make_sums(xp: Namespace, net: Network) -> Callable[[Array, Data], Sums]:
-    """Return ``sums(flat, data)``, the same function for the same network: over samples, the loss and what scores.
+def make_totals(xp: Namespace, net: Network) -> Callable[[Array, Data], Totals]:
+    """Return ``totals(flat, data)``, the same function for the same network: over samples, the loss and what scores.
 
     What scores is the number of right answers, or for each output the squared error; both weighted as the loss is.
     """
     measure = {"softmax": _right_classes, "logistic": _right_sides}.get(net.output, _squared_errors)
 
-    def sums(flat: Array, data: Data) -> Sums:
+    def totals(flat: Array, data: Data) -> Totals:
         rows = encode_targets(portable(xp), net, data)
         logits = forward_pass(portable(xp), net, unpack(net, flat), rows.X, keep=False).logits
         loss, _ = data_loss(portable(xp), Objective(net), logits, rows, divisor=1.0)
         return loss, measure(xp, OUTPUTS[net.output](xp, logits), rows.Y, rows.weights)
 
-    return sums
+    return totals
 
 
 def _right_classes(xp: Namespace, proba: Array, Y: Array, weights: Array | None) -> Array:

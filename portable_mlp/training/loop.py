@@ -3,24 +3,40 @@
 from __future__ import annotations
 
 import contextlib
-import itertools
 import math
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from ..backends import Backend
-from ..kernels.arrays import Array, snapshot
+from ..backends.runner import Runner
+from ..distributed.group import current_group
+from ..distributed.group_runner import GroupRunner
+from ..kernels.arrays import Array
+from ..kernels.batch import Span
 from ..kernels.optimizers import State
-from ..kernels.primitives import Held
 from ..kernels.propagation import Masks
-from ..kernels.room import Room, make_room
-from ..kernels.step import Carry, Program, make_step
-from .batches import Data, Piece, Span
+from ..kernels.step import Program
 from .progress import Silent
 from .stream import Samples
 
-STEPS_A_CALL = 64
-"""At most, where a backend takes many at once: between calls the progress is shown, and Ctrl-C is heard."""
+
+def make_loop(backend: Backend, program: Program, flat: Array, state: State | None = None, n_steps: int = 0) -> Loop:
+    """Return the loop of this process, or of the group that it trains in: where rank 0 starts, the others start too.
+
+    Parameters
+    ----------
+    backend : Backend
+        Where everything lives.
+    program : Program
+        The step.
+    flat, state, n_steps
+        As for `Loop`.
+    """
+    group = current_group()
+    if group is None:
+        return Loop(backend, backend.runner(program), flat, state, n_steps)
+    state = None if state is None else tuple(map(group.broadcast_array, state))
+    return Loop(backend, GroupRunner(group, backend, program), group.broadcast_array(flat), state, n_steps)
 
 
 class Loop:
@@ -30,8 +46,8 @@ class Loop:
     ----------
     backend : Backend
         Where everything lives.
-    program : Program
-        The step.
+    runner : Runner
+        Takes the steps; nobody else's.
     flat : array of shape (n_parameters,) or (n_models, n_parameters)
         Where to start; left as it is.
     state : tuple of array, optional
@@ -45,30 +61,14 @@ class Loop:
         As it is now.
     """
 
-    _takes_many = True
-    """Whether the backend may take many steps in a call."""
-
     def __init__(
-        self,
-        backend: Backend,
-        program: Program,
-        flat: Array,
-        state: State | None = None,
-        n_steps: int = 0,
+        self, backend: Backend, runner: Runner, flat: Array, state: State | None = None, n_steps: int = 0
     ) -> None:
         self.backend = backend
         self.n_steps = n_steps
-        self._net, self._ops, self._scalars = program.net, backend.primitives, program.scalars
-        # Copies: a step may write into them.
-        self._carry = Carry(
-            self._held(flat),
-            tuple(map(self._held, program.optimizer.init(backend.xp, flat) if state is None else state)),
-            backend.xp.zeros_like(flat[..., 0]),
-        )
-        step = make_step(self._ops, program)
-        self._step = backend.compile(step)
-        self._many = backend.repeat(step) if self._takes_many else None
-        self._rooms: dict[tuple[int, bool], Room] = {}
+        self._runner, self._scalars = runner, runner.program.scalars
+        moments = runner.program.optimizer.init(backend.xp, flat) if state is None else state
+        self._carry = runner.start(flat, moments, backend.xp.zeros_like(flat[..., 0]))
         self._losses_before: list[tuple[Array, int]] = []
         self._losses: list[tuple[Array, int]] = []
         self._done_before = 0
@@ -76,12 +76,12 @@ class Loop:
     @property
     def flat(self) -> Array:
         """The parameters, (n_parameters,) or (n_models, n_parameters), as they are now."""
-        return self._ops.flat(self._carry.held)
+        return self._runner.to_flat(self._carry.parameters)
 
     @property
     def state(self) -> State:
         """The optimizer's moments, flat, as they are now."""
-        return tuple(map(self._ops.flat, self._carry.state))
+        return tuple(map(self._runner.to_flat, self._carry.state))
 
     @property
     def total(self) -> Array:
@@ -91,9 +91,8 @@ class Loop:
     def restore(self, flat: Any, state: Sequence[Any], total: Any, n_steps: int) -> None:
         """Go on from arrays of the host that ``flat``, ``state`` and ``total`` were."""
         moved, *moments, so_far = (self.backend.asarray(x, dtype=x.dtype.name) for x in (flat, *state, total))
-        self._carry = Carry(self._held(moved), tuple(map(self._held, moments)), so_far)
+        self._carry = self._runner.start(moved, tuple(moments), so_far)
         self.n_steps = n_steps
-        self._rooms = {}
 
     def is_finite(self) -> bool:
         """Look, on the device, whether every parameter is a finite number."""
@@ -149,16 +148,21 @@ class Loop:
         if done == 0:
             self._carry = self._carry._replace(total=self.backend.xp.zeros_like(self._carry.total))
         n_samples = sum(stop - start for start, stop in batches)
+        runner, each = self._runner, None if masks is None else iter(masks)
         with contextlib.closing(data.pieces(order, batches, done)) as pieces:
-            for piece in pieces:
+            for some, on_host, spans in pieces:
                 self._fold_losses()
-                steps = self._steps(piece, rate, masks, every)
-                for (self._carry, losses), taken in steps:
-                    self.n_steps += len(taken)
-                    self._losses.append((losses, len(taken)))
-                    done += len(taken)
+                prepared = runner.prepared(some, on_host)
+                for now in runner.calls(spans, self.n_steps, every) if each is None else zip(spans):
+                    n_now = len(now)
+                    scalars = [self._scalars(self.n_steps + i, rate) for i in range(1, n_now + 1)]
+                    mask = None if each is None else next(each)
+                    self._carry, losses = runner.take(self._carry, some, prepared, now, scalars, mask)
+                    self.n_steps += n_now
+                    self._losses.append((losses, n_now))
+                    done += n_now
                     if bar is not None:
-                        bar.advance(sum(stop - start for start, stop in taken))
+                        bar.advance(sum(stop - start for start, stop in now))
                     if between is not None:
                         between(done)
         return self._carry.total / float(n_samples)
@@ -180,62 +184,6 @@ class Loop:
                     return n_before + i
             n_before += n_steps
         return n_before
-
-    def _steps(
-        self, piece: Piece, rate: float, masks: Iterable[Masks] | None, every: int | None
-    ) -> Iterator[tuple[tuple[Carry, Array], Sequence[Span]]]:
-        data, order, batches = piece
-        if self._many is not None and masks is None:
-            return self._in_calls(data, batches, rate, order, every)
-        return self._one_by_one(data, batches, rate, order, masks)
-
-    def _one_by_one(
-        self, data: Data, batches: Sequence[Span], rate: float, order: Array | None, masks: Iterable[Masks] | None
-    ) -> Iterator[tuple[tuple[Carry, Array], Sequence[Span]]]:
-        on_device = None if order is None else self.backend.asarray(order)
-        each = itertools.repeat(None) if masks is None else masks
-        for span, mask in zip(batches, each, strict=False):
-            start, stop = span
-            rows = None if on_device is None else on_device[start:stop]
-            some = data.part(start, stop) if rows is None else data
-            batch = some if mask is None else some._replace(masks=mask)
-            scalars = self._scalars(self.n_steps + 1, rate)
-            yield (
-                self._step(self._carry, batch, rows, scalars, self._room(stop - start, gathers=rows is not None)),
-                (span,),
-            )
-
-    def _in_calls(
-        self, data: Data, batches: Sequence[Span], rate: float, order: Array | None, every: int | None
-    ) -> Iterator[tuple[tuple[Carry, Array], Sequence[Span]]]:
-        """Let the backend take many steps of one size in a call."""
-        assert self._many is not None
-        xp, device = self.backend.xp, self.backend.device
-        rows = xp.arange(data.n_samples, device=device) if order is None else self.backend.asarray(order)
-        for size, same_size in itertools.groupby(batches, key=lambda span: span[1] - span[0]):
-            left = list(same_size)
-            while left:
-                until_due = STEPS_A_CALL if every is None else every - self.n_steps % every
-                # The largest power of two that may be: each number of steps is compiled.
-                n_now = 1 << (min(len(left), STEPS_A_CALL, until_due).bit_length() - 1)
-                now, left = left[:n_now], left[n_now:]
-                scalars = [self._scalars(self.n_steps + i, rate) for i in range(1, len(now) + 1)]
-                starts = [start for start, _ in now]
-                room = self._room(size, gathers=True)
-                yield self._many(self._carry, data, rows, starts, size, scalars, room), now
-
-    def _held(self, flat: Array) -> Held:
-        return self._ops.held(self._net, snapshot(self.backend.xp, flat))
-
-    def _room(self, n_samples: int, *, gathers: bool) -> Room | None:
-        """Return the memory for batches of that size, of which an epoch has two at most."""
-        if not self._ops.writes:
-            return None
-        gathers = gathers and not self.backend.takes_sparse
-        if (n_samples, gathers) not in self._rooms:
-            room = make_room(self.backend.xp, self._net, self._carry.held, n_samples, gathers=gathers)
-            self._rooms[n_samples, gathers] = room
-        return self._rooms[n_samples, gathers]
 
 
 def all_finite(numbers: Any) -> bool:

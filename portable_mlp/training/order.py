@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple, Protocol
 
+from ..kernels.batch import Span
 from ..kernels.propagation import Masks
-from .batches import Shuffle, Span, counting, spans
+from .batches import Shuffle, counting, spans
 from .dropout import Dropout
 from .stream import Samples
 

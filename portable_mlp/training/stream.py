@@ -8,15 +8,17 @@ from dataclasses import dataclass
 from typing import Any, TypeAlias
 
 from ..backends import Backend
-from .batches import Data, Piece, Shuffle, Span
+from ..backends.runner import STEPS_A_CALL
+from ..kernels.batch import Span
+from .batches import Data, Piece, Shuffle
 from .group_order import GroupOrder, Selection
 from .read_ahead import read_ahead
 
 NUMBERS_A_PIECE = 2**20
 """At most, unless a single batch has more; each sample counts for two more than its inputs."""
 
-BATCHES_A_PIECE = 64
-"""At most: as many steps as a backend takes in one call."""
+BATCHES_A_PIECE = STEPS_A_CALL
+"""At most."""
 
 
 @dataclass(frozen=True)

@@ -19,8 +19,8 @@ from ..storage.paths import FilePath
 from . import lbfgs
 from .batches import Data, Shuffle
 from .checkpointing import Checkpoints, checked_folder, entered_on_root, identity_of, used
-from .data_parallel import make_loop
 from .dropout import Dropout
+from .loop import make_loop
 from .monitor import Callback, LoopRecord, Monitor
 from .options import TRAINING_OPTIONS, checked, of_optimizer
 from .options import identity as of_options

@@ -50,7 +50,7 @@ class _Writing(TorchDispatchMode):
 
 
 class TorchOnPaper:
-    """A recorder for `RecordedSteps`, on the CPU."""
+    """A recorder for `GraphRunner`, on the CPU."""
 
     xp = xp
 

@@ -9,12 +9,12 @@ import numpy as np
 import pytest
 
 import portable_mlp as pm
-from portable_mlp.backends._recorded_steps import RecordedSteps
+from portable_mlp.backends._graph_runner import GraphRunner
 from portable_mlp.kernels.optimizers import adam, sgd
 from portable_mlp.kernels.parameters import pack
 from portable_mlp.kernels.step import Objective, Program
 from portable_mlp.training.batches import Data, Shuffle, spans
-from portable_mlp.training.loop import Loop
+from portable_mlp.training.loop import Loop, make_loop
 
 NET = pm.Network((64, 100, 10))
 RNG = np.random.default_rng(0)
@@ -30,7 +30,9 @@ def gpu(request: pytest.FixtureRequest) -> pm.Backend:
 def start(gpu: pm.Backend, optimizer: Any = None, net: pm.Network = NET, l2: float = 0.01) -> tuple[Loop, Data]:
     with gpu.running():
         flat = gpu.asarray(pack(pm.init_params(net, dtype="float32")))
-        return Loop(gpu, Program(Objective(net, l2), optimizer or adam()), flat), Data(gpu.asarray(X), gpu.asarray(Y))
+        return make_loop(gpu, Program(Objective(net, l2), optimizer or adam()), flat), Data(
+            gpu.asarray(X), gpu.asarray(Y)
+        )
 
 
 def epochs(
@@ -60,7 +62,7 @@ def test_replayed_steps_have_the_bits_of_launched_ones(
     with warnings.catch_warnings():
         warnings.simplefilter("error")  # recording must not fail
         losses = epochs(gpu, replayed, data)
-    monkeypatch.setattr(RecordedSteps, "_record", refused)
+    monkeypatch.setattr(GraphRunner, "_record", refused)
     launched, data = start(gpu, optimizer)
     with pytest.warns(RuntimeWarning, match="could not be recorded as a graph.*not now"):
         np.testing.assert_array_equal(losses, epochs(gpu, launched, data))

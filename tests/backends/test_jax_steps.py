@@ -9,7 +9,7 @@ import pytest
 import portable_mlp as pm
 from portable_mlp.backends import _jax
 from portable_mlp.backends._jax import JaxBackend
-from portable_mlp.backends._jax_primitives import repeated
+from portable_mlp.backends._scan_runner import ScanRunner
 
 NET = pm.Network((4, 6, 3))
 RNG = np.random.default_rng(0)
@@ -33,17 +33,13 @@ def test_a_donated_state_changes_nothing(solver: str, tmp_path: pathlib.Path, mo
     kept = train(tmp_path / "kept", solver=solver)
     calls = []
 
-    def donating(self: JaxBackend, step: Any) -> Any:
-        many = repeated(step, donated=True)
-
-        def call(carry: Any, *rest: Any) -> Any:
-            result = many(carry, *rest)
+    class Donating(ScanRunner):
+        def take(self, carry: Any, *rest: Any) -> Any:
+            result = super().take(carry, *rest)
             calls.append(carry.total.is_deleted())
             return result
 
-        return call
-
-    monkeypatch.setattr(JaxBackend, "repeat", donating)
+    monkeypatch.setattr(JaxBackend, "runner", lambda self, program: Donating(self, program, donated=True))
     params = []
     donated = train(tmp_path / "donated", solver=solver, callbacks=[lambda event: params.append(event.params)])
     assert all(calls)
@@ -57,6 +53,6 @@ def test_a_donated_state_changes_nothing(solver: str, tmp_path: pathlib.Path, mo
 
 def test_on_the_cpu_it_is_kept(monkeypatch: pytest.MonkeyPatch) -> None:
     asked = []
-    monkeypatch.setattr(_jax, "repeated", lambda step, donated: asked.append(donated))
-    pm.get_backend("jax").repeat(None)
+    monkeypatch.setattr(_jax, "ScanRunner", lambda backend, program, donated: asked.append(donated))
+    pm.get_backend("jax").runner(None)
     assert asked == [False]

@@ -18,8 +18,8 @@ from portable_mlp.backends._numpy_primitives import NumpyPrimitives
 from portable_mlp.kernels import optimizers
 from portable_mlp.kernels.activations import ACTIVATIONS
 from portable_mlp.kernels.optimizers import adam, sgd
-from portable_mlp.kernels.primitives import Primitives, Sums, portable
-from portable_mlp.kernels.room import make_room
+from portable_mlp.kernels.primitives import GradientSums, Primitives, portable
+from portable_mlp.kernels.workspace import make_workspace
 
 FAST: dict[str, Primitives] = {"plain": NumpyPrimitives(), "compiled": NumbaPrimitives()}
 PORTABLE = portable(xp)
@@ -157,18 +157,18 @@ def test_a_descent_is_reduction_and_update(
     chosen, net = OPTIMIZERS[optimizer], pm.Network((5, 4, 3))
     n = 5 * 4 + 4 + 4 * 3 + 3
     expected = numbers((n,), dtype, special=False)
-    held = expected.copy()
-    room = make_room(xp, net, held, 6)
-    state, expected_state = chosen.init(xp, held), chosen.init(xp, held)
+    parameters = expected.copy()
+    workspace = make_workspace(xp, net, parameters, 6)
+    state, expected_state = chosen.init(xp, parameters), chosen.init(xp, parameters)
     for t in range(1, 6):
         sums, scalars = numbers((n,), dtype, seed=t, special=t > 3), chosen.scalars(t, 0.01 * t)
-        room.gradient[...] = sums
-        alone = Sums(pm.unpack(net, expected), pm.unpack(net, sums), strength, divisor)
-        expected, expected_state = PORTABLE.descend(chosen, expected, alone, expected_state, scalars)
-        in_room = Sums(room.params, room.grads, strength, divisor)
-        returned, state = FAST[name].descend(chosen, held, in_room, state, scalars, room)
-        assert returned is held
-        same(held, expected)
+        workspace.gradient[...] = sums
+        alone = GradientSums(pm.unpack(net, expected), pm.unpack(net, sums), strength, divisor)
+        expected, expected_state = PORTABLE.reduce_and_update(chosen, expected, alone, expected_state, scalars)
+        in_workspace = GradientSums(workspace.params, workspace.grads, strength, divisor)
+        returned, state = FAST[name].reduce_and_update(chosen, parameters, in_workspace, state, scalars, workspace)
+        assert returned is parameters
+        same(parameters, expected)
         for found, wanted in zip(state, expected_state, strict=True):
             same(found, wanted)
 

@@ -12,8 +12,8 @@ import portable_mlp as pm
 from portable_mlp.backends._torch_primitives import _UPDATES, torch_primitives
 from portable_mlp.kernels.activations import ACTIVATIONS
 from portable_mlp.kernels.optimizers import adam, sgd
-from portable_mlp.kernels.primitives import Sums, portable
-from portable_mlp.kernels.room import make_room
+from portable_mlp.kernels.primitives import GradientSums, portable
+from portable_mlp.kernels.workspace import make_workspace
 
 OPS, PORTABLE = torch_primitives(), portable(xp)
 RNG = np.random.default_rng(0)
@@ -71,18 +71,18 @@ def test_losses(output: str, shape: tuple[int, ...]) -> None:
 def test_descents(optimizer: str, models: tuple[int, ...], strength: float, divisor: float, dtype: torch.dtype) -> None:
     chosen, net = OPTIMIZERS[optimizer], pm.Network((5, 4, 3))
     expected = numbers(*models, 39, dtype=dtype)
-    held = expected.clone()
-    room = make_room(xp, net, held, 6)
-    state, expected_state = chosen.init(xp, held), chosen.init(xp, held)
+    parameters = expected.clone()
+    workspace = make_workspace(xp, net, parameters, 6)
+    state, expected_state = chosen.init(xp, parameters), chosen.init(xp, parameters)
     for t in range(1, 6):
         sums, scalars = numbers(*models, 39, dtype=dtype), chosen.scalars(t, 0.01 * t)
-        room.gradient.copy_(sums)
-        alone = Sums(pm.unpack(net, expected), pm.unpack(net, sums.clone()), strength, divisor)
-        expected, expected_state = PORTABLE.descend(chosen, expected, alone, expected_state, scalars)
-        in_room = Sums(room.params, room.grads, strength, divisor)
-        returned, state = OPS.descend(chosen, held, in_room, state, scalars, room)
-        assert returned is held
-        close(held, expected)
+        workspace.gradient.copy_(sums)
+        alone = GradientSums(pm.unpack(net, expected), pm.unpack(net, sums.clone()), strength, divisor)
+        expected, expected_state = PORTABLE.reduce_and_update(chosen, expected, alone, expected_state, scalars)
+        in_workspace = GradientSums(workspace.params, workspace.grads, strength, divisor)
+        returned, state = OPS.reduce_and_update(chosen, parameters, in_workspace, state, scalars, workspace)
+        assert returned is parameters
+        close(parameters, expected)
         for found, wanted in zip(state, expected_state, strict=True):
             close(found, wanted)
 

@@ -92,7 +92,7 @@ def test_the_order_of_a_sum(size: int) -> None:
     assert (expected != t.sum(axis=0)).any()
 
     def summed(rank: int) -> np.ndarray:
-        from portable_mlp.training.shard_step import pairwise_sum
+        from portable_mlp.distributed.shard_step import pairwise_sum
 
         group = current_group()
         assert group is not None

@@ -12,7 +12,7 @@ from portable_mlp.kernels.optimizers import adam
 from portable_mlp.kernels.step import Objective, Program
 from portable_mlp.storage.checkpoints import CheckpointFolder
 from portable_mlp.training.batches import Data, spans
-from portable_mlp.training.data_parallel import make_loop
+from portable_mlp.training.loop import make_loop
 from tests.distributed.fakes import on_ranks
 
 RNG = np.random.default_rng(0)

@@ -1,5 +1,6 @@
 """Corners: one class, absent classes, labels that a library cannot hold, conversions on the way, refused data."""
 
+import itertools
 import os
 import subprocess
 import sys
@@ -219,17 +220,17 @@ def test_no_hidden_layer_takes_no_activation_and_transform_copies() -> None:
 
 
 def test_ctrl_c_within_an_epoch_keeps_parameters_and_optimizer_together(monkeypatch: pytest.MonkeyPatch) -> None:
-    from portable_mlp.training.loop import Loop
+    from portable_mlp.backends.portable_runner import PortableRunner
 
-    original = Loop._room
+    original, n_taken = PortableRunner.take, itertools.count()
 
-    def interrupted(self: Any, *arguments: Any, **options: Any) -> Any:
-        if self.n_steps == 7 + 3:
+    def interrupted(self: Any, *arguments: Any) -> Any:
+        if next(n_taken) == 3:
             raise KeyboardInterrupt
-        return original(self, *arguments, **options)
+        return original(self, *arguments)
 
     clf = pm.MLPClassifier(**OPTIONS, batch_size=10).partial_fit(X, y, classes=np.unique(y))
-    monkeypatch.setattr(Loop, "_room", interrupted)
+    monkeypatch.setattr(PortableRunner, "take", interrupted)
     quietly(clf.partial_fit, X, y)
     assert clf._optimizer.n_steps == 7 + 3
 

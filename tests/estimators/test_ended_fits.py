@@ -211,16 +211,16 @@ def test_a_callback_that_raises_ends_a_fit_after_a_whole_epoch(solver: str) -> N
 
 
 def test_ctrl_c_in_the_first_epoch_keeps_its_steps(monkeypatch: pytest.MonkeyPatch) -> None:
-    from portable_mlp.training.loop import Loop
+    from portable_mlp.backends.portable_runner import PortableRunner
 
-    original = Loop._room
+    original, n_taken = PortableRunner.take, itertools.count()
 
-    def interrupted(self: Any, *arguments: Any, **options: Any) -> Any:
-        if self.n_steps == 1:
+    def interrupted(self: Any, *arguments: Any) -> Any:
+        if next(n_taken) == 1:
             raise KeyboardInterrupt
-        return original(self, *arguments, **options)
+        return original(self, *arguments)
 
-    monkeypatch.setattr(Loop, "_room", interrupted)
+    monkeypatch.setattr(PortableRunner, "take", interrupted)
     clf = make()
     with pytest.warns(UserWarning, match="Training interrupted by user"):
         clf.fit(X, y)

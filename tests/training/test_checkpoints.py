@@ -14,9 +14,9 @@ import numpy as np
 import pytest
 
 import portable_mlp as pm
+from portable_mlp.backends._scan_runner import ScanRunner
 from portable_mlp.storage import checkpoints as storage
 from portable_mlp.storage.checkpoints import CheckpointFolder
-from portable_mlp.training import loop as training_loop
 from tests.selection import one_in
 
 RNG = np.random.default_rng(0)
@@ -456,14 +456,13 @@ def test_a_signal_leaves_a_last_state(number: int, code: int, tmp_path: pathlib.
 def steps_of_calls(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """Return a list to which each call of a library that takes many steps adds how many."""
     seen: list[int] = []
-    original = training_loop.Loop._in_calls
+    original = ScanRunner.take
 
-    def noted(self: Any, *arguments: Any) -> Any:
-        for item in original(self, *arguments):
-            seen.append(len(item[1]))
-            yield item
+    def noted(self: ScanRunner, carry: Any, data: Any, order: Any, spans: Any, *rest: Any) -> Any:
+        seen.append(len(spans))
+        return original(self, carry, data, order, spans, *rest)
 
-    monkeypatch.setattr(training_loop.Loop, "_in_calls", noted)
+    monkeypatch.setattr(ScanRunner, "take", noted)
     return seen
 
 

@@ -11,7 +11,7 @@ from .network import Network
 from .parameters import Params, unpack
 
 
-class Room(NamedTuple):
+class Workspace(NamedTuple):
     """What the primitives of a library that writes are given as ``out``.
 
     Attributes
@@ -44,7 +44,7 @@ class Room(NamedTuple):
     grads: Params
 
 
-def make_room(xp: Namespace, net: Network, flat: Array, n_samples: int, *, gathers: bool = True) -> Room:
+def make_workspace(xp: Namespace, net: Network, flat: Array, n_samples: int, *, gathers: bool = True) -> Workspace:
     """Return memory for batches of that size, beside the flat parameters.
 
     Parameters
@@ -71,7 +71,7 @@ def make_room(xp: Namespace, net: Network, flat: Array, n_samples: int, *, gathe
 
     gradient = xp.empty_like(flat)
     n_features, *hidden, n_outputs = net.sizes
-    return Room(
+    return Workspace(
         params=unpack(net, flat),
         X=shared(n_features) if gathers else None,
         Y=shared(n_outputs),

@@ -6,10 +6,10 @@ import itertools
 from typing import Any
 
 from ..backends import Backend
-from ..distributed.group import Group
 from ..kernels.arrays import Array
+from ..kernels.batch import Span
 from ..kernels.propagation import Masks
-from .batches import Span
+from .group import Group
 
 
 class SharedSamples:

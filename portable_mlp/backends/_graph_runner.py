@@ -11,13 +11,21 @@ import contextlib
 import threading
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import Any, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 import array_api_compat
 
 from ..kernels.arrays import Array
-from ..kernels.optimizers import Scalars
-from ..kernels.room import Room
+from ..kernels.batch import Batch, Span
+from ..kernels.optimizers import Scalars, State
+from ..kernels.propagation import Masks
+from ..kernels.step import Carry, Program
+from ..kernels.workspace import Workspace
+from .portable_runner import PortableRunner
+from .runner import STEPS_A_CALL
+
+if TYPE_CHECKING:
+    from ._base import Backend
 
 _ONE_AT_A_TIME = threading.Lock()
 """Held while recording: what another thread records, or destroys, at the same time can break both recordings."""
@@ -57,66 +65,73 @@ class _Recording(NamedTuple):
     losses: Array
 
 
-class RecordedSteps:
-    """``many(carry, data, order, starts, size, scalars, room)`` of `Backend.repeat`, for primitives that write.
+class GraphRunner(PortableRunner):
+    """Records steps once, and launches all of a call in one go; for primitives that write.
 
     The first call with batches of a size launches kernel after kernel, and everything is compiled and planned; later
-    ones are recorded. What cannot be recorded goes on as in the first call, with one warning.
-
-    One loop in one thread uses it.
+    ones are recorded. What cannot be recorded goes on as in the first call, with one warning. A step with masks is
+    launched kernel by kernel.
 
     Parameters
     ----------
-    step : callable
-        As `Backend.repeat` takes it.
+    backend, program
+        As for `Runner`.
     recorder : Recorder
         Of the library.
     """
 
-    def __init__(self, step: Callable[..., Any], recorder: Recorder) -> None:
-        self._step, self._recorder, self._records = step, recorder, True
+    steps_a_call = STEPS_A_CALL
+
+    def __init__(self, backend: Backend, program: Program, recorder: Recorder) -> None:
+        super().__init__(backend, program)
+        self._recorder, self._records = recorder, True
         self._memory: list[Any] = []
-        self._rooms: dict[int, Room] = {}
-        self._prepared: set[int] = set()
+        self._compiled: set[int] = set()
         self._recordings: dict[tuple[int, int], _Recording] = {}
 
-    def __call__(
+    def start(self, flat: Array, moments: State, total: Array) -> Carry:
+        """Return the first carry; recordings of the memory before it are forgotten."""
+        self._bind([])
+        return super().start(flat, moments, total)
+
+    def take(
         self,
-        carry: Any,
-        data: Any,
-        order: Array,
-        starts: Sequence[int],
-        size: int,
+        carry: Carry,
+        data: Batch,
+        order: Any,
+        spans: Sequence[Span],
         scalars: Sequence[Scalars],
-        room: Room,
-    ) -> tuple[Any, Array]:
+        masks: Masks = None,
+    ) -> tuple[Carry, Array]:
         """Take the steps; parameters and moments are written over."""
+        if masks is not None:
+            return super().take(carry, data, order, spans, scalars, masks)
+        self._bind([carry.parameters, *carry.state, *data])
         table = self._recorder.table(scalars, data.X.dtype)
-        self._bind([carry.held, *carry.state, *data], size, room)
-        key = (len(starts), size)
-        if self._records and size in self._prepared and key not in self._recordings:
-            self._try_to_record(key, carry, data, order, table, room)
-        self._prepared.add(size)
+        size = spans[0][1] - spans[0][0]
+        workspace = self._workspace(carry.parameters, size)
+        key = (len(spans), size)
+        if self._records and size in self._compiled and key not in self._recordings:
+            self._try_to_record(key, carry, data, order, table, workspace)
+        self._compiled.add(size)
         if key in self._recordings:
-            return self._replayed(self._recordings[key], carry, order, starts, size, table)
+            return self._replayed(self._recordings[key], carry, order, spans, table)
         with self._recorder.aside():
-            batches = (order[start : start + size] for start in starts)
-            carry, losses = _stepped(self._step, carry, data, batches, table, room)
+            batches = (order[start:stop] for start, stop in spans)
+            carry, losses = _stepped(self._step, carry, data, batches, table, workspace)
             return carry, self._recorder.xp.stack(losses)
 
-    def _bind(self, memory: list[Any], size: int, room: Room) -> None:
+    def _bind(self, memory: list[Any]) -> None:
         """Forget recordings of other memory; keep alive what they use, since a recording owns nothing."""
-        same = len(memory) == len(self._memory) and all(a is b for a, b in zip(memory, self._memory, strict=True))
-        if not (same and self._rooms.get(size, room) is room):
-            self._recordings, self._prepared, self._rooms = {}, set(), {}
-        self._memory, self._rooms[size] = memory, room
+        if len(memory) != len(self._memory) or any(a is not b for a, b in zip(memory, self._memory, strict=True)):
+            self._memory, self._compiled, self._recordings = memory, set(), {}
 
     def _try_to_record(
-        self, key: tuple[int, int], carry: Any, data: Any, order: Array, table: Array, room: Room
+        self, key: tuple[int, int], carry: Carry, data: Batch, order: Array, table: Array, workspace: Workspace | None
     ) -> None:
         try:
             with _ONE_AT_A_TIME:
-                self._recordings[key] = self._record(*key, carry, data, order, table, room)
+                self._recordings[key] = self._record(*key, carry, data, order, table, workspace)
         except Exception as error:
             self._records, self._recordings = False, {}
             warnings.warn(
@@ -127,7 +142,14 @@ class RecordedSteps:
             )
 
     def _record(
-        self, n_steps: int, size: int, carry: Any, data: Any, order: Array, table: Array, room: Room
+        self,
+        n_steps: int,
+        size: int,
+        carry: Carry,
+        data: Batch,
+        order: Array,
+        table: Array,
+        workspace: Workspace | None,
     ) -> _Recording:
         """Record so many steps, with memory of their own for what goes in and out."""
         xp, device = self._recorder.xp, array_api_compat.device(data.X)
@@ -139,7 +161,7 @@ class RecordedSteps:
 
         def work() -> None:
             batches = (rows[start : start + size] for start in range(0, n_steps * size, size))
-            after, each = _stepped(step, carry._replace(total=total), data, batches, table, room)
+            after, each = _stepped(step, carry._replace(total=total), data, batches, table, workspace)
             if after.total is not total:
                 total[...] = after.total
             for i, loss in enumerate(each):
@@ -148,10 +170,10 @@ class RecordedSteps:
         return _Recording(self._recorder.record(work), rows, table, total, losses)
 
     def _replayed(
-        self, recording: _Recording, carry: Any, order: Array, starts: Sequence[int], size: int, table: Array
-    ) -> tuple[Any, Array]:
+        self, recording: _Recording, carry: Carry, order: Array, spans: Sequence[Span], table: Array
+    ) -> tuple[Carry, Array]:
         """Put in what this call brings, and launch."""
-        for place, (start, stop) in _runs(starts, size):
+        for place, (start, stop) in _runs(spans):
             recording.rows[place : place + stop - start] = order[start:stop]
         recording.table[...] = table
         recording.total[...] = carry.total
@@ -161,27 +183,34 @@ class RecordedSteps:
 
 
 def _stepped(
-    step: Callable[..., Any], carry: Any, data: Any, batches: Iterable[Array], table: Array, room: Room
-) -> tuple[Any, list[Array]]:
+    step: Callable[..., Any],
+    carry: Carry,
+    data: Batch,
+    batches: Iterable[Array],
+    table: Array,
+    workspace: Workspace | None,
+) -> tuple[Carry, list[Array]]:
     """Take one step after another; leave parameters and moments in the memory they came in."""
     now, losses = carry, []
     for i, rows in enumerate(batches):
-        now, loss = step(now, data, rows, table[i], room)
+        now, loss = step(now, data, rows, table[i], workspace)
         losses.append(loss)
-    for ours, theirs in zip((carry.held, *carry.state), (now.held, *now.state), strict=True):
+    for ours, theirs in zip((carry.parameters, *carry.state), (now.parameters, *now.state), strict=True):
         if theirs is not ours:
             ours[...] = theirs
     return carry._replace(total=now.total), losses
 
 
-def _runs(starts: Sequence[int], size: int) -> Iterator[tuple[int, tuple[int, int]]]:
-    """Yield stretches of the order that follow each other, ``(place, (start, stop))``: one copy for many batches.
+def _runs(spans: Sequence[Span]) -> Iterator[tuple[int, Span]]:
+    """Yield stretches of the order, ``(place, (start, stop))``: one copy for the batches that follow each other.
 
-    >>> list(_runs([10, 15, 20, 0], 5))
+    >>> list(_runs([(10, 15), (15, 20), (20, 25), (0, 5)]))
     [(0, (10, 25)), (15, (0, 5))]
     """
-    first = 0
-    for i in range(1, len(starts) + 1):
-        if i == len(starts) or starts[i] != starts[i - 1] + size:
-            yield first * size, (starts[first], starts[i - 1] + size)
-            first = i
+    place, (start, stop) = 0, spans[0]
+    for next_start, next_stop in spans[1:]:
+        if next_start != stop:
+            yield place, (start, stop)
+            place, start = place + stop - start, next_start
+        stop = next_stop
+    yield place, (start, stop)

@@ -1,0 +1,150 @@
+"""The interface of runners: what takes the steps of a training, in memory that it keeps for their batches."""
+
+from __future__ import annotations
+
+import abc
+import itertools
+from collections.abc import Iterable, Iterator, Sequence
+from typing import TYPE_CHECKING, Any
+
+from ..kernels.arrays import Array, snapshot
+from ..kernels.batch import Batch, Span
+from ..kernels.optimizers import Scalars, State
+from ..kernels.primitives import KeptParameters
+from ..kernels.propagation import Masks
+from ..kernels.step import Carry, Program
+from ..kernels.workspace import Workspace, make_workspace
+
+if TYPE_CHECKING:
+    from ._base import Backend
+
+STEPS_A_CALL = 64
+"""The most steps in a call of a runner that takes many: progress and Ctrl-C come between calls."""
+
+
+class Runner(abc.ABC):
+    """Takes the steps of one training, in one thread.
+
+    `start` gives the first carry, each `take` the next; a carry that was taken from is used up. The numbers are those
+    of `portable_mlp.kernels.step.step`, however many steps a call takes.
+
+    Parameters
+    ----------
+    backend : Backend
+        The library and device of all arrays.
+    program : Program
+        The step.
+
+    Attributes
+    ----------
+    program : Program
+        The step.
+    steps_a_call : int
+        The most steps in one call of `take`.
+    """
+
+    steps_a_call = 1
+
+    def __init__(self, backend: Backend, program: Program) -> None:
+        self.program = program
+        self._backend, self._ops = backend, backend.primitives
+        self._workspaces: dict[tuple[int, bool], Workspace] = {}
+
+    def start(self, flat: Array, moments: State, total: Array) -> Carry:
+        """Return a carry of flat parameters and moments, which are copied, and the epoch's loss so far.
+
+        From here on the runner's steps are those of this carry: memory for batches belongs to its parameters.
+        """
+        self._workspaces = {}
+        return Carry(self._copied(flat), tuple(map(self._copied, moments)), total)
+
+    def to_flat(self, parameters: KeptParameters) -> Array:
+        """Return the parameters of a carry, or a moment of them, as a flat vector; it may share their memory."""
+        return self._ops.to_flat(parameters)
+
+    def prepared(self, data: Batch, order: Any) -> Any:
+        """Return the order as `take` wants it, given one of the host (n_samples,), or None for the samples' own."""
+        if order is not None:
+            return self._backend.asarray(order)
+        many = self.steps_a_call > 1
+        return self._backend.xp.arange(data.n_samples, device=self._backend.device) if many else None
+
+    def calls(self, spans: Sequence[Span], n_steps: int, every: int | None) -> Iterable[Sequence[Span]]:
+        """Divide batches into those of one call each.
+
+        Parameters
+        ----------
+        spans : sequence of Span
+            The batches.
+        n_steps : int
+            Steps before the first of them.
+        every : int or None
+            No call goes on after a step whose number this divides.
+
+        Returns
+        -------
+        iterable of sequence of Span
+            Where a call takes many steps, batches of one size. Their number is a power of two: each is compiled.
+        """
+        return zip(spans) if self.steps_a_call == 1 else self._calls_of_many(spans, n_steps, every)
+
+    @abc.abstractmethod
+    def take(
+        self,
+        carry: Carry,
+        data: Batch,
+        order: Any,
+        spans: Sequence[Span],
+        scalars: Sequence[Scalars],
+        masks: Masks = None,
+    ) -> tuple[Carry, Array]:
+        """Take a step for each batch.
+
+        Parameters
+        ----------
+        carry : Carry
+            From `start`, or the step before.
+        data : Batch
+            All samples.
+        order : object
+            What `prepared` returned for them.
+        spans : sequence of Span
+            Batches of one call, as `calls` divides them: where each starts and stops in the order.
+        scalars : sequence of tuple of float
+            For each batch, what `Program.scalars` gives.
+        masks : sequence of array, optional
+            Those of the batch; a call with masks takes one step.
+
+        Returns
+        -------
+        carry : Carry
+            After the last step.
+        losses : array
+            Each step's mean loss with its penalty, of each model, in the order of the steps.
+        """
+
+    def _calls_of_many(self, spans: Sequence[Span], n_steps: int, every: int | None) -> Iterator[Sequence[Span]]:
+        for _, same_size in itertools.groupby(spans, key=lambda span: span[1] - span[0]):
+            until_due = self.steps_a_call if every is None else every - n_steps % every
+            while some := list(itertools.islice(same_size, min(self.steps_a_call, until_due))):
+                n_steps += len(some)
+                until_due = self.steps_a_call if every is None else every - n_steps % every
+                while some:
+                    n_now = 1 << (len(some).bit_length() - 1)
+                    yield some[:n_now]
+                    some = some[n_now:]
+
+    def _copied(self, flat: Array) -> KeptParameters:
+        return self._ops.from_flat(self.program.net, snapshot(self._backend.xp, flat))
+
+    def _workspace(self, parameters: KeptParameters, n_samples: int, *, gathers: bool = True) -> Workspace | None:
+        """Return the memory for batches of a size, of which an epoch has two at most; None if nothing is written."""
+        if not self._ops.writes:
+            return None
+        key = n_samples, gathers
+        if key not in self._workspaces:
+            gathers = gathers and not self._backend.takes_sparse
+            self._workspaces[key] = make_workspace(
+                self._backend.xp, self.program.net, parameters, n_samples, gathers=gathers
+            )
+        return self._workspaces[key]

@@ -1,0 +1,106 @@
+"""The runner of a group: each rank takes the gradients of its part of a batch, and one sum over all ranks joins them.
+
+Every rank then takes the same step, so that all hold the same parameters, bit for bit.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import array_api_compat
+
+from ..backends import Backend
+from ..backends.runner import Runner
+from ..kernels.arrays import Array
+from ..kernels.batch import Batch, Span
+from ..kernels.optimizers import Scalars, State
+from ..kernels.parameters import n_parameters, unpack
+from ..kernels.propagation import Masks
+from ..kernels.step import Carry, Program
+from ..kernels.workspace import Workspace
+from .group import Group
+from .shard_step import make_message_step, make_shard_message, message_length, pairwise_sum
+from .shards import OwnSamples, SharedSamples
+
+
+class GroupRunner(Runner):
+    """Takes one step a call, in which the ranks meet.
+
+    Parameters
+    ----------
+    group : Group
+        The processes that train; each of them starts from the same carry.
+    backend, program
+        As for `Runner`.
+    """
+
+    def __init__(self, group: Group, backend: Backend, program: Program) -> None:
+        super().__init__(backend, program)
+        self._group = group
+        self._shard_message = backend.compile(make_shard_message(self._ops, program.objective))
+        self._message_step = backend.compile(make_message_step(self._ops, program))
+        self._places: dict[tuple[int, int], tuple[Workspace, Array]] = {}
+
+    def start(self, flat: Array, moments: State, total: Array) -> Carry:
+        """Return the first carry; memory for shards of another is given back."""
+        self._places = {}
+        return super().start(flat, moments, total)
+
+    def prepared(self, data: Batch, order: Any) -> SharedSamples | OwnSamples:
+        """Return which samples of a batch are this rank's."""
+        samples = SharedSamples if self._group.has_all_samples else OwnSamples
+        return samples(self._group, self._backend, data.n_samples, order)
+
+    def take(
+        self,
+        carry: Carry,
+        data: Batch,
+        order: SharedSamples | OwnSamples,
+        spans: Sequence[Span],
+        scalars: Sequence[Scalars],
+        masks: Masks = None,
+    ) -> tuple[Carry, Array]:
+        """Take the step of the one batch, of which the other ranks compute the other shards."""
+        (span,) = spans
+        messages = [
+            self._message(carry, place, data._replace(masks=some), rows)
+            for place, (rows, some) in enumerate(order.shards(span, masks))
+        ]
+        message = self._group.summed(pairwise_sum(messages))
+        workspace = self._workspace_of(carry, message)
+        return self._message_step(carry, message, float(span[1] - span[0]), scalars[0], workspace)
+
+    def _message(self, carry: Carry, place: int, data: Batch, rows: Array) -> Array:
+        """Return what a shard adds to its batch, in the memory of its place among the shards where there is one."""
+        n_samples = rows.shape[0]
+        if n_samples == 0:
+            return self._empty_message(carry, data, self._backend.xp.zeros)
+        # The samples that a rank has of a batch are another number each time: memory for all of them would pile up.
+        if not (self._ops.writes and self._group.has_all_samples):
+            return self._shard_message(carry.parameters, data, rows, None, None)
+        if (place, n_samples) not in self._places:
+            message = self._empty_message(carry, data, self._backend.xp.empty)
+            self._places[place, n_samples] = self._with_gradient(carry, n_samples, message), message
+        return self._shard_message(carry.parameters, data, rows, *self._places[place, n_samples])
+
+    def _workspace_of(self, carry: Carry, message: Array) -> Workspace | None:
+        """Return the memory that a message belongs to; if it is another's, such as a sum of messages, only with it."""
+        if not self._ops.writes:
+            return None
+        for workspace, own in self._places.values():
+            if own is message:
+                return workspace
+        return self._with_gradient(carry, 1, message)
+
+    def _with_gradient(self, carry: Carry, n_samples: int, message: Array) -> Workspace:
+        """Return memory for a shard, whose gradient is the first part of a message."""
+        workspace, net = self._workspace(carry.parameters, n_samples), self.program.net
+        assert workspace is not None  # it writes
+        gradient = message[..., : n_parameters(net.sizes)]
+        return workspace._replace(gradient=gradient, grads=unpack(net, gradient))
+
+    def _empty_message(self, carry: Carry, data: Batch, make: Callable[..., Array]) -> Array:
+        length = message_length(self.program.net, weighted=data.weights is not None)
+        total = carry.total
+        return make((*total.shape, length), dtype=total.dtype, device=array_api_compat.device(total))
