@@ -184,7 +184,12 @@ class Run:
         order = self._order.epoch(epoch, done)
         n_seen, n_steps = epoch * self._order.n_samples, len(order.batches)
         progress = Progress(epoch, n_seen, self._epochs, loop.n_steps - done + 1, n_steps)
-        rate = on_root(lambda: self._rates.at(progress))
+        first_rate = on_root(lambda: self._rates.at(progress))
+
+        def rate(step: int) -> float:
+            # Each process computes it, as it does the optimizer's scalars: a formula, and no message in every step.
+            return self._rates.at(progress._replace(step=step)) if self._rates.by_step else first_rate
+
         start = time.perf_counter()
         mean_loss = loop.epoch(
             self._samples,
@@ -199,7 +204,7 @@ class Run:
         )
         n_samples = sum(stop - start for start, stop in order.batches[done:])
         speed = n_samples / (time.perf_counter() - start)
-        return self._record.epoch_ends(EpochDone(mean_loss, rate, speed))
+        return self._record.epoch_ends(EpochDone(mean_loss, first_rate, speed))
 
     def _between(self, epoch: int, n_batches: int) -> Any:
         """Return what is called between two steps: it writes a state where one is due, and hears requests to stop."""
