@@ -21,7 +21,7 @@ from sklearn.exceptions import ConvergenceWarning
 import portable_mlp as pm
 from portable_mlp.cli.app import run
 from portable_mlp.kernels.activations import ACTIVATIONS, Activation
-from portable_mlp.kernels.losses import LOSSES, Constant, Loss, Targets
+from portable_mlp.kernels.losses import LOSSES, Constant, Loss, TargetRange
 from portable_mlp.kernels.optimizers import OPTIMIZERS, Optimizer, OptimizerEntry
 from portable_mlp.kernels.options import positive_number
 from portable_mlp.training.schedules import SCHEDULES, Progress, ScheduleEntry
@@ -111,7 +111,7 @@ def made_up(monkeypatch: pytest.MonkeyPatch) -> MadeUp:
     names = MadeUp(*(f"{name}{next(numbers)}" for name in ("softsign", "pseudo_huber", "adagrad", "one_cycle")))
     width = {"width": Constant(2.0, positive_number)}
     monkeypatch.setitem(ACTIVATIONS, names.activation, Activation(softsign, d_softsign, scheme="he_normal"))
-    monkeypatch.setitem(LOSSES, names.loss, Loss(pseudo_huber, ("identity",), Targets.REAL, constants=width))
+    monkeypatch.setitem(LOSSES, names.loss, Loss(pseudo_huber, ("identity",), TargetRange.REAL, constants=width))
     monkeypatch.setitem(OPTIMIZERS, names.solver, OptimizerEntry(adagrad, ("epsilon",)))
     monkeypatch.setitem(SCHEDULES, names.schedule, ScheduleEntry(one_cycle, by_step=True, needs_epochs=True))
     return names

@@ -59,7 +59,7 @@ class CompiledFiles(NullCache):
                 self._files().save(self._key(sig, data.codegen), self._numbas.reduce(data))
 
     def _files(self) -> _SealedFiles:
-        return _SealedFiles(self.cache_path, self._dispatcher.py_func, fingerprint(self._dispatcher))
+        return _SealedFiles(self.cache_path, self._dispatcher.py_func, code_fingerprint(self._dispatcher))
 
     def _key(self, sig: Any, codegen: Any) -> tuple[Any, Any]:
         """Return what tells the overloads of a function apart: the types, and the processor that it is compiled for."""
@@ -117,7 +117,7 @@ def _is_sealed(path: str) -> bool:
     return content[-DIGEST_SIZE:] == _seal(path, content[:-DIGEST_SIZE])
 
 
-def fingerprint(dispatcher: Dispatcher) -> str:
+def code_fingerprint(dispatcher: Dispatcher) -> str:
     """Return a digest of what Numba compiles: the function, what it calls, their options, and the compiler's versions.
 
     Of the functions in memory rather than their files, which may have changed since they were imported.

@@ -64,13 +64,13 @@ from .lbfgs import Search, weights_first
 from .losses import REPORTED, outputs_of
 from .optimizer import OptimizerState
 from .parameters import PARAMETER_OF, constraints
-from .problem import FitSamples, Problem
+from .problem import FitProblem, FitSamples
 from .state import adopt, draft_of, of_one_moment
 from .stochastic import Epochs
 
 SCHEDULES_OF_SKLEARN = ("constant", "invscaling", "adaptive")
 
-MAY_DIFFER = {
+PARAMETERS_THAT_MAY_DIFFER = {
     "verbose": "rank 0 alone prints",
     "device": "each rank may have one of its own",
 }
@@ -233,7 +233,9 @@ class BaseMLP(
             "checkpoint_every": states.every,
             "resume": states.resume,
         }
-        check_same_options(f"{type(self).__name__}.{'partial_fit' if incremental else 'fit'}", given, but=MAY_DIFFER)
+        check_same_options(
+            f"{type(self).__name__}.{'partial_fit' if incremental else 'fit'}", given, but=PARAMETERS_THAT_MAY_DIFFER
+        )
         X, y, sample_weight = gathered(X=X, y=y, sample_weight=sample_weight)
         if incremental and self.early_stopping and self.solver in OPTIMIZERS:
             raise ValueError("partial_fit does not support early_stopping=True")
@@ -272,7 +274,7 @@ class BaseMLP(
         validation_data: Any,
         going_on: bool,
         incremental: bool,
-    ) -> tuple[Problem, Array]:
+    ) -> tuple[FitProblem, Array]:
         """Check everything, bring it to the device, and return what is to be learnt and where to start."""
         refuse_own_samples("an estimator")
         hidden_sizes = self._hidden_sizes()
@@ -293,7 +295,7 @@ class BaseMLP(
             self._draw(net, backend, inputs.dtype)
         flat = self._flat(net, backend)
         samples = FitSamples.on_device(backend, net, inputs.on_device(flat.dtype), Y, weights)
-        problem = Problem(backend, self._objective(net), samples)
+        problem = FitProblem(backend, self._objective(net), samples)
         if validation_data is not None:
             problem = problem._replace(hold_out=self._hold_out(problem, validation_data, by_target))
         self._open_record(going_on=going_on, validated=validation_data is not None)
@@ -305,7 +307,7 @@ class BaseMLP(
         n_samples_of_all(len(Y), functools.partial(samples.first, backend), self._compared(problem, flat))
         return problem, flat
 
-    def _compared(self, problem: Problem, flat: Array) -> dict[str, Callable[[], bytes]]:
+    def _compared(self, problem: FitProblem, flat: Array) -> dict[str, Callable[[], bytes]]:
         """Return what the ranks of a group must have the same of, beside options and samples."""
         backend, weights, hold_out = problem.backend, problem.samples.weights, problem.hold_out
 
@@ -326,7 +328,7 @@ class BaseMLP(
 
     def _training(
         self,
-        problem: Problem,
+        problem: FitProblem,
         flat: Array,
         watch: Watch,
         going_on: bool,
@@ -366,7 +368,7 @@ class BaseMLP(
         return Objective(net, float(self.alpha), l2_per_batch=False, label_smoothing=smoothing, report=report)
 
     def _hold_out(
-        self, problem: Problem, validation_data: Any, by_target: Callable[[Any], np.ndarray] | None
+        self, problem: FitProblem, validation_data: Any, by_target: Callable[[Any], np.ndarray] | None
     ) -> FitSamples:
         """Return the user's validation data, checked as X and y are when a fitted model is scored."""
         if not isinstance(validation_data, tuple | list) or len(validation_data) not in (2, 3):

@@ -20,7 +20,7 @@ from ..training.loop import Loop
 from ..training.order import Order
 from ..training.run import Record
 from ..training.schedules import needs_epochs
-from .problem import Problem
+from .problem import FitProblem
 
 MakeCheckpoints: TypeAlias = Callable[..., Checkpoints]
 """``make(draft, problem, loop=, record=, order=)`` returns where the states of a fit are written."""
@@ -81,7 +81,7 @@ def _made(
     folder: CheckpointFolder | None,
     every: int | None,
     draft: Any,
-    problem: Problem,
+    problem: FitProblem,
     *,
     loop: Loop,
     record: Record,
@@ -92,7 +92,7 @@ def _made(
     )
 
 
-def _identity(draft: Any, problem: Problem, loop: Loop) -> dict[str, Any]:
+def _identity(draft: Any, problem: FitProblem, loop: Loop) -> dict[str, Any]:
     """Return what tells a fit from others: parameters of the estimator, and the data."""
     parameters = {name: x for name, x in draft.get_params(deep=False).items() if name not in SAME_FIT_ANYWAY}
     if needs_epochs(draft.learning_rate):

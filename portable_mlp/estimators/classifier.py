@@ -26,7 +26,7 @@ from .callbacks import with_callbacks
 from .dask_inputs import by_blocks, computed, gathered
 from .inputs import is_foreign, on_host
 from .parameters import constraints
-from .problem import Problem
+from .problem import FitProblem
 from .state import draft_of, of_one_moment
 
 
@@ -294,7 +294,7 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
         """``classes_`` on the host, whatever library it is of."""
         return np.asarray(on_host(self.classes_))
 
-    def _prepared(self, backend: Backend, X: Any, y: Any, *arguments: Any) -> tuple[Problem, Array]:
+    def _prepared(self, backend: Backend, X: Any, y: Any, *arguments: Any) -> tuple[FitProblem, Array]:
         prepared = super()._prepared(backend, X, y, *arguments)
         if get_config()["array_api_dispatch"]:
             self.classes_ = _as_targets(y, self._labels)

@@ -18,7 +18,7 @@ from ..training.options import OF_OPTIMIZERS, TRAINING_OPTIONS
 from .optimizer import AS_SCIKIT_LEARN, OptimizerState
 from .parameters import PARAMETER_OF
 
-Estimator = TypeVar("Estimator")
+T = TypeVar("T")
 
 _TRAINING_OURS_ALONE = {
     parameter: TRAINING_OPTIONS[name].default
@@ -33,7 +33,7 @@ _ATTRIBUTES_OURS_ALONE = (
 )
 
 
-def from_sklearn(cls: type[Estimator], estimator: Any, ours: dict[str, Any]) -> Estimator:
+def from_sklearn(cls: type[T], estimator: Any, ours: dict[str, Any]) -> T:
     """Return ``cls`` with the state of scikit-learn's estimator; see `BaseMLP.from_sklearn`."""
     kind = theirs.MLPClassifier if issubclass(cls, ClassifierMixin) else theirs.MLPRegressor
     if not isinstance(estimator, kind):

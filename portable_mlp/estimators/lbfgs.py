@@ -14,7 +14,7 @@ from ..kernels.targets import are_labels
 from ..training.lbfgs import HostObjective, minimize
 from .callbacks import Watch
 from .inputs import floating_dtype
-from .problem import Problem
+from .problem import FitProblem
 from .reached import Reached
 from .validation import validation_of
 
@@ -30,7 +30,7 @@ class Search:
     ----------
     draft : MLPClassifier or MLPRegressor
         Its parameters are read, and its fitted attributes written.
-    problem : Problem
+    problem : FitProblem
         What is learnt.
     flat : array of shape (n_parameters,)
         Where to start.
@@ -43,7 +43,7 @@ class Search:
         The last complete iteration; None before the first.
     """
 
-    def __init__(self, draft: Any, problem: Problem, flat: Array, watch: Watch) -> None:
+    def __init__(self, draft: Any, problem: FitProblem, flat: Array, watch: Watch) -> None:
         backend = problem.backend
         self.reached: Reached | None = None
         self._stopped = False

@@ -71,7 +71,7 @@ class FitSamples(NamedTuple):
             )
 
 
-class Problem(NamedTuple):
+class FitProblem(NamedTuple):
     """One fit.
 
     Attributes
@@ -101,7 +101,7 @@ class Problem(NamedTuple):
         """The samples to train on, on the device."""
         return self.samples.data
 
-    def split(self, fraction: float, rng: np.random.RandomState, *, stratify: bool) -> Problem:
+    def split(self, fraction: float, rng: np.random.RandomState, *, stratify: bool) -> FitProblem:
         """Hold out a fraction of the samples, drawn as scikit-learn draws them.
 
         Raises

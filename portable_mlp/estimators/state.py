@@ -12,12 +12,12 @@ from typing import Any, Concatenate, ParamSpec, TypeVar
 
 from .reached import Reached
 
-Estimator = TypeVar("Estimator")
+T = TypeVar("T")
 Parameters = ParamSpec("Parameters")
 Answer = TypeVar("Answer")
 
 
-def draft_of(estimator: Estimator) -> Estimator:
+def draft_of(estimator: T) -> T:
     """Return a copy to fit, whose attributes may be replaced, but not written into."""
     return _with_state(estimator, dict(vars(estimator)))
 
@@ -52,7 +52,7 @@ def of_one_moment(
     return answered
 
 
-def _with_state(estimator: Estimator, state: dict[str, Any]) -> Estimator:
+def _with_state(estimator: T, state: dict[str, Any]) -> T:
     other = object.__new__(type(estimator))
     other.__dict__ = state
     return other

@@ -30,7 +30,7 @@ from ..training.stopping import Stall
 from .callbacks import Watch
 from .checkpoints import MakeCheckpoints
 from .optimizer import OptimizerState
-from .problem import Problem
+from .problem import FitProblem
 from .reached import CURVES, Reached
 from .validation import validation_of
 
@@ -42,7 +42,7 @@ class Epochs:
     ----------
     draft : MLPClassifier or MLPRegressor
         Its parameters are read, and its fitted attributes written.
-    problem : Problem
+    problem : FitProblem
         What is learnt; with ``held`` samples where it says so.
     flat : array of shape (n_parameters,)
         Where to start.
@@ -59,7 +59,7 @@ class Epochs:
     def __init__(
         self,
         draft: Any,
-        problem: Problem,
+        problem: FitProblem,
         flat: Array,
         watch: Watch,
         *,
@@ -126,11 +126,11 @@ class StreamOrder:
     ----------
     draft : MLPClassifier or MLPRegressor
         Its random state is advanced.
-    problem : Problem
+    problem : FitProblem
         The samples.
     """
 
-    def __init__(self, draft: Any, problem: Problem) -> None:
+    def __init__(self, draft: Any, problem: FitProblem) -> None:
         self.n_samples = problem.data.n_samples
         self._draft, self._problem = draft, problem
         self._batch_size = _batch_size(draft.batch_size, self.n_samples)
@@ -193,7 +193,7 @@ class EpochRecord:
     ----------
     draft : MLPClassifier or MLPRegressor
         Its fitted attributes are written.
-    problem : Problem
+    problem : FitProblem
         The samples.
     loop : Loop
         The parameters.
@@ -210,7 +210,7 @@ class EpochRecord:
         The last complete epoch; None before the first.
     """
 
-    def __init__(self, draft: Any, problem: Problem, loop: Loop, watch: Watch, best: Array | None) -> None:
+    def __init__(self, draft: Any, problem: FitProblem, loop: Loop, watch: Watch, best: Array | None) -> None:
         self.bar = Silent()
         self.reached: Reached | None = None
         self._draft, self._problem, self._loop, self._watch, self._best = draft, problem, loop, watch, best
@@ -287,7 +287,9 @@ class EpochRecord:
         draft.t_ = self._seen_before + len(losses) * self._problem.data.n_samples
         if len(losses):
             draft.loss_ = losses[-1]
-        if not within_epoch:
+        if within_epoch:
+            self._start = self._now()
+        else:
             self.reached = self._now()
 
     def _flat(self) -> Array:

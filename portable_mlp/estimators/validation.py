@@ -12,7 +12,7 @@ from ..kernels.arrays import Array
 from ..kernels.step import Objective
 from ..training.evaluation import make_logits
 from .losses import outputs_of
-from .problem import FitSamples, Problem
+from .problem import FitProblem, FitSamples
 
 Score = Callable[[np.ndarray, np.ndarray, np.ndarray | None], float]
 
@@ -48,7 +48,7 @@ class Validation:
         return self._score(self._hold_out.Y, self._backend.to_numpy(outputs), self._hold_out.weights)
 
 
-def validation_of(estimator: Any, problem: Problem) -> Validation | None:
+def validation_of(estimator: Any, problem: FitProblem) -> Validation | None:
     """Return what evaluates a fit, None where no samples are held out."""
     if problem.hold_out is None:
         return None

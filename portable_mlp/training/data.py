@@ -9,7 +9,7 @@ import array_api_compat
 from ..backends.ambient import undisturbed
 from ..kernels.arrays import Array, Namespace
 from ..kernels.calls import check_call
-from ..kernels.losses import LOSSES, Targets
+from ..kernels.losses import LOSSES, TargetRange
 from ..kernels.network import Network
 from ..kernels.parameters import Params, check_dtype
 from ..kernels.targets import are_labels
@@ -85,7 +85,7 @@ def _check_targets(xp: Namespace, net: Network, y: Array, Y: Array) -> None:
             )
         return
     targets = LOSSES[str(net.loss)].targets
-    if targets is Targets.DISTRIBUTIONS:
+    if targets is TargetRange.DISTRIBUTIONS:
         sums = xp.sum(Y, axis=-1)
         if not (bool(xp.all(Y >= 0)) and bool(xp.all(xp.abs(sums - 1.0) < 1e-3))):
             (low, high), (least, most) = _range(xp, Y), _range(xp, sums)
@@ -95,9 +95,9 @@ def _check_targets(xp: Namespace, net: Network, y: Array, Y: Array) -> None:
             )
         return
     low, high = _range(xp, Y)
-    if targets is Targets.PROBABILITIES and not (low >= 0 and high <= 1):
+    if targets is TargetRange.PROBABILITIES and not (low >= 0 and high <= 1):
         raise ValueError(f"y must lie in 0 to 1 for the loss {net.loss}; got values from {low:g} to {high:g}")
-    if targets is Targets.COUNTS and low < 0:
+    if targets is TargetRange.COUNTS and low < 0:
         raise ValueError(f"y must not be negative for the loss {net.loss}; got {low:g}")
 
 

@@ -19,7 +19,7 @@ from ..kernels.step import FUNCTIONS_KEPT, Objective, data_loss, weight_of
 from .batches import Data, blocks
 from .stream import Samples, Stream
 
-NUMBERS_AT_ONCE = 2**20
+ACTIVATIONS_AT_ONCE = 2**20
 """Activations of the widest layer, at most, that are in memory at a time."""
 
 Totals: TypeAlias = tuple[Array, Array]
@@ -67,7 +67,7 @@ class Evaluation:
             yield from self._blocks
             return
         n_models = flat.shape[0] if flat.ndim > 1 else 1
-        parts = blocks(self._data.n_samples, self._widest * n_models, NUMBERS_AT_ONCE)
+        parts = blocks(self._data.n_samples, self._widest * n_models, ACTIVATIONS_AT_ONCE)
         in_order: Any = self._data.order(None, epoch=0)
         with contextlib.closing(self._data.pieces(in_order, parts)) as pieces:
             for data, _, spans in pieces:

@@ -129,7 +129,7 @@ def of_optimizer(options: Mapping[str, Any]) -> dict[str, Any]:
     return {name: options[name] for name in OPTIMIZERS[solver].options} if solver in OPTIMIZERS else {}
 
 
-def identity(options: Mapping[str, Any]) -> dict[str, Any]:
+def identity_of_options(options: Mapping[str, Any]) -> dict[str, Any]:
     """Return what makes a run another than those of the same data and other options, for JSON."""
     schedule, its_own = options["schedule"], of_optimizer(options)
     told = {

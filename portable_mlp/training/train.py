@@ -22,8 +22,7 @@ from .checkpointing import Checkpoints, checked_folder, entered_on_root, identit
 from .dropout import Dropout
 from .loop import make_loop
 from .monitor import Callback, LoopRecord, Monitor
-from .options import TRAINING_OPTIONS, checked, of_optimizer
-from .options import identity as of_options
+from .options import TRAINING_OPTIONS, checked, identity_of_options, of_optimizer
 from .order import KeyedOrder
 from .problem import Problem, checked_problem
 from .progress import Bar, Silent
@@ -33,7 +32,7 @@ from .schedules import LossDrivenRates, OfEpoch, make_schedule
 from .stream import Stream
 from .weights import weights_to_skip_by
 
-MAY_DIFFER = {
+ARGUMENTS_THAT_MAY_DIFFER = {
     "params": "compared by their numbers, once they were found to be the network's",
     "X": "compared with the samples",
     "y": "compared with the samples",
@@ -203,7 +202,7 @@ def train(
     given = locals()
     # Of a folder it matters whether there is one: rank 0 alone writes there. Weights are compared with the samples.
     whether = {"checkpoint": checkpoint is not None, "sample_weight": sample_weight is not None}
-    check_same_options("train", given | whether, but=MAY_DIFFER)
+    check_same_options("train", given | whether, but=ARGUMENTS_THAT_MAY_DIFFER)
     options = checked({name: given[name] for name in TRAINING_OPTIONS})
     called = _called(callbacks)
     problem = checked_problem(net, params, X, y, sample_weight, validation, options)
@@ -288,7 +287,7 @@ def _identity(problem: Problem, options: Mapping[str, Any], random_state: Random
         pack(problem.params),
         problem.data,
         problem.held_out,
-        **of_options(options),
+        **identity_of_options(options),
         random_state=random_state if isinstance(random_state, int) else None,
         # Another sum, to the last bit, is another run.
         **used(shards=group.n_shards if group is not None and group.reproducible else None),
