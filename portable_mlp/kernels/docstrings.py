@@ -1,4 +1,4 @@
-"""Docstrings that name the entries of a table, without a list of their own."""
+"""Docstrings that list the entries of a table by reading the table."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def quoted(names: Iterable[str]) -> str:
 
 
 def documented_with(**texts: str) -> Callable[[T], T]:
-    """Put each text into the docstring of a class, in the place of its name in braces.
+    """Replace each name in braces in the docstring of a class by its text.
 
     >>> @documented_with(solvers=quoted(["adam", "sgd"]))
     ... class Fit:

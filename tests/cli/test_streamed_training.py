@@ -58,7 +58,7 @@ def saved(kind: str, suffix: str, group_rows: int = 130) -> str:
     return name
 
 
-OPTIONS = ["--hidden", "8", "--batch-size", "32", "--backend", "numpy"]
+OPTIONS = ["--strict", "--hidden", "8", "--batch-size", "32", "--backend", "numpy"]
 
 
 def trained(data: str, *options: Any, capfd: pytest.CaptureFixture[str]) -> dict[str, Any]:
