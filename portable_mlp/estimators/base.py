@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import copy
 import functools
+import inspect
 import itertools
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
@@ -127,6 +128,10 @@ class BaseMLP(
     def __init__(self, **parameters: Any) -> None:
         for name, value in parameters.items():
             setattr(self, name, value)
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """Take the state of a pickle; parameters that its version did not have get their defaults."""
+        super().__setstate__(_defaults(type(self)) | state)
 
     # What the two of them differ in.
 
@@ -597,6 +602,14 @@ class BaseMLP(
         tags.input_tags.sparse = True
         tags.array_api_support = True
         return tags
+
+
+@functools.cache
+def _defaults(cls: type[BaseMLP]) -> dict[str, Any]:
+    """Return the defaults of the parameters of an estimator's constructor, and of those that it derives from."""
+    constructors = [inspect.signature(base.__init__) for base in reversed(cls.__mro__) if issubclass(base, BaseMLP)]
+    given = [parameter for constructor in constructors for parameter in constructor.parameters.values()]
+    return {parameter.name: parameter.default for parameter in given if parameter.default is not parameter.empty}
 
 
 @functools.lru_cache
