@@ -255,7 +255,9 @@ class BaseMLP(
             max_epochs = 1 if incremental and self.solver in OPTIMIZERS else self.max_iter
             adopt_it = functools.partial(adopt, self, before)
             watch = Watch(self, max_epochs, adopt_it, told)
-            training = draft._training(problem, flat, watch, going_on, incremental, states.within(entered))
+            training = draft._training(
+                problem, flat, watch, going_on, incremental, states.within(entered, from_fitted=going_on)
+            )
             try:
                 training.run()
             finally:

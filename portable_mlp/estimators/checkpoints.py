@@ -69,9 +69,9 @@ class CheckpointOptions(NamedTuple):
             raise ValueError(f"checkpoint keeps the state of a RandomState of MT19937; got a random_state of {kind}")
         return folder
 
-    def within(self, folder: CheckpointFolder | None) -> MakeCheckpoints | None:
+    def within(self, folder: CheckpointFolder | None, *, from_fitted: bool) -> MakeCheckpoints | None:
         """Return what makes the checkpoints in the folder that was entered; None where there are none."""
-        return None if self.checkpoint is None else functools.partial(_made, folder, self.every)
+        return None if self.checkpoint is None else functools.partial(_made, folder, self.every, from_fitted)
 
 
 NO_CHECKPOINTS = CheckpointOptions()
@@ -80,6 +80,7 @@ NO_CHECKPOINTS = CheckpointOptions()
 def _made(
     folder: CheckpointFolder | None,
     every: int | None,
+    from_fitted: bool,
     draft: Any,
     problem: FitProblem,
     *,
@@ -88,18 +89,24 @@ def _made(
     order: Order,
 ) -> Checkpoints:
     return Checkpoints(
-        folder, _identity(draft, problem, loop), every, loop=loop, record=record, rates=draft._optimizer, order=order
+        folder,
+        _identity(draft, problem, loop, from_fitted),
+        every,
+        loop=loop,
+        record=record,
+        rates=draft._optimizer,
+        order=order,
     )
 
 
-def _identity(draft: Any, problem: FitProblem, loop: Loop) -> dict[str, Any]:
+def _identity(draft: Any, problem: FitProblem, loop: Loop, from_fitted: bool) -> dict[str, Any]:
     """Return what tells a fit from others: parameters of the estimator, and the data."""
     parameters = {name: x for name, x in draft.get_params(deep=False).items() if name not in SAME_FIT_ANYWAY}
     if needs_epochs(draft.learning_rate):
         parameters["max_iter"] = draft.max_iter
     if isinstance(draft.random_state, Integral):
         parameters["random_state"] = draft.random_state
-    if draft.t_:
+    if from_fitted:
         parameters["start"] = hashlib.sha256(problem.backend.to_numpy(loop.flat).tobytes()).hexdigest()
     hold_out = None if problem.hold_out is None else problem.hold_out.data
     shown = {name: _shown(value) for name, value in parameters.items()}

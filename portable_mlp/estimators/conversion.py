@@ -83,6 +83,7 @@ def to_sklearn(estimator: Any) -> Any:
     new.intercepts_ = [np.array(backend.to_numpy(b)) for b in estimator.intercepts_]
     if hasattr(estimator, "classes_"):
         new.classes_ = estimator._labels
+    vars(new).setdefault("_no_improvement_count", 0)  # a file does not keep it, and their partial_fit adds to it
     # After early stopping these are the same arrays there, which a warm start then trains on.
     new._best_coefs, new._best_intercepts = new.coefs_, new.intercepts_
     if not estimator.early_stopping:

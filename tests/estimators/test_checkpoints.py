@@ -194,6 +194,9 @@ def test_a_warm_start_is_another_fit(tmp_path: pathlib.Path) -> None:
     estimator = fitted(tmp_path, warm_start=True)
     with pytest.raises(ValueError, match="start was None, now '"):
         estimator.fit(X, Y, checkpoint=tmp_path, resume=True)
+    by_lbfgs = fitted(solver="lbfgs", warm_start=True).set_params(solver="adam")
+    with pytest.raises(ValueError, match="start was None, now '"):
+        by_lbfgs.fit(X, Y, checkpoint=tmp_path, resume=True)
 
 
 def test_a_folder_in_use_is_not_written_over(tmp_path: pathlib.Path) -> None:
