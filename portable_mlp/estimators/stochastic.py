@@ -287,7 +287,9 @@ class EpochRecord:
         draft.t_ = self._seen_before + len(losses) * self._problem.data.n_samples
         if len(losses):
             draft.loss_ = losses[-1]
-        if not within_epoch:
+        if within_epoch:
+            self._start = self._now()
+        else:
             self.reached = self._now()
 
     def _flat(self) -> Array:

@@ -199,8 +199,9 @@ class LoopRecord:
             If the loss or a parameter is not finite.
         """
         loss = self._finite_loss(done.mean_loss)
+        speed = done.samples_per_second()
         reason = self._monitor.epoch_end(
-            self._loop.flat, loss=loss, learning_rate=done.learning_rate, samples_per_second=done.samples_per_second
+            self._loop.flat, loss=loss, learning_rate=done.learning_rate, samples_per_second=speed
         )
         if reason is None and not self._rates.goes_on_after(loss):
             return "learning_rate"

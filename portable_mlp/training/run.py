@@ -49,13 +49,20 @@ class EpochDone(NamedTuple):
         The mean loss over its samples, on the device.
     learning_rate : float
         The learning rate of its first step.
-    samples_per_second : float
-        The speed of the steps alone.
+    n_samples : int
+        The number of samples of these steps.
+    start : float
+        The time of the first step, on the clock ``time.perf_counter``.
     """
 
     mean_loss: Array
     learning_rate: float
-    samples_per_second: float
+    n_samples: int
+    start: float
+
+    def samples_per_second(self) -> float:
+        """Return the speed until now: a device may still be at work until ``mean_loss`` was read."""
+        return self.n_samples / (time.perf_counter() - self.start)
 
 
 class Record(Protocol):
@@ -198,8 +205,7 @@ class Run:
             between=None if self._requests is None else self._between(epoch, n_steps),
         )
         n_samples = sum(stop - start for start, stop in order.batches[done:])
-        speed = n_samples / (time.perf_counter() - start)
-        return self._record.epoch_ends(EpochDone(mean_loss, rate, speed))
+        return self._record.epoch_ends(EpochDone(mean_loss, rate, n_samples, start))
 
     def _between(self, epoch: int, n_batches: int) -> Any:
         """Return the function to call between two steps, which writes due states and acts on requests to stop."""
