@@ -38,9 +38,9 @@ class AgreedRequests(Requests):
             return
         now = time.perf_counter()
         steps = int(self._steps * SECONDS_BETWEEN / max(now - self._asked, 1e-9))
-        told = self._group.gathered(self.received or 0, min(max(steps, 1), STEPS_BETWEEN))
-        self._steps = self._left = told[0][1]
+        named = self._group.gathered(self.received or 0, min(max(steps, 1), STEPS_BETWEEN))
+        self._steps = self._left = named[0][1]
         self._asked = now
         # SIGTERM, which ends the process, is a larger number than SIGINT.
-        self.received = max(signal for signal, _ in told) or None
+        self.received = max(signal for signal, _ in named) or None
         super().check()

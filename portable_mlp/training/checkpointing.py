@@ -246,7 +246,7 @@ def used(**options: Any) -> dict[str, Any]:
 
 
 def identity_of(
-    backend: Backend, net: Network, flat: Array, data: Samples, held_out: Samples | None, **options: Any
+    backend: Backend, net: Network, flat: Array, data: Samples, hold_out: Samples | None, **options: Any
 ) -> dict[str, Any]:
     """Return what distinguishes a run from others, for JSON: network, data and options."""
     return {
@@ -255,7 +255,7 @@ def identity_of(
         "parameters": [list(flat.shape), dtype_name(flat.dtype)],
         # In a group rank 0 compares: the others need not read all numbers.
         "data": fingerprint(backend, data) if is_root() else None,
-        "validation": fingerprint(backend, held_out) if held_out is not None and is_root() else None,
+        "validation": fingerprint(backend, hold_out) if hold_out is not None and is_root() else None,
         **options,
     }
 

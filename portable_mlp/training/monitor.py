@@ -203,7 +203,7 @@ class LoopRecord:
         reason = self._monitor.epoch_end(
             self._loop.flat, loss=loss, learning_rate=done.learning_rate, samples_per_second=speed
         )
-        if reason is None and not self._rates.goes_on_after(loss):
+        if reason is None and not self._rates.continues_after(loss):
             return "learning_rate"
         return reason
 
@@ -211,7 +211,7 @@ class LoopRecord:
         """Return why a resumed run remains stopped; where a callback had stopped it, the current callbacks decide."""
         if reason != "callback" or self._monitor.stop_asked(self._loop.flat):
             return reason
-        return None if self._rates.goes_on_after(self._monitor.history["loss"][-1]) else "learning_rate"
+        return None if self._rates.continues_after(self._monitor.history["loss"][-1]) else "learning_rate"
 
     def memory(self, *, within_epoch: bool) -> dict[str, Any]:
         """Return the record of the epochs so far, and within an epoch the parameters at its start."""

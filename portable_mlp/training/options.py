@@ -132,15 +132,15 @@ def of_optimizer(options: Mapping[str, Any]) -> dict[str, Any]:
 def identity_of_options(options: Mapping[str, Any]) -> dict[str, Any]:
     """Return what distinguishes a run from others on the same data, for JSON."""
     schedule, its_own = options["schedule"], of_optimizer(options)
-    told = {
+    named = {
         "solver": [options["solver"], *map(float, its_own.values())],
         "schedule": schedule if isinstance(schedule, str) else "a function",
         # A run with more epochs is the same run, unless the rate depends on their number.
         "epochs": options["epochs"] if needs_epochs(schedule) else None,
     }
     for name, option in TRAINING_OPTIONS.items():
-        if name not in (*told, *OF_OPTIMIZERS) and (name in IN_EVERY_STATE or options[name] != option.default):
-            told[name] = options[name]
+        if name not in (*named, *OF_OPTIMIZERS) and (name in IN_EVERY_STATE or options[name] != option.default):
+            named[name] = options[name]
     if isinstance(options["class_weight"], dict):
-        told["class_weight"] = {str(key): x for key, x in options["class_weight"].items()}  # as JSON has keys
-    return told
+        named["class_weight"] = {str(key): x for key, x in options["class_weight"].items()}  # as JSON has keys
+    return named

@@ -35,7 +35,7 @@ class Problem(NamedTuple):
         The initial parameters.
     data : Data or Stream
         The samples of this process.
-    held_out : Data or Stream or None
+    hold_out : Data or Stream or None
         The samples to validate on.
     n_samples : int
         The number of samples of all processes.
@@ -45,7 +45,7 @@ class Problem(NamedTuple):
     objective: Objective
     params: Params
     data: Samples
-    held_out: Samples | None
+    hold_out: Samples | None
     n_samples: int
 
     @property
@@ -73,21 +73,21 @@ def checked_problem(
     objective = Objective(net, options["l2"], label_smoothing=_checked_smoothing(net, options["label_smoothing"]))
     data = _checked_samples(net, params, X, y, sample_weight)
     backend = backend_of(params[0][0]).at_precision(options["precision"], params[0][0].dtype)
-    held_out = _checked_validation(net, params, validation)
+    hold_out = _checked_validation(net, params, validation)
     by_class = learnt_class_weights(backend, net, data, options["class_weight"])
     data = weighted(backend, data, by_class)
     check_own_samples(backend, data)
-    if held_out is not None:
+    if hold_out is not None:
         with _named_validation():
-            held_out = weighted(backend, held_out, by_class)
-    _check_patience(options["patience"], held_out)
+            hold_out = weighted(backend, hold_out, by_class)
+    _check_patience(options["patience"], hold_out)
     _check_one_model(params, options)
     others = {
         "params": lambda: _content_of(backend, params),
-        "validation data": lambda: b"" if held_out is None else _first_of(backend, held_out),
+        "validation data": lambda: b"" if hold_out is None else _first_of(backend, hold_out),
     }
     n_samples = n_samples_of_all(data.n_samples, lambda: _first_of(backend, data), others)
-    return Problem(backend, objective, params, data, held_out, n_samples)
+    return Problem(backend, objective, params, data, hold_out, n_samples)
 
 
 def _checked_smoothing(net: Network, label_smoothing: float) -> float:
@@ -125,8 +125,8 @@ def _named_validation() -> Iterator[None]:
         raise type(error)(f"in the validation data: {error}") from None
 
 
-def _check_patience(patience: int | None, held_out: Samples | None) -> None:
-    if patience is not None and held_out is None:
+def _check_patience(patience: int | None, hold_out: Samples | None) -> None:
+    if patience is not None and hold_out is None:
         raise ValueError("patience looks at the validation: give validation=(X_val, y_val) with it")
 
 

@@ -177,7 +177,7 @@ class LossDrivenRates:
         """Return the learning rate."""
         return self._schedule.at(progress)
 
-    def goes_on_after(self, loss: float) -> bool:
+    def continues_after(self, loss: float) -> bool:
         """Record an epoch's loss; return False where the rate cannot be divided further."""
         if not self._schedule.entry.divides:
             return True

@@ -223,7 +223,7 @@ def _monitor(problem: Problem, options: Mapping[str, Any], callbacks: tuple[Call
         problem.backend,
         problem.net,
         epochs=options["epochs"],
-        validation=problem.held_out,
+        validation=problem.hold_out,
         patience=options["patience"],
         monitored=options["monitor"],
         callbacks=callbacks,
@@ -286,7 +286,7 @@ def _identity(problem: Problem, options: Mapping[str, Any], random_state: Random
         problem.net,
         pack(problem.params),
         problem.data,
-        problem.held_out,
+        problem.hold_out,
         **identity_of_options(options),
         random_state=random_state if isinstance(random_state, int) else None,
         # Another sum, to the last bit, is another run.
