@@ -4,7 +4,7 @@ CuPy refuses its own calls of cuBLAS while a stream is capturing (https://github
 cuBLAS itself may be captured. So a step that is to become a graph multiplies here.
 
 cuBLAS takes matrices column by column. Read so, the memory of a row-major ``out = a b`` holds its transpose, and
-``out^T = b^T a^T`` is what it is asked for: ``b`` is its first operand and ``a`` its second, and nothing is moved.
+``out^T = b^T a^T`` is the product requested: ``b`` is its first operand and ``a`` its second, and nothing is moved.
 
 Written from the bindings' signatures (nvmath-python 1.0.0) and tested against an emulation of cuBLAS on the CPU; nobody
 has run it on a GPU yet.

@@ -1,6 +1,6 @@
 """A step's primitives for NumPy, compiled by Numba: the element-wise work in one pass over memory each.
 
-The optimizers' formulas are those of `portable_mlp.kernels.optimizers`, compiled as they stand. Without fast-math LLVM
+The optimizers' formulas are those of `portable_mlp.kernels.optimizers`, compiled unchanged. Without fast-math LLVM
 keeps the order of operations, so that the results are NumPy's to the last bit. Compiled code is kept on disk, beside
 this file or where ``NUMBA_CACHE_DIR`` says. What cannot be compiled on this machine is left to plain NumPy.
 """

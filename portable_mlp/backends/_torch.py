@@ -72,7 +72,7 @@ class TorchBackend(Backend):
 
     @contextlib.contextmanager
     def undisturbed(self, dtype: Any = None) -> Iterator[None]:
-        """Switch autocast off, and set the precision of products; autograd records where it was told to."""
+        """Switch autocast off, and set the precision of products; the mode of autograd is unchanged."""
         with without_autocast(self.device.type), multiplying_at(self.precision):
             yield
 

@@ -212,7 +212,7 @@ def entered_on_root(
     Raises
     ------
     ValueError
-        If it holds states and ``resume`` was not asked for.
+        If it holds states and ``resume`` is False.
     """
     with contextlib.ExitStack() as stack:
         entered = None
