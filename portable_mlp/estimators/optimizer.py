@@ -37,7 +37,7 @@ class OptimizerState:
     Attributes
     ----------
     rate : float
-        The learning rate of the next epoch.
+        The learning rate of the next epoch, or of its first step where the rate changes within an epoch.
     moments : tuple of array or None
         The optimizer's moments, each in the shape of the flat parameters; None before the first step.
     n_steps, n_epochs : int
@@ -57,7 +57,7 @@ class OptimizerState:
     n_epochs: int = field(init=False, default=0)
 
     def __post_init__(self) -> None:
-        self.rate = self.learning_rate_init
+        self.rate = self._scheduled(Progress(0))
 
     def optimizer(self) -> Optimizer:
         """Return the formulas."""
@@ -86,11 +86,11 @@ class OptimizerState:
         """Return the learning rate of an epoch, or of a step where the rate changes within an epoch."""
         return self._scheduled(progress._replace(epoch=self.n_epochs)) if self.by_step else self.rate
 
-    def epoch_ends(self, samples_seen: int) -> None:
-        """Set the rate of the next epoch."""
+    def epoch_ends(self, samples_seen: int, step: int, n_steps: int) -> None:
+        """Set the rate of the next epoch: the samples seen before it, its first step, and how many steps it has."""
         self.n_epochs += 1
         if not SCHEDULES[self.schedule].divides:
-            self.rate = self._scheduled(Progress(self.n_epochs, samples_seen))
+            self.rate = self._scheduled(Progress(self.n_epochs, samples_seen, step=step, n_steps=n_steps))
 
     def continues_after_stall(self) -> tuple[bool, str]:
         """Divide the rate if the schedule does so; return whether to continue, and a sentence about the action."""

@@ -238,7 +238,7 @@ class EpochRecord:
         draft.loss_ = np.float64(on_root(lambda: float(self._problem.backend.to_numpy(done.mean_loss))))
         draft.loss_curve_.append(draft.loss_)
         lines = [f"Iteration {draft.n_iter_}, loss = {draft.loss_:.8f}", *self._counted()]
-        self._optimizer.epoch_ends(draft.t_)
+        self._optimizer.epoch_ends(draft.t_, self._loop.n_steps + 1, self._loop.n_batches)
         continues, outcome = self._continues()
         reached = self.reached = self._now()
         if draft.verbose and is_root():

@@ -112,7 +112,7 @@ class Loop:
         self,
         data: Samples,
         batches: Sequence[Span],
-        rate: float,
+        rate: Callable[[int], float],
         *,
         order: Any = None,
         masks: Iterable[Masks] | None = None,
@@ -129,8 +129,8 @@ class Loop:
             All training samples.
         batches : sequence of Span
             Where each batch starts and stops in the order.
-        rate : float
-            The learning rate.
+        rate : callable
+            ``rate(step)`` returns the learning rate of a step, counted from 1 over the whole training.
         order : ndarray of shape (n_samples,), int64, or None; of a stream GroupOrder
             A permutation of the samples, on the host; None keeps the order.
         masks : iterable of masks, optional
@@ -155,7 +155,8 @@ class Loop:
                 prepared = runner.prepared(some, on_host)
                 for now in runner.calls(spans, self.n_steps, every) if each is None else zip(spans):
                     n_now = len(now)
-                    scalars = [self._scalars(self.n_steps + i, rate) for i in range(1, n_now + 1)]
+                    steps = range(self.n_steps + 1, self.n_steps + n_now + 1)
+                    scalars = [self._scalars(step, rate(step)) for step in steps]
                     mask = None if each is None else next(each)
                     self._carry, losses = runner.take(self._carry, some, prepared, now, scalars, mask)
                     self.n_steps += n_now

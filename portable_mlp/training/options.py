@@ -69,7 +69,7 @@ TRAINING_OPTIONS = {
     "batch_size": TrainingOption(200, Whole(1), "Rows per step.", "batch_size"),
     "epochs": TrainingOption(20, Whole(1), "Passes over the data, at most; iterations of lbfgs.", "max_iter"),
     "momentum": TrainingOption(0.9, fraction, "Of sgd.", "momentum"),
-    "nesterov": TrainingOption(True, flag, "Whether the momentum of sgd looks ahead.", "nesterovs_momentum"),
+    "nesterov": TrainingOption(True, flag, "The momentum of sgd looks ahead.", "nesterovs_momentum"),
     "beta_1": TrainingOption(0.9, fraction, "Of adam and adamw: decay of the mean gradient.", "beta_1"),
     "beta_2": TrainingOption(0.999, fraction, "Of adam and adamw: decay of the mean squared gradient.", "beta_2"),
     "epsilon": TrainingOption(1e-8, positive_number, "Of adam and adamw: added to the root.", "epsilon"),
@@ -94,7 +94,7 @@ TRAINING_OPTIONS = {
         for_classes=True,
     ),
     "dropout": TrainingOption(0.0, fraction, "Share of the hidden units that each step drops.", "dropout"),
-    "shuffle": TrainingOption(True, flag, "Whether each epoch has an order of its own.", "shuffle"),
+    "shuffle": TrainingOption(True, flag, "Each epoch has an order of its own.", "shuffle"),
     "patience": TrainingOption(
         None, OrNone(Whole(1)), "Stop after this many epochs without a better validation; keep the best."
     ),

@@ -191,7 +191,12 @@ class Run:
         order = self._order.epoch(epoch, done)
         n_seen, n_steps = epoch * self._order.n_samples, len(order.batches)
         progress = Progress(epoch, n_seen, self._epochs, loop.n_steps - done + 1, n_steps)
-        rate = on_root(lambda: self._rates.at(progress))
+        first_rate = on_root(lambda: self._rates.at(progress))
+
+        def rate(step: int) -> float:
+            # Each process computes it, as it does the optimizer's scalars: a formula, and no message in every step.
+            return self._rates.at(progress._replace(step=step)) if self._rates.by_step else first_rate
+
         start = time.perf_counter()
         mean_loss = loop.epoch(
             self._samples,
@@ -205,7 +210,7 @@ class Run:
             between=None if self._requests is None else self._between(epoch, n_steps),
         )
         n_samples = sum(stop - start for start, stop in order.batches[done:])
-        return self._record.epoch_ends(EpochDone(mean_loss, rate, n_samples, start))
+        return self._record.epoch_ends(EpochDone(mean_loss, first_rate, n_samples, start))
 
     def _between(self, epoch: int, n_batches: int) -> Any:
         """Return the function to call between two steps, which writes due states and acts on requests to stop."""

@@ -131,15 +131,13 @@ class Schedule:
         ValueError
             If the schedule gives a negative or non-finite rate.
         """
+        now = f"step {progress.step}" if self.entry.by_step else f"epoch {progress.epoch}"
         try:
             rate = float(self.entry.rate(self.learning_rate, progress, **self._options))
         except (TypeError, ValueError, OverflowError) as error:
-            raise ValueError(f"the schedule gave no learning rate for epoch {progress.epoch}: {error}") from error
+            raise ValueError(f"the schedule gave no learning rate for {now}: {error}") from error
         if not 0.0 <= rate < math.inf:
-            raise ValueError(
-                f"the schedule gave the learning rate {rate} for epoch {progress.epoch}; it must be finite, not "
-                "negative"
-            )
+            raise ValueError(f"the schedule gave the learning rate {rate} for {now}; it must be finite, not negative")
         return rate
 
     def divide(self) -> bool:
