@@ -18,9 +18,10 @@ from ..backends import Backend, backend_of
 from ..kernels.activations import ACTIVATIONS
 from ..kernels.arrays import Array
 from ..kernels.docstrings import documented_with, quoted
-from ..kernels.optimizers import OPTIMIZERS
+from ..kernels.optimizers import OPTIMIZERS, SOLVERS
 from ..kernels.spelling import suggesting, suggesting_class
 from ..training.class_weights import ClassWeights, asks_for_balance
+from ..training.schedules import SCHEDULES
 from .base import BaseMLP
 from .callbacks import with_callbacks
 from .dask_inputs import by_blocks, computed, gathered
@@ -31,7 +32,7 @@ from .state import draft_of, of_one_moment
 
 
 @suggesting_class
-@documented_with(activations=quoted(ACTIVATIONS))
+@documented_with(activations=quoted(ACTIVATIONS), solvers=quoted(SOLVERS), schedules=quoted(SCHEDULES))
 class MLPClassifier(ClassifierMixin, BaseMLP):
     """Multi-layer perceptron for classes: scikit-learn's, with the same numbers, on any array library.
 
@@ -46,13 +47,14 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
     activation : str, or array-like of str
         The activation of the hidden layers, one name for all or one each:
         {activations}.
-    solver : {"adam", "adamw", "sgd", "lbfgs"}
-        The optimizer.
+    solver : str
+        The optimizer, one of {solvers}.
     alpha : float
         Strength of the L2 penalty, which is divided by the samples of a batch.
     batch_size : int or "auto"
         The number of samples of a step; "auto" is 200, or all if they are fewer. Not for "lbfgs".
-    learning_rate : {"constant", "invscaling", "adaptive", "exponential", "cosine"}
+    learning_rate : str
+        One of {schedules}.
         Schedule of "sgd" and "adamw": "invscaling" divides by ``(samples seen + 1) ** power_t``, "adaptive" divides by
         5 where training stalls, "exponential" multiplies by ``decay`` each epoch, "cosine" falls to 0 over ``max_iter``
         epochs. "adam" ignores those that scikit-learn has too, as it does there, unless ``compat=None``.

@@ -12,8 +12,10 @@ from sklearn.utils._param_validation import StrOptions
 from ..kernels.activations import ACTIVATIONS
 from ..kernels.docstrings import documented_with, quoted
 from ..kernels.losses import LOSSES, REGRESSION_LOSSES
+from ..kernels.optimizers import SOLVERS
 from ..kernels.options import check_choice
 from ..kernels.spelling import suggesting_class
+from ..training.schedules import SCHEDULES
 from .base import BaseMLP
 from .callbacks import with_callbacks
 from .dask_inputs import by_blocks, computed
@@ -22,7 +24,12 @@ from .state import draft_of, of_one_moment
 
 
 @suggesting_class
-@documented_with(activations=quoted(ACTIVATIONS), losses=quoted(REGRESSION_LOSSES))
+@documented_with(
+    activations=quoted(ACTIVATIONS),
+    solvers=quoted(SOLVERS),
+    schedules=quoted(SCHEDULES),
+    losses=quoted(REGRESSION_LOSSES),
+)
 class MLPRegressor(RegressorMixin, BaseMLP):
     """Multi-layer perceptron for real numbers: scikit-learn's, with the same numbers, on any array library.
 
@@ -40,13 +47,14 @@ class MLPRegressor(RegressorMixin, BaseMLP):
     activation : str, or array-like of str
         The activation of the hidden layers, one name for all or one each:
         {activations}.
-    solver : {"adam", "adamw", "sgd", "lbfgs"}
-        The optimizer.
+    solver : str
+        The optimizer, one of {solvers}.
     alpha : float
         Strength of the L2 penalty, which is divided by the samples of a batch.
     batch_size : int or "auto"
         The number of samples of a step; "auto" is 200, or all if they are fewer. Not for "lbfgs".
-    learning_rate : {"constant", "invscaling", "adaptive", "exponential", "cosine"}
+    learning_rate : str
+        One of {schedules}.
         Schedule of "sgd" and "adamw": "invscaling" divides by ``(samples seen + 1) ** power_t``, "adaptive" divides by
         5 where training stalls, "exponential" multiplies by ``decay`` each epoch, "cosine" falls to 0 over ``max_iter``
         epochs. "adam" ignores those that scikit-learn has too, as it does there, unless ``compat=None``.

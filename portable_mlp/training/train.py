@@ -9,9 +9,10 @@ from typing import Any
 from ..distributed.agreement import check_same_options
 from ..distributed.group import current_group, is_root, refuse_in_group
 from ..kernels.arrays import Array
+from ..kernels.docstrings import documented_with, quoted
 from ..kernels.initializers import RandomState
 from ..kernels.network import Network
-from ..kernels.optimizers import OPTIMIZERS
+from ..kernels.optimizers import OPTIMIZERS, SOLVERS
 from ..kernels.parameters import Params, pack
 from ..kernels.spelling import suggesting
 from ..kernels.step import Program
@@ -28,7 +29,7 @@ from .problem import Problem, checked_problem
 from .progress import Bar, Silent
 from .result import TrainResult
 from .run import Run
-from .schedules import LossDrivenRates, OfEpoch, make_schedule
+from .schedules import SCHEDULES, LossDrivenRates, OfEpoch, make_schedule
 from .stream import Stream
 from .weights import weights_to_skip_by
 
@@ -42,6 +43,7 @@ ARGUMENTS_THAT_MAY_DIFFER = {
 """Arguments that the ranks of a group do not compare with the other options, and why."""
 
 
+@documented_with(solvers=quoted(SOLVERS), schedules=quoted(SCHEDULES))
 @suggesting
 def train(
     net: Network,
@@ -94,9 +96,9 @@ def train(
         (``numpy.load(path, mmap_mode="r")``), in the dtype of ``params``: rows are read when a batch needs them.
     y : array
         Targets, as for `loss_and_grad`; all finite, labels in range.
-    solver : {"adam", "adamw", "sgd", "lbfgs"}
-        "adamw" is Adam with decoupled weight decay. "lbfgs" (SciPy) uses all samples in every step and ignores the
-        options of the others.
+    solver : str
+        One of {solvers}. "adamw" is Adam with decoupled weight decay. "lbfgs" (SciPy) uses all samples in every
+        step and ignores the options of the others.
     learning_rate : float
         The initial learning rate of the schedule, positive.
     batch_size : int
@@ -114,10 +116,10 @@ def train(
         beside Adam's step; biases do not decay.
     clip_norm : float, optional
         The upper bound of the norm of the whole gradient, penalty included: a longer one is scaled down to it.
-    schedule : {"constant", "exponential", "invscaling", "adaptive", "cosine"} or callable
-        The learning rate of each epoch, counted from 0: "exponential" is ``learning_rate * decay**epoch``,
-        "invscaling" divides by the root of the samples seen, "adaptive" divides by 5 where the loss stalls, "cosine"
-        falls to 0. A function of the epoch returns the rate itself.
+    schedule : str or callable
+        One of {schedules}. The learning rate of each epoch, counted from 0: "exponential" is
+        ``learning_rate * decay**epoch``, "invscaling" divides by the root of the samples seen, "adaptive" divides by 5
+        where the loss stalls, "cosine" falls to 0. A function of the epoch returns the rate itself.
     decay : float
         The factor of the schedule "exponential", positive.
     warmup_steps : int
