@@ -87,10 +87,12 @@ def test_the_command_line_has_the_options_with_their_help() -> None:
     command = app_command("train")
     shown = {one.name: one for one in command.params}
     for name, option in TRAINING_OPTIONS.items():
-        assert shown[name].help.startswith(option.help), name
-        assert shown[name].opts == [f"--{name.replace('_', '-')}"]
-        assert shown[name].secondary_opts == ([f"--no-{name}"] if option.check is flag else [])
-        assert shown[name].default == {"l2": 1e-4}.get(name, option.default)
+        turned_off = option.default is True
+        one = shown[f"no_{name}" if turned_off else name]
+        assert option.help[1:] in one.help, name
+        assert one.opts == [f"--{'no-' if turned_off else ''}{name.replace('_', '-')}"]
+        assert one.secondary_opts == []
+        assert one.default == (False if turned_off else {"l2": 1e-4}.get(name, option.default))
 
 
 def test_what_is_typed_reaches_the_training(monkeypatch: pytest.MonkeyPatch, tmp_path: pathlib.Path) -> None:
