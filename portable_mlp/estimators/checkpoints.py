@@ -1,4 +1,4 @@
-"""The states of a fit in a folder of checkpoints: what was asked for, and what tells one fit from others."""
+"""The checkpoints of a fit: the options of ``fit``, and the identity that distinguishes one fit from others."""
 
 from __future__ import annotations
 
@@ -23,23 +23,23 @@ from ..training.schedules import needs_epochs
 from .problem import FitProblem
 
 MakeCheckpoints: TypeAlias = Callable[..., Checkpoints]
-"""``make(draft, problem, loop=, record=, order=)`` returns where the states of a fit are written."""
+"""``make(draft, problem, loop=, record=, order=)`` returns the `Checkpoints` of a fit."""
 
 SAME_FIT_ANYWAY = ("backend", "device", "verbose", "max_iter", "max_fun", "random_state")
-"""Parameters that may differ where a fit goes on; ``max_iter`` where the rate does not depend on it."""
+"""Parameters that may differ where a fit resumes; ``max_iter`` where the rate does not depend on it."""
 
 
 class CheckpointOptions(NamedTuple):
-    """What ``fit`` was asked for.
+    """The options of ``fit`` for checkpoints.
 
     Attributes
     ----------
     checkpoint : str, bytes, path or None
-        The folder.
+        The folder of checkpoints.
     every : int or None
         Steps between two states within an epoch.
     resume : bool
-        Whether to go on from the newest state.
+        Whether to resume from the newest state.
     """
 
     checkpoint: FilePath | None = None
@@ -70,7 +70,7 @@ class CheckpointOptions(NamedTuple):
         return folder
 
     def within(self, folder: CheckpointFolder | None, *, from_fitted: bool) -> MakeCheckpoints | None:
-        """Return what makes the checkpoints in the folder that was entered; None where there are none."""
+        """Return the function that makes the checkpoints in the entered folder; None without a folder."""
         return None if self.checkpoint is None else functools.partial(_made, folder, self.every, from_fitted)
 
 
@@ -100,7 +100,7 @@ def _made(
 
 
 def _identity(draft: Any, problem: FitProblem, loop: Loop, from_fitted: bool) -> dict[str, Any]:
-    """Return what tells a fit from others: parameters of the estimator, and the data."""
+    """Return what distinguishes a fit from others: parameters of the estimator, and the data."""
     parameters = {name: x for name, x in draft.get_params(deep=False).items() if name not in SAME_FIT_ANYWAY}
     if needs_epochs(draft.learning_rate):
         parameters["max_iter"] = draft.max_iter
@@ -114,7 +114,7 @@ def _identity(draft: Any, problem: FitProblem, loop: Loop, from_fitted: bool) ->
 
 
 def _shown(value: Any) -> Any:
-    """Return a parameter as JSON keeps it."""
+    """Return a parameter in the form of JSON."""
     if isinstance(value, bool | np.bool_):
         return bool(value)
     if isinstance(value, Integral):

@@ -1,4 +1,4 @@
-"""scikit-learn's estimators into ours and back: parameters, fitted attributes, and the optimizer's moments."""
+"""Conversion between scikit-learn's estimators and ours: parameters, attributes, and the optimizer's moments."""
 
 from __future__ import annotations
 
@@ -84,7 +84,7 @@ def to_sklearn(estimator: Any) -> Any:
     if hasattr(estimator, "classes_"):
         new.classes_ = estimator._labels
     vars(new).setdefault("_no_improvement_count", 0)  # a file does not keep it, and their partial_fit adds to it
-    # After early stopping these are the same arrays there, which a warm start then trains on.
+    # After early stopping scikit-learn has the same arrays under both names, and a warm start trains them further.
     new._best_coefs, new._best_intercepts = new.coefs_, new.intercepts_
     if not estimator.early_stopping:
         new._best_coefs, new._best_intercepts = copy.deepcopy((new.coefs_, new.intercepts_))
@@ -94,7 +94,7 @@ def to_sklearn(estimator: Any) -> Any:
 
 
 def _parameters(estimator: Any, kind: type[Any]) -> dict[str, Any]:
-    """Return the parameters of scikit-learn's ``kind``, whichever of them a subclass shows in its constructor."""
+    """Return the parameters of scikit-learn's ``kind``, even those that a subclass hides from its constructor."""
     return {name: getattr(estimator, name) for name in kind().get_params()}
 
 

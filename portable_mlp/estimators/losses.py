@@ -58,16 +58,16 @@ REPORTED: dict[str, Report] = {
     "squared_error": squared_loss,
     "poisson": poisson_loss,
 }
-"""What scikit-learn reports for each of its losses, at its natural output; the others are reported as they are."""
+"""The loss that scikit-learn reports for each of its losses, at its natural output; others are reported unchanged."""
 
 
 def outputs_of(xp: Namespace, output: str, z: Array) -> Array:
-    """Return what the output layer makes of its pre-activation, with the logistic of the losses.
+    """Return the activation of the output layer, with the same logistic function as the losses.
 
     Raises
     ------
     ValueError
-        If there is no such output: ``out_activation_`` is an attribute that anybody can set.
+        If there is no such output: a user can set the attribute ``out_activation_``.
     """
     check_choice("out_activation_", output, OUTPUTS)
     return expit(xp, z) if output == "logistic" else OUTPUTS[output](xp, z)

@@ -1,7 +1,7 @@
-"""An estimator's state changes all at once: a fit works on a draft, and whoever predicts meanwhile sees one model.
+"""The state of an estimator, replaced in one step: a fit works on a draft, and other threads see one model meanwhile.
 
-What an estimator is stands in its ``__dict__``. A fit puts another one in its place, in one assignment, rather than
-write into it: another thread that predicts, copies or pickles goes on with the one that it has.
+The state of an estimator is its ``__dict__``. A fit replaces it in one assignment, rather than write into it: another
+thread that predicts, copies or pickles continues with the old one.
 """
 
 from __future__ import annotations
@@ -23,16 +23,16 @@ def draft_of(estimator: T) -> T:
 
 
 def adopt(estimator: Any, before: dict[str, Any], reached: Reached) -> None:
-    """Let an estimator have all that a fit changed; what was set on the estimator itself meanwhile stays.
+    """Give an estimator all that a fit changed; attributes set on the estimator itself meanwhile are kept.
 
     Parameters
     ----------
     estimator : MLPClassifier or MLPRegressor
-        Whose state is replaced.
+        The estimator, whose state is replaced.
     before : dict
         Its attributes when the fit began.
     reached : Reached
-        By its draft.
+        The state that its draft reached.
     """
     state = reached.state()
     changed = {name: value for name, value in state.items() if name not in before or value is not before[name]}
@@ -43,7 +43,7 @@ def adopt(estimator: Any, before: dict[str, Any], reached: Reached) -> None:
 def of_one_moment(
     method: Callable[Concatenate[Any, Parameters], Answer],
 ) -> Callable[Concatenate[Any, Parameters], Answer]:
-    """Let a method see the estimator as it is when it is called, though another thread may fit it meanwhile."""
+    """Let a method see the state of the estimator at its call, though another thread may fit it meanwhile."""
 
     @functools.wraps(method)
     def answered(self: Any, /, *args: Parameters.args, **kwargs: Parameters.kwargs) -> Answer:

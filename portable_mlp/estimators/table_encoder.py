@@ -1,4 +1,4 @@
-"""A transformer of scikit-learn that encodes tables: the face of `tables.encoding`."""
+"""A transformer of scikit-learn that encodes tables, over `tables.encoding`."""
 
 from __future__ import annotations
 
@@ -25,11 +25,11 @@ __all__ = ["TableEncoder"]
 class TableEncoder(TransformerMixin, BaseEstimator):
     """Encode tables with numbers, texts, truth values, dates and missing cells as a real matrix.
 
-    Each column is treated as what its cells are: numbers are scaled to zero mean and unit deviation, their gaps become
+    A column is treated according to its cells: numbers are scaled to zero mean and unit deviation, their gaps become
     the median and are marked in a column of their own; texts have a column of 0 and 1 each, rare and unseen ones
     together, and missing ones; many different texts become the means of their targets, which are cross-fitted; truth
     values are numbers, 1 and 0; dates become the elapsed time, the year, and sines and cosines of month, weekday and
-    hour. Constant columns, and those that only tell the rows apart, are dropped. `columns_` says what was done.
+    hour. Constant columns, and those that only identify rows, are dropped. `columns_` lists the treatments.
 
     Parameters
     ----------
@@ -116,7 +116,7 @@ class TableEncoder(TransformerMixin, BaseEstimator):
         Returns
         -------
         TableEncoder
-            This one, fitted.
+            The encoder itself, fitted.
         """
         self._fit(X, y)
         return self
@@ -127,9 +127,9 @@ class TableEncoder(TransformerMixin, BaseEstimator):
         Parameters
         ----------
         X, y
-            As in `fit`.
+            The training rows and their targets, as for `fit`.
         **fit_params
-            There are none.
+            Not accepted: there are no other options.
 
         Returns
         -------

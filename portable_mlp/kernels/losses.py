@@ -139,7 +139,7 @@ class Loss(NamedTuple):
     Attributes
     ----------
     formula : callable
-        The loss and its gradient; the contract stands at the top of this file.
+        The loss and its gradient, by the contract at the top of this file.
     outputs : tuple of str
         The outputs for which the gradient is right; the first is that of a regression.
     targets : TargetRange

@@ -54,7 +54,7 @@ def nearest(name: str, known: Iterable[str]) -> str | None:
     Parameters
     ----------
     name : str
-        The mistaken name.
+        The mistaken name, as the user wrote it.
     known : iterable of str
         The names that exist; the first of equally near ones wins.
 

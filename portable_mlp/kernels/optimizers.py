@@ -26,7 +26,7 @@ class Optimizer(NamedTuple):
     ----------
     formula : callable
         ``formula(p, g, *moments, *scalars, *constants) -> (p, *moments)``, element by element; where ``with_root``, the
-        library's square root stands before the scalars. A backend may compile it.
+        library's square root comes before the scalars. A backend may compile it.
     scalars : callable
         ``scalars(t, rate, sqrt=math.sqrt) -> tuple of float``, for step t with learning rate ``rate``; for numbers of
         another type, such as a tracer's, the caller passes their square root.

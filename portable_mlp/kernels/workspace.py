@@ -29,7 +29,7 @@ class Workspace(NamedTuple):
     deltas : tuple of array
         The derivatives at each hidden layer, in the shapes of ``hidden``.
     gradient : array of shape (n_parameters,)
-        The flat gradient.
+        The flat gradient of a batch.
     grads : tuple of Layer
         Views of the flat gradient.
     """

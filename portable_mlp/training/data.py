@@ -1,4 +1,4 @@
-"""The data's passport: looked at once, before training, with the values that kernels may trust afterwards."""
+"""The check of the data: made once, before training, so that kernels may trust shapes and values afterwards."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from .batches import Data, blocks
 
 @undisturbed
 def checked_data(net: Network, params: Params, X: Array, y: Array, sample_weight: Array | None = None) -> Data:
-    """Return the data as the network takes them, in the dtype of ``params``, once shapes and values were found good.
+    """Return the data in the dtype of ``params``, with encoded targets, after a check of shapes and values.
 
     Raises
     ------
@@ -65,7 +65,7 @@ def _check_finite(xp: Namespace, name: str, x: Array) -> None:
 
 
 def _all_finite(xp: Namespace, x: Array) -> bool:
-    """Look at some samples at a time: flags for all values would take a quarter of their memory again."""
+    """Check some samples at a time: flags for all values would need another quarter of their memory."""
     n_samples = x.shape[0] if x.ndim == 1 else x.shape[-2]
     finite = xp.asarray(True, device=array_api_compat.device(x))
     for start, stop in blocks(n_samples, math.prod(x.shape) // n_samples):
