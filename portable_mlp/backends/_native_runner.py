@@ -23,9 +23,9 @@ from ..kernels.batch import Batch, Span
 from ..kernels.optimizers import Scalars, State
 from ..kernels.propagation import Masks
 from ..kernels.step import Carry, Program, step
+from ._compiled_steps import compiled_steps, take_steps
 from ._numba_primitives import NumbaPrimitives
 from ._tape import Tape, Untapeable
-from ._tape_machine import machine, take_steps
 from .portable_runner import PortableRunner
 from .runner import STEPS_A_CALL, runs
 
@@ -76,12 +76,14 @@ class NativeRunner(PortableRunner):
 
     def __init__(self, backend: Backend, program: Program) -> None:
         super().__init__(backend, program)
+        self._dtype: Any = None
         self._memory: list[Any] = []
         self._recordings: dict[int, _Recording | None] = {}
 
     def start(self, flat: Array, moments: State, total: Array) -> Carry:
         """Return the first carry; recordings of the memory before it are forgotten."""
         self._bind([])
+        self._dtype = flat.dtype
         return super().start(flat, moments, total)
 
     def calls(self, spans: Sequence[Span], n_steps: int, every: int | None) -> Iterator[Sequence[Span]]:
@@ -89,7 +91,8 @@ class NativeRunner(PortableRunner):
         done = 0
         while done < len(spans):
             size = _size(spans[done])
-            n_now = 1 if self._recordings.get(size) is None else self._most(size)
+            is_native = self._recordings.get(size) is not None and compiled_steps.is_there(self._dtype)
+            n_now = self._most(size) if is_native else 1
             if every is not None:
                 n_now = min(n_now, every - (n_steps + done) % every)
             some = spans[done : done + n_now]
@@ -110,13 +113,13 @@ class NativeRunner(PortableRunner):
         size = _size(spans[0])
         # In the samples' own order nothing need be gathered: the copy of a large batch would cost more than it saves.
         rows = np.arange(data.n_samples) if order is None and 2 * size <= data.n_samples else order
-        if masks is None and rows is not None:
-            recording = self._recorded(carry, data, size, len(scalars[0])) if machine.get(data.X.dtype) else None
-            if recording is not None:
+        if masks is None and rows is not None and compiled_steps.may_pay:
+            recording = self._recorded(carry, data, size, len(scalars[0]))
+            if recording is not None and compiled_steps.get(self._dtype):
                 return _replayed(recording, carry, rows, spans, scalars)
         losses = []
         for span, numbers in zip(spans, scalars, strict=True):
-            with machine.watching():
+            with compiled_steps.doing_without():
                 carry, loss = super().take(carry, data, order, [span], [numbers], masks)
             losses.append(loss)
         return carry, losses[0] if len(losses) == 1 else np.stack(losses)

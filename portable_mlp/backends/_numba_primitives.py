@@ -367,7 +367,7 @@ class NumbaPrimitives(NumpyPrimitives):
         loop = _UPDATES.get(optimizer.formula)
         if loop is None or workspace is None or parameters.ndim > 1:
             return super().reduce_and_update(optimizer, parameters, sums, state, scalars, workspace)
-        if sums.strength != 0:
+        if not (isinstance(sums.strength, float) and sums.strength == 0.0):
             for (dW, _), (W, _) in zip(sums.grads, sums.params, strict=True):
                 self.penalised(dW, W, sums.strength, 1.0)
         # One call for all that a step changes: a Ctrl-C comes before it or after.

@@ -13,10 +13,10 @@ from typing import Any
 import numpy as np
 from numpy.lib.mixins import NDArrayOperatorsMixin
 
-from ._tape_machine import (
+from ._compiled_steps import (
     CALL,
-    CODES,
     COPY,
+    LOOPS,
     N_LENGTHS,
     N_OPERANDS,
     N_STRIDES,
@@ -91,21 +91,26 @@ class Tape:
         self.add(COPY, 1, self.scalar(x), out, 1)
 
     def loop(self, loop: Any, *arguments: Any) -> None:
-        """Put a compiled loop on the tape; its shape is that of the largest array."""
-        if loop not in CODES:
+        """Put a compiled loop on the tape; rows and columns are those of the first array of real numbers."""
+        if loop not in LOOPS:
             raise Untapeable("a loop that tapes do not know")
         flat = [x for argument in arguments for x in (argument if isinstance(argument, tuple) else (argument,))]
         for x in flat:
             if not (isinstance(x, Taped) and x.flags.c_contiguous and x.dtype in (self.dtype, np.int64)):
                 raise Untapeable("an argument that is no plain memory")
-        largest = max(flat, key=lambda x: x.size)
-        self.add(CODES[loop], *((1,) * (2 - largest.ndim) + largest.shape), *flat)
+        n, k = (1, *next(x.shape for x in flat if x.ndim > 0 and x.dtype == self.dtype))[-2:]
+        code, sizes = LOOPS[loop]
+        # A loop that went past the end of its memory would end the process, or worse.
+        size_of = {"nk": n * k, "n": n, "k": k, "3n": 3 * n, "1": 1}
+        if [x.size for x in flat] != [size_of[size] for size in sizes.split()]:
+            raise Untapeable("arguments whose sizes do not fit")
+        self.add(code, n, k, *flat)
 
     def take(self, x: Taped, rows: Taped, out: Taped | None) -> Taped:
         """Put the gathering of the batch's rows on the tape."""
         if not x.flags.c_contiguous or x.dtype not in (self.dtype, np.int64):
             raise Untapeable("rows of memory that is not in row order")
-        out = self.empty((*rows.shape, *x.shape[1:]), x.dtype) if out is None else out
+        out = self._checked_out(out, (*rows.shape, *x.shape[1:]), x.dtype)
         self.add(TAKE if x.dtype == self.dtype else TAKE_LABELS, int(np.prod(x.shape[1:])), x, out)
         return out
 
@@ -201,13 +206,13 @@ class Tape:
         self, ufunc: np.ufunc, loop: tuple[int, int], inputs: list[Taped], dtype: Any, out: Taped | None
     ) -> Taped:
         a, b = inputs
-        if ufunc is np.matmul and a.ndim == b.ndim == 2:
+        if ufunc is np.matmul and a.ndim == b.ndim == 2 and a.shape[1] == b.shape[0]:
             shape: tuple[int, ...] = (a.shape[0], b.shape[1])
             lengths = [1, a.shape[0], a.shape[1], b.shape[1]]
-        elif ufunc is np.vecdot and a.ndim == b.ndim == 1:
+        elif ufunc is np.vecdot and a.ndim == b.ndim == 1 and a.shape == b.shape:
             shape, lengths = (), [1, a.shape[0]]
         else:
-            raise Untapeable(f"{ufunc.__name__} of {a.ndim} and {b.ndim} axes")
+            raise Untapeable(f"{ufunc.__name__} of {a.shape} and {b.shape}")
         out = self._checked_out(out, shape, dtype)
         strides = [0, 0, 0, *a.memory.strides, *b.memory.strides, *out.memory.strides]
         self._repeated(loop, 1, [a, b, out], (), lengths, strides)

@@ -70,26 +70,26 @@ from ._numba_primitives import (
     COPY,
 ) = range(22)
 
-CODES: dict[Any, int] = {
-    _bias: BIAS,
-    _bias_relu: BIAS_RELU,
-    _d_relu: D_RELU,
-    _d_tanh: D_TANH,
-    _penalise: PENALISE,
-    _sum_rows: SUM_ROWS,
-    _without_maximum: WITHOUT_MAXIMUM,
-    _normalise: NORMALISE,
-    _cross_entropy_sums: CROSS_ENTROPY_SUMS,
-    _one_hot: ONE_HOT,
-    _weighted_log: WEIGHTED_LOG,
-    _sgd_loop: SGD,
-    _momentum_loop: MOMENTUM,
-    _nesterov_loop: NESTEROV,
-    _velocity_loop: VELOCITY,
-    _nesterov_velocity_loop: NESTEROV_VELOCITY,
-    _adam_loop: ADAM,
+LOOPS: dict[Any, tuple[int, str]] = {
+    _bias: (BIAS, "nk k"),
+    _bias_relu: (BIAS_RELU, "nk k 1"),
+    _d_relu: (D_RELU, "nk nk 1"),
+    _d_tanh: (D_TANH, "nk nk 1"),
+    _penalise: (PENALISE, "nk nk 1 1"),
+    _sum_rows: (SUM_ROWS, "nk k"),
+    _without_maximum: (WITHOUT_MAXIMUM, "nk nk"),
+    _normalise: (NORMALISE, "nk"),
+    _cross_entropy_sums: (CROSS_ENTROPY_SUMS, "nk nk nk 3n 1 1"),
+    _one_hot: (ONE_HOT, "n 1 1 nk"),
+    _weighted_log: (WEIGHTED_LOG, "nk nk 1 1 nk"),
+    _sgd_loop: (SGD, "nk nk 1 1"),
+    _momentum_loop: (MOMENTUM, "nk nk nk 1 1 1"),
+    _nesterov_loop: (NESTEROV, "nk nk nk 1 1 1"),
+    _velocity_loop: (VELOCITY, "nk nk nk 1 1 1"),
+    _nesterov_velocity_loop: (NESTEROV_VELOCITY, "nk nk nk 1 1 1"),
+    _adam_loop: (ADAM, "nk nk nk nk 1 1 1 1 1 1 1"),
 }
-"""The loops that a tape may call."""
+"""The loops that a tape may call: their codes, and how many numbers each argument has, for n rows and k columns."""
 
 N_OPERANDS, N_LENGTHS, N_STRIDES = 3, 4, 9
 WIDTH = 4 + 2 * N_OPERANDS + N_LENGTHS + N_STRIDES
@@ -345,11 +345,11 @@ take_steps = _kept(_take_steps, nogil=True)
 
 STEPS_BEFORE_READING = 64
 SECONDS_BEFORE_COMPILING = 10.0
-"""Of a process: the code is read from disk in a few tenths of a second, and compiled in about ten seconds."""
+"""Of a process: the code is read from disk in some tenths of a second, and compiled in about ten seconds."""
 
 
-class Machine:
-    """The compiled function, once it is there.
+class CompiledSteps:
+    """The compiled function for each dtype, once it pays to have it.
 
     Parameters
     ----------
@@ -360,38 +360,45 @@ class Machine:
     def __init__(self, clock: Callable[[], float] = time.perf_counter) -> None:
         self._clock = clock
         self._there: set[Any] = set()
-        self._missed: set[Any] = set()
+        self._looked_for: set[Any] = set()
         self._steps, self._seconds = 0, 0.0
 
-    def get(self, dtype: Any) -> bool:
-        """Get the function for a dtype, if it is time to, and tell whether it is there."""
-        if dtype not in self._there and not _failures:
-            signature = _signature(dtype)
-            if self._steps >= STEPS_BEFORE_READING and dtype not in self._missed:
-                self._missed.add(dtype)
-                if _is_on_disk(signature):
-                    self._compile(dtype, signature)
-            elif self._seconds >= SECONDS_BEFORE_COMPILING:
-                self._compile(dtype, signature)
+    @property
+    def may_pay(self) -> bool:
+        """Whether enough steps were taken without it to ask for it."""
+        return bool(self._there) or self._steps >= STEPS_BEFORE_READING
+
+    def is_there(self, dtype: Any) -> bool:
+        """Tell whether steps of a dtype can be taken."""
         return dtype in self._there
 
+    def get(self, dtype: Any) -> bool:
+        """Read the function for a dtype from disk, or compile it once that pays; tell whether it is there."""
+        if dtype not in self._there and not _failures:
+            on_disk = dtype not in self._looked_for and _is_on_disk(dtype)
+            self._looked_for.add(dtype)
+            if on_disk or self._seconds >= SECONDS_BEFORE_COMPILING:
+                self.compile(dtype)
+        return dtype in self._there
+
+    def compile(self, dtype: Any) -> None:
+        """Compile the function for a dtype, or read from disk what was compiled before."""
+        take_steps.compile(_signature(dtype))
+        if not _failures:
+            self._there.add(dtype)
+
     @contextlib.contextmanager
-    def watching(self) -> Iterator[None]:
-        """Count a step that was taken without it, and its time."""
+    def doing_without(self) -> Iterator[None]:
+        """Count a step that is taken without it, and its time."""
         before = self._clock()
         yield
         self._steps += 1
         self._seconds += self._clock() - before
 
-    def _compile(self, dtype: Any, signature: Any) -> None:
-        take_steps.compile(signature)
-        if not _failures:
-            self._there.add(dtype)
 
-
-def _is_on_disk(signature: Any) -> bool:
+def _is_on_disk(dtype: Any) -> bool:
     cache = take_steps._cache
-    return isinstance(cache, CompiledFiles) and cache.has(signature, take_steps.targetctx)
+    return isinstance(cache, CompiledFiles) and cache.has(_signature(dtype), take_steps.targetctx)
 
 
 def _signature(dtype: Any) -> tuple[Any, ...]:
@@ -399,4 +406,4 @@ def _signature(dtype: Any) -> tuple[Any, ...]:
     return (i64[:, ::1], i64[:, ::1], i64[::1], real[:, ::1], real[::1], real[::1], real[::1], real, types.boolean)
 
 
-machine = Machine()
+compiled_steps = CompiledSteps()
