@@ -111,7 +111,7 @@ def test_epoch(benchmark: BenchmarkFixture, case: Case, name: str, dtype: str, s
     def epoch() -> None:
         with ours.backend.running():
             order = shuffle.order(next(epochs), ours.data.n_samples)
-            ours.backend.to_numpy(ours.loop.epoch(ours.data, ours.batches, RATE, order=order))
+            ours.backend.to_numpy(ours.loop.epoch(ours.data, ours.batches, lambda step: RATE, order=order))
 
     benchmark.group = f"epoch, {case.name}, {dtype}, {solver}"
     benchmark.pedantic(epoch, rounds=20, warmup_rounds=2)

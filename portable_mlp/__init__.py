@@ -1,5 +1,19 @@
 """Small multi-layer perceptrons, written once against the Python array API: NumPy, CuPy, PyTorch, JAX.
 
+A fit goes through these modules, from the door to the matrix product::
+
+    cli.train               reads the table, calls pm.train
+    training.train          checks options and samples; gives the loop an order, rates and a record
+    estimators.base         the same for MLPClassifier and MLPRegressor, with scikit-learn's rules (stochastic)
+    training.run            Run: the one loop over epochs
+    training.loop           Loop.epoch: the batches of an epoch
+    backends.runner         Runner.take: one step, or many where the library can
+    kernels.step            step: forward, loss, backward, penalty, update
+    kernels.propagation     forward_pass, backward_pass
+    kernels.primitives      matmul and the other functions that a backend may replace
+
+`examples/from_scratch.py` has the whole of it in one loop. CONTRIBUTING.md says where to put what.
+
 >>> import numpy as np, portable_mlp as pm
 >>> X, y = np.asarray([[0.0, 0.0], [0.0, 1.0], [1.0, 0.0], [1.0, 1.0]]), np.asarray([0, 1, 1, 0])
 >>> net = pm.Network((2, 8, 2), activation="tanh")

@@ -36,7 +36,7 @@ array_api_strict.set_array_api_strict_flags(boolean_indexing=False, data_depende
 
 # The same examples in each run; `nox -s thorough` takes many.
 hypothesis.settings.register_profile("few", max_examples=100, deadline=None, derandomize=True)
-hypothesis.settings.register_profile("many", hypothesis.settings.get_profile("few"), max_examples=2_000)
+hypothesis.settings.register_profile("many", hypothesis.settings.get_profile("few"), max_examples=500)
 hypothesis.settings.load_profile("few")
 
 

@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
+import pytest
 import torch
 
 # --- values: loops over floats -----------------------------------------------------------------------------------
@@ -268,7 +269,11 @@ LAYOUTS = {
 """The same numbers, laid out otherwise in memory."""
 
 
-WRITEABLE = ("numpy-float64", "strict-cpu", "torch-cpu", "cupy", "torch-cuda")
+WRITEABLE = (
+    *("numpy-float64", "strict-cpu", "torch-cpu"),
+    pytest.param("cupy", marks=pytest.mark.gpu("cupy")),
+    pytest.param("torch-cuda", marks=pytest.mark.gpu("torch")),
+)
 """The libraries, by the name of the fixture's parameter, whose arrays can be written into."""
 
 

@@ -47,12 +47,6 @@ NAMES_THAT_ARE_MEANT = {
 }
 """Public names that stand at the top of several modules, and why."""
 
-NAMES_TO_MEND = {
-    *("Estimator", "MAY_DIFFER", "NUMBERS_AT_ONCE", "Targets"),
-    *("Problem", "fingerprint", "identity", "poisson", "squared_error"),
-}
-"""Public names that still mean different things in different modules. A name is taken off when that is mended."""
-
 MODULES_TO_REACH: set[str] = {"portable_mlp.tables.recipe"}
 """Modules that nothing but a test imports yet. A module is taken off when something imports it."""
 
@@ -142,10 +136,9 @@ def test_a_public_name_has_one_meaning() -> None:
         for name in _defined(path):
             where.setdefault(name, set()).add(path.relative_to(PACKAGE).as_posix())
     several = {name: sorted(files) for name, files in where.items() if len(files) > 1 and not name.startswith("_")}
-    known = NAMES_THAT_ARE_MEANT.keys() | NAMES_TO_MEND
-    assert {name: files for name, files in several.items() if name not in known} == {}, "give one of them another name"
-    assert known - several.keys() == set(), "these have one meaning now: take them off the list"
-    assert not NAMES_THAT_ARE_MEANT.keys() & NAMES_TO_MEND
+    meant = NAMES_THAT_ARE_MEANT.keys()
+    assert {name: files for name, files in several.items() if name not in meant} == {}, "give one of them another name"
+    assert meant - several.keys() == set(), "these have one meaning now: take them off the list"
 
 
 def _name(path: pathlib.Path) -> str:

@@ -13,6 +13,7 @@ EXAMPLES = Path(__file__).resolve().parents[1] / "examples"
 
 # The second library of each; together they are all that run on every machine.
 OTHER_BACKEND = {
+    "from_scratch": "strict",
     "tanh_softmax": "jax",
     "two_layer_net": "torch",
     "by_hand": "strict",
@@ -83,6 +84,21 @@ def test_two_layer_net(backend: str) -> None:
     assert float(validation_losses[-1]) < 0.2
     assert float(accuracies[-1]) > 0.94
     assert float(re.search(r"test accuracy (\S+)", out)[1]) > 0.95
+
+
+@on_numpy_and_another("from_scratch")
+def test_from_scratch(backend: str) -> None:
+    """The loop that is written out and the library's: on NumPy the same bits."""
+    out = output_of("from_scratch", backend)
+    losses = re.findall(r"^ +\d+  (\S+) +(\S+)$", out, re.MULTILINE)
+    assert len(losses) == 10
+    difference = float(re.search(r"of a parameter after 90 steps: (\S+)", out)[1])
+    if backend == "numpy":
+        assert all(here == by_train for here, by_train in losses)
+        assert difference == 0.0
+    assert [float(here) for here, _ in losses] == pytest.approx([float(by_train) for _, by_train in losses], rel=1e-12)
+    assert difference < 1e-12
+    assert float(re.search(r"training accuracy (\S+)", out)[1]) > 0.9
 
 
 @on_numpy_and_another("by_hand")

@@ -1,8 +1,8 @@
 """An entry in a table is the whole change: made-up ones work behind every door, on every library, beside PyTorch.
 
-An activation, a loss with a constant and an optimizer that the library does not have are put into the tables for one
-test, each time by a name that nothing has used before: a name means one formula for as long as a process runs, since
-steps are compiled, and kept, by the names in them. A schedule has its place beside them (`made_up`).
+An activation, a loss with a constant, an optimizer and a schedule by steps that the library does not have are put into
+the tables for one test, each time by a name that nothing has used before: a name means one formula for as long as a
+process runs, since steps are compiled, and kept, by the names in them.
 """
 
 import functools
@@ -21,15 +21,18 @@ from sklearn.exceptions import ConvergenceWarning
 import portable_mlp as pm
 from portable_mlp.cli.app import run
 from portable_mlp.kernels.activations import ACTIVATIONS, Activation
-from portable_mlp.kernels.losses import LOSSES, Constant, Loss, Targets
+from portable_mlp.kernels.losses import LOSSES, Constant, Loss, TargetRange
 from portable_mlp.kernels.optimizers import OPTIMIZERS, Optimizer, OptimizerEntry
 from portable_mlp.kernels.options import positive_number
+from portable_mlp.training.schedules import SCHEDULES, Progress, ScheduleEntry
 from tests.reference import assert_close, float32_exact
+from tests.training.test_checkpoints import killed_after
 
 RNG = np.random.default_rng(0)
 X, Y = float32_exact(RNG.normal(size=(30, 4))), float32_exact(3.0 * RNG.normal(size=(30, 2)))
 LABELS = RNG.integers(0, 3, 30)
 RATE, EPSILON, WIDTH, N_EPOCHS, BATCH_SIZE = 0.1, 1e-3, 0.5, 3, 10
+N_STEPS = N_EPOCHS * len(X) // BATCH_SIZE
 RUN: dict[str, Any] = {
     "learning_rate": RATE, "epsilon": EPSILON, "epochs": N_EPOCHS, "batch_size": BATCH_SIZE, "shuffle": False,
 }  # fmt: skip
@@ -67,10 +70,29 @@ def adagrad(epsilon: float) -> Optimizer:
     return Optimizer(adagrad_formula, scalars, (epsilon,), moments=("total",), with_root=True)
 
 
+def one_cycle(rate: float, at: Progress) -> float:
+    last = at.epochs * at.n_steps - 1
+    peak, now = 0.3 * (last + 1) - 1, at.step - 1
+    if now <= peak:
+        start, stop, share = rate / 25, rate, now / peak
+    else:
+        start, stop, share = rate, rate / 25e4, (now - peak) / (last - peak)
+    return stop + (start - stop) / 2 * (1 + math.cos(math.pi * share))
+
+
 class MadeUp(NamedTuple):
     activation: str
     loss: str
     solver: str
+    schedule: str
+
+    @property
+    def run(self) -> dict[str, Any]:
+        return RUN | {"solver": self.solver, "schedule": self.schedule}
+
+    @property
+    def parameters(self) -> dict[str, Any]:
+        return {"activation": self.activation, "solver": self.solver, "learning_rate": self.schedule}
 
     @property
     def net(self) -> pm.Network:
@@ -86,11 +108,12 @@ numbers = itertools.count()
 
 @pytest.fixture
 def made_up(monkeypatch: pytest.MonkeyPatch) -> MadeUp:
-    names = MadeUp(*(f"{name}{next(numbers)}" for name in ("softsign", "pseudo_huber", "adagrad")))
+    names = MadeUp(*(f"{name}{next(numbers)}" for name in ("softsign", "pseudo_huber", "adagrad", "one_cycle")))
     width = {"width": Constant(2.0, positive_number)}
     monkeypatch.setitem(ACTIVATIONS, names.activation, Activation(softsign, d_softsign, scheme="he_normal"))
-    monkeypatch.setitem(LOSSES, names.loss, Loss(pseudo_huber, ("identity",), Targets.REAL, constants=width))
+    monkeypatch.setitem(LOSSES, names.loss, Loss(pseudo_huber, ("identity",), TargetRange.REAL, constants=width))
     monkeypatch.setitem(OPTIMIZERS, names.solver, OptimizerEntry(adagrad, ("epsilon",)))
+    monkeypatch.setitem(SCHEDULES, names.schedule, ScheduleEntry(one_cycle, by_step=True, needs_epochs=True))
     return names
 
 
@@ -98,6 +121,7 @@ def by_torch(net: pm.Network, start: Any, y: np.ndarray) -> list[np.ndarray]:
     """Return W1, b1, W2, b2 after the steps of `RUN`."""
     params = [torch.tensor(x, dtype=torch.float64, requires_grad=True) for layer in start for x in layer]
     optimizer = torch.optim.Adagrad(params, lr=RATE, eps=EPSILON)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, RATE, N_STEPS, cycle_momentum=False)
     for _, first in itertools.product(range(N_EPOCHS), range(0, len(X), BATCH_SIZE)):
         W1, b1, W2, b2 = params
         rows = slice(first, first + BATCH_SIZE)
@@ -109,7 +133,12 @@ def by_torch(net: pm.Network, start: Any, y: np.ndarray) -> list[np.ndarray]:
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
+        schedule.step()
     return [x.detach().numpy() for x in params]
+
+
+def rate_of(step: int) -> float:
+    return one_cycle(RATE, Progress(0, epochs=N_EPOCHS, step=step, n_steps=N_STEPS // N_EPOCHS))
 
 
 def assert_same(lib: Any, params: Any, expected: list[np.ndarray]) -> None:
@@ -125,14 +154,16 @@ def start_of(net: pm.Network) -> list[Any]:
 def test_train(lib: Any, made_up: MadeUp, classes: bool) -> None:
     net, y = (made_up.classifier_net, LABELS) if classes else (made_up.net, Y)
     start = start_of(net)
-    result = pm.train(net, lib.params(start), lib.array(X), lib.array(y), solver=made_up.solver, **RUN)
+    result = pm.train(net, lib.params(start), lib.array(X), lib.array(y), **made_up.run)
     assert_same(lib, result.params, by_torch(net, start, y))
+    first_of_epochs = [rate_of(step) for step in range(1, N_STEPS, N_STEPS // N_EPOCHS)]
+    assert result.history["learning_rate"] == first_of_epochs
 
 
 def test_a_group_with_shards(lib: Any, made_up: MadeUp) -> None:
     start = start_of(made_up.net)
     with pm.parallel("serial", reproducible=True):
-        result = pm.train(made_up.net, lib.params(start), lib.array(X), lib.array(Y), solver=made_up.solver, **RUN)
+        result = pm.train(made_up.net, lib.params(start), lib.array(X), lib.array(Y), **made_up.run)
     assert_same(lib, result.params, by_torch(made_up.net, start, Y))
 
 
@@ -144,7 +175,7 @@ def test_gradient_checks(lib: Any, made_up: MadeUp) -> None:
 @pytest.mark.parametrize("compat", ["sklearn", None])
 @pytest.mark.parametrize("kind", [pm.MLPClassifier, pm.MLPRegressor])
 def test_estimators(lib: Any, made_up: MadeUp, kind: Any, compat: str | None, tmp_path: pathlib.Path) -> None:
-    options = FITTED | {"activation": made_up.activation, "solver": made_up.solver, "compat": compat}
+    options = FITTED | made_up.parameters | {"compat": compat}
     if kind is pm.MLPRegressor:
         options |= {"loss": made_up.loss, "loss_options": {"width": WIDTH}}
     y = LABELS if kind is pm.MLPClassifier else Y
@@ -165,14 +196,44 @@ def test_estimators(lib: Any, made_up: MadeUp, kind: Any, compat: str | None, tm
 
 def test_checkpoints(lib: Any, made_up: MadeUp, tmp_path: pathlib.Path) -> None:
     arguments = made_up.net, lib.params(start_of(made_up.net)), lib.array(X), lib.array(Y)
-    options = RUN | {"solver": made_up.solver}
-    pm.train(*arguments, **options | {"epochs": 1}, checkpoint=tmp_path)
-    resumed = pm.train(*arguments, **options, checkpoint=tmp_path, resume=True)
+    options, states = made_up.run, {"checkpoint": tmp_path, "checkpoint_every": 1}
+    with killed_after(2):
+        pm.train(*arguments, **options, **states)
+    resumed = pm.train(*arguments, **options, **states, resume=True)
     in_one_go = pm.train(*arguments, **options)
+    assert resumed.history["learning_rate"] == in_one_go.history["learning_rate"]
     assert_close(lib.numpy(pm.pack(resumed.params)), lib.numpy(pm.pack(in_one_go.params)), rtol=0)
     other = pm.Network((4, 5, 2), made_up.activation, "identity", made_up.loss)
     with pytest.raises(ValueError, match=r"network was .*'width', 0\.5.*now .*'width', 2\.0"):
-        pm.train(other, *arguments[1:], **options, checkpoint=tmp_path, resume=True)
+        pm.train(other, *arguments[1:], **options, **states, resume=True)
+
+
+def test_an_estimator_goes_on_within_an_epoch_or_by_partial_fit(made_up: MadeUp, tmp_path: pathlib.Path) -> None:
+    options, states = FITTED | made_up.parameters, {"checkpoint": tmp_path, "checkpoint_every": 1}
+    with pytest.warns(ConvergenceWarning):
+        expected = pm.MLPRegressor(**options).fit(X, Y)
+    with killed_after(2):
+        pm.MLPRegressor(**options).fit(X, Y, **states)
+    with pytest.warns(ConvergenceWarning):
+        resumed = pm.MLPRegressor(**options).fit(X, Y, **states, resume=True)
+    by_epochs = pm.MLPRegressor(**options)
+    for _ in range(N_EPOCHS):
+        by_epochs.partial_fit(X, Y)
+    for fitted in (resumed, by_epochs):
+        for found, wanted in zip(
+            fitted.coefs_ + fitted.intercepts_, expected.coefs_ + expected.intercepts_, strict=True
+        ):
+            np.testing.assert_array_equal(found, wanted)
+
+
+def test_a_schedule_by_epochs_decides_on_the_first_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(SCHEDULES, "halved", ScheduleEntry(lambda rate, at: rate / 2))
+    options = FITTED | {"solver": "sgd", "max_iter": 2}
+    with pytest.warns(ConvergenceWarning):
+        halved = pm.MLPRegressor(**options, learning_rate="halved").fit(X, Y)
+    with pytest.warns(ConvergenceWarning):
+        expected = pm.MLPRegressor(**options | {"learning_rate_init": RATE / 2}).fit(X, Y)
+    np.testing.assert_array_equal(halved.coefs_[0], expected.coefs_[0])
 
 
 def test_model_files(made_up: MadeUp, tmp_path: pathlib.Path) -> None:
@@ -192,8 +253,10 @@ def test_onnx(made_up: MadeUp, dtype: str, tmp_path: pathlib.Path) -> None:
     pm.export_onnx_training(path, net, params, solver=made_up.solver, epsilon=EPSILON)
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 3
-    session, state = onnxruntime.InferenceSession(path, options), {"learning_rate": np.asarray(RATE)}
-    for _, first in itertools.product(range(N_EPOCHS), range(0, len(X), BATCH_SIZE)):
+    session, state = onnxruntime.InferenceSession(path, options), {}
+    batches = itertools.product(range(N_EPOCHS), range(0, len(X), BATCH_SIZE))
+    for step, (_, first) in enumerate(batches, start=1):
+        state["learning_rate"] = np.asarray(rate_of(step))
         rows = slice(first, first + BATCH_SIZE)
         batch = {"X": X[rows].astype(dtype), "y": Y[rows].astype(dtype)}
         state |= zip(["parameters", "total", "step"], session.run(None, batch | state)[2:], strict=True)
@@ -222,7 +285,18 @@ def test_the_command_line(made_up: MadeUp, tmp_path: pathlib.Path, capfd: pytest
     table, model = tmp_path / "table.csv", tmp_path / "model.safetensors"
     lines = [",".join(map(repr, (*x, y[0]))) for x, y in zip(X.tolist(), Y.tolist(), strict=True)]
     table.write_text("\n".join(["a,b,c,d,y", *lines]))
-    options = ["--activation", made_up.activation, "--solver", made_up.solver, "--hidden", 5, "--validation", 0]
+    options = [
+        "--activation",
+        made_up.activation,
+        "--solver",
+        made_up.solver,
+        "--hidden",
+        5,
+        "--schedule",
+        made_up.schedule,
+        "--validation",
+        0,
+    ]
     options += ["--loss", made_up.loss, "--loss-options", f"width={WIDTH}"]
     train = ["train", table, *options, "--save", model, "--dtype", "float64", "--epochs", 1, "--seed", 3]
     told(capfd, *train, "--learning-rate", 1e-300)
@@ -249,6 +323,8 @@ def test_mistakes_name_the_choices(made_up: MadeUp) -> None:
         pm.Network((4, 2), loss="nope")
     with pytest.raises(ValueError, match=f"solver must be one of .*'{made_up.solver}'.* got 'nope'"):
         pm.train(made_up.net, pm.init_params(made_up.net), X, Y, solver="nope")
-    for name, known in (("activation", made_up.activation), ("solver", made_up.solver), ("loss", made_up.loss)):
+    with pytest.raises(ValueError, match=f"schedule must be one of .*'{made_up.schedule}'.* got 'nope'"):
+        pm.train(made_up.net, pm.init_params(made_up.net), X, Y, schedule="nope")
+    for name, known in (made_up.parameters | {"loss": made_up.loss}).items():
         with pytest.raises(ValueError, match=f"'{name}' parameter .*'{known}'.* Got 'nope'"):
             pm.MLPRegressor(**{name: "nope"}).fit(X, Y)

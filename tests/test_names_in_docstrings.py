@@ -14,6 +14,7 @@ from portable_mlp.kernels.activations import ACTIVATIONS, OUTPUTS
 from portable_mlp.kernels.initializers import SCHEMES
 from portable_mlp.kernels.losses import LOSSES, REGRESSION_LOSSES, SMOOTHED_LOSSES
 from portable_mlp.kernels.optimizers import OPTIMIZERS, SOLVERS
+from portable_mlp.training.schedules import SCHEDULES
 
 LISTED: dict[tuple[Any, str], Iterable[str]] = {
     (pm.Network, "activation"): ACTIVATIONS,
@@ -25,12 +26,15 @@ LISTED: dict[tuple[Any, str], Iterable[str]] = {
     },
     (pm.init_params, "scheme"): (*SCHEMES, "normal"),
     (pm.train, "solver"): SOLVERS,
+    (pm.train, "schedule"): SCHEDULES,
     (pm.train, "label_smoothing"): SMOOTHED_LOSSES,
     (pm.export_onnx_training, "solver"): OPTIMIZERS,
     (pm.MLPClassifier, "activation"): ACTIVATIONS,
     (pm.MLPClassifier, "solver"): SOLVERS,
+    (pm.MLPClassifier, "learning_rate"): {*SCHEDULES, "adam", "adamw", "sgd"},
     (pm.MLPRegressor, "activation"): ACTIVATIONS,
     (pm.MLPRegressor, "solver"): SOLVERS,
+    (pm.MLPRegressor, "learning_rate"): {*SCHEDULES, "adam", "adamw", "sgd"},
     (pm.MLPRegressor, "loss"): REGRESSION_LOSSES,
 }
 """A parameter, and the table of which its description names every entry."""

@@ -1,4 +1,4 @@
-"""The array libraries, chosen at run time. Only this package names them; each file is loaded when asked for."""
+"""The array libraries, chosen at run time. Only this package names them; each file is loaded on first use."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ __all__ = [
 
 
 class _Entry(NamedTuple):
-    """Where a backend lives, the namespace whose arrays are its own, and the module to look for."""
+    """A backend's file, the namespace of its arrays, and the module whose presence shows that it is installed."""
 
     file: str
     cls: str
@@ -51,7 +51,7 @@ _REGISTRY = {
 def backends() -> list[BackendInfo]:
     """List every backend: whether it can be used here, its version and devices, or why not.
 
-    Libraries that are installed are imported to ask them, which takes seconds for the large ones.
+    Installed libraries are imported, which takes seconds for the large ones.
 
     Returns
     -------
@@ -89,14 +89,14 @@ def get_backend(name: str | Backend = "auto", device: Any = None) -> Backend:
     Returns
     -------
     Backend
-        The namespace ``xp``, the ``device``, and the ways to and from the host.
+        The namespace ``xp``, the ``device``, and the methods that move arrays to and from the host.
 
     Raises
     ------
     ValueError
         If there is no backend, or no device, of that name.
     BackendUnavailable
-        If there is, but it cannot be used here; says why, and the command that installs what is missing.
+        If there is one, but it cannot be used here; the message has the reason and the command that installs it.
 
     Examples
     --------
@@ -120,14 +120,14 @@ def get_backend(name: str | Backend = "auto", device: Any = None) -> Backend:
 
 
 def sparse_backend() -> Backend:
-    """Return NumPy in the form that takes SciPy's sparse matrices in CSR format as inputs."""
+    """Return NumPy's backend for inputs that are SciPy's sparse matrices in CSR format."""
     module = importlib.import_module(f"{__name__}._numpy_sparse")
     backend: Backend = module.SparseNumpyBackend.open()
     return backend
 
 
 def backend_of(x: Any) -> Backend:
-    """Return the backend that an array lives on, its device included; a plain one for a library without a file here."""
+    """Return the backend of an array, its device included; a plain `Backend` for a library without a file here."""
     xp = array_api_compat.array_namespace(x)
     device = array_api_compat.device(x)
     for name, entry in _REGISTRY.items():
@@ -159,17 +159,17 @@ def _load(name: str) -> type[Backend]:
 
 
 def _import(name: str, file: str) -> None:
-    """Import a backend's file and with it the library; whatever that raises says that it is unavailable."""
+    """Import a backend's file and with it the library; any error means that it is unavailable."""
     try:
         with _working(name), whole_imports():
             importlib.import_module(file)
-    except ValueError as error:  # which from a backend's own functions is the caller's mistake
+    except ValueError as error:  # caught here, since from a backend's own functions it is the caller's mistake
         raise _unavailable(name, error) from error
 
 
 @contextlib.contextmanager
 def _working(name: str) -> Iterator[None]:
-    """Turn whatever a missing or broken library raises into BackendUnavailable."""
+    """Turn any error of a missing or broken library into BackendUnavailable."""
     try:
         yield
     except (BackendUnavailable, ValueError):

@@ -1,4 +1,4 @@
-"""What a backend must give; each library's file fills in what differs."""
+"""The interface of backends; each library's file overrides what differs."""
 
 from __future__ import annotations
 
@@ -32,28 +32,28 @@ INSTALL = {
 """The command that installs each library."""
 
 PRECISIONS = ("float32", "tf32", "bfloat16")
-"""Of what products of float32 matrices are made; see `Backend.at_precision`."""
+"""The precisions of products of float32 matrices; see `Backend.at_precision`."""
 
 
 class BackendUnavailable(RuntimeError):
-    """A library that is known but cannot be used here; says why, and what to install."""
+    """A known library that cannot be used here; the message has the reason and the command that installs it."""
 
 
 class BackendInfo(NamedTuple):
-    """What is known of a backend without computing on it.
+    """The properties of a backend, collected without computing on it.
 
     Attributes
     ----------
     name : str
-        What `get_backend` takes.
+        The name for `get_backend`.
     available : bool
-        Whether it would succeed.
+        Whether `get_backend` would succeed.
     version : str or None
-        Of the library, where it is installed.
+        The version of the library, if it is installed.
     devices : tuple of str
-        What `get_backend` takes as ``device``.
+        The values of ``device`` for `get_backend`.
     reason : str or None
-        Why it is not available, and the command that installs what is missing.
+        The reason why it is not available, and the command that installs what is missing.
     """
 
     name: str
@@ -66,23 +66,23 @@ class BackendInfo(NamedTuple):
 class Backend:
     """One array library on one device.
 
-    Used as it is for a library that has no file of its own: it then offers what the array API standard promises.
+    Used directly for a library that has no file of its own: it then offers what the array API standard guarantees.
 
     Attributes
     ----------
     name : str
         "numpy", "cupy", "torch", "jax", "strict", or the module's name of any other library.
     xp : namespace
-        The library's array API functions.
+        The library's namespace of the array API standard.
     device : object
-        The library's own device object, as its functions take it.
+        The library's own device object, which its functions accept.
     """
 
     name: str = "array API"
     takes_sparse = False
     """Whether inputs may be SciPy's sparse matrices."""
     precision = "float32"
-    """Of products of float32 matrices; one of `precisions`."""
+    """The precision of products of float32 matrices; one of `precisions`."""
 
     def __init__(self, xp: Any, device: Any) -> None:
         self.xp = xp
@@ -93,7 +93,7 @@ class Backend:
 
     @property
     def device_name(self) -> str:
-        """The device as `get_backend` takes it."""
+        """The name of the device for `get_backend`."""
         return str(self.device)
 
     @classmethod
@@ -134,19 +134,19 @@ class Backend:
 
     @suggesting
     def asarray(self, host: Any, dtype: Any = None) -> Any:
-        """Bring an array, a list or a number to this library and device.
+        """Move an array, a list or a number to this library and device.
 
         Parameters
         ----------
         host : array_like, or an array of any backend
-            What to bring.
+            The array to move.
         dtype : str or dtype, optional
-            Of the result; by default what the library makes of it.
+            The dtype of the result; by default the library's choice.
 
         Returns
         -------
         array
-            On `device`. An array that is there already, in that dtype, may be returned as it is.
+            The array on `device`. One that is there already, in that dtype, may be returned itself.
 
         Raises
         ------
@@ -162,33 +162,33 @@ class Backend:
         return self._from_host(host_array(host), native)
 
     def to_numpy(self, x: Any) -> np.ndarray:
-        """Bring an array of this library to the host; the result may share memory with it, and may be read-only."""
+        """Move an array of this library to the host; the result may share memory with it, and may be read-only."""
         if not array_api_compat.is_array_api_obj(x) or not self._owns(x):
             raise TypeError(f"to_numpy of the {self.name} backend got {type(x).__module__}.{type(x).__name__}")
         return self._to_host(x)
 
     def synchronize(self) -> None:
-        """Wait until everything enqueued on the device is done. Nothing to do where calls return when they are done."""
+        """Wait until all work enqueued on the device is done; a no-op where calls are synchronous."""
 
     @property
     def precisions(self) -> tuple[str, ...]:
-        """What `at_precision` takes here: more than float32 on a GPU alone."""
+        """The precisions that `at_precision` accepts here: more than float32 on a GPU alone."""
         return ("float32",)
 
     def at_precision(self, precision: str, dtype: Any = "float32") -> Backend:
-        """Return this backend, with products of float32 matrices taken at a precision while it is `running`.
+        """Return this backend, with products of float32 matrices computed at a precision while it is `running`.
 
         Parameters
         ----------
         precision : {"float32", "tf32", "bfloat16"}
-            How many bits of each factor enter: 24, 11 or 8. Sums are float32 always, and so are the parameters.
+            The significant bits of each factor: 24, 11 or 8. Sums are float32 always, and so are the parameters.
         dtype : str or dtype
-            Of the parameters.
+            The dtype of the parameters.
 
         Raises
         ------
         ValueError
-            If it is not available here, or for that dtype.
+            If the precision is not available here, or for that dtype.
         """
         check_choice("precision", precision, PRECISIONS)
         if precision not in self.precisions:
@@ -216,21 +216,21 @@ class Backend:
         return function
 
     def runner(self, program: Program) -> Runner:
-        """Return what takes the steps of one training; here one after another, each a call of the portable function."""
+        """Return the runner of a training run; here one that takes one step a call, by the portable function."""
         return PortableRunner(self, program)
 
     @property
     def primitives(self) -> Primitives:
-        """What a training step is made of here; by default the portable functions."""
+        """Return the primitives of a training step; by default the portable ones."""
         return portable(self.xp)
 
     def undisturbed(self, dtype: Any = None) -> contextlib.AbstractContextManager[Any]:
-        """Return the context in which numbers are what they are by default, whatever the library was set to.
+        """Return the context in which the library computes as by default, whatever its settings.
 
         Parameters
         ----------
         dtype : dtype, optional
-            Of an array that goes in.
+            The dtype of an argument, which is checked.
 
         Raises
         ------
@@ -240,7 +240,7 @@ class Backend:
         return contextlib.nullcontext()
 
     def running(self) -> contextlib.AbstractContextManager[Any]:
-        """Return the context in which many steps run: undisturbed, the device made current, gradients not recorded."""
+        """Return the context for many steps: undisturbed, with the device current and no recording of gradients."""
         return self.undisturbed()
 
     def _owns(self, x: Any) -> bool:
@@ -287,5 +287,5 @@ def host_array(x: Any) -> np.ndarray:
 
 
 def numpy_is_quiet() -> contextlib.AbstractContextManager[Any]:
-    """Silence NumPy's floating-point warnings: training looks for non-finite numbers itself, and says where."""
+    """Silence NumPy's floating-point warnings: training detects non-finite numbers itself, and reports where."""
     return np.errstate(all="ignore")

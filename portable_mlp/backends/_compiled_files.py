@@ -1,9 +1,9 @@
-"""Numba's compiled code on disk: found again by everything that it was made of, and never trusted unread.
+"""Numba's compiled code on disk: identified by everything that it depends on, and verified before use.
 
-Numba recognises its files by the source file of the function alone, so that code would survive a change of another
-function that is compiled into it; and a file that is cut short ends the program. Here the name of a file holds a digest
-of the functions as they stand in memory, and its content ends with a digest of itself. What cannot be read is compiled
-anew and written again, what cannot be written stays in memory.
+Numba identifies its files by the source file of the function alone, so that code would survive a change of another
+function that is compiled into it; and a truncated file crashes the program. Here the name of a file has a digest of the
+functions in memory, and its content ends with a digest of itself. Code that cannot be read is compiled and written
+again; code that cannot be written stays in memory.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ DIGEST_SIZE = 32
 class CompiledFiles(NullCache):
     """The files of one function, in the place of Numba's own cache.
 
-    Only what stands here is asked of Numba's internals, and whatever goes wrong with them leaves the code in memory.
+    This class alone uses Numba's internals; if they fail, the code stays in memory.
     """
 
     def __init__(self, dispatcher: Dispatcher) -> None:
@@ -53,7 +53,7 @@ class CompiledFiles(NullCache):
         return False
 
     def load_overload(self, sig: Any, target_context: Any) -> Any:
-        """Return the compiled code for a signature; None if there is none that is whole."""
+        """Return the compiled code for a signature; None if there is no intact file."""
         with contextlib.suppress(Exception):
             target_context.refresh()
             reduced = self._files().load(self._key(sig, target_context.codegen()))
@@ -68,10 +68,10 @@ class CompiledFiles(NullCache):
                 self._files().save(self._key(sig, data.codegen), self._numbas.reduce(data))
 
     def _files(self) -> _SealedFiles:
-        return _SealedFiles(self.cache_path, self._dispatcher.py_func, fingerprint(self._dispatcher))
+        return _SealedFiles(self.cache_path, self._dispatcher.py_func, code_fingerprint(self._dispatcher))
 
     def _key(self, sig: Any, codegen: Any) -> tuple[Any, Any]:
-        """Return what tells the overloads of a function apart: the types, and the processor that it is compiled for."""
+        """Return the key of an overload of the function: its types, and the processor that it is compiled for."""
         return sig, codegen.magic_tuple()
 
 
@@ -86,7 +86,7 @@ class _SealedFiles(IndexDataCacheFile):
         super().__init__(folder, self._base, made_of)
 
     def save(self, key: Any, data: Any) -> None:
-        """Write compiled code, then the index that names it, and remove what other versions have left."""
+        """Write compiled code, then the index that names it, and remove the files of other versions."""
         # Numba numbers the files, so that two processes could take one number for two signatures.
         name = f"{self._base}.{hashlib.sha256(repr(key).encode()).hexdigest()[:16]}.nbc"
         self._save_data(name, data)
@@ -118,7 +118,7 @@ def _seal(path: str, content: bytes) -> bytes:
 
 
 def _is_sealed(path: str) -> bool:
-    """Tell whether a file is whole. What is read stops before the seal by itself: a pickle knows its end."""
+    """Return whether a file is intact. Readers stop before the seal: a pickle has an end of its own."""
     try:
         content = pathlib.Path(path).read_bytes()
     except OSError:
@@ -126,10 +126,10 @@ def _is_sealed(path: str) -> bool:
     return content[-DIGEST_SIZE:] == _seal(path, content[:-DIGEST_SIZE])
 
 
-def fingerprint(dispatcher: Dispatcher) -> str:
+def code_fingerprint(dispatcher: Dispatcher) -> str:
     """Return a digest of what Numba compiles: the function, what it calls, their options, and the compiler's versions.
 
-    Of the functions in memory rather than their files, which may have changed since they were imported.
+    The functions in memory count, not their files, which may have changed since they were imported.
     """
     return hashlib.sha256("\n".join([VERSIONS, *_parts(dispatcher, set())]).encode()).hexdigest()
 
@@ -163,7 +163,7 @@ def _all_of(code: types.CodeType) -> str:
 
 
 def _constant(value: Any) -> str:
-    """Return a constant in full; what has no exact text, such as an array, may not be compiled in."""
+    """Return the exact text of a constant; one without, such as an array, may not be compiled in."""
     if isinstance(value, tuple):
         return f"({', '.join(map(_constant, value))})"
     if value is None or isinstance(value, (bool, int, float, str)):

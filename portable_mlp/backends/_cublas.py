@@ -4,7 +4,7 @@ CuPy refuses its own calls of cuBLAS while a stream is capturing (https://github
 cuBLAS itself may be captured. So a step that is to become a graph multiplies here.
 
 cuBLAS takes matrices column by column. Read so, the memory of a row-major ``out = a b`` holds its transpose, and
-``out^T = b^T a^T`` is what it is asked for: ``b`` is its first operand and ``a`` its second, and nothing is moved.
+``out^T = b^T a^T`` is the product requested: ``b`` is its first operand and ``a`` its second, and nothing is moved.
 
 Written from the bindings' signatures (nvmath-python 1.0.0) and tested against an emulation of cuBLAS on the CPU; nobody
 has run it on a GPU yet.
@@ -18,22 +18,22 @@ from typing import Any, NamedTuple
 from ..kernels.options import check_choice
 
 CUDA_R_32F, CUDA_R_64F, CUDA_R_16BF = 0, 1, 14
-"""Of `cudaDataType_t`, which the bindings of cuBLAS leave out."""
+"""Values of `cudaDataType_t`, which the bindings of cuBLAS lack."""
 
 
 class _Kind(NamedTuple):
-    """What may be multiplied, and cuBLAS's names for it.
+    """A combination of dtypes that can be multiplied, in the terms of cuBLAS.
 
     Attributes
     ----------
     operands, out : tuple of str, str
-        Names of dtypes.
+        The dtypes of the operands and of the result, by name.
     operand_type, out_type : int
-        The same as `cudaDataType_t`.
+        The same dtypes as `cudaDataType_t`.
     compute_type : str
-        In which products and sums are taken, a member of `cublasComputeType_t`.
+        The type of products and sums, a member of `cublasComputeType_t`.
     scalar : type
-        Of the factors, on the host.
+        The type of the scalar factors, on the host.
     """
 
     operands: tuple[str, ...]
@@ -69,21 +69,21 @@ class Products:
         Address of memory on the GPU, aligned to 256 bytes, that cuBLAS writes while a product runs. It must stay until
         the last product is done, and the last graph that holds one. cuBLAS's own would be allocated while capturing.
     workspace_bytes : int
-        Its size; NVIDIA recommends 32 MiB on Hopper.
+        The size of that memory; NVIDIA recommends 32 MiB on Hopper.
     bindings : module, optional
-        With the functions of ``nvmath.bindings.cublas``, which is the default.
+        A module with the functions of ``nvmath.bindings.cublas``, which is the default.
 
     Raises
     ------
     ImportError
-        If the bindings are not installed; `why_not` says it in a sentence.
+        If the bindings are not installed; `why_not` returns the reason.
     """
 
     def __init__(self, stream_ptr: int, workspace_ptr: int, workspace_bytes: int, bindings: Any = None) -> None:
         self._cublas = _load() if bindings is None else bindings
         self._handle: int = self._cublas.create()
         try:
-            # In this order: setting the stream takes the workspace away again.
+            # In this order: setting the stream resets the workspace.
             self._cublas.set_stream(self._handle, stream_ptr)
             self._cublas.set_workspace(self._handle, workspace_ptr, workspace_bytes)
         except BaseException:
@@ -111,18 +111,18 @@ class Products:
         ValueError
             If the precision is another one, or shapes, dtypes or memory layouts do not fit. Nothing is enqueued then.
         cuBLASError
-            Of the bindings, as it comes from cuBLAS.
+            The bindings' error, for any failure of cuBLAS.
 
         Notes
         -----
-        cuBLAS itself reads NVIDIA_TF32_OVERRIDE in the environment, which stands above what is asked for here. With 0
-        it uses TF32 nowhere, "tf32" included. 1 is not documented by NVIDIA; people set it to get TF32 where float32
-        was asked for (https://github.com/lightseekorg/tokenspeed/pull/35). Unset, the precision is the one named here.
+        cuBLAS itself reads NVIDIA_TF32_OVERRIDE in the environment, which overrides ``precision``. With 0 it uses TF32
+        nowhere, "tf32" included. 1 is not documented by NVIDIA; people set it to get TF32 for float32
+        (https://github.com/lightseekorg/tokenspeed/pull/35). Unset, ``precision`` applies.
         """
         kind = _kind(a, b, out, precision)
         _check_shapes(a, b, out)
         first, second, result = _operand("b", b), _operand("a", a), _result(out)
-        m, n = out.shape[-2:]  # rows and columns change places, and so do a and b
+        m, n = out.shape[-2:]  # rows and columns are exchanged, and so are a and b
         one, zero = _FACTORS[kind.scalar]
         options = {
             "handle": self._handle,
@@ -152,7 +152,7 @@ class Products:
             self._cublas.gemm_strided_batched_ex(**options, **apart, batch_count=out.shape[0])
 
     def close(self) -> None:
-        """Give the handle back; a second time does nothing."""
+        """Destroy the handle; a second call does nothing."""
         handle, self._handle = self._handle, 0
         if handle:
             self._cublas.destroy(handle)
@@ -179,16 +179,16 @@ def _load() -> Any:
 
 
 class _Operand(NamedTuple):
-    """How a matrix lies in memory, in elements.
+    """The memory layout of a matrix, in elements.
 
     Attributes
     ----------
     by_columns : bool
         Whether its columns are contiguous, rather than its rows.
     leading : int
-        From one row, or column, to the next.
+        The distance from one row, or column, to the next.
     apart : int
-        From one model to the next; 0 where all share it.
+        The distance from one model to the next; 0 where all share the matrix.
     """
 
     by_columns: bool
@@ -216,7 +216,7 @@ def _operand(name: str, x: Any) -> _Operand:
 
 
 def _result(out: Any) -> _Operand:
-    """Describe what is written: by rows, models apart."""
+    """Describe the result: by rows, models apart."""
     lies = _operand("out", out)
     several = len(out.shape) == 3 and out.shape[0] > 1
     if lies.by_columns or (several and lies.apart < lies.leading * out.shape[-2]):

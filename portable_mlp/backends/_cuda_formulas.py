@@ -1,7 +1,7 @@
 """The kernels' element-wise formulas as CUDA C++: traced once, so that each becomes one kernel.
 
-What a formula of `portable_mlp.kernels` computes is written down, one line an operation, in the order in which it is
-computed; a type ``T`` stands for the dtype.
+The operations of a formula of `portable_mlp.kernels` become lines of C++, one each, in the order of computation; a type
+``T`` is the dtype.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ EXPRESSIONS = {
     "abs": "fabs({0})",
     **{name: f"{name}({{0}})" for name in ("exp", "expm1", "log", "log1p", "sqrt", "tanh")},
 }
-"""What each operation is in C++."""
+"""The C++ of each operation."""
 
 COMPARISONS = ("greater", "greater_equal", "less", "less_equal")
 
@@ -43,7 +43,7 @@ class Lines(Tracer):
         self._numbers = itertools.count()
 
     def operation(self, name: str, *operands: Symbol | float) -> Symbol:
-        """Write down one operation; return its result."""
+        """Append the line of one operation; return its result."""
         if name not in EXPRESSIONS:
             raise Untraceable(f"no formula has used {name} so far: say in EXPRESSIONS what it is in C++")
         expression = EXPRESSIONS[name].format(*map(_text, operands))
@@ -71,14 +71,14 @@ def traced(formula: Callable[..., Any], arguments: Sequence[str], results: Seque
     Parameters
     ----------
     formula : callable
-        Of a namespace and numbers; returns one result, or as many as there are names for.
+        ``formula(xp, *arguments)``, which returns one result, or one for each name.
     arguments, results : sequence of str
-        Names of C++ variables of the type T. A result may be an argument, which is then written over at the end.
+        Names of C++ variables of the type T. A result may be an argument, which is then overwritten at the end.
 
     Raises
     ------
     Untraceable
-        If there is no C++ for what it does.
+        If an operation has no C++ here.
 
     Examples
     --------

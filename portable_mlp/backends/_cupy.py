@@ -65,16 +65,16 @@ class CupyBackend(Backend):
 
     @property
     def primitives(self) -> Primitives:
-        """Functions that write into memory that is there already, with few kernels."""
+        """Return the primitives that write into existing memory, with few kernels."""
         return cupy_primitives(self.precision)
 
     @property
     def precisions(self) -> tuple[str, ...]:
-        """All, where products can be asked of cuBLAS."""
+        """All precisions, if cuBLAS can be called directly."""
         return PRECISIONS if _cublas.why_not() is None else PRECISIONS[:1]
 
     def runner(self, program: Program) -> Runner:
-        """Record steps as a CUDA graph, which is launched in one go."""
+        """Return the runner that records steps as a CUDA graph."""
         if _why_no_graphs():
             return super().runner(program)
         with self.device:
@@ -82,9 +82,9 @@ class CupyBackend(Backend):
 
     @contextlib.contextmanager
     def running(self) -> Iterator[None]:
-        """Make the GPU current: CuPy's creation functions allocate on the current device, whatever they are told."""
+        """Make the GPU current: CuPy's creation functions allocate on the current device and ignore ``device``."""
         with self.device, contextlib.ExitStack() as stack:
-            # CuPy's own products take their precision from the environment.
+            # The precision of CuPy's own products depends on the environment.
             if self.precision != "float32" or os.environ.get("CUPY_TF32", "0") != "0":
                 stack.enter_context(multiplying_with(products_on_current_stream()))
             yield
@@ -108,7 +108,7 @@ class CupyBackend(Backend):
 
 @functools.cache
 def _why_no_graphs() -> str | None:
-    """Say, once, why steps are launched kernel by kernel; None if they need not be."""
+    """Return, computed once, why steps are launched kernel by kernel; None if graphs can be used."""
     reason = _cublas.why_not()
     if reason:
         warnings.warn(

@@ -1,4 +1,4 @@
-"""Recording what CuPy launches as a CUDA graph.
+"""Recording of CuPy's kernels as a CUDA graph.
 
 CuPy's own rules (https://docs.cupy.dev, ``Stream.begin_capture``): a stream that is not the default one, no transfer
 to the host, no call of its cuBLAS. Products of matrices therefore go through `_cublas`.
@@ -23,11 +23,11 @@ from ._cublas import Products
 from ._cupy_primitives import multiplying_with
 
 WORKSPACE_BYTES = 32 * 2**20
-"""What NVIDIA recommends for cuBLAS on its larger GPUs."""
+"""The size that NVIDIA recommends for cuBLAS on its larger GPUs."""
 
 
 class _OfThread(threading.local):
-    """The products of a thread, by device and stream: making them takes time, and letting go waits for the GPU."""
+    """The products of a thread, by device and stream: making them is slow, and freeing them waits for the GPU."""
 
     def __init__(self) -> None:
         self.products: dict[tuple[int, int], tuple[Products, Any]] = {}
@@ -55,14 +55,14 @@ class CupyRecorder:
         self._stream = cupy.cuda.Stream(non_blocking=True)
         self._workspace = cupy.empty(WORKSPACE_BYTES, dtype=cupy.uint8)
         self._products = Products(self._stream.ptr, self._workspace.data.ptr, WORKSPACE_BYTES)
-        # Of our own: what is freed while recording is still written to by every launch. Launches follow each other, so
-        # that recordings may share it.
+        # A pool of our own: memory freed while recording is still written to by every launch. Launches run one after
+        # another, so that recordings may share it.
         self._pool = cupy.cuda.MemoryPool()
         weakref.finalize(self, _close, self._products, self._pool, cupy.cuda.Device())
 
     @contextlib.contextmanager
     def aside(self) -> Iterator[None]:
-        """Run on the stream of recordings: after all that was launched before, and before all that comes after."""
+        """Run on the stream of recordings: after all work launched before, and before all work launched later."""
         caller = cupy.cuda.get_current_stream()
         self._stream.wait_event(caller.record())
         try:
@@ -72,17 +72,17 @@ class CupyRecorder:
             caller.wait_event(self._stream.record())
 
     def table(self, rows: Sequence[Scalars], dtype: Any) -> Array:
-        """Bring numbers to the GPU."""
+        """Move numbers to the GPU."""
         return cupy.asarray(np.asarray(rows, dtype=dtype))
 
     def record(self, work: Callable[[], None]) -> Callable[[], None]:
-        """Record what ``work`` launches, without running it; return what launches all of it on the current stream."""
+        """Record the kernels of ``work`` without running them; return their launch on the current stream."""
         with self.aside(), cupy.cuda.using_allocator(self._pool.malloc), _no_garbage_collection():
             self._stream.begin_capture()
             try:
                 work()
             except BaseException:
-                # A capture that is left open would break whatever is launched next.
+                # A capture that is left open would break the next launch.
                 with contextlib.suppress(Exception):
                     self._stream.end_capture()
                 raise
@@ -91,14 +91,14 @@ class CupyRecorder:
 
 
 def _close(products: Products, pool: Any, device: Any) -> None:
-    """Give back what a recorder had: CuPy's pools keep their memory when nobody has them any more."""
+    """Free the memory of a recorder: CuPy's pools keep theirs even without a reference to the pool."""
     products.close()
     with device:
         pool.free_all_blocks()
 
 
 class _Launch:
-    """A graph, and what must live as long as it."""
+    """A graph, and the memory that must live as long as it."""
 
     def __init__(self, graph: Any, memory: list[Any]) -> None:
         self._graph, self._memory = graph, memory
@@ -109,7 +109,7 @@ class _Launch:
 
 @contextlib.contextmanager
 def _no_garbage_collection() -> Iterator[None]:
-    """Put off the collector: destroying an old stream or event would break the recording."""
+    """Suspend the garbage collector: destroying an old stream or event would break the recording."""
     was_on = gc.isenabled()
     gc.disable()
     try:

@@ -16,7 +16,7 @@ KERNELS_KEPT = 128
 
 
 def _kernel(inputs: str, outputs: str, name: str, *formula: Any) -> Any:
-    """Return a kernel of what `traced` is given; None for a formula that it does not trace."""
+    """Return the kernel of a formula, from the arguments of `traced`; None if it cannot be traced."""
     try:
         body = traced(*formula)
     except Untraceable:

@@ -1,4 +1,4 @@
-"""A step's primitives for CuPy: few kernels, which write into memory that is there, and never wait for the GPU."""
+"""A step's primitives for CuPy: few kernels, which write into existing memory, and never wait for the GPU."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ _products: ContextVar[Products | None] = ContextVar("products", default=None)
 
 @contextlib.contextmanager
 def multiplying_with(products: Products) -> Iterator[None]:
-    """Let products of matrices be taken by these, within the context, on their stream."""
+    """Compute products of matrices by ``products``, on their stream, within the context."""
     token = _products.set(products)
     try:
         yield
@@ -42,7 +42,7 @@ class CupyPrimitives(Primitives):
     Parameters
     ----------
     precision : str
-        Of products, as `portable_mlp.backends.Backend.at_precision` says.
+        The precision of products, as for `portable_mlp.backends.Backend.at_precision`.
     """
 
     writes = True
@@ -169,7 +169,7 @@ class CupyPrimitives(Primitives):
 
 
 def _rounded(x: Array) -> Array:
-    """Return the bits of the nearest bfloat16, in the memory layout that x has."""
+    """Return the bits of the nearest bfloat16, in the memory layout of x."""
     bits = cupy.empty_like(x, dtype=cupy.uint16)
     kernels.bfloat16(x, bits)
     return bits
@@ -177,7 +177,7 @@ def _rounded(x: Array) -> Array:
 
 @functools.cache
 def _ones(n: int, dtype: Any, device: int) -> Array:
-    """Return a row of ones on a device, which is current; it stays, since graphs read it."""
+    """Return a row of ones on the current device; it is cached for ever, since graphs read it."""
     return cupy.ones((1, n), dtype=dtype)
 
 

@@ -1,8 +1,8 @@
-"""Many steps in one call on a GPU: recorded once as a graph of kernels, from there on launched in one go.
+"""Many steps in one call on a GPU: recorded once as a graph of kernels, then launched as one.
 
-A recording repeats the very same kernels on the very same memory. So whatever changes from call to call lies in memory
-that the recording reads: the row numbers of its batches and the optimizer's scalars go in, the losses come out. A
-Python number that changed would be the one it was when the recording was made.
+A recording repeats the same kernels on the same memory. So everything that changes from call to call is in memory that
+the recording reads or writes: the row numbers of its batches and the optimizer's scalars are inputs, the losses are
+outputs. A Python number would keep the value that it had during the recording.
 """
 
 from __future__ import annotations
@@ -28,35 +28,35 @@ if TYPE_CHECKING:
     from ._base import Backend
 
 _ONE_AT_A_TIME = threading.Lock()
-"""Held while recording: what another thread records, or destroys, at the same time can break both recordings."""
+"""The lock of recordings: a thread that records, or frees, at the same time can break both recordings."""
 
 
 class Recorder(Protocol):
-    """How a library records what it launches.
+    """The interface for recording the kernels that a library launches.
 
     Attributes
     ----------
     xp : namespace
-        The library's functions; its arrays can be written into by index.
+        The library's namespace; its arrays can be written into by index.
     """
 
     xp: Any
 
     def aside(self) -> contextlib.AbstractContextManager[Any]:
-        """Return the context in which steps run that are not recorded: on the stream of recordings, in order."""
+        """Return the context for steps that are not recorded, which must run on the stream of recordings, in order."""
 
     def table(self, rows: Sequence[Scalars], dtype: Any) -> Array:
-        """Bring numbers (n_rows, n_columns) to the device, without waiting for it."""
+        """Move numbers (n_rows, n_columns) to the device, without waiting for it."""
 
     def record(self, work: Callable[[], None]) -> Callable[[], None]:
-        """Record what ``work`` launches, without running it; return what launches all of it again.
+        """Record the kernels that ``work`` launches, without running them; return a function that launches them all.
 
-        What is allocated meanwhile stays the recording's own, which nothing else may use while it can be launched.
+        Memory allocated meanwhile belongs to the recording: nothing else may use it as long as it can be launched.
         """
 
 
 class _Recording(NamedTuple):
-    """Steps that were recorded, and the memory that they read (rows, table) and write (total, losses)."""
+    """Recorded steps, and the memory that they read (rows, table) and write (total, losses)."""
 
     launch: Callable[[], None]
     rows: Array
@@ -66,18 +66,18 @@ class _Recording(NamedTuple):
 
 
 class GraphRunner(PortableRunner):
-    """Records steps once, and launches all of a call in one go; for primitives that write.
+    """Records steps once, and launches all of a call as one graph; for primitives that write.
 
-    The first call with batches of a size launches kernel after kernel, and everything is compiled and planned; later
-    ones are recorded. What cannot be recorded goes on as in the first call, with one warning. A step with masks is
+    The first call with a size of batches launches kernel by kernel, and so compiles and plans everything; later ones
+    are recorded. If that fails, all calls continue kernel by kernel, with one warning. A step with masks is always
     launched kernel by kernel.
 
     Parameters
     ----------
     backend, program
-        As for `Runner`.
+        The library and device, and the definition of a step, as for `Runner`.
     recorder : Recorder
-        Of the library.
+        The recorder of the library.
     """
 
     steps_a_call = STEPS_A_CALL
@@ -90,7 +90,7 @@ class GraphRunner(PortableRunner):
         self._recordings: dict[tuple[int, int], _Recording] = {}
 
     def start(self, flat: Array, moments: State, total: Array) -> Carry:
-        """Return the first carry; recordings of the memory before it are forgotten."""
+        """Return the first carry; drop recordings, which use the memory of another."""
         self._bind([])
         return super().start(flat, moments, total)
 
@@ -103,7 +103,7 @@ class GraphRunner(PortableRunner):
         scalars: Sequence[Scalars],
         masks: Masks = None,
     ) -> tuple[Carry, Array]:
-        """Take the steps; parameters and moments are written over."""
+        """Take the steps; parameters and moments are overwritten."""
         if masks is not None:
             return super().take(carry, data, order, spans, scalars, masks)
         self._bind([carry.parameters, *carry.state, *data])
@@ -122,7 +122,7 @@ class GraphRunner(PortableRunner):
             return carry, self._recorder.xp.stack(losses)
 
     def _bind(self, memory: list[Any]) -> None:
-        """Forget recordings of other memory; keep alive what they use, since a recording owns nothing."""
+        """Drop recordings of other memory; keep references to the arrays in use, since a recording owns none."""
         if len(memory) != len(self._memory) or any(a is not b for a, b in zip(memory, self._memory, strict=True)):
             self._memory, self._compiled, self._recordings = memory, set(), {}
 
@@ -151,13 +151,13 @@ class GraphRunner(PortableRunner):
         table: Array,
         workspace: Workspace | None,
     ) -> _Recording:
-        """Record so many steps, with memory of their own for what goes in and out."""
+        """Record ``n_steps`` steps, with memory of their own for inputs and outputs."""
         xp, device = self._recorder.xp, array_api_compat.device(data.X)
         rows = xp.empty((n_steps * size,), dtype=order.dtype, device=device)
         table, total = xp.empty_like(table), xp.empty_like(carry.total)
         losses = xp.empty((n_steps, *total.shape), dtype=total.dtype, device=device)
 
-        step = self._step  # not self, which holds the recording: what it uses would outlive the training
+        step = self._step  # not self: it owns the recording, and the cycle would keep GPU memory beyond the training
 
         def work() -> None:
             batches = (rows[start : start + size] for start in range(0, n_steps * size, size))
@@ -172,13 +172,13 @@ class GraphRunner(PortableRunner):
     def _replayed(
         self, recording: _Recording, carry: Carry, order: Array, spans: Sequence[Span], table: Array
     ) -> tuple[Carry, Array]:
-        """Put in what this call brings, and launch."""
+        """Copy the inputs of this call into the recording's memory, and launch it."""
         for place, (start, stop) in runs(spans):
             recording.rows[place : place + stop - start] = order[start:stop]
         recording.table[...] = table
         recording.total[...] = carry.total
         recording.launch()
-        # A copy: the losses of all calls are looked at together, at the end of the epoch.
+        # A copy: the next launch overwrites them, and all losses are read together at the end of the epoch.
         return carry._replace(total=recording.total), self._recorder.xp.asarray(recording.losses, copy=True)
 
 
@@ -190,7 +190,7 @@ def _stepped(
     table: Array,
     workspace: Workspace | None,
 ) -> tuple[Carry, list[Array]]:
-    """Take one step after another; leave parameters and moments in the memory they came in."""
+    """Take one step after another; write parameters and moments into the memory of ``carry``."""
     now, losses = carry, []
     for i, rows in enumerate(batches):
         now, loss = step(now, data, rows, table[i], workspace)

@@ -18,7 +18,7 @@ from ._scan_runner import ScanRunner
 from .runner import Runner
 
 ALGORITHMS = {"float32": "highest", "tf32": "TF32_TF32_F32", "bfloat16": "BF16_BF16_F32"}
-"""JAX's names of the precisions; its default on a GPU may be TF32."""
+"""JAX's names for the precisions; its default on a GPU may be TF32."""
 
 
 DEFAULTS = {
@@ -28,7 +28,7 @@ DEFAULTS = {
     "transfer_guard_device_to_host": None,
     "transfer_guard_device_to_device": None,
 }
-"""Settings that kernels count on: they broadcast, and bring scalars to the device."""
+"""The settings that kernels rely on: they broadcast, and move scalars to the device."""
 
 UNWATCHED = {"debug_nans": False, "debug_infs": False}
 
@@ -62,7 +62,7 @@ class JaxBackend(Backend):
 
     @property
     def device_name(self) -> str:
-        """The platform and the number; JAX's own text for a device reads otherwise on some platforms."""
+        """The platform and the number; JAX's own name of a device differs on some platforms."""
         return _device_name(self.device)
 
     def synchronize(self) -> None:
@@ -74,31 +74,31 @@ class JaxBackend(Backend):
         return jax.jit(function)
 
     def runner(self, program: Program) -> Runner:
-        """Compile many steps into one call."""
+        """Return the runner that compiles many steps into one call."""
         return ScanRunner(self, program, donated=self.device.platform != "cpu")
 
     @property
     def precisions(self) -> tuple[str, ...]:
-        """All on an NVIDIA GPU, float32 elsewhere."""
+        """All precisions on an NVIDIA GPU, float32 elsewhere."""
         return PRECISIONS if self.device.platform in ("gpu", "cuda") else PRECISIONS[:1]
 
     def undisturbed(self, dtype: Any = None) -> contextlib.AbstractContextManager[Any]:
-        """Set what is not as by default, and the precision of products, which JAX chooses itself on an accelerator."""
+        """Restore the default settings, and set the precision of products, which on an accelerator JAX would choose."""
         if str(dtype) == "float64" and not jax.config.jax_enable_x64:
-            self.dtype(dtype)  # raises: the results would be float32, without a word
+            self.dtype(dtype)  # raises: the results would silently be float32
         # Under jax.jit an array is not on a device yet.
         on_cpu = self.device is not None and self.device.platform == "cpu"
         return _set(DEFAULTS | {"default_matmul_precision": None if on_cpu else ALGORITHMS[self.precision]})
 
     @contextlib.contextmanager
     def running(self) -> Iterator[None]:
-        """Leave it to training to look for non-finite numbers, and to say where they are."""
+        """Turn off JAX's check for NaN: training detects non-finite numbers itself, and reports where."""
         with self.undisturbed(), _set(UNWATCHED):
             yield
 
     @property
     def primitives(self) -> Primitives:
-        """Those that suit XLA."""
+        """Return the primitives that suit XLA."""
         return jax_primitives()
 
     def _why_no_dtype(self, name: str) -> str:
@@ -117,7 +117,7 @@ class JaxBackend(Backend):
             return xp.array(host, dtype=dtype, device=self.device)
 
     def _to_host(self, x: Any) -> np.ndarray:
-        # NumPy does not have bfloat16, and what others add to it under that name is no number to NumPy.
+        # NumPy does not have bfloat16, and treats the dtype that packages register under that name as no number.
         return np.asarray(x.astype("float32") if x.dtype == "bfloat16" else x)
 
 
@@ -127,7 +127,7 @@ def _device_name(device: Any) -> str:
 
 @contextlib.contextmanager
 def _set(settings: dict[str, Any]) -> Iterator[None]:
-    """Set, for this thread, what is not so already; to enter all contexts would take longer than a small kernel."""
+    """Change, for this thread, the settings that differ: entering all contexts costs more than a small kernel."""
     with contextlib.ExitStack() as stack:
         for name, value in settings.items():
             if getattr(jax.config, f"jax_{name}") != value:

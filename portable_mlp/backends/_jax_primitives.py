@@ -23,7 +23,7 @@ class JaxPrimitives(Primitives):
         return unpack(net, flat)
 
     def to_flat(self, parameters: KeptParameters) -> Array:
-        """Return the flat vector again."""
+        """Return the flat parameters."""
         return pack_pieces(self.xp, parameters)
 
     def layers(self, net: Network, parameters: KeptParameters) -> Params:
@@ -31,7 +31,7 @@ class JaxPrimitives(Primitives):
         return parameters
 
     def take(self, x: Array, rows: Array, axis: int, out: Array | None = None) -> Array:
-        """Return the samples ``rows``; without "clip" JAX would look whether they are there."""
+        """Gather the samples ``rows``; mode "clip" spares JAX its check of the bounds."""
         return xp.take(x, rows, axis=axis, mode="clip")
 
     def decayed(self, parameters: KeptParameters, params: Params, kept: float | Array) -> KeptParameters:

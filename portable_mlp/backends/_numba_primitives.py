@@ -1,6 +1,6 @@
 """A step's primitives for NumPy, compiled by Numba: the element-wise work in one pass over memory each.
 
-The optimizers' formulas are those of `portable_mlp.kernels.optimizers`, compiled as they stand. Without fast-math LLVM
+The optimizers' formulas are those of `portable_mlp.kernels.optimizers`, compiled unchanged. Without fast-math LLVM
 keeps the order of operations, so that the results are NumPy's to the last bit. Compiled code is kept on disk, beside
 this file or where ``NUMBA_CACHE_DIR`` says. What cannot be compiled on this machine is left to plain NumPy.
 """
@@ -27,7 +27,7 @@ from ._numpy_primitives import NumpyPrimitives
 from .interrupts import interrupts_held_back
 
 LONGEST_SUM = 128
-"""NumPy adds up more numbers than this in halves."""
+"""The length above which NumPy sums numbers in halves."""
 
 
 def _compiled(function: Callable[..., Any], **options: Any) -> Any:
@@ -44,7 +44,7 @@ def _compiled(function: Callable[..., Any], **options: Any) -> Any:
                     return compile_for(signature)
         except Exception as error:
             _leave_it_to_numpy(error)
-        return function  # which Numba then calls: slow, to the same bits, and the last time
+        return function  # Numba then calls it: slow, with the same bits, and for the last time
 
     compiled.compile = compile_or_interpret
     return compiled
@@ -54,7 +54,7 @@ _failures: list[Exception] = []
 
 
 def _leave_it_to_numpy(error: Exception) -> None:
-    """Take the compiled methods away, so that those of plain NumPy stand in their place, and say so."""
+    """Remove the compiled methods, so that those of plain NumPy are inherited, and warn."""
     _failures.append(error)
     for name in [name for name in vars(NumbaPrimitives) if not name.startswith("_")]:
         delattr(NumbaPrimitives, name)
@@ -67,9 +67,9 @@ def _leave_it_to_numpy(error: Exception) -> None:
 
 
 def _kept(function: Callable[..., Any], **options: Any) -> Any:
-    """Compile, and keep the result on disk where there is a place to write to."""
+    """Compile, and store the result on disk if there is a folder to write to."""
     compiled = _compiled(function, **options)
-    with contextlib.suppress(Exception):  # no such place, or another Numba than the file knows
+    with contextlib.suppress(Exception):  # no such folder, or an unknown version of Numba
         from ._compiled_files import CompiledFiles
 
         compiled._cache = CompiledFiles(compiled)
@@ -235,7 +235,7 @@ def _normalise(e: Array) -> None:
 def _cross_entropy_sums(shifted: Array, e: Array, Y: Array, sums: Array, zero: float, one: float) -> None:
     """Put each row's sums of ``e``, of the ``e`` below 1, and of ``Y shifted`` into ``sums``; turn e into the gradient.
 
-    The second is left 0 where the first is at least 2, so that nobody asks for it. ``shifted`` is used up.
+    The second is left 0 where the first is at least 2 and it is not needed. ``shifted`` is used up.
     """
     for i in range(e.shape[0]):
         for j in range(e.shape[1]):
@@ -312,7 +312,7 @@ class NumbaPrimitives(NumpyPrimitives):
 
     def sum_samples(self, x: Array, out: Array | None = None) -> Array:
         """Return the sum over samples, in ``out``."""
-        # One column is a vector to NumPy, which it adds up in another order.
+        # NumPy treats one column as a vector, which it sums in another order.
         if not _is_plain(x) or x.shape[1] == 1 or out is None or not out.flags.c_contiguous:
             return super().sum_samples(x, out)
         self._run(_sum_rows, x, out)
@@ -370,7 +370,7 @@ class NumbaPrimitives(NumpyPrimitives):
         if not (isinstance(sums.strength, float) and sums.strength == 0.0):
             for (dW, _), (W, _) in zip(sums.grads, sums.params, strict=True):
                 self.penalised(dW, W, sums.strength, 1.0)
-        # One call for all that a step changes: a Ctrl-C comes before it or after.
+        # One call for all that a step changes: a Ctrl-C takes effect before or after it.
         divisor, *numbers = (self._scalar(x, parameters.dtype) for x in (sums.divisor, *scalars, *optimizer.constants))
         self._run(loop, parameters, workspace.gradient, *state, divisor, tuple(numbers))
         return parameters, state

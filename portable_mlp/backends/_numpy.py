@@ -39,7 +39,7 @@ class NumpyBackend(Backend):
 
     @property
     def primitives(self) -> Primitives:
-        """Functions that write into memory that is there already."""
+        """Return the primitives that write into existing memory."""
         return numpy_primitives()
 
     def runner(self, program: Program) -> Runner:
@@ -54,7 +54,7 @@ class NumpyBackend(Backend):
         return NativeRunner(self, program)
 
     def running(self) -> contextlib.AbstractContextManager[Any]:
-        """Silence floating-point warnings; training finds what is not finite itself."""
+        """Silence floating-point warnings; training detects non-finite numbers itself."""
         return numpy_is_quiet()
 
     def _from_host(self, host: np.ndarray, dtype: Any) -> Any:
@@ -66,7 +66,7 @@ class NumpyBackend(Backend):
 
 @functools.cache
 def numpy_primitives(takes_sparse: bool = False) -> NumpyPrimitives:
-    """Return the fastest primitives there are here: compiled where Numba is installed, else plain."""
+    """Return the fastest primitives available: compiled if Numba is installed, else plain."""
     if not takes_sparse:
         return _fastest()()
     kind = type(numpy_primitives())

@@ -1,6 +1,6 @@
-"""A step's primitives for NumPy, which write into memory that is there already.
+"""A step's primitives for NumPy, which write into existing memory.
 
-Operation by operation they are the portable ones, so that every bit is the same.
+Operation by operation they equal the portable ones, so that every bit is the same.
 """
 
 from __future__ import annotations
@@ -35,9 +35,9 @@ class NumpyPrimitives(Primitives):
         return x.mT
 
     def take(self, x: Array, rows: Array, axis: int, out: Array | None = None) -> Array:
-        """Return the samples ``rows``, in ``out`` if x is in row order; without "clip" NumPy would fill a copy."""
+        """Gather the samples ``rows``, in ``out`` if x is in row order; mode "clip" spares NumPy a buffered copy."""
         if not (x.flags.c_contiguous and x.flags.aligned):
-            # numpy.take would first bring all of x into row order, in every step.
+            # numpy.take would first copy all of x into row order, in every step.
             return x[rows] if axis == 0 else x[..., rows, :]
         return np.take(x, rows, axis=axis, out=out, mode="clip")
 

@@ -28,11 +28,11 @@ class ScanRunner(PortableRunner):
     Parameters
     ----------
     backend, program
-        As for `Runner`.
+        The library and device, and the definition of a step, as for `Runner`.
     donated : bool
-        Whether XLA may write the new state over the old one: a copy less on the device. On the CPU, where a call
-        returns when it is done, a Ctrl-C would nearly always come while the old parameters are gone and the new ones
-        not there yet.
+        Whether XLA may overwrite the old state with the new one, which saves a copy on the device. Not on the CPU:
+        calls are synchronous there, so that Ctrl-C would nearly always come when the old parameters are gone and the
+        new ones not there yet.
     """
 
     steps_a_call = STEPS_A_CALL

@@ -72,7 +72,7 @@ class TorchBackend(Backend):
 
     @contextlib.contextmanager
     def undisturbed(self, dtype: Any = None) -> Iterator[None]:
-        """Switch autocast off, and set the precision of products; autograd records where it was told to."""
+        """Switch autocast off, and set the precision of products; the mode of autograd is unchanged."""
         with without_autocast(self.device.type), multiplying_at(self.precision):
             yield
 
@@ -109,12 +109,12 @@ def without_autocast(device_type: str) -> contextlib.AbstractContextManager[Any]
 
 @contextlib.contextmanager
 def multiplying_at(precision: str) -> Iterator[None]:
-    """Set the precision of float32 products, which PyTorch keeps for the whole process, and put it back at the end."""
+    """Set the precision of float32 products, a setting of the whole process in PyTorch, and restore it at the end."""
     matmuls = [m for m in (torch.backends.cuda.matmul, torch.backends.mkldnn.matmul) if hasattr(m, "fp32_precision")]
     newer = [m.fp32_precision for m in matmuls]  # from PyTorch 2.9 on
     try:
         older = torch.get_float32_matmul_precision()
-    except RuntimeError:  # it was set the newer way
+    except RuntimeError:  # it was set by the newer attributes
         older = None
     wanted = "high" if precision == "tf32" else "highest"
     if older == wanted == "highest" and set(newer) <= {"none", "ieee"}:  # as by default

@@ -1,4 +1,4 @@
-"""Recording what PyTorch launches on CUDA as a CUDA graph."""
+"""Recording of PyTorch's kernels on CUDA as a CUDA graph."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ class TorchRecorder:
     Parameters
     ----------
     device : torch.device
-        Of CUDA.
+        The device, a GPU of CUDA.
     """
 
     xp = xp
@@ -29,7 +29,7 @@ class TorchRecorder:
 
     @contextlib.contextmanager
     def aside(self) -> Iterator[None]:
-        """Run on the stream of recordings: after all that was launched before, and before all that comes after."""
+        """Run on the stream of recordings: after all work launched before, and before all work launched later."""
         caller = torch.cuda.current_stream(self._stream.device)
         self._stream.wait_stream(caller)
         try:
@@ -39,16 +39,16 @@ class TorchRecorder:
             caller.wait_stream(self._stream)
 
     def table(self, rows: Sequence[Scalars], dtype: Any) -> Array:
-        """Bring numbers to the device; from pinned memory, since from any other PyTorch would wait for it."""
+        """Move numbers to the device; from pinned memory, since from any other PyTorch would wait for the device."""
         pinned = torch.tensor(rows, dtype=dtype).pin_memory()
         return pinned.to(self._stream.device, non_blocking=True)
 
     def record(self, work: Callable[[], None]) -> Callable[[], None]:
-        """Record what ``work`` launches, without running it; return what launches all of it on the current stream."""
+        """Record the kernels of ``work`` without running them; return their launch on the current stream."""
         graph = torch.cuda.CUDAGraph()
         caller = torch.cuda.current_stream(self._stream.device)
-        # The outer context comes back to the stream of the caller where a capture that breaks does not. What another
-        # thread does meanwhile is its own affair.
+        # The outer context restores the stream of the caller, which a failed capture does not. Calls of other threads
+        # must not break the capture.
         with (
             torch.cuda.stream(caller),
             torch.cuda.graph(graph, stream=self._stream, capture_error_mode="thread_local"),

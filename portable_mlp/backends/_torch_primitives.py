@@ -1,6 +1,6 @@
-"""A step's primitives for PyTorch, which write into memory that is there already; the operations are the portable ones.
+"""A step's primitives for PyTorch, which write into existing memory; the operations are the portable ones.
 
-PyTorch's functions are called directly: on small networks the standard's spelling of them costs as much as they do.
+PyTorch's functions are called directly: on small networks the wrappers of the standard cost as much as the functions.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ class TorchPrimitives(Primitives):
     Parameters
     ----------
     in_bfloat16 : bool
-        Whether factors of products are rounded to bfloat16, on CUDA; sums are float32 all the same.
+        Whether factors of products are rounded to bfloat16, on CUDA; sums are float32 always.
     """
 
     writes = True
@@ -122,7 +122,7 @@ def _product_in_bfloat16(a: Array, b: Array, out: Array | None) -> Array:
     return torch.bmm(a, b, out_dtype=torch.float32, out=out)
 
 
-# Scalars are Python numbers, or lie on the device where steps are recorded; only numbers can be an ``alpha``.
+# Scalars are Python numbers, or arrays on the device where steps are recorded; only numbers can be an ``alpha``.
 
 
 def _less(p: Array, g: Array, rate: Any) -> None:
@@ -173,7 +173,7 @@ _UPDATES: dict[Any, Callable[..., None]] = {
     optimizers.nesterov_update: _nesterov,
     optimizers.adam_update: _adam,
 }
-"""The formulas of `portable_mlp.kernels.optimizers` again, without a temporary; ``g`` is used up."""
+"""The formulas of `portable_mlp.kernels.optimizers`, without a temporary; ``g`` is used up."""
 
 
 @functools.cache

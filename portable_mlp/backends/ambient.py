@@ -1,7 +1,7 @@
-"""The kernels as users call them: what a library is set to for the whole process or thread has no say in their numbers.
+"""The kernels as users call them: settings of a library for the process or thread have no effect on their numbers.
 
-An autocast of PyTorch or a matmul precision of JAX is made for other people's layers; here the dtype of the parameters
-alone decides. NumPy has no such setting, and its arrays go straight to the kernel.
+An autocast of PyTorch or a matmul precision of JAX is meant for other code; here the dtype of the parameters alone
+determines the precision. NumPy has no such setting, and its arrays go straight to the kernel.
 """
 
 from __future__ import annotations
@@ -23,11 +23,11 @@ Kernel = TypeVar("Kernel", bound=Callable[..., Any])
 
 
 def undisturbed(kernel: Kernel) -> Kernel:
-    """Return ``kernel(net, params, X, ...)``, which runs as the library of X is by default."""
+    """Return ``kernel(net, params, X, ...)``, which runs with the default settings of the library of X."""
 
     @functools.wraps(kernel)
     def door(net: Network, params: Any, X: Any, *args: Any, **kwargs: Any) -> Any:
-        # What is not an array is the kernel's to refuse.
+        # The kernel itself refuses what is not an array.
         if type(X) is np.ndarray or not array_api_compat.is_array_api_obj(X) or array_api_compat.is_dask_array(X):
             return kernel(net, params, X, *args, **kwargs)
         with backend_of(X).undisturbed(X.dtype):

@@ -12,12 +12,12 @@ def install(extra: str) -> str:
     Parameters
     ----------
     extra : str
-        One of those that pyproject.toml defines.
+        The name of an extra in pyproject.toml.
 
     Examples
     --------
     >>> print(install("onnx"))
     pip install ".[onnx]" in a clone of portable_mlp
     """
-    # From the first release on, the package index has it by its name, with the extra in brackets behind it.
+    # From the first release on: the name on the package index, with the extra in brackets.
     return f'pip install ".[{extra}]" in a clone of portable_mlp'

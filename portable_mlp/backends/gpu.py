@@ -1,4 +1,4 @@
-"""What CuPy says of the GPUs here, and of NCCL, which adds up the arrays of several."""
+"""The GPUs of this machine as CuPy reports them, and NCCL, which adds up the arrays of several."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ class GpuInfo(NamedTuple):
     Attributes
     ----------
     names : tuple of str
-        One for each.
+        The name of each GPU.
     cuda, driver : str
         The version of CUDA that CuPy runs with, and the newest that the driver knows.
     nccl : str or None
@@ -28,7 +28,7 @@ class GpuInfo(NamedTuple):
 
 
 def gpu_info() -> GpuInfo:
-    """Return what there is.
+    """Return the GPUs of this machine.
 
     Raises
     ------
@@ -44,7 +44,7 @@ def gpu_info() -> GpuInfo:
 
 
 def _version(number: int) -> str:
-    """Return CUDA's number of a version as people write it.
+    """Return the usual form of a version that CUDA gives as a number.
 
     >>> _version(13010)
     '13.1'

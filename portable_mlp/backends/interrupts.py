@@ -1,4 +1,4 @@
-"""Ctrl-C while a library is imported or compiles: neither can be taken up again half-way in the same process."""
+"""Ctrl-C while a library is imported or compiles: neither can be continued half-way in the same process."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from collections.abc import Iterator
 
 @contextlib.contextmanager
 def interrupts_held_back() -> Iterator[None]:
-    """Hear a Ctrl-C (SIGINT) only at the end of the block; a second one is not held back.
+    """Defer a Ctrl-C (SIGINT) to the end of the block; a second one takes effect at once.
 
-    Outside the main thread, where Python hears no signals, nothing changes.
+    Outside the main thread, where Python receives no signals, nothing changes.
     """
     handler = signal.getsignal(signal.SIGINT)
     if threading.current_thread() is not threading.main_thread() or not callable(handler):
@@ -38,10 +38,10 @@ def interrupts_held_back() -> Iterator[None]:
 
 @contextlib.contextmanager
 def whole_imports() -> Iterator[None]:
-    """Import libraries whole or not at all, so that an import that was broken off can be tried again.
+    """Import libraries completely or not at all, so that an interrupted import can be repeated.
 
-    Python takes the package whose import failed out of ``sys.modules``, but leaves those of its modules that were
-    ready: the next attempt would meet them without their package.
+    Python removes the package whose import failed from ``sys.modules``, but keeps those of its modules that were
+    complete: the next attempt would find them without their package.
     """
     before = set(sys.modules)
     try:
@@ -55,7 +55,7 @@ def whole_imports() -> Iterator[None]:
 
 
 def _packages(name: str) -> Iterator[str]:
-    """Yield the packages that a module lies in, the outermost first."""
+    """Yield the packages that contain a module, the outermost first."""
     for i, letter in enumerate(name):
         if letter == ".":
             yield name[:i]

@@ -33,7 +33,7 @@ class PortableRunner(Runner):
         scalars: Sequence[Scalars],
         masks: Masks = None,
     ) -> tuple[Carry, Array]:
-        """Take the step of the one batch; the samples' own order makes it a part of the data, else it is gathered."""
+        """Take the step of the one batch: a slice of the data in the samples' own order, else gathered."""
         ((start, stop),) = spans
         rows = None if order is None else order[start:stop]
         if rows is None:

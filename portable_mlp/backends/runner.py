@@ -1,4 +1,4 @@
-"""The interface of runners: what takes the steps of a training, in memory that it keeps for their batches."""
+"""The interface of runners, which take the steps of a training run and own the memory of its batches."""
 
 from __future__ import annotations
 
@@ -19,26 +19,26 @@ if TYPE_CHECKING:
     from ._base import Backend
 
 STEPS_A_CALL = 64
-"""The most steps in a call of a runner that takes many: progress and Ctrl-C come between calls."""
+"""The most steps in a call of a runner that takes many: progress and Ctrl-C are handled between calls."""
 
 
 class Runner(abc.ABC):
-    """Takes the steps of one training, in one thread.
+    """Takes the steps of one training run, in one thread.
 
-    `start` gives the first carry, each `take` the next; a carry that was taken from is used up. The numbers are those
-    of `portable_mlp.kernels.step.step`, however many steps a call takes.
+    `start` returns the first carry, each `take` the next; a carry that was passed to `take` is used up. The numbers are
+    those of `portable_mlp.kernels.step.step`, however many steps a call takes.
 
     Parameters
     ----------
     backend : Backend
         The library and device of all arrays.
     program : Program
-        The step.
+        The definition of a step.
 
     Attributes
     ----------
     program : Program
-        The step.
+        The definition of a step.
     steps_a_call : int
         The most steps in one call of `take`.
     """
@@ -53,7 +53,7 @@ class Runner(abc.ABC):
     def start(self, flat: Array, moments: State, total: Array) -> Carry:
         """Return a carry of flat parameters and moments, which are copied, and the epoch's loss so far.
 
-        From here on the runner's steps are those of this carry: memory for batches belongs to its parameters.
+        All later steps must be of this carry: the memory for batches belongs to its parameters.
         """
         self._workspaces = {}
         return Carry(self._copied(flat), tuple(map(self._copied, moments)), total)
@@ -63,7 +63,7 @@ class Runner(abc.ABC):
         return self._ops.to_flat(parameters)
 
     def prepared(self, data: Batch, order: Any) -> Any:
-        """Return the order as `take` wants it, given one of the host (n_samples,), or None for the samples' own."""
+        """Convert an order on the host, (n_samples,) or None for the samples' own, to the form that `take` expects."""
         if order is not None:
             return self._backend.asarray(order)
         many = self.steps_a_call > 1
@@ -75,16 +75,17 @@ class Runner(abc.ABC):
         Parameters
         ----------
         spans : sequence of Span
-            The batches.
+            The batches, in the order of their steps.
         n_steps : int
-            Steps before the first of them.
+            The number of steps before the first of them.
         every : int or None
-            No call goes on after a step whose number this divides.
+            A call ends after a step whose number this divides.
 
         Returns
         -------
         iterable of sequence of Span
-            Where a call takes many steps, batches of one size. Their number is a power of two: each is compiled.
+            For each call its batches. Where a call takes many steps, they have one size, and their number is a power
+            of two, so that few combinations are compiled.
         """
         return zip(spans) if self.steps_a_call == 1 else self._calls_of_many(spans, n_steps, every)
 
@@ -103,22 +104,22 @@ class Runner(abc.ABC):
         Parameters
         ----------
         carry : Carry
-            From `start`, or the step before.
+            The result of `start`, or of the previous call.
         data : Batch
-            All samples.
+            All samples of the training run.
         order : object
-            What `prepared` returned for them.
+            The result of `prepared` for them.
         spans : sequence of Span
-            Batches of one call, as `calls` divides them: where each starts and stops in the order.
+            The batches of one call, as `calls` divides them: the start and the stop of each in the order.
         scalars : sequence of tuple of float
-            For each batch, what `Program.scalars` gives.
+            The result of `Program.scalars` for each batch.
         masks : sequence of array, optional
-            Those of the batch; a call with masks takes one step.
+            The dropout masks of the batch; a call with masks takes one step.
 
         Returns
         -------
         carry : Carry
-            After the last step.
+            The carry after the last step.
         losses : array
             Each step's mean loss with its penalty, of each model, in the order of the steps.
         """
@@ -138,7 +139,7 @@ class Runner(abc.ABC):
         return self._ops.from_flat(self.program.net, snapshot(self._backend.xp, flat))
 
     def _workspace(self, parameters: KeptParameters, n_samples: int, *, gathers: bool = True) -> Workspace | None:
-        """Return the memory for batches of a size, of which an epoch has two at most; None if nothing is written."""
+        """Return the workspace for a size of batches, of which an epoch has at most two; None if nothing is written."""
         if not self._ops.writes:
             return None
         key = n_samples, gathers
@@ -151,7 +152,7 @@ class Runner(abc.ABC):
 
 
 def runs(spans: Sequence[Span]) -> Iterator[tuple[int, Span]]:
-    """Yield stretches of the order, ``(place, (start, stop))``: one copy for the batches that follow each other.
+    """Yield runs of the order, ``(place, (start, stop))``, so that adjacent batches need one copy.
 
     >>> list(runs([(10, 15), (15, 20), (20, 25), (0, 5)]))
     [(0, (10, 25)), (15, (0, 5))]

@@ -1,4 +1,4 @@
-"""Arrays without a number in every place, or with numbers that cannot be read: sparse, nested, masked, traced."""
+"""Arrays that do not have a readable number in every place: sparse, nested, masked, traced."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import sys
 from typing import Any
 
 _SPARSE = {"cupyx.scipy.sparse": ".toarray()", "jax.experimental.sparse": ".todense()"}
-"""Modules of sparse matrices that are no arrays of their library, and what makes them dense."""
+"""The modules of sparse matrices that are not arrays of their library, and the method that makes them dense."""
 
 _DENSE_TENSORS = {
     "is_nested": ("a nested tensor", "torch.nested.to_padded_tensor(tensor, 0.0) makes it dense"),
@@ -16,7 +16,7 @@ _DENSE_TENSORS = {
 
 
 def check_readable(x: Any) -> None:
-    """Raise TypeError for such an array, saying what it is and what makes it plain.
+    """Raise TypeError for such an array; the message names its kind and a remedy.
 
     Parameters
     ----------
@@ -30,7 +30,7 @@ def check_readable(x: Any) -> None:
 
 
 def _what_it_is(x: Any) -> tuple[str, str] | None:
-    """Return what is wrong with an array, and what to do; None if nothing is."""
+    """Return the defect of an array and its remedy; None if there is none."""
     module = type(x).__module__
     for sparse, method in _SPARSE.items():
         if module.startswith(sparse):

@@ -74,7 +74,7 @@ class Ours:
         """Start steps over the batches in turn, without waiting for them where the library does not."""
         with self.backend.running():
             batches = list(itertools.islice(self._turns, n_steps))
-            self._mean_loss = self.loop.epoch(self.data, batches, self._rate)
+            self._mean_loss = self.loop.epoch(self.data, batches, lambda step: self._rate)
 
     def wait(self) -> None:
         """Return when the last step is done."""
@@ -84,7 +84,8 @@ class Ours:
         """Take one step for each batch, from the start; return the losses."""
         loop = self._start()
         with self.backend.running():
-            return [float(self.backend.to_numpy(loop.epoch(self.data, [batch], RATE))) for batch in self.batches]
+            means = (loop.epoch(self.data, [batch], lambda step: RATE) for batch in self.batches)
+            return [float(self.backend.to_numpy(mean)) for mean in means]
 
 
 class Floor:

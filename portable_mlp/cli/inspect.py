@@ -12,6 +12,7 @@ from ..storage.model_descriptions import FORMAT_VERSION
 from ..storage.models import read_model_file
 from ..tables.preparation import preparation_of
 from .options import JsonOption, print_json
+from .table_options import show_columns
 from .terminal import echo
 
 
@@ -50,6 +51,9 @@ def inspect(model: Annotated[pathlib.Path, typer.Argument(help="Model file.")], 
         described["features"] = _shortened(preparation.feature_names)
     for name, value in described.items():
         echo(f"{name:<11}{value}")
+    if preparation.encoder is not None:
+        echo("columns")
+        show_columns(preparation.encoder.report)
 
 
 def _shortened(names: list[Any], most: int = 12) -> str:

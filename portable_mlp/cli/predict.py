@@ -11,11 +11,19 @@ import typer
 from ..backends import get_backend
 from ..kernels.propagation import predict as outputs_of
 from ..storage.models import ESTIMATOR_ENTRY, load_model
+from ..tables.columns import Columns
 from ..tables.digits import digits, refuse_with_digits
 from ..tables.preparation import Preparation, preparation_of
-from ..tables.reading import check_output, read_prediction_table, write_table
+from ..tables.reading import (
+    ReadingOptions,
+    check_output,
+    read_known_columns,
+    read_prediction_table,
+    write_table,
+)
 from .options import BackendOption, DelimiterOption, MaxRowsOption
 from .output_files import STREAM, check_writable
+from .table_options import EncodingOption
 from .terminal import StandardOutput, echo
 
 ROWS_AT_ONCE = 2**16
@@ -35,6 +43,7 @@ def predict(
         bool, typer.Option("--spreadsheet-safe", help="Put ' before class names that a spreadsheet takes for formulas.")
     ] = False,
     delimiter: DelimiterOption = None,
+    encoding: EncodingOption = None,
     max_rows: MaxRowsOption = None,
     backend: BackendOption = "auto",
 ) -> None:
@@ -57,8 +66,8 @@ def predict(
         )
     if proba and preparation.classes is None:
         raise ValueError(f"{model} predicts quantities, not classes: --proba does not go with it")
-    X = _rows(data, preparation, delimiter, max_rows)
-    if X.shape[1] != net.sizes[0]:
+    X, ids = _rows(data, preparation, delimiter, encoding, max_rows)
+    if isinstance(X, np.ndarray) and X.shape[1] != net.sizes[0]:
         raise ValueError(f"{data} has {X.shape[1]} features, but {model} takes {net.sizes[0]}")
     inputs = preparation.inputs(X)
     dtype = params[0].W.dtype
@@ -68,17 +77,30 @@ def predict(
     ]
     outputs = preparation.probabilities(np.concatenate(pieces).astype(np.float64))
     header, columns = _columns(preparation, outputs, proba)
+    if ids is not None and preparation.table is not None:
+        header, columns = [preparation.table["id"], *header], [["" if text is None else text for text in ids], *columns]
     write_table(StandardOutput() if to_stdout else output, header, columns, spreadsheet_safe=spreadsheet_safe)
     if not to_stdout:
-        echo(f"{len(X)} predictions written to {output}", err=True)
+        echo(f"{len(inputs)} predictions written to {output}", err=True)
 
 
-def _rows(data: str, preparation: Preparation, delimiter: str | None, max_rows: int | None) -> np.ndarray:
+def _rows(
+    data: str, preparation: Preparation, delimiter: str | None, encoding: str | None, max_rows: int | None
+) -> tuple[np.ndarray | Columns, np.ndarray | None]:
+    """Return the rows, and what names them if the model was told."""
     if data == "digits":
-        refuse_with_digits(delimiter=delimiter, max_rows=max_rows)
-        return digits().X
+        refuse_with_digits(delimiter=delimiter, encoding=encoding, max_rows=max_rows)
+        return digits().X, None
+    if preparation.encoder is not None:
+        options = ReadingOptions(**preparation.table or {}, max_rows=max_rows)
+        options = options._replace(delimiter=delimiter or options.delimiter, encoding=encoding or options.encoding)
+        table = read_known_columns(data, preparation.encoder.readings, options)
+        return table.X, table.ids
+    if encoding is not None:
+        raise ValueError("--encoding goes with models of tables as they are; this one takes UTF-8")
     names = tuple(preparation.feature_names) or None
-    return read_prediction_table(data, names, preparation.target_name, delimiter=delimiter, max_rows=max_rows).X
+    X = read_prediction_table(data, names, preparation.target_name, delimiter=delimiter, max_rows=max_rows).X
+    return X, None
 
 
 def _columns(preparation: Preparation, outputs: np.ndarray, proba: bool) -> tuple[list[str], list[Any]]:

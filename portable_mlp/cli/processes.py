@@ -134,6 +134,7 @@ def _program(context: typer.Context, values: Mapping[str, Any]) -> list[str]:
         elif isinstance(value, bool):
             options += (parameter.opts if value else parameter.secondary_opts)[:1]
         else:
-            options.append(f"{parameter.opts[0]}={value}")
+            several = isinstance(value, tuple | list)  # an option that may be repeated
+            options += (f"{parameter.opts[0]}={one}" for one in (value if several else [value]))
     command = [sys.executable, "-m", "mpi4py", "-m", "portable_mlp", str(context.info_name)]
     return [*command, *options, "--", *arguments]

@@ -10,23 +10,31 @@ from collections.abc import Iterator
 from dataclasses import replace
 from typing import Annotated, Any, NamedTuple, TypeAlias
 
-import numpy as np
 import typer
 
 from ..backends import Backend, get_backend
 from ..distributed.group import current_group, on_root
-from ..kernels.losses import LOSSES, Targets
+from ..kernels.losses import LOSSES, TargetRange
 from ..kernels.network import Network
 from ..kernels.options import check_choice
 from ..storage.checkpoints import CheckpointFolder
 from ..storage.models import check_savable, save_model
+from ..tables.columns import RawTable
 from ..tables.digits import digits, refuse_with_digits
-from ..tables.preparation import Preparation, learn
-from ..tables.reading import MixedTargetError, RowSource, Table, TargetKind, read_training_table
+from ..tables.preparation import Preparation, learn, learn_encoded
+from ..tables.reading import (
+    MixedTargetError,
+    ReadingOptions,
+    RowSource,
+    Table,
+    TargetKind,
+    read_raw_table,
+    read_training_table,
+)
 from ..tables.rows import Rows, split
 from ..tables.streamed_rows import StreamedRows, open_if_large, prepare_streamed
 from ..tables.targets import is_classification
-from ..training.result import History, TrainResult
+from ..training.result import TrainResult
 from ..training.train import train as fit
 from .network_options import ActivationOption, HiddenOption, LossOption, LossOptionsOption, NetworkOptions
 from .options import BackendOption, DelimiterOption, DeviceOption, JsonOption, MaxRowsOption, print_json
@@ -38,6 +46,17 @@ from .processes import (
     check_alone,
     in_process_group,
     run_supervised,
+)
+from .table_options import (
+    CategoricalOption,
+    DecimalOption,
+    DropOption,
+    EncodingOption,
+    FeaturesOption,
+    IdOption,
+    NoHeaderOption,
+    StrictOption,
+    show_columns,
 )
 from .terminal import echo
 from .training_options import with_training_options
@@ -68,6 +87,14 @@ def train(
     task: Annotated[
         str, typer.Option(help="auto, classification or regression; auto takes text and few whole numbers for classes.")
     ] = "auto",
+    drop: DropOption = None,
+    id: IdOption = None,
+    features: FeaturesOption = None,
+    categorical: CategoricalOption = None,
+    strict: StrictOption = False,
+    encoding: EncodingOption = None,
+    decimal: DecimalOption = ".",
+    no_header: NoHeaderOption = False,
     delimiter: DelimiterOption = None,
     max_rows: MaxRowsOption = None,
     hidden: HiddenOption = "128,64",
@@ -104,8 +131,9 @@ def train(
 ) -> None:
     """Train a network on a table; --save keeps it.
 
-    Columns are brought to zero mean and unit deviation; the model file remembers how. A large .parquet or .npy table
-    stays in its file, and may be larger than memory. Example:
+    The table may be as it is: numbers, texts, truth values, dates and gaps. What is done with each column is printed,
+    and the model file remembers it. A large .parquet or .npy table of numbers stays in its file, and may be larger than
+    memory. Example:
     portable-mlp train houses.csv --target price --save houses.safetensors
     """
     check_choice("--task", task, TARGET_KINDS)
@@ -121,7 +149,20 @@ def train(
     if save is not None:
         check_writable("--save", save, sources=(data,), suffix=".safetensors")
     chosen = get_backend(backend, device)
-    reading = _Reading(data, target, task, delimiter, max_rows)
+    options = ReadingOptions(
+        target=target,
+        drop=tuple(drop or ()),
+        id=id,
+        features=None if features is None else tuple(features),
+        categorical=tuple(categorical or ()),
+        encoding=encoding,
+        decimal=decimal,
+        delimiter=delimiter,
+        header=not no_header,
+        strict=strict,
+        max_rows=max_rows,
+    )
+    reading = _Reading(data, task, options)
     prepared = _prepared(context, reading, training["solver"], loss, validation, seed)
     _check_patience(training["patience"], prepared, validation)
     preparation = prepared.preparation
@@ -148,6 +189,7 @@ def train(
     seconds = time.perf_counter() - start
     if save is not None:
         on_root(lambda: save_model(save, net, result.params, metadata))
+    report = [] if preparation.encoder is None else preparation.encoder.report
     summary = {
         **_setting(prepared, net, chosen, dtype),
         **_figures(result, preparation, training["patience"] is not None),
@@ -155,7 +197,9 @@ def train(
         "saved": None if save is None else str(save),
     }
     with _saved_all_the_same(save):
-        _show(summary, result.history if as_json else None)
+        if not as_json:
+            _show_table(prepared)
+        _show(summary, {"columns": [one._asdict() for one in report], "history": result.history} if as_json else None)
     _hint(prepared.rows.n_samples, training["batch_size"], result)
 
 
@@ -191,28 +235,44 @@ class _Reading(NamedTuple):
     """What table to read, and how."""
 
     data: str
-    target: str | None
     task: str
-    delimiter: str | None
-    max_rows: int | None
+    options: ReadingOptions
 
-    def table(self) -> Table:
+    @property
+    def is_of_numbers(self) -> bool:
+        """Whether every cell must be a number, and nothing is said of single columns."""
+        options, usual = self.options, ReadingOptions(strict=True)
+        return options == usual._replace(target=options.target, delimiter=options.delimiter, max_rows=options.max_rows)
+
+    def table(self) -> Table | RawTable:
         """Read it whole."""
-        data, target, task, delimiter, max_rows = self
-        if data == "digits":
-            refuse_with_digits(target=target, delimiter=delimiter, max_rows=max_rows)
+        options = self.options
+        if self.data == "digits":
+            given = {
+                name: value for name, value in options._asdict().items() if value != getattr(ReadingOptions(), name)
+            }
+            refuse_with_digits(**given)
             return digits()
-        kind = TARGET_KINDS[task]
+        kind = TARGET_KINDS[self.task]
         try:
-            return read_training_table(data, target, target_kind=kind, delimiter=delimiter, max_rows=max_rows)
+            if not self.is_of_numbers:
+                return read_raw_table(self.data, options, target_kind=kind, last=True)
+            return read_training_table(
+                self.data,
+                options.target,
+                target_kind=kind,
+                delimiter=options.delimiter,
+                max_rows=options.max_rows,
+            )
         except MixedTargetError as error:
             raise MixedTargetError(f"{error}; --task classification takes it as a class") from None
 
     def open_if_large(self) -> RowSource | None:
         """Open it, if it is to stay in its file."""
-        if self.delimiter is not None:
+        options = self.options
+        if options.delimiter is not None or not self._replace(options=options._replace(strict=True)).is_of_numbers:
             return None
-        return open_if_large(self.data, self.target, TARGET_KINDS[self.task], self.max_rows)
+        return open_if_large(self.data, options.target, TARGET_KINDS[self.task], options.max_rows)
 
 
 class _Prepared(NamedTuple):
@@ -221,6 +281,7 @@ class _Prepared(NamedTuple):
     preparation: Preparation
     rows: SomeRows
     held_out: SomeRows | None
+    notes: tuple[str, ...] = ()
 
 
 def _prepared(
@@ -231,7 +292,7 @@ def _prepared(
         raise ValueError(f"--validation is a fraction of the rows, from 0 to below 1; got {fraction}")
     source = reading.open_if_large()
     if source is None:
-        return _prepare(reading.table(), reading.task, loss, fraction, seed)
+        return _prepare(reading, loss, fraction, seed)
     context.with_resource(source)
     _check_streamable(source, solver, loss)
     return _Prepared(*prepare_streamed(source, reading.task, fraction, seed))
@@ -249,38 +310,35 @@ def _check_streamable(source: RowSource, solver: str, loss: str | None) -> None:
 
 def _counts(loss: str | None) -> bool:
     """Return whether a loss is of targets that are not to be scaled."""
-    return loss in LOSSES and LOSSES[loss].targets is Targets.COUNTS
+    return loss in LOSSES and LOSSES[loss].targets is TargetRange.COUNTS
 
 
-def _targets(table: Table) -> np.ndarray:
-    assert table.y is not None  # a training table has them
-    return table.y
-
-
-def _prepare(table: Table, task: str, loss: str | None, fraction: float, seed: int) -> _Prepared:
+def _prepare(reading: _Reading, loss: str | None, fraction: float, seed: int) -> _Prepared:
     """Hold out the validation rows, learn the preparation from the others, and apply it to both."""
-    X, y = table.X, _targets(table)
+    table, task = reading.table(), reading.task
+    X, y = table.X, table.y
+    assert y is not None  # a training table has targets
     classification = is_classification(y) if task == "auto" else task == "classification"
     if classification and y.ndim > 1:
         raise ValueError(f"classification needs one target for each row, but y has shape {y.shape}")
     kept, held_out = split(y, fraction, classification=classification, seed=seed)
-    preparation = learn(
-        X[kept],
-        y[kept],
-        classification=classification,
-        feature_names=table.feature_names,
-        target_name=table.target_name,
-    )
+    named: dict[str, Any] = {"classification": classification, "target_name": table.target_name}
+    if isinstance(table, RawTable):
+        preparation, inputs = learn_encoded(table.X[kept], y[kept], table=reading.options, **named)
+    else:
+        preparation = learn(table.X[kept], y[kept], feature_names=table.feature_names, **named)
+        inputs = preparation.inputs(table.X[kept])
     if _counts(loss) and not classification:
         n_outputs = preparation.n_outputs
         preparation = replace(preparation, target_mean=[0.0] * n_outputs, target_scale=[1.0] * n_outputs)
-    rows, others = (Rows(preparation.inputs(X[i]), preparation.targets(y[i])) for i in (kept, held_out))
-    return _Prepared(preparation, rows, others if len(held_out) else None)
+    rows = Rows(inputs, preparation.targets(y[kept]))
+    others = Rows(preparation.inputs(X[held_out]), preparation.targets(y[held_out])) if len(held_out) else None
+    return _Prepared(preparation, rows, others, table.notes if isinstance(table, RawTable) else ())
 
 
 def _setting(prepared: _Prepared, net: Network, backend: Backend, dtype: str) -> dict[str, Any]:
     """Return what was trained, and on what."""
-    preparation, rows, held_out = prepared
+    preparation, rows, held_out, _ = prepared
     return {
         "task": "regression" if preparation.classes is None else "classification",
         "target": preparation.target_name,
@@ -322,10 +380,18 @@ def _saved_all_the_same(save: pathlib.Path | None) -> Iterator[None]:
         raise
 
 
-def _show(summary: dict[str, Any], history: History | None) -> None:
-    """Print the summary for people; with the history, as JSON for programs."""
-    if history is not None:
-        print_json({**summary, "history": history})
+def _show_table(prepared: _Prepared) -> None:
+    """Print what was noticed of the table, and what is done with each of its columns."""
+    for note in prepared.notes:
+        echo(f"  {note}")
+    if prepared.preparation.encoder is not None:
+        show_columns(prepared.preparation.encoder.report)
+
+
+def _show(summary: dict[str, Any], details: dict[str, Any] | None) -> None:
+    """Print the summary for people; with the details, as JSON for programs."""
+    if details is not None:
+        print_json({**summary, **details})
         return
     for name, value in summary.items():
         shown = f"{value:.6g}" if isinstance(value, float) else value

@@ -15,6 +15,9 @@ from ..training.options import TRAINING_OPTIONS, class_weights
 _KINDS: dict[Check, Any] = {flag: bool, class_weights: str | None}
 """What is typed for an option with such a check, unless it is a number."""
 
+_OFF = "no_"
+"""Begins the name of an option that turns another off."""
+
 
 def with_training_options(**defaults: Any) -> Callable[[Callable[..., None]], Callable[..., None]]:
     """Return a decorator that gives a command every training option, in place of its keyword ``training``.
@@ -30,7 +33,8 @@ def with_training_options(**defaults: Any) -> Callable[[Callable[..., None]], Ca
     def decorate(command: Callable[..., None]) -> Callable[..., None]:
         @functools.wraps(command)
         def called(**given: Any) -> None:
-            training = {name: given.pop(name) for name in TRAINING_OPTIONS}
+            training = {name: given.pop(name) for name in TRAINING_OPTIONS if name in given}
+            training |= {name: not given.pop(_OFF + name) for name in TRAINING_OPTIONS if _OFF + name in given}
             command(training=training, **given)
 
         signature = inspect.signature(command, eval_str=True)
@@ -46,15 +50,19 @@ def with_training_options(**defaults: Any) -> Callable[[Callable[..., None]], Ca
 
 
 def _made_from_the_table(defaults: dict[str, Any]) -> list[inspect.Parameter]:
-    return [
-        inspect.Parameter(
-            name,
-            inspect.Parameter.KEYWORD_ONLY,
-            default=defaults.get(name, option.default),
-            annotation=Annotated[_kind(option.check), typer.Option(help=option.help)],
-        )
-        for name, option in TRAINING_OPTIONS.items()
-    ]
+    return [_parameter(name, defaults.get(name, option.default)) for name, option in TRAINING_OPTIONS.items()]
+
+
+def _parameter(name: str, default: Any) -> inspect.Parameter:
+    """Return the option as Typer reads it; what is on by default is turned off by ``--no-NAME``."""
+    option = TRAINING_OPTIONS[name]
+    help_of_option = option.help
+    if default is True:
+        name, default = _OFF + name, False
+        help_of_option = f"Without this, {option.help[0].lower()}{option.help[1:]}"
+    kind: Any = _kind(option.check)
+    annotation = Annotated[kind, typer.Option(f"--{name.replace('_', '-')}", help=help_of_option)]
+    return inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=annotation)
 
 
 def _kind(check: Check) -> Any:

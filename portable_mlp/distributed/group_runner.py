@@ -1,6 +1,6 @@
-"""The runner of a group: each rank takes the gradients of its part of a batch, and one sum over all ranks joins them.
+"""The runner of a group: each rank computes gradients of its shards of a batch, which one sum over all ranks adds up.
 
-Every rank then takes the same step, so that all hold the same parameters, bit for bit.
+Every rank then takes the same step from the same sum. Invariant: all ranks have the same carry, bit for bit.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ class GroupRunner(Runner):
     group : Group
         The processes that train; each of them starts from the same carry.
     backend, program
-        As for `Runner`.
+        The library and device, and the definition of a step, as for `Runner`.
     """
 
     def __init__(self, group: Group, backend: Backend, program: Program) -> None:
@@ -43,12 +43,12 @@ class GroupRunner(Runner):
         self._places: dict[tuple[int, int], tuple[Workspace, Array]] = {}
 
     def start(self, flat: Array, moments: State, total: Array) -> Carry:
-        """Return the first carry; memory for shards of another is given back."""
+        """Return the first carry; free the memory for shards, which belongs to the parameters of another."""
         self._places = {}
         return super().start(flat, moments, total)
 
     def prepared(self, data: Batch, order: Any) -> SharedSamples | OwnSamples:
-        """Return which samples of a batch are this rank's."""
+        """Return the assignment of a batch's samples to this rank."""
         samples = SharedSamples if self._group.has_all_samples else OwnSamples
         return samples(self._group, self._backend, data.n_samples, order)
 
@@ -72,11 +72,11 @@ class GroupRunner(Runner):
         return self._message_step(carry, message, float(span[1] - span[0]), scalars[0], workspace)
 
     def _message(self, carry: Carry, place: int, data: Batch, rows: Array) -> Array:
-        """Return what a shard adds to its batch, in the memory of its place among the shards where there is one."""
+        """Return the message of a shard, in the memory of its place among the shards if that is allocated."""
         n_samples = rows.shape[0]
         if n_samples == 0:
             return self._empty_message(carry, data, self._backend.xp.zeros)
-        # The samples that a rank has of a batch are another number each time: memory for all of them would pile up.
+        # With samples of its own a rank's share of a batch varies in size: memory for every size would pile up.
         if not (self._ops.writes and self._group.has_all_samples):
             return self._shard_message(carry.parameters, data, rows, None, None)
         if (place, n_samples) not in self._places:
@@ -85,7 +85,7 @@ class GroupRunner(Runner):
         return self._shard_message(carry.parameters, data, rows, *self._places[place, n_samples])
 
     def _workspace_of(self, carry: Carry, message: Array) -> Workspace | None:
-        """Return the memory that a message belongs to; if it is another's, such as a sum of messages, only with it."""
+        """Return the workspace with this message as its gradient; a received sum of messages needs one of its own."""
         if not self._ops.writes:
             return None
         for workspace, own in self._places.values():
@@ -94,7 +94,7 @@ class GroupRunner(Runner):
         return self._with_gradient(carry, 1, message)
 
     def _with_gradient(self, carry: Carry, n_samples: int, message: Array) -> Workspace:
-        """Return memory for a shard, whose gradient is the first part of a message."""
+        """Return a workspace for a shard, whose gradient is the first part of a message."""
         workspace, net = self._workspace(carry.parameters, n_samples), self.program.net
         assert workspace is not None  # it writes
         gradient = message[..., : n_parameters(net.sizes)]

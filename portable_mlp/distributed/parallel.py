@@ -36,8 +36,9 @@ def parallel(
     engine : {"mpi", "serial"}
         "mpi" joins the processes that ``mpiexec`` or ``srun`` started (extra ``mpi``); "serial" is this one alone.
     comm : communicator, optional
-        Instead: one of mpi4py's, or any object with ``rank``, ``size`` and ``allreduce(flat)``, which replaces the
-        numbers of a NumPy array (float32, float64 or int64) by their sums over all processes.
+        A communicator in place of the engine: one of mpi4py's, or any object with ``rank``, ``size`` and
+        ``allreduce(flat)``, which replaces the numbers of a NumPy array (float32, float64 or int64) by their sums over
+        all processes.
     reproducible : bool
         Whether to give the same bits on 1, 2, 4 or 8 processes: each batch is cut into 8 shards, whose gradients are
         added up in a fixed order. Bits are those of one BLAS build and kind of processor. Costs time where

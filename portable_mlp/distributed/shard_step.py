@@ -1,7 +1,7 @@
 """A training step in two halves, between which gradients are added up: what a shard gives, and the update.
 
 A shard's message is flat: the gradients of the summed loss, the summed loss, and, where samples are weighted, their
-weight. The sum of all messages of a batch says everything that its step needs.
+weight. The sum of all messages of a batch has everything that its step needs.
 """
 
 from __future__ import annotations
@@ -80,7 +80,7 @@ def make_message_step(ops: Primitives, program: Program) -> MessageStep:
 
 
 def message_length(net: Network, *, weighted: bool) -> int:
-    """Return how many numbers a message has."""
+    """Return the length of a message."""
     return n_parameters(net.sizes) + (2 if weighted else 1)
 
 

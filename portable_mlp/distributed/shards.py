@@ -1,4 +1,4 @@
-"""Which samples of a batch a rank computes on: its shards of it, or those of the batch that it was given."""
+"""The samples of a batch for one rank: its shards of all samples, or those of the batch that it was given."""
 
 from __future__ import annotations
 
@@ -15,19 +15,19 @@ from .group import Group
 class SharedSamples:
     """Every rank has all samples: a batch is cut into as many shards as the group has, of equal size give or take one.
 
-    Shards stay where they are when the group grows or shrinks, as long as their number does; what a rank computes on
-    is a run of them.
+    Invariant: the limits of the shards depend on their number alone, not on the number of ranks, of which each computes
+    a contiguous run of them. So a reproducible sum has the same terms in groups of 1, 2, 4 and 8.
 
     Parameters
     ----------
     group : Group
-        Whose.
+        The group of this rank.
     backend : Backend
-        Where the rows are needed.
+        The library and device of the row numbers.
     n_samples : int
-        Of the data.
+        The number of samples of the data.
     order : ndarray of shape (n_samples,) or None
-        Of the epoch, on the host; None keeps the order.
+        The order of the epoch, on the host; None for the samples' own.
     """
 
     def __init__(self, group: Group, backend: Backend, n_samples: int, order: Any) -> None:
@@ -51,11 +51,11 @@ class OwnSamples:
     Parameters
     ----------
     group, backend
-        As above.
+        The group of this rank, and the library and device of the row numbers.
     n_samples : int
-        Of this rank.
+        The number of samples of this rank.
     order : ndarray of shape (n_samples of all,) or None
-        As above, of all samples.
+        The order of the epoch over the samples of all ranks, on the host; None for their own.
     """
 
     def __init__(self, group: Group, backend: Backend, n_samples: int, order: Any) -> None:

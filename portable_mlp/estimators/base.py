@@ -1,8 +1,8 @@
-"""What the classifier and the regressor share: scikit-learn's parameters, the flow of a fit, and predicting.
+"""The base of the classifier and the regressor: scikit-learn's parameters, the flow of a fit, and predicting.
 
 An estimator is thin. It validates, moves the data once, and calls the kernels and the loop that `portable_mlp.train`
-calls. What it keeps is ``coefs_`` and ``intercepts_``, two lists of arrays that a user may edit or replace: every fit
-packs them into one flat vector and every prediction reads them, so that there is no second copy to fall behind.
+calls. Its parameters are ``coefs_`` and ``intercepts_``, two lists of arrays that a user may edit or replace: every fit
+packs them into one flat vector and every prediction reads them, so that no second copy can become stale.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import copy
 import functools
+import inspect
 import itertools
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
@@ -64,13 +65,13 @@ from .lbfgs import Search, weights_first
 from .losses import REPORTED, outputs_of
 from .optimizer import OptimizerState
 from .parameters import PARAMETER_OF, constraints
-from .problem import FitSamples, Problem
+from .problem import FitProblem, FitSamples
 from .state import adopt, draft_of, of_one_moment
 from .stochastic import Epochs
 
 SCHEDULES_OF_SKLEARN = ("constant", "invscaling", "adaptive")
 
-MAY_DIFFER = {
+PARAMETERS_THAT_MAY_DIFFER = {
     "verbose": "rank 0 alone prints",
     "device": "each rank may have one of its own",
 }
@@ -81,17 +82,17 @@ MAY_DIFFER = {
 class BaseMLP(
     ClassNamePrefixFeaturesOutMixin, CallbackSupportMixin, SavedToFiles, TransformerMixin, BaseEstimator, ABC
 ):
-    """Shared by `MLPClassifier` and `MLPRegressor`; not for use by itself."""
+    """The base class of `MLPClassifier` and `MLPRegressor`; not for use by itself."""
 
     _parameter_constraints: ClassVar[dict[str, Any]] = {
         **constraints(for_classes=False),
-        # What scikit-learn has, as it has it.
+        # The parameters of scikit-learn, with its constraints.
         "hidden_layer_sizes": ["array-like", Interval(Integral, 1, None, closed="left")],
         "activation": [StrOptions(ACTIVATIONS.keys()), "array-like"],
         "solver": [StrOptions(SOLVERS)],
         "alpha": [Interval(Real, 0, None, closed="left")],
         "batch_size": [StrOptions({"auto"}), Interval(Integral, 1, None, closed="left")],
-        "learning_rate": [StrOptions(set(SCHEDULES))],
+        "learning_rate": [StrOptions(SCHEDULES.keys())],
         "learning_rate_init": [Interval(Real, 0, None, closed="neither")],
         "power_t": [Interval(Real, 0, None, closed="left")],
         "max_iter": [Interval(Integral, 1, None, closed="left")],
@@ -128,18 +129,22 @@ class BaseMLP(
         for name, value in parameters.items():
             setattr(self, name, value)
 
-    # What the two of them differ in.
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """Take the state of a pickle; parameters that its version did not have get their defaults."""
+        super().__setstate__(_defaults(type(self)) | state)
+
+    # The methods in which the two estimators differ.
 
     @abstractmethod
     def _encoded(self, y: Any) -> np.ndarray:
-        """Return targets (n_samples, n_outputs), or labels (n_samples, 1), encoded as the training data's are."""
+        """Encode targets as those of the training data: rows (n_samples, n_outputs), or labels (n_samples, 1)."""
 
     def _learnt_and_encoded(self, y: Any, *, incremental: bool) -> np.ndarray:
-        """Take note of what the targets of the training data say of all targets, and return them encoded."""
+        """Learn the classes or the number of outputs from the training targets, and return these encoded."""
         return self._encoded(y)
 
     def _n_outputs(self, Y: np.ndarray) -> int:
-        """Return how many outputs encoded targets need."""
+        """Return the number of outputs for encoded targets."""
         return int(Y.shape[1])
 
     @abstractmethod
@@ -151,7 +156,7 @@ class BaseMLP(
         """Return the score of a network's outputs against encoded targets."""
 
     def _learnt_weights(self, y: Any, sample_weight: np.ndarray | None) -> Callable[[Any], np.ndarray] | None:
-        """Return what tells how much samples count for their targets' sake, learnt from those of the training data."""
+        """Return the function from targets to class weights, learnt from the training data; None for no weights."""
         return None
 
     # Fitting.
@@ -171,35 +176,34 @@ class BaseMLP(
     ) -> Self:
         """Fit the model to data.
 
-        Where an exception ends it, the estimator is what the last complete epoch (of "lbfgs", iteration) has left,
-        parameters, optimizer and record together; before the first one it is as it was. Ctrl-C keeps the steps of the
-        epoch that it ends, too. Until the fit ends other threads see the estimator as it was; with callbacks, whose
-        estimator is this one, as the last complete epoch has left it.
+        After an exception the estimator has the state of the last complete epoch (of "lbfgs", iteration): parameters,
+        optimizer and record together; before the first one it is unchanged. Ctrl-C also keeps the steps of the
+        incomplete epoch. Until the fit ends other threads see the estimator unchanged; with callbacks, in the state of
+        the last complete epoch.
 
         Parameters
         ----------
         X : array or sparse matrix of shape (n_samples, n_features)
             Inputs: NumPy, anything scikit-learn takes, or an array of CuPy, PyTorch, JAX, ..., which is then computed
-            where it lives. An array of dask, chunked by rows, or a data frame of dask is computed first, and what its
-            blocks hold is trained on; y and the weights may be of dask too.
+            on its device. An array of dask, chunked by rows, or a data frame of dask is computed first, and training
+            uses the content of its blocks; y and the weights may be of dask too.
         y : array-like of shape (n_samples,) or (n_samples, n_outputs)
             Class labels, or real numbers.
         sample_weight : array-like of shape (n_samples,), optional
-            What each sample counts. A batch whose weights sum to zero is skipped.
+            The weight of each sample. A batch whose weights sum to zero is skipped.
         validation_data : tuple (X_val, y_val) or (X_val, y_val, sample_weight_val), optional
             Evaluated after each epoch, into ``validation_loss_curve_``, with the weights that its samples would have in
-            training. With ``early_stopping`` it takes the place of the part of the training data that would be held
-            out.
+            training. With ``early_stopping`` it replaces the hold-out from the training data.
         checkpoint : str, bytes or path, optional
-            A folder of its own for the state of the fit, written at the end of each epoch and when Ctrl-C or SIGTERM
-            asks to stop, as for `portable_mlp.train`. Not for "lbfgs". With ``early_stopping`` and no
-            ``validation_data``, ``random_state`` must be an int: the samples held out are drawn from it.
+            A folder for the state of this fit alone, written at the end of each epoch and on Ctrl-C or SIGTERM, as for
+            `portable_mlp.train`. Not for "lbfgs". With ``early_stopping`` and no ``validation_data``, ``random_state``
+            must be an int: the hold-out is drawn from it.
         checkpoint_every : int, optional
             Steps (batches) from one state to the next within an epoch, for long ones.
         resume : bool
-            Whether to go on from the newest sound state in ``checkpoint``, if there is one, by an estimator with the
-            same parameters, and the same data: the fit then ends with every bit that it would have had in one go.
-            A larger ``max_iter`` adds epochs. Without, a folder that holds states is refused.
+            Whether to resume from the newest sound state in ``checkpoint``, if there is one, with the same parameters
+            and data: the result equals that of an uninterrupted fit, to the bit. A larger ``max_iter`` adds epochs.
+            Without ``resume``, a folder that holds states is refused.
 
         Returns
         -------
@@ -220,35 +224,38 @@ class BaseMLP(
         incremental: bool = False,
         states: CheckpointOptions = NO_CHECKPOINTS,
     ) -> Self:
-        """Fit a draft of this estimator, and adopt what it has reached."""
+        """Fit a draft of this estimator, and adopt its state."""
         before = dict(vars(self))
-        going_on = hasattr(self, "coefs_") and (self.warm_start or incremental)
+        continued = hasattr(self, "coefs_") and (self.warm_start or incremental)
         given = {
             **self.get_params(deep=False),
             "sample_weight": sample_weight is not None,
             "validation_data": validation_data is not None,
             "classes": getattr(draft, "classes_", None) if incremental else None,
-            "fitted before": going_on,
+            "fitted before": continued,
             "checkpoint": states.checkpoint is not None,
             "checkpoint_every": states.every,
             "resume": states.resume,
         }
-        check_same_options(f"{type(self).__name__}.{'partial_fit' if incremental else 'fit'}", given, but=MAY_DIFFER)
+        check_same_options(
+            f"{type(self).__name__}.{'partial_fit' if incremental else 'fit'}", given, but=PARAMETERS_THAT_MAY_DIFFER
+        )
         X, y, sample_weight = gathered(X=X, y=y, sample_weight=sample_weight)
         if incremental and self.early_stopping and self.solver in OPTIMIZERS:
             raise ValueError("partial_fit does not support early_stopping=True")
-        if going_on:
+        if continued:
             self._check_device(X, self._fitted_backend(), "partial_fit" if incremental else "fit")
         folder = states.checked_folder(self, validated=validation_data is not None)
         backend = backend_for(X, self.backend, self.device).at_precision(self.precision)
         with _computing(backend), entered_on_root(folder, states.checkpoint, states.resume) as entered:
-            problem, flat = draft._prepared(backend, X, y, sample_weight, validation_data, going_on, incremental)
+            problem, flat = draft._prepared(backend, X, y, sample_weight, validation_data, continued, incremental)
             metadata = None if sample_weight is None else {"sample_weight": sample_weight}
             told = {"X": X, "y": y, "metadata": metadata}
             max_epochs = 1 if incremental and self.solver in OPTIMIZERS else self.max_iter
             adopt_it = functools.partial(adopt, self, before)
             watch = Watch(self, max_epochs, adopt_it, told)
-            training = draft._training(problem, flat, watch, going_on, incremental, states.within(entered))
+            make_checkpoints = states.within(entered, from_fitted=continued)
+            training = draft._training(problem, flat, watch, continued, incremental, make_checkpoints)
             try:
                 training.run()
             finally:
@@ -270,13 +277,13 @@ class BaseMLP(
         y: Any,
         sample_weight: Any,
         validation_data: Any,
-        going_on: bool,
+        continued: bool,
         incremental: bool,
-    ) -> tuple[Problem, Array]:
-        """Check everything, bring it to the device, and return what is to be learnt and where to start."""
+    ) -> tuple[FitProblem, Array]:
+        """Check all arguments, move the data to the device, and return the problem and the initial parameters."""
         refuse_own_samples("an estimator")
         hidden_sizes = self._hidden_sizes()
-        inputs, y = Inputs.to_fit(self, X, y, backend, reset=not going_on, **self._target_checks)
+        inputs, y = Inputs.to_fit(self, X, y, backend, reset=not continued, **self._target_checks)
         backend, n_features = inputs.backend, inputs.checked.shape[1]
         backend.at_precision(self.precision, inputs.dtype)  # raises where the two do not go together
         if y.ndim == 2 and y.shape[1] == 1:
@@ -289,14 +296,14 @@ class BaseMLP(
         self.n_outputs_ = self._n_outputs(Y)
         net = self._network((n_features, *hidden_sizes, self.n_outputs_))
         self._random_state = same_in_group(check_random_state(self.random_state))
-        if not going_on:
+        if not continued:
             self._draw(net, backend, inputs.dtype)
         flat = self._flat(net, backend)
         samples = FitSamples.on_device(backend, net, inputs.on_device(flat.dtype), Y, weights)
-        problem = Problem(backend, self._objective(net), samples)
+        problem = FitProblem(backend, self._objective(net), samples)
         if validation_data is not None:
             problem = problem._replace(hold_out=self._hold_out(problem, validation_data, by_target))
-        self._open_record(going_on=going_on, validated=validation_data is not None)
+        self._open_record(continued=continued, validated=validation_data is not None)
         if self.solver in OPTIMIZERS:
             if not (incremental and hasattr(self, "_optimizer")):
                 self._optimizer = self._new_optimizer()
@@ -305,8 +312,8 @@ class BaseMLP(
         n_samples_of_all(len(Y), functools.partial(samples.first, backend), self._compared(problem, flat))
         return problem, flat
 
-    def _compared(self, problem: Problem, flat: Array) -> dict[str, Callable[[], bytes]]:
-        """Return what the ranks of a group must have the same of, beside options and samples."""
+    def _compared(self, problem: FitProblem, flat: Array) -> dict[str, Callable[[], bytes]]:
+        """Return what the ranks of a group must agree on, beside options and samples."""
         backend, weights, hold_out = problem.backend, problem.samples.weights, problem.hold_out
 
         def state() -> bytes:
@@ -326,22 +333,22 @@ class BaseMLP(
 
     def _training(
         self,
-        problem: Problem,
+        problem: FitProblem,
         flat: Array,
         watch: Watch,
-        going_on: bool,
+        continued: bool,
         incremental: bool,
         make_checkpoints: MakeCheckpoints | None,
     ) -> Search | Epochs:
-        """Return what trains, from where to start."""
+        """Return the training run of the solver, which starts from ``flat``."""
         if self.solver == "lbfgs":
             refuse_in_group('solver="lbfgs"')
             return Search(self, problem, flat, watch)
         if self.early_stopping and problem.hold_out is None:
             stratify = is_classifier(self) and self.n_outputs_ == 1
             problem = problem.split(self.validation_fraction, self._random_state, stratify=stratify)
-        # On a warm start scikit-learn keeps no better parameters than the current ones, until an epoch improves.
-        best = None if going_on else flat
+        # On a warm start scikit-learn has no best parameters until an epoch improves.
+        best = None if continued else flat
         return Epochs(self, problem, flat, watch, best=best, one_epoch=incremental, make_checkpoints=make_checkpoints)
 
     def _hidden_sizes(self) -> list[Any]:
@@ -366,7 +373,7 @@ class BaseMLP(
         return Objective(net, float(self.alpha), l2_per_batch=False, label_smoothing=smoothing, report=report)
 
     def _hold_out(
-        self, problem: Problem, validation_data: Any, by_target: Callable[[Any], np.ndarray] | None
+        self, problem: FitProblem, validation_data: Any, by_target: Callable[[Any], np.ndarray] | None
     ) -> FitSamples:
         """Return the user's validation data, checked as X and y are when a fitted model is scored."""
         if not isinstance(validation_data, tuple | list) or len(validation_data) not in (2, 3):
@@ -398,7 +405,7 @@ class BaseMLP(
         self.n_iter_ = self.t_ = 0
 
     def _flat(self, net: Network, backend: Backend) -> Array:
-        """Pack ``coefs_`` and ``intercepts_`` as they are now, edited by the user or not."""
+        """Pack the current ``coefs_`` and ``intercepts_``, which the user may have edited."""
         layers = zip(self.coefs_, self.intercepts_, strict=True)
         shapes = [(tuple(np.shape(W)), tuple(np.shape(b))) for W, b in layers]
         expected = [((fan_in, fan_out), (fan_out,)) for fan_in, fan_out in itertools.pairwise(net.sizes)]
@@ -411,7 +418,7 @@ class BaseMLP(
 
     def _layers_at(self, backend: Backend, dtype: Any) -> Params:
         def on_device(x: Array) -> Array:
-            # Looking at it is a tenth of moving it: a prediction of one row takes no longer than that.
+            # This check takes a tenth of the time of a move, which would dominate the prediction of one row.
             as_needed = backend.name == "numpy" and type(x) is np.ndarray and x.dtype == dtype and x.flags.c_contiguous
             return x if as_needed else backend.asarray(x, dtype)
 
@@ -419,12 +426,12 @@ class BaseMLP(
         return tuple(Layer(on_device(W), on_device(b)) for W, b in layers)
 
     def _fitted_network(self, backend: Backend, dtype: Any) -> tuple[Network, Params]:
-        """Return the network that ``coefs_`` and ``intercepts_`` make, and them."""
+        """Return the network of ``coefs_`` and ``intercepts_``, and its layers."""
         params = self._layers_at(backend, dtype)
         return self._network((params[0].W.shape[0], *(layer.b.shape[0] for layer in params))), params
 
-    def _open_record(self, *, going_on: bool, validated: bool) -> None:
-        """Start the curves and counts anew; to go on, start those that are missing, and copy the others."""
+    def _open_record(self, *, continued: bool, validated: bool) -> None:
+        """Reset the curves and counts; to continue, create those that are missing, and copy the others."""
         stopping = self.early_stopping and self.solver in OPTIMIZERS
         record: dict[str, Any] = {"loss_curve_": [], "_no_improvement_count": 0}
         record["validation_loss_curve_"] = [] if validated or stopping else None
@@ -435,7 +442,7 @@ class BaseMLP(
                 "best_validation_score_": -np.inf if stopping else None,
             }
         for name, start in record.items():
-            so_far = getattr(self, name, None) if going_on else None
+            so_far = getattr(self, name, None) if continued else None
             setattr(self, name, start if so_far is None else copy.copy(so_far))
 
     def _new_optimizer(self) -> OptimizerState:
@@ -455,18 +462,18 @@ class BaseMLP(
     # Predicting.
 
     def _fitted_backend(self) -> Backend:
-        """Return where the fitted model lives."""
+        """Return the library and device of the fitted model."""
         return backend_of(self.coefs_[0]) if is_foreign(self.coefs_[0]) else numpy_backend()
 
     def _check_device(self, X: Any, backend: Backend, method: str) -> None:
-        """Raise ValueError if X lives elsewhere than the model, unless the model was told where to live."""
+        """Raise ValueError if X is on another device than the model, unless ``backend`` or ``device`` is set."""
         if self.backend is None and self.device is None:
             check_same_device(self, X, backend, method)
 
     def _trace(self, X: Any, method: str) -> tuple[Trace, Inputs]:
-        """Return the end of the forward pass of X, and X as it was checked."""
+        """Return the end of the forward pass of X, and the checked X."""
         if "coefs_" not in vars(self):
-            check_is_fitted(self, "coefs_")  # which raises, and takes its time where it does not
+            check_is_fitted(self, "coefs_")  # raises; called only here, since it is slow where it does not
         backend = self._fitted_backend()
         self._check_device(X, backend, method)
         inputs = Inputs.to_predict(self, X, backend)
@@ -478,7 +485,7 @@ class BaseMLP(
             return forward_pass(backend.primitives, net, params, inputs.on_device(dtype), keep=False), inputs
 
     def _outputs(self, X: Any, method: str) -> tuple[Array, Inputs]:
-        """Return the network's outputs (n_samples, n_outputs), and the inputs whose they are."""
+        """Return the network's outputs (n_samples, n_outputs), and the checked inputs."""
         trace, inputs = self._trace(X, method)
         with _computing(inputs.backend):
             return outputs_of(inputs.backend.xp, self.out_activation_, trace.logits), inputs
@@ -486,12 +493,12 @@ class BaseMLP(
     @by_blocks
     @of_one_moment
     def transform(self, X: Any) -> Any:
-        """Return what the last hidden layer makes of X.
+        """Return the activations of the last hidden layer for X.
 
         Parameters
         ----------
         X : array or sparse matrix of shape (n_samples, n_features)
-            Inputs.
+            The inputs, of any kind that `fit` accepts.
 
         Returns
         -------
@@ -504,19 +511,19 @@ class BaseMLP(
 
     @property
     def _n_features_out(self) -> int:
-        """How many columns `transform` has; scikit-learn names them."""
+        """The number of columns of `transform`, which scikit-learn names."""
         return int(self.coefs_[-1].shape[0])
 
     # scikit-learn's estimators, there and back.
 
     @classmethod
     def from_sklearn(cls, estimator: Any, **ours: Any) -> Self:
-        """Return a copy of scikit-learn's estimator, fitted if it is, which trains on where it stands.
+        """Return a copy of scikit-learn's estimator, fitted if it is, which continues its training.
 
         Parameters
         ----------
         estimator : sklearn.neural_network.MLPClassifier or MLPRegressor
-            Left as it is.
+            The estimator to copy; unchanged.
         **ours
             Parameters that scikit-learn's does not have, such as ``backend``.
 
@@ -534,7 +541,7 @@ class BaseMLP(
         Returns
         -------
         sklearn.neural_network.MLPClassifier or MLPRegressor
-            With NumPy arrays; it predicts what this one predicts, and trains on where this one stands.
+            The estimator, with NumPy arrays, the same predictions, and the same state of training.
 
         Raises
         ------
@@ -543,7 +550,7 @@ class BaseMLP(
         """
         return conversion.to_sklearn(self)
 
-    # A form that runs without this library.
+    # A file that runs without this library.
 
     @of_one_moment
     def to_onnx(self, path: FilePath) -> None:
@@ -558,7 +565,7 @@ class BaseMLP(
         Parameters
         ----------
         path : str, bytes or path
-            Where; usually "*.onnx". An existing file is replaced in one step.
+            The path of the file, usually "*.onnx". An existing file is replaced in one step.
 
         Raises
         ------
@@ -597,6 +604,14 @@ class BaseMLP(
         return tags
 
 
+@functools.cache
+def _defaults(cls: type[BaseMLP]) -> dict[str, Any]:
+    """Return the defaults of the parameters of an estimator's constructor, and of those that it derives from."""
+    constructors = [inspect.signature(base.__init__) for base in reversed(cls.__mro__) if issubclass(base, BaseMLP)]
+    given = [parameter for constructor in constructors for parameter in constructor.parameters.values()]
+    return {parameter.name: parameter.default for parameter in given if parameter.default is not parameter.empty}
+
+
 @functools.lru_cache
 def _same_network(
     sizes: tuple[int, ...], activation: str, output: str, loss: str, loss_options: LossOptions
@@ -612,7 +627,7 @@ def _weights(
     *,
     may_be_zero: bool = False,
 ) -> np.ndarray | None:
-    """Return what each sample counts, its own weight times its target's, on the host; None where all count the same."""
+    """Return each sample's weight times its class's, (n_samples,) on the host; None where all are equal."""
     if by_target is None:
         return own
     weights = by_target(y) if own is None else own * by_target(y)

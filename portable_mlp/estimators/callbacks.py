@@ -1,4 +1,4 @@
-"""scikit-learn's callbacks (1.9 and newer): told of the fit and of its epochs, each a task of its own."""
+"""scikit-learn's callbacks (1.9 and newer), called for the fit and for each epoch, each a task of its own."""
 
 from __future__ import annotations
 
@@ -23,30 +23,30 @@ except ImportError:  # scikit-learn before 1.9 has no callbacks
 __all__ = ["CallbackSupportMixin", "Watch", "with_callbacks"]
 
 _CALLBACK_ATTRIBUTES = ("_skl_callbacks", "_parent_callback_ctx")
-"""Attributes that an estimator has where it, or the one that it is a part of, has callbacks."""
+"""The attributes of an estimator that has callbacks, or is part of one that has."""
 
 
 class Watch:
-    """Tells an estimator's callbacks where its fit is.
+    """Reports the progress of a fit to the estimator's callbacks.
 
     Parameters
     ----------
     estimator : MLPClassifier or MLPRegressor
-        Whose callbacks, if it has any.
+        The estimator, with or without callbacks.
     max_epochs : int
-        How many epochs there will be at most.
+        The largest number of epochs.
     adopt : callable
-        ``adopt(reached)`` lets the estimator be what was reached: callbacks look at it.
+        ``adopt(reached)`` gives the estimator that state, for callbacks to inspect.
     data : dict
-        ``X``, ``y`` and ``metadata`` as the callbacks are to be given them.
+        ``X``, ``y`` and ``metadata`` in the form that callbacks receive.
     """
 
     def __init__(self, estimator: Any, max_epochs: int, adopt: Callable[[Reached], None], data: dict[str, Any]) -> None:
         self._adopt, self._told = adopt, {"estimator": estimator, **data}
         self._fit: Any = None
         self._epoch: Any = None
-        # Of several processes that train together one tells them. Without callbacks nothing is set on the estimator,
-        # which other threads may be reading.
+        # In a group rank 0 alone calls them. Without callbacks no attribute of the estimator is set, since other
+        # threads may be reading it.
         if is_root() and not vars(estimator).keys().isdisjoint(_CALLBACK_ATTRIBUTES):
             self._fit = estimator._init_callback_context(max_subtasks=max_epochs)
             self._fit.call_on_fit_task_begin(**self._told)
@@ -58,13 +58,13 @@ class Watch:
             self._epoch.call_on_fit_task_begin(**self._told, reconstruction_attributes=reached.state)
 
     def epoch_ends(self, reached: Reached) -> bool:
-        """Close the epoch's task; return whether a callback asks to stop."""
+        """Close the epoch's task; return whether a callback requests to stop."""
         if self._epoch is None:
             return False
         self._adopt(reached)
         return bool(self._epoch.call_on_fit_task_end(**self._told, reconstruction_attributes=dict))
 
     def fit_ends(self) -> None:
-        """Close the fit's task; the estimator itself is fitted by now."""
+        """Close the fit's task, once the estimator itself is fitted."""
         if self._fit is not None:
             self._fit.call_on_fit_task_end(**self._told, reconstruction_attributes=dict)

@@ -1,4 +1,4 @@
-"""The states of a fit in a folder of checkpoints: what was asked for, and what tells one fit from others."""
+"""The checkpoints of a fit: the options of ``fit``, and the identity that distinguishes one fit from others."""
 
 from __future__ import annotations
 
@@ -20,26 +20,26 @@ from ..training.loop import Loop
 from ..training.order import Order
 from ..training.run import Record
 from ..training.schedules import needs_epochs
-from .problem import Problem
+from .problem import FitProblem
 
 MakeCheckpoints: TypeAlias = Callable[..., Checkpoints]
-"""``make(draft, problem, loop=, record=, order=)`` returns where the states of a fit are written."""
+"""``make(draft, problem, loop=, record=, order=)`` returns the `Checkpoints` of a fit."""
 
 SAME_FIT_ANYWAY = ("backend", "device", "verbose", "max_iter", "max_fun", "random_state")
-"""Parameters that may differ where a fit goes on; ``max_iter`` where the rate does not depend on it."""
+"""Parameters that may differ where a fit resumes; ``max_iter`` where the rate does not depend on it."""
 
 
 class CheckpointOptions(NamedTuple):
-    """What ``fit`` was asked for.
+    """The options of ``fit`` for checkpoints.
 
     Attributes
     ----------
     checkpoint : str, bytes, path or None
-        The folder.
+        The folder of checkpoints.
     every : int or None
         Steps between two states within an epoch.
     resume : bool
-        Whether to go on from the newest state.
+        Whether to resume from the newest state.
     """
 
     checkpoint: FilePath | None = None
@@ -69,9 +69,9 @@ class CheckpointOptions(NamedTuple):
             raise ValueError(f"checkpoint keeps the state of a RandomState of MT19937; got a random_state of {kind}")
         return folder
 
-    def within(self, folder: CheckpointFolder | None) -> MakeCheckpoints | None:
-        """Return what makes the checkpoints in the folder that was entered; None where there are none."""
-        return None if self.checkpoint is None else functools.partial(_made, folder, self.every)
+    def within(self, folder: CheckpointFolder | None, *, from_fitted: bool) -> MakeCheckpoints | None:
+        """Return the function that makes the checkpoints in the entered folder; None without a folder."""
+        return None if self.checkpoint is None else functools.partial(_made, folder, self.every, from_fitted)
 
 
 NO_CHECKPOINTS = CheckpointOptions()
@@ -80,26 +80,33 @@ NO_CHECKPOINTS = CheckpointOptions()
 def _made(
     folder: CheckpointFolder | None,
     every: int | None,
+    from_fitted: bool,
     draft: Any,
-    problem: Problem,
+    problem: FitProblem,
     *,
     loop: Loop,
     record: Record,
     order: Order,
 ) -> Checkpoints:
     return Checkpoints(
-        folder, _identity(draft, problem, loop), every, loop=loop, record=record, rates=draft._optimizer, order=order
+        folder,
+        _identity(draft, problem, loop, from_fitted),
+        every,
+        loop=loop,
+        record=record,
+        rates=draft._optimizer,
+        order=order,
     )
 
 
-def _identity(draft: Any, problem: Problem, loop: Loop) -> dict[str, Any]:
-    """Return what tells a fit from others: parameters of the estimator, and the data."""
+def _identity(draft: Any, problem: FitProblem, loop: Loop, from_fitted: bool) -> dict[str, Any]:
+    """Return what distinguishes a fit from others: parameters of the estimator, and the data."""
     parameters = {name: x for name, x in draft.get_params(deep=False).items() if name not in SAME_FIT_ANYWAY}
     if needs_epochs(draft.learning_rate):
         parameters["max_iter"] = draft.max_iter
     if isinstance(draft.random_state, Integral):
         parameters["random_state"] = draft.random_state
-    if draft.t_:
+    if from_fitted:
         parameters["start"] = hashlib.sha256(problem.backend.to_numpy(loop.flat).tobytes()).hexdigest()
     hold_out = None if problem.hold_out is None else problem.hold_out.data
     shown = {name: _shown(value) for name, value in parameters.items()}
@@ -107,7 +114,7 @@ def _identity(draft: Any, problem: Problem, loop: Loop) -> dict[str, Any]:
 
 
 def _shown(value: Any) -> Any:
-    """Return a parameter as JSON keeps it."""
+    """Return a parameter in the form of JSON."""
     if isinstance(value, bool | np.bool_):
         return bool(value)
     if isinstance(value, Integral):

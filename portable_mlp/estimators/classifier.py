@@ -1,4 +1,4 @@
-"""`MLPClassifier`: labels to probabilities and back."""
+"""`MLPClassifier`: classes, encoded as labels and predicted as probabilities."""
 
 from __future__ import annotations
 
@@ -18,20 +18,21 @@ from ..backends import Backend, backend_of
 from ..kernels.activations import ACTIVATIONS
 from ..kernels.arrays import Array
 from ..kernels.docstrings import documented_with, quoted
-from ..kernels.optimizers import OPTIMIZERS
+from ..kernels.optimizers import OPTIMIZERS, SOLVERS
 from ..kernels.spelling import suggesting, suggesting_class
 from ..training.class_weights import ClassWeights, asks_for_balance
+from ..training.schedules import SCHEDULES
 from .base import BaseMLP
 from .callbacks import with_callbacks
 from .dask_inputs import by_blocks, computed, gathered
 from .inputs import is_foreign, on_host
 from .parameters import constraints
-from .problem import Problem
+from .problem import FitProblem
 from .state import draft_of, of_one_moment
 
 
 @suggesting_class
-@documented_with(activations=quoted(ACTIVATIONS))
+@documented_with(activations=quoted(ACTIVATIONS), solvers=quoted(SOLVERS), schedules=quoted(SCHEDULES))
 class MLPClassifier(ClassifierMixin, BaseMLP):
     """Multi-layer perceptron for classes: scikit-learn's, with the same numbers, on any array library.
 
@@ -44,77 +45,78 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
     hidden_layer_sizes : array-like of int, or int
         Units of each hidden layer; ``()`` for none.
     activation : str, or array-like of str
-        Of the hidden layers, one for all or one each:
+        The activation of the hidden layers, one name for all or one each:
         {activations}.
-    solver : {"adam", "adamw", "sgd", "lbfgs"}
-        Which optimizer.
+    solver : str
+        The optimizer, one of {solvers}.
     alpha : float
         Strength of the L2 penalty, which is divided by the samples of a batch.
     batch_size : int or "auto"
-        Samples of a step; "auto" is 200, or all if they are fewer. Not for "lbfgs".
-    learning_rate : {"constant", "invscaling", "adaptive", "exponential", "cosine"}
+        The number of samples of a step; "auto" is 200, or all if they are fewer. Not for "lbfgs".
+    learning_rate : str
+        One of {schedules}.
         Schedule of "sgd" and "adamw": "invscaling" divides by ``(samples seen + 1) ** power_t``, "adaptive" divides by
         5 where training stalls, "exponential" multiplies by ``decay`` each epoch, "cosine" falls to 0 over ``max_iter``
-        epochs. Of scikit-learn's own "adam" follows none, unless ``compat=None``.
+        epochs. "adam" ignores those that scikit-learn has too, as it does there, unless ``compat=None``.
     learning_rate_init : float
-        Where the schedule starts.
+        The initial learning rate of the schedule.
     power_t : float
-        Exponent of "invscaling".
+        The exponent of the schedule "invscaling".
     max_iter : int
-        Epochs, or iterations of "lbfgs", at most.
+        The largest number of epochs, or of iterations of "lbfgs".
     shuffle : bool
         Whether each epoch has an order of its own.
     random_state : int, RandomState or None
-        For the first parameters, the samples held out, the order and dropout, drawn in that order on the host.
+        The source of the initial parameters, the hold-out, the order and dropout, drawn in that order on the host.
     tol : float
         An epoch that improves the loss (or the validation score) by less counts as stalled.
     verbose : bool
         Whether to print each epoch.
     warm_start : bool
-        Whether ``fit`` goes on from the parameters of the fit before.
+        Whether ``fit`` starts from the parameters of the previous fit.
     momentum : float
-        Of "sgd", in [0, 1].
+        The momentum of "sgd", in [0, 1].
     nesterovs_momentum : bool
         Whether the momentum of "sgd" looks ahead.
     early_stopping : bool
-        Whether to hold out samples, stop when their score stalls, and keep the best parameters.
+        Whether to split off a hold-out, stop when its score stalls, and keep the best parameters.
     validation_fraction : float
-        How many samples to hold out, in [0, 1).
+        The fraction of samples in the hold-out, in [0, 1).
     beta_1, beta_2, epsilon : float
-        Of "adam" and "adamw".
+        The constants of "adam" and "adamw": the decay of the two moments, and the term of the denominator.
     n_iter_no_change : int or inf
-        More stalled epochs than this, one after another, end training.
+        The number of stalled epochs in a row that training tolerates.
     max_fun : int
-        Evaluations of the loss by "lbfgs", at most.
+        The largest number of evaluations of the loss by "lbfgs".
     backend : str, optional
-        Where to compute: "numpy", "cupy", "torch", "jax", "strict", or "auto" (CuPy where a GPU answers). X is moved
-        there once, and predictions come back like X. By default everything stays where X is. float64 data become
-        float32 where the library, or its setting, has no float64 (JAX without x64).
+        The library that computes: "numpy", "cupy", "torch", "jax", "strict", or "auto" (CuPy where a GPU answers). X is
+        moved there once, and predictions are of the library of X. By default everything stays where X is. float64 data
+        become float32 where the library, or its setting, has no float64 (JAX without x64).
     device : str, optional
-        Of the backend, such as "cuda:1".
+        The device of the backend, such as "cuda:1".
     precision : {"float32", "tf32", "bfloat16"}
-        Of the factors in products of float32 matrices while it trains: 24 significant bits, or, by the tensor cores of
-        a GPU, 11 or 8.
+        The precision of the factors in products of float32 matrices during training: 24 significant bits, or, by the
+        tensor cores of a GPU, 11 or 8.
     dropout : float
         The probability, in [0, 1), with which each hidden unit is dropped from a training step; not with "lbfgs".
     weight_decay : float
-        Of "adamw" (Adam with decoupled weight decay, as in PyTorch): each step takes
-        ``learning_rate * weight_decay * W`` off the weights W, beside ``alpha``, and nothing off the intercepts.
+        The decay of "adamw" (Adam with decoupled weight decay, as in PyTorch): each step subtracts
+        ``learning_rate * weight_decay * W`` from the weights W, beside ``alpha``; intercepts do not decay.
     clip_norm : float or None
-        The whole gradient, penalty included, is shortened to this length before the update; not with "lbfgs".
+        The upper bound of the norm of the whole gradient, penalty included; not with "lbfgs".
     decay : float
-        Factor of the schedule "exponential", positive.
+        The factor of the schedule "exponential", positive.
     warmup_steps : int
         The number of steps (batches) over which the learning rate rises linearly to the schedule's; not with "lbfgs".
     label_smoothing : float
         In [0, 1): training is on probabilities ``(1 - label_smoothing) * Y + label_smoothing / n_classes``, where each
         of several labels has two classes. Not in what early stopping and validation data report.
     class_weight : dict, "balanced", list of dicts (for several labels) or None
-        What the samples of each class count; "balanced" is inverse to how often the class occurs in the ``y`` that
-        ``fit`` is given, weighed by ``sample_weight``, those that early stopping holds out included. Samples held out,
-        and ``validation_data``, have the weights of the training data's classes.
+        The weight of each class; "balanced" is inverse to the frequency of the class in the ``y`` of ``fit``, weighted
+        by ``sample_weight``, the hold-out of early stopping included. The hold-out and ``validation_data`` use the
+        weights of the training data's classes.
     compat : {"sklearn", None}
-        "sklearn" reports its loss, in which a sample counts -log(eps) at most; None reports the exact loss. The
+        "sklearn" reports scikit-learn's loss, which is at most -log(eps) for a sample; None reports the exact loss. The
         gradient is the same.
 
     Attributes
@@ -122,20 +124,20 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
     classes_ : ndarray of shape (n_classes,)
         The labels, in order. With ``array_api_dispatch`` an array of the library that ``y`` was of, if that holds them.
     coefs_, intercepts_ : list of array
-        Weights (fan_in, fan_out) and biases (fan_out,) of each layer, where the training data lived. Editing or
+        Weights (fan_in, fan_out) and biases (fan_out,) of each layer, on the device of the training data. Editing or
         replacing them changes predictions and further training.
     loss_, loss_curve_ : float, list of float
         The loss with the penalty: of the last epoch, and of each (of each iteration of "lbfgs").
     best_loss_ : float or None
         The smallest loss; None with early stopping.
     validation_scores_, best_validation_score_ : list of float, float, or None
-        With early stopping: accuracy on the samples held out.
+        With early stopping: accuracy on the hold-out.
     validation_loss_curve_ : list of float or None
         With early stopping or ``validation_data``: their loss, without the penalty.
     n_iter_, t_ : int
         Epochs of the last fit, and samples seen in all.
     n_features_in_, n_layers_, n_outputs_, out_activation_, feature_names_in_
-        As in scikit-learn.
+        The attributes of these names in scikit-learn.
 
     See Also
     --------
@@ -255,23 +257,23 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
     @with_callbacks
     @_fit_context(prefer_skip_nested_validation=True)
     def partial_fit(self, X: Any, y: Any, sample_weight: Any = None, classes: Any = None) -> Self:
-        """Go on for one epoch over the given data.
+        """Train for one more epoch, on the given data.
 
         Parameters
         ----------
         X : array or sparse matrix of shape (n_samples, n_features)
-            Inputs.
+            The inputs, of any kind that `fit` accepts.
         y : array-like of shape (n_samples,) or (n_samples, n_classes)
-            Labels.
+            Labels, of the form that `fit` accepts.
         sample_weight : array-like of shape (n_samples,), optional
-            What each sample counts. Samples none of which counts leave the model as it is.
+            The weight of each sample. Where all weights are 0, the model is unchanged.
         classes : array-like of shape (n_classes,), optional
-            All labels that will ever come; needed at the first call.
+            All labels of all calls; required at the first call.
 
         Returns
         -------
         self
-            The estimator.
+            The estimator, trained for one more epoch.
         """
         if asks_for_balance(self.class_weight):
             raise ValueError(
@@ -291,10 +293,10 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
 
     @property
     def _labels(self) -> np.ndarray:
-        """``classes_`` on the host, whatever library it is of."""
+        """``classes_`` on the host, from any library."""
         return np.asarray(on_host(self.classes_))
 
-    def _prepared(self, backend: Backend, X: Any, y: Any, *arguments: Any) -> tuple[Problem, Array]:
+    def _prepared(self, backend: Backend, X: Any, y: Any, *arguments: Any) -> tuple[FitProblem, Array]:
         prepared = super()._prepared(backend, X, y, *arguments)
         if get_config()["array_api_dispatch"]:
             self.classes_ = _as_targets(y, self._labels)
@@ -327,7 +329,7 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
         return self._numbered(y)
 
     def _numbered(self, y: Any) -> np.ndarray:
-        """Return the place of each label among several classes, (n_samples, 1), else indicators."""
+        """Return the index of each label among several classes, (n_samples, 1), else indicators."""
         if y.ndim == 1 and self._label_binarizer.y_type_ == "multiclass":
             # A step makes one-hot rows of a batch's labels; those of all samples would take n_classes times the memory.
             return np.searchsorted(self._labels, y)[:, None]
@@ -368,12 +370,12 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
         Parameters
         ----------
         X : array or sparse matrix of shape (n_samples, n_features)
-            Inputs.
+            The inputs, of any kind that `fit` accepts.
 
         Returns
         -------
         array of shape (n_samples,) or (n_samples, n_classes)
-            The labels, in the library of X; those that it cannot hold, such as text, are NumPy's whatever X is.
+            The labels, in the library of X; labels that it cannot represent, such as text, are always NumPy's.
         """
         outputs, inputs = self._outputs(X, "predict")
         if self.n_outputs_ == 1:
@@ -390,7 +392,7 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
         return self._label_binarizer.classes_.take(outputs.argmax(axis=1), mode="clip")
 
     def _decoded(self, outputs: Array, labels: Array, backend: Backend) -> Array:
-        """Do what the label binarizer does, where the outputs are."""
+        """Decode outputs as the label binarizer does, on their device."""
         xp = backend.xp
         if self.out_activation_ == "softmax":
             return xp.take(labels, xp.argmax(outputs, axis=1), axis=0)
@@ -408,12 +410,12 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
         Parameters
         ----------
         X : array or sparse matrix of shape (n_samples, n_features)
-            Inputs.
+            The inputs, of any kind that `fit` accepts.
 
         Returns
         -------
         array of shape (n_samples, n_classes)
-            In the order of ``classes_``, in the library of X. For several labels each is a probability of its own.
+            Probabilities in the order of ``classes_``, in the library of X; for multilabel targets each is independent.
         """
         outputs, inputs = self._outputs(X, "predict_proba")
         return inputs.answer(self._probabilities(outputs, inputs.backend))
@@ -426,12 +428,12 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
         Parameters
         ----------
         X : array or sparse matrix of shape (n_samples, n_features)
-            Inputs.
+            The inputs, of any kind that `fit` accepts.
 
         Returns
         -------
         array of shape (n_samples, n_classes)
-            ``log(predict_proba(X))``.
+            The logarithm ``log(predict_proba(X))``, in the library of X.
         """
         outputs, inputs = self._outputs(X, "predict_log_proba")
         return inputs.answer(inputs.backend.xp.log(self._probabilities(outputs, inputs.backend)))
@@ -447,16 +449,16 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
         Parameters
         ----------
         X : array or sparse matrix of shape (n_samples, n_features)
-            Inputs.
+            The inputs, of any kind that `fit` accepts.
         y : array-like of shape (n_samples,) or (n_samples, n_classes)
-            The true labels.
+            The true labels, of the form that `fit` accepts.
         sample_weight : array-like of shape (n_samples,), optional
-            What each sample counts.
+            The weight of each sample.
 
         Returns
         -------
         float
-            Of several labels, all must be right.
+            The fraction of right predictions; for multilabel targets all labels of a sample must be right.
         """
         y, predicted, weights = map(on_host, computed(y, self.predict(X), sample_weight))
         return float(accuracy_score(y, predicted, sample_weight=weights))
@@ -468,15 +470,15 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
 
 
 def _as_targets(y: Any, classes: np.ndarray) -> Array:
-    """Return the labels as an array of the library and on the device of ``y``, NumPy's where these cannot hold them."""
+    """Return labels in the library and on the device of ``y``, or in NumPy where that cannot represent them."""
     labels = _labels_at(backend_of(y), classes) if is_foreign(y) else None
     return classes if labels is None else labels
 
 
 def _labels_at(backend: Backend, classes: np.ndarray) -> Array | None:
-    """Return the labels there, None where they would not keep their values or could not be picked.
+    """Return the labels on the device, None where they would not keep their values or could not be gathered.
 
-    PyTorch picks no unsigned numbers; JAX without 64-bit types makes others of large ones.
+    PyTorch cannot gather unsigned integers; JAX without 64-bit types truncates large ones.
     """
     if classes.dtype.kind not in "bif":
         return None

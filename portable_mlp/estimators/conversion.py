@@ -1,4 +1,4 @@
-"""scikit-learn's estimators into ours and back: parameters, fitted attributes, and the optimizer's moments."""
+"""Conversion between scikit-learn's estimators and ours: parameters, attributes, and the optimizer's moments."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from ..training.options import OF_OPTIMIZERS, TRAINING_OPTIONS
 from .optimizer import AS_SCIKIT_LEARN, OptimizerState
 from .parameters import PARAMETER_OF
 
-Estimator = TypeVar("Estimator")
+T = TypeVar("T")
 
 _TRAINING_OURS_ALONE = {
     parameter: TRAINING_OPTIONS[name].default
@@ -33,7 +33,7 @@ _ATTRIBUTES_OURS_ALONE = (
 )
 
 
-def from_sklearn(cls: type[Estimator], estimator: Any, ours: dict[str, Any]) -> Estimator:
+def from_sklearn(cls: type[T], estimator: Any, ours: dict[str, Any]) -> T:
     """Return ``cls`` with the state of scikit-learn's estimator; see `BaseMLP.from_sklearn`."""
     kind = theirs.MLPClassifier if issubclass(cls, ClassifierMixin) else theirs.MLPRegressor
     if not isinstance(estimator, kind):
@@ -83,7 +83,8 @@ def to_sklearn(estimator: Any) -> Any:
     new.intercepts_ = [np.array(backend.to_numpy(b)) for b in estimator.intercepts_]
     if hasattr(estimator, "classes_"):
         new.classes_ = estimator._labels
-    # After early stopping these are the same arrays there, which a warm start then trains on.
+    vars(new).setdefault("_no_improvement_count", 0)  # a file does not keep it, and their partial_fit adds to it
+    # After early stopping scikit-learn has the same arrays under both names, and a warm start trains them further.
     new._best_coefs, new._best_intercepts = new.coefs_, new.intercepts_
     if not estimator.early_stopping:
         new._best_coefs, new._best_intercepts = copy.deepcopy((new.coefs_, new.intercepts_))
@@ -93,7 +94,7 @@ def to_sklearn(estimator: Any) -> Any:
 
 
 def _parameters(estimator: Any, kind: type[Any]) -> dict[str, Any]:
-    """Return the parameters of scikit-learn's ``kind``, whichever of them a subclass shows in its constructor."""
+    """Return the parameters of scikit-learn's ``kind``, even those that a subclass hides from its constructor."""
     return {name: getattr(estimator, name) for name in kind().get_params()}
 
 

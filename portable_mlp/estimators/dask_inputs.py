@@ -1,8 +1,8 @@
-"""dask's arrays and data frames at the door: gathered before a fit, answered block by block afterwards.
+"""Inputs of dask: arrays and data frames are computed before a fit; predictions are made block by block.
 
 A step on dask arrays themselves would be a graph of hundreds of tasks, and views into them do not write through. So
-training works on what their blocks hold, NumPy or CuPy, and a prediction is one task for each block. dask is imported
-only where an input is of dask, which then has imported it already.
+training uses the content of their blocks, NumPy or CuPy, and a prediction is one task for each block. dask is imported
+only where an input is of dask, and so has been imported already.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from ..kernels.arrays import Array
 
 
 def is_dask(x: Any) -> bool:
-    """Tell whether ``x`` is a collection of dask: an array, a data frame, a series."""
+    """Return whether ``x`` is a collection of dask: an array, a data frame, a series."""
     return "dask" in sys.modules and sys.modules["dask"].is_dask_collection(x)
 
 
@@ -42,22 +42,22 @@ def gathered(**named: Any) -> tuple[Any, ...]:
 
 
 def computed(*arguments: Any) -> tuple[Any, ...]:
-    """Return the arguments, those of dask in memory: NumPy, CuPy, pandas, whatever their blocks are.
+    """Return the arguments, those of dask in memory, as the type of their blocks: NumPy, CuPy, pandas, ...
 
-    All are computed at once, so that what they share is computed once, and none of them need be chunked as another is.
+    All are computed at once, so that shared parts are computed once, and their chunks need not match.
     """
     if not any(is_dask(x) for x in arguments):
         return arguments
     import dask
 
     with warnings.catch_warnings():
-        # Arrays and data frames in one call are how what they share is computed once.
+        # Arrays and data frames share one call so that their common parts are computed once.
         warnings.filterwarnings("ignore", "Computing mixed collections", UserWarning)
         return tuple(dask.compute(*arguments, traverse=False))
 
 
 def by_blocks(method: Callable[[Any, Any], Any]) -> Callable[[Any, Any], Any]:
-    """Let a method of X take a collection of dask: the answer is an array of dask, computed when it is asked for."""
+    """Let a method of X accept a collection of dask: it returns an array of dask, computed on demand."""
 
     @functools.wraps(method)
     def answered(self: Any, X: Any) -> Any:
@@ -70,9 +70,9 @@ def _lazily(estimator: Any, method: str, X: Any) -> Any:
     if is_dask_array(X):
         _check_sizes_are_known("X", X.chunks[1:])
         _check_rows_are_whole("X", X)
-    # It answers as it is now, though it may be fitted again before a block is computed.
+    # A copy: the estimator may be fitted again before a block is computed.
     fixed = copy.deepcopy(estimator).set_output(transform="default")
-    # One row says what the answers are like, and whether X can be answered at all.
+    # One row reveals the dtype and shape of the results, and raises if X is not valid.
     nothing = getattr(fixed, method)(_one_row(X))[:0]
     options = {"estimator": fixed, "method": method, "nothing": nothing, "meta": nothing}
     if not is_dask_array(X):
@@ -82,7 +82,7 @@ def _lazily(estimator: Any, method: str, X: Any) -> Any:
 
 
 def _answer(block: Any, *, estimator: Any, method: str, nothing: Array) -> Array:
-    """Return a method's answer for a block, which may have no rows."""
+    """Return a method's result for a block, which may have no rows."""
     return getattr(estimator, method)(block) if block.shape[0] else nothing
 
 

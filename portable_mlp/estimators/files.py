@@ -1,8 +1,8 @@
-"""Estimators in model files: `save_model`'s, with all that a fit left behind in the metadata.
+"""Estimators in model files: those of `save_model`, with parameters and fitted attributes in the metadata.
 
-What stands in a file is data and never a name to look up: the kind of estimator is compared, parameters go through the
-constructor and its checks, attributes are those of a fixed list. What was made of a file is described anew and compared
-with what the file says, so that nothing in it is overlooked.
+The content of a file is data and never a name to look up: the kind of estimator is compared, parameters go through the
+constructor and its checks, attributes are those of a fixed list. A loaded estimator is described again and compared
+with the file, so that nothing in it is overlooked.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from .reached import parameters_of
 from .state import of_one_moment
 
 _PLACE = ("backend", "device", "precision")
-"""Parameters that say where and how an estimator computes, which is not the file's to say."""
+"""The parameters for device and precision, which are chosen at loading and not stored."""
 
 _DERIVED = ("n_features_in_", "n_layers_", "n_outputs_", "out_activation_")
 """Attributes that follow from the network."""
@@ -42,7 +42,7 @@ _LABELS = (
 """Dtypes of class labels."""
 
 _MOST_CHARACTERS = 2**26
-"""NumPy gives every text the room of the longest: a short file could ask for all memory. These take 256 MiB."""
+"""The most characters of class labels, 256 MiB: NumPy pads each to the longest: a short file could exhaust memory."""
 
 
 @suggesting_class
@@ -53,29 +53,29 @@ class SavedToFiles:
     def save(self, path: FilePath) -> None:
         """Write the fitted estimator to a model file, which is replaced in one step.
 
-        Kept are the parameters, but not where and how it computes (``backend``, ``device``, ``precision``), and the
-        fitted attributes: what it predicts is the same afterwards, bit for bit on the same library. Not kept are the
-        moments of the optimizer, callbacks, and what ``set_output`` and metadata routing were told. The same estimator
-        gives the same bytes, wherever it lives. No code is in them: an estimator of a subclass is loaded by the
-        subclass, whose constructor gets the parameters that it shows.
+        The file has the parameters, except ``backend``, ``device`` and ``precision``, and the fitted attributes:
+        predictions are the same afterwards, bit for bit on the same library. It does not have the moments of the
+        optimizer, callbacks, and the settings of ``set_output`` and metadata routing. The same estimator gives the same
+        bytes on every device. The file contains no code: an estimator of a subclass is loaded by the subclass, with
+        the parameters of its constructor.
 
         Parameters
         ----------
         path : str, bytes or path
-            Where; usually "*.safetensors". `portable_mlp.load_model` and every other program that knows safetensors can
-            read the parameters.
+            The path of the file, usually "*.safetensors". `portable_mlp.load_model` and every program for safetensors
+            can read its parameters.
 
         Raises
         ------
         TypeError
-            If a parameter has a value that JSON does not have, such as a ``RandomState``.
+            If JSON cannot represent a parameter, such as a ``RandomState``.
         ValueError
-            If the estimator would not come back as it is: an attribute was edited so that it contradicts another one,
-            a subclass has attributes of its own, or the names, classes and curves take more than 32 MiB.
+            If the estimator could not be restored exactly: an attribute was edited so that it contradicts another one,
+            a subclass has attributes of its own, or the names, classes and curves need more than 32 MiB.
         NotFittedError
             If it is not fitted.
         OSError
-            If the file cannot be written. After any error ``path`` is what it was before.
+            If the file cannot be written. After any error ``path`` is unchanged.
         """
         check_is_fitted(self)
         estimator: Any = self
@@ -92,28 +92,28 @@ class SavedToFiles:
     def load(cls, path: FilePath, backend: str | None = None, device: Any = None) -> Self:
         """Return the estimator that `save` wrote, having verified every byte of the file.
 
-        It may go on learning: ``partial_fit``, and ``fit`` with ``warm_start``, start from its parameters with a new
-        optimizer.
+        Its training may continue: ``partial_fit``, and ``fit`` with ``warm_start``, start from its parameters with a
+        new optimizer.
 
         Parameters
         ----------
         path : str, bytes or path
-            Of a model file.
+            The path of a model file.
         backend : str, optional
-            Where to compute from now on, as the constructor's; by default the estimator takes NumPy's arrays.
+            The library that computes, as for the constructor; by default the arrays are NumPy's.
         device : str, optional
-            Of the backend.
+            The device of the backend.
 
         Returns
         -------
         MLPClassifier or MLPRegressor
-            With its arrays there; in float32 where the library has no float64. A sequence that was a parameter is a
-            tuple, and its numbers are Python's.
+            The estimator, with its arrays on the device; in float32 where the library has no float64. Parameters that
+            were sequences are tuples of Python's numbers.
 
         Raises
         ------
         ModelFileError
-            If the file is not sound, or is not of an estimator of this class; names it and says why.
+            If the file is damaged, or is not of an estimator of this class; names it and the reason.
         OSError
             If it cannot be read.
         ValueError, BackendUnavailable
@@ -145,7 +145,7 @@ class SavedToFiles:
 
 
 def _what_else_it_is(metadata: dict[str, Any]) -> str:
-    """Return what a sound model file without an estimator is, and what takes it."""
+    """Return a description of a sound model file without an estimator, and the function that reads it."""
     if "preparation" in metadata:
         return (
             "a model of portable-mlp train, which prepares its rows, and not an estimator's: portable-mlp predict "
@@ -171,7 +171,7 @@ def _described(estimator: Any) -> dict[str, Any]:
 
 
 def _restored(cls: type[Any], net: Network, description: Any, **place: Any) -> Any:
-    """Return the estimator of a description, but for its arrays.
+    """Return the estimator of a description, without its arrays.
 
     Raises
     ------
@@ -186,14 +186,14 @@ def _restored(cls: type[Any], net: Network, description: Any, **place: Any) -> A
     try:
         estimator = _made(cls, net, description, place)
         again = _described(estimator)
-        # A later release may have parameters that the file's did not have.
+        # This release may have parameters that did not exist when the file was written.
         again["parameters"] = {name: again["parameters"][name] for name in description["parameters"]}
         same = canonical(again) == canonical(description)
     except Defect:
         raise
     except KeyError as error:
         raise Defect(f"its estimator is not one that was saved: the name {error} is missing or unknown") from None
-    # What scikit-learn's and NumPy's functions raise for values of any type is of any type.
+    # For values of arbitrary types scikit-learn's and NumPy's functions may raise any error.
     except Exception as error:
         raise Defect(f"its estimator is not one that was saved: {type(error).__name__}: {error}") from None
     if not same:
@@ -202,7 +202,7 @@ def _restored(cls: type[Any], net: Network, description: Any, **place: Any) -> A
 
 
 def _difference(again: dict[str, Any], description: dict[str, Any]) -> str:
-    """Return which parameter a constructor made another value of, if that is what differs."""
+    """Return a description of the parameter that the constructor changed, or an empty text if there is none."""
     for name, value in description["parameters"].items():
         if canonical(again["parameters"][name]) != canonical(value):
             return f"its {name} is another one"
@@ -240,7 +240,7 @@ def _made(cls: type[Any], net: Network, description: dict[str, Any], place: dict
 
 
 def _check_same(estimator: Any, restored: Any) -> None:
-    """Raise Defect where an attribute that is not saved differs from what follows from those that are."""
+    """Raise Defect where an attribute that is not saved differs from its value derived from those that are."""
     pairs = [(name, estimator, restored) for name in _DERIVED]
     if isinstance(estimator, ClassifierMixin):
         binarizers = estimator._label_binarizer, restored._label_binarizer
@@ -299,7 +299,7 @@ def _restore_targets(estimator: Any, targets: dict[str, Any]) -> None:
 
 
 def _encoded(value: Any, name: str) -> Any:
-    """Return a parameter or an attribute as JSON; numbers that JSON has not, and dicts, are marked as such."""
+    """Return a parameter or an attribute as JSON; dicts, and numbers that JSON lacks, are marked as such."""
     if value is None or isinstance(value, bool | np.bool_):
         return None if value is None else bool(value)
     if isinstance(value, str):
@@ -325,7 +325,7 @@ def _encoded(value: Any, name: str) -> Any:
 
 
 def _decoded(value: Any) -> Any:
-    """Return what `_encoded` was given; of a sequence a tuple."""
+    """Return the value that `_encoded` received; a sequence as a tuple."""
     if isinstance(value, list):
         return tuple(map(_decoded, value))
     if isinstance(value, dict):
@@ -364,4 +364,4 @@ _RECORD: dict[str, Callable[[Any], Any]] = {
     "validation_scores_": _curve,
     "best_validation_score_": _number_or_none,
 }
-"""The attributes that tell how training went, and what their values are."""
+"""The attributes that record the training, and the conversion of their values."""

@@ -1,4 +1,4 @@
-"""Random numbers as scikit-learn draws them, and its first parameters: weights and biases of each layer."""
+"""Random numbers as scikit-learn draws them, and its initial parameters: weights and biases of each layer."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from ..kernels.parameters import Layer
 
 
 def same_in_group(rng: np.random.RandomState) -> np.random.RandomState:
-    """Return a random state that draws on every process what rank 0's draws."""
+    """Return, on every process, a random state that draws the same numbers as that of rank 0."""
     if current_group() is None:
         return rng
 
@@ -39,11 +39,11 @@ def draw_layers(rng: np.random.RandomState, net: Network, activation: str | Sequ
     Parameters
     ----------
     rng : RandomState
-        Advanced as scikit-learn advances it.
+        The source of random numbers, advanced as by scikit-learn.
     net : Network
-        Says the fans.
+        The network, whose sizes give the fans of each layer.
     activation : str or sequence of str
-        As the estimator's parameter: without a hidden layer its name still decides on the bound.
+        The estimator's parameter, which determines the bound even without a hidden layer.
     """
     names = (
         [activation] * (net.n_hidden + 1) if isinstance(activation, str) else [*activation, *activation[-1:]] or [""]

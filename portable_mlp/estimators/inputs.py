@@ -1,8 +1,8 @@
-"""The inputs of an estimator: looked at once with scikit-learn's checks, then moved to where they are computed on.
+"""The inputs of an estimator: checked once by scikit-learn's validation, then moved to the device of computation.
 
-Arrays of the host (NumPy, lists, data frames, sparse matrices) go through scikit-learn's own validation. An array of
-another library stays where it is: scikit-learn then looks at a stand-in of the same shape, and the values are looked
-at on the device. So the messages are scikit-learn's either way, whether ``array_api_dispatch`` is on or not.
+Arrays on the host (NumPy, lists, data frames, sparse matrices) go through scikit-learn's own validation. An array of
+another library stays on its device: scikit-learn validates a stand-in of the same shape, and the values are checked on
+the device. So the messages are scikit-learn's either way, whether ``array_api_dispatch`` is on or not.
 """
 
 from __future__ import annotations
@@ -32,25 +32,25 @@ _ZEROS_ALLOWED = dict.fromkeys(
 
 
 def is_foreign(x: Any) -> bool:
-    """Tell whether ``x`` is an array of another library than NumPy, one that may live on a device.
+    """Return whether ``x`` is an array of a library other than NumPy, which may be on a device.
 
     Raises
     ------
     TypeError
         If its numbers cannot be read, as those of a sparse tensor.
     """
-    # The first is the commonest by far, and the quickest to see.
+    # The first test is by far the most frequent case, and the fastest.
     if type(x) is np.ndarray or array_api_compat.is_numpy_array(x):
         return False
     check_readable(x)
     if not array_api_compat.is_array_api_obj(x):
         return False
-    # These are of the host, or of many hosts: scikit-learn's own conversion takes them.
+    # These are on the host, or on many hosts: scikit-learn's own conversion accepts them.
     return not (array_api_compat.is_dask_array(x) or array_api_compat.is_pydata_sparse_array(x))
 
 
 def is_sparse(x: Any) -> bool:
-    """Tell whether ``x`` is one of SciPy's sparse matrices or arrays."""
+    """Return whether ``x`` is one of SciPy's sparse matrices or arrays."""
     return bool(sparse.issparse(x))
 
 
@@ -63,18 +63,18 @@ _numpy_dtype_name = functools.cache(dtype_name)
 
 
 def _dtype_name(dtype: Any) -> str:
-    """Do as `dtype_name`, remembering NumPy's, which takes its time over a name."""
+    """Return the result of `dtype_name`, cached for NumPy's dtypes, whose names are slow to compute."""
     return _numpy_dtype_name(dtype) if isinstance(dtype, np.dtype) else dtype_name(dtype)
 
 
 @functools.cache
 def numpy_backend() -> Backend:
-    """Return NumPy, which need not be looked up for every prediction."""
+    """Return NumPy's backend, cached so that a prediction does not look it up."""
     return get_backend("numpy")
 
 
 def backend_for(X: Any, name: str | None, device: Any) -> Backend:
-    """Return where a model of ``X`` is computed: where X is, unless a backend or a device is named."""
+    """Return the backend that computes a model of ``X``: that of X, unless a backend or a device is named."""
     backend = backend_of(X) if is_foreign(X) else numpy_backend()
     if device is not None or name not in (None, backend.name):
         backend = get_backend(backend.name if name is None else name, device)
@@ -82,16 +82,16 @@ def backend_for(X: Any, name: str | None, device: Any) -> Backend:
 
 
 class Inputs(NamedTuple):
-    """Inputs of an estimator, looked at once.
+    """Inputs of an estimator, checked once.
 
     Attributes
     ----------
     given : array-like
-        As they came; answers are of the same library and device.
+        The inputs of the user; results are returned in the same library and on the same device.
     checked : ndarray, sparse matrix, or array of another library, of shape (n_samples, n_features)
-        The same, validated.
+        The inputs after validation.
     backend : Backend
-        Where they are computed on.
+        The library and device of computation.
     """
 
     given: Any
@@ -133,17 +133,17 @@ class Inputs(NamedTuple):
 
     @classmethod
     def _of(cls, X: Any, checked: Any, backend: Backend) -> Inputs:
-        # NumPy's backend is another for a sparse matrix.
+        # Sparse matrices need another backend of NumPy.
         fitting = sparse_backend() if is_sparse(checked) and backend.name == "numpy" else backend
         return cls(X, X if is_foreign(X) else checked, fitting)
 
     @property
     def dtype(self) -> str:
-        """The dtype that they are computed in: their own if that is float32 or float64, else the library's widest."""
+        """The dtype of computation: that of the inputs if it is float32 or float64, else the library's widest."""
         return floating_dtype(self.backend, self.checked)
 
     def on_device(self, dtype: Any) -> Array:
-        """Bring them to the backend; a sparse matrix stays sparse on NumPy, and becomes dense on the other libraries.
+        """Move them to the device; a sparse matrix stays sparse on NumPy, and becomes dense on the other libraries.
 
         Raises
         ------
@@ -152,7 +152,7 @@ class Inputs(NamedTuple):
         """
         backend, X = self.backend, self.checked
         if backend.name == "numpy" and (backend.takes_sparse or isinstance(X, np.ndarray)):
-            # Columns stay columns, as in scikit-learn: a matrix product's last digit may depend on it.
+            # The memory order is kept, as in scikit-learn: a matrix product's last digit may depend on it.
             return (X.tocsr() if is_sparse(X) else X).astype(_dtype_name(dtype), copy=False)
         there = backend.asarray(dense(X), dtype=dtype)
         narrowed = _dtype_name(X.dtype) == "float64" and _dtype_name(there.dtype) == "float32"
@@ -163,7 +163,7 @@ class Inputs(NamedTuple):
         return there
 
     def answer(self, result: Array) -> Any:
-        """Return a result in the library and on the device of the inputs as given, NumPy where they were of none."""
+        """Return a result in the library and on the device of the inputs as given, in NumPy for lists and the like."""
         backend = self.backend
         if not is_foreign(self.given):
             host = result if type(result) is np.ndarray else backend.to_numpy(result)
@@ -189,7 +189,7 @@ def checked_weights(sample_weight: Any, X: Any, *, may_be_zero: bool = False) ->
 
 
 def floating_dtype(backend: Backend, X: Any) -> str:
-    """Return the dtype that X is computed in: its own if that is float32 or float64, else the library's widest."""
+    """Return the dtype of computation: that of X if it is float32 or float64, else the library's widest."""
     wanted = _dtype_name(X.dtype)
     if backend.name == "numpy":
         return wanted if wanted in DTYPES else "float64"
@@ -236,7 +236,7 @@ def check_same_device(estimator: Any, X: Any, backend: Backend, method: str) -> 
 
 
 def _to_look_at(X: Any) -> tuple[Any, dict[str, Any]]:
-    """Return what scikit-learn is to validate in place of X, and with which options."""
+    """Return the stand-in for X that scikit-learn validates, and the options of its validation."""
     if not is_foreign(X):
         return X, {}
     if not _is_sound(X):
@@ -247,7 +247,7 @@ def _to_look_at(X: Any) -> tuple[Any, dict[str, Any]]:
 
 
 def _is_sound(X: Array) -> bool:
-    """Tell whether a foreign array has nothing for scikit-learn to complain of; reads one number from its device."""
+    """Return whether a foreign array passes scikit-learn's checks; reads one number from its device."""
     xp = array_api_compat.array_namespace(X)
     if X.ndim != 2 or 0 in X.shape or not xp.isdtype(X.dtype, ("bool", "integral", "real floating")):
         return False

@@ -14,7 +14,7 @@ from ..kernels.targets import are_labels
 from ..training.lbfgs import HostObjective, minimize
 from .callbacks import Watch
 from .inputs import floating_dtype
-from .problem import Problem
+from .problem import FitProblem
 from .reached import Reached
 from .validation import validation_of
 
@@ -22,20 +22,19 @@ from .validation import validation_of
 class Search:
     """One fit, iteration by iteration.
 
-    SciPy's vector holds all weights, then all biases: its sums depend on their order. The search works in float64, as
-    scikit-learn's, where the library has it: a line search needs the digits. The parameters that are reached have the
-    dtype that they had.
+    SciPy's vector has all weights, then all biases: its sums depend on their order. The search works in float64, as
+    scikit-learn's, where the library has it: a line search needs the digits. The resulting parameters keep their dtype.
 
     Parameters
     ----------
     draft : MLPClassifier or MLPRegressor
-        Its parameters are read, and its fitted attributes written.
-    problem : Problem
-        What is learnt.
+        The draft, whose parameters are read and whose fitted attributes are written.
+    problem : FitProblem
+        The samples and the objective.
     flat : array of shape (n_parameters,)
-        Where to start.
+        The initial parameters.
     watch : Watch
-        Told of every iteration.
+        Calls the callbacks for every iteration.
 
     Attributes
     ----------
@@ -43,7 +42,7 @@ class Search:
         The last complete iteration; None before the first.
     """
 
-    def __init__(self, draft: Any, problem: Problem, flat: Array, watch: Watch) -> None:
+    def __init__(self, draft: Any, problem: FitProblem, flat: Array, watch: Watch) -> None:
         backend = problem.backend
         self.reached: Reached | None = None
         self._stopped = False
@@ -64,7 +63,7 @@ class Search:
         self._backend, self._net = backend, problem.net
 
     def run(self) -> None:
-        """Minimise until SciPy or a callback says stop."""
+        """Minimise until SciPy or a callback stops."""
         draft = self._draft
         draft.n_iter_ = 0
         found = minimize(
@@ -82,7 +81,7 @@ class Search:
             _check_optimize_result("lbfgs", found, draft.max_iter)  # which warns
 
     def _iteration_ends(self, x: np.ndarray, loss: float) -> bool:
-        """Record an iteration; return whether a callback asks to stop."""
+        """Record an iteration; return whether a callback requests to stop."""
         draft, flat = self._draft, self._flat(x)
         draft.loss_curve_.append(np.float64(loss))
         if self._validation is not None:
@@ -103,7 +102,7 @@ class Search:
 
 
 def weights_first(net: Network) -> np.ndarray:
-    """Return where in our flat vector stands what scikit-learn's has: all weights, layer by layer, then all biases.
+    """Return the places in the flat parameters of all weights, layer by layer, then all biases: scikit-learn's order.
 
     >>> weights_first(Network((1, 2, 1)))
     array([0, 1, 4, 5, 2, 3, 6])
@@ -119,7 +118,7 @@ def weights_first(net: Network) -> np.ndarray:
 
 
 def _printing(verbose: Any) -> dict[str, int]:
-    """Return SciPy's option for what scikit-learn prints of the search; newer versions of SciPy know none."""
+    """Return SciPy's option for the output of the search as in scikit-learn; newer versions of SciPy have none."""
     try:
         from sklearn.utils.fixes import _get_additional_lbfgs_options_dict
     except ImportError:  # before scikit-learn 1.8

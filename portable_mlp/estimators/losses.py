@@ -34,7 +34,7 @@ def binary_log_loss(
     return -ops.xp.sum(_divided_sum(ops.xp, terms, weights, divisor)), proba - Y
 
 
-def squared_error(
+def squared_loss(
     ops: Primitives, z: Array, Y: Array, weights: Array | None, divisor: float | Array
 ) -> tuple[Array, Array]:
     """Return half the squared error, averaged over samples and outputs, and the gradient of its sum over outputs."""
@@ -42,7 +42,9 @@ def squared_error(
     return 0.5 * xp.mean(_divided_sum(xp, error * error, weights, divisor)), error
 
 
-def poisson(ops: Primitives, z: Array, Y: Array, weights: Array | None, divisor: float | Array) -> tuple[Array, Array]:
+def poisson_loss(
+    ops: Primitives, z: Array, Y: Array, weights: Array | None, divisor: float | Array
+) -> tuple[Array, Array]:
     """Return the mean of ``sum_j Y_j log(Y_j / y_hat_j) - Y_j + y_hat_j`` with y_hat = e^z, and ``y_hat - Y``."""
     xp, y_hat = ops.xp, ops.xp.exp(z)
     # Where e^z overflows, log(Y / y_hat) does too, and scikit-learn has NaN; the loss is infinite, as y_hat is.
@@ -53,19 +55,19 @@ def poisson(ops: Primitives, z: Array, Y: Array, weights: Array | None, divisor:
 REPORTED: dict[str, Report] = {
     "cross_entropy": log_loss,
     "binary_cross_entropy": binary_log_loss,
-    "squared_error": squared_error,
-    "poisson": poisson,
+    "squared_error": squared_loss,
+    "poisson": poisson_loss,
 }
-"""What scikit-learn reports for each of its losses, at its natural output; the others are reported as they are."""
+"""The loss that scikit-learn reports for each of its losses, at its natural output; others are reported unchanged."""
 
 
 def outputs_of(xp: Namespace, output: str, z: Array) -> Array:
-    """Return what the output layer makes of its pre-activation, with the logistic of the losses.
+    """Return the activation of the output layer, with the same logistic function as the losses.
 
     Raises
     ------
     ValueError
-        If there is no such output: ``out_activation_`` is an attribute that anybody can set.
+        If there is no such output: a user can set the attribute ``out_activation_``.
     """
     check_choice("out_activation_", output, OUTPUTS)
     return expit(xp, z) if output == "logistic" else OUTPUTS[output](xp, z)

@@ -1,4 +1,4 @@
-"""A fitted estimator as an ONNX file: the network that it is, whose outputs are ``predict_proba`` or ``predict``."""
+"""A fitted estimator as an ONNX file: its network, whose outputs are those of ``predict_proba`` or ``predict``."""
 
 from __future__ import annotations
 

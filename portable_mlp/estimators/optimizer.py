@@ -1,4 +1,4 @@
-"""What an estimator remembers of its optimizer between two calls of ``partial_fit``: options, moments, rate, steps."""
+"""The state of an estimator's optimizer between two calls of ``partial_fit``: options, moments, rate, steps."""
 
 from __future__ import annotations
 
@@ -15,20 +15,20 @@ AS_SCIKIT_LEARN: dict[str, dict[str, bool]] = {"sgd": {"rate_in_velocity": True}
 
 @dataclass
 class OptimizerState:
-    """One solver on its way, with scikit-learn's rules for the learning rate.
+    """A solver with its current state, and scikit-learn's rules for the learning rate.
 
     Parameters
     ----------
     solver : str
-        One of ``OPTIMIZERS``.
+        The name of an entry of ``OPTIMIZERS``.
     options : dict
         The keyword arguments of the optimizer.
     learning_rate_init : float
-        Where the schedule starts.
+        The initial learning rate of the schedule.
     schedule : str
-        One of ``SCHEDULES``.
+        The name of an entry of ``SCHEDULES``.
     power_t : float
-        Exponent of "invscaling".
+        The exponent of the schedule "invscaling".
     max_iter : int
         Epochs over which "cosine" falls to 0.
     decay : float
@@ -37,11 +37,11 @@ class OptimizerState:
     Attributes
     ----------
     rate : float
-        Of the next epoch.
+        The learning rate of the next epoch, or of its first step where the rate changes within an epoch.
     moments : tuple of array or None
-        The optimizer's state, like the flat parameters; None before the first step.
+        The optimizer's moments, each in the shape of the flat parameters; None before the first step.
     n_steps, n_epochs : int
-        Steps and epochs taken.
+        The number of steps and of epochs so far.
     """
 
     solver: str
@@ -57,7 +57,7 @@ class OptimizerState:
     n_epochs: int = field(init=False, default=0)
 
     def __post_init__(self) -> None:
-        self.rate = self.learning_rate_init
+        self.rate = self._scheduled(Progress(0))
 
     def optimizer(self) -> Optimizer:
         """Return the formulas."""
@@ -65,13 +65,13 @@ class OptimizerState:
 
     @property
     def learning_rate(self) -> float:
-        """As scikit-learn's optimizers show it: for Adam the size of the last step, with its corrections."""
+        """The learning rate as scikit-learn's optimizers report it: for Adam with the corrections of the last step."""
         if self.solver == "sgd" or self.n_steps == 0:
             return self.rate
         return self.optimizer().scalars(self.n_steps, self.rate)[0]
 
     def move(self, backend: Backend, dtype: Any) -> None:
-        """Bring the moments to where the parameters are."""
+        """Move the moments to the device and dtype of the parameters."""
         if self.moments is not None:
             self.moments = tuple(backend.asarray(moment, dtype) for moment in self.moments)
 
@@ -83,17 +83,17 @@ class OptimizerState:
         return SCHEDULES[self.schedule].by_step
 
     def at(self, progress: Progress) -> float:
-        """Return the learning rate of an epoch, or of a step in it where the schedule goes by steps."""
+        """Return the learning rate of an epoch, or of a step where the rate changes within an epoch."""
         return self._scheduled(progress._replace(epoch=self.n_epochs)) if self.by_step else self.rate
 
-    def epoch_ends(self, samples_seen: int) -> None:
-        """Set the rate of the next epoch."""
+    def epoch_ends(self, samples_seen: int, step: int, n_steps: int) -> None:
+        """Set the rate of the next epoch: the samples seen before it, its first step, and how many steps it has."""
         self.n_epochs += 1
         if not SCHEDULES[self.schedule].divides:
-            self.rate = self._scheduled(Progress(self.n_epochs, samples_seen))
+            self.rate = self._scheduled(Progress(self.n_epochs, samples_seen, step=step, n_steps=n_steps))
 
-    def goes_on_after_stall(self) -> tuple[bool, str]:
-        """Divide the rate where the schedule does so; return whether to go on, and what was done."""
+    def continues_after_stall(self) -> tuple[bool, str]:
+        """Divide the rate if the schedule does so; return whether to continue, and a sentence about the action."""
         schedule = self._made(self.rate)
         if not schedule.entry.divides:
             return False, "Stopping."
@@ -103,11 +103,11 @@ class OptimizerState:
         return True, f"Setting learning rate to {self.rate:f}"
 
     def memory(self) -> list[float]:
-        """Return what the rates to come depend on."""
+        """Return the state that later rates depend on."""
         return [self.rate, float(self.n_epochs)]
 
     def restore(self, memory: list[float]) -> None:
-        """Go on from what `memory` returned."""
+        """Continue from a result of `memory`."""
         self.rate, n_epochs = memory
         self.n_epochs = int(n_epochs)
 

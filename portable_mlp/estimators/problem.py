@@ -1,4 +1,4 @@
-"""What one call of ``fit`` works on: samples on their device, the network, and what is minimised."""
+"""The problem that one call of ``fit`` solves: samples on their device, the network, and the objective."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ class FitSamples(NamedTuple):
     Attributes
     ----------
     data : Data
-        Inputs and encoded targets on the device, of the parameters' dtype; of several classes integer labels.
+        Inputs and encoded targets on the device, in the dtype of the parameters; for several classes integer labels.
     Y : ndarray of shape (n_samples, n_outputs), or of labels (n_samples, 1)
         The encoded targets, on the host.
     weights : ndarray of shape (n_samples,) or None
-        On the host.
+        The weights of the samples, on the host; None where all are equal.
     """
 
     data: Data
@@ -36,11 +36,11 @@ class FitSamples(NamedTuple):
     def on_device(
         cls, backend: Backend, net: Network, X: Array, Y: np.ndarray, weights: np.ndarray | None
     ) -> FitSamples:
-        """Bring targets and weights to where X is, in its dtype; labels stay integers."""
+        """Move targets and weights to the device of X, in its dtype; labels stay integers."""
         moved_weights = None if weights is None else backend.asarray(weights, dtype=X.dtype)
         if net.output == "softmax" and Y.shape[1] == 1:
             targets = backend.asarray(Y)
-        elif Y.dtype == bool:  # indicators travel as bytes, and become floats there
+        elif Y.dtype == bool:  # indicators are moved as bytes, and become floats on the device
             targets = backend.xp.astype(backend.asarray(Y), X.dtype)
         else:
             targets = backend.asarray(Y, dtype=X.dtype)
@@ -58,12 +58,12 @@ class FitSamples(NamedTuple):
         return FitSamples(data, self.Y[rows], None if self.weights is None else self.weights[rows])
 
     def first(self, backend: Backend, n_samples: int = 8) -> bytes:
-        """Return how many samples there are, and some with their targets, to be compared with another process's."""
+        """Return the number of samples, and the first of them, as bytes to compare with those of other ranks."""
         X = dense(self.data.X[:n_samples, :])
         return f"{len(self.Y)} ".encode() + backend.to_numpy(X).tobytes() + self.Y[:n_samples].tobytes()
 
     def check_weights(self, what: str) -> None:
-        """Raise ValueError if the samples, held out, have weights that sum to zero, so that they have no mean."""
+        """Raise ValueError if the weights of a hold-out sum to zero, so that it has no mean."""
         if self.weights is not None and self.weights.sum() == 0:
             raise ValueError(
                 f"Sample weights must contain at least one non-zero number. Those of {what} sum to zero, so that there "
@@ -71,19 +71,19 @@ class FitSamples(NamedTuple):
             )
 
 
-class Problem(NamedTuple):
-    """One fit.
+class FitProblem(NamedTuple):
+    """The backend, the objective and the samples of one fit.
 
     Attributes
     ----------
     backend : Backend
-        Where it is computed.
+        The library and device of computation.
     objective : Objective
         The network and its loss.
     samples : FitSamples
-        To train on.
+        The samples to train on.
     hold_out : FitSamples or None
-        To validate on.
+        The samples to validate on.
     """
 
     backend: Backend
@@ -101,13 +101,13 @@ class Problem(NamedTuple):
         """The samples to train on, on the device."""
         return self.samples.data
 
-    def split(self, fraction: float, rng: np.random.RandomState, *, stratify: bool) -> Problem:
-        """Hold out a fraction of the samples, drawn as scikit-learn draws them.
+    def split(self, fraction: float, rng: np.random.RandomState, *, stratify: bool) -> FitProblem:
+        """Split off a fraction of the samples as a hold-out, drawn as scikit-learn draws them.
 
         Raises
         ------
         ValueError
-            As ``train_test_split``, or if fewer than two samples would be held out, or none that counts.
+            As ``train_test_split``, or if the hold-out would have fewer than two samples, or a total weight of 0.
         """
         trained, held_out = train_test_split(
             np.arange(self.data.n_samples),

@@ -1,4 +1,4 @@
-"""What a fit has reached: its last complete epoch, with parameters, optimizer and record together."""
+"""The state of a fit after its last complete epoch: parameters, optimizer and record together."""
 
 from __future__ import annotations
 
@@ -13,24 +13,24 @@ from ..kernels.parameters import unpack
 from .optimizer import OptimizerState
 
 CURVES = ("loss_curve_", "validation_loss_curve_", "validation_scores_")
-"""Lists in which a fit appends one number an epoch."""
+"""The lists to which a fit appends one number an epoch."""
 
 
 class Reached(NamedTuple):
-    """A fit after a complete epoch, or iteration of L-BFGS; once it is `apart` further steps change nothing of it.
+    """The state of a fit after a complete epoch, or iteration of L-BFGS; `apart` makes it independent of later steps.
 
     Attributes
     ----------
     attributes : dict
-        Of the draft that is fitted.
+        The attributes of the draft.
     net : Network
-        That it trains.
+        The network that is trained.
     lengths : dict
-        How long its curves were, which go on growing.
+        The lengths of the curves at that moment, since the lists keep growing.
     flat : array of shape (n_parameters,)
         The parameters to predict with.
     optimizer : OptimizerState or None
-        Of a stochastic solver.
+        The optimizer of a stochastic solver; None for L-BFGS.
     """
 
     attributes: dict[str, Any]
@@ -41,27 +41,27 @@ class Reached(NamedTuple):
 
     @classmethod
     def now(cls, draft: Any, net: Network, flat: Array, optimizer: OptimizerState | None = None) -> Self:
-        """Take note of where a fit is."""
+        """Return the current state of a fit."""
         attributes = dict(vars(draft))
         lengths = {name: len(attributes[name]) for name in CURVES if attributes.get(name) is not None}
         return cls(attributes, net, lengths, flat, copy.copy(optimizer))
 
     def apart(self, xp: Namespace) -> Self:
-        """Return the same with arrays of its own, before a step writes into those of the training loop."""
+        """Return a copy with arrays of its own, which a step of the training loop does not overwrite."""
         optimizer = copy.copy(self.optimizer)
         if optimizer is not None:
             optimizer.moments = tuple(snapshot(xp, moment) for moment in optimizer.moments)
         return self._replace(flat=snapshot(xp, self.flat), optimizer=optimizer)
 
     def state(self) -> dict[str, Any]:
-        """Return all attributes that an estimator then has."""
+        """Return all attributes of an estimator in this state."""
         curves = {name: self.attributes[name][:length] for name, length in self.lengths.items()}
         optimizer = {} if self.optimizer is None else {"_optimizer": self.optimizer}
         return self.attributes | curves | optimizer | parameters_of(self.net, self.flat)
 
 
 def parameters_of(net: Network, flat: Array) -> dict[str, list[Array]]:
-    """Return ``coefs_`` and ``intercepts_`` with those numbers, each array with memory of its own."""
+    """Return ``coefs_`` and ``intercepts_`` with these parameters, each array with memory of its own."""
     xp = array_api_compat.array_namespace(flat)
     layers = unpack(net, flat)
     return {

@@ -12,8 +12,10 @@ from sklearn.utils._param_validation import StrOptions
 from ..kernels.activations import ACTIVATIONS
 from ..kernels.docstrings import documented_with, quoted
 from ..kernels.losses import LOSSES, REGRESSION_LOSSES
+from ..kernels.optimizers import SOLVERS
 from ..kernels.options import check_choice
 from ..kernels.spelling import suggesting_class
+from ..training.schedules import SCHEDULES
 from .base import BaseMLP
 from .callbacks import with_callbacks
 from .dask_inputs import by_blocks, computed
@@ -22,7 +24,12 @@ from .state import draft_of, of_one_moment
 
 
 @suggesting_class
-@documented_with(activations=quoted(ACTIVATIONS), losses=quoted(REGRESSION_LOSSES))
+@documented_with(
+    activations=quoted(ACTIVATIONS),
+    solvers=quoted(SOLVERS),
+    schedules=quoted(SCHEDULES),
+    losses=quoted(REGRESSION_LOSSES),
+)
 class MLPRegressor(RegressorMixin, BaseMLP):
     """Multi-layer perceptron for real numbers: scikit-learn's, with the same numbers, on any array library.
 
@@ -33,71 +40,72 @@ class MLPRegressor(RegressorMixin, BaseMLP):
     Parameters
     ----------
     loss : {{losses}}
-        "squared_error" is half the squared error; "huber" the same up to an error of delta, and in proportion from
-        there on, so that outliers pull less; "poisson" half the deviance, for y >= 0, whose output is an exponential.
+        "squared_error" is half the squared error; "huber" the same up to an error of delta, and linear beyond, so that
+        outliers have less weight; "poisson" half the deviance, for y >= 0, with an exponential output.
     hidden_layer_sizes : array-like of int, or int
         Units of each hidden layer; ``()`` for none.
     activation : str, or array-like of str
-        Of the hidden layers, one for all or one each:
+        The activation of the hidden layers, one name for all or one each:
         {activations}.
-    solver : {"adam", "adamw", "sgd", "lbfgs"}
-        Which optimizer.
+    solver : str
+        The optimizer, one of {solvers}.
     alpha : float
         Strength of the L2 penalty, which is divided by the samples of a batch.
     batch_size : int or "auto"
-        Samples of a step; "auto" is 200, or all if they are fewer. Not for "lbfgs".
-    learning_rate : {"constant", "invscaling", "adaptive", "exponential", "cosine"}
+        The number of samples of a step; "auto" is 200, or all if they are fewer. Not for "lbfgs".
+    learning_rate : str
+        One of {schedules}.
         Schedule of "sgd" and "adamw": "invscaling" divides by ``(samples seen + 1) ** power_t``, "adaptive" divides by
         5 where training stalls, "exponential" multiplies by ``decay`` each epoch, "cosine" falls to 0 over ``max_iter``
-        epochs. Of scikit-learn's own "adam" follows none, unless ``compat=None``.
+        epochs. "adam" ignores those that scikit-learn has too, as it does there, unless ``compat=None``.
     learning_rate_init : float
-        Where the schedule starts.
+        The initial learning rate of the schedule.
     power_t : float
-        Exponent of "invscaling".
+        The exponent of the schedule "invscaling".
     max_iter : int
-        Epochs, or iterations of "lbfgs", at most.
+        The largest number of epochs, or of iterations of "lbfgs".
     shuffle : bool
         Whether each epoch has an order of its own.
     random_state : int, RandomState or None
-        For the first parameters, the samples held out, the order and dropout, drawn in that order on the host.
+        The source of the initial parameters, the hold-out, the order and dropout, drawn in that order on the host.
     tol : float
         An epoch that improves the loss (or the validation score) by less counts as stalled.
     verbose : bool
         Whether to print each epoch.
     warm_start : bool
-        Whether ``fit`` goes on from the parameters of the fit before.
+        Whether ``fit`` starts from the parameters of the previous fit.
     momentum : float
-        Of "sgd", in [0, 1].
+        The momentum of "sgd", in [0, 1].
     nesterovs_momentum : bool
         Whether the momentum of "sgd" looks ahead.
     early_stopping : bool
-        Whether to hold out samples, stop when their score stalls, and keep the best parameters.
+        Whether to split off a hold-out, stop when its score stalls, and keep the best parameters.
     validation_fraction : float
-        How many samples to hold out, in [0, 1).
+        The fraction of samples in the hold-out, in [0, 1).
     beta_1, beta_2, epsilon : float
-        Of "adam" and "adamw".
+        The constants of "adam" and "adamw": the decay of the two moments, and the term of the denominator.
     n_iter_no_change : int or inf
-        More stalled epochs than this, one after another, end training.
+        The number of stalled epochs in a row that training tolerates.
     max_fun : int
-        Evaluations of the loss by "lbfgs", at most.
+        The largest number of evaluations of the loss by "lbfgs".
     backend : str, optional
-        Where to compute: "numpy", "cupy", "torch", "jax", "strict", or "auto" (CuPy where a GPU answers). X is moved
-        there once, and predictions come back like X. By default everything stays where X is. float64 data become
-        float32 where the library, or its setting, has no float64 (JAX without x64).
+        The library that computes: "numpy", "cupy", "torch", "jax", "strict", or "auto" (CuPy where a GPU answers). X is
+        moved there once, and predictions are of the library of X. By default everything stays where X is. float64 data
+        become float32 where the library, or its setting, has no float64 (JAX without x64).
     device : str, optional
-        Of the backend, such as "cuda:1".
+        The device of the backend, such as "cuda:1".
     precision : {"float32", "tf32", "bfloat16"}
-        Of the factors in products of float32 matrices while it trains: 24 significant bits, or, by the tensor cores of
-        a GPU, 11 or 8.
+        The precision of the factors in products of float32 matrices during training: 24 significant bits, or, by the
+        tensor cores of a GPU, 11 or 8.
     dropout : float
         The probability, in [0, 1), with which each hidden unit is dropped from a training step; not with "lbfgs".
     weight_decay : float
-        Of "adamw" (Adam with decoupled weight decay, as in PyTorch): each step takes
-        ``learning_rate * weight_decay * W`` off the weights W, beside ``alpha``, and nothing off the intercepts.
+        The decay of "adamw" (Adam with decoupled weight decay, as in PyTorch): each step subtracts
+        ``learning_rate * weight_decay * W`` from the weights W, beside ``alpha``; intercepts do not decay.
     clip_norm : float or None
-        The whole gradient, penalty included, is shortened to this length before the update; not with "lbfgs".
+        The upper bound of the norm of the whole gradient, penalty included; not with "lbfgs".
     decay : float
-        Factor of the schedule "exponential", positive.
+        The factor of the schedule "exponential", positive.
     warmup_steps : int
         The number of steps (batches) over which the learning rate rises linearly to the schedule's; not with "lbfgs".
     loss_options : dict or None
@@ -109,20 +117,20 @@ class MLPRegressor(RegressorMixin, BaseMLP):
     Attributes
     ----------
     coefs_, intercepts_ : list of array
-        Weights (fan_in, fan_out) and biases (fan_out,) of each layer, where the training data lived. Editing or
+        Weights (fan_in, fan_out) and biases (fan_out,) of each layer, on the device of the training data. Editing or
         replacing them changes predictions and further training.
     loss_, loss_curve_ : float, list of float
         The loss with the penalty: of the last epoch, and of each (of each iteration of "lbfgs").
     best_loss_ : float or None
         The smallest loss; None with early stopping.
     validation_scores_, best_validation_score_ : list of float, float, or None
-        With early stopping: R² on the samples held out.
+        With early stopping: R² on the hold-out.
     validation_loss_curve_ : list of float or None
         With early stopping or ``validation_data``: their loss, without the penalty.
     n_iter_, t_ : int
         Epochs of the last fit, and samples seen in all.
     n_features_in_, n_layers_, n_outputs_, out_activation_, feature_names_in_
-        As in scikit-learn.
+        The attributes of these names in scikit-learn.
 
     See Also
     --------
@@ -233,21 +241,21 @@ class MLPRegressor(RegressorMixin, BaseMLP):
     @with_callbacks
     @_fit_context(prefer_skip_nested_validation=True)
     def partial_fit(self, X: Any, y: Any, sample_weight: Any = None) -> Self:
-        """Go on for one epoch over the given data; with "lbfgs" for a whole fit, as scikit-learn does.
+        """Train for one more epoch on the given data; with "lbfgs" for a whole fit, as scikit-learn does.
 
         Parameters
         ----------
         X : array or sparse matrix of shape (n_samples, n_features)
-            Inputs.
+            The inputs, of any kind that `fit` accepts.
         y : array-like of shape (n_samples,) or (n_samples, n_outputs)
-            Targets.
+            Targets, of the form that `fit` accepts.
         sample_weight : array-like of shape (n_samples,), optional
-            What each sample counts. Samples none of which counts leave the model as it is.
+            The weight of each sample. Where all weights are 0, the model is unchanged.
 
         Returns
         -------
         self
-            The estimator.
+            The estimator, trained for one more epoch.
         """
         return self._fit(draft_of(self), X, y, sample_weight, incremental=True)
 
@@ -274,7 +282,7 @@ class MLPRegressor(RegressorMixin, BaseMLP):
         Parameters
         ----------
         X : array or sparse matrix of shape (n_samples, n_features)
-            Inputs.
+            The inputs, of any kind that `fit` accepts.
 
         Returns
         -------
@@ -290,11 +298,11 @@ class MLPRegressor(RegressorMixin, BaseMLP):
         Parameters
         ----------
         X : array or sparse matrix of shape (n_samples, n_features)
-            Inputs.
+            The inputs, of any kind that `fit` accepts.
         y : array-like of shape (n_samples,) or (n_samples, n_outputs)
-            The true targets.
+            The true targets, of the form that `fit` accepts.
         sample_weight : array-like of shape (n_samples,), optional
-            What each sample counts.
+            The weight of each sample.
 
         Returns
         -------

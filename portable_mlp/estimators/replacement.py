@@ -1,4 +1,4 @@
-"""Our two estimators in the place of scikit-learn's, for scripts that are not to be changed."""
+"""Replacement of scikit-learn's estimators by ours, for scripts that must not be changed."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ ESTIMATORS: tuple[Any, ...] = (MLPClassifier, MLPRegressor)
 
 @contextlib.contextmanager
 def in_place_of_sklearn(backend: str | None = None, device: str | None = None) -> Iterator[None]:
-    """Let ``sklearn.neural_network`` offer our estimators, which compute on ``backend`` unless they are told where.
+    """Let ``sklearn.neural_network`` export our estimators, which compute on ``backend`` by default.
 
-    The default of a parameter is changed, not the parameter's meaning: an estimator made here says in its parameters
-    where it computes, and so does its clone or its pickle in another process.
+    The default of a parameter is changed, not the parameter's meaning: an estimator made here has its backend among its
+    parameters, and so has its clone or its pickle in another process.
     """
     theirs = {ours.__name__: getattr(neural_network, ours.__name__) for ours in ESTIMATORS}
     constructors = [inspect.unwrap(ours.__init__) for ours in ESTIMATORS]

@@ -1,7 +1,7 @@
-"""An estimator's state changes all at once: a fit works on a draft, and whoever predicts meanwhile sees one model.
+"""The state of an estimator, replaced in one step: a fit works on a draft, and other threads see one model meanwhile.
 
-What an estimator is stands in its ``__dict__``. A fit puts another one in its place, in one assignment, rather than
-write into it: another thread that predicts, copies or pickles goes on with the one that it has.
+The state of an estimator is its ``__dict__``. A fit replaces it in one assignment, rather than write into it: another
+thread that predicts, copies or pickles continues with the old one.
 """
 
 from __future__ import annotations
@@ -12,27 +12,27 @@ from typing import Any, Concatenate, ParamSpec, TypeVar
 
 from .reached import Reached
 
-Estimator = TypeVar("Estimator")
+T = TypeVar("T")
 Parameters = ParamSpec("Parameters")
 Answer = TypeVar("Answer")
 
 
-def draft_of(estimator: Estimator) -> Estimator:
+def draft_of(estimator: T) -> T:
     """Return a copy to fit, whose attributes may be replaced, but not written into."""
     return _with_state(estimator, dict(vars(estimator)))
 
 
 def adopt(estimator: Any, before: dict[str, Any], reached: Reached) -> None:
-    """Let an estimator have all that a fit changed; what was set on the estimator itself meanwhile stays.
+    """Give an estimator all that a fit changed; attributes set on the estimator itself meanwhile are kept.
 
     Parameters
     ----------
     estimator : MLPClassifier or MLPRegressor
-        Whose state is replaced.
+        The estimator, whose state is replaced.
     before : dict
         Its attributes when the fit began.
     reached : Reached
-        By its draft.
+        The state that its draft reached.
     """
     state = reached.state()
     changed = {name: value for name, value in state.items() if name not in before or value is not before[name]}
@@ -43,7 +43,7 @@ def adopt(estimator: Any, before: dict[str, Any], reached: Reached) -> None:
 def of_one_moment(
     method: Callable[Concatenate[Any, Parameters], Answer],
 ) -> Callable[Concatenate[Any, Parameters], Answer]:
-    """Let a method see the estimator as it is when it is called, though another thread may fit it meanwhile."""
+    """Let a method see the state of the estimator at its call, though another thread may fit it meanwhile."""
 
     @functools.wraps(method)
     def answered(self: Any, /, *args: Parameters.args, **kwargs: Parameters.kwargs) -> Answer:
@@ -52,7 +52,7 @@ def of_one_moment(
     return answered
 
 
-def _with_state(estimator: Estimator, state: dict[str, Any]) -> Estimator:
+def _with_state(estimator: T, state: dict[str, Any]) -> T:
     other = object.__new__(type(estimator))
     other.__dict__ = state
     return other

@@ -2,7 +2,7 @@
 
 At the end of an epoch, in this order: the loss, the samples seen, the loss curve, the count of epochs without
 improvement, the learning rate, and the decision to stop. Then the epoch is complete, and only then is it printed and
-are callbacks told: whatever ends the fit leaves the last complete epoch.
+are callbacks called: an exception anywhere leaves the state of the last complete epoch.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from ..training.stopping import Stall
 from .callbacks import Watch
 from .checkpoints import MakeCheckpoints
 from .optimizer import OptimizerState
-from .problem import Problem
+from .problem import FitProblem
 from .reached import CURVES, Reached
 from .validation import validation_of
 
@@ -41,25 +41,25 @@ class Epochs:
     Parameters
     ----------
     draft : MLPClassifier or MLPRegressor
-        Its parameters are read, and its fitted attributes written.
-    problem : Problem
-        What is learnt; with ``held`` samples where it says so.
+        The draft, whose parameters are read and whose fitted attributes are written.
+    problem : FitProblem
+        The samples and the objective; with a hold-out where there is validation.
     flat : array of shape (n_parameters,)
-        Where to start.
+        The initial parameters.
     watch : Watch
-        Told of every epoch.
+        Calls the callbacks for every epoch.
     best : array of shape (n_parameters,) or None
-        What early stopping returns where no epoch is better than before; None returns the last epoch.
+        The result of early stopping where no epoch improves; None for that of the last epoch.
     one_epoch : bool
-        ``partial_fit``: go on with the draft's optimizer, for one epoch.
+        Whether to train for one epoch with the draft's optimizer, as ``partial_fit`` does.
     make_checkpoints : callable, optional
-        Returns where the states of the fit are written.
+        Returns the checkpoints of the fit.
     """
 
     def __init__(
         self,
         draft: Any,
-        problem: Problem,
+        problem: FitProblem,
         flat: Array,
         watch: Watch,
         *,
@@ -69,7 +69,7 @@ class Epochs:
     ) -> None:
         self._draft, self._one_epoch = draft, one_epoch
         optimizer: OptimizerState = draft._optimizer
-        # Plain numbers: a program that equals another is the same step, whatever its numbers are made of.
+        # Plain numbers: equal programs share a compiled step, and a NumPy scalar, which equals a float, widens float32.
         clip_norm = None if draft.clip_norm is None else float(draft.clip_norm)
         loop = make_loop(
             problem.backend,
@@ -99,7 +99,7 @@ class Epochs:
         return self._record.reached
 
     def run(self) -> None:
-        """Train until something says stop; Ctrl-C keeps the steps that were taken."""
+        """Train until a rule or a request stops; Ctrl-C keeps the steps of the incomplete epoch."""
         if self._one_epoch and not self._order.batches():
             self._record.stay()
             return
@@ -125,24 +125,24 @@ class StreamOrder:
     Parameters
     ----------
     draft : MLPClassifier or MLPRegressor
-        Its random state is advanced.
-    problem : Problem
-        The samples.
+        The draft, whose random state is advanced.
+    problem : FitProblem
+        The problem, which has the samples and their weights.
     """
 
-    def __init__(self, draft: Any, problem: Problem) -> None:
+    def __init__(self, draft: Any, problem: FitProblem) -> None:
         self.n_samples = problem.data.n_samples
         self._draft, self._problem = draft, problem
         self._batch_size = _batch_size(draft.batch_size, self.n_samples)
         self._permutation = np.arange(self.n_samples)
 
     def epoch(self, epoch: int, done: int) -> EpochOrder:
-        """Return what an epoch takes; within one, what is known already.
+        """Return the order of an epoch; within an epoch, the order already drawn.
 
         Raises
         ------
         ZeroDivisionError
-            If no batch counts.
+            If the weights sum to zero in every batch.
         """
         draft = self._draft
         if draft.shuffle and not done:
@@ -160,7 +160,7 @@ class StreamOrder:
         return counting(spans(self.n_samples, self._batch_size), self._problem.samples.weights, self._permutation)
 
     def _masks(self, batches: Sequence[Span]) -> Iterator[tuple[Array, ...]]:
-        """Draw, on the host, which hidden units stay in each batch."""
+        """Draw, on the host, the dropout masks of each batch."""
         rate, backend, dtype = self._draft.dropout, self._problem.backend, self._problem.data.X.dtype
         for start, stop in batches:
             shapes = [(stop - start, n_units) for n_units in self._problem.net.sizes[1:-1]]
@@ -168,7 +168,7 @@ class StreamOrder:
             yield masks_of(backend, uniform, rate, dtype)
 
     def memory(self) -> tuple[dict[str, Any], int | None]:
-        """Return the permutation of the last epoch, and the random state."""
+        """Return the permutation of the last epoch, which the next one permutes, and the random state."""
         _, key, *rest = self._draft._random_state.get_state(legacy=True)
         return {
             "permutation": self._permutation.astype(float),
@@ -177,40 +177,43 @@ class StreamOrder:
         }, None
 
     def restore(self, arrays: dict[str, Any], key: int | None) -> None:
-        """Go on from what `memory` returned."""
+        """Continue from a result of `memory`."""
         self._permutation = arrays["permutation"].astype(int)
         position, has_gauss, gauss = arrays["random_rest"].tolist()
         words = arrays["random_key"].astype(np.uint32)
-        # A new one: the old one may be NumPy's global state.
+        # A new object: the old one may be NumPy's global state, which must not be set.
         self._draft._random_state = np.random.RandomState()
         self._draft._random_state.set_state(("MT19937", words, int(position), int(has_gauss), gauss))
 
 
 class EpochRecord:
-    """scikit-learn's record of a fit: the attributes of a draft, and what was reached with the last complete epoch.
+    """scikit-learn's record of a fit: the attributes of a draft, and the state after the last complete epoch.
+
+    Invariant: ``reached`` is always a complete epoch. Steps write into the memory of the loop, so that ``reached`` gets
+    copies of its arrays before the first step of the next epoch.
 
     Parameters
     ----------
     draft : MLPClassifier or MLPRegressor
-        Its fitted attributes are written.
-    problem : Problem
-        The samples.
+        The draft, whose fitted attributes are written.
+    problem : FitProblem
+        The problem, which has the samples.
     loop : Loop
-        The parameters.
+        The loop, which has the parameters.
     watch : Watch
-        Told of every epoch.
+        Calls the callbacks for every epoch.
     best : array of shape (n_parameters,) or None
         The best parameters so far.
 
     Attributes
     ----------
     bar : Silent
-        Nothing is drawn.
+        The progress bar of the loop, which draws nothing.
     reached : Reached or None
         The last complete epoch; None before the first.
     """
 
-    def __init__(self, draft: Any, problem: Problem, loop: Loop, watch: Watch, best: Array | None) -> None:
+    def __init__(self, draft: Any, problem: FitProblem, loop: Loop, watch: Watch, best: Array | None) -> None:
         self.bar = Silent()
         self.reached: Reached | None = None
         self._draft, self._problem, self._loop, self._watch, self._best = draft, problem, loop, watch, best
@@ -222,42 +225,42 @@ class EpochRecord:
         self._start = self._now()
 
     def epoch_begins(self, *, resumed: bool) -> None:
-        """Open the epoch's task, and keep the last epoch apart from what steps write into."""
+        """Open the epoch's task, and copy the state of the last epoch, since steps overwrite its arrays."""
         self._watch.epoch_begins(self.reached or self._start)
         if self.reached is not None:
             self.reached = self.reached.apart(self._problem.backend.xp)
 
     def epoch_ends(self, done: EpochDone) -> str | None:
-        """Record an epoch, and print what ``verbose`` asks for; return why training stops, or None."""
+        """Record an epoch, and print it if ``verbose``; return the reason to stop, or None."""
         draft = self._draft
         draft.n_iter_ += 1
         draft.t_ += self._problem.data.n_samples
         draft.loss_ = np.float64(on_root(lambda: float(self._problem.backend.to_numpy(done.mean_loss))))
         draft.loss_curve_.append(draft.loss_)
-        said = [f"Iteration {draft.n_iter_}, loss = {draft.loss_:.8f}", *self._counted()]
-        self._optimizer.epoch_ends(draft.t_)
-        goes_on, outcome = self._goes_on()
+        lines = [f"Iteration {draft.n_iter_}, loss = {draft.loss_:.8f}", *self._counted()]
+        self._optimizer.epoch_ends(draft.t_, self._loop.n_steps + 1, self._loop.n_batches)
+        continues, outcome = self._continues()
         reached = self.reached = self._now()
         if draft.verbose and is_root():
-            print(*said, *outcome, sep="\n")  # noqa: T201
+            print(*lines, *outcome, sep="\n")  # noqa: T201
         if on_root(functools.partial(self._watch.epoch_ends, reached)):
             return "callback"
-        return None if goes_on else "no_progress"
+        return None if continues else "no_progress"
 
     def stay(self) -> None:
-        """Let what was reached be the start."""
+        """Make the start the state that was reached."""
         self.reached = self._start
 
     def take_steps_of_interrupted_epoch(self) -> None:
-        """Add the steps of an epoch that was not completed to what was reached."""
+        """Add the steps of an incomplete epoch to the state that was reached; the record stays as it was."""
         self.reached = (self.reached or self._start)._replace(flat=self._flat(), optimizer=self._stepped_optimizer())
 
     def ended_before(self, reason: str) -> str | None:
-        """Return why a resumed fit stays ended: what had ended it."""
+        """Return why a resumed fit remains stopped: the reason why it had stopped."""
         return reason
 
     def memory(self, *, within_epoch: bool) -> dict[str, Any]:
-        """Return the curves of this fit, the counts, and the best parameters where there are such."""
+        """Return the curves of this fit, the counts, and the best parameters if there are any."""
         draft, to_numpy = self._draft, self._problem.backend.to_numpy
         left: dict[str, Any] = {
             f"history_{name}": [float(number) for number in getattr(draft, name)[length:]]
@@ -271,7 +274,7 @@ class EpochRecord:
         return left
 
     def restore(self, memory: dict[str, Any], *, within_epoch: bool) -> None:
-        """Go on from what `memory` returned."""
+        """Continue from a result of `memory`."""
         draft = self._draft
         for name, length in self._lengths.items():
             if f"history_{name}" in memory:
@@ -287,7 +290,9 @@ class EpochRecord:
         draft.t_ = self._seen_before + len(losses) * self._problem.data.n_samples
         if len(losses):
             draft.loss_ = losses[-1]
-        if not within_epoch:
+        if within_epoch:
+            self._start = self._now()
+        else:
             self.reached = self._now()
 
     def _flat(self) -> Array:
@@ -298,12 +303,12 @@ class EpochRecord:
         return Reached.now(self._draft, self._problem.net, self._flat(), self._stepped_optimizer())
 
     def _stepped_optimizer(self) -> OptimizerState:
-        """Return the optimizer with the moments of the parameters that were reached."""
+        """Return the optimizer with the loop's current moments."""
         self._optimizer.moments, self._optimizer.n_steps = self._loop.state, self._loop.n_steps
         return self._optimizer
 
     def _counted(self) -> list[str]:
-        """Count epochs without improvement, of the score where it stops training; return what is said of the score."""
+        """Count epochs without improvement of the score (with early stopping) or the loss; return lines to print."""
         draft, validation = self._draft, self._validation
         if validation is not None:
             validation_loss = on_root(lambda: validation.loss(self._loop.flat))
@@ -322,17 +327,17 @@ class EpochRecord:
         draft._no_improvement_count = stall.n_epochs
         return [f"Validation score: {score:f}"]
 
-    def _goes_on(self) -> tuple[bool, list[str]]:
-        """Return whether to train on after so many epochs without improvement, and what is printed of it."""
+    def _continues(self) -> tuple[bool, list[str]]:
+        """Return whether to continue, given the count of epochs without improvement, and lines to print."""
         draft = self._draft
         if draft._no_improvement_count <= draft.n_iter_no_change:
             return True, []
-        goes_on, outcome = self._optimizer.goes_on_after_stall()
-        if goes_on:
+        continues, outcome = self._optimizer.continues_after_stall()
+        if continues:
             draft._no_improvement_count = 0
         looked_at = "Validation score" if draft.early_stopping else "Training loss"
         stalled = f"did not improve more than tol={draft.tol:f} for {draft.n_iter_no_change:d} consecutive epochs"
-        return goes_on, [f"{looked_at} {stalled}. {outcome}"]
+        return continues, [f"{looked_at} {stalled}. {outcome}"]
 
 
 def _batch_size(asked: str | int, n_samples: int) -> int:

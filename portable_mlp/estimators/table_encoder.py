@@ -1,4 +1,4 @@
-"""A transformer of scikit-learn that encodes tables: the face of `tables.encoding`."""
+"""A transformer of scikit-learn that encodes tables, over `tables.encoding`."""
 
 from __future__ import annotations
 
@@ -15,21 +15,21 @@ from ..tables.array_checks import numbered_names
 from ..tables.columns import Columns, Reading
 from ..tables.encoding import ColumnReport, Encoder, EncoderOptions
 from ..tables.frames import columns_of_array, columns_of_frame, is_frame
-from ..tables.targets import is_classification
+from ..tables.targets import numeric_targets
 from ..tables.typed_columns import RawColumn, conformed
 
-__all__ = ["TableEncoder", "numeric_targets"]
+__all__ = ["TableEncoder"]
 
 
 @suggesting_class
 class TableEncoder(TransformerMixin, BaseEstimator):
     """Encode tables with numbers, texts, truth values, dates and missing cells as a real matrix.
 
-    Each column is treated as what its cells are: numbers are scaled to zero mean and unit deviation, their gaps become
+    A column is treated according to its cells: numbers are scaled to zero mean and unit deviation, their gaps become
     the median and are marked in a column of their own; texts have a column of 0 and 1 each, rare and unseen ones
     together, and missing ones; many different texts become the means of their targets, which are cross-fitted; truth
-    values become 1, -1 and 0; dates become the elapsed time, the year, and sines and cosines of month, weekday and
-    hour. Constant columns, and those that only tell the rows apart, are dropped. `columns_` says what was done.
+    values are numbers, 1 and 0; dates become the elapsed time, the year, and sines and cosines of month, weekday and
+    hour. Constant columns, and those that only identify rows, are dropped. `columns_` lists the treatments.
 
     Parameters
     ----------
@@ -72,8 +72,8 @@ class TableEncoder(TransformerMixin, BaseEstimator):
     >>> encoder = pm.TableEncoder(min_count=1).fit(X)
     >>> encoder.get_feature_names_out().tolist()
     ['rooms', 'rooms_missing', 'district_north', 'district_south', 'lift']
-    >>> encoder.transform({"lift": [False], "rooms": [3.0], "district": ["west"]}).tolist()
-    [[0.0, 0.0, 0.0, 0.0, -1.0]]
+    >>> encoder.transform({"lift": [False], "rooms": [3.0], "district": ["west"]}).round(3).tolist()
+    [[0.0, 0.0, 0.0, 0.0, -1.414]]
     """
 
     _parameter_constraints: dict[str, list[Any]] = {  # noqa: RUF012 - as scikit-learn has it
@@ -116,7 +116,7 @@ class TableEncoder(TransformerMixin, BaseEstimator):
         Returns
         -------
         TableEncoder
-            This one, fitted.
+            The encoder itself, fitted.
         """
         self._fit(X, y)
         return self
@@ -127,9 +127,9 @@ class TableEncoder(TransformerMixin, BaseEstimator):
         Parameters
         ----------
         X, y
-            As in `fit`.
+            The training rows and their targets, as for `fit`.
         **fit_params
-            There are none.
+            Not accepted: there are no other options.
 
         Returns
         -------
@@ -235,18 +235,3 @@ class TableEncoder(TransformerMixin, BaseEstimator):
         tags.input_tags.string = True
         tags.input_tags.categorical = True
         return tags
-
-
-def numeric_targets(y: np.ndarray, target_type: str) -> np.ndarray:
-    """Return targets as numbers (n_samples, n_outputs): 1 for the second of two classes, else a column for each.
-
-    >>> numeric_targets(np.array(["b", "a", "b"]), "auto").tolist()
-    [[1.0], [0.0], [1.0]]
-    """
-    if target_type == "auto":
-        target_type = "classification" if y.dtype.kind == "O" or is_classification(y) else "regression"
-    if target_type == "regression":
-        return (y[:, None] if y.ndim == 1 else y).astype(np.float64)
-    classes, codes = np.unique(y, return_inverse=True)
-    one_hot = (codes.reshape(-1)[:, None] == np.arange(len(classes))).astype(np.float64)
-    return one_hot[:, 1:] if len(classes) == 2 else one_hot

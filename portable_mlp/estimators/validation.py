@@ -1,4 +1,4 @@
-"""How good is a model on the samples held out? Its loss, read from the device, and scikit-learn's score."""
+"""Validation on a hold-out: the loss, read from the device, and scikit-learn's score."""
 
 from __future__ import annotations
 
@@ -12,24 +12,24 @@ from ..kernels.arrays import Array
 from ..kernels.step import Objective
 from ..training.evaluation import make_logits
 from .losses import outputs_of
-from .problem import FitSamples, Problem
+from .problem import FitProblem, FitSamples
 
 Score = Callable[[np.ndarray, np.ndarray, np.ndarray | None], float]
 
 
 class Validation:
-    """Evaluates flat parameters on held-out samples.
+    """Evaluates flat parameters on a hold-out.
 
     Parameters
     ----------
     backend : Backend
-        Where the samples are.
+        The library and device of the samples.
     objective : Objective
-        Its loss is evaluated, without the penalty.
+        The objective, whose loss is evaluated without the penalty.
     hold_out : FitSamples
-        The samples.
+        The samples to validate on.
     score : callable
-        ``score(Y, outputs, weights)``, of the host.
+        ``score(Y, outputs, weights) -> float``, of arrays on the host.
     """
 
     def __init__(self, backend: Backend, objective: Objective, hold_out: FitSamples, score: Score) -> None:
@@ -38,7 +38,7 @@ class Validation:
         self._logits: Array | None = None
 
     def loss(self, flat: Array) -> np.float64:
-        """Return the mean loss at parameters; `score` is then of the same."""
+        """Return the mean loss at parameters, and keep their outputs for `score`."""
         self._logits, loss = self._evaluate(flat, self._hold_out.data)
         return np.float64(self._backend.to_numpy(loss))
 
@@ -48,8 +48,8 @@ class Validation:
         return self._score(self._hold_out.Y, self._backend.to_numpy(outputs), self._hold_out.weights)
 
 
-def validation_of(estimator: Any, problem: Problem) -> Validation | None:
-    """Return what evaluates a fit, None where no samples are held out."""
+def validation_of(estimator: Any, problem: FitProblem) -> Validation | None:
+    """Return the validation of a fit, None without a hold-out."""
     if problem.hold_out is None:
         return None
     return Validation(problem.backend, problem.objective, problem.hold_out, estimator._score_outputs)

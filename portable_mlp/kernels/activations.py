@@ -186,7 +186,7 @@ ACTIVATIONS: dict[str, Activation] = {
     "gelu": Activation(gelu, d_gelu, needs_z=True),
     "silu": Activation(silu, d_silu, needs_z=True),
 }
-"""What a hidden layer can apply, by name."""
+"""The activations of hidden layers, by name."""
 
 ELEMENTWISE_OUTPUTS: dict[str, Activation] = {
     "identity": ACTIVATIONS["identity"],
@@ -200,4 +200,4 @@ OUTPUTS: dict[str, Callable[[Namespace, Array], Array]] = {
     "softmax": softmax,
     **{name: output.value for name, output in ELEMENTWISE_OUTPUTS.items()},
 }
-"""What the output layer can apply, by name: ``output(xp, z) -> y_hat``."""
+"""The activations of the output layer, by name: ``output(xp, z) -> y_hat``."""

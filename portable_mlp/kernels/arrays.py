@@ -1,4 +1,4 @@
-"""The few things the kernels ask of an array that the array API standard does not say in one call."""
+"""The few helpers for arrays that the array API standard lacks as a single call."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def relevel(xp: Namespace, x: Array, n_axes: int) -> Array:
 
 
 def snapshot(xp: Namespace, x: Array) -> Array:
-    """Return a copy: what ``x`` holds now, whatever is written into ``x`` later."""
+    """Return a copy of ``x``, which later writes into ``x`` do not change."""
     return xp.asarray(x, copy=True)
 
 
@@ -50,7 +50,7 @@ def common_namespace(named: dict[str, Array]) -> Namespace:
     Raises
     ------
     ValueError
-        If two libraries or two devices meet; the message names both and who holds them.
+        If two libraries or two devices meet; the message names both and their arrays.
     TypeError
         If something is not an array.
     """

@@ -21,7 +21,7 @@ class Batch(NamedTuple):
     Attributes
     ----------
     X : array of shape (n_samples, n_features), or (n_models, n_samples, n_features)
-        Inputs.
+        Inputs, in the dtype of the parameters.
     Y : array of shape (n_samples, n_outputs), or (n_models, n_samples, n_outputs)
         Targets in the dtype of the inputs; or integer labels, a single column.
     weights : array of shape (n_samples,), optional

@@ -1,6 +1,6 @@
-"""What a kernel is called with: looked at once, at the door, before any arithmetic.
+"""The arguments of a kernel: checked once, on entry, before any arithmetic.
 
-Only what can be known without reading a device is looked at: kinds, libraries, devices, dtypes, shapes, options.
+Only properties that need no read from a device are checked: types, libraries, devices, dtypes, shapes, options.
 """
 
 from __future__ import annotations
@@ -24,11 +24,11 @@ class Call(NamedTuple):
     params : tuple of Layer
         The arrays as given.
     X : array of shape (..., n_samples, n_features)
-        Inputs.
+        Inputs, in the dtype of the parameters.
     Y : array of shape (..., n_samples, n_outputs), or (..., n_samples, 1), or None
         Targets: real floating rows, or integer labels of a softmax output.
     weights : array of shape (..., n_samples) or None
-        Sample weights.
+        Sample weights, in the dtype of the parameters.
     """
 
     xp: Namespace
@@ -146,21 +146,21 @@ def check_targets(
     xp : namespace
         The library of ``y``.
     net : Network
-        Its output says what targets mean.
+        The network; its output defines the form of the targets.
     y : array
-        As for `loss_and_grad`.
+        Targets in any form that `loss_and_grad` accepts.
     n_samples : int
-        How many there must be.
+        The number of samples required.
     models : tuple of int
         The leading axis of the parameters: () or (n_models,).
     dtype : dtype
-        Of the rows.
+        The dtype of the returned rows.
 
     Returns
     -------
     array of shape (..., n_samples, n_outputs), or (..., n_samples, 1)
-        Rows in ``dtype``; or, for a softmax output, labels in the library's index dtype, of which `targets.one_hot`
-        makes rows: a batch's at a time, rather than those of all samples.
+        Rows in ``dtype``; or, for a softmax output, labels in the library's index dtype, which `targets.one_hot`
+        encodes one batch at a time, so that the rows of all samples never exist together.
     """
     n_outputs = net.sizes[-1]
     shape = tuple(y.shape)

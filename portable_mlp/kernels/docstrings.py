@@ -1,11 +1,11 @@
-"""Docstrings that name the entries of a table, without a list of their own."""
+"""Docstrings that list the entries of a table by reading the table."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from typing import TypeVar
+from typing import Any, TypeVar
 
-T = TypeVar("T", bound=type)
+T = TypeVar("T", bound=Callable[..., Any])
 
 
 def quoted(names: Iterable[str]) -> str:
@@ -18,7 +18,7 @@ def quoted(names: Iterable[str]) -> str:
 
 
 def documented_with(**texts: str) -> Callable[[T], T]:
-    """Put each text into the docstring of a class, in the place of its name in braces.
+    """Replace each name in braces in the docstring of a class or function by its text.
 
     >>> @documented_with(solvers=quoted(["adam", "sgd"]))
     ... class Fit:
@@ -27,9 +27,9 @@ def documented_with(**texts: str) -> Callable[[T], T]:
     'One of "adam", "sgd".'
     """
 
-    def documented(cls: T) -> T:
+    def documented(thing: T) -> T:
         for name, text in texts.items():
-            cls.__doc__ = (cls.__doc__ or "").replace(f"{{{name}}}", text)
-        return cls
+            thing.__doc__ = (thing.__doc__ or "").replace(f"{{{name}}}", text)
+        return thing
 
     return documented

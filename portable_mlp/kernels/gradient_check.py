@@ -1,10 +1,10 @@
-"""Is a gradient right? The written-out derivative against differences of the function's values.
+"""A check of gradients: the analytic derivative against finite differences of the function's values.
 
     forward   f'(x) ~ (f(x + h) - f(x)) / h            error O(h)
     central   f'(x) ~ (f(x + h) - f(x - h)) / (2 h)    error O(h^2)
     backward  f'(x) ~ (f(x) - f(x - h)) / h            error O(h)
 
-Unlike the kernels, a check reads its numbers back: it is a diagnosis, not a step of training.
+Unlike the kernels, a check reads its numbers back to the host: it is a diagnosis, not a step of training.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ METHODS = ("forward", "central", "backward")
 
 
 class GradientCheck(NamedTuple):
-    """What a gradient check found.
+    """The result of a gradient check.
 
     Attributes
     ----------
@@ -35,15 +35,15 @@ class GradientCheck(NamedTuple):
         Largest ``|analytic - numerical| / scale``, where scale is the larger of the two, but not less than a fraction
         of the largest gradient, nor so little that rounding of the function's values would exceed the tolerance.
     worst : tuple
-        Where: ``(layer, "W" or "b", index)`` of a network, the index of a plain function.
+        The entry with that error: ``(layer, "W" or "b", index)`` of a network, the index of a plain function.
     analytic, numerical : float
-        The two derivatives there.
+        The two derivatives of that entry.
     tolerance : float
-        What was allowed: wider for one-sided differences and for float32.
+        The largest relative error allowed: wider for one-sided differences and for float32.
     n_checked : int
-        Entries compared.
+        The number of entries compared.
     n_skipped : int
-        Entries where every difference would have stepped over a kink of a ReLU, or is nothing but rounding.
+        The number of entries where every difference would step over a kink of a ReLU, or is rounding alone.
     """
 
     passed: bool
@@ -65,14 +65,14 @@ class GradientCheck(NamedTuple):
 
 
 class Difference(NamedTuple):
-    """A numerical derivative, and how far rounding alone may have put it off."""
+    """A numerical derivative, and the largest error that rounding alone may have caused."""
 
     value: float
     noise: float
 
 
 class Precision(NamedTuple):
-    """What differences can tell, given the dtype that the function is computed in."""
+    """The resolution of finite differences in the dtype that the function is computed in."""
 
     epsilon: float
     of_largest: float
@@ -101,7 +101,7 @@ def _is_float64(x: Array) -> bool:
 
 
 def precision_of(x: Array) -> Precision:
-    """Return what differences of a function at ``x`` can tell."""
+    """Return the resolution of finite differences of a function at ``x``."""
     return _FLOAT64 if _is_float64(x) else _FLOAT32
 
 
@@ -116,18 +116,18 @@ def tolerance_of(method: str, gradient: Array, differenced: Array) -> float:
 def check_gradient_of(
     f: Callable[[Any], tuple[Any, Any]], x: Any, *, method: str = "central", step: float | None = None
 ) -> GradientCheck:
-    """Compare the gradient that a function gives with differences of its value, entry by entry.
+    """Compare the gradient that a function returns with finite differences of its value, entry by entry.
 
     Parameters
     ----------
     f : callable
         ``f(x) -> (value, gradient)``, the gradient in the shape of ``x``.
     x : float, or array of any shape
-        Where; a scalar, a vector or a matrix of floats.
+        The point at which the gradient is checked; a scalar, a vector or a matrix of floats.
     method : {"central", "forward", "backward"}
-        Which difference.
+        The kind of finite difference.
     step : float, optional
-        As for `check_gradient`.
+        The distance between the points; by default it balances truncation against rounding, as in `check_gradient`.
 
     Returns
     -------
@@ -210,7 +210,7 @@ def compare(
 
 
 def _tells(a: float, difference: Difference, floor: float) -> bool:
-    """Tell whether a difference can judge: not where rounding hides a third of it, unless both are nothing."""
+    """Return whether a difference is conclusive: not where rounding hides a third of it, unless both are negligible."""
     d, noise = difference
     return not noise > max(abs(a), abs(d), floor) / 3.0 or (a == 0.0 and abs(d) <= noise)
 

@@ -1,4 +1,4 @@
-"""First weights: drawn on the host in float64, so that every library starts from the same numbers.
+"""Initial weights: drawn on the host in float64, so that every library starts from the same numbers.
 
 Biases start at exactly 0 and take no random numbers.
 """
@@ -21,7 +21,7 @@ Sampler: TypeAlias = np.random.RandomState | np.random.Generator
 
 
 def as_sampler(random_state: RandomState) -> Sampler:
-    """Return something to draw from; NumPy's global random state is never touched.
+    """Return a random number generator; NumPy's global random state is never touched.
 
     Parameters
     ----------
@@ -57,7 +57,7 @@ def glorot_uniform(rng: Sampler, fan_in: int, fan_out: int) -> np.ndarray:
 
 
 def glorot_normal(rng: Sampler, fan_in: int, fan_out: int) -> np.ndarray:
-    """Draw from N(0, 2 / (fan_in + fan_out)): the variance is what Glorot and Bengio ask for."""
+    """Draw from N(0, 2 / (fan_in + fan_out)), with the variance that Glorot and Bengio derive."""
     return _normal(rng, math.sqrt(2.0 / (fan_in + fan_out)), fan_in, fan_out)
 
 
@@ -97,11 +97,11 @@ def draw_weights(net: Network, scheme: str, random_state: RandomState, std: floa
     Parameters
     ----------
     net : Network
-        Says the fans.
+        The network, whose sizes give the fans of each layer.
     scheme : str
         "glorot_uniform", "glorot_normal", "he_uniform", "he_normal", or "normal" with ``std``.
     random_state : None, int, RandomState or Generator
-        Where the numbers come from.
+        The source of the random numbers.
     std : float, optional
         Standard deviation of "normal", by default 0.01; for the other schemes it must be None.
 

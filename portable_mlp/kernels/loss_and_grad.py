@@ -27,19 +27,19 @@ def loss_and_grad(
     Parameters
     ----------
     net : Network
-        What is computed and minimised.
+        The network, with the loss that is minimised.
     params : tuple of Layer
-        As for `forward`.
+        Weights W (fan_in, fan_out) and biases b (fan_out,), as for `forward`.
     X : array of shape (n_samples, n_features) or (n_models, n_samples, n_features)
-        As for `forward`.
+        Inputs, from the library and device of ``params``.
     y : array
         For softmax integer labels (n_samples,) in 0..n_outputs-1, or one-hot rows (n_samples, n_outputs), which sum to
         1 and may be integer. Otherwise values (n_samples, n_outputs), or (n_samples,) for one output. An axis of models
-        may lead; labels (n_models, n_samples) that could be one-hot rows by their shape are taken for rows.
+        may come first; labels (n_models, n_samples) that could be one-hot rows by their shape are treated as rows.
     l2 : float
         Adds ``l2 / 2`` times the sum of squared weights, never biases, after the reduction; not negative.
     reduction : {"mean", "sum"}
-        Over samples; over outputs it is always the sum.
+        The reduction over samples; over outputs it is always the sum.
     sample_weight : array of shape (n_samples,) or (n_models, n_samples), optional
         Each sample's weight; the mean divides by their sum. Where they are all 0, the penalty alone is left.
 
@@ -48,13 +48,13 @@ def loss_and_grad(
     loss : array of shape (), or (n_models,)
         On the device of ``params``; nothing is read back.
     grads : tuple of Layer
-        As ``params``.
+        The gradient, with the shapes and the dtype of ``params``.
 
     Raises
     ------
     ValueError
-        As for `forward`; also if ``l2`` is negative or ``reduction`` unknown. Labels out of range are not looked for:
-        that would read the device (`train` does it once).
+        As for `forward`; also if ``l2`` is negative or ``reduction`` unknown. Labels out of range are not detected:
+        the check would read the device (`train` makes it once).
 
     Examples
     --------

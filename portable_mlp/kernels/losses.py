@@ -3,11 +3,11 @@
 The contract: ``loss(xp, z, Y, output, **options) -> (losses, dz)`` with the output layer's pre-activation ``z`` (the
 logits) of shape (..., n_samples, n_outputs), the encoded targets ``Y`` of that shape (or without the leading axis), the
 name of the output, and the constants of the loss. ``losses`` is (..., n_samples), summed over outputs; ``dz`` has the
-shape of ``z``: the derivative of each sample's own loss, before any reduction over samples. Output and loss are taken
-in one step because their composition is simpler, and far more accurate, than its parts: ``log(softmax(z))`` underflows
-where this does not.
+shape of ``z``: the derivative of each sample's own loss, before any reduction over samples. Output and loss are
+computed in one step because their composition is simpler, and far more accurate, than its parts: ``log(softmax(z))``
+underflows where this does not.
 
-`LOSSES` is the table of all losses: an entry says everything that the rest of the library asks about a loss.
+`LOSSES` is the table of all losses: an entry holds everything that the rest of the library needs to know about a loss.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ def cross_entropy(xp: Namespace, z: Array, Y: Array, output: str = "softmax") ->
 def _log_total(xp: Namespace, e: Array, total: Array) -> Array:
     """Return ``log(sum_k e_k)``, where the largest e_k is 1, without losing the small ones beside it.
 
-    A sure network has a total of 1 + 1e-9, say, whose logarithm keeps half the digits: there log1p of the others'
+    A confident network has a total of 1 + 1e-9, say, whose logarithm keeps half the digits: there log1p of the others'
     sum is exact. Two maxima make the total at least 2, where the plain logarithm is as good.
     """
     others = xp.sum(xp.where(e < 1, e, constant(xp, e, 0.0)), axis=-1)
@@ -104,8 +104,8 @@ LossOptions: TypeAlias = tuple[tuple[str, float], ...]
 """The name and the value of each constant of a loss."""
 
 
-class Targets(enum.Enum):
-    """The targets that a loss is made for."""
+class TargetRange(enum.Enum):
+    """The range of targets that a loss is made for."""
 
     DISTRIBUTIONS = "labels, or rows of probabilities that sum to 1"
     PROBABILITIES = "numbers from 0 to 1"
@@ -115,7 +115,7 @@ class Targets(enum.Enum):
     @property
     def are_probabilities(self) -> bool:
         """Whether they can be smoothed, and belong to a classification."""
-        return self in (Targets.DISTRIBUTIONS, Targets.PROBABILITIES)
+        return self in (TargetRange.DISTRIBUTIONS, TargetRange.PROBABILITIES)
 
 
 class Constant(NamedTuple):
@@ -124,7 +124,7 @@ class Constant(NamedTuple):
     Attributes
     ----------
     default : float
-        Where it is not given.
+        The value where none is given.
     check : callable
         ``check(name, value)`` returns the number, or raises ValueError or TypeError.
     """
@@ -134,25 +134,25 @@ class Constant(NamedTuple):
 
 
 class Loss(NamedTuple):
-    """What is known of a loss by its name.
+    """An entry of the table of losses.
 
     Attributes
     ----------
     formula : callable
-        The loss and its gradient; the contract stands at the top of this file.
+        The loss and its gradient, by the contract at the top of this file.
     outputs : tuple of str
         The outputs for which the gradient is right; the first is that of a regression.
-    targets : Targets
-        What it is made for.
+    targets : TargetRange
+        The range of targets that it is made for.
     natural_for : tuple of str
-        The outputs that take it where no loss is named.
+        The outputs for which it is the default.
     constants : mapping from str to Constant
         The keyword arguments of ``formula`` that users may give.
     """
 
     formula: Callable[..., tuple[Array, Array]]
     outputs: tuple[str, ...]
-    targets: Targets
+    targets: TargetRange
     natural_for: tuple[str, ...] = ()
     constants: Mapping[str, Constant] = MappingProxyType({})
 
@@ -160,13 +160,13 @@ class Loss(NamedTuple):
 _ELEMENTWISE = tuple(ELEMENTWISE_OUTPUTS)
 
 LOSSES: dict[str, Loss] = {
-    "cross_entropy": Loss(cross_entropy, ("softmax",), Targets.DISTRIBUTIONS, ("softmax",)),
-    "binary_cross_entropy": Loss(binary_cross_entropy, ("logistic",), Targets.PROBABILITIES, ("logistic",)),
-    "squared_error": Loss(squared_error, _ELEMENTWISE, Targets.REAL, ("identity", "relu")),
-    "huber": Loss(huber, _ELEMENTWISE, Targets.REAL, constants={"delta": Constant(1.0, positive_number)}),
-    "poisson": Loss(poisson, ("exp",), Targets.COUNTS, ("exp",)),
+    "cross_entropy": Loss(cross_entropy, ("softmax",), TargetRange.DISTRIBUTIONS, ("softmax",)),
+    "binary_cross_entropy": Loss(binary_cross_entropy, ("logistic",), TargetRange.PROBABILITIES, ("logistic",)),
+    "squared_error": Loss(squared_error, _ELEMENTWISE, TargetRange.REAL, ("identity", "relu")),
+    "huber": Loss(huber, _ELEMENTWISE, TargetRange.REAL, constants={"delta": Constant(1.0, positive_number)}),
+    "poisson": Loss(poisson, ("exp",), TargetRange.COUNTS, ("exp",)),
 }
-"""What can be minimised, by name."""
+"""The losses, by name."""
 
 
 SMOOTHED_LOSSES = Names(lambda: (name for name, loss in LOSSES.items() if loss.targets.are_probabilities))

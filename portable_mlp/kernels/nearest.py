@@ -33,7 +33,7 @@ USUAL = {
     "test-size": "validation",
     "workers": "procs",
 }
-"""What other programs call things that have another name here, in small letters with dashes."""
+"""Names that other programs use for things with another name here, in small letters with dashes."""
 
 ALIKE = 0.7
 """How alike the letters of two names must be, as `difflib` measures it from 0 to 1."""
@@ -54,9 +54,9 @@ def nearest(name: str, known: Iterable[str]) -> str | None:
     Parameters
     ----------
     name : str
-        What came.
+        The mistaken name, as the user wrote it.
     known : iterable of str
-        What could have been meant; the first of equally near names wins.
+        The names that exist; the first of equally near ones wins.
 
     Examples
     --------
@@ -72,7 +72,7 @@ def nearest(name: str, known: Iterable[str]) -> str | None:
 
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:
-    """Return what a message says of the nearest name, to be put after what came; nothing where none is near.
+    """Return the part of a message that suggests the nearest name, an empty text where none is near.
 
     >>> did_you_mean("adm", ["adam", "sgd"])
     ", did you mean 'adam'?"
@@ -100,7 +100,7 @@ def _likeness(words: list[str], others: list[str], usual: list[str]) -> float:
 
 
 def _share(words: list[str], others: list[str]) -> float:
-    """Return the share of a name's letters that stand in words which the other name has too."""
+    """Return the share of a name's letters that belong to words of the other name."""
     shared = (
         max((min(len(word), len(other)) for other in others if _is_same(word, other)), default=0) for word in words
     )
@@ -108,6 +108,6 @@ def _share(words: list[str], others: list[str]) -> float:
 
 
 def _is_same(word: str, other: str) -> bool:
-    """Tell whether two words are equal, or one is the other cut short."""
+    """Return whether two words are equal, or one abbreviates the other."""
     short, long = sorted((word, other), key=len)
     return word == other or (len(short) >= LEAST_LETTERS and long.startswith(short))

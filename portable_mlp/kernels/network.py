@@ -1,4 +1,4 @@
-"""The description of a network: what is computed and what is minimised, without a number."""
+"""The description of a network: its layers and its loss, without parameters."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from .spelling import suggesting_class
 )
 @dataclass(frozen=True)
 class Network:
-    """A fully connected network: what is computed, without the numbers it is computed with.
+    """A fully connected network: its layers and its loss, without parameters.
 
     ``h_0 = X``, ``h_i = f_i(h_{i-1} W_i + b_i)``, ``y_hat = output(h_L W + b)``.
 
@@ -37,12 +37,12 @@ class Network:
         Units of the inputs, of each hidden layer, and of the outputs. Two entries (no hidden layer) give linear,
         logistic or softmax regression.
     activation : str or sequence of str
-        What the hidden layers apply: one name for all, or one name each. One of
+        The activation of the hidden layers: one name for all, or one name each. One of
         {activations}. "logistic" is the sigmoid.
     output : {{outputs}}
-        What the output layer applies.
+        The activation of the output layer.
     loss : str, optional
-        What is minimised, with the outputs that it goes with:
+        The loss to minimise, with the outputs that each can follow:
         {losses}.
         None takes the output's natural loss: "cross_entropy" for softmax, "binary_cross_entropy" for logistic,
         "squared_error" for identity and relu, "poisson" for exp.

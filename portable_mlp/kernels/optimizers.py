@@ -20,24 +20,24 @@ Scalars: TypeAlias = tuple[float, ...]
 
 
 class Optimizer(NamedTuple):
-    """One way to follow the gradient.
+    """An update rule for the parameters, given their gradient.
 
     Attributes
     ----------
     formula : callable
         ``formula(p, g, *moments, *scalars, *constants) -> (p, *moments)``, element by element; where ``with_root``, the
-        library's square root stands before the scalars. A backend may compile it.
+        library's square root comes before the scalars. A backend may compile it.
     scalars : callable
-        ``scalars(t, rate, sqrt=math.sqrt) -> tuple of float``, for step t with learning rate ``rate``; numbers of
-        another kind, as a tracer has them, come with their square root.
+        ``scalars(t, rate, sqrt=math.sqrt) -> tuple of float``, for step t with learning rate ``rate``; for numbers of
+        another type, such as a tracer's, the caller passes their square root.
     constants : tuple of float
-        The same at every step.
+        The numbers of the formula that are the same at every step.
     moments : tuple of str
-        The names of the vectors like the parameters that it keeps.
+        The names of the vectors, in the shape of the parameters, that it keeps between steps.
     with_root : bool
         Whether the formula takes a square root.
     weight_decay : float
-        Before a step, ``rate * weight_decay`` of each weight is taken off it; biases are free. 0.0 for none.
+        Before a step, ``rate * weight_decay`` of each weight is subtracted; biases are exempt. 0.0 for none.
     """
 
     formula: Callable[..., tuple[Array, ...]]
@@ -120,7 +120,7 @@ def sgd(momentum: float = 0.9, nesterov: bool = True, *, rate_in_velocity: bool 
         Whether the step looks ahead along the new velocity.
     rate_in_velocity : bool
         Whether the velocity is a sum of steps, as in scikit-learn, rather than of gradients, as in PyTorch: the two
-        part where the rate changes, since steps taken at the old rate then go on counting.
+        differ where the rate changes, since steps at the old rate then keep their size in the velocity.
     """
     return _sgd(float(momentum), bool(nesterov), bool(rate_in_velocity))
 
@@ -170,9 +170,9 @@ def adamw(beta_1: float = 0.9, beta_2: float = 0.999, epsilon: float = 1e-8, wei
     Parameters
     ----------
     beta_1, beta_2, epsilon : float
-        As for `adam`.
+        The constants of Adam, as for `adam`.
     weight_decay : float
-        Not negative.
+        The decay of weights in units of the learning rate, not negative.
     """
     return _adam(float(beta_1), float(beta_2), float(epsilon), True)._replace(weight_decay=float(weight_decay))
 
@@ -188,12 +188,12 @@ def _adam(beta_1: float, beta_2: float, epsilon: float, correct_epsilon: bool) -
 
 
 class OptimizerEntry(NamedTuple):
-    """What is known of an optimizer by its name.
+    """An entry of the table of optimizers.
 
     Attributes
     ----------
     make : callable
-        Returns the `Optimizer`.
+        ``make(**options)`` returns the `Optimizer`.
     options : tuple of str
         The keyword arguments of ``make`` that users may give.
     """
@@ -210,4 +210,4 @@ OPTIMIZERS = {
 """The optimizers that take a batch at a time, by name."""
 
 SOLVERS = Names(lambda: (*OPTIMIZERS, "lbfgs"))
-"""What trains: the optimizers, and SciPy's L-BFGS, which takes all samples in every step."""
+"""The values of ``solver``: the optimizers, and SciPy's L-BFGS, which uses all samples in every step."""

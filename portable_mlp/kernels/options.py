@@ -17,7 +17,7 @@ Check: TypeAlias = Callable[[str, Any], Any]
 
 
 class Names(Set[str]):
-    """The names of some entries of a table, as they are whenever one asks: a tuple would keep those of the import.
+    """The names of some entries of a table, read at each use: a tuple would keep those of the time of import.
 
     Parameters
     ----------
@@ -107,7 +107,7 @@ class Whole:
 
 @dataclass(frozen=True)
 class Choice:
-    """Checks that an option is one of some names, as they are then, or, where ``or_function``, a function."""
+    """Checks that an option is one of some names, read at each check, or, where ``or_function``, a function."""
 
     choices: Iterable[str]
     or_function: bool = False
@@ -132,7 +132,7 @@ class OrNone:
 
 def _number(name: str, value: Any) -> float:
     try:
-        # A text would be read as a number, and an array of one element taken for one.
+        # float() would parse a text, and would accept an array of one element.
         if isinstance(value, str | bytes) or getattr(value, "shape", ()) != ():
             raise TypeError
         return float(value)

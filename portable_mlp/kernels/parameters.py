@@ -39,7 +39,7 @@ class Layer(NamedTuple):
 Params: TypeAlias = tuple[Layer, ...]
 
 DTYPES = ("float32", "float64")
-"""What parameters are trained and kept in."""
+"""The dtypes of parameters."""
 
 
 def named_arrays(params: Sequence[Layer]) -> dict[str, Array]:
@@ -105,7 +105,7 @@ def pack(params: Sequence[Layer]) -> Array:
 
 
 def pack_pieces(xp: Namespace, params: Sequence[Layer]) -> Array:
-    """Do what `pack` does, without checks."""
+    """Pack parameters as `pack` does, without checks."""
     models = tuple(params[0][0].shape[:-2])
     pieces = [xp.reshape(piece, (*models, -1)) for W, b in params for piece in (W, b)]
     return xp.concat(pieces, axis=-1)
@@ -118,9 +118,9 @@ def unpack(net: Network, flat: Array) -> Params:
     Parameters
     ----------
     net : Network
-        Says how many units each layer has.
+        The network, whose sizes give the shape of each layer.
     flat : array of shape (n_parameters,) or (n_models, n_parameters)
-        Any dtype.
+        The flat parameters, of any dtype.
 
     Returns
     -------

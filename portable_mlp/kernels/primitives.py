@@ -1,8 +1,8 @@
-"""What a step is made of: the few functions over whole arrays that a backend may replace by faster ones.
+"""The primitives of a step: the few functions over whole arrays that a backend may replace by faster ones.
 
 The portable ones here are the formulas of `activations` and `optimizers` in functions of the array API standard, which
-make new arrays. A backend's own may write: into ``out`` where it is given, and into arguments that are said to be used
-up. The returned value is the result either way, so that the same lines run with both.
+make new arrays. A backend's own may write into ``out`` where it is given, and into arguments that are documented as
+used up. The returned value is the result either way, so that the same lines run with both.
 """
 
 from __future__ import annotations
@@ -25,18 +25,18 @@ KeptParameters: TypeAlias = Any
 
 
 class GradientSums(NamedTuple):
-    """A batch's gradients before they are means: of ``(loss + strength / 2 sum W^2) / divisor`` when they are reduced.
+    """A batch's gradients as sums; reduced, they are the gradients of ``(loss + strength / 2 sum W^2) / divisor``.
 
     Attributes
     ----------
     params : tuple of Layer
-        Where they were taken.
+        The parameters at which they were computed.
     grads : sequence of Layer
-        Of the loss alone, summed over samples; the workspace's where there is one.
+        The gradients of the loss alone, summed over samples; in the workspace's memory where there is one.
     strength : float or array
-        Of the penalty, in units of the sum; 0.0 for none.
+        The strength of the penalty, in units of the sum; 0.0 for none.
     divisor : float or array of shape () or (n_models,)
-        How many samples the sum is over, or their weight; 1.0 leaves the sum.
+        The number of samples in the sum, or their weight; 1.0 leaves the sum.
     """
 
     params: Params
@@ -51,7 +51,7 @@ class Primitives:
     Attributes
     ----------
     xp : namespace
-        The library's functions.
+        The library's namespace of the array API standard.
     writes : bool
         Whether results are written into ``out`` and into arguments that are used up.
     """
@@ -62,11 +62,11 @@ class Primitives:
         self.xp = xp
 
     def from_flat(self, net: Network, flat: Array) -> KeptParameters:
-        """Return a flat vector in the form in which steps keep it; see `KeptParameters`."""
+        """Return flat parameters in the form that steps keep; see `KeptParameters`."""
         return flat
 
     def to_flat(self, parameters: KeptParameters) -> Array:
-        """Return the flat vector again."""
+        """Return the flat parameters, the inverse of `from_flat`."""
         return parameters
 
     def layers(self, net: Network, parameters: KeptParameters) -> Params:
@@ -74,7 +74,7 @@ class Primitives:
         return unpack(net, parameters)
 
     def take(self, x: Array, rows: Array, axis: int, out: Array | None = None) -> Array:
-        """Return the samples ``rows``, which are trusted, of an axis."""
+        """Gather ``rows`` along an axis; row numbers are not checked."""
         return self.xp.take(x, rows, axis=axis)
 
     def one_hot(self, labels: Array, n_classes: int, dtype: Any, out: Array | None = None) -> Array:
@@ -166,7 +166,7 @@ class Primitives:
         return x * factor
 
     def decayed(self, parameters: KeptParameters, params: Params, kept: float | Array) -> KeptParameters:
-        """Return the parameters, whose layers are ``params``, with ``kept`` of each weight; they are used up."""
+        """Multiply the weights of ``params``, the layers of ``parameters``, by ``kept``; ``parameters`` is used up."""
         layers = [Layer(self.scaled(W, kept), b) for W, b in params]
         return parameters if self.writes else pack_pieces(self.xp, layers)
 

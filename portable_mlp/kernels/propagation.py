@@ -1,8 +1,7 @@
 """The two passes through a network: forward, and backward through the same layers.
 
 This is not an autograd engine: the gradients of fully connected layers are written out by hand, once, in functions of
-the array API standard. Nothing here reads a value back from a device, or writes into an array that was not given to be
-written into.
+the array API standard. Nothing here reads a value back from a device, or writes into an array other than a workspace.
 """
 
 from __future__ import annotations
@@ -19,18 +18,18 @@ from .primitives import Primitives, portable
 from .workspace import Workspace
 
 Masks: TypeAlias = Sequence[Array] | None
-"""For each hidden layer what its units are multiplied with, or None for no dropout."""
+"""The factors of each hidden layer's units, or None for no dropout."""
 
 
 class Trace(NamedTuple):
-    """What the forward pass keeps for the backward pass.
+    """The intermediate results that the backward pass needs.
 
     Attributes
     ----------
     inputs : list of array
-        What each layer was given: X, then the hidden activations.
+        The input of each layer: X, then the hidden activations.
     hidden : list of array
-        ``h = f(z)`` of each hidden layer; where units are dropped, as they were before.
+        ``h = f(z)`` of each hidden layer, before dropout.
     pre_activations : list of array
         ``z`` of each hidden layer; None where the derivative does not need it.
     logits : array
@@ -53,9 +52,10 @@ def forward_pass(
     *,
     keep: bool = True,
 ) -> Trace:
-    """Compute every layer, without checks: z = h W + b, h = f(z), and with dropout h * mask goes on.
+    """Compute every layer, without checks: z = h W + b, h = f(z); with dropout the next layer receives h * mask.
 
-    Without ``keep`` the trace holds the last hidden layer alone, for callers that do not go back: two layers in memory.
+    Without ``keep`` the trace holds the last hidden layer alone, for callers without a backward pass: two layers are in
+    memory at a time.
     """
     inputs: list[Array] = [X]
     hidden: list[Array] = []
@@ -84,7 +84,7 @@ def backward_pass(
     """Return the gradients of a sum over samples, given the derivative ``dlogits`` at the logits.
 
     For z = h W + b:  dW = h^T dz,  db = sum over samples of dz,  dh = dz W^T;  and through h = f(z):  dz = dh f'(z).
-    A mask stands between a layer and the next: dh = (dz W^T) * mask.
+    A mask acts between a layer and the next: dh = (dz W^T) * mask.
     """
     grads = []
     dz = dlogits
@@ -100,7 +100,7 @@ def backward_pass(
 
 
 def penalty(ops: Primitives, params: Params, strength: float | Array) -> Array:
-    """Return ``strength / 2`` times the sum of all squared weights; biases are free."""
+    """Return ``strength / 2`` times the sum of all squared weights; biases are exempt."""
     squares = [ops.sum_of_squares(W) for W, _ in params]
     return 0.5 * strength * sum(squares[1:], start=squares[0])
 
@@ -120,7 +120,7 @@ def forward(net: Network, params: Params, X: Array) -> tuple[Array, ...]:
     Parameters
     ----------
     net : Network
-        What is computed.
+        The network to evaluate.
     params : tuple of Layer
         Weights W (fan_in, fan_out) and biases b (fan_out,), real floating; all may carry a leading axis of models.
     X : array of shape (n_samples, n_features) or (n_models, n_samples, n_features)
@@ -157,11 +157,11 @@ def predict(net: Network, params: Params, X: Array) -> Array:
     Parameters
     ----------
     net : Network
-        What is computed.
+        The network to evaluate.
     params : tuple of Layer
-        As for `forward`.
+        Weights W (fan_in, fan_out) and biases b (fan_out,), as for `forward`.
     X : array of shape (n_samples, n_features) or (n_models, n_samples, n_features)
-        As for `forward`.
+        Inputs, from the library and device of ``params``.
 
     Returns
     -------

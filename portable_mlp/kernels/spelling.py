@@ -1,4 +1,4 @@
-"""Keywords that were probably meant where a function has none of that name."""
+"""Suggestions for misspelt keyword arguments."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ C = TypeVar("C", bound=type)
 
 
 def suggesting(function: Callable[P, R]) -> Callable[P, R]:
-    """Name the nearest keyword where a function is called with one that it does not have.
+    """Suggest the nearest keyword where a function is called with one that it does not have.
 
-    Only a call that has failed is looked at: a right one pays for one call more.
+    Only failed calls are examined: a correct call costs one function call more.
     """
     known = inspect.signature(function).parameters
     takes_any = any(one.kind is one.VAR_KEYWORD for one in known.values())
@@ -37,7 +37,7 @@ def suggesting(function: Callable[P, R]) -> Callable[P, R]:
 
 
 def suggesting_class(cls: C) -> C:
-    """Do the same for the constructor and the public methods that stand in a class."""
+    """Apply `suggesting` to the constructor and the public methods that a class defines."""
     for name, member in list(vars(cls).items()):
         if name.startswith("_") and name != "__init__":
             continue

@@ -6,10 +6,10 @@
     gradient          = (dW + strength W) / divisor       the mean's, with its penalty
     params, state     = update(params, gradient, state)
 
-`step` is all of it, for a batch. Whoever needs a part takes it from here: the shards of a group compute `passes` and
+`step` is all of it, for a batch. Code that needs a part calls that part: the shards of a group compute `passes` and
 add up the sums before one `advance`; L-BFGS, `loss_and_grad` and the gradient check stop at the gradient; an ONNX
 training graph is a trace of the same functions. They are pure functions of arrays, which a backend may compile, record
-or replay. A program compares and hashes: equal programs share what was compiled for one of them.
+or replay. Programs compare and hash: equal programs share compiled code.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ class Objective(NamedTuple):
     label_smoothing : float
         The share of each target that goes to all classes alike, in [0, 1); an output "logistic" has two.
     report : callable, optional
-        Takes the place of the network's loss in what is reported; the gradient stays that of the network's loss:
+        The loss to report in the place of the network's; the gradient stays that of the network's loss:
         ``report(ops, z, Y, weights, divisor) -> (loss, dz)``, with ``z`` and ``dz`` as in `portable_mlp.kernels.losses`
         and the loss summed over samples, weighted, and divided.
     """
@@ -64,7 +64,7 @@ class Objective(NamedTuple):
 
 
 class Program(NamedTuple):
-    """Everything that a training step is; equal programs are the same step.
+    """The complete definition of a training step; equal programs define the same step.
 
     Attributes
     ----------
@@ -73,7 +73,7 @@ class Program(NamedTuple):
     optimizer : Optimizer
         The update of the parameters.
     clip_norm : float or None
-        The longest that the gradient, of all parameters and with the penalty, may be.
+        The upper bound of the Euclidean norm of the gradient, over all parameters and with the penalty.
     warmup_steps : int
         The number of steps over which the learning rate rises in proportion to the step's number.
     """
@@ -89,7 +89,7 @@ class Program(NamedTuple):
         return self.objective.net
 
     def scalars(self, t: int, rate: Any, sqrt: Callable[[Any], Any] = math.sqrt) -> Scalars:
-        """Return the numbers of step t = 1, 2, ...: the optimizer's, then what is kept of weights that decay."""
+        """Return the scalars of step t = 1, 2, ...: the optimizer's, then the factor of weights that decay."""
         if self.warmup_steps and t < self.warmup_steps:
             rate = rate * (t / self.warmup_steps)
         numbers = self.optimizer.scalars(t, rate, sqrt)
@@ -98,12 +98,12 @@ class Program(NamedTuple):
 
 
 class Carry(NamedTuple):
-    """What a step hands to the next.
+    """The values that a step passes to the next.
 
     Attributes
     ----------
     parameters : array of shape (n_parameters,) or (n_models, n_parameters), or as the backend's primitives keep them
-        The parameters.
+        The flat parameters, or the form that the backend's primitives keep them in.
     state : tuple
         The optimizer's moments, in the same form.
     total : array of shape () or (n_models,)
@@ -145,10 +145,10 @@ def step(
     scalars: Scalars,
     workspace: Workspace | None = None,
 ) -> tuple[Carry, Array]:
-    """Take one step; return what it hands to the next, and the batch's mean loss with its penalty.
+    """Take one step; return the next carry, and the batch's mean loss with its penalty.
 
-    The batch is made of the samples ``rows`` of the data; with None the data are the batch. Masks are the batch's
-    either way. With primitives that write, the carry is used up: what comes back is the same memory.
+    The batch consists of the samples ``rows`` of the data; with None the data are the batch. Masks are the batch's
+    either way. With primitives that write, the carry is used up: the returned one is in the same memory.
     """
     objective = program.objective
     batch = encoded(ops, objective, data if rows is None else gather(ops, data, rows, workspace), workspace)
@@ -187,7 +187,7 @@ def passes(
     strength: float | Array,
     workspace: Workspace | None = None,
 ) -> Passes:
-    """Go forward and back through the network with a batch whose targets are rows.
+    """Compute the forward and the backward pass for a batch whose targets are rows.
 
     ``divisor`` 1.0 and ``strength`` 0.0 leave the sums over samples plain: those of other samples can be added to them.
     """
@@ -226,7 +226,7 @@ def updated(
     """Return the parameters and the optimizer's state after a step along sums over samples; all are used up."""
     decays = program.optimizer.weight_decay != 0.0
     if decays or program.clip_norm is not None:
-        # The penalty's part of the gradient belongs to the weights as they were, and to the norm.
+        # The penalty's gradient must be that of the weights before they decay, and must count in the norm.
         sums = GradientSums(sums.params, ops.reduced(sums._replace(divisor=1.0)), 0.0, sums.divisor)
     if program.clip_norm is not None:
         sums = clipped(ops, sums, program.clip_norm)
@@ -236,14 +236,14 @@ def updated(
 
 
 def clipped(ops: Primitives, sums: GradientSums, clip_norm: float) -> GradientSums:
-    """Return sums, which hold the penalty already, whose mean is no longer than ``clip_norm``.
+    """Scale sums, which include the penalty already, so that the norm of their mean is at most ``clip_norm``.
 
     g min(1, c / |g|) with g = sum / divisor is sum / (divisor max(1, |g| / c)).
     """
     xp = ops.xp
     squares = [ops.sum_of_squares(x) for dW, db in sums.grads for x in (dW, xp.expand_dims(db, axis=-2))]
     norm = xp.sqrt(sum(squares[1:], start=squares[0])) / sums.divisor
-    norm = norm + (norm - norm)  # NaN where it is infinite: a gradient of 0 would stand still without a word
+    norm = norm + (norm - norm)  # NaN where it is infinite: a gradient of 0 would stop training silently
     return sums._replace(divisor=sums.divisor * xp.maximum(norm / clip_norm, constant(xp, norm, 1.0)))
 
 

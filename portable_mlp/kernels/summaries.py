@@ -1,4 +1,4 @@
-"""Texts that say what a value holds without its numbers: shapes for arrays, the last entry for a history."""
+"""Short descriptions of values without their numbers: shapes for arrays, the last entry for a history."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 import array_api_compat
 
 LONGEST = 3
-"""More entries than this of a list are counted."""
+"""The length above which a list is described by its length."""
 
 
 def summary(value: Any) -> str:

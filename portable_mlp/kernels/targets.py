@@ -1,4 +1,4 @@
-"""Targets as the losses take them: one row of numbers for each sample."""
+"""Targets in the form that losses expect: one row of numbers for each sample."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from .arrays import Array, Namespace
 
 
 def are_labels(xp: Namespace, Y: Array) -> bool:
-    """Tell a column of labels (..., n_samples, 1) from rows of numbers (..., n_samples, n_outputs)."""
+    """Return whether targets are a column of labels (..., n_samples, 1), not rows (..., n_samples, n_outputs)."""
     return _is_integral(xp, Y.dtype)
 
 

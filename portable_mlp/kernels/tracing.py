@@ -1,7 +1,7 @@
-"""Element-wise formulas written down instead of computed: a formula is called with symbols in the place of arrays.
+"""Tracing of element-wise formulas: a formula is called with symbols in the place of arrays.
 
-Every operation of the formula is passed to a tracer, in the order in which it would be computed. What the tracer makes
-of it, a line of C++ or a node of a graph, is its own.
+Every operation of the formula is passed to a tracer, in the order in which it would be computed; the tracer translates
+it, for example into a line of C++ or a node of a graph.
 """
 
 from __future__ import annotations
@@ -12,14 +12,14 @@ from typing import Any
 
 
 class Untraceable(TypeError):
-    """A formula that does what cannot be written down; it is computed by its arrays' own library instead."""
+    """A formula with an operation that cannot be traced; the library of its arrays computes it instead."""
 
 
 class Tracer:
-    """The namespace ``xp`` that a formula is given; a subclass writes down its operations."""
+    """The namespace ``xp`` that a formula receives; a subclass records its operations."""
 
     def operation(self, name: str, *operands: Symbol | float) -> Symbol:
-        """Write down one operation, and return its result.
+        """Record one operation, and return its result.
 
         Parameters
         ----------
@@ -27,7 +27,7 @@ class Tracer:
             The array API standard's name of the function or the operator, such as "exp" or "add"; "full" is a
             constant.
         *operands : Symbol or float
-            In its order.
+            The operands, in the order of the operation.
 
         Raises
         ------
@@ -50,9 +50,9 @@ class Symbol:
     Parameters
     ----------
     tracer : Tracer
-        Where its operations are written down.
+        The tracer that records its operations.
     name : str
-        What the tracer calls it.
+        Its name in what the tracer writes.
     """
 
     dtype = device = None
@@ -107,12 +107,12 @@ class Symbol:
 
 
 def trace(formula: Callable[..., Any], tracer: Tracer, *names: str) -> Any:
-    """Return ``formula(tracer, *symbols)``, where the symbols have these names.
+    """Return ``formula(tracer, *symbols)`` for symbols with these names.
 
     Raises
     ------
     Untraceable
-        If the formula does something that symbols do not, such as to take a power or to ask for a shape.
+        If the formula uses what symbols do not have, such as a power or a shape.
     """
     try:
         return formula(tracer, *(Symbol(tracer, name) for name in names))

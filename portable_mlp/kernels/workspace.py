@@ -1,4 +1,4 @@
-"""Memory for the passes of a batch, made once: the next batch of the same size writes over it."""
+"""Memory for the passes of a batch, allocated once: the next batch of the same size overwrites it."""
 
 from __future__ import annotations
 
@@ -12,26 +12,26 @@ from .parameters import Params, unpack
 
 
 class Workspace(NamedTuple):
-    """What the primitives of a library that writes are given as ``out``.
+    """The arrays that primitives which write receive as ``out``.
 
     Attributes
     ----------
     params : tuple of Layer
         Views of the flat parameters.
     X : array of shape (n_samples, n_features), or None
-        For the batch's inputs, where they are gathered.
+        The batch's inputs, where they are gathered.
     Y : array of shape (n_samples, n_outputs)
-        For its targets.
+        The batch's targets, encoded.
     hidden : tuple of array
-        For each hidden layer (n_samples, n_units).
+        The activations of each hidden layer, (n_samples, n_units).
     logits : array of shape (n_samples, n_outputs)
-        For the output layer.
+        The pre-activations of the output layer.
     deltas : tuple of array
-        Like ``hidden``, for the way back.
+        The derivatives at each hidden layer, in the shapes of ``hidden``.
     gradient : array of shape (n_parameters,)
-        Flat.
+        The flat gradient of a batch.
     grads : tuple of Layer
-        Views of it.
+        Views of the flat gradient.
     """
 
     params: Params
@@ -45,20 +45,20 @@ class Workspace(NamedTuple):
 
 
 def make_workspace(xp: Namespace, net: Network, flat: Array, n_samples: int, *, gathers: bool = True) -> Workspace:
-    """Return memory for batches of that size, beside the flat parameters.
+    """Allocate a workspace for batches of ``n_samples`` samples.
 
     Parameters
     ----------
     xp : namespace
         The library of ``flat``.
     net : Network
-        Whose passes.
+        The network, which gives the shapes.
     flat : array of shape (n_parameters,) or (n_models, n_parameters)
-        The parameters that every step starts from and writes into.
+        The parameters, which every step reads and overwrites.
     n_samples : int
-        Of a batch.
+        The number of samples of a batch.
     gathers : bool
-        Whether the inputs of a batch are gathered into memory, rather than a part of the data, or sparse.
+        Whether the inputs of a batch are gathered into the workspace; otherwise they are a view of the data, or sparse.
     """
     device: Any = array_api_compat.device(flat)
 
@@ -66,7 +66,7 @@ def make_workspace(xp: Namespace, net: Network, flat: Array, n_samples: int, *, 
         return xp.empty((*flat.shape[:-1], n_samples, n_units), dtype=flat.dtype, device=device)
 
     def shared(n_units: int) -> Array:
-        """Return memory for what models share."""
+        """Allocate an array that all models share."""
         return xp.empty((n_samples, n_units), dtype=flat.dtype, device=device)
 
     gradient = xp.empty_like(flat)

@@ -10,6 +10,7 @@ from ..kernels.activations import OUTPUTS
 from ..kernels.arrays import Array
 from ..kernels.batch import Batch, encode_targets
 from ..kernels.calls import check_targets
+from ..kernels.docstrings import documented_with, quoted
 from ..kernels.network import Network
 from ..kernels.optimizers import OPTIMIZERS
 from ..kernels.options import check_choice
@@ -27,6 +28,7 @@ from .namespace import OnnxNamespace
 FIRST_LEARNING_RATE = 1e-3
 
 
+@documented_with(optimizers=quoted(OPTIMIZERS))
 @suggesting
 def export_onnx_training(
     path: FilePath,
@@ -67,8 +69,8 @@ def export_onnx_training(
         First parameters, of any library and device, float32 or float64; one model.
     metadata : dict, optional
         Metadata properties of the file, as for `export_onnx`.
-    solver : {"adam", "adamw", "sgd"}
-        Optimizer that makes the update.
+    solver : str
+        Optimizer that makes the update, one of {optimizers}.
     momentum : float
         Momentum of "sgd", in [0, 1); without it there is no ``v``.
     nesterov : bool

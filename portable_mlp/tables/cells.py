@@ -121,6 +121,10 @@ def recognised(cells: Cells, decimal: str = ".") -> Column:
     for reading in readings:
         if all(_value(text, reading) is not None for text in present):
             return read_as(cells, reading)
+    if present and all(as_float(text) is not None for text in present) and not any(map(is_code, present)):
+        # Infinities, or numbers with the other decimal mark.
+        wrong = [text not in MISSING_NUMBERS and _value(text, readings[0]) is None for text in cells.texts]
+        raise _contradiction(cells, wrong, readings[0])
     for reading in reversed(readings):
         _check_consistent(cells, reading)
     if present and decimal == "." and all(map(_DECIMAL_COMMA.fullmatch, present)):

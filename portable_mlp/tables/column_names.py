@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from .errors import DataError, listed, shown
 
-__all__ = ["BLANKS", "check_different", "feature_columns", "target_column"]
+__all__ = ["BLANKS", "check_different", "feature_columns", "no_feature", "target_column"]
 
 BLANKS = " \t"
 """What may stand around a name or a cell and is not part of it."""
@@ -35,7 +35,7 @@ def target_column(names: Sequence[str], target: str | None, place: str) -> int:
         hint = f" (did you mean {shown(near[0])}?)" if near else ""
         raise DataError(f"{place}: no column {shown(name)}{hint}; the columns are {listed(names)}")
     if len(names) == 1:
-        raise _no_feature(names, place)
+        raise no_feature(names, place)
     return column
 
 
@@ -46,7 +46,7 @@ def feature_columns(
     if feature_names is None:
         feature_names = [name for name in names if name != target_name]
     if not feature_names:
-        raise _no_feature(names, place)
+        raise no_feature(names, place)
     column_of = {name: column for column, name in enumerate(names)}
     known = {*feature_names, target_name}
     lacking = [name for name in feature_names if name not in column_of]
@@ -59,6 +59,6 @@ def feature_columns(
     return [column_of[name] for name in feature_names]
 
 
-def _no_feature(names: Sequence[str], place: str) -> DataError:
+def no_feature(names: Sequence[str], place: str) -> DataError:
     """Return the error for a file that has its target and nothing else."""
     return DataError(f"{place}: {listed(names)} is the only column; no feature is left")

@@ -10,7 +10,7 @@ import dataclasses
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar, NamedTuple
+from typing import Any, ClassVar, NamedTuple, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -80,6 +80,11 @@ class ColumnEncoding:
         raise NotImplementedError
 
     @property
+    def scaling(self) -> tuple[float, float] | None:
+        """The mean and the scale, if the column becomes one feature, ``(x - mean) / scale``, and nothing else."""
+        return None
+
+    @property
     def is_sound(self) -> bool:
         """Whether the fields, of a file perhaps, go together; their types are looked at before."""
         return self.reading is None or is_known(self.reading)
@@ -144,7 +149,7 @@ class NumberColumn(ColumnEncoding):
     gaps: bool
 
     @classmethod
-    def learn(cls, name: str, column: Column) -> NumberColumn:
+    def learn(cls, name: str, column: Column) -> Self:
         """Learn from training rows, one of which has a number."""
         missing = np.isnan(column.values)
         median = float(np.median(column.values[~missing]))
@@ -167,8 +172,17 @@ class NumberColumn(ColumnEncoding):
         written = "".join(mark for mark in self.form[1:] if mark not in ",.")
         notes = [f"written with {written}"] if written else []
         notes += ["written with groups of three digits"] if set(self.form[1:]) & set(",.") else []
-        notes += [f"gaps become the median {self.median:g} and are marked"] if self.gaps else []
-        return "; ".join(["scaled", *notes])
+        return "; ".join(["scaled", *notes]) + self._gaps_treatment
+
+    @property
+    def _gaps_treatment(self) -> str:
+        """What is done with gaps, if there are any."""
+        return f"; gaps become the median {self.median:g} and are marked" if self.gaps else ""
+
+    @property
+    def scaling(self) -> tuple[float, float] | None:
+        """The mean and the scale."""
+        return None if self.gaps else (self.mean, self.scale)
 
     @property
     def is_sound(self) -> bool:
@@ -183,25 +197,10 @@ class NumberColumn(ColumnEncoding):
 
 
 @dataclass(frozen=True)
-class TruthColumn(ColumnEncoding):
-    """Truth values: 1 for true, -1 for false, 0 for a missing cell, which has 1 in a column of its own too.
-
-    Attributes
-    ----------
-    form : str
-        How they are written, as in `Reading`.
-    gaps : bool
-        Whether a training row lacks its cell.
-    """
+class TruthColumn(NumberColumn):
+    """Truth values, which are the numbers 1 and 0; ``form`` has the words that are written for them."""
 
     kind: ClassVar[str] = "truth"
-    form: str
-    gaps: bool
-
-    @classmethod
-    def learn(cls, name: str, column: Column) -> TruthColumn:
-        """Learn from training rows."""
-        return cls(name, column.reading.form, bool(np.isnan(column.values).any()))
 
     @property
     def reading(self) -> Reading:
@@ -209,21 +208,10 @@ class TruthColumn(ColumnEncoding):
         return Reading("truth", self.form)
 
     @property
-    def feature_names(self) -> list[str]:
-        """The column's own name, and the name of its gaps."""
-        return [self.name, f"{self.name}_missing"] if self.gaps else [self.name]
-
-    @property
     def treatment(self) -> str:
         """What is done with the truth values."""
         false, true = self.form.split("/") if self.form else ("false", "true")
-        return f"{true} is 1, {false} is -1" + (", gaps are 0 and marked" if self.gaps else "")
-
-    def transform(self, values: NDArray[Any]) -> NDArray[np.float64]:
-        """Return 1, -1 and 0, and where they were missing."""
-        missing = np.isnan(values)
-        truths = np.where(missing, 0.0, 2.0 * values - 1.0)
-        return np.column_stack([truths, missing]) if self.gaps else truths[:, None]
+        return f"{true} is 1, {false} is 0; scaled" + self._gaps_treatment
 
 
 @dataclass(frozen=True)
@@ -491,10 +479,11 @@ ENCODINGS: dict[str, type[ColumnEncoding]] = {
 }
 """The kinds of columns by their names."""
 
+_AS_ASKED = "left out as asked"
 _N_FOLDS = 5
 _FEW_ROWS = 20
 _NAMES_OF_ROWS = re.compile(
-    r"|index|idx|id|ids|uid|uuid|guid|key|row|rows|rownum|rownames|row[ _.]?(?:id|number|name|names)|no|nr|x|unnamed: 0"
+    r"|index|idx|id|ids|uid|uuid|guid|key|row|rows|rownum|rownames|row[ _.]?(?:id|number|name|names)|no|nr|unnamed: 0"
     r"|.*[ _.-](?:id|idx|uuid|guid|key|no|nr)|\.\.\.1",
     re.IGNORECASE,
 )
@@ -535,17 +524,15 @@ class Encoder(NamedTuple):
         ValueError
             If no column is left; says why each was dropped. If a column's numbers are too large to be scaled.
         """
-        encodings, pieces = [], []
-        for name in X:
-            column = X.column(name)
-            encoding, piece = _learnt(name, column, outputs, options)
-            encodings.append(encoding)
-            pieces.append(encoding.transform(column.values) if piece is None else piece)
-        matrix = np.column_stack(pieces)
-        if not matrix.shape[1]:
-            reasons = "; ".join(f"{encoding.name}: {encoding.treatment}" for encoding in encodings)
-            raise ValueError(f"no feature is left of {counted(len(encodings), 'column')} ({reasons})")
-        return cls(tuple(encodings)), matrix
+        learnt = [_learnt(name, X.column(name), outputs, options) for name in X]
+        if not any(encoding.feature_names for encoding, _ in learnt):
+            # What little numbers say is more than nothing, as in a table of one column that counts.
+            learnt = [(_number_after_all(encoding, X.column(encoding.name)), None) for encoding, _ in learnt]
+        if not any(encoding.feature_names for encoding, _ in learnt):
+            reasons = "; ".join(f"{encoding.name}: {encoding.treatment}" for encoding, _ in learnt)
+            raise ValueError(f"no feature is left of {counted(len(learnt), 'column')} ({reasons})")
+        pieces = [e.transform(X.column(e.name).values) if piece is None else piece for e, piece in learnt]
+        return cls(tuple(encoding for encoding, _ in learnt)), np.column_stack(pieces)
 
     @property
     def readings(self) -> dict[str, Reading]:
@@ -561,6 +548,14 @@ class Encoder(NamedTuple):
                 name += "_"
             names[name] = None
         return list(names)
+
+    @property
+    def scaling(self) -> tuple[list[float], list[float]] | None:
+        """The mean and the scale of each column where that is all that is done: every column is one feature, scaled."""
+        scalings = [encoding.scaling for encoding in self.columns]
+        if not all(scalings):
+            return None
+        return [mean for mean, _ in scalings], [scale for _, scale in scalings]  # type: ignore[misc]
 
     @property
     def report(self) -> list[ColumnReport]:
@@ -611,10 +606,17 @@ def _learnt(
     return CategoryColumn(name, column.reading.form, frequent, len(levels) - len(frequent), gaps), None
 
 
+def _number_after_all(encoding: ColumnEncoding, column: Column) -> ColumnEncoding:
+    """Return the encoding of a column of numbers that was dropped, for a table of which nothing else is left."""
+    if column.reading.kind != "number" or column.missing.all() or encoding.treatment == _AS_ASKED:
+        return encoding
+    return NumberColumn.learn(encoding.name, column)
+
+
 def _reason_to_drop(name: str, column: Column, options: EncoderOptions) -> str | None:
     """Return why a column is of no use, None if it may be of some."""
     if name in options.drop:
-        return "left out as asked"
+        return _AS_ASKED
     missing = column.missing
     present = column.values[~missing]
     if not len(present):

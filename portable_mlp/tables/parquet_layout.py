@@ -111,9 +111,12 @@ class ParquetLayout:
         """Tell whether float32 holds a column's numbers."""
         return str(self._fields[column].type) in _NARROW
 
+    def is_number(self, column: int) -> bool:
+        """Tell whether a column holds integers, floating-point numbers or booleans."""
+        return str(self._fields[column].type) in _NUMBERS
+
     def check_numbers(self, column: int) -> None:
         """Raise DataError unless a column holds integers, floating-point numbers or booleans."""
-        kind = str(self._fields[column].type)
-        if kind not in _NUMBERS:
-            name = shown(self.names[column])
+        if not self.is_number(column):
+            name, kind = shown(self.names[column]), str(self._fields[column].type)
             raise DataError(f"{self.path}: column {name} has the type {shown(kind)}; real numbers are expected")

@@ -5,6 +5,7 @@ What was learnt from the training rows travels in the model file's metadata, so 
 
 from __future__ import annotations
 
+import functools
 import pathlib
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -14,8 +15,14 @@ import numpy as np
 from ..kernels.network import Network
 from ..storage.model_errors import refusal
 from ..storage.models import ESTIMATOR_ENTRY
+from .columns import Columns
+from .encoding import Encoder, EncoderOptions
 from .moments import Moments
-from .targets import class_names
+from .raw import ReadingOptions
+from .targets import class_names, numeric_targets
+
+_TABLE_FIELDS: dict[str, Any] = {"id": str | None, "encoding": str | None, "delimiter": str | None, "header": bool}
+"""What is the same of a table to learn from and one to predict from, and its types."""
 
 
 @dataclass(frozen=True)
@@ -34,6 +41,11 @@ class Preparation:
         The class of each output, sorted; None for regression.
     target_mean, target_scale : list of float or None
         Of each target over the training rows, for regression.
+    columns : list of dict or None
+        Of a table as it is, what each of its columns becomes, as `Encoder.to_metadata` has it: ``feature_names`` are
+        then those of its features, which are scaled already unless each is a column.
+    table : dict or None
+        How that table was read: the fields of `ReadingOptions` that are the same for rows to predict from.
     """
 
     feature_names: list[str]
@@ -43,6 +55,19 @@ class Preparation:
     classes: list[Any] | None = None
     target_mean: list[float] | None = None
     target_scale: list[float] | None = None
+    columns: list[dict[str, Any]] | None = None
+    table: dict[str, Any] | None = None
+
+    @functools.cached_property
+    def encoder(self) -> Encoder | None:
+        """What makes the inputs of a table as it is; None where rows are numbers.
+
+        Raises
+        ------
+        ValueError
+            If ``columns`` are not what an encoder gives.
+        """
+        return None if self.columns is None else Encoder.from_metadata(self.columns)
 
     def probabilities(self, outputs: np.ndarray) -> np.ndarray:
         """Return a column for each class; of two classes the network may give the second one's alone."""
@@ -55,8 +80,11 @@ class Preparation:
         """How many outputs the network has."""
         return len(self.classes if self.classes is not None else self.target_mean or ())
 
-    def inputs(self, X: np.ndarray) -> np.ndarray:
-        """Standardise rows (n_samples, n_features)."""
+    def inputs(self, X: np.ndarray | Columns) -> np.ndarray:
+        """Standardise rows (n_samples, n_features) of numbers, or encode those of a table as it is."""
+        if isinstance(X, Columns):
+            assert self.encoder is not None  # such tables are read for preparations that have one
+            return self.encoder.transform(X)
         return (X - np.asarray(self.input_mean)) / np.asarray(self.input_scale)
 
     def targets(self, y: np.ndarray) -> np.ndarray:
@@ -74,8 +102,9 @@ class Preparation:
         return outputs * np.asarray(self.target_scale) + np.asarray(self.target_mean)
 
     def to_metadata(self) -> dict[str, Any]:
-        """Return what JSON can keep."""
-        return asdict(self)
+        """Return what JSON can keep: of rows of numbers, what files have always had."""
+        kept = asdict(self)
+        return kept if self.columns is not None else {name: kept[name] for name in kept.keys() - {"columns", "table"}}
 
 
 def learn(
@@ -92,6 +121,34 @@ def learn(
     return made_of(Moments.of(X), targets, feature_names=feature_names, target_name=target_name)
 
 
+def learn_encoded(
+    X: Columns, y: np.ndarray, *, classification: bool, target_name: str | None, table: ReadingOptions
+) -> tuple[Preparation, np.ndarray]:
+    """Learn what each column of a table becomes, and the classes or the target's scale; return the inputs as well.
+
+    The inputs of the training rows are given here, since `Preparation.inputs` would encode a row of many categories by
+    its own target.
+
+    Raises
+    ------
+    ValueError
+        As `learn`; if no feature is left.
+    """
+    encoder, inputs = Encoder.learn(
+        X, numeric_targets(y, "classification" if classification else "regression"), EncoderOptions()
+    )
+    width = inputs.shape[1]
+    mean, scale = encoder.scaling or ([0.0] * width, [1.0] * width)
+    learnt = {
+        "feature_names": encoder.feature_names,
+        "input_mean": mean,
+        "input_scale": scale,
+        "columns": encoder.to_metadata(),
+        "table": {name: getattr(table, name) for name in _TABLE_FIELDS},
+    }
+    return _with_targets(class_names(y) if classification else Moments.of(_columns(y)), target_name, learnt), inputs
+
+
 def made_of(
     inputs: Moments, targets: list[Any] | Moments, *, feature_names: tuple[str, ...], target_name: str | None
 ) -> Preparation:
@@ -103,18 +160,19 @@ def made_of(
         As `learn`.
     """
     mean, scale = inputs.mean_and_scale(feature_names)
-    learnt: dict[str, Any] = {
-        "feature_names": list(feature_names),
-        "target_name": target_name,
-        "input_mean": mean,
-        "input_scale": scale,
-    }
+    return _with_targets(
+        targets, target_name, {"feature_names": list(feature_names), "input_mean": mean, "input_scale": scale}
+    )
+
+
+def _with_targets(targets: list[Any] | Moments, target_name: str | None, learnt: dict[str, Any]) -> Preparation:
+    """Return the preparation of what was learnt of the inputs, and of the targets' classes or moments."""
     if isinstance(targets, Moments):
         target_mean, target_scale = targets.mean_and_scale([target_name or "y"] * len(targets.mean))
-        return Preparation(**learnt, target_mean=target_mean, target_scale=target_scale)
+        return Preparation(target_name=target_name, target_mean=target_mean, target_scale=target_scale, **learnt)
     if len(targets) < 2:
         raise ValueError(f"classification needs at least two classes, but every target is {targets[0]!r}")
-    return Preparation(**learnt, classes=targets)
+    return Preparation(target_name=target_name, classes=targets, **learnt)
 
 
 def _columns(y: np.ndarray) -> np.ndarray:
@@ -184,9 +242,27 @@ def _is_sound(preparation: Preparation, net: Network) -> bool:
     named = isinstance(names, list) and len(names) in (0, n_features) and all(isinstance(name, str) for name in names)
     if not scaled or not named or not isinstance(preparation.target_name, str | None):
         return False
+    if not _is_encoded_soundly(preparation):
+        return False
     if preparation.classes is not None:
         return _are_labels(preparation.classes, _n_classes(net))
     return _are_numbers(preparation.target_mean, n_outputs) and _are_numbers(preparation.target_scale, n_outputs)
+
+
+def _is_encoded_soundly(preparation: Preparation) -> bool:
+    """Tell whether what is said of a table as it is, if anything, goes together."""
+    table = preparation.table
+    if preparation.columns is None or table is None:
+        return preparation.columns is None and table is None
+    try:
+        encoder = preparation.encoder
+    except ValueError:
+        return False
+    if encoder is None or encoder.feature_names != preparation.feature_names:
+        return False
+    if not isinstance(table, dict) or table.keys() != _TABLE_FIELDS.keys():
+        return False
+    return all(isinstance(table[name], kind) for name, kind in _TABLE_FIELDS.items())
 
 
 def _are_numbers(values: Any, length: int) -> bool:

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from .array_checks import ARRAY_SUFFIXES, numbered_names
 from .array_tables import read_arrays_with_gaps
 from .cells import MISSING, MISSING_NUMBERS, Cells, as_strict, numbers_of, read_as
-from .column_names import BLANKS
+from .column_names import BLANKS, no_feature
 from .columns import Column, Columns, RawTable, Reading
 from .errors import DataError, counted, listed, opened, shown
 from .parquet_cells import ParquetColumn, parquet_columns
@@ -132,7 +132,7 @@ def read_raw(path: str, suffix: str, options: ReadingOptions, target_kind: Targe
     if rows is not None and len(rows) < X.shape[0]:
         notes = (*notes, f"{counted(X.shape[0] - len(rows), 'row')} without a target left out")
         X, ids = X[rows], None if ids is None else ids[rows]
-    return RawTable(X, y, ids, target, notes)
+    return RawTable(X, y, ids, None if suffix in ARRAY_SUFFIXES else target, notes)
 
 
 def _feature_names(raw: OpenedTable, options: ReadingOptions, target: str | None) -> list[str]:
@@ -142,6 +142,8 @@ def _feature_names(raw: OpenedTable, options: ReadingOptions, target: str | None
     others = {name.strip(BLANKS) for name in (*options.drop, options.id, target) if name is not None}
     chosen = raw.columns if options.features is None else {name.strip(BLANKS) for name in options.features}
     names = [name for name in raw.columns if name in chosen and name not in others]
+    if not names and len(raw.columns) == 1:
+        raise no_feature(tuple(raw.columns), raw.name)
     if not names:
         raise DataError(f"{raw.name}: no feature is left of the columns {listed(tuple(raw.columns))}")
     return names
@@ -214,6 +216,11 @@ def read_known(
         If a column is lacking, or a cell is not what its column holds; names it.
     """
     with opened_raw(path, suffix, options) as raw:
+        if suffix in ARRAY_SUFFIXES and len(raw.columns) == len(readings) and not raw.columns.keys() <= readings.keys():
+            # An array has no names: its columns are those of the model, in order.
+            raw = raw._replace(columns=dict(zip(readings, raw.columns.values(), strict=True)))
+        if suffix in ARRAY_SUFFIXES and not readings.keys() <= raw.columns.keys():
+            raise DataError(f"{path}: expected {counted(len(readings), 'feature')}, got {len(raw.columns)}")
         lacking = [name for name in readings if name not in raw.columns]
         if lacking:
             raise DataError(

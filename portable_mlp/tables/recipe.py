@@ -1,6 +1,6 @@
 """The training options of a table where none are given: they follow the number of its rows.
 
-The constants were chosen by measurement: ``benchmarks/tables.py``.
+The constants were chosen by measurement: ``benchmarks/tables.py``, and decision 26 of ``docs/decisions``.
 """
 
 from __future__ import annotations

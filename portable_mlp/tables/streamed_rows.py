@@ -10,6 +10,8 @@ import numpy as np
 from ..backends import Backend
 from ..training.group_order import Selection
 from ..training.stream import Stream
+from .errors import opened
+from .parquet_layout import ParquetLayout
 from .preparation import Preparation
 from .reading import DataError, RowSource, TargetKind, open_training_rows
 from .survey import survey
@@ -22,6 +24,8 @@ STREAMED_BYTES = 2**28
 def open_if_large(data: str, target: str | None, kind: TargetKind, max_rows: int | None) -> RowSource | None:
     """Open a table that is to stay in its file; return None for one that is read whole.
 
+    A large table with columns that are no numbers is read whole too, as far as the memory goes.
+
     Raises
     ------
     DataError
@@ -29,13 +33,24 @@ def open_if_large(data: str, target: str | None, kind: TargetKind, max_rows: int
     ImportError
         If the file is in Parquet and PyArrow is missing.
     """
-    if not data.lower().endswith(STREAMED_SUFFIXES):
+    if not data.lower().endswith(STREAMED_SUFFIXES) or (
+        data.lower().endswith(".parquet") and not _is_large_matrix(data, target)
+    ):
         return None
     source = open_training_rows(data, target, target_kind=kind, max_rows=max_rows)
     if 8 * source.n_rows * (source.n_features + 1) > STREAMED_BYTES:
         return source
     source.close()
     return None
+
+
+def _is_large_matrix(path: str, target: str | None) -> bool:
+    """Tell whether a Parquet file is large, and all columns but the target, or the last, are numbers."""
+    with opened(path) as file:
+        layout = ParquetLayout(file, path)
+    names = layout.names
+    features = [column for column, name in enumerate(names) if name != (target or names[-1])]
+    return 8 * layout.n_rows * len(names) > STREAMED_BYTES and all(map(layout.is_number, features))
 
 
 @dataclass(frozen=True)

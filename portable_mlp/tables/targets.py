@@ -7,7 +7,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["LARGEST_EXACT", "MOST_WHOLE_NUMBER_CLASSES", "are_whole", "class_names", "is_classification"]
+__all__ = [
+    "LARGEST_EXACT",
+    "MOST_WHOLE_NUMBER_CLASSES",
+    "are_whole",
+    "class_names",
+    "is_classification",
+    "numeric_targets",
+]
 
 MOST_WHOLE_NUMBER_CLASSES = 20
 """Whole-number targets with more distinct values than this are taken for a quantity, not for classes."""
@@ -44,3 +51,18 @@ def class_names(y: NDArray[Any]) -> list[Any]:
     """
     names: list[Any] = np.unique(y).tolist()
     return list(map(int, names)) if y.dtype.kind == "f" and are_whole(y) else names
+
+
+def numeric_targets(y: NDArray[Any], target_type: str) -> NDArray[np.float64]:
+    """Return targets as numbers (n_samples, n_outputs): 1 for the second of two classes, else a column for each.
+
+    >>> numeric_targets(np.array(["b", "a", "b"]), "auto").tolist()
+    [[1.0], [0.0], [1.0]]
+    """
+    if target_type == "auto":
+        target_type = "classification" if y.dtype.kind == "O" or is_classification(y) else "regression"
+    if target_type == "regression":
+        return (y[:, None] if y.ndim == 1 else y).astype(np.float64)
+    classes, codes = np.unique(y, return_inverse=True)
+    one_hot = (codes.reshape(-1)[:, None] == np.arange(len(classes))).astype(np.float64)
+    return one_hot[:, 1:] if len(classes) == 2 else one_hot

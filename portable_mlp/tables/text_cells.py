@@ -21,6 +21,7 @@ from .limits import RowLimit, check_bytes, row_limit
 from .text_files import DELIMITER_OF, DELIMITERS, TextFile
 from .text_numbers import Place, as_float, is_code, row_of_floats
 from .text_records import Records, read_records, records_of_width
+from .text_tables import check_no_number
 
 __all__ = ["TextTable", "TextTableOptions", "read_text_table"]
 
@@ -214,5 +215,6 @@ def header_of(records: Records, path: str, *, header: bool) -> tuple[tuple[str, 
     names = [cell.strip(BLANKS) or f"Unnamed: {number}" for number, cell in enumerate(first[1])]
     if all(as_float(name) is not None for name in names):
         raise DataError(f"{path}:1: the first line is all numbers; a header line with names is expected (--no-header)")
+    check_no_number(names, path)
     check_different(names, f"{path}:1:")
     return tuple(names), records

@@ -14,7 +14,7 @@ from .text_records import Records, read_records, records_of_width
 from .text_targets import Targets
 from .types import Table, TargetKind
 
-__all__ = ["read_prediction_text", "read_training_text"]
+__all__ = ["check_no_number", "read_prediction_text", "read_training_text"]
 
 
 def read_training_text(
@@ -70,12 +70,16 @@ def _read_header(records: Records, path: str, supposed: str | None) -> tuple[str
         _check_delimiter(names[0], supposed, path)
     if all(as_float(name) is not None for name in names):
         raise DataError(f"{path}:1: the first line is all numbers; a header line with names is expected")
-    for column, name in enumerate(names, start=1):
-        # Columns may be called 0, 1, 2; none is called 5.1.
-        if as_float(name) is not None and not name.isdecimal():
-            raise DataError(f"{path}:1:{column}: {shown(name)} is a number; a header line with names is expected")
+    check_no_number(names, path)
     check_different(names, f"{path}:1:")
     return names
+
+
+def check_no_number(names: Sequence[str], path: str) -> None:
+    """Check that no name is a number: columns may be called 0, 1, 2; none is called 5.1."""
+    for column, name in enumerate(names, start=1):
+        if as_float(name) is not None and not name.isdecimal():
+            raise DataError(f"{path}:1:{column}: {shown(name)} is a number; a header line with names is expected")
 
 
 def _check_delimiter(name: str, supposed: str, path: str) -> None:

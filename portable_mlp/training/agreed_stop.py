@@ -1,4 +1,4 @@
-"""Requests to stop that reach any rank, answered by all of them after the same step."""
+"""Requests to stop: received by any rank, acted upon by all of them after the same step."""
 
 from __future__ import annotations
 
@@ -8,21 +8,21 @@ from ..distributed.group import Group
 from .interruption import Requests
 
 SECONDS_BETWEEN = 0.2
-"""Ranks ask each other about as often."""
+"""The approximate time between two exchanges of requests among the ranks."""
 
 STEPS_BETWEEN = 1000
-"""At most."""
+"""The most steps between two exchanges."""
 
 
 class AgreedRequests(Requests):
     """Requests of a whole group.
 
-    How many steps lie between two questions is what rank 0 says, from how long its steps take.
+    Rank 0 sets the number of steps between two exchanges, from the duration of its own steps.
 
     Parameters
     ----------
     group : Group
-        Whose ranks all call `check` equally often.
+        The group, whose ranks must call `check` equally often.
     """
 
     def __init__(self, group: Group) -> None:
@@ -38,9 +38,9 @@ class AgreedRequests(Requests):
             return
         now = time.perf_counter()
         steps = int(self._steps * SECONDS_BETWEEN / max(now - self._asked, 1e-9))
-        told = self._group.gathered(self.received or 0, min(max(steps, 1), STEPS_BETWEEN))
-        self._steps = self._left = told[0][1]
+        named = self._group.gathered(self.received or 0, min(max(steps, 1), STEPS_BETWEEN))
+        self._steps = self._left = named[0][1]
         self._asked = now
         # SIGTERM, which ends the process, is a larger number than SIGINT.
-        self.received = max(signal for signal, _ in told) or None
+        self.received = max(signal for signal, _ in named) or None
         super().check()

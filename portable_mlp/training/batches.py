@@ -14,16 +14,16 @@ from ..kernels.batch import Batch, Span
 from ..kernels.initializers import RandomState, as_sampler
 
 NUMBERS_AT_ONCE = 2**22
-"""Of the data, that are looked at in one go."""
+"""The most numbers of the data that are examined at a time."""
 
 
 class Data(Batch):
-    """All samples of a training, in memory."""
+    """All samples of a training run, in memory."""
 
     __slots__ = ()
 
     def order(self, shuffle: Shuffle | None, epoch: int, n_samples: int | None = None) -> np.ndarray | None:
-        """Return the order in which an epoch takes these samples, or all ``n_samples`` of a group; None is theirs."""
+        """Return an epoch's order of these samples, or of all ``n_samples`` of a group; None for their own order."""
         return None if shuffle is None else shuffle.order(epoch, self.n_samples if n_samples is None else n_samples)
 
     def pieces(self, order: np.ndarray | None, batches: Sequence[Span], done: int = 0) -> Generator[Piece]:
@@ -37,11 +37,11 @@ class Piece(NamedTuple):
     Attributes
     ----------
     data : Data
-        The samples.
+        The samples, on the device.
     order : ndarray of int64, or None
-        The order in which batches take them, on the host; None is theirs.
+        The order in which batches take them, on the host; None for their own order.
     batches : sequence of Span
-        The batches that are taken from them, by their places in the order.
+        The batches of these samples, by their places in the order.
     """
 
     data: Data
@@ -50,7 +50,7 @@ class Piece(NamedTuple):
 
 
 class Shuffle:
-    """A new order of the samples for every epoch, and numbers for each batch.
+    """A new order of the samples for every epoch, and a random generator for each batch.
 
     One integer is drawn from ``random_state``; with the epoch it keys a counter-based generator (Philox). So the order
     of epoch 7 needs none of the epochs before it.
@@ -58,7 +58,7 @@ class Shuffle:
     Attributes
     ----------
     key : int
-        What was drawn.
+        The integer that was drawn.
     """
 
     def __init__(self, random_state: RandomState) -> None:
@@ -67,11 +67,11 @@ class Shuffle:
         self.key = on_root(lambda: int(draw(0, 2**63 - 1, dtype=np.int64)))
 
     def order(self, epoch: int, n_samples: int, part: int = 0) -> np.ndarray:
-        """Return the permutation (n_samples,) of an epoch, int64; or of one of its parts, each drawn for itself."""
+        """Return the permutation (n_samples,) of an epoch, int64; or of one of its parts, drawn independently."""
         return self._generator(epoch, 0, part).permutation(n_samples)
 
     def generator_of_batch(self, epoch: int, batch: int) -> np.random.Generator:
-        """Return what draws for a batch of an epoch, beside the order."""
+        """Return the random generator of a batch of an epoch, independent of the order."""
         return self._generator(epoch, batch, 2**64 - 1)  # no order has so many parts
 
     def _generator(self, epoch: int, batch: int, part: int) -> np.random.Generator:
@@ -91,7 +91,7 @@ def spans(n_samples: int, batch_size: int) -> Sequence[Span]:
 
 @dataclass(frozen=True)
 class _Spans(Sequence[Span]):
-    """Made when they are asked for: an epoch of a large file has millions."""
+    """Batches computed on access: an epoch of a large file has millions."""
 
     starts: range
     size: int

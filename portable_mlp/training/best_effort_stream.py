@@ -1,4 +1,4 @@
-"""A text stream for what may be lost: progress and messages must never cost a result."""
+"""A text stream for output that may be lost: progress and messages must never cost a result."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from typing import TextIO
 
 
 class BestEffortStream(io.TextIOBase):
-    """Write to a stream what can be written, and drop the rest: on a full disk, into a closed pipe, without a stream.
+    """Writes to a stream, and drops what cannot be written: on a full disk, into a closed pipe, without a stream.
 
     Parameters
     ----------
     stream : text file or None
-        Where to; None, as ``sys.stderr`` is where standard error is closed, drops everything.
+        The stream; None, the value of ``sys.stderr`` where standard error is closed, drops everything.
     """
 
     def __init__(self, stream: TextIO | None) -> None:
@@ -38,7 +38,7 @@ class BestEffortStream(io.TextIOBase):
                 self.stream.flush()
 
     def isatty(self) -> bool:
-        """Tell whether the stream is a terminal."""
+        """Return whether the stream is a terminal."""
         return self.stream is not None and not self.stream.closed and self.stream.isatty()
 
     def fileno(self) -> int:

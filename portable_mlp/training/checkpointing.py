@@ -1,4 +1,4 @@
-"""What a run must remember to go on as if nothing had happened, and when it is written down."""
+"""The state of a training run, from which it resumes to the bit, and the times at which it is written."""
 
 from __future__ import annotations
 
@@ -28,14 +28,14 @@ if TYPE_CHECKING:
 
 
 class Position(NamedTuple):
-    """How far a run is.
+    """The position of a training run.
 
     Attributes
     ----------
     epoch : int
-        Epochs completed.
+        The number of epochs completed.
     batch : int
-        Batches done of the epoch after them.
+        The number of batches done of the following epoch.
     """
 
     epoch: int = 0
@@ -43,14 +43,14 @@ class Position(NamedTuple):
 
 
 class Checkpoints:
-    """Writes the state of a run into a folder, and brings it back.
+    """Writes the state of a run into a folder, and restores it.
 
     Parameters
     ----------
     folder : CheckpointFolder or None
-        Entered. Of a group rank 0 alone has it, and tells the others what it reads.
+        The folder, entered. In a group rank 0 alone has it, and broadcasts the state that it reads.
     identity : dict
-        What makes this run another than others, for JSON: network, options, data.
+        What distinguishes this run from others, for JSON: network, options, data.
     every : int or None
         Steps between two states within an epoch; None writes at the end of epochs alone.
     loop, record, rates, order
@@ -73,14 +73,14 @@ class Checkpoints:
         self._loop, self._record, self._rates, self._order = loop, record, rates, order
 
     def resume(self) -> tuple[Position, str | None]:
-        """Bring back the newest state; return how far it is, and why training stopped if it had come to an end.
+        """Restore the newest state; return its position, and the reason why training had stopped, if it had.
 
         Raises
         ------
         ValueError
-            If the folder's states are of another run; says what differs.
+            If the folder's states are of another run; names what differs.
         ModelFileError
-            If none of them is sound, or the newest lacks what a state has.
+            If none of them is sound, or the newest lacks a part of a state.
         """
         group = current_group()
         found = self._newest() if group is None else _told_by_rank_0(group, self._newest)
@@ -95,13 +95,13 @@ class Checkpoints:
         return Position(facts["epoch"], facts["batch"]), facts["stopped_because"]
 
     def due(self) -> bool:
-        """Tell whether it is time for a state within an epoch."""
+        """Return whether a state within an epoch is due."""
         return self.every is not None and self._loop.n_steps % self.every == 0
 
     def save(self, position: Position, stopped_because: str | None) -> None:
-        """Write the state; where that fails, warn and let training go on.
+        """Write the state; where that fails, warn and let training continue.
 
-        A state that is not finite is not written over one that is: the end of the epoch will say where it went wrong.
+        A state that is not finite never replaces one that is: the end of the epoch reports where training diverged.
         """
         if self._folder is None or not self._loop.is_finite():
             return
@@ -124,7 +124,7 @@ class Checkpoints:
             )
 
     def _newest(self) -> Checkpoint | None:
-        """Return the newest sound state, found to be one of this run."""
+        """Return the newest sound state, checked to be of this run."""
         assert self._folder is not None  # rank 0 has it
         found = self._folder.newest()
         if found is not None:
@@ -133,7 +133,7 @@ class Checkpoints:
         return found
 
     def _state(self, *, within_epoch: bool) -> tuple[dict[str, Any], int | None]:
-        """Return the arrays of a state, as it is now, and the key of its shuffle."""
+        """Return the arrays of the current state, and the key of its shuffle."""
         to_numpy = self._loop.backend.to_numpy
         of_order, key = self._order.memory()
         arrays = {
@@ -212,7 +212,7 @@ def entered_on_root(
     Raises
     ------
     ValueError
-        If it holds states and ``resume`` was not asked for.
+        If it holds states and ``resume`` is False.
     """
     with contextlib.ExitStack() as stack:
         entered = None
@@ -246,16 +246,16 @@ def used(**options: Any) -> dict[str, Any]:
 
 
 def identity_of(
-    backend: Backend, net: Network, flat: Array, data: Samples, held_out: Samples | None, **options: Any
+    backend: Backend, net: Network, flat: Array, data: Samples, hold_out: Samples | None, **options: Any
 ) -> dict[str, Any]:
-    """Return what makes a run another than others: network, data and options, for JSON."""
+    """Return what distinguishes a run from others, for JSON: network, data and options."""
     return {
-        # Without constants where the loss has none: states were written before there were such.
+        # No constants where the loss has none: older states, written before there were constants, still match.
         "network": [list(net.sizes), list(net.activations), net.output, net.loss, *map(list, net.loss_options)],
         "parameters": [list(flat.shape), dtype_name(flat.dtype)],
-        # Of a group rank 0 compares: the others need not read all numbers for it.
+        # In a group rank 0 compares: the others need not read all numbers.
         "data": fingerprint(backend, data) if is_root() else None,
-        "validation": fingerprint(backend, held_out) if held_out is not None and is_root() else None,
+        "validation": fingerprint(backend, hold_out) if hold_out is not None and is_root() else None,
         **options,
     }
 
@@ -268,7 +268,7 @@ def fingerprint(backend: Backend, data: Samples) -> str:
     for start, stop in blocks(data.n_samples, math.prod(data.X.shape) // data.n_samples):
         part = data.part(start, stop)
         for x in (part.X, part.Y, *(() if part.weights is None else (part.weights,))):
-            # SciPy's sparse matrices have no other way to the host.
+            # to_numpy does not accept SciPy's sparse matrices.
             host = x.toarray() if hasattr(x, "toarray") else backend.to_numpy(x)
             digest.update(host.astype("float64").tobytes())
     return digest.hexdigest()

@@ -1,4 +1,4 @@
-"""What each class counts: learnt from the labels of the training data, and then the same for any other samples."""
+"""The weights of classes: learnt from the labels of the training data, then applied to any samples."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 UNSEEN = 1.0
-"""The balanced weight of a class that the training data do not have: one of several labels that nobody carries."""
+"""The balanced weight of a class that the training data lack: one of several labels that no sample has."""
 
 
 class ClassWeights:
@@ -18,11 +18,11 @@ class ClassWeights:
     class_weight : dict, "balanced", or list of dicts
         As the classifier's parameter.
     classes : sequence, or ndarray, of shape (n_classes,)
-        All classes that are known, in order.
+        All known classes, in order.
     y : ndarray or sparse matrix of shape (n_samples,) or (n_samples, n_labels)
         Labels of the training data, from which "balanced" is learnt.
     sample_weight : ndarray of shape (n_samples,), optional
-        With which "balanced" counts the samples, as ``compute_class_weight`` does since scikit-learn 1.6.
+        The weights with which "balanced" counts samples, as ``compute_class_weight`` does since scikit-learn 1.6.
 
     Raises
     ------
@@ -41,7 +41,7 @@ class ClassWeights:
         ]
 
     def of_samples(self, y: Any) -> np.ndarray:
-        """Return what samples with these labels count, (n_samples,): of several labels the product."""
+        """Return the weights (n_samples,) of samples with these labels: for several labels the product."""
         pairs = zip(self._by_output, self._class_numbers(y).T, strict=True)
         weights: np.ndarray = np.prod([by_class[column] for by_class, column in pairs], axis=0, dtype=np.float64)
         return weights
@@ -54,7 +54,7 @@ class ClassWeights:
 
 
 def asks_for_balance(class_weight: Any) -> bool:
-    """Tell whether weights are to be learnt from the labels."""
+    """Return whether weights are to be learnt from the labels."""
     given = class_weight if isinstance(class_weight, list) else [class_weight]
     return any(isinstance(asked, str) for asked in given)
 

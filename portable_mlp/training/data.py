@@ -1,4 +1,4 @@
-"""The data's passport: looked at once, before training, with the values that kernels may trust afterwards."""
+"""The check of the data: made once, before training, so that kernels may trust shapes and values afterwards."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import array_api_compat
 from ..backends.ambient import undisturbed
 from ..kernels.arrays import Array, Namespace
 from ..kernels.calls import check_call
-from ..kernels.losses import LOSSES, Targets
+from ..kernels.losses import LOSSES, TargetRange
 from ..kernels.network import Network
 from ..kernels.parameters import Params, check_dtype
 from ..kernels.targets import are_labels
@@ -18,7 +18,7 @@ from .batches import Data, blocks
 
 @undisturbed
 def checked_data(net: Network, params: Params, X: Array, y: Array, sample_weight: Array | None = None) -> Data:
-    """Return the data as the network takes them, in the dtype of ``params``, once shapes and values were found good.
+    """Return the data in the dtype of ``params``, with encoded targets, after a check of shapes and values.
 
     Raises
     ------
@@ -65,7 +65,7 @@ def _check_finite(xp: Namespace, name: str, x: Array) -> None:
 
 
 def _all_finite(xp: Namespace, x: Array) -> bool:
-    """Look at some samples at a time: flags for all values would take a quarter of their memory again."""
+    """Check some samples at a time: flags for all values would need another quarter of their memory."""
     n_samples = x.shape[0] if x.ndim == 1 else x.shape[-2]
     finite = xp.asarray(True, device=array_api_compat.device(x))
     for start, stop in blocks(n_samples, math.prod(x.shape) // n_samples):
@@ -85,7 +85,7 @@ def _check_targets(xp: Namespace, net: Network, y: Array, Y: Array) -> None:
             )
         return
     targets = LOSSES[str(net.loss)].targets
-    if targets is Targets.DISTRIBUTIONS:
+    if targets is TargetRange.DISTRIBUTIONS:
         sums = xp.sum(Y, axis=-1)
         if not (bool(xp.all(Y >= 0)) and bool(xp.all(xp.abs(sums - 1.0) < 1e-3))):
             (low, high), (least, most) = _range(xp, Y), _range(xp, sums)
@@ -95,9 +95,9 @@ def _check_targets(xp: Namespace, net: Network, y: Array, Y: Array) -> None:
             )
         return
     low, high = _range(xp, Y)
-    if targets is Targets.PROBABILITIES and not (low >= 0 and high <= 1):
+    if targets is TargetRange.PROBABILITIES and not (low >= 0 and high <= 1):
         raise ValueError(f"y must lie in 0 to 1 for the loss {net.loss}; got values from {low:g} to {high:g}")
-    if targets is Targets.COUNTS and low < 0:
+    if targets is TargetRange.COUNTS and low < 0:
         raise ValueError(f"y must not be negative for the loss {net.loss}; got {low:g}")
 
 

@@ -1,4 +1,4 @@
-"""Which hidden units a step drops: drawn on the host, so that every library drops the same."""
+"""Dropout masks: drawn on the host, so that every library drops the same units."""
 
 from __future__ import annotations
 
@@ -13,20 +13,20 @@ from .batches import Shuffle
 
 
 class Dropout:
-    """The masks of a run; those of a batch need none of the batches before it.
+    """The dropout masks of a run; those of a batch do not depend on the batches before it.
 
     Parameters
     ----------
     backend : Backend
-        Where the masks are needed.
+        The library and device of the masks.
     net : Network
-        Its hidden units are dropped.
+        The network whose hidden units are dropped.
     fraction : float
         The probability, in [0, 1), with which each unit is dropped.
     draws : Shuffle
-        What they are drawn from, with the epoch and the batch.
+        The source of random numbers, keyed by epoch and batch.
     dtype : dtype
-        Of the parameters.
+        The dtype of the masks, that of the parameters.
     """
 
     def __init__(self, backend: Backend, net: Network, fraction: float, draws: Shuffle, dtype: Any) -> None:
@@ -42,7 +42,7 @@ class Dropout:
 
 
 def masks_of(backend: Backend, uniform: Iterable[Any], fraction: float, dtype: Any) -> tuple[Array, ...]:
-    """Return for each hidden layer 0 or ``1 / (1 - fraction)``, so that the expected sum stays.
+    """Return masks of 0 and ``1 / (1 - fraction)`` for each hidden layer, so that the expected sum is unchanged.
 
     ``uniform`` are numbers in [0, 1) of the host, (n_samples, n_units) for each layer.
     """

@@ -1,4 +1,4 @@
-"""How good are the parameters on other data? The loss without the penalty, and a score that people read."""
+"""Evaluation on other data: the loss without the penalty, and a score, accuracy or R²."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ from ..kernels.step import FUNCTIONS_KEPT, Objective, data_loss, weight_of
 from .batches import Data, blocks
 from .stream import Samples, Stream
 
-NUMBERS_AT_ONCE = 2**20
-"""Activations of the widest layer, at most, that are in memory at a time."""
+ACTIVATIONS_AT_ONCE = 2**20
+"""The most activations of the widest layer that are in memory at a time."""
 
 Totals: TypeAlias = tuple[Array, Array]
-"""Over samples, the loss and what the score is made of."""
+"""Sums over samples: the loss, and the quantity that the score derives from."""
 
 
 class Evaluation:
@@ -32,12 +32,12 @@ class Evaluation:
     Parameters
     ----------
     backend : Backend
-        Where the samples live.
+        The library and device of the samples.
     net : Network
-        What is evaluated. The score is the accuracy for softmax (the most probable class is right) and logistic (every
-        output is on the right side of 1/2), and R² for the others, averaged over outputs.
+        The network to evaluate. The score is the accuracy for softmax (the most probable class is right) and logistic
+        (every output is on the right side of 1/2), and R² for the others, averaged over outputs.
     data : Data or Stream
-        The samples.
+        The samples to evaluate on.
     """
 
     def __init__(self, backend: Backend, net: Network, data: Samples) -> None:
@@ -48,7 +48,7 @@ class Evaluation:
         self._variation = None if net.output in ("softmax", "logistic") else _variation(backend, data)
 
     def loss_and_score(self, flat: Array) -> list[float] | list[list[float]]:
-        """Return the mean loss and the score; with an axis of models, those of each."""
+        """Return the mean loss and the score; with an axis of models, lists with one number for each model."""
         xp = self._backend.xp
         totals: Totals | None = None
         with contextlib.closing(self._in_blocks(flat)) as some:
@@ -62,12 +62,12 @@ class Evaluation:
         return numbers
 
     def _in_blocks(self, flat: Array) -> Generator[Data]:
-        """Yield the samples, so many at a time as the models allow; blocks of what is in memory are cut once."""
+        """Yield the samples in blocks whose size depends on the number of models; data in memory are cut once."""
         if self._blocks:
             yield from self._blocks
             return
         n_models = flat.shape[0] if flat.ndim > 1 else 1
-        parts = blocks(self._data.n_samples, self._widest * n_models, NUMBERS_AT_ONCE)
+        parts = blocks(self._data.n_samples, self._widest * n_models, ACTIVATIONS_AT_ONCE)
         in_order: Any = self._data.order(None, epoch=0)
         with contextlib.closing(self._data.pieces(in_order, parts)) as pieces:
             for data, _, spans in pieces:
@@ -80,9 +80,10 @@ class Evaluation:
 
 @functools.lru_cache(FUNCTIONS_KEPT)
 def make_totals(xp: Namespace, net: Network) -> Callable[[Array, Data], Totals]:
-    """Return ``totals(flat, data)``, the same function for the same network: over samples, the loss and what scores.
+    """Return ``totals(flat, data)``, the same function for the same network: `Totals` over the samples of ``data``.
 
-    What scores is the number of right answers, or for each output the squared error; both weighted as the loss is.
+    The score derives from the number of right answers, or from the squared error of each output; both are weighted as
+    the loss is.
     """
     measure = {"softmax": _right_classes, "logistic": _right_sides}.get(net.output, _squared_errors)
 
@@ -126,7 +127,7 @@ def _variation(backend: Backend, data: Samples) -> Array:
 
 
 def _weight(backend: Backend, data: Samples) -> float:
-    """Return how much all samples weigh: by default their number."""
+    """Return the total weight of all samples: their number where they have no weights."""
     if isinstance(data, Stream) or data.weights is None:
         return float(data.n_samples)
     return float(backend.xp.sum(data.weights))

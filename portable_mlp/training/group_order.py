@@ -1,4 +1,4 @@
-"""The order in which an epoch takes rows that lie in groups: each group is reached once, and no list of all made."""
+"""An epoch's order of rows that are stored in groups: each group is visited once, without a list of all rows."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from .batches import Shuffle
 
 
 class Selection(NamedTuple):
-    """Some rows of a file, told group by group.
+    """Some rows of a file, listed group by group.
 
     Attributes
     ----------
     counts : tuple of int
-        How many rows of each group are chosen.
+        The number of chosen rows of each group.
     of_group : callable
         ``of_group(group)`` returns their numbers in the file, (counts[group],), int64.
     """
@@ -33,13 +33,13 @@ class GroupOrder:
     Parameters
     ----------
     selection : Selection
-        The rows.
+        The rows of the file that the epoch visits.
     groups_at_a_time : int
-        From so many groups rows are taken in any order.
+        The number of groups whose rows are mixed.
     shuffle : Shuffle or None
-        What draws; None keeps the order of the groups, and of the rows in each.
+        The source of random orders; None keeps the order of the groups, and of the rows in each.
     epoch : int
-        Which epoch.
+        The number of the epoch, from 0.
     """
 
     def __init__(self, selection: Selection, groups_at_a_time: int, shuffle: Shuffle | None, epoch: int) -> None:

@@ -1,4 +1,4 @@
-"""First parameters, drawn on the host and moved to a backend."""
+"""Initial parameters, drawn on the host and moved to a backend."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def init_params(
     dtype: Any = "float64",
     std: float | None = None,
 ) -> Params:
-    """Draw the first parameters of a network: random weights, biases of exactly 0.
+    """Draw the initial parameters of a network: random weights, biases of exactly 0.
 
     The numbers are drawn with NumPy in float64, layer by layer, then cast and moved: the same seed gives the same
     numbers on every backend.
@@ -29,17 +29,17 @@ def init_params(
     Parameters
     ----------
     net : Network
-        What the parameters are for.
+        The network, whose sizes give the shapes.
     scheme : {"glorot_uniform", "glorot_normal", "he_uniform", "he_normal", "normal"}
         The distribution of the weights; "normal" is N(0, ``std**2``).
     random_state : None, int, numpy.random.RandomState or numpy.random.Generator
         None draws afresh; NumPy's global state is never used.
     backend : str or Backend
-        Where the arrays live: a name, or what `get_backend` returned.
+        The library and device of the arrays: a name, or a `Backend`.
     dtype : str or dtype
-        "float64" or "float32".
+        The dtype of the parameters, "float64" or "float32".
     std : float, optional
-        Of scheme "normal", by default 0.01.
+        The standard deviation of scheme "normal", by default 0.01.
 
     Returns
     -------

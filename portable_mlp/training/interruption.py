@@ -1,4 +1,4 @@
-"""Requests to stop, heard between two steps, so that what has been reached is whole and can be kept."""
+"""Requests to stop, acted upon between two steps, so that the state of training is complete and can be kept."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ class StopAsked(Exception):
 
 
 class Requests(contextlib.AbstractContextManager["Requests"]):
-    """Takes note of Ctrl-C (SIGINT) and SIGTERM instead of letting them end a step half-way.
+    """Records Ctrl-C (SIGINT) and SIGTERM instead of letting them interrupt a step.
 
-    A second Ctrl-C is not waited for: it does what it would have done before. Outside the main thread, where Python
-    hears no signals, nothing changes.
+    A second Ctrl-C takes effect at once, by the original handler. Outside the main thread, where Python receives no
+    signals, nothing changes.
     """
 
     def __init__(self) -> None:
@@ -30,7 +30,7 @@ class Requests(contextlib.AbstractContextManager["Requests"]):
         if threading.current_thread() is threading.main_thread():
             for number in (signal.SIGINT, signal.SIGTERM):
                 handler = signal.getsignal(number)
-                # A handler that is not Python's cannot be put back, and what is ignored stays ignored.
+                # A handler that is not Python's (None) cannot be restored, and an ignored signal stays ignored.
                 if handler is not None and handler is not signal.SIG_IGN:
                     self._before[number] = handler
                     signal.signal(number, self._take_note)
@@ -39,7 +39,7 @@ class Requests(contextlib.AbstractContextManager["Requests"]):
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: types.TracebackType | None
     ) -> None:
-        """Put the handlers back."""
+        """Restore the handlers."""
         for number, handler in self._before.items():
             signal.signal(number, handler)
 

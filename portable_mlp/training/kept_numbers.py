@@ -1,4 +1,4 @@
-"""Numbers that a callback keeps in the history, made plain: a float, or lists of floats in the form of an array."""
+"""Conversion of numbers that a callback keeps in the history: to a float, or to nested lists of floats."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ def kept_number(name: object, value: Any) -> Any:
     Raises
     ------
     ValueError
-        If it is none of these, which a checkpoint could not hold, or its name is not a text.
+        If it is none of these, which a checkpoint could not store, or its name is not a text.
 
     Examples
     --------
@@ -32,10 +32,10 @@ def kept_number(name: object, value: Any) -> Any:
 
 
 def copied(numbers: Any) -> Any:
-    """Return a copy of what `kept_number` gave, which shares no list with it."""
+    """Return a copy of a result of `kept_number` that shares no list with it."""
     if not isinstance(numbers, list):
         return numbers
-    # A list of numbers alone is copied at once: a long training has many, after each epoch.
+    # A list of numbers alone is copied by one slice: a long run has many of them, copied after each epoch.
     return [copied(item) for item in numbers] if numbers and isinstance(numbers[0], list) else numbers[:]
 
 

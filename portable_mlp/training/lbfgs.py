@@ -34,18 +34,18 @@ def load_scipy() -> Any:
 
 
 class HostObjective:
-    """An objective as SciPy calls it: a float64 vector of the host goes in, the loss and its gradient come out.
+    """An objective as SciPy calls it: from a float64 vector on the host to the loss and its gradient.
 
     Parameters
     ----------
     backend : Backend
-        Where it is computed.
+        The library and device of the computation.
     objective : Objective
-        What is.
+        The function to minimise.
     data : Data
-        All samples.
+        All training samples.
     dtype : dtype
-        Of the data, and so of the arithmetic.
+        The dtype of the data, and so of the arithmetic.
     """
 
     def __init__(self, backend: Backend, objective: Objective, data: Data, dtype: Any) -> None:
@@ -58,7 +58,7 @@ class HostObjective:
         return float(self._backend.to_numpy(loss)), self._backend.to_numpy(gradient).astype("float64")
 
     def moved(self, x: Any) -> Array:
-        """Return a copy of ``x`` on the device: SciPy goes on writing into its own."""
+        """Return a copy of ``x`` on the device: SciPy keeps writing into its own array."""
         return self._backend.asarray(x.copy(), dtype=self._dtype)
 
 
@@ -77,19 +77,19 @@ def minimize(
     evaluate : callable
         ``evaluate(x) -> (loss, gradient)``, x and the gradient of shape (n,), float64.
     start : ndarray of shape (n,), float64
-        Where the search starts.
+        The starting point of the search.
     iteration_ends : callable
         ``iteration_ends(x, loss)`` is called after each iteration; True ends the search.
     arrangement : tuple of two ndarrays of shape (n,), int64, optional
-        A permutation and its inverse: SciPy is given ``x[arrangement[0]]``, since its sums depend on the order of the
+        A permutation and its inverse: SciPy receives ``x[arrangement[0]]``, since its sums depend on the order of the
         numbers.
     **options
-        SciPy's.
+        The options of ``scipy.optimize.minimize(method="L-BFGS-B")``.
 
     Returns
     -------
     OptimizeResult
-        SciPy's, with ``x`` in our order.
+        The result of SciPy, with ``x`` in our order.
     """
     theirs, ours = (slice(None), slice(None)) if arrangement is None else arrangement
 
@@ -97,12 +97,12 @@ def minimize(
         loss, gradient = evaluate(x[ours])
         return loss, gradient[theirs]
 
-    # SciPy looks for a parameter of this name.
+    # SciPy passes the loss too only to a callback with a parameter of this name.
     def iteration_end(intermediate_result: Any) -> None:
         try:
             ends = iteration_ends(intermediate_result.x[ours], intermediate_result.fun)
         except StopIteration as error:
-            # SciPy would take it for ours.
+            # SciPy would mistake it for ours, which ends the search.
             raise RuntimeError("a callback raised StopIteration") from error
         if ends:
             raise StopIteration
@@ -160,7 +160,7 @@ class _Search:
         return self._objective(x)
 
     def iteration_ends(self, x: Any, loss: float) -> bool:
-        """Record an iteration; return whether something asks to stop."""
+        """Record an iteration; return whether to stop."""
         loss = float(loss)
         self.check_finite(loss)
         self.good = self._objective.moved(x)

@@ -21,16 +21,16 @@ from .stream import Samples
 
 
 def make_loop(backend: Backend, program: Program, flat: Array, state: State | None = None, n_steps: int = 0) -> Loop:
-    """Return the loop of this process, or of the group that it trains in: where rank 0 starts, the others start too.
+    """Return the loop of this process, or of its group, in which all ranks start from the parameters of rank 0.
 
     Parameters
     ----------
     backend : Backend
-        Where everything lives.
+        The library and device of all arrays.
     program : Program
-        The step.
+        The definition of a step.
     flat, state, n_steps
-        As for `Loop`.
+        The starting point, as for `Loop`.
     """
     group = current_group()
     if group is None:
@@ -45,20 +45,20 @@ class Loop:
     Parameters
     ----------
     backend : Backend
-        Where everything lives.
+        The library and device of all arrays.
     runner : Runner
-        Takes the steps; nobody else's.
+        The runner that takes the steps, used by this loop alone.
     flat : array of shape (n_parameters,) or (n_models, n_parameters)
-        Where to start; left as it is.
+        The initial parameters; not written into.
     state : tuple of array, optional
-        The optimizer's, to go on from; by default its first.
+        The optimizer's moments to continue from; by default zeros.
     n_steps : int
-        Steps that ``state`` has behind it.
+        The number of steps behind ``state``.
 
     Attributes
     ----------
     n_steps : int
-        As it is now.
+        The number of steps so far.
     """
 
     def __init__(
@@ -75,12 +75,12 @@ class Loop:
 
     @property
     def flat(self) -> Array:
-        """The parameters, (n_parameters,) or (n_models, n_parameters), as they are now."""
+        """The current parameters, (n_parameters,) or (n_models, n_parameters)."""
         return self._runner.to_flat(self._carry.parameters)
 
     @property
     def state(self) -> State:
-        """The optimizer's moments, flat, as they are now."""
+        """The optimizer's current moments, flat."""
         return tuple(map(self._runner.to_flat, self._carry.state))
 
     @property
@@ -89,30 +89,30 @@ class Loop:
         return self._carry.total
 
     def restore(self, flat: Any, state: Sequence[Any], total: Any, n_steps: int) -> None:
-        """Go on from arrays of the host that ``flat``, ``state`` and ``total`` were."""
+        """Continue from copies of ``flat``, ``state`` and ``total`` on the host."""
         moved, *moments, so_far = (self.backend.asarray(x, dtype=x.dtype.name) for x in (flat, *state, total))
         self._carry = self._runner.start(moved, tuple(moments), so_far)
         self.n_steps = n_steps
 
     def is_finite(self) -> bool:
-        """Look, on the device, whether every parameter is a finite number."""
+        """Return, on the device, whether every parameter is a finite number."""
         return all_finite(self.backend.to_numpy(self.differences()))
 
     def differences(self) -> Array:
-        """Return 0 where all parameters of a model are finite, else NaN, as x - x is."""
+        """Return, for each model, 0 where all parameters are finite, else NaN: the sum of x - x."""
         flat = self.flat
         return self.backend.xp.sum(flat - flat, axis=-1)
 
     @property
     def n_batches(self) -> int:
-        """How many batches the last epoch has had."""
+        """The number of batches of the last epoch."""
         return self._done_before + sum(n_steps for _, n_steps in self._losses_before + self._losses)
 
     def epoch(
         self,
         data: Samples,
         batches: Sequence[Span],
-        rate: float,
+        rate: Callable[[int], float],
         *,
         order: Any = None,
         masks: Iterable[Masks] | None = None,
@@ -126,23 +126,23 @@ class Loop:
         Parameters
         ----------
         data : Data or Stream
-            All samples.
+            All training samples.
         batches : sequence of Span
             Where each batch starts and stops in the order.
-        rate : float
-            The learning rate.
+        rate : callable
+            ``rate(step)`` returns the learning rate of a step, counted from 1 over the whole training.
         order : ndarray of shape (n_samples,), int64, or None; of a stream GroupOrder
             A permutation of the samples, on the host; None keeps the order.
         masks : iterable of masks, optional
-            For each batch.
+            The dropout masks of each batch.
         bar : Silent, optional
-            Told of the samples as they are done.
+            The progress bar to advance.
         done : int
-            Batches of this epoch that lie behind already, and whose loss is in ``total``.
+            The number of batches of this epoch done already, whose loss is in ``total``.
         every : int, optional
             ``between`` is called after each step whose number this divides, at least.
         between : callable, optional
-            ``between(n_batches)``, called between steps with how many batches of the epoch are done.
+            ``between(n_batches)``, called between steps with the number of batches of the epoch done.
         """
         self._losses_before, self._losses, self._done_before = [], [], done
         if done == 0:
@@ -155,7 +155,8 @@ class Loop:
                 prepared = runner.prepared(some, on_host)
                 for now in runner.calls(spans, self.n_steps, every) if each is None else zip(spans):
                     n_now = len(now)
-                    scalars = [self._scalars(self.n_steps + i, rate) for i in range(1, n_now + 1)]
+                    steps = range(self.n_steps + 1, self.n_steps + n_now + 1)
+                    scalars = [self._scalars(step, rate(step)) for step in steps]
                     mask = None if each is None else next(each)
                     self._carry, losses = runner.take(self._carry, some, prepared, now, scalars, mask)
                     self.n_steps += n_now
@@ -168,14 +169,14 @@ class Loop:
         return self._carry.total / float(n_samples)
 
     def _fold_losses(self) -> None:
-        """Make one array of the losses of the piece before: an array a step would add up in a long epoch."""
+        """Join the losses of the previous piece in one array: one array a step would pile up in a long epoch."""
         last, self._losses = self._losses, []
         if last:
             by_step = [self.backend.xp.reshape(losses, (n_steps, -1)) for losses, n_steps in last]
             self._losses_before.append((self.backend.xp.concat(by_step), sum(n_steps for _, n_steps in last)))
 
     def first_bad_batch(self) -> int:
-        """Return which batch of the last epoch was the first whose loss is not finite, counted from 1."""
+        """Return the number, from 1, of the first batch of the last epoch whose loss is not finite."""
         n_before = self._done_before
         for losses, n_steps in self._losses_before + self._losses:
             by_step = self.backend.to_numpy(losses).reshape(n_steps, -1)
@@ -187,5 +188,5 @@ class Loop:
 
 
 def all_finite(numbers: Any) -> bool:
-    """Look at a few numbers that are on the host already."""
+    """Return whether a few numbers on the host are finite."""
     return all(map(math.isfinite, numbers.reshape(-1).tolist()))

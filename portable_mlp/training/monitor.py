@@ -1,4 +1,4 @@
-"""The end of each epoch: validate, write the history, keep the best, ask the callbacks, decide whether to go on."""
+"""The end of each epoch: validate, write the history, keep the best, call the callbacks, decide whether to stop."""
 
 from __future__ import annotations
 
@@ -26,33 +26,33 @@ if TYPE_CHECKING:
 Callback: TypeAlias = Callable[[EpochEnd], Any]
 
 MONITORED = {"loss": ("validation_loss", 1.0), "score": ("validation_score", -1.0)}
-"""What `patience` may follow: its name in the history, and the sign with which it is minimised."""
+"""The numbers that `patience` may follow: the name in the history, and the sign with which it is minimised."""
 
 _OF_CALLBACKS = "callback_"
-"""Begins the names of their numbers in a state."""
+"""The prefix of the names of callbacks' numbers in a state."""
 
 
 class Monitor:
-    """Keeps what is known about a run.
+    """The record of a training run: history, best parameters, numbers of callbacks.
 
     Parameters
     ----------
     backend : Backend
-        Where the parameters live.
+        The library and device of the parameters.
     net : Network
-        What is trained.
+        The network that is trained.
     epochs : int
-        How many there will be at most.
+        The largest number of epochs.
     validation : Data or Stream or None
-        What to validate on.
+        The samples to validate on.
     patience : int or None
-        Epochs without a better validation before training stops.
+        The number of epochs without a better validation after which training stops.
     monitored : {"loss", "score"}
         The number by which a validation is better.
     callbacks : sequence of callable
-        Each is given an `EpochEnd`; one that returns True ends training.
+        Each receives an `EpochEnd`; one that returns True ends training.
     bar : Silent
-        Where progress is shown.
+        The progress bar.
     """
 
     def __init__(
@@ -82,18 +82,18 @@ class Monitor:
 
     @property
     def n_epochs(self) -> int:
-        """How many epochs have been recorded; where Ctrl-C fell between the numbers of the last, it does not count."""
+        """The number of epochs recorded; one whose record Ctrl-C interrupted does not count."""
         return min(map(len, self._history.values()))
 
     @property
     def history(self) -> History:
-        """A copy of what has been recorded, and of what callbacks keep."""
+        """A copy of the recorded numbers, and of those that callbacks keep."""
         n_epochs = self.n_epochs
         recorded = {name: copied(numbers[:n_epochs]) for name, numbers in self._history.items()}
         return recorded | {name: copied(numbers) for name, numbers in self._of_callbacks.items()}
 
     def epoch_end(self, flat: Array, *, loss: Any, learning_rate: float, samples_per_second: float) -> str | None:
-        """Record an epoch; return why training should stop, or None."""
+        """Record an epoch; return the reason to stop, or None."""
 
         def measure() -> dict[str, Any]:
             now = {"loss": loss, "learning_rate": learning_rate, "samples_per_second": samples_per_second}
@@ -114,35 +114,35 @@ class Monitor:
         return "callback" if stop_asked else None
 
     def stop_asked(self, flat: Array) -> bool:
-        """Ask the callbacks about the last epoch, at whose end the parameters were ``flat``."""
+        """Call the callbacks for the last epoch, which ended with the parameters ``flat``; return whether to stop."""
         stop, self._of_callbacks = on_root(lambda: self._asked(flat))
         return stop
 
     def _asked(self, flat: Array) -> tuple[bool, dict[str, Any]]:
-        """Return whether a callback asks to stop, and what they keep in the history."""
+        """Return whether a callback requests to stop, and the numbers that callbacks keep in the history."""
         if not self._callbacks:
             return False, self._of_callbacks
         params = unpack(self.net, snapshot(self._backend.xp, flat))
         event = EpochEnd(self.n_epochs - 1, self._epochs, params, self.history)
-        # Every callback is asked, also after one has said stop. NumPy's True counts; a number that is not 0 does not.
+        # Every callback is called, also after a request to stop. NumPy's True counts; a number other than 0 does not.
         answers = [callback(event) for callback in self._callbacks]
         stop = any(type(answer).__name__.startswith("bool") and bool(answer) for answer in answers)
         return stop, {name: kept_number(name, x) for name, x in event.history.items() if name not in self._history}
 
     def result(self, flat: Array, stopped_because: str) -> TrainResult:
-        """Return the run's result: the best parameters where ``patience`` looked for them, else ``flat``."""
+        """Return the run's result: with ``patience`` the best parameters, else ``flat``."""
         chosen = flat if self._best_flat is None else self._best_flat
         return TrainResult(unpack(self.net, chosen), self.history, self.n_epochs, stopped_because, self._best_epoch())
 
     def _best_epoch(self) -> int | None:
-        """Return the epoch of the best validation, the first of equals, from 1; None without one, or of many models."""
+        """Return the first epoch, from 1, of the best validation; None without validation, or with many models."""
         numbers = self.history.get(self._monitored, [])
         objectives = [math.nan if isinstance(x, list) else self._sign * x for x in numbers]
         known = [(objective, epoch) for epoch, objective in enumerate(objectives, start=1) if not math.isnan(objective)]
         return min(known)[1] if known else None
 
     def memory(self) -> dict[str, Any]:
-        """Return what the epochs so far have left behind: arrays of the host, and lists of floats."""
+        """Return the record of the epochs so far: arrays on the host, and lists of floats."""
         history = self.history
         left: dict[str, Any] = {f"history_{name}": history[name] for name in self._history}
         left |= {f"{_OF_CALLBACKS}{name}": numbers for name, numbers in self._of_callbacks.items()}
@@ -152,7 +152,7 @@ class Monitor:
         return left
 
     def restore(self, memory: dict[str, Any]) -> None:
-        """Go on from what `memory` returned."""
+        """Continue from a result of `memory`."""
         self._history = {name: memory[f"history_{name}"].tolist() for name in self._history}
         kept = {name: x.tolist() for name, x in memory.items() if name.startswith(_OF_CALLBACKS)}
         self._of_callbacks = {name.removeprefix(_OF_CALLBACKS): numbers for name, numbers in kept.items()}
@@ -163,21 +163,21 @@ class Monitor:
 
 
 class LoopRecord:
-    """The record of a training by mini-batches: what `Monitor` keeps, and whether the numbers are finite.
+    """The record of a training by mini-batches: a `Monitor`, and the check that the numbers are finite.
 
     Parameters
     ----------
     loop : Loop
-        The steps.
+        The loop, which holds the parameters.
     monitor : Monitor
-        The record itself.
+        The monitor that keeps the history.
     rates : LossDrivenRates
         The learning rates, which may react to the loss.
 
     Attributes
     ----------
     bar : Silent
-        Where progress is shown.
+        The progress bar.
     """
 
     def __init__(self, loop: Loop, monitor: Monitor, rates: LossDrivenRates) -> None:
@@ -191,7 +191,7 @@ class LoopRecord:
             self._epoch_start = snapshot(self._loop.backend.xp, self._loop.flat)
 
     def epoch_ends(self, done: EpochDone) -> str | None:
-        """Record an epoch; return why training stops, or None.
+        """Record an epoch; return the reason to stop, or None.
 
         Raises
         ------
@@ -199,33 +199,34 @@ class LoopRecord:
             If the loss or a parameter is not finite.
         """
         loss = self._finite_loss(done.mean_loss)
+        speed = done.samples_per_second()
         reason = self._monitor.epoch_end(
-            self._loop.flat, loss=loss, learning_rate=done.learning_rate, samples_per_second=done.samples_per_second
+            self._loop.flat, loss=loss, learning_rate=done.learning_rate, samples_per_second=speed
         )
-        if reason is None and not self._rates.goes_on_after(loss):
+        if reason is None and not self._rates.continues_after(loss):
             return "learning_rate"
         return reason
 
     def ended_before(self, reason: str) -> str | None:
-        """Return why a resumed training stays ended; where a callback had ended it, the callbacks of now decide."""
+        """Return why a resumed run remains stopped; where a callback had stopped it, the current callbacks decide."""
         if reason != "callback" or self._monitor.stop_asked(self._loop.flat):
             return reason
-        return None if self._rates.goes_on_after(self._monitor.history["loss"][-1]) else "learning_rate"
+        return None if self._rates.continues_after(self._monitor.history["loss"][-1]) else "learning_rate"
 
     def memory(self, *, within_epoch: bool) -> dict[str, Any]:
-        """Return what the epochs so far have left behind, and within an epoch the parameters at its start."""
+        """Return the record of the epochs so far, and within an epoch the parameters at its start."""
         start = {"epoch_start": self._loop.backend.to_numpy(self._epoch_start)} if within_epoch else {}
         return self._monitor.memory() | start
 
     def restore(self, memory: dict[str, Any], *, within_epoch: bool) -> None:
-        """Go on from what `memory` returned."""
+        """Continue from a result of `memory`."""
         self._monitor.restore(memory)
         if within_epoch:
             start = memory["epoch_start"]
             self._epoch_start = self._loop.backend.asarray(start, dtype=start.dtype.name)
 
     def _finite_loss(self, mean_loss: Array) -> Any:
-        """Read the device, once an epoch: the mean loss, and whether it and all parameters are finite."""
+        """Return the mean loss; check that it and all parameters are finite. Reads the device, once an epoch."""
         loop, backend = self._loop, self._loop.backend
 
         def read() -> tuple[bool, Any]:

@@ -1,4 +1,4 @@
-"""Is the gradient of a network right? Every entry against differences of the loss, or one random direction.
+"""A check of a network's gradient against differences of the loss: of every entry, or along a random direction.
 
 The gradient is that of the parameters' own library, device and dtype; the losses it is compared with are NumPy's, in
 float64, so that a difference is as exact on every library. The parameters are moved many at a time: each moved copy is
@@ -28,7 +28,7 @@ from ..kernels.step import Objective, data_loss
 from .data import checked_data
 
 _ELEMENTS_AT_ONCE = 2**22
-"""How many numbers the moved models of one pass may take together; bounds the memory."""
+"""The most numbers of all moved models of one pass, which bounds the memory."""
 
 
 @suggesting
@@ -52,22 +52,22 @@ def check_gradient(
     Parameters
     ----------
     net : Network
-        What is computed and minimised.
+        The network, with the loss that is minimised.
     params : tuple of Layer
-        As for `loss_and_grad`, without an axis of models.
+        Weights W (fan_in, fan_out) and biases b (fan_out,), without an axis of models.
     X : array of shape (n_samples, n_features)
-        As for `loss_and_grad`.
+        Inputs, from the library and device of ``params``.
     y : array
-        As for `loss_and_grad`.
+        Targets, in any form that `loss_and_grad` accepts.
     method : {"central", "forward", "backward"}
-        Which difference.
+        The kind of finite difference.
     step : float, optional
         Width h for parameters up to 1 in size, in proportion for larger ones. By default the width that balances
         truncation against rounding.
     l2 : float
-        As for `loss_and_grad`.
+        The penalty ``l2 / 2`` times the sum of squared weights, added after the reduction; not negative.
     reduction : {"mean", "sum"}
-        As for `loss_and_grad`.
+        The reduction over samples.
 
     Returns
     -------
@@ -113,9 +113,9 @@ def check_direction(
     Parameters
     ----------
     net, params, X, y, l2, reduction
-        As for `check_gradient`. No ReLU may stand exactly at its kink.
+        As for `check_gradient`. No ReLU may be exactly at its kink.
     random_state : None, int, RandomState or Generator
-        Draws the direction, uniform on the sphere.
+        The source of the direction, which is uniform on the sphere.
 
     Returns
     -------
@@ -159,7 +159,7 @@ class _OnHost:
         return self.loss_and_sides(flat)[0]
 
     def loss_and_sides(self, flat: Array) -> tuple[Array, list[Array]]:
-        """Return the objective, and for each layer with kinks on which side of them its units are."""
+        """Return the objective, and for each layer with kinks the side of the kink that each unit is on."""
         params = unpack(self.net, flat)
         ops, objective = portable(self.xp), self._objective
         trace = forward_pass(ops, self.net, params, self.batch.X)
@@ -171,7 +171,7 @@ class _OnHost:
         return loss, sides
 
     def moved(self, indices: Sequence[int], widths: Sequence[float]) -> list[tuple[float, bool]]:
-        """Return the loss with entry ``indices[k]`` moved by ``widths[k]``, and whether a unit changed sides then."""
+        """Return the loss with entry ``indices[k]`` moved by ``widths[k]``, and whether a unit crossed its kink."""
         xp = self.xp
         here = xp.asarray(list(indices))[:, None] == xp.arange(self.flat.shape[0])[None, :]
         step = xp.asarray(list(widths))[:, None]

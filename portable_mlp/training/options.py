@@ -1,7 +1,7 @@
-"""The options of a training, described once.
+"""The training options, described once.
 
-`train` checks what it is given by this table; the estimators make constraints of their parameters from it, the command
-line its options, and a checkpoint the identity of its run.
+`train` checks its arguments against this table; the estimators derive the constraints of their parameters from it, the
+command line its options, and a checkpoint the identity of its run.
 """
 
 from __future__ import annotations
@@ -25,11 +25,11 @@ from .monitor import MONITORED
 from .schedules import SCHEDULES, needs_epochs
 
 OF_OPTIMIZERS = frozenset(name for entry in OPTIMIZERS.values() for name in entry.options)
-"""The options that an optimizer takes."""
+"""The options of any optimizer."""
 
 
 class TrainingOption(NamedTuple):
-    """What there is to know of an option.
+    """The description of an option.
 
     Attributes
     ----------
@@ -53,7 +53,7 @@ class TrainingOption(NamedTuple):
 
 
 def class_weights(name: str, value: Any) -> Any:
-    """Return what samples of each class count, a dict from class to number, "balanced" or None."""
+    """Return a checked ``class_weight``: a dict from class to weight, "balanced" or None."""
     if isinstance(value, Mapping):
         return {Whole(0)(f"a class in {name}", key): not_negative_number(name, x) for key, x in value.items()}
     if value is not None and value != "balanced":
@@ -69,7 +69,7 @@ TRAINING_OPTIONS = {
     "batch_size": TrainingOption(200, Whole(1), "Rows per step.", "batch_size"),
     "epochs": TrainingOption(20, Whole(1), "Passes over the data, at most; iterations of lbfgs.", "max_iter"),
     "momentum": TrainingOption(0.9, fraction, "Of sgd.", "momentum"),
-    "nesterov": TrainingOption(True, flag, "Whether the momentum of sgd looks ahead.", "nesterovs_momentum"),
+    "nesterov": TrainingOption(True, flag, "The momentum of sgd looks ahead.", "nesterovs_momentum"),
     "beta_1": TrainingOption(0.9, fraction, "Of adam and adamw: decay of the mean gradient.", "beta_1"),
     "beta_2": TrainingOption(0.999, fraction, "Of adam and adamw: decay of the mean squared gradient.", "beta_2"),
     "epsilon": TrainingOption(1e-8, positive_number, "Of adam and adamw: added to the root.", "epsilon"),
@@ -94,7 +94,7 @@ TRAINING_OPTIONS = {
         for_classes=True,
     ),
     "dropout": TrainingOption(0.0, fraction, "Share of the hidden units that each step drops.", "dropout"),
-    "shuffle": TrainingOption(True, flag, "Whether each epoch has an order of its own.", "shuffle"),
+    "shuffle": TrainingOption(True, flag, "Each epoch has an order of its own.", "shuffle"),
     "patience": TrainingOption(
         None, OrNone(Whole(1)), "Stop after this many epochs without a better validation; keep the best."
     ),
@@ -106,10 +106,10 @@ TRAINING_OPTIONS = {
         "precision",
     ),
 }
-"""The options that say how `train` trains, by name; what it trains on, and what a run leaves, are other arguments."""
+"""The options of `train` that define the training, by name; its other arguments are the data and the outputs."""
 
 IN_EVERY_STATE = ("learning_rate", "decay", "precision", "batch_size", "l2", "shuffle", "patience")
-"""The options that a checkpoint names even where they are the default; older states know no others."""
+"""The options that a checkpoint stores even where they are the default; older states have no others."""
 
 
 def checked(given: Mapping[str, Any]) -> dict[str, Any]:
@@ -129,18 +129,18 @@ def of_optimizer(options: Mapping[str, Any]) -> dict[str, Any]:
     return {name: options[name] for name in OPTIMIZERS[solver].options} if solver in OPTIMIZERS else {}
 
 
-def identity(options: Mapping[str, Any]) -> dict[str, Any]:
-    """Return what makes a run another than those of the same data and other options, for JSON."""
+def identity_of_options(options: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what distinguishes a run from others on the same data, for JSON."""
     schedule, its_own = options["schedule"], of_optimizer(options)
-    told = {
+    named = {
         "solver": [options["solver"], *map(float, its_own.values())],
         "schedule": schedule if isinstance(schedule, str) else "a function",
-        # More epochs are the same run, unless the rate is a matter of how many there are.
+        # A run with more epochs is the same run, unless the rate depends on their number.
         "epochs": options["epochs"] if needs_epochs(schedule) else None,
     }
     for name, option in TRAINING_OPTIONS.items():
-        if name not in (*told, *OF_OPTIMIZERS) and (name in IN_EVERY_STATE or options[name] != option.default):
-            told[name] = options[name]
+        if name not in (*named, *OF_OPTIMIZERS) and (name in IN_EVERY_STATE or options[name] != option.default):
+            named[name] = options[name]
     if isinstance(options["class_weight"], dict):
-        told["class_weight"] = {str(key): x for key, x in options["class_weight"].items()}  # as JSON has keys
-    return told
+        named["class_weight"] = {str(key): x for key, x in options["class_weight"].items()}  # as JSON has keys
+    return named

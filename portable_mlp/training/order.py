@@ -13,16 +13,16 @@ from .stream import Samples
 
 
 class EpochOrder(NamedTuple):
-    """What an epoch takes.
+    """The samples of one epoch, in batches.
 
     Attributes
     ----------
     rows : ndarray of shape (n_samples,), int64, or None; of a stream GroupOrder
         A permutation of the samples, on the host; None keeps their order.
     batches : sequence of Span
-        Where each batch starts and stops in it.
+        The start and the stop of each batch in that order.
     masks : iterable of masks or None
-        The dropout of each batch.
+        The dropout masks of each batch.
     """
 
     rows: Any
@@ -31,45 +31,45 @@ class EpochOrder(NamedTuple):
 
 
 class Order(Protocol):
-    """An order of samples for each epoch; epochs are asked for one after another.
+    """An order of samples for each epoch; epochs are requested one after another.
 
     Attributes
     ----------
     n_samples : int
-        The samples of an epoch.
+        The number of samples of an epoch.
     """
 
     n_samples: int
 
     def epoch(self, epoch: int, done: int) -> EpochOrder:
-        """Return what an epoch takes, of which ``done`` batches lie behind already."""
+        """Return the order of an epoch, of which ``done`` batches are done already."""
 
     def memory(self) -> tuple[dict[str, Any], int | None]:
-        """Return what orders to come depend on: arrays by name, and a key."""
+        """Return the state that later orders depend on: arrays by name, and a key."""
 
     def restore(self, arrays: dict[str, Any], key: int | None) -> None:
-        """Go on from what `memory` returned."""
+        """Continue from a result of `memory`."""
 
 
 class KeyedOrder:
-    """An order that the number of the epoch alone decides.
+    """An order that depends on the number of the epoch alone.
 
     Parameters
     ----------
     samples : Data or Stream
         The samples of this process.
     n_samples : int
-        All samples, of which ``samples`` may be a part where a group trains.
+        The number of all samples, of which ``samples`` may be a part where a group trains.
     batch_size : int
-        Samples of a batch.
+        The number of samples of a batch.
     draws : Shuffle or None
-        What permutations and dropout are drawn from.
+        The source of permutations and dropout.
     shuffles : bool
         Whether epochs are permutations; otherwise the samples keep their order.
     weights : ndarray of shape (n_samples,), optional
         The weights of the samples, on the host: batches whose weights sum to zero are left out.
     dropout : Dropout, optional
-        The masks of the batches.
+        The dropout masks of the batches.
     """
 
     def __init__(
@@ -89,16 +89,16 @@ class KeyedOrder:
         self._batches = spans(n_samples, batch_size)
 
     def epoch(self, epoch: int, done: int) -> EpochOrder:
-        """Return what an epoch takes."""
+        """Return the order of an epoch."""
         rows = self._samples.order(self._shuffle, epoch, self.n_samples)
         batches = counting(self._batches, self._weights, rows)
         return EpochOrder(rows, batches, None if self._dropout is None else self._dropout.masks(epoch, batches, done))
 
     def memory(self) -> tuple[dict[str, Any], int | None]:
-        """Return the key of all that is drawn."""
+        """Return the key of all random draws."""
         return {}, None if self._draws is None else self._draws.key
 
     def restore(self, arrays: dict[str, Any], key: int | None) -> None:
-        """Go on from what `memory` returned."""
+        """Continue from a result of `memory`."""
         if self._draws is not None and key is not None:
             self._draws.key = key

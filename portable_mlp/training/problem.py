@@ -1,4 +1,4 @@
-"""What `train` is given to learn, checked: a network with its loss, where it starts, and the samples."""
+"""The checked arguments of `train`: a network with its loss, the initial parameters, and the samples."""
 
 from __future__ import annotations
 
@@ -19,33 +19,33 @@ from .stream import Samples, Stream
 from .weights import check_own_samples, learnt_class_weights, weighted
 
 FIRST_SAMPLES = 8
-"""Ranks that are to have the same samples compare so many."""
+"""The number of samples that ranks with the same data compare."""
 
 
 class Problem(NamedTuple):
-    """One training.
+    """The problem that one call of `train` solves.
 
     Attributes
     ----------
     backend : Backend
-        Where it is computed, at the precision that was asked for.
+        The library and device, at the requested precision.
     objective : Objective
         The network and its loss.
     params : tuple of Layer
-        Where to start.
+        The initial parameters.
     data : Data or Stream
         The samples of this process.
-    held_out : Data or Stream or None
-        To validate on.
+    hold_out : Data or Stream or None
+        The samples to validate on.
     n_samples : int
-        Of all processes.
+        The number of samples of all processes.
     """
 
     backend: Backend
     objective: Objective
     params: Params
     data: Samples
-    held_out: Samples | None
+    hold_out: Samples | None
     n_samples: int
 
     @property
@@ -63,7 +63,7 @@ def checked_problem(
     validation: Any,
     options: Mapping[str, Any],
 ) -> Problem:
-    """Check parameters, samples and the options that depend on them; of a group, that the ranks have the same.
+    """Check parameters, samples and the options that depend on them; in a group, also that the ranks agree.
 
     Raises
     ------
@@ -73,21 +73,21 @@ def checked_problem(
     objective = Objective(net, options["l2"], label_smoothing=_checked_smoothing(net, options["label_smoothing"]))
     data = _checked_samples(net, params, X, y, sample_weight)
     backend = backend_of(params[0][0]).at_precision(options["precision"], params[0][0].dtype)
-    held_out = _checked_validation(net, params, validation)
+    hold_out = _checked_validation(net, params, validation)
     by_class = learnt_class_weights(backend, net, data, options["class_weight"])
     data = weighted(backend, data, by_class)
     check_own_samples(backend, data)
-    if held_out is not None:
+    if hold_out is not None:
         with _named_validation():
-            held_out = weighted(backend, held_out, by_class)
-    _check_patience(options["patience"], held_out)
+            hold_out = weighted(backend, hold_out, by_class)
+    _check_patience(options["patience"], hold_out)
     _check_one_model(params, options)
     others = {
         "params": lambda: _content_of(backend, params),
-        "validation data": lambda: b"" if held_out is None else _first_of(backend, held_out),
+        "validation data": lambda: b"" if hold_out is None else _first_of(backend, hold_out),
     }
     n_samples = n_samples_of_all(data.n_samples, lambda: _first_of(backend, data), others)
-    return Problem(backend, objective, params, data, held_out, n_samples)
+    return Problem(backend, objective, params, data, hold_out, n_samples)
 
 
 def _checked_smoothing(net: Network, label_smoothing: float) -> float:
@@ -98,7 +98,7 @@ def _checked_smoothing(net: Network, label_smoothing: float) -> float:
 
 
 def _checked_samples(net: Network, params: Params, X: Array, y: Array, sample_weight: Array | None = None) -> Samples:
-    """Return the data; a `Stream` in the place of ``X`` looks at its samples itself, when they are read."""
+    """Return the data; a `Stream` in the place of ``X`` checks its samples when it reads them."""
     if not isinstance(X, Stream):
         return checked_data(net, params, X, y, sample_weight)
     if sample_weight is not None:
@@ -118,20 +118,20 @@ def _checked_validation(net: Network, params: Params, validation: Any) -> Sample
 
 @contextlib.contextmanager
 def _named_validation() -> Iterator[None]:
-    """Say of an error that it is in the validation data."""
+    """Prefix an error to locate it in the validation data."""
     try:
         yield
     except (TypeError, ValueError) as error:
         raise type(error)(f"in the validation data: {error}") from None
 
 
-def _check_patience(patience: int | None, held_out: Samples | None) -> None:
-    if patience is not None and held_out is None:
+def _check_patience(patience: int | None, hold_out: Samples | None) -> None:
+    if patience is not None and hold_out is None:
         raise ValueError("patience looks at the validation: give validation=(X_val, y_val) with it")
 
 
 def _check_one_model(params: Params, options: Mapping[str, Any]) -> None:
-    """Refuse what follows the loss of one model where there are several."""
+    """Refuse options that follow the loss of one model where there are several."""
     asked = {
         "patience": options["patience"] is not None,
         'schedule "adaptive"': options["schedule"] == "adaptive",
@@ -143,7 +143,7 @@ def _check_one_model(params: Params, options: Mapping[str, Any]) -> None:
 
 
 def _first_of(backend: Backend, samples: Samples) -> bytes:
-    """Return what other samples would differ in, with a look at their number and the first of them."""
+    """Return the number of samples and a digest of the first of them, to compare with other ranks."""
     if isinstance(samples, Stream):
         return samples.digest.encode()
     first = samples.part(0, min(samples.n_samples, FIRST_SAMPLES))
@@ -151,6 +151,6 @@ def _first_of(backend: Backend, samples: Samples) -> bytes:
 
 
 def _content_of(backend: Backend, params: Params) -> bytes:
-    """Return what other parameters, or the same ones of another library or dtype, would differ in."""
+    """Return parameters, library and dtype in a form to compare with other ranks."""
     flat = pack(params)
     return f"{backend.name} {flat.dtype} {flat.shape}".encode() + backend.to_numpy(flat).tobytes()

@@ -1,4 +1,4 @@
-"""What is shown while training runs: the epoch, the loss, samples per second and the time left, on stderr."""
+"""The progress bar: the epoch, the loss, samples per second and the time left, on stderr."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ class Silent(contextlib.AbstractContextManager["Silent"]):
         """Nothing to close."""
 
     def advance(self, n_samples: int) -> None:
-        """Take note that ``n_samples`` more have been trained on."""
+        """Count ``n_samples`` more samples."""
 
     def epoch_end(self, epoch: int, loss: float | list[float], samples_per_second: float) -> None:
-        """Take note that an epoch, counted from 0, has ended."""
+        """Record the end of an epoch, counted from 0."""
 
 
 class Bar(Silent):
@@ -32,9 +32,9 @@ class Bar(Silent):
     Parameters
     ----------
     epochs : int
-        How many there will be at most.
+        The largest number of epochs.
     n_samples : int
-        Samples of one epoch.
+        The number of samples of one epoch.
     """
 
     def __init__(self, epochs: int, n_samples: int) -> None:

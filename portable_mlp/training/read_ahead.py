@@ -1,4 +1,4 @@
-"""Reading ahead: a thread fetches what comes next while this one works on what came before."""
+"""Reading ahead: a thread fetches the next items while this one works on the previous ones."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ from typing import Any, TypeVar
 T = TypeVar("T")
 
 AHEAD = 2
-"""How many are fetched before they are asked for."""
+"""The number of items fetched in advance."""
 
 _END: Any = object()
 
 
 @contextlib.contextmanager
 def read_ahead(items: Iterator[T]) -> Iterator[Iterator[T]]:
-    """Return the items as a thread of its own takes them from the iterator, an error where it was raised there.
+    """Iterate in a thread of its own; return its items, and raise its errors at the same place.
 
-    The thread has ended when the context is left, however it is left.
+    The thread has ended when the context exits, however it exits.
     """
     with concurrent.futures.ThreadPoolExecutor(1, "portable-mlp-reader") as thread:
         try:

@@ -1,4 +1,4 @@
-"""What training gives back, during and at its end, well or not."""
+"""The results of training: after each epoch, at its end, and where it diverged."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ History: TypeAlias = dict[str, list[Any]]
 
 
 class TrainResult(NamedTuple):
-    """What `train` returns.
+    """The result of `train`.
 
     Attributes
     ----------
@@ -25,7 +25,7 @@ class TrainResult(NamedTuple):
         "learning_rate" and "samples_per_second"; with validation data also "validation_loss" (without the penalty) and
         "validation_score". With an axis of models a loss is a list with one number for each.
     n_epochs : int
-        Epochs completed.
+        The number of epochs completed.
     stopped_because : str
         "max_epochs", "patience", "learning_rate" (the adaptive schedule reached its end), "converged" or
         "no_progress" (L-BFGS: the line search found nothing better), "callback" or "interrupted".
@@ -45,19 +45,19 @@ class TrainResult(NamedTuple):
 
 
 class EpochEnd(NamedTuple):
-    """What a callback is given after each epoch.
+    """The argument of callbacks after each epoch.
 
     Attributes
     ----------
     epoch : int
-        Which one, from 0.
+        The number of the epoch, from 0.
     epochs : int
-        How many there will be at most.
+        The largest number of epochs.
     params : tuple of Layer
-        As they are now.
+        The current parameters.
     history : dict of lists
-        A copy of what there is so far, this epoch included. Numbers, or lists of numbers, that a callback puts there
-        under names of its own come back at the next epoch, and stand in the result and in checkpoints, as floats.
+        A copy of the history so far, this epoch included. Numbers, or lists of numbers, that a callback adds under
+        names of its own are kept: as floats in the next epoch's history, in the result and in checkpoints.
     """
 
     epoch: int
@@ -77,15 +77,15 @@ class NonFiniteError(ValueError):
     params : tuple of Layer
         The last good parameters: those at the end of the epoch before.
     history : dict of lists
-        Of the epochs completed.
+        The history of the epochs completed.
     epoch : int
-        Which epoch failed, counted from 1.
+        The number of the epoch that failed, from 1.
     batch : int
-        After how many batches of that epoch.
+        The number, from 1, of the first bad batch of that epoch.
     """
 
     def __init__(self, message: str, params: Params, history: History, epoch: int, batch: int) -> None:
-        # All arguments go to Exception too: pickle makes the error anew from them.
+        # All arguments go to Exception too: pickle rebuilds the error from them.
         super().__init__(message, params, history, epoch, batch)
         self.params = params
         self.history = history
@@ -102,7 +102,7 @@ class NonFiniteError(ValueError):
     def diverged(
         cls, net: Network, good: Array, history: History, *, epoch: int, batch: int, n_batches: int
     ) -> NonFiniteError:
-        """Say where training diverged; ``good`` is the flat vector at the end of the epoch before."""
+        """Return the error of a divergence; ``good`` is the flat parameters at the end of the previous epoch."""
         message = (
             f"training diverged in epoch {epoch}, at batch {batch} of {n_batches}: the loss or a parameter became "
             "infinite or NaN; a smaller learning rate or scaled inputs may help (the error's params holds the "

@@ -1,8 +1,8 @@
-"""The loop over epochs: for each its order and its rate, the steps, and what is recorded at its end.
+"""The loop over epochs: the order and the rate of each, its steps, and its record.
 
 `portable_mlp.train` and the estimators run the same loop. They differ in three policies: the order of the samples
-(`order`), the learning rates (`schedules`, `portable_mlp.estimators.optimizer`), and the record, which looks at each
-epoch once it is complete and decides whether to go on (`monitor`, `portable_mlp.estimators.stochastic`).
+(`order`), the learning rates (`schedules`, `portable_mlp.estimators.optimizer`), and the record, which evaluates each
+complete epoch and decides whether to stop (`monitor`, `portable_mlp.estimators.stochastic`).
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from .stream import Samples
 
 
 class Rates(Protocol):
-    """The learning rates of a training."""
+    """The learning rates of a training run."""
 
     @property
     def by_step(self) -> bool:
@@ -34,76 +34,83 @@ class Rates(Protocol):
         """Return the learning rate."""
 
     def memory(self) -> list[float]:
-        """Return what the rates to come depend on."""
+        """Return the state that later rates depend on."""
 
     def restore(self, memory: list[float]) -> None:
-        """Go on from what `memory` returned."""
+        """Continue from a result of `memory`."""
 
 
 class EpochDone(NamedTuple):
-    """An epoch whose steps are taken.
+    """The figures of an epoch after its last step.
 
     Attributes
     ----------
     mean_loss : array of shape () or (n_models,)
-        The mean over its samples, on the device.
+        The mean loss over its samples, on the device.
     learning_rate : float
-        That of its first step.
-    samples_per_second : float
-        Of the steps alone.
+        The learning rate of its first step.
+    n_samples : int
+        The number of samples of these steps.
+    start : float
+        The time of the first step, on the clock ``time.perf_counter``.
     """
 
     mean_loss: Array
     learning_rate: float
-    samples_per_second: float
+    n_samples: int
+    start: float
+
+    def samples_per_second(self) -> float:
+        """Return the speed until now: a device may still be at work until ``mean_loss`` was read."""
+        return self.n_samples / (time.perf_counter() - self.start)
 
 
 class Record(Protocol):
-    """What is known of a training at the end of each epoch.
+    """The record of a training run, extended at the end of each epoch.
 
     Attributes
     ----------
     bar : Silent
-        Where progress is shown.
+        The progress bar.
     """
 
     bar: Silent
 
     def epoch_begins(self, *, resumed: bool) -> None:
-        """Take note of where the parameters are, before a step writes over them; ``resumed`` within the epoch."""
+        """Keep the parameters before a step overwrites them; ``resumed`` is True within an epoch."""
 
     def epoch_ends(self, done: EpochDone) -> str | None:
-        """Record an epoch; return why training stops, or None."""
+        """Record an epoch; return the reason to stop, or None."""
 
     def ended_before(self, reason: str) -> str | None:
-        """Return why a training that is resumed stays ended, or None."""
+        """Return why a resumed run remains stopped, or None if it continues."""
 
     def memory(self, *, within_epoch: bool) -> dict[str, Any]:
-        """Return what the epochs so far have left behind: arrays of the host, and lists of floats."""
+        """Return the record of the epochs so far: arrays on the host, and lists of floats."""
 
     def restore(self, memory: dict[str, Any], *, within_epoch: bool) -> None:
-        """Go on from what `memory` returned."""
+        """Continue from a result of `memory`."""
 
 
 class Run:
-    """The epochs of one training.
+    """The epochs of one training run.
 
     Parameters
     ----------
     loop : Loop
-        The parameters, and the steps that move them.
+        The loop, which holds the parameters and takes the steps.
     samples : Data or Stream
         All samples, or those of this process where a group trains.
     order : Order
-        In which the epochs take them.
+        The order of the samples in each epoch.
     rates : Rates
-        The learning rates.
+        The policy for the learning rates.
     record : Record
-        What is kept of each epoch, and what decides whether to go on.
+        The record of each epoch, which decides whether to stop.
     epochs : int
-        The number of epochs, at most.
+        The largest number of epochs.
     checkpoints : Checkpoints, optional
-        The folder of states: training goes on where the newest stands.
+        The states of the run: training resumes from the newest one.
     """
 
     def __init__(
@@ -121,7 +128,7 @@ class Run:
         self._epochs, self._checkpoints = epochs, checkpoints
         self._position = Position()
         group = current_group()
-        # Alone and without checkpoints Ctrl-C ends a step wherever it is, and there is nothing else to answer.
+        # Alone and without checkpoints Ctrl-C may interrupt a step anywhere: no file and no other rank depends on it.
         self._requests: Requests | None = None
         if group is not None:
             self._requests = AgreedRequests(group)
@@ -129,9 +136,9 @@ class Run:
             self._requests = Requests()
 
     def until_stopped(self) -> str:
-        """Run the epochs until they are over, or until something asks to stop; return why.
+        """Run the epochs until the last one, or until a request to stop; return the reason.
 
-        "max_epochs", "interrupted" (Ctrl-C; SIGTERM where it is heard), or what the record says.
+        "max_epochs", "interrupted" (Ctrl-C; SIGTERM where it is received), or the record's reason.
         """
         with self._requests or contextlib.nullcontext():
             try:
@@ -140,13 +147,13 @@ class Run:
                 self._save()
                 return "interrupted"
             except KeyboardInterrupt:
-                # A callback's own; the second Ctrl-C, while the first is being answered, is not for us.
+                # Ctrl-C raised by a callback ends training cleanly; the second one, after a first, must take effect.
                 if self._requests is not None and self._requests.received is not None:
                     raise
                 return "interrupted"
 
     def end_if_terminated(self) -> None:
-        """Raise SystemExit if SIGTERM asked to stop."""
+        """Raise SystemExit if the request to stop was SIGTERM."""
         if self._requests is not None:
             self._requests.end_if_terminated()
 
@@ -165,7 +172,7 @@ class Run:
         return "max_epochs"
 
     def _resumed(self) -> str | None:
-        """Go on where the newest state stands; return why training had ended there, if it had."""
+        """Restore the newest state; return why training had stopped there, if it had."""
         if self._checkpoints is None:
             return None
         self._position, ended = self._checkpoints.resume()
@@ -178,13 +185,18 @@ class Run:
         return ended
 
     def _epoch(self, epoch: int) -> str | None:
-        """Run one epoch from where it stands; return why to stop, or None."""
+        """Run one epoch from its current position; return the reason to stop, or None."""
         loop, done = self._loop, self._position.batch
         self._record.epoch_begins(resumed=done > 0)
         order = self._order.epoch(epoch, done)
         n_seen, n_steps = epoch * self._order.n_samples, len(order.batches)
         progress = Progress(epoch, n_seen, self._epochs, loop.n_steps - done + 1, n_steps)
-        rate = on_root(lambda: self._rates.at(progress))
+        first_rate = on_root(lambda: self._rates.at(progress))
+
+        def rate(step: int) -> float:
+            # Each process computes it, as it does the optimizer's scalars: a formula, and no message in every step.
+            return self._rates.at(progress._replace(step=step)) if self._rates.by_step else first_rate
+
         start = time.perf_counter()
         mean_loss = loop.epoch(
             self._samples,
@@ -198,11 +210,10 @@ class Run:
             between=None if self._requests is None else self._between(epoch, n_steps),
         )
         n_samples = sum(stop - start for start, stop in order.batches[done:])
-        speed = n_samples / (time.perf_counter() - start)
-        return self._record.epoch_ends(EpochDone(mean_loss, rate, speed))
+        return self._record.epoch_ends(EpochDone(mean_loss, first_rate, n_samples, start))
 
     def _between(self, epoch: int, n_batches: int) -> Any:
-        """Return what is called between two steps: it writes a state where one is due, and hears requests to stop."""
+        """Return the function to call between two steps, which writes due states and acts on requests to stop."""
 
         def between(done: int) -> None:
             self._position = Position(epoch, done)

@@ -1,4 +1,4 @@
-"""Learning rates: functions of how far training is, and what "adaptive" does where the loss stalls."""
+"""Learning rates: functions of the progress of training, and the division by "adaptive" where the loss stalls."""
 
 from __future__ import annotations
 
@@ -10,30 +10,30 @@ from ..kernels.options import check_choice
 from .stopping import Stall
 
 DIVISOR = 5.0
-"""The schedule "adaptive" divides by it."""
+"""The divisor of the schedule "adaptive"."""
 
 SMALLEST_RATE = 1e-6
-"""A rate of the schedule "adaptive" that is no larger is not divided any more."""
+"""The rate at or below which the schedule "adaptive" no longer divides."""
 
 OfEpoch: TypeAlias = Callable[[int], float]
 """The learning rate of an epoch, counted from 0."""
 
 
 class Progress(NamedTuple):
-    """How far training is.
+    """The progress of training.
 
     Attributes
     ----------
     epoch : int
-        Epochs completed.
+        The number of epochs completed.
     samples_seen : int
-        Samples of these epochs.
+        The number of samples of these epochs.
     epochs : int
-        The number of epochs there will be at most.
+        The largest number of epochs.
     step : int
-        The step that is to be taken, counted from 1; at the start of an epoch its first.
+        The number of the next step, from 1; at the start of an epoch that of its first step.
     n_steps : int
-        The steps of an epoch.
+        The number of steps of an epoch.
     """
 
     epoch: int
@@ -68,7 +68,7 @@ def cosine(rate: float, at: Progress) -> float:
 
 
 class ScheduleEntry(NamedTuple):
-    """A schedule, as its name stands for it.
+    """An entry of the table of schedules.
 
     Attributes
     ----------
@@ -77,11 +77,11 @@ class ScheduleEntry(NamedTuple):
     options : tuple of str
         The keyword arguments of ``rate`` that users may give.
     by_step : bool
-        Whether the rate changes within an epoch; otherwise it is asked for once an epoch.
+        Whether the rate changes within an epoch; otherwise it is computed once an epoch.
     divides : bool
         Whether the learning rate is divided by 5 where the loss stalls.
     needs_epochs : bool
-        Whether the rate depends on how many epochs there will be.
+        Whether the rate depends on the largest number of epochs.
     """
 
     rate: Callable[..., float]
@@ -102,21 +102,21 @@ SCHEDULES = {
 
 
 class Schedule:
-    """A schedule on its way.
+    """A schedule with its current learning rate.
 
     Parameters
     ----------
     entry : ScheduleEntry
-        The schedule.
+        The schedule's formula and properties.
     learning_rate : float
-        Where it starts.
+        The initial learning rate.
     **options : float or None
         Values for the options of all schedules, of which the entry takes its own.
 
     Attributes
     ----------
     learning_rate : float
-        What the entry's rate starts from now: lower than at first where it was divided.
+        The rate that the formula scales: below the initial one once it was divided.
     """
 
     def __init__(self, entry: ScheduleEntry, learning_rate: float, **options: float | None) -> None:
@@ -131,19 +131,17 @@ class Schedule:
         ValueError
             If the schedule gives a negative or non-finite rate.
         """
+        now = f"step {progress.step}" if self.entry.by_step else f"epoch {progress.epoch}"
         try:
             rate = float(self.entry.rate(self.learning_rate, progress, **self._options))
         except (TypeError, ValueError, OverflowError) as error:
-            raise ValueError(f"the schedule gave no learning rate for epoch {progress.epoch}: {error}") from error
+            raise ValueError(f"the schedule gave no learning rate for {now}: {error}") from error
         if not 0.0 <= rate < math.inf:
-            raise ValueError(
-                f"the schedule gave the learning rate {rate} for epoch {progress.epoch}; it must be finite, not "
-                "negative"
-            )
+            raise ValueError(f"the schedule gave the learning rate {rate} for {now}; it must be finite, not negative")
         return rate
 
     def divide(self) -> bool:
-        """Divide the learning rate where the schedule does so; return False where training had better stop."""
+        """Divide the learning rate if the schedule does so; return False where training should stop."""
         if not self.entry.divides or self.learning_rate <= SMALLEST_RATE:
             return False
         self.learning_rate /= DIVISOR
@@ -153,12 +151,12 @@ class Schedule:
 class LossDrivenRates:
     """The learning rates of `portable_mlp.train`: a schedule, which "adaptive" divides where the training loss stalls.
 
-    A stall is two epochs in a row whose loss does not fall by 1e-4. Other schedules take no notice.
+    A stall is two epochs in a row whose loss does not fall by 1e-4. Other schedules ignore it.
 
     Parameters
     ----------
     schedule : Schedule
-        The formula, and where it starts.
+        The schedule, which is changed where it divides.
     """
 
     tolerance = 1e-4
@@ -177,8 +175,8 @@ class LossDrivenRates:
         """Return the learning rate."""
         return self._schedule.at(progress)
 
-    def goes_on_after(self, loss: float) -> bool:
-        """Take note of an epoch's loss; return False where the rate is used up."""
+    def continues_after(self, loss: float) -> bool:
+        """Record an epoch's loss; return False where the rate cannot be divided further."""
         if not self._schedule.entry.divides:
             return True
         self._stall.count(loss)
@@ -188,13 +186,13 @@ class LossDrivenRates:
         return self._schedule.divide()
 
     def memory(self) -> list[float]:
-        """Return the rate, the best loss and how often in a row it has stalled; nothing where they do not matter."""
+        """Return the rate, the best loss and the count of stalled epochs in a row; empty where they do not matter."""
         if not self._schedule.entry.divides:
             return []
         return [self._schedule.learning_rate, self._stall.best, float(self._stall.n_epochs)]
 
     def restore(self, memory: list[float]) -> None:
-        """Go on from what `memory` returned."""
+        """Continue from a result of `memory`."""
         if self._schedule.entry.divides:
             self._schedule.learning_rate, self._stall.best, n_epochs = memory
             self._stall.n_epochs = int(n_epochs)
@@ -210,5 +208,5 @@ def make_schedule(schedule: str | OfEpoch, learning_rate: float, **options: floa
 
 
 def needs_epochs(schedule: str | OfEpoch) -> bool:
-    """Tell whether a schedule's rates depend on how many epochs there will be."""
+    """Return whether a schedule's rates depend on the largest number of epochs."""
     return isinstance(schedule, str) and SCHEDULES[schedule].needs_epochs

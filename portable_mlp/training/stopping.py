@@ -1,4 +1,4 @@
-"""Rules for stopping: how long an objective may go without progress."""
+"""Rules for stopping after some epochs without progress of an objective."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import math
 class Stall:
     """Epochs in a row in which an objective, which is minimised, did not fall by a tolerance (scikit-learn's rule).
 
-    With a NaN no comparison holds: the count begins anew.
+    With a NaN no comparison holds: the count restarts.
 
     Parameters
     ----------
@@ -33,12 +33,12 @@ class Stall:
 
 
 class Patience:
-    """Epochs since the least objective, of which so many are waited for; None waits for ever.
+    """A wait for a new least objective.
 
     Parameters
     ----------
     n_epochs : int or None
-        Epochs to wait.
+        The number of epochs to wait; None waits for ever.
     """
 
     def __init__(self, n_epochs: int | None) -> None:

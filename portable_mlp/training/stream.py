@@ -1,4 +1,4 @@
-"""Samples that stay in their file: an epoch goes through them a piece at a time, read while the one before is used."""
+"""Samples that stay in their file: an epoch reads them a piece at a time, each while the previous one is in use."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ from .group_order import GroupOrder, Selection
 from .read_ahead import read_ahead
 
 NUMBERS_A_PIECE = 2**20
-"""At most, unless a single batch has more; each sample counts for two more than its inputs."""
+"""The most numbers of a piece, unless a single batch has more; each sample counts for two more than its inputs."""
 
 BATCHES_A_PIECE = STEPS_A_CALL
-"""At most."""
+"""The most batches of a piece."""
 
 
 @dataclass(frozen=True)
@@ -28,19 +28,19 @@ class Stream:
     Attributes
     ----------
     backend : Backend
-        Where the samples are used.
+        The library and device of the samples.
     selection : Selection
-        Which rows of the file they are.
+        Their rows in the file.
     groups_in_memory : int
-        From so many groups of the file rows can be taken in any order.
+        The number of groups of the file that are in memory together, so that their rows can be mixed.
     read : callable
-        ``read(rows) -> (X, Y)``: samples by the numbers of their rows, checked, as `Data` has them, on the host.
+        ``read(rows) -> (X, Y)``: checked inputs and encoded targets of some row numbers, on the host.
     n_features : int
-        Numbers of an input.
+        The number of features.
     digest : str
-        The same for the same samples in the same groups.
+        A digest of the samples and their groups.
     variation : ndarray of shape (n_outputs,), in the dtype of the inputs, or None
-        Of each output, the sum of squared deviations from its mean, where a score needs it.
+        The sum of squared deviations of each output from its mean, where a score needs it.
     """
 
     backend: Backend
@@ -53,17 +53,17 @@ class Stream:
 
     @property
     def n_samples(self) -> int:
-        """How many samples there are."""
+        """The number of samples."""
         return sum(self.selection.counts)
 
     def order(self, shuffle: Shuffle | None, epoch: int, n_samples: int | None = None) -> GroupOrder:
-        """Return the order in which an epoch takes the samples, which are all that there are in a group too."""
+        """Return an epoch's order of the samples; in a group, too, they are all samples."""
         return GroupOrder(self.selection, self.groups_in_memory, shuffle, epoch)
 
     def pieces(self, order: GroupOrder, batches: Sequence[Span], done: int = 0) -> Generator[Piece]:
-        """Yield samples in the order, as they are read, with the batches that are made of them.
+        """Yield pieces of the samples in the order, as they are read, with their batches.
 
-        The pieces are the same ones whatever has been done, so that a compiled step rounds as if it had not stopped.
+        The pieces do not depend on ``done``: a compiled step rounds as it would without an interruption.
         """
         with read_ahead(self._pieces_on_host(order, batches, done)) as pieces:
             for X, Y, spans in pieces:

@@ -1,4 +1,4 @@
-"""`train`: its options and data checked, then handed to the loop."""
+"""`train`: checks its options and data, then runs the loop."""
 
 from __future__ import annotations
 
@@ -9,9 +9,10 @@ from typing import Any
 from ..distributed.agreement import check_same_options
 from ..distributed.group import current_group, is_root, refuse_in_group
 from ..kernels.arrays import Array
+from ..kernels.docstrings import documented_with, quoted
 from ..kernels.initializers import RandomState
 from ..kernels.network import Network
-from ..kernels.optimizers import OPTIMIZERS
+from ..kernels.optimizers import OPTIMIZERS, SOLVERS
 from ..kernels.parameters import Params, pack
 from ..kernels.spelling import suggesting
 from ..kernels.step import Program
@@ -22,18 +23,17 @@ from .checkpointing import Checkpoints, checked_folder, entered_on_root, identit
 from .dropout import Dropout
 from .loop import make_loop
 from .monitor import Callback, LoopRecord, Monitor
-from .options import TRAINING_OPTIONS, checked, of_optimizer
-from .options import identity as of_options
+from .options import TRAINING_OPTIONS, checked, identity_of_options, of_optimizer
 from .order import KeyedOrder
 from .problem import Problem, checked_problem
 from .progress import Bar, Silent
 from .result import TrainResult
 from .run import Run
-from .schedules import LossDrivenRates, OfEpoch, make_schedule
+from .schedules import SCHEDULES, LossDrivenRates, OfEpoch, make_schedule
 from .stream import Stream
 from .weights import weights_to_skip_by
 
-MAY_DIFFER = {
+ARGUMENTS_THAT_MAY_DIFFER = {
     "params": "compared by their numbers, once they were found to be the network's",
     "X": "compared with the samples",
     "y": "compared with the samples",
@@ -43,6 +43,7 @@ MAY_DIFFER = {
 """Arguments that the ranks of a group do not compare with the other options, and why."""
 
 
+@documented_with(solvers=quoted(SOLVERS), schedules=quoted(SCHEDULES))
 @suggesting
 def train(
     net: Network,
@@ -86,41 +87,41 @@ def train(
     Parameters
     ----------
     net : Network
-        What is trained.
+        The network to train.
     params : tuple of Layer
-        Where to start, as from `init_params`, float32 or float64; left as they are. With a leading axis of models all
-        of them are trained at once, each as if alone, unless one diverges, which stops them all.
+        The initial parameters, such as those of `init_params`, float32 or float64; not written into. With a leading
+        axis of models all of them are trained at once, each as if alone, unless one diverges, which stops them all.
     X : array of shape (n_samples, n_features)
         Inputs, all finite, of the same library and device. With NumPy they may stay in their file
         (``numpy.load(path, mmap_mode="r")``), in the dtype of ``params``: rows are read when a batch needs them.
     y : array
         Targets, as for `loss_and_grad`; all finite, labels in range.
-    solver : {"adam", "adamw", "sgd", "lbfgs"}
-        "adamw" is Adam with decoupled weight decay. "lbfgs" (SciPy) takes all samples in every step and ignores the
-        options of the others.
+    solver : str
+        One of {solvers}. "adamw" is Adam with decoupled weight decay. "lbfgs" (SciPy) uses all samples in every
+        step and ignores the options of the others.
     learning_rate : float
-        Positive; the schedule starts from it.
+        The initial learning rate of the schedule, positive.
     batch_size : int
-        Samples of a step; the last batch of an epoch may be short.
+        The number of samples of a step; the last batch of an epoch may be short.
     epochs : int
-        Passes over the data, at most; iterations of "lbfgs".
+        The largest number of passes over the data; iterations of "lbfgs".
     momentum : float
-        Of "sgd", in [0, 1).
+        The momentum of "sgd", in [0, 1).
     nesterov : bool
         Whether the momentum of "sgd" looks ahead.
     beta_1, beta_2, epsilon : float
-        Of "adam" and "adamw".
+        The constants of "adam" and "adamw": the decay of the two moments, in [0, 1), and the term of the denominator.
     weight_decay : float
-        Of "adamw": each step takes ``learning_rate * weight_decay * W`` off the weights W, beside Adam's step, and
-        nothing off the biases; not negative.
+        The decay of "adamw", not negative: each step subtracts ``learning_rate * weight_decay * W`` from the weights W,
+        beside Adam's step; biases do not decay.
     clip_norm : float, optional
-        The whole gradient, penalty included, is shortened to this length before the update where it is longer.
-    schedule : {"constant", "exponential", "invscaling", "adaptive", "cosine"} or callable
-        The learning rate of each epoch, counted from 0: "exponential" is ``learning_rate * decay**epoch``,
-        "invscaling" divides by the root of the samples seen, "adaptive" divides by 5 where the loss stalls, "cosine"
-        falls to 0. A function of the epoch returns the rate itself.
+        The upper bound of the norm of the whole gradient, penalty included: a longer one is scaled down to it.
+    schedule : str or callable
+        One of {schedules}. The learning rate of each epoch, counted from 0: "exponential" is
+        ``learning_rate * decay**epoch``, "invscaling" divides by the root of the samples seen, "adaptive" divides by 5
+        where the loss stalls, "cosine" falls to 0. A function of the epoch returns the rate itself.
     decay : float
-        Of the schedule "exponential", positive.
+        The factor of the schedule "exponential", positive.
     warmup_steps : int
         The number of steps (batches) over which the learning rate rises to the schedule's, which is multiplied by
         ``min(1, step / warmup_steps)``, with steps counted from 1.
@@ -130,48 +131,48 @@ def train(
         In [0, 1), for the losses "cross_entropy" and "binary_cross_entropy": training, not validation, is on targets
         ``(1 - label_smoothing) * Y + label_smoothing / n_classes``, where a logistic output has two classes.
     sample_weight : array of shape (n_samples,), optional
-        What each sample counts, not negative: a batch's mean divides by the sum of its weights, and a batch whose
+        The weight of each sample, not negative: a batch's mean divides by the sum of its weights, and a batch whose
         weights sum to zero is skipped. A weight of 2 is the sample twice in its batch.
     class_weight : dict, "balanced" or None
-        What the samples of each class count, beside ``sample_weight``: a number for each class, 1 for those that the
-        dict leaves out; "balanced" is inverse to the weight of the class in the training data. Validation has them too.
+        The weight of each class, a factor beside ``sample_weight``; 1 for classes that the dict omits; "balanced" is
+        inverse to the weight of the class in the training data. Validation uses the same weights.
     dropout : float
         In [0, 1): the probability with which each hidden unit is dropped from a step; the others are divided by
         ``1 - dropout``. Drawn on the host, keyed by ``random_state``, epoch and batch. Not for "lbfgs".
     shuffle : bool
         Whether each epoch has an order of its own, drawn on the host, the same on every backend.
     random_state : None, int, numpy.random.RandomState or numpy.random.Generator
-        For the shuffle and dropout.
+        The source of random numbers for the shuffle and dropout.
     validation : tuple of two or three arrays, optional
         ``(X_val, y_val)`` or ``(X_val, y_val, sample_weight)``, evaluated after each epoch.
     patience : int, optional
         Stop after so many epochs without a better validation, and return the best parameters.
     monitor : {"loss", "score"}
-        What is better: a smaller validation loss or a higher validation score (accuracy or R²).
+        The number that ``patience`` follows: the validation loss or the validation score (accuracy or R²).
     callbacks : iterable of callable
         Each is called with an `EpochEnd` after each epoch, whose parameters are a copy; returning True ends training.
     progress : bool
         Whether to draw a progress bar on stderr (needs rich).
     precision : {"float32", "tf32", "bfloat16"}
-        Of the factors in products of float32 matrices: 24 significant bits, or, by the tensor cores of a GPU, 11 or 8.
-        Sums, parameters and moments are float32 all the same. The library's own settings have no say.
+        The precision of the factors in products of float32 matrices: 24 significant bits, or, by the tensor cores of a
+        GPU, 11 or 8. Sums, parameters and moments are float32 always. The library's own settings have no effect.
     checkpoint : str, bytes or path, optional
-        A folder for the state of the run, of its own: parameters, moments, shuffle, history, best so far. It is written
-        at the end of each epoch, and when Ctrl-C or SIGTERM asks to stop; the last two states are kept. SIGTERM then
-        ends the process with code 143. Not for "lbfgs".
+        A folder for the state of this run alone: parameters, moments, shuffle, history, best so far. It is written at
+        the end of each epoch, and on Ctrl-C or SIGTERM; the last two states are kept. SIGTERM then ends the process
+        with code 143. Not for "lbfgs".
     checkpoint_every : int, optional
         Steps (batches) from one state to the next within an epoch, for long ones.
     resume : bool
-        Whether to go on from the newest sound state in ``checkpoint``, if there is one: the same options and data are
-        needed, and give, on the same library, every bit of what the run would have given in one go. More ``epochs``
-        than before are added; what has come to its end is returned as it is, and where a callback had ended it, the
-        callbacks are asked again. Without, a folder that holds states is refused.
+        Whether to resume from the newest sound state in ``checkpoint``, if there is one. The same options and data are
+        required; on the same library the result equals that of an uninterrupted run, to the bit. More ``epochs`` than
+        before continue the run; a complete run is returned unchanged, and where a callback had stopped it, the
+        callbacks are called again. Without ``resume``, a folder that holds states is refused.
 
     Returns
     -------
     TrainResult
-        ``params``, ``history``, ``n_epochs`` and ``stopped_because``. Ctrl-C ends training cleanly and returns what
-        was reached.
+        ``params``, ``history``, ``n_epochs`` and ``stopped_because``. Ctrl-C ends training cleanly and returns the
+        result so far.
 
     Raises
     ------
@@ -201,9 +202,9 @@ def train(
     array([0, 1, 1, 0])
     """
     given = locals()
-    # Of a folder it matters whether there is one: rank 0 alone writes there. Weights are compared with the samples.
+    # Ranks compare only whether there is a folder, since rank 0 alone writes there, and weights as part of the samples.
     whether = {"checkpoint": checkpoint is not None, "sample_weight": sample_weight is not None}
-    check_same_options("train", given | whether, but=MAY_DIFFER)
+    check_same_options("train", given | whether, but=ARGUMENTS_THAT_MAY_DIFFER)
     options = checked({name: given[name] for name in TRAINING_OPTIONS})
     called = _called(callbacks)
     problem = checked_problem(net, params, X, y, sample_weight, validation, options)
@@ -224,7 +225,7 @@ def _monitor(problem: Problem, options: Mapping[str, Any], callbacks: tuple[Call
         problem.backend,
         problem.net,
         epochs=options["epochs"],
-        validation=problem.held_out,
+        validation=problem.hold_out,
         patience=options["patience"],
         monitored=options["monitor"],
         callbacks=callbacks,
@@ -245,7 +246,7 @@ def _by_batches(
     random_state: RandomState,
     keep: Callable[..., Checkpoints] | None,
 ) -> TrainResult:
-    """Train a batch at a time; ``keep`` makes what writes the run's states of its parts."""
+    """Train a batch at a time; ``keep`` makes the `Checkpoints` of the run from its parts."""
     optimizer = OPTIMIZERS[options["solver"]].make(**of_optimizer(options))
     program = Program(problem.objective, optimizer, options["clip_norm"], options["warmup_steps"])
     loop = make_loop(problem.backend, program, pack(problem.params))
@@ -280,15 +281,15 @@ def _dropout(problem: Problem, options: Mapping[str, Any], draws: Shuffle | None
 
 
 def _identity(problem: Problem, options: Mapping[str, Any], random_state: RandomState) -> dict[str, Any]:
-    """Return what makes this run another than others, for JSON."""
+    """Return what distinguishes this run from others, for JSON."""
     group = current_group()
     return identity_of(
         problem.backend,
         problem.net,
         pack(problem.params),
         problem.data,
-        problem.held_out,
-        **of_options(options),
+        problem.hold_out,
+        **identity_of_options(options),
         random_state=random_state if isinstance(random_state, int) else None,
         # Another sum, to the last bit, is another run.
         **used(shards=group.n_shards if group is not None and group.reproducible else None),

@@ -1,4 +1,4 @@
-"""What samples count in `train`: their own weights, times those of their classes."""
+"""The weights of samples in `train`: their own, times those of their classes."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def learnt_class_weights(backend: Backend, net: Network, data: Samples, class_we
 
 
 def weighted(backend: Backend, data: Samples, by_class: ClassWeights | None) -> Samples:
-    """Return the samples with the weights of their classes; check that one of them counts."""
+    """Multiply the weights of samples by those of their classes; check that one is not 0."""
     if isinstance(data, Stream):
         return data
     if by_class is not None:
@@ -51,7 +51,7 @@ def weighted(backend: Backend, data: Samples, by_class: ClassWeights | None) -> 
 
 
 def check_own_samples(backend: Backend, data: Samples) -> None:
-    """Refuse weights of 0 where no process knows whether those of a whole batch are, which could take no step."""
+    """Refuse weights of 0 where no process can detect a batch whose weights are all 0, which has no step."""
     group = current_group()
     if group is None or group.has_all_samples or isinstance(data, Stream) or data.weights is None:
         return
@@ -70,7 +70,7 @@ def _classes_of(backend: Backend, data: Data) -> Any:
 
 
 def weights_to_skip_by(backend: Backend, data: Samples) -> Any:
-    """Return weights on the host where some are 0, which may be all of a batch; else None."""
+    """Return the weights on the host if some are 0, so that batches can be skipped; else None."""
     if isinstance(data, Stream) or data.weights is None:
         return None
     weights = backend.to_numpy(data.weights)

@@ -18,7 +18,7 @@ import pytest
 from numba.extending import intrinsic
 
 from portable_mlp.backends import _compiled_files, _numba_primitives
-from portable_mlp.backends._compiled_files import CompiledFiles, fingerprint
+from portable_mlp.backends._compiled_files import CompiledFiles, code_fingerprint
 from portable_mlp.backends._numba_primitives import _compiled, _kept
 from tests.selection import one_in
 
@@ -95,7 +95,7 @@ def test_what_has_no_exact_text_is_not_kept(folder: pathlib.Path, monkeypatch: p
     monkeypatch.setattr(sys.modules[__name__], "FACTOR", np.full(2000, 2.0))
     function = _kept(lambda: FACTOR[3])  # type: ignore[index]
     with pytest.raises(TypeError, match=r"constant array.* of type ndarray is not kept on disk"):
-        fingerprint(function)
+        code_fingerprint(function)
     assert function() == 2.0
     assert files(folder) == []
 
@@ -103,7 +103,7 @@ def test_what_has_no_exact_text_is_not_kept(folder: pathlib.Path, monkeypatch: p
 def test_every_loop_of_the_primitives_is_kept() -> None:
     loops = [one for one in vars(_numba_primitives).values() if isinstance(getattr(one, "_cache", None), CompiledFiles)]
     assert len(loops) == 17
-    assert len(set(map(fingerprint, loops))) == len(loops)
+    assert len(set(map(code_fingerprint, loops))) == len(loops)
 
 
 @intrinsic  # type: ignore[untyped-decorator]

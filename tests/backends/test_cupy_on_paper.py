@@ -166,7 +166,11 @@ def trained(
         losses = []
         for epoch in range(n_epochs):
             order = Shuffle(0).order(epoch, 57)
-            losses.append(backend.to_numpy(loop.epoch(there, spans(57, 8), 0.01 / (1 + epoch), order=order)))
+            losses.append(
+                backend.to_numpy(
+                    loop.epoch(there, spans(57, 8), lambda step, epoch=epoch: 0.01 / (1 + epoch), order=order)
+                )
+            )
         return np.stack(losses), *map(backend.to_numpy, (loop.flat, *loop.state))
 
 

@@ -62,7 +62,7 @@ def epochs(the_loop: Loop, some: Data = DATA, n: int = 4, batch_size: int = 10, 
     for epoch in range(n):
         order = Shuffle(0).order(epoch, 203) if shuffle else None
         batches = spans(some.n_samples, batch_size)
-        losses.append(the_loop.epoch(some, batches, 0.01 / (1 + epoch), order=order).tolist())
+        losses.append(the_loop.epoch(some, batches, lambda step, epoch=epoch: 0.01 / (1 + epoch), order=order).tolist())
     return losses
 
 
@@ -114,7 +114,10 @@ def test_batches_in_any_order(recorder: TorchOnPaper, monkeypatch: pytest.Monkey
     batches = [(60, 70), (0, 10), (10, 20), (0, 10)]
     order = Shuffle(0).order(0, 203)
     assert_same(
-        *both(lambda the: [the.epoch(DATA, batches, 0.01, order=order).tolist() for _ in range(4)], monkeypatch)
+        *both(
+            lambda the: [the.epoch(DATA, batches, lambda step: 0.01, order=order).tolist() for _ in range(4)],
+            monkeypatch,
+        )
     )
     assert recorder.n_recorded
 
@@ -161,7 +164,7 @@ def test_the_precision_of_torch_is_put_back(newer: str | None, precision: str) -
 
 def test_what_a_call_returned_stays_as_it_was(recorder: TorchOnPaper) -> None:
     the_loop = loop()
-    means = [the_loop.epoch(DATA, spans(203, 10), 0.01) for _ in range(5)]
+    means = [the_loop.epoch(DATA, spans(203, 10), lambda step: 0.01) for _ in range(5)]
     assert len({mean.item() for mean in means}) == 5
     assert the_loop.total.item() == pytest.approx(means[-1].item() * 203)
 
@@ -172,7 +175,7 @@ def test_the_first_bad_batch_is_found_in_replayed_calls(batch_size: int, recorde
     epochs(the_loop, some, n=3, batch_size=batch_size, shuffle=False)
     assert recorder.n_recorded
     some.X[125] = torch.nan
-    the_loop.epoch(some, spans(203, batch_size), 0.01)
+    the_loop.epoch(some, spans(203, batch_size), lambda step: 0.01)
     assert the_loop.first_bad_batch() == 125 // batch_size + 1
 
 

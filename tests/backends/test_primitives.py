@@ -189,9 +189,10 @@ def test_rows_are_taken_and_labels_encoded_into_memory(labels: str, dtype: str, 
 
 
 @on_both
-def test_every_formula_is_compiled(dtype: str, name: str) -> None:
+def test_every_compiled_formula_is_compared(dtype: str, name: str) -> None:
+    """A formula without a loop of its own is computed by NumPy."""
     formulas = {value for key, value in vars(optimizers).items() if key.endswith("_update")}
-    assert set(_UPDATES) == formulas == {optimizer.formula for optimizer in OPTIMIZERS.values()}
+    assert set(_UPDATES) == {optimizer.formula for optimizer in OPTIMIZERS.values()} <= formulas
 
 
 @on_both

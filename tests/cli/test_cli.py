@@ -144,7 +144,7 @@ def test_cells_may_be_separated_by_what_is_said(capfd) -> None:
         )
         trained(path, "--delimiter", delimiter, "--save", "m.safetensors", "--epochs", 1, capfd=capfd)
         assert len(predictions("m.safetensors", path, "--delimiter", delimiter, capfd=capfd)) == 30
-        assert "--delimiter names the delimiter" in mistake("train", path, capfd=capfd)
+        assert "--delimiter names the delimiter" in mistake("train", path, "--strict", capfd=capfd)
 
 
 def test_predictions_can_be_made_safe_for_spreadsheets(flowers, capfd) -> None:
@@ -370,7 +370,9 @@ BAD_TABLES = {
 @pytest.mark.parametrize(("content", "message"), BAD_TABLES.values(), ids=BAD_TABLES)
 def test_a_bad_table_is_one_clear_line_and_leaves_nothing(content: str, message: str, capfd) -> None:
     pathlib.Path("data.csv").write_text(content)
-    assert message in mistake("train", "data.csv", "--save", "m.safetensors", "--validation", 0, capfd=capfd)
+    assert message in mistake(
+        "train", "data.csv", "--strict", "--save", "m.safetensors", "--validation", 0, capfd=capfd
+    )
     assert not pathlib.Path("m.safetensors").exists()
 
 

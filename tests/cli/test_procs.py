@@ -31,6 +31,7 @@ def supervised(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
 def test_the_ranks_get_the_same_arguments_without_the_supervisors(supervised: list[Any]) -> None:
     own = ["--procs", "4", "--restarts=5", "--timeout", "7.5"]
     others = ["--l2=1e-05", "--checkpoint=a folder", "--resume", "--json", "--hidden=", "--delimiter=\t", "--seed=3"]
+    others += ["--drop=one", "--drop=two", "--no-shuffle"]
     assert run(["train", "--procs=1", "-x.csv"]) == 2  # not an option: a table's name stands behind --
     assert run(["train", *own, *others, "--", "-x.csv"]) == 75
     ((program, again, n, rules),) = supervised

@@ -58,7 +58,9 @@ def named(rows: np.ndarray, order: list[str] = NAMES) -> dict[str, np.ndarray]:
 
 
 def train(data: str, *arguments: str) -> None:
-    options = "--save model.safetensors --dtype float64 --validation 0 --epochs 15 --batch-size 10 --hidden 6,4"
+    options = (
+        "--strict --save model.safetensors --dtype float64 --validation 0 --epochs 15 --batch-size 10 --hidden 6,4"
+    )
     assert run(["train", data, *options.split(), "--activation", "tanh", *arguments]) == 0
 
 

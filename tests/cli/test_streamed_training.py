@@ -58,7 +58,7 @@ def saved(kind: str, suffix: str, group_rows: int = 130) -> str:
     return name
 
 
-OPTIONS = ["--hidden", "8", "--batch-size", "32", "--backend", "numpy"]
+OPTIONS = ["--strict", "--hidden", "8", "--batch-size", "32", "--backend", "numpy"]
 
 
 def trained(data: str, *options: Any, capfd: pytest.CaptureFixture[str]) -> dict[str, Any]:
@@ -307,7 +307,7 @@ from portable_mlp.tables import npy_rows
 from portable_mlp.training import evaluation, stream
 
 # Small parts, so that a few groups fill all that is in memory at a time.
-npy_rows._GROUP_ROWS, evaluation.NUMBERS_AT_ONCE, stream.NUMBERS_A_PIECE = 2**12, 2**15, 2**15
+npy_rows._GROUP_ROWS, evaluation.ACTIVATIONS_AT_ONCE, stream.NUMBERS_A_PIECE = 2**12, 2**15, 2**15
 streamed_rows.STREAMED_BYTES = float(sys.argv[1])
 tracemalloc.start()
 code = run(sys.argv[2:])

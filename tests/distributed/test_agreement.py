@@ -82,8 +82,8 @@ OTHER_OF_TRAIN: dict[str, Any] = {
 def test_every_argument_of_train_is_compared() -> None:
     arguments = set(inspect.signature(pm.train).parameters)
     assert arguments == OTHER_OF_TRAIN.keys() | {"callbacks", "progress"}
-    assert train_module.MAY_DIFFER.keys() == {"params", "X", "y", "callbacks", "progress"}
-    assert all(train_module.MAY_DIFFER.values())
+    assert train_module.ARGUMENTS_THAT_MAY_DIFFER.keys() == {"params", "X", "y", "callbacks", "progress"}
+    assert all(train_module.ARGUMENTS_THAT_MAY_DIFFER.values())
 
 
 @pytest.mark.parametrize("name", OTHER_OF_TRAIN)
@@ -221,8 +221,8 @@ ESTIMATORS = {"classifier": pm.MLPClassifier, "regressor": pm.MLPRegressor}
 @pytest.mark.parametrize("kind", ESTIMATORS)
 def test_every_parameter_of_an_estimator_is_compared(kind: str) -> None:
     parameters = ESTIMATORS[kind]().get_params().keys()
-    assert base.MAY_DIFFER.keys() == {"verbose", "device"}
-    assert parameters <= OTHER_OF_ESTIMATORS.keys() | base.MAY_DIFFER.keys()
+    assert base.PARAMETERS_THAT_MAY_DIFFER.keys() == {"verbose", "device"}
+    assert parameters <= OTHER_OF_ESTIMATORS.keys() | base.PARAMETERS_THAT_MAY_DIFFER.keys()
 
 
 @pytest.mark.parametrize("kind", ESTIMATORS)

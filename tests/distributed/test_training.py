@@ -204,10 +204,10 @@ def test_a_loop_goes_back_to_where_it_was() -> None:
     with pm.parallel("serial", reproducible=True):
         loop = make_loop(backend, Program(Objective(NET), adam()), flat)
         start = (loop.flat.copy(), [moment.copy() for moment in loop.state], loop.total.copy(), 0)
-        loop.epoch(data, spans(130, 16), 0.01)
+        loop.epoch(data, spans(130, 16), lambda step: 0.01)
         first = loop.flat.copy()
         loop.restore(*start)
-        loop.epoch(data, spans(130, 16), 0.01)
+        loop.epoch(data, spans(130, 16), lambda step: 0.01)
     np.testing.assert_array_equal(loop.flat, first)
 
 

@@ -98,6 +98,15 @@ def test_pickle_and_joblib(backend: str) -> None:
         np.testing.assert_array_equal(copy.predict_proba(X), clf.predict_proba(X))
 
 
+def test_a_pickle_of_before_a_parameter_has_its_default() -> None:
+    clf = pm.MLPClassifier(**OPTIONS).fit(X, y)
+    expected = clone(clf).fit(X, y).partial_fit(X, y)
+    del clf.decay, clf._optimizer.decay
+    copy = pickle.loads(pickle.dumps(clf))
+    assert copy.get_params() == expected.get_params()
+    np.testing.assert_array_equal(copy.partial_fit(X, y).coefs_[0], expected.coefs_[0])
+
+
 def test_weights_are_routed() -> None:
     w = np.linspace(0.1, 3.0, 70)
     with sklearn.config_context(enable_metadata_routing=True):

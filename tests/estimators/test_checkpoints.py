@@ -130,6 +130,22 @@ def test_a_signal_leaves_a_state_and_an_estimator(
     assert state_of(fitted(tmp_path)) == state_of(whole)
 
 
+def test_a_fit_interrupted_twice_within_an_epoch_keeps_its_record(
+    tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Before the second Ctrl-C no epoch ends: the record of the first comes from the state."""
+    whole = fitted(batch_size=20)
+    estimator = pm.MLPClassifier(**{**OPTIONS, "batch_size": 20})
+    for n_steps in (13, 2):
+        with monkeypatch.context() as patch:
+            ended_after(patch, n_steps, lambda: os.kill(os.getpid(), signal.SIGINT))
+            with pytest.warns(UserWarning, match=r"Training interrupted by user\."):
+                estimator.fit(X, Y, checkpoint=tmp_path, resume=True)
+    assert (estimator.n_iter_, estimator.t_, estimator._optimizer.n_steps) == (1, 200, 17)
+    assert estimator.loss_curve_ == whole.loss_curve_[:1]
+    assert state_of(fitted(tmp_path, batch_size=20)) == state_of(whole)
+
+
 def test_more_epochs_are_added(tmp_path: pathlib.Path) -> None:
     fitted(tmp_path, max_iter=4)
     assert state_of(fitted(tmp_path, max_iter=9)) == state_of(fitted(max_iter=9))
@@ -178,6 +194,9 @@ def test_a_warm_start_is_another_fit(tmp_path: pathlib.Path) -> None:
     estimator = fitted(tmp_path, warm_start=True)
     with pytest.raises(ValueError, match="start was None, now '"):
         estimator.fit(X, Y, checkpoint=tmp_path, resume=True)
+    by_lbfgs = fitted(solver="lbfgs", warm_start=True).set_params(solver="adam")
+    with pytest.raises(ValueError, match="start was None, now '"):
+        by_lbfgs.fit(X, Y, checkpoint=tmp_path, resume=True)
 
 
 def test_a_folder_in_use_is_not_written_over(tmp_path: pathlib.Path) -> None:

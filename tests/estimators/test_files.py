@@ -727,3 +727,14 @@ def test_a_file_is_loaded_in_another_process(path: pathlib.Path) -> None:
         timeout=60,
     )
     np.testing.assert_array_equal(json.loads(done.stdout), estimator.predict_proba(X))
+
+
+def test_what_was_loaded_goes_on_as_scikit_learns(tmp_path: pathlib.Path) -> None:
+    """Also where the loss does not improve: scikit-learn then counts on from a number that files do not keep."""
+    X, y = np.linspace(-1.0, 1.0, 40)[:, None], np.arange(40) % 2
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        pm.MLPClassifier((4,), max_iter=2, tol=1e9, random_state=0).fit(X, y).save(tmp_path / "model")
+    theirs = pm.MLPClassifier.load(tmp_path / "model").to_sklearn()
+    theirs.partial_fit(X, y)
+    assert theirs._no_improvement_count == 1

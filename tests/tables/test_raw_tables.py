@@ -93,11 +93,15 @@ def test_what_cells_are(save: Save, cells: list[str], reading: tuple[str, str], 
     [
         (["9,5", "1", "-,5"], ("number", ","), [9.5, 1.0, -0.5]),
         (["1.234,5", "999"], ("number", ",."), [1234.5, 999.0]),
-        (["9.5", "9.25"], ("text", ""), ["9.5", "9.25"]),
     ],
 )
 def test_decimal_commas(save: Save, cells: list[str], reading: tuple[str, str], values: list[Any]) -> None:
     assert column_of(save, cells, decimal=",") == (reading, values)
+
+
+def test_the_other_decimal_mark_is_named(save: Save) -> None:
+    with refusal(path := save("a;b\n1;9.5\n2;9.25\n3;1\n"), ":2:2: '9.5' is not a number with the decimal mark ','"):
+        pm.read_table(path, decimal=",")
 
 
 @pytest.mark.usefixtures("reader")
@@ -112,7 +116,6 @@ def test_decimal_commas_are_named_and_not_guessed(save: Save) -> None:
     ("common", "odd", "message"),
     [
         ("5", "abc", "'abc' is not a number, while 19 of the 20 cells of column 'c' are numbers"),
-        ("5", "inf", "'inf' is not a finite number, while 19 of the 20 cells of column 'c' are numbers"),
         (
             "5",
             "True",
@@ -131,6 +134,14 @@ def test_a_cell_that_contradicts_its_column_is_named(save: Save, common: str, od
     with pytest.raises(DataError, match=re.escape(f"{path}:14:1: {message}")):
         pm.read_table(path)
     assert pm.read_table(path, categorical="c").X.column("c").reading == ("text", "code")
+
+
+@pytest.mark.parametrize(
+    ("cell", "reason"), [("inf", "'inf' is not a finite number"), ("1e999", "'1e999' is too large for float64")]
+)
+def test_an_infinity_is_no_text_among_numbers(save: Save, cell: str, reason: str) -> None:
+    with refusal(path := save(f"a,b\n1,2\n{cell},3\n"), f":3:1: {reason}"):
+        pm.read_table(path)
 
 
 def test_codes_are_spelt_in_one_way(save: Save) -> None:

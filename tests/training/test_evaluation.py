@@ -34,7 +34,7 @@ def expected(net: pm.Network, params: Any, Y: np.ndarray) -> tuple[float, float]
 
 @pytest.mark.parametrize(("output", "at_once"), one_in(3, TARGETS, [8, 8 * 5, 8 * 37, 10**6], on="jax"))
 def test_blocks_add_up(lib: Any, output: str, at_once: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(evaluation, "NUMBERS_AT_ONCE", at_once)
+    monkeypatch.setattr(evaluation, "ACTIVATIONS_AT_ONCE", at_once)
     net = pm.Network((5, 8, 3), "tanh", output=output)
     flats = [float32_exact(pm.pack(pm.init_params(net, random_state=seed))) for seed in (0, 1)]
     Y = TARGETS[output]

@@ -54,6 +54,21 @@ class InterruptedAt:
         return self.trace
 
 
+def test_samples_per_second_wait_for_the_device(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A device takes its steps while the host is ahead of it: their time is over when a number of theirs is read."""
+    clock = types.SimpleNamespace(now=0.0)
+    backend = pm.get_backend("numpy")
+    original = type(backend).to_numpy
+
+    def read(self: Any, x: Any) -> Any:
+        clock.now += 2.0
+        return original(self, x)
+
+    monkeypatch.setattr(run.time, "perf_counter", lambda: clock.now)
+    monkeypatch.setattr(type(backend), "to_numpy", read)
+    assert train(validation=None, patience=None).history["samples_per_second"] == [20.0, 20.0, 20.0]
+
+
 @pytest.mark.parametrize("solver", ["adam", "lbfgs"])
 def test_ctrl_c_at_any_line_leaves_lists_of_one_length(solver: str) -> None:
     ends: list[int] = []

@@ -21,7 +21,7 @@ from portable_mlp.training.options import (
     TRAINING_OPTIONS,
     checked,
     class_weights,
-    identity,
+    identity_of_options,
 )
 
 NO_OPTIONS = {
@@ -87,10 +87,12 @@ def test_the_command_line_has_the_options_with_their_help() -> None:
     command = app_command("train")
     shown = {one.name: one for one in command.params}
     for name, option in TRAINING_OPTIONS.items():
-        assert shown[name].help.startswith(option.help), name
-        assert shown[name].opts == [f"--{name.replace('_', '-')}"]
-        assert shown[name].secondary_opts == ([f"--no-{name}"] if option.check is flag else [])
-        assert shown[name].default == {"l2": 1e-4}.get(name, option.default)
+        turned_off = option.default is True
+        one = shown[f"no_{name}" if turned_off else name]
+        assert option.help[1:] in one.help, name
+        assert one.opts == [f"--{'no-' if turned_off else ''}{name.replace('_', '-')}"]
+        assert one.secondary_opts == []
+        assert one.default == (False if turned_off else {"l2": 1e-4}.get(name, option.default))
 
 
 def test_what_is_typed_reaches_the_training(monkeypatch: pytest.MonkeyPatch, tmp_path: pathlib.Path) -> None:
@@ -134,18 +136,18 @@ def test_another_value_is_another_run(name: str) -> None:
     """So that none goes on from the states of another: an option that is new is in the identity by itself."""
     usual = {name: option.default for name, option in TRAINING_OPTIONS.items()}
     runs = [usual, usual | {"solver": "adamw", "schedule": "cosine"}, usual | {"solver": "sgd"}]
-    assert any(identity(run) != identity(checked(run | {name: other(name)})) for run in runs)
+    assert any(identity_of_options(run) != identity_of_options(checked(run | {name: other(name)})) for run in runs)
 
 
 def test_states_of_the_first_version_name_what_they_named() -> None:
     usual = {name: option.default for name, option in TRAINING_OPTIONS.items()}
-    told = identity(usual)
+    told = identity_of_options(usual)
     assert told == {
         "solver": ["adam", 0.9, 0.999, 1e-8],
         "schedule": "constant",
         "epochs": None,
         **{name: TRAINING_OPTIONS[name].default for name in IN_EVERY_STATE},
     }
-    assert identity(usual | {"solver": "sgd"})["solver"] == ["sgd", 0.9, 1.0]
+    assert identity_of_options(usual | {"solver": "sgd"})["solver"] == ["sgd", 0.9, 1.0]
     assert set(IN_EVERY_STATE) < set(TRAINING_OPTIONS)
     assert set(TRAINING_OPTIONS) > OF_OPTIMIZERS

@@ -128,7 +128,7 @@ def test_an_evaluation_in_pieces_is_that_of_all(lib: Any, kind: str, monkeypatch
     flat = pm.pack(pm.init_params(net, backend=lib.backend, dtype=lib.dtype))
     Y = lib.backend.asarray(LABELS[:, None]) if kind == "labels" else lib.array(VALUES)
     expected = Evaluation(lib.backend, net, Data(lib.array(X), Y)).loss_and_score(flat)
-    monkeypatch.setattr("portable_mlp.training.evaluation.NUMBERS_AT_ONCE", 7 * max(net.sizes))
+    monkeypatch.setattr("portable_mlp.training.evaluation.ACTIVATIONS_AT_ONCE", 7 * max(net.sizes))
     found = Evaluation(lib.backend, net, stream(lib, kind, group_rows=17))
     for _ in range(2):
         np.testing.assert_allclose(found.loss_and_score(flat), expected, rtol=lib.rtol, atol=lib.rtol)

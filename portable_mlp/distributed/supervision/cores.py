@@ -36,7 +36,7 @@ def doubt(procs: int, cores: int, load: float) -> str | None:
     Parameters
     ----------
     procs : int
-        Number of ranks.
+        Number of ranks to start.
     cores : int
         Number of cores that they may use.
     load : float

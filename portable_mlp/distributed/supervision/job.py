@@ -57,7 +57,7 @@ def started(launcher: Launcher, procs: int, program: Sequence[str]) -> Iterator[
     launcher : Launcher
         The ``mpiexec`` that starts the ranks.
     procs : int
-        Number of ranks.
+        Number of ranks to start.
     program : sequence of str
         Path of the program that each rank runs, and its arguments.
 
