@@ -26,7 +26,7 @@ from portable_mlp.backends.runner import STEPS_A_CALL
 from portable_mlp.estimators.losses import REPORTED
 from portable_mlp.kernels import activations, optimizers
 from portable_mlp.kernels.activations import ACTIVATIONS, Activation
-from portable_mlp.kernels.losses import LOSSES, Targets
+from portable_mlp.kernels.losses import LOSSES, TargetRange
 from portable_mlp.kernels.optimizers import Optimizer, adam, adamw, sgd
 from portable_mlp.kernels.step import Objective, Program
 from portable_mlp.training.batches import Data, Shuffle, spans
@@ -71,7 +71,7 @@ def data_for(net: pm.Network, dtype: str, weighted: bool = False) -> Data:
     rng = np.random.default_rng(0)
     n, k = N_SAMPLES, net.sizes[-1]
     targets = LOSSES[str(net.loss)].targets
-    if targets is Targets.DISTRIBUTIONS:
+    if targets is TargetRange.DISTRIBUTIONS:
         Y = rng.integers(0, k, size=(n, 1))
     else:
         Y = rng.integers(0, 2 if targets.are_probabilities else 4, size=(n, k)).astype(dtype)
