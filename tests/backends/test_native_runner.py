@@ -96,7 +96,7 @@ def epochs(the_loop: Loop, data: Data, batch_size: int = 10, shuffle: bool = Tru
         for epoch in range(3):
             order = Shuffle(0).order(epoch, data.n_samples) if shuffle else None
             batches = spans(data.n_samples, batch_size)
-            losses.append(the_loop.epoch(data, batches, 0.01 / (1 + epoch), order=order))
+            losses.append(the_loop.epoch(data, batches, lambda step, epoch=epoch: 0.01 / (1 + epoch), order=order))
     return [np.asarray(x).tobytes() for x in (*losses, the_loop.flat, *the_loop.state)]
 
 
@@ -178,20 +178,20 @@ def test_an_epoch_goes_on_where_it_was_left(calls: list[int]) -> None:
     net = pm.Network((4, 6, 3))
     data, order = data_for(net, "float64"), Shuffle(0).order(0, N_SAMPLES)
     whole = loop(PortableRunner, program(net), "float64")
-    whole.epoch(data, spans(N_SAMPLES, 3), 0.01, order=order)
+    whole.epoch(data, spans(N_SAMPLES, 3), lambda step: 0.01, order=order)
     first, seen = loop(NativeRunner, program(net), "float64"), []
 
     def keep(done: int) -> None:
         if first.n_steps % 4 == 0:
             seen.append((done, first.n_steps, *map(np.copy, (first.flat, first.total, *first.state))))
 
-    first.epoch(data, spans(N_SAMPLES, 3), 0.01, order=order, every=4, between=keep)
+    first.epoch(data, spans(N_SAMPLES, 3), lambda step: 0.01, order=order, every=4, between=keep)
     assert [n_steps for _, n_steps, *_ in seen] == [4, 8, 12]
     assert max(calls) == 4
     for done, n_steps, flat, total, *state in seen:
         again = loop(NativeRunner, program(net), "float64")
         again.restore(flat, state, total, n_steps)
-        loss = again.epoch(data, spans(N_SAMPLES, 3), 0.01, order=order, done=done)
+        loss = again.epoch(data, spans(N_SAMPLES, 3), lambda step: 0.01, order=order, done=done)
         assert float(loss) == float(whole.total / N_SAMPLES)
         assert again.flat.tobytes() == whole.flat.tobytes()
 
