@@ -22,6 +22,7 @@ from typing import Any, BinaryIO
 
 from numba.core.caching import CompileResultCacheImpl, IndexDataCacheFile, NullCache
 from numba.core.dispatcher import Dispatcher
+from numba.core.extending import _Intrinsic
 
 VERSIONS = ", ".join(f"{name} {importlib.metadata.version(name)}" for name in ("numba", "llvmlite"))
 DIGEST_SIZE = 32
@@ -42,6 +43,14 @@ class CompiledFiles(NullCache):
     def cache_path(self) -> str:
         """The folder."""
         return str(self._numbas.locator.get_cache_path())
+
+    def has(self, sig: Any, target_context: Any) -> bool:
+        """Tell whether there is whole compiled code for a signature."""
+        with contextlib.suppress(Exception):
+            files = self._files()
+            name = files._load_index()[self._key(sig, target_context.codegen())]
+            return _is_sealed(files._data_path(name))
+        return False
 
     def load_overload(self, sig: Any, target_context: Any) -> Any:
         """Return the compiled code for a signature; None if there is no intact file."""
@@ -139,8 +148,18 @@ def _parts(dispatcher: Dispatcher, seen: set[int]) -> Iterator[str]:
         if isinstance(value, Dispatcher):
             yield name
             yield from _parts(value, seen)
+        elif isinstance(value, _Intrinsic):
+            yield f"{name} = {_all_of(value._defn.__code__)}"
+        elif isinstance(value, types.ModuleType) or getattr(value, "__module__", "").startswith("numba."):
+            yield f"{name} = {value.__name__}"  # as old as the versions say
         else:
-            yield f"{name} = {value.__name__ if isinstance(value, types.ModuleType) else _constant(value)}"
+            yield f"{name} = {_constant(value)}"
+
+
+def _all_of(code: types.CodeType) -> str:
+    """Return what the function of an intrinsic does, with the functions inside it; it uses Numba and llvmlite alone."""
+    constants = [_all_of(x) if isinstance(x, types.CodeType) else _constant(x) for x in code.co_consts]
+    return repr((code.co_code, code.co_names, code.co_varnames, constants))
 
 
 def _constant(value: Any) -> str:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import contextlib
 import threading
 import warnings
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 import array_api_compat
@@ -22,7 +22,7 @@ from ..kernels.propagation import Masks
 from ..kernels.step import Carry, Program
 from ..kernels.workspace import Workspace
 from .portable_runner import PortableRunner
-from .runner import STEPS_A_CALL
+from .runner import STEPS_A_CALL, runs
 
 if TYPE_CHECKING:
     from ._base import Backend
@@ -173,7 +173,7 @@ class GraphRunner(PortableRunner):
         self, recording: _Recording, carry: Carry, order: Array, spans: Sequence[Span], table: Array
     ) -> tuple[Carry, Array]:
         """Copy the inputs of this call into the recording's memory, and launch it."""
-        for place, (start, stop) in _runs(spans):
+        for place, (start, stop) in runs(spans):
             recording.rows[place : place + stop - start] = order[start:stop]
         recording.table[...] = table
         recording.total[...] = carry.total
@@ -199,18 +199,3 @@ def _stepped(
         if theirs is not ours:
             ours[...] = theirs
     return carry._replace(total=now.total), losses
-
-
-def _runs(spans: Sequence[Span]) -> Iterator[tuple[int, Span]]:
-    """Yield runs of the order, ``(place, (start, stop))``, so that adjacent batches need one copy.
-
-    >>> list(_runs([(10, 15), (15, 20), (20, 25), (0, 5)]))
-    [(0, (10, 25)), (15, (0, 5))]
-    """
-    place, (start, stop) = 0, spans[0]
-    for next_start, next_stop in spans[1:]:
-        if next_start != stop:
-            yield place, (start, stop)
-            place, start = place + stop - start, next_start
-        stop = next_stop
-    yield place, (start, stop)

@@ -30,10 +30,10 @@ LONGEST_SUM = 128
 """The length above which NumPy sums numbers in halves."""
 
 
-def _compiled(function: Callable[..., Any]) -> Any:
+def _compiled(function: Callable[..., Any], **options: Any) -> Any:
     """Compile a function when it is called for the first time."""
     # NumPy's rules for a division by zero: Python's would need a branch in every loop, which then is no vector loop.
-    compiled = numba.njit(error_model="numpy")(function)
+    compiled = numba.njit(error_model="numpy", **options)(function)
     compile_for = compiled.compile
 
     @functools.wraps(compile_for)
@@ -66,9 +66,9 @@ def _leave_it_to_numpy(error: Exception) -> None:
     )
 
 
-def _kept(function: Callable[..., Any]) -> Any:
+def _kept(function: Callable[..., Any], **options: Any) -> Any:
     """Compile, and store the result on disk if there is a folder to write to."""
-    compiled = _compiled(function)
+    compiled = _compiled(function, **options)
     with contextlib.suppress(Exception):  # no such folder, or an unknown version of Numba
         from ._compiled_files import CompiledFiles
 
@@ -271,25 +271,33 @@ def _weighted_log(Y: Array, p: Array, low: float, high: float, out: Array) -> No
 class NumbaPrimitives(NumpyPrimitives):
     """NumPy's, with loops compiled by Numba where arrays are plain matrices in row order."""
 
+    def _run(self, loop: Any, *arguments: Any) -> None:
+        """Run a compiled loop; every one that a step has goes through here, and all its scalars through `_scalar`."""
+        loop(*arguments)
+
+    def _scalar(self, x: float | Array, dtype: Any) -> Any:
+        """Return a scalar for a compiled loop."""
+        return dtype.type(x)
+
     def one_hot(self, labels: Array, n_classes: int, dtype: Any, out: Array | None = None) -> Array:
         """Return rows with a 1 at the label's place, in ``out``."""
         if out is None or not _is_plain(labels):
             return super().one_hot(labels, n_classes, dtype, out)
-        _one_hot(labels, out.dtype.type(0), out.dtype.type(1), out)
+        self._run(_one_hot, labels, self._scalar(0, out.dtype), self._scalar(1, out.dtype), out)
         return out
 
     def add_bias(self, z: Array, b: Array) -> Array:
         """Return ``z + b``, in ``z``."""
         if not _is_plain(z):
             return super().add_bias(z, b)
-        _bias(z, b)
+        self._run(_bias, z, b)
         return z
 
     def activate(self, name: str, z: Array, b: Array) -> tuple[Array, Array | None]:
         """Return ``h = f(z + b)``, in ``z`` for the commonest."""
         if name != "relu" or not _is_plain(z):
             return super().activate(name, z, b)
-        _bias_relu(z, b, z.dtype.type(0))
+        self._run(_bias_relu, z, b, self._scalar(0, z.dtype))
         return z, None
 
     def d_activate(self, name: str, dh: Array, z: Array | None, h: Array) -> Array:
@@ -297,9 +305,9 @@ class NumbaPrimitives(NumpyPrimitives):
         if name not in ("relu", "tanh") or not (_is_plain(dh) and _is_plain(h)):
             return super().d_activate(name, dh, z, h)
         if name == "relu":
-            _d_relu(dh, h, h.dtype.type(0))
+            self._run(_d_relu, dh, h, self._scalar(0, h.dtype))
         else:
-            _d_tanh(dh, h, h.dtype.type(1))
+            self._run(_d_tanh, dh, h, self._scalar(1, h.dtype))
         return dh
 
     def sum_samples(self, x: Array, out: Array | None = None) -> Array:
@@ -307,7 +315,7 @@ class NumbaPrimitives(NumpyPrimitives):
         # NumPy treats one column as a vector, which it sums in another order.
         if not _is_plain(x) or x.shape[1] == 1 or out is None or not out.flags.c_contiguous:
             return super().sum_samples(x, out)
-        _sum_rows(x, out)
+        self._run(_sum_rows, x, out)
         return out
 
     def sample_losses(self, net: Network, logits: Array, Y: Array) -> tuple[Array, Array]:
@@ -315,10 +323,10 @@ class NumbaPrimitives(NumpyPrimitives):
         if net.loss != "cross_entropy" or not (_is_plain(logits) and _is_plain(Y)) or logits.shape[1] > LONGEST_SUM:
             return super().sample_losses(net, logits, Y)
         shifted = np.empty_like(logits)
-        _without_maximum(logits, shifted)
+        self._run(_without_maximum, logits, shifted)
         e = np.exp(shifted)
-        total, others, chosen = sums = np.empty((3, len(e)), dtype=e.dtype)
-        _cross_entropy_sums(shifted, e, Y, sums, e.dtype.type(0), e.dtype.type(1))
+        total, others, chosen = sums = np.empty_like(e, shape=(3, e.shape[0]))
+        self._run(_cross_entropy_sums, shifted, e, Y, sums, self._scalar(0, e.dtype), self._scalar(1, e.dtype))
         return np.where(total < 2, np.log1p(others), np.log(total)) - chosen, e
 
     def softmax(self, z: Array) -> Array:
@@ -326,9 +334,9 @@ class NumbaPrimitives(NumpyPrimitives):
         if not _is_plain(z) or z.shape[1] > LONGEST_SUM:
             return super().softmax(z)
         e = np.empty_like(z)
-        _without_maximum(z, e)
+        self._run(_without_maximum, z, e)
         np.exp(e, out=e)
-        _normalise(e)
+        self._run(_normalise, e)
         return e
 
     def weighted_log(self, Y: Array, p: Array) -> Array:
@@ -336,14 +344,14 @@ class NumbaPrimitives(NumpyPrimitives):
         if not (_is_plain(Y) and _is_plain(p)):
             return super().weighted_log(Y, p)
         eps, out = np.finfo(p.dtype).eps, np.empty_like(p)
-        _weighted_log(Y, p, eps, p.dtype.type(1) - eps, out)
+        self._run(_weighted_log, Y, p, self._scalar(eps, p.dtype), self._scalar(p.dtype.type(1) - eps, p.dtype), out)
         return out
 
     def penalised(self, dW: Array, W: Array, strength: float | Array, divisor: float | Array) -> Array:
         """Return ``(dW + strength W) / divisor``, in ``dW``."""
         if not (_is_plain(dW) and _is_plain(W)) or np.ndim(strength) or np.ndim(divisor):
             return super().penalised(dW, W, strength, divisor)
-        _penalise(dW, W, dW.dtype.type(strength), dW.dtype.type(divisor))
+        self._run(_penalise, dW, W, self._scalar(strength, dW.dtype), self._scalar(divisor, dW.dtype))
         return dW
 
     def reduce_and_update(
@@ -359,13 +367,12 @@ class NumbaPrimitives(NumpyPrimitives):
         loop = _UPDATES.get(optimizer.formula)
         if loop is None or workspace is None or parameters.ndim > 1:
             return super().reduce_and_update(optimizer, parameters, sums, state, scalars, workspace)
-        if sums.strength != 0:
+        if not (isinstance(sums.strength, float) and sums.strength == 0.0):
             for (dW, _), (W, _) in zip(sums.grads, sums.params, strict=True):
                 self.penalised(dW, W, sums.strength, 1.0)
         # One call for all that a step changes: a Ctrl-C takes effect before or after it.
-        to_dtype = parameters.dtype.type
-        numbers = tuple(map(to_dtype, (*scalars, *optimizer.constants)))
-        loop(parameters, workspace.gradient, *state, to_dtype(sums.divisor), numbers)
+        divisor, *numbers = (self._scalar(x, parameters.dtype) for x in (sums.divisor, *scalars, *optimizer.constants))
+        self._run(loop, parameters, workspace.gradient, *state, divisor, tuple(numbers))
         return parameters, state
 
 

@@ -13,9 +13,11 @@ import array_api_compat.numpy as xp
 import numpy as np
 
 from ..kernels.primitives import Primitives
+from ..kernels.step import Program
 from ._base import Backend, BackendInfo, numpy_is_quiet
 from ._numpy_primitives import NumpyPrimitives, TakesSparse
 from .interrupts import whole_imports
+from .runner import Runner
 
 
 class NumpyBackend(Backend):
@@ -39,6 +41,17 @@ class NumpyBackend(Backend):
     def primitives(self) -> Primitives:
         """Return the primitives that write into existing memory."""
         return numpy_primitives()
+
+    def runner(self, program: Program) -> Runner:
+        """Return what takes the steps: compiled, many in one call, where Numba is installed."""
+        if self.takes_sparse or type(self.primitives) is NumpyPrimitives:
+            return super().runner(program)
+        try:
+            with whole_imports():
+                from ._native_runner import NativeRunner
+        except Exception:  # another Numba or NumPy than it knows; its loops are used all the same
+            return super().runner(program)
+        return NativeRunner(self, program)
 
     def running(self) -> contextlib.AbstractContextManager[Any]:
         """Silence floating-point warnings; training detects non-finite numbers itself."""

@@ -149,3 +149,18 @@ class Runner(abc.ABC):
                 self._backend.xp, self.program.net, parameters, n_samples, gathers=gathers
             )
         return self._workspaces[key]
+
+
+def runs(spans: Sequence[Span]) -> Iterator[tuple[int, Span]]:
+    """Yield runs of the order, ``(place, (start, stop))``, so that adjacent batches need one copy.
+
+    >>> list(runs([(10, 15), (15, 20), (20, 25), (0, 5)]))
+    [(0, (10, 25)), (15, (0, 5))]
+    """
+    place, (start, stop) = 0, spans[0]
+    for next_start, next_stop in spans[1:]:
+        if next_start != stop:
+            yield place, (start, stop)
+            place, start = place + stop - start, next_start
+        stop = next_stop
+    yield place, (start, stop)

@@ -15,6 +15,7 @@ from typing import Any
 import numba
 import numpy as np
 import pytest
+from numba.extending import intrinsic
 
 from portable_mlp.backends import _compiled_files, _numba_primitives
 from portable_mlp.backends._compiled_files import CompiledFiles, code_fingerprint
@@ -103,6 +104,51 @@ def test_every_loop_of_the_primitives_is_kept() -> None:
     loops = [one for one in vars(_numba_primitives).values() if isinstance(getattr(one, "_cache", None), CompiledFiles)]
     assert len(loops) == 17
     assert len(set(map(code_fingerprint, loops))) == len(loops)
+
+
+@intrinsic  # type: ignore[untyped-decorator]
+def doubled(typing_context: Any, x: Any) -> Any:
+    return x(x), lambda context, builder, signature, arguments: builder.fadd(arguments[0], arguments[0])
+
+
+@intrinsic  # type: ignore[untyped-decorator]
+def squared(typing_context: Any, x: Any) -> Any:
+    return x(x), lambda context, builder, signature, arguments: builder.fmul(arguments[0], arguments[0])
+
+
+chosen = doubled
+
+
+def by_intrinsic(x: float) -> float:
+    return chosen(x)  # type: ignore[no-any-return]
+
+
+def test_code_follows_the_instructions_that_are_written_by_hand(
+    folder: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def from_where() -> tuple[float, bool]:
+        function = _kept(by_intrinsic)
+        return function(3.0), bool(sum(function.stats.cache_hits.values()))
+
+    assert [from_where(), from_where()] == [(6.0, False), (6.0, True)]
+    monkeypatch.setattr(sys.modules[__name__], "chosen", squared)
+    assert [from_where(), from_where()] == [(9.0, False), (9.0, True)]
+
+
+@pytest.mark.parametrize("damage", ["none", "half", "gone"])
+@pytest.mark.parametrize("kind", ["*.nbi", "*.nbc"])
+def test_whether_code_is_there(kind: str, damage: str, folder: pathlib.Path) -> None:
+    function = _kept(six_fold)
+    signature = (numba.float64,)
+    assert not function._cache.has(signature, function.targetctx)
+    assert function(1.0) == 6.0
+    (path,) = files(folder, kind)
+    if damage == "half":
+        path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+    elif damage == "gone":
+        path.unlink()
+    assert function._cache.has(signature, function.targetctx) == (damage == "none")
+    assert not function._cache.has((numba.float32,), function.targetctx)
 
 
 def flipped(content: bytes) -> bytes:

@@ -1,0 +1,207 @@
+"""Many steps in one call on a CPU: put on a tape once, from there on taken by compiled code, without Python between.
+
+The tape (`_tape`) is of the very step of `portable_mlp.kernels.step`, so it knows every activation, loss and option
+whose formula is made of NumPy's own functions, and gives their bits. Steps are taken one by one, to the same bits:
+
+- of several models at once, of float16, of labels that are not int64, of inputs that are not in row order;
+- with dropout, whose masks come from the host; of large batches in the samples' own order, which are not gathered;
+- of a formula that asks for a value, or for a function that tapes do not know, and of an optimizer without a loop;
+- as long as the compiled code is not there: it is read from disk after the first few steps of a process, and compiled
+  after so many seconds of training that it does not matter.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+
+from ..kernels.arrays import Array
+from ..kernels.batch import Batch, Span
+from ..kernels.optimizers import Scalars, State
+from ..kernels.propagation import Masks
+from ..kernels.step import Carry, Program, step
+from ._compiled_steps import compiled_steps, take_steps
+from ._numba_primitives import NumbaPrimitives
+from ._tape import Tape, Untapeable
+from .portable_runner import PortableRunner
+from .runner import STEPS_A_CALL, runs
+
+if TYPE_CHECKING:
+    from ._base import Backend
+
+OPERATIONS_A_CALL = 1e9
+"""Of arithmetic: a twentieth of a second on a slow processor, after which a Ctrl-C is heard."""
+
+
+class _Recording(NamedTuple):
+    """Steps on a tape, and the memory by which numbers go in and out."""
+
+    tape: Tape
+    operations: np.ndarray
+    rows: np.ndarray
+    scalars: np.ndarray
+    loss: np.ndarray
+    total: np.ndarray
+
+
+class TapingPrimitives(NumbaPrimitives):
+    """NumPy's primitives, put on a tape.
+
+    Parameters
+    ----------
+    tape : Tape
+        That they go to.
+    """
+
+    def __init__(self, tape: Tape) -> None:
+        super().__init__()
+        self._tape = tape
+
+    def take(self, x: Array, rows: Array, axis: int, out: Array | None = None) -> Array:
+        """Return the samples ``rows``, in ``out``."""
+        return self._tape.take(x, rows, out)
+
+    def _run(self, loop: Any, *arguments: Any) -> None:
+        self._tape.loop(loop, *arguments)
+
+    def _scalar(self, x: float | Array, dtype: Any) -> Any:
+        return self._tape.scalar(x)
+
+
+class NativeRunner(PortableRunner):
+    """Takes many steps in one compiled call, for NumPy with Numba."""
+
+    def __init__(self, backend: Backend, program: Program) -> None:
+        super().__init__(backend, program)
+        self._dtype: Any = None
+        self._memory: list[Any] = []
+        self._recordings: dict[int, _Recording | None] = {}
+
+    def start(self, flat: Array, moments: State, total: Array) -> Carry:
+        """Return the first carry; recordings of the memory before it are forgotten."""
+        self._bind([])
+        self._dtype = flat.dtype
+        return super().start(flat, moments, total)
+
+    def calls(self, spans: Sequence[Span], n_steps: int, every: int | None) -> Iterator[Sequence[Span]]:
+        """Divide batches into those of one call each: one until they are recorded, then so few that Ctrl-C is heard."""
+        done = 0
+        while done < len(spans):
+            size = _size(spans[done])
+            is_native = self._recordings.get(size) is not None and compiled_steps.is_there(self._dtype)
+            n_now = self._most(size) if is_native else 1
+            if every is not None:
+                n_now = min(n_now, every - (n_steps + done) % every)
+            some = spans[done : done + n_now]
+            same = next((i for i, span in enumerate(some) if _size(span) != size), len(some))
+            yield some[:same]
+            done += same
+
+    def take(
+        self,
+        carry: Carry,
+        data: Batch,
+        order: Any,
+        spans: Sequence[Span],
+        scalars: Sequence[Scalars],
+        masks: Masks = None,
+    ) -> tuple[Carry, Array]:
+        """Take the steps; parameters and moments are written over."""
+        size = _size(spans[0])
+        # In the samples' own order nothing need be gathered: the copy of a large batch would cost more than it saves.
+        rows = np.arange(data.n_samples) if order is None and 2 * size <= data.n_samples else order
+        if masks is None and rows is not None and compiled_steps.may_pay:
+            recording = self._recorded(carry, data, size, len(scalars[0]))
+            if recording is not None and compiled_steps.get(self._dtype):
+                return _replayed(recording, carry, rows, spans, scalars)
+        losses = []
+        for span, numbers in zip(spans, scalars, strict=True):
+            with compiled_steps.doing_without():
+                carry, loss = super().take(carry, data, order, [span], [numbers], masks)
+            losses.append(loss)
+        return carry, losses[0] if len(losses) == 1 else np.stack(losses)
+
+    def _most(self, size: int) -> int:
+        sizes = self.program.net.sizes
+        products = 6 * sum(a * b for a, b in itertools.pairwise(sizes))
+        return max(1, min(STEPS_A_CALL, int(OPERATIONS_A_CALL / (size * (products + 200 * sum(sizes))))))
+
+    def _bind(self, memory: list[Any]) -> None:
+        """Forget recordings of other memory."""
+        if len(memory) != len(self._memory) or any(a is not b for a, b in zip(memory, self._memory, strict=True)):
+            self._memory, self._recordings = memory, {}
+
+    def _recorded(self, carry: Carry, data: Batch, size: int, n_scalars: int) -> _Recording | None:
+        """Return the recording for batches of this size, or None where there can be none."""
+        self._bind([carry.parameters, *carry.state, *data])
+        if size not in self._recordings:
+            try:
+                self._recordings[size] = self._record(carry, data, size, n_scalars)
+            except Exception:  # whatever it is, it is said again, or does not matter, where the step is computed
+                self._recordings[size] = None
+        return self._recordings[size]
+
+    def _record(self, carry: Carry, data: Batch, size: int, n_scalars: int) -> _Recording:
+        flat = carry.parameters
+        if flat.ndim != 1 or flat.dtype not in (np.float32, np.float64) or data.X.dtype != flat.dtype:
+            raise Untapeable("several models, or numbers of another kind")
+        tape, workspace = Tape(flat.dtype), self._workspace(flat, size)
+        rows, numbers, total = np.empty(size, np.int64), np.empty(n_scalars, flat.dtype), np.empty((), flat.dtype)
+        taped_numbers: Any = tuple(map(tape.of, np.split(numbers, n_scalars)))
+        before = Carry(tape.of(flat), tuple(map(tape.of, carry.state)), tape.of(total))
+        after, loss = step(
+            TapingPrimitives(tape),
+            self.program,
+            before,
+            _taped(tape, Batch(*data[:3])),
+            tape.of(rows),
+            taped_numbers,
+            _taped(tape, workspace),
+        )
+        if after.parameters is not before.parameters or any(
+            a is not b for a, b in zip(after.state, before.state, strict=True)
+        ):
+            raise Untapeable("a step that does not write into the parameters")
+        kept = np.empty(1, flat.dtype)
+        tape.copy(loss, tape.of(kept))
+        tape.copy(after.total, before.total)
+        return _Recording(tape, tape.operations(), rows, numbers, kept, total)
+
+
+def _size(span: Span) -> int:
+    return span[1] - span[0]
+
+
+def _taped(tape: Tape, x: Any) -> Any:
+    """Return what stands for an array, for those of a tuple, or for None."""
+    if isinstance(x, np.ndarray):
+        return tape.of(x)
+    if isinstance(x, tuple):
+        taped = [_taped(tape, y) for y in x]
+        return type(x)(*taped) if hasattr(x, "_fields") else tuple(taped)
+    return x
+
+
+def _replayed(
+    recording: _Recording, carry: Carry, order: np.ndarray, spans: Sequence[Span], scalars: Sequence[Scalars]
+) -> tuple[Carry, Array]:
+    """Put in what this call brings, and take its steps."""
+    dtype = recording.loss.dtype
+    losses = np.empty(len(spans), dtype)
+    recording.total[...] = carry.total
+    rows = np.concatenate([order[start:stop] for _, (start, stop) in runs(spans)], dtype=np.int64)
+    take_steps(
+        recording.operations,
+        rows.reshape(len(spans), -1),
+        recording.rows,
+        np.asarray(scalars, dtype=dtype),
+        recording.scalars,
+        recording.loss,
+        losses,
+        dtype.type(0),
+        True,
+    )
+    return carry._replace(total=recording.total[()]), losses
