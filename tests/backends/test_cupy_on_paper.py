@@ -17,7 +17,7 @@ from portable_mlp.kernels.parameters import pack
 from portable_mlp.kernels.primitives import portable
 from portable_mlp.kernels.step import Objective, Program
 from portable_mlp.training.batches import Data, Shuffle, spans
-from portable_mlp.training.loop import Loop
+from portable_mlp.training.loop import make_loop
 
 from . import paper_cupy
 from .paper_cupy import FREED, GRAPHS, NAMESPACE, OURS, STATE, forget
@@ -162,7 +162,7 @@ def trained(
     flat = np.stack([flat * (1 + 0.1 * i) for i in range(n_models)]) if n_models else flat
     with backend.running():
         there = Data(*(None if x is None else backend.asarray(x) for x in data))
-        loop = Loop(backend, Program(Objective(net, 0.01), optimizer, clip_norm), backend.asarray(flat))
+        loop = make_loop(backend, Program(Objective(net, 0.01), optimizer, clip_norm), backend.asarray(flat))
         losses = []
         for epoch in range(n_epochs):
             order = Shuffle(0).order(epoch, 57)
@@ -251,9 +251,9 @@ def trained_on_spans(net: pm.Network, data: Data) -> np.ndarray:
     with backend.running():
         there = Data(*(None if x is None else backend.asarray(x) for x in data))
         flat = backend.asarray(pack(pm.init_params(net, dtype="float32")))
-        loop = Loop(backend, Program(Objective(net), adam()), flat)
+        loop = make_loop(backend, Program(Objective(net), adam()), flat)
         for epoch in range(3):
-            loop.epoch(there, spans(64, 8), 0.01, order=Shuffle(0).order(epoch, 64))
+            loop.epoch(there, spans(64, 8), lambda step: 0.01, order=Shuffle(0).order(epoch, 64))
         return backend.to_numpy(loop.flat)
 
 

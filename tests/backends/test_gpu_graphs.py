@@ -42,7 +42,9 @@ def epochs(
     losses = []
     with gpu.running():
         for epoch in range(n):
-            mean = loop.epoch(data, BATCHES, 0.01 / (1 + epoch), order=Shuffle(0).order(epoch, len(X)))
+            mean = loop.epoch(
+                data, BATCHES, lambda step, epoch=epoch: 0.01 / (1 + epoch), order=Shuffle(0).order(epoch, len(X))
+            )
             losses.append(gpu.to_numpy(mean))
             if between is not None:
                 between()
