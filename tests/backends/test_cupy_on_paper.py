@@ -216,7 +216,7 @@ def test_formulas_that_are_no_kernel_train_all_the_same(
     data = problem(net, "float64", weighted=True)
     found, expected = (trained(name, net, data, optimizer, n_models, 4) for name in ("cupy", "numpy"))
     assert cupy._cupy_kernels.activate(f"squares of {n_models}") is None
-    assert cupy._cupy_kernels.descend(optimizer) is None
+    assert cupy._cupy_kernels.update(optimizer) is None
     assert len(GRAPHS) == 4 * 4 - 2
     for ours, theirs in zip(found, expected, strict=True):
         np.testing.assert_allclose(ours, theirs, rtol=1e-10, atol=1e-12)
