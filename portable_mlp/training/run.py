@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import time
+from collections.abc import Callable
 from typing import Any, NamedTuple, Protocol
 
 from ..distributed.group import current_group, on_root
@@ -192,16 +193,11 @@ class Run:
         n_seen, n_steps = epoch * self._order.n_samples, len(order.batches)
         progress = Progress(epoch, n_seen, self._epochs, loop.n_steps - done + 1, n_steps)
         first_rate = on_root(lambda: self._rates.at(progress))
-
-        def rate(step: int) -> float:
-            # Each process computes it, as it does the optimizer's scalars: a formula, and no message in every step.
-            return self._rates.at(progress._replace(step=step)) if self._rates.by_step else first_rate
-
         start = time.perf_counter()
         mean_loss = loop.epoch(
             self._samples,
             order.batches,
-            rate,
+            self._rate_of_steps(progress) if self._rates.by_step else lambda step: first_rate,
             order=order.rows,
             masks=order.masks,
             bar=self._record.bar,
@@ -211,6 +207,10 @@ class Run:
         )
         n_samples = sum(stop - start for start, stop in order.batches[done:])
         return self._record.epoch_ends(EpochDone(mean_loss, first_rate, n_samples, start))
+
+    def _rate_of_steps(self, progress: Progress) -> Callable[[int], float]:
+        """Return the function from a step to its rate. Each process computes it: a message in every step would cost."""
+        return lambda step: self._rates.at(progress._replace(step=step))
 
     def _between(self, epoch: int, n_batches: int) -> Any:
         """Return the function to call between two steps, which writes due states and acts on requests to stop."""
