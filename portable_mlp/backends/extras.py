@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import importlib
+from typing import Any
+
 TORCH_FOR_CPU = "pip install torch --index-url https://download.pytorch.org/whl/cpu"
 """PyTorch without CUDA, whose libraries take gigabytes on Linux."""
 
@@ -21,3 +24,26 @@ def install(extra: str) -> str:
     """
     # From the first release on: the name on the package index, with the extra in brackets.
     return f'pip install ".[{extra}]" in a clone of portable_mlp'
+
+
+def load(module: str, purpose: str, extra: str) -> Any:
+    """Return a module that an extra installs, imported when it is needed.
+
+    Parameters
+    ----------
+    module : str
+        The name, which stands in the source of the caller.
+    purpose : str
+        The beginning of the error, such as "data frames need narwhals".
+    extra : str
+        The name of an extra in pyproject.toml.
+
+    Raises
+    ------
+    ImportError
+        If it is missing; names the command that installs it.
+    """
+    try:
+        return importlib.import_module(module)
+    except ImportError as error:
+        raise ImportError(f"{purpose}: {install(extra)}") from error

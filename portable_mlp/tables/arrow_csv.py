@@ -21,6 +21,7 @@ from .cells import MISSING_NUMBERS, Cells, recognised
 from .column_names import BLANKS
 from .columns import Column, Reading
 from .limits import table_bytes
+from .parquet_layout import load_pyarrow
 from .text_files import TextFile
 from .text_numbers import Place
 
@@ -117,7 +118,7 @@ class ArrowColumn:
 
     def _plain_numbers(self, decimal: str) -> Column | None:
         """Return the numbers of a column that has nothing else but missing cells, and no code such as 007."""
-        pa, pc = _pyarrow()
+        pa, pc = load_pyarrow(), load_pyarrow("pyarrow.compute")
         if decimal != ".":
             return None
         missing = pc.is_in(self._array, value_set=pa.array(sorted(MISSING_NUMBERS)))
@@ -158,7 +159,7 @@ def arrow_columns(
     # A table with another number of lines has cells of several lines.
     if table is None or not 0 < table.num_rows <= most_rows or table.num_rows + header != text.count(b"\n") + 1:
         return None
-    _, pc = _pyarrow()
+    pc = load_pyarrow("pyarrow.compute")
 
     def place_in(column: int) -> Callable[[int], object]:
         return lambda row: Place(path, row + 1 + header, column)
@@ -184,8 +185,8 @@ def _is_plain(text: bytes, delimiter: str) -> bool:
 
 def _parsed(text: bytes, n_columns: int, delimiter: str, *, skipped: int) -> Any:
     """Return PyArrow's table of texts, None if it refuses to read it."""
-    pa, _ = _pyarrow()
-    reader = importlib.import_module("pyarrow.csv")
+    pa = load_pyarrow()
+    reader = load_pyarrow("pyarrow.csv")
     names = [str(i) for i in range(n_columns)]
     try:
         return reader.read_csv(
@@ -200,8 +201,3 @@ def _parsed(text: bytes, n_columns: int, delimiter: str, *, skipped: int) -> Any
         )
     except pa.ArrowInvalid:
         return None
-
-
-def _pyarrow() -> tuple[Any, Any]:
-    """Return PyArrow and its functions on arrays."""
-    return importlib.import_module("pyarrow"), importlib.import_module("pyarrow.compute")

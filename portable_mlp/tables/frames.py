@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import datetime
-import importlib
 from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
 
-from ..backends.extras import install
+from ..backends.extras import load
 from .cells import Cells, recognised
 from .column_names import BLANKS
 from .columns import Column, Columns, Reading
@@ -48,7 +47,7 @@ def columns_of_frame(X: Any) -> dict[str, RawColumn]:
         return {name: _known(name, X.column(name)) for name in X}
     if isinstance(X, Mapping):
         return {str(name): array_column(str(name), np.asarray(values)) for name, values in X.items()}
-    narwhals = _narwhals()
+    narwhals = load("narwhals", "data frames need narwhals", "tables")
     try:
         frame = narwhals.from_native(X, eager_only=True)
     except TypeError:
@@ -165,17 +164,3 @@ def _finite(column: TypedColumn) -> TypedColumn:
 
 def _place_in(name: str) -> Callable[[int], object]:
     return lambda row: f"column {shown(name)}, row {row + 1}"
-
-
-def _narwhals() -> Any:
-    """Return narwhals.
-
-    Raises
-    ------
-    ImportError
-        If it is missing; says how it is installed.
-    """
-    try:
-        return importlib.import_module("narwhals")
-    except ImportError as error:
-        raise ImportError(f"data frames need narwhals: {install('tables')}") from error

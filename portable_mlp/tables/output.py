@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from ..storage.atomic import replace_file
 from .csv_output import Writable, write_rows
 from .errors import counted
-from .parquet_layout import pyarrow_parquet
+from .parquet_layout import load_pyarrow
 from .text_files import DELIMITER_OF
 
 __all__ = ["OUTPUT_SUFFIXES", "check_output", "write_table"]
@@ -94,18 +94,18 @@ def check_output(path: str | os.PathLike[str]) -> str:
     for suffix in OUTPUT_SUFFIXES:
         if name.endswith(suffix):
             if suffix == _PARQUET:
-                pyarrow_parquet()
+                load_pyarrow("pyarrow.parquet")
             return suffix
     names = f"{', '.join(OUTPUT_SUFFIXES[:-1])} or {OUTPUT_SUFFIXES[-1]}"
     raise ValueError(f"{os.fspath(path)}: a table is written in the format that its name ends in: {names}")
 
 
 def _write_parquet(file: BinaryIO, header: Sequence[str], columns: list[list[object]]) -> None:
-    pyarrow_parquet()
+    load_pyarrow("pyarrow.parquet")
     import pyarrow
 
     table = pyarrow.table([pyarrow.array(column) for column in columns], names=list(header))
-    pyarrow_parquet().write_table(table, file)
+    load_pyarrow("pyarrow.parquet").write_table(table, file)
 
 
 def _checked_columns(header: Sequence[str], columns: Sequence[NDArray[Any] | Sequence[object]]) -> list[list[object]]:

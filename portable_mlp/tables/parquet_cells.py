@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 from collections.abc import Callable, Mapping
 from typing import IO, Any
 
@@ -14,7 +13,7 @@ from .column_names import BLANKS
 from .columns import Column, Reading
 from .errors import DataError, broken_file, shown
 from .limits import check_rows
-from .parquet_layout import ParquetLayout, pyarrow_parquet
+from .parquet_layout import ParquetLayout, load_pyarrow
 from .typed_columns import TypedColumn, number_column
 
 __all__ = ["ParquetColumn", "arrow_column", "parquet_columns"]
@@ -36,7 +35,7 @@ def parquet_columns(file: IO[bytes], path: str, max_rows: int | None) -> Mapping
     check_rows(path, layout.n_rows, 8 * len(layout.names), max_rows)
     with broken_file(path, "the Parquet file"):
         # Without buffers, as `ParquetColumns`, which says why.
-        opened = pyarrow_parquet().ParquetFile(
+        opened = load_pyarrow("pyarrow.parquet").ParquetFile(
             file, metadata=layout.metadata, pre_buffer=False, buffer_size=0, page_checksum_verification=True
         )
     return {name: ParquetColumn(opened, layout, column) for column, name in enumerate(layout.names)}
@@ -67,7 +66,7 @@ class ParquetColumn:
         DataError
             If it cannot be read, has other rows than the file announces, or is of a type that is no table's.
         """
-        pa = importlib.import_module("pyarrow")
+        pa = load_pyarrow()
         path, pieces = self._layout.path, []
         for group, n_rows in enumerate(self._layout.group_rows):
             with broken_file(path, f"row group {group + 1}"):
@@ -92,7 +91,7 @@ def arrow_column(name: str, array: Any, path: str, place: Callable[[int], object
     DataError
         If its type is another than numbers, truth values, texts, dates and times; if a number is infinite.
     """
-    pa, pc = importlib.import_module("pyarrow"), importlib.import_module("pyarrow.compute")
+    pa, pc = load_pyarrow(), load_pyarrow("pyarrow.compute")
     types, kind = pa.types, array.type
     with broken_file(path, f"column {shown(name)}"):
         if types.is_dictionary(kind) and _is_text(types, kind.value_type):

@@ -11,7 +11,7 @@ from numpy.typing import DTypeLike, NDArray
 
 from .errors import DataError, broken_file, shown
 from .limits import check_label
-from .parquet_layout import ParquetLayout, pyarrow_parquet
+from .parquet_layout import ParquetLayout, load_pyarrow
 from .types import TargetKind
 
 __all__ = ["ParquetColumns"]
@@ -64,7 +64,7 @@ class ParquetColumns:
         self._target = None if target is None else layout.stored_name(target)
         self._dtype = np.dtype(dtype)
         with broken_file(layout.path, "the Parquet file"):
-            self._file = pyarrow_parquet().ParquetFile(
+            self._file = load_pyarrow("pyarrow.parquet").ParquetFile(
                 file,
                 metadata=layout.metadata,
                 # A text that many rows share is then in memory once.

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import importlib
 import os
 from collections.abc import Sequence
 from typing import IO, Any
 
-from ..backends.extras import install
+from ..backends.extras import load
 from .column_names import BLANKS, check_different
 from .errors import DataError, broken_file, shown
 from .limits import check_bytes, check_columns
 
-__all__ = ["ParquetLayout", "pyarrow_parquet"]
+__all__ = ["ParquetLayout", "load_pyarrow"]
 
 _MAGIC = b"PAR1"
 _NARROW = ("float", "halffloat")
@@ -23,18 +22,15 @@ _NUMBER_BYTES, _LABEL_BYTES, _COLUMN_BYTES = 24, 2**16, 2**12
 _TEXTS = ("string", "large_string", "string_view")
 
 
-def pyarrow_parquet() -> Any:
-    """Return PyArrow's module for Parquet files.
+def load_pyarrow(part: str = "pyarrow") -> Any:
+    """Return PyArrow, or one of its modules such as "pyarrow.parquet".
 
     Raises
     ------
     ImportError
-        If PyArrow is missing; says how it is installed.
+        If PyArrow is missing.
     """
-    try:
-        return importlib.import_module("pyarrow.parquet")
-    except ImportError as error:
-        raise ImportError(f".parquet files need PyArrow: {install('parquet')}") from error
+    return load(part, ".parquet files need PyArrow", "parquet")
 
 
 class ParquetLayout:
@@ -65,7 +61,7 @@ class ParquetLayout:
     """
 
     def __init__(self, file: IO[bytes], path: str) -> None:
-        parquet = pyarrow_parquet()
+        parquet = load_pyarrow("pyarrow.parquet")
         self.path = path
         if file.read(len(_MAGIC)) != _MAGIC:
             raise DataError(f"{path}: not a Parquet file")
