@@ -112,11 +112,11 @@ class NativeRunner(PortableRunner):
         """Take the steps; parameters and moments are written over."""
         size = _size(spans[0])
         # In the samples' own order nothing need be gathered: the copy of a large batch would cost more than it saves.
-        rows = np.arange(data.n_samples) if order is None and 2 * size <= data.n_samples else order
-        if masks is None and rows is not None and compiled_steps.may_pay:
+        gathers = order is not None or 2 * size <= data.n_samples
+        if masks is None and gathers and compiled_steps.may_pay:
             recording = self._recorded(carry, data, size, len(scalars[0]))
             if recording is not None and compiled_steps.get(self._dtype):
-                return _replayed(recording, carry, rows, spans, scalars)
+                return _replayed(recording, carry, order, spans, scalars)
         losses = []
         for span, numbers in zip(spans, scalars, strict=True):
             with compiled_steps.doing_without():
@@ -186,13 +186,14 @@ def _taped(tape: Tape, x: Any) -> Any:
 
 
 def _replayed(
-    recording: _Recording, carry: Carry, order: np.ndarray, spans: Sequence[Span], scalars: Sequence[Scalars]
+    recording: _Recording, carry: Carry, order: np.ndarray | None, spans: Sequence[Span], scalars: Sequence[Scalars]
 ) -> tuple[Carry, Array]:
     """Put in what this call brings, and take its steps."""
     dtype = recording.loss.dtype
     losses = np.empty(len(spans), dtype)
     recording.total[...] = carry.total
-    rows = np.concatenate([order[start:stop] for _, (start, stop) in runs(spans)], dtype=np.int64)
+    stretches = [np.arange(*some) if order is None else order[slice(*some)] for _, some in runs(spans)]
+    rows = np.concatenate(stretches, dtype=np.int64)
     take_steps(
         recording.operations,
         rows.reshape(len(spans), -1),

@@ -200,6 +200,8 @@ class Tape:
             return self.empty(shape, dtype)
         if not isinstance(out, Taped) or out.shape != shape or out.dtype != dtype:
             raise Untapeable("a result of another kind")
+        if not out.flags.c_contiguous:  # several operations write number after number
+            raise Untapeable("a result that is not in row order")
         return out
 
     def _call_of_cores(

@@ -321,7 +321,7 @@ def test_a_tape_uses_memory_again() -> None:
 def test_a_tape_refuses_what_it_does_not_know() -> None:
     tape = Tape("float64")
     x, labels = tape.of(np.ones((3, 4))), tape.of(np.ones((3, 1), dtype=np.int64))
-    column = tape.of(np.ones((3, 1)))
+    column, square = tape.of(np.ones((3, 1))), tape.of(np.ones((3, 3)))
     deep = tape.of(np.ones((2, 3, 4)))
     for use in (
         lambda: float(x),
@@ -339,6 +339,7 @@ def test_a_tape_refuses_what_it_does_not_know() -> None:
         lambda: np.sum(x, axis=1, dtype=np.float32),
         lambda: np.min(x, axis=1),
         lambda: np.add(x, x, out=np.ones((3, 4))),
+        lambda: np.add(square, square, out=square.mT),
         lambda: np.add(x, x, where=False),
         lambda: np.add.accumulate(x),
         lambda: np.divmod(x, x),
