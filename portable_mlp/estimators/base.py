@@ -604,6 +604,11 @@ class BaseMLP(
         return tags
 
 
+def parameters_among(arguments: dict[str, Any]) -> dict[str, Any]:
+    """Return the parameters among the ``locals()`` of a constructor."""
+    return {name: value for name, value in arguments.items() if name not in ("self", "__class__")}
+
+
 @functools.cache
 def _defaults(cls: type[BaseMLP]) -> dict[str, Any]:
     """Return the defaults of the parameters of an estimator's constructor, and of those that it derives from."""

@@ -22,7 +22,7 @@ from ..kernels.optimizers import OPTIMIZERS, SOLVERS
 from ..kernels.spelling import suggesting, suggesting_class
 from ..training.class_weights import ClassWeights, asks_for_balance
 from ..training.schedules import SCHEDULES
-from .base import BaseMLP
+from .base import BaseMLP, parameters_among
 from .callbacks import with_callbacks
 from .dask_inputs import by_blocks, computed, gathered
 from .inputs import is_foreign, on_host
@@ -208,42 +208,7 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
         class_weight: Any = None,
         compat: str | None = "sklearn",
     ) -> None:
-        super().__init__(
-            hidden_layer_sizes=hidden_layer_sizes,
-            activation=activation,
-            solver=solver,
-            alpha=alpha,
-            batch_size=batch_size,
-            learning_rate=learning_rate,
-            learning_rate_init=learning_rate_init,
-            power_t=power_t,
-            max_iter=max_iter,
-            shuffle=shuffle,
-            random_state=random_state,
-            tol=tol,
-            verbose=verbose,
-            warm_start=warm_start,
-            momentum=momentum,
-            nesterovs_momentum=nesterovs_momentum,
-            early_stopping=early_stopping,
-            validation_fraction=validation_fraction,
-            beta_1=beta_1,
-            beta_2=beta_2,
-            epsilon=epsilon,
-            n_iter_no_change=n_iter_no_change,
-            max_fun=max_fun,
-            backend=backend,
-            device=device,
-            precision=precision,
-            dropout=dropout,
-            weight_decay=weight_decay,
-            clip_norm=clip_norm,
-            decay=decay,
-            warmup_steps=warmup_steps,
-            label_smoothing=label_smoothing,
-            class_weight=class_weight,
-            compat=compat,
-        )
+        super().__init__(**parameters_among(locals()))
 
     def _check_solver(self) -> bool:
         if self.solver not in OPTIMIZERS:

@@ -16,7 +16,7 @@ from ..kernels.optimizers import SOLVERS
 from ..kernels.options import check_choice
 from ..kernels.spelling import suggesting_class
 from ..training.schedules import SCHEDULES
-from .base import BaseMLP
+from .base import BaseMLP, parameters_among
 from .callbacks import with_callbacks
 from .dask_inputs import by_blocks, computed
 from .inputs import is_sparse, on_host
@@ -201,42 +201,7 @@ class MLPRegressor(RegressorMixin, BaseMLP):
         loss_options: dict[str, float] | None = None,
         compat: str | None = "sklearn",
     ) -> None:
-        super().__init__(
-            loss=loss,
-            hidden_layer_sizes=hidden_layer_sizes,
-            activation=activation,
-            solver=solver,
-            alpha=alpha,
-            batch_size=batch_size,
-            learning_rate=learning_rate,
-            learning_rate_init=learning_rate_init,
-            power_t=power_t,
-            max_iter=max_iter,
-            shuffle=shuffle,
-            random_state=random_state,
-            tol=tol,
-            verbose=verbose,
-            warm_start=warm_start,
-            momentum=momentum,
-            nesterovs_momentum=nesterovs_momentum,
-            early_stopping=early_stopping,
-            validation_fraction=validation_fraction,
-            beta_1=beta_1,
-            beta_2=beta_2,
-            epsilon=epsilon,
-            n_iter_no_change=n_iter_no_change,
-            max_fun=max_fun,
-            backend=backend,
-            device=device,
-            precision=precision,
-            dropout=dropout,
-            weight_decay=weight_decay,
-            clip_norm=clip_norm,
-            decay=decay,
-            warmup_steps=warmup_steps,
-            loss_options=loss_options,
-            compat=compat,
-        )
+        super().__init__(**parameters_among(locals()))
 
     @with_callbacks
     @_fit_context(prefer_skip_nested_validation=True)
