@@ -18,11 +18,10 @@ import array_api_compat
 from ..kernels.arrays import Array
 from ..kernels.batch import Batch, Span
 from ..kernels.optimizers import Scalars, State
-from ..kernels.propagation import Masks
 from ..kernels.step import Carry, Program
 from ..kernels.workspace import Workspace
 from .portable_runner import PortableRunner
-from .runner import STEPS_A_CALL, runs
+from .runner import STEPS_A_CALL, Call, runs
 
 if TYPE_CHECKING:
     from ._base import Backend
@@ -94,18 +93,11 @@ class GraphRunner(PortableRunner):
         self._bind([])
         return super().start(flat, moments, total)
 
-    def take(
-        self,
-        carry: Carry,
-        data: Batch,
-        order: Any,
-        spans: Sequence[Span],
-        scalars: Sequence[Scalars],
-        masks: Masks = None,
-    ) -> tuple[Carry, Array]:
+    def take(self, carry: Carry, call: Call) -> tuple[Carry, Array]:
         """Take the steps; parameters and moments are overwritten."""
+        data, order, spans, scalars, masks = call
         if masks is not None:
-            return super().take(carry, data, order, spans, scalars, masks)
+            return super().take(carry, call)
         self._bind([carry.parameters, *carry.state, *data])
         table = self._recorder.table(scalars, data.X.dtype)
         size = spans[0][1] - spans[0][0]

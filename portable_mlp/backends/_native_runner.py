@@ -21,13 +21,12 @@ import numpy as np
 from ..kernels.arrays import Array
 from ..kernels.batch import Batch, Span
 from ..kernels.optimizers import Scalars, State
-from ..kernels.propagation import Masks
 from ..kernels.step import Carry, Program, step
 from ._compiled_steps import compiled_steps, take_steps
 from ._numba_primitives import NumbaPrimitives
 from ._tape import Tape, Untapeable
 from .portable_runner import PortableRunner
-from .runner import STEPS_A_CALL, runs
+from .runner import STEPS_A_CALL, Call, runs
 
 if TYPE_CHECKING:
     from ._base import Backend
@@ -100,16 +99,9 @@ class NativeRunner(PortableRunner):
             yield some[:same]
             done += same
 
-    def take(
-        self,
-        carry: Carry,
-        data: Batch,
-        order: Any,
-        spans: Sequence[Span],
-        scalars: Sequence[Scalars],
-        masks: Masks = None,
-    ) -> tuple[Carry, Array]:
+    def take(self, carry: Carry, call: Call) -> tuple[Carry, Array]:
         """Take the steps; parameters and moments are written over."""
+        data, order, spans, scalars, masks = call
         size = _size(spans[0])
         # In the samples' own order nothing need be gathered: the copy of a large batch would cost more than it saves.
         gathers = order is not None or 2 * size <= data.n_samples
@@ -117,12 +109,14 @@ class NativeRunner(PortableRunner):
             recording = self._recorded(carry, data, size, len(scalars[0]))
             if recording is not None and compiled_steps.get(self._dtype):
                 return _replayed(recording, carry, order, spans, scalars)
+        if len(spans) == 1:
+            with compiled_steps.doing_without():
+                return super().take(carry, call)
         losses = []
         for span, numbers in zip(spans, scalars, strict=True):
-            with compiled_steps.doing_without():
-                carry, loss = super().take(carry, data, order, [span], [numbers], masks)
+            carry, loss = super().take(carry, call._replace(spans=[span], scalars=[numbers]))
             losses.append(loss)
-        return carry, losses[0] if len(losses) == 1 else np.stack(losses)
+        return carry, np.stack(losses)
 
     def _most(self, size: int) -> int:
         sizes = self.program.net.sizes

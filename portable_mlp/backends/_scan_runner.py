@@ -3,20 +3,18 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import jax
 import numpy as np
 
 from ..kernels.arrays import Array
-from ..kernels.batch import Batch, Span
 from ..kernels.optimizers import Scalars
 from ..kernels.primitives import Primitives
-from ..kernels.propagation import Masks
 from ..kernels.step import FUNCTIONS_KEPT, Carry, Program, step
 from .portable_runner import PortableRunner
-from .runner import STEPS_A_CALL
+from .runner import STEPS_A_CALL, Call
 
 if TYPE_CHECKING:
     from ._base import Backend
@@ -42,18 +40,11 @@ class ScanRunner(PortableRunner):
         self._step = _compiled_step(self._ops, program)
         self._scan = _compiled_scan(self._ops, program, donated)
 
-    def take(
-        self,
-        carry: Carry,
-        data: Batch,
-        order: Any,
-        spans: Sequence[Span],
-        scalars: Sequence[Scalars],
-        masks: Masks = None,
-    ) -> tuple[Carry, Array]:
+    def take(self, carry: Carry, call: Call) -> tuple[Carry, Array]:
         """Take the steps."""
+        data, order, spans, scalars, masks = call
         if masks is not None:
-            return super().take(carry, data, order, spans, scalars, masks)
+            return super().take(carry, call)
         starts = np.asarray([start for start, _ in spans], dtype=np.int32)
         table = tuple(np.asarray(column, dtype=data.X.dtype) for column in zip(*scalars, strict=True))
         start, stop = spans[0]

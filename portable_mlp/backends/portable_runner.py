@@ -3,15 +3,11 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from ..kernels.arrays import Array
-from ..kernels.batch import Batch, Span
-from ..kernels.optimizers import Scalars
-from ..kernels.propagation import Masks
 from ..kernels.step import Carry, Program, step
-from .runner import Runner
+from .runner import Call, Runner
 
 if TYPE_CHECKING:
     from ._base import Backend
@@ -24,22 +20,14 @@ class PortableRunner(Runner):
         super().__init__(backend, program)
         self._step: Any = functools.partial(step, self._ops, program)
 
-    def take(
-        self,
-        carry: Carry,
-        data: Batch,
-        order: Any,
-        spans: Sequence[Span],
-        scalars: Sequence[Scalars],
-        masks: Masks = None,
-    ) -> tuple[Carry, Array]:
+    def take(self, carry: Carry, call: Call) -> tuple[Carry, Array]:
         """Take the step of the one batch: a slice of the data in the samples' own order, else gathered."""
-        ((start, stop),) = spans
+        data, order, ((start, stop),), (scalars,), masks = call
         rows = None if order is None else order[start:stop]
         if rows is None:
             data = data.part(start, stop)
         if masks is not None:
             data = data._replace(masks=masks)
         workspace = self._workspace(carry.parameters, stop - start, gathers=rows is not None)
-        carry_and_loss: tuple[Carry, Array] = self._step(carry, data, rows, scalars[0], workspace)
+        carry_and_loss: tuple[Carry, Array] = self._step(carry, data, rows, scalars, workspace)
         return carry_and_loss

@@ -5,7 +5,7 @@ from __future__ import annotations
 import abc
 import itertools
 from collections.abc import Iterable, Iterator, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ..kernels.arrays import Array, snapshot
 from ..kernels.batch import Batch, Span
@@ -20,6 +20,30 @@ if TYPE_CHECKING:
 
 STEPS_A_CALL = 64
 """The most steps in a call of a runner that takes many: progress and Ctrl-C are handled between calls."""
+
+
+class Call(NamedTuple):
+    """The steps of one call.
+
+    Attributes
+    ----------
+    data : Batch
+        All samples of the training run.
+    order : object
+        The result of `Runner.prepared` for them.
+    spans : sequence of Span
+        The batches of one call, as `Runner.calls` divides them: the start and the stop of each in the order.
+    scalars : sequence of tuple of float
+        The result of `Program.scalars` for each batch.
+    masks : sequence of array, optional
+        The dropout masks of the batch; a call with masks takes one step.
+    """
+
+    data: Batch
+    order: Any
+    spans: Sequence[Span]
+    scalars: Sequence[Scalars]
+    masks: Masks = None
 
 
 class Runner(abc.ABC):
@@ -90,31 +114,15 @@ class Runner(abc.ABC):
         return zip(spans) if self.steps_a_call == 1 else self._calls_of_many(spans, n_steps, every)
 
     @abc.abstractmethod
-    def take(
-        self,
-        carry: Carry,
-        data: Batch,
-        order: Any,
-        spans: Sequence[Span],
-        scalars: Sequence[Scalars],
-        masks: Masks = None,
-    ) -> tuple[Carry, Array]:
-        """Take a step for each batch.
+    def take(self, carry: Carry, call: Call) -> tuple[Carry, Array]:
+        """Take a step for each batch of a call.
 
         Parameters
         ----------
         carry : Carry
             The result of `start`, or of the previous call.
-        data : Batch
-            All samples of the training run.
-        order : object
-            The result of `prepared` for them.
-        spans : sequence of Span
-            The batches of one call, as `calls` divides them: the start and the stop of each in the order.
-        scalars : sequence of tuple of float
-            The result of `Program.scalars` for each batch.
-        masks : sequence of array, optional
-            The dropout masks of the batch; a call with masks takes one step.
+        call : Call
+            The batches, and the numbers of their steps.
 
         Returns
         -------

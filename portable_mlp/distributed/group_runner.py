@@ -5,18 +5,17 @@ Every rank then takes the same step from the same sum. Invariant: all ranks have
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any
 
 import array_api_compat
 
 from ..backends import Backend
-from ..backends.runner import Runner
+from ..backends.runner import Call, Runner
 from ..kernels.arrays import Array
-from ..kernels.batch import Batch, Span
-from ..kernels.optimizers import Scalars, State
+from ..kernels.batch import Batch
+from ..kernels.optimizers import State
 from ..kernels.parameters import n_parameters, unpack
-from ..kernels.propagation import Masks
 from ..kernels.step import Carry, Program
 from ..kernels.workspace import Workspace
 from .group import Group
@@ -52,24 +51,16 @@ class GroupRunner(Runner):
         samples = SharedSamples if self._group.has_all_samples else OwnSamples
         return samples(self._group, self._backend, data.n_samples, order)
 
-    def take(
-        self,
-        carry: Carry,
-        data: Batch,
-        order: SharedSamples | OwnSamples,
-        spans: Sequence[Span],
-        scalars: Sequence[Scalars],
-        masks: Masks = None,
-    ) -> tuple[Carry, Array]:
+    def take(self, carry: Carry, call: Call) -> tuple[Carry, Array]:
         """Take the step of the one batch, of which the other ranks compute the other shards."""
-        (span,) = spans
+        data, order, (span,), (scalars,), masks = call
         messages = [
             self._message(carry, place, data._replace(masks=some), rows)
             for place, (rows, some) in enumerate(order.shards(span, masks))
         ]
         message = self._group.summed(pairwise_sum(messages))
         workspace = self._workspace_of(carry, message)
-        return self._message_step(carry, message, float(span[1] - span[0]), scalars[0], workspace)
+        return self._message_step(carry, message, float(span[1] - span[0]), scalars, workspace)
 
     def _message(self, carry: Carry, place: int, data: Batch, rows: Array) -> Array:
         """Return the message of a shard, in the memory of its place among the shards if that is allocated."""
