@@ -30,6 +30,8 @@ import numpy as np
 import pytest
 
 import portable_mlp as pm
+from portable_mlp.backends._base import Backend
+from portable_mlp.backends._numpy import NumpyBackend
 from tests.selection import Selection
 
 array_api_strict.set_array_api_strict_flags(boolean_indexing=False, data_dependent_shapes=False)
@@ -100,6 +102,17 @@ LIBRARIES = {
 def _marks(name: str) -> tuple[pytest.MarkDecorator, ...]:
     backend, device, _ = LIBRARIES[name]
     return (pytest.mark.gpu(backend),) if backend == "cupy" or device == "cuda" else ()
+
+
+@pytest.fixture(autouse=True)
+def steps_one_by_one(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Take NumPy's steps one by one, unless a test is marked `compiled_steps`.
+
+    A process goes over to compiled steps after some time, if it finds them on disk: what a test sees of single steps
+    would depend on the tests before it.
+    """
+    if request.node.get_closest_marker("compiled_steps") is None:
+        monkeypatch.setattr(NumpyBackend, "runner", Backend.runner)
 
 
 @pytest.fixture(params=[pytest.param(name, id=name, marks=_marks(name)) for name in LIBRARIES])

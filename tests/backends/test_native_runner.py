@@ -33,6 +33,8 @@ from portable_mlp.training.batches import Data, Shuffle, spans
 from portable_mlp.training.loop import Loop
 from tests.selection import one_in
 
+pytestmark = pytest.mark.compiled_steps
+
 NUMPY = pm.get_backend("numpy")
 OPTIMIZERS = {
     "plain": sgd(0.0),

@@ -9,8 +9,6 @@ import numpy as np
 import pytest
 
 import portable_mlp as pm
-from portable_mlp.backends._base import Backend
-from portable_mlp.backends._numpy import NumpyBackend
 from portable_mlp.bench import candidates, machine, measurement, peers, trust
 from portable_mlp.bench.cases import CASES, N_BATCHES, Case, problem
 from portable_mlp.bench.measurement import measure
@@ -79,8 +77,6 @@ def test_the_first_loss_is_that_of_a_loop_over_floats() -> None:
 
 def test_the_floor_multiplies_what_a_step_multiplies(monkeypatch: pytest.MonkeyPatch) -> None:
     """Two products for each layer, and one more for each but the first, with the shapes of a step."""
-    # Compiled steps multiply where nobody can look on.
-    monkeypatch.setattr(NumpyBackend, "runner", Backend.runner)
 
     def shapes(call: Any) -> list[tuple[int, int, int]]:
         seen: list[tuple[int, int, int]] = []

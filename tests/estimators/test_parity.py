@@ -13,6 +13,8 @@ from sklearn.datasets import load_digits
 from tests.estimators.problems import KINDS, assert_same, numbers, ours, problem, quietly, theirs, weights
 from tests.selection import one_in
 
+pytestmark = pytest.mark.compiled_steps
+
 SMALL: dict[str, Any] = {"hidden_layer_sizes": (6, 4), "max_iter": 12, "random_state": 3, "learning_rate_init": 0.02}
 
 

@@ -19,6 +19,8 @@ from portable_mlp.storage import checkpoints as storage
 from portable_mlp.storage.checkpoints import CheckpointFolder
 from tests.selection import one_in
 
+pytestmark = pytest.mark.compiled_steps
+
 RNG = np.random.default_rng(0)
 X, Y = RNG.normal(size=(130, 6)), RNG.integers(0, 3, 130)
 NET = pm.Network((6, 9, 3))

@@ -16,6 +16,8 @@ from sklearn.datasets import load_digits
 import portable_mlp as pm
 from tests.selection import one_in
 
+pytestmark = pytest.mark.compiled_steps
+
 NET = pm.Network((5, 7, 3), activation="tanh")
 RELU_NET = pm.Network((5, 7, 3), activation="relu")
 
