@@ -27,25 +27,18 @@ from portable_mlp.estimators.losses import REPORTED
 from portable_mlp.kernels import activations, optimizers
 from portable_mlp.kernels.activations import ACTIVATIONS, Activation
 from portable_mlp.kernels.losses import LOSSES, TargetRange
-from portable_mlp.kernels.optimizers import Optimizer, adam, adamw, sgd
+from portable_mlp.kernels.optimizers import Optimizer, adam, adamw
 from portable_mlp.kernels.step import Objective, Program
 from portable_mlp.training.batches import Data, Shuffle, spans
 from portable_mlp.training.loop import Loop
 from tests.selection import one_in
 
+from .optimizers import OPTIMIZERS as FORMS
+
 pytestmark = pytest.mark.compiled_steps
 
 NUMPY = pm.get_backend("numpy")
-OPTIMIZERS = {
-    "plain": sgd(0.0),
-    "momentum": sgd(0.9, nesterov=False),
-    "nesterov": sgd(0.9),
-    "velocity": sgd(0.9, nesterov=False, rate_in_velocity=True),
-    "nesterov velocity": sgd(0.9, rate_in_velocity=True),
-    "adam": adam(),
-    "scikit-learn's adam": adam(0.8, 0.99, 1e-3, correct_epsilon=False),
-    "adamw": adamw(weight_decay=0.1),
-}
+OPTIMIZERS = {**FORMS, "adamw": adamw(weight_decay=0.1)}
 N_SAMPLES = 43
 
 

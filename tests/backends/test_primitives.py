@@ -17,9 +17,11 @@ from portable_mlp.backends._numpy import numpy_primitives
 from portable_mlp.backends._numpy_primitives import NumpyPrimitives
 from portable_mlp.kernels import optimizers
 from portable_mlp.kernels.activations import ACTIVATIONS
-from portable_mlp.kernels.optimizers import adam, sgd
+from portable_mlp.kernels.optimizers import adam
 from portable_mlp.kernels.primitives import GradientSums, Primitives, portable
 from portable_mlp.kernels.workspace import make_workspace
+
+from .optimizers import OPTIMIZERS
 
 FAST: dict[str, Primitives] = {"plain": NumpyPrimitives(), "compiled": NumbaPrimitives()}
 PORTABLE = portable(xp)
@@ -115,17 +117,6 @@ def test_the_weighted_logarithm_is_scipys(shape: tuple[int, ...], dtype: str, na
     np.testing.assert_allclose(found, expected, rtol=rtol)
     p[np.isnan(p)] = 0.5
     np.testing.assert_allclose(PORTABLE.weighted_log(Y, p), FAST[name].weighted_log(Y, p), rtol=rtol)
-
-
-OPTIMIZERS = {
-    "plain": sgd(0.0),
-    "momentum": sgd(0.9, nesterov=False),
-    "nesterov": sgd(0.9),
-    "velocity": sgd(0.9, nesterov=False, rate_in_velocity=True),
-    "nesterov velocity": sgd(0.9, rate_in_velocity=True),
-    "adam": adam(),
-    "scikit-learn's adam": adam(0.8, 0.99, 1e-3, correct_epsilon=False),
-}
 
 
 @on_both

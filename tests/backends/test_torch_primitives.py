@@ -15,16 +15,10 @@ from portable_mlp.kernels.optimizers import adam, sgd
 from portable_mlp.kernels.primitives import GradientSums, portable
 from portable_mlp.kernels.workspace import make_workspace
 
+from .optimizers import OPTIMIZERS
+
 OPS, PORTABLE = torch_primitives(), portable(xp)
 RNG = np.random.default_rng(0)
-OPTIMIZERS = {
-    "plain": sgd(0.0),
-    "momentum": sgd(0.9, nesterov=False),
-    "nesterov": sgd(0.9),
-    "velocity": sgd(0.9, nesterov=False, rate_in_velocity=True),
-    "adam": adam(),
-    "scikit-learn's adam": adam(0.8, 0.99, 1e-3, correct_epsilon=False),
-}
 SHAPES = [(1, 1), (9, 4), (3, 6, 5)]
 
 
