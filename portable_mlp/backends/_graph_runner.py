@@ -21,7 +21,7 @@ from ..kernels.optimizers import Scalars, State
 from ..kernels.step import Carry, Program
 from ..kernels.workspace import Workspace
 from .portable_runner import PortableRunner
-from .runner import STEPS_A_CALL, Call, runs
+from .runner import STEPS_A_CALL, RunnerCall, runs
 
 if TYPE_CHECKING:
     from ._base import Backend
@@ -93,7 +93,7 @@ class GraphRunner(PortableRunner):
         self._bind([])
         return super().start(flat, moments, total)
 
-    def take(self, carry: Carry, call: Call) -> tuple[Carry, Array]:
+    def take(self, carry: Carry, call: RunnerCall) -> tuple[Carry, Array]:
         """Take the steps; parameters and moments are overwritten."""
         data, order, spans, scalars, masks = call
         if masks is not None:

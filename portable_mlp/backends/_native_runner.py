@@ -26,7 +26,7 @@ from ._compiled_steps import compiled_steps, take_steps
 from ._numba_primitives import NumbaPrimitives
 from ._tape import Tape, Untapeable
 from .portable_runner import PortableRunner
-from .runner import STEPS_A_CALL, Call, runs
+from .runner import STEPS_A_CALL, RunnerCall, runs
 
 if TYPE_CHECKING:
     from ._base import Backend
@@ -99,7 +99,7 @@ class NativeRunner(PortableRunner):
             yield some[:same]
             done += same
 
-    def take(self, carry: Carry, call: Call) -> tuple[Carry, Array]:
+    def take(self, carry: Carry, call: RunnerCall) -> tuple[Carry, Array]:
         """Take the steps; parameters and moments are written over."""
         data, order, spans, scalars, masks = call
         size = _size(spans[0])

@@ -14,7 +14,7 @@ from ..kernels.optimizers import Scalars
 from ..kernels.primitives import Primitives
 from ..kernels.step import FUNCTIONS_KEPT, Carry, Program, step
 from .portable_runner import PortableRunner
-from .runner import STEPS_A_CALL, Call
+from .runner import STEPS_A_CALL, RunnerCall
 
 if TYPE_CHECKING:
     from ._base import Backend
@@ -40,7 +40,7 @@ class ScanRunner(PortableRunner):
         self._step = _compiled_step(self._ops, program)
         self._scan = _compiled_scan(self._ops, program, donated)
 
-    def take(self, carry: Carry, call: Call) -> tuple[Carry, Array]:
+    def take(self, carry: Carry, call: RunnerCall) -> tuple[Carry, Array]:
         """Take the steps."""
         data, order, spans, scalars, masks = call
         if masks is not None:

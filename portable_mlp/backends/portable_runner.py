@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..kernels.arrays import Array
 from ..kernels.step import Carry, Program, step
-from .runner import Call, Runner
+from .runner import Runner, RunnerCall
 
 if TYPE_CHECKING:
     from ._base import Backend
@@ -20,7 +20,7 @@ class PortableRunner(Runner):
         super().__init__(backend, program)
         self._step: Any = functools.partial(step, self._ops, program)
 
-    def take(self, carry: Carry, call: Call) -> tuple[Carry, Array]:
+    def take(self, carry: Carry, call: RunnerCall) -> tuple[Carry, Array]:
         """Take the step of the one batch: a slice of the data in the samples' own order, else gathered."""
         data, order, ((start, stop),), (scalars,), masks = call
         rows = None if order is None else order[start:stop]

@@ -22,7 +22,7 @@ STEPS_A_CALL = 64
 """The most steps in a call of a runner that takes many: progress and Ctrl-C are handled between calls."""
 
 
-class Call(NamedTuple):
+class RunnerCall(NamedTuple):
     """The steps of one call.
 
     Attributes
@@ -114,14 +114,14 @@ class Runner(abc.ABC):
         return zip(spans) if self.steps_a_call == 1 else self._calls_of_many(spans, n_steps, every)
 
     @abc.abstractmethod
-    def take(self, carry: Carry, call: Call) -> tuple[Carry, Array]:
+    def take(self, carry: Carry, call: RunnerCall) -> tuple[Carry, Array]:
         """Take a step for each batch of a call.
 
         Parameters
         ----------
         carry : Carry
             The result of `start`, or of the previous call.
-        call : Call
+        call : RunnerCall
             The batches, and the numbers of their steps.
 
         Returns

@@ -153,7 +153,7 @@ def train(
         target=target,
         drop=tuple(drop or ()),
         id=id,
-        features=None if features is None else tuple(features),
+        features=tuple(features) if features else None,
         categorical=tuple(categorical or ()),
         encoding=encoding,
         decimal=decimal,

@@ -11,7 +11,7 @@ from typing import Any
 import array_api_compat
 
 from ..backends import Backend
-from ..backends.runner import Call, Runner
+from ..backends.runner import Runner, RunnerCall
 from ..kernels.arrays import Array
 from ..kernels.batch import Batch
 from ..kernels.optimizers import State
@@ -51,7 +51,7 @@ class GroupRunner(Runner):
         samples = SharedSamples if self._group.has_all_samples else OwnSamples
         return samples(self._group, self._backend, data.n_samples, order)
 
-    def take(self, carry: Carry, call: Call) -> tuple[Carry, Array]:
+    def take(self, carry: Carry, call: RunnerCall) -> tuple[Carry, Array]:
         """Take the step of the one batch, of which the other ranks compute the other shards."""
         data, order, (span,), (scalars,), masks = call
         messages = [

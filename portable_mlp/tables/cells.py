@@ -230,10 +230,16 @@ def _value(text: str, reading: Reading) -> Any:
     if reading.kind == "number":
         return _number(text, reading.form or ".")
     if reading.kind == "truth":
-        words = reading.form.split("/")
-        return float(words.index(text.lower())) if text.lower() in words else None
+        return next(
+            (float(words.index(text.lower())) for words in _truth_words(reading) if text.lower() in words), None
+        )
     form = reading.form or date_form([text])
     return parsed_date(text, form) if form else None
+
+
+def _truth_words(reading: Reading) -> Sequence[tuple[str, ...]]:
+    """Return the words of truth values that are written so; all of them, where the column was no text before."""
+    return (tuple(reading.form.split("/")),) if reading.form else TRUTH_WORDS
 
 
 def _number(text: str, form: str) -> float | None:
@@ -274,5 +280,6 @@ def _contradiction(cells: Cells, wrong: Sequence[bool], reading: Reading) -> Dat
             return not_a_number(text, place)
         return DataError(f"{place}: {shown(text)} is not a number with the decimal mark {reading.form[:1]!r}")
     if reading.kind == "truth":
-        return DataError(f"{place}: {shown(text)} is not {' or '.join(reversed(reading.form.split('/')))}")
+        words = ", or ".join(" or ".join(reversed(pair)) for pair in _truth_words(reading))
+        return DataError(f"{place}: {shown(text)} is not {words}")
     return DataError(f"{place}: {shown(text)} is not a date of the form {reading.form or 'YYYY-MM-DD'}")

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from ..backends import Backend
-from ..backends.runner import Call, Runner
+from ..backends.runner import Runner, RunnerCall
 from ..distributed.group import current_group
 from ..distributed.group_runner import GroupRunner
 from ..kernels.arrays import Array
@@ -158,7 +158,7 @@ class Loop:
                     steps = range(self.n_steps + 1, self.n_steps + n_now + 1)
                     scalars = [self._scalars(step, rate(step)) for step in steps]
                     mask = None if each is None else next(each)
-                    self._carry, losses = runner.take(self._carry, Call(some, prepared, now, scalars, mask))
+                    self._carry, losses = runner.take(self._carry, RunnerCall(some, prepared, now, scalars, mask))
                     self.n_steps += n_now
                     self._losses.append((losses, n_now))
                     done += n_now

@@ -15,7 +15,8 @@ SOURCES = {
 
 
 def test_every_extra_that_is_named_exists() -> None:
-    named = {extra for text in SOURCES.values() for extra in re.findall(r"\binstall\([\"']([^\"']+)[\"']\)", text)}
+    calls = r"\b(?:install\(|load\([^()]*, )[\"']([^\"']+)[\"']\)"
+    named = {extra for text in SOURCES.values() for extra in re.findall(calls, text)}
     assert {"cli", "sklearn", "torch", "cupy", "mpi", "onnx", "parquet"} <= named <= set(EXTRAS)
     for page in ("README.md", "CONTRIBUTING.md", "CHANGELOG.md"):
         text = (ROOT / page).read_text(encoding="utf-8")

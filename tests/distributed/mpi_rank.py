@@ -1,5 +1,6 @@
 """What one rank of `test_mpi` does: ``python mpi_rank.py FOLDER SCENARIO ARGUMENTS...``."""
 
+import contextlib
 import hashlib
 import json
 import os
@@ -7,6 +8,7 @@ import pathlib
 import signal
 import sys
 import warnings
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -52,6 +54,20 @@ def _signal_in_step(group: Any, number: int, rank: int = 1, step: int = 30) -> N
     group.summed = summed
 
 
+@contextlib.contextmanager
+def error_kept(group: Any, of_all: bool = True) -> Iterator[None]:
+    """Write down the error of this rank: the launcher may end it before it has printed it, once another has ended."""
+    try:
+        yield
+    except ValueError as error:
+        (pathlib.Path(FOLDER) / f"error-{group.rank}").write_text(f"{type(error).__name__}: {error}")
+        if of_all:
+            from mpi4py import MPI
+
+            MPI.COMM_WORLD.Barrier()
+        raise
+
+
 def bits(group: Any) -> Any:
     """The same bits on every library: of what each rank returns, and of what rank 0 has written."""
     found = {}
@@ -90,12 +106,14 @@ def bad_data(group: Any) -> Any:
     """A mistake in the data of the ranks that are named."""
     if str(group.rank) in ARGUMENTS:
         X[3, 2] = np.nan
-    train()
+    with error_kept(group, of_all=len(ARGUMENTS) == group.size):
+        train()
 
 
 def unlike(group: Any) -> Any:
     """Options of rank 1 alone."""
-    train(**(json.loads(ARGUMENTS[0]) if group.rank else {}))
+    with error_kept(group):
+        train(**(json.loads(ARGUMENTS[0]) if group.rank else {}))
 
 
 def interrupted(group: Any) -> Any:

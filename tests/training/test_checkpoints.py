@@ -15,6 +15,7 @@ import pytest
 
 import portable_mlp as pm
 from portable_mlp.backends._scan_runner import ScanRunner
+from portable_mlp.backends.runner import RunnerCall
 from portable_mlp.storage import checkpoints as storage
 from portable_mlp.storage.checkpoints import CheckpointFolder
 from tests.selection import one_in
@@ -460,9 +461,9 @@ def steps_of_calls(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     seen: list[int] = []
     original = ScanRunner.take
 
-    def noted(self: ScanRunner, carry: Any, data: Any, order: Any, spans: Any, *rest: Any) -> Any:
-        seen.append(len(spans))
-        return original(self, carry, data, order, spans, *rest)
+    def noted(self: ScanRunner, carry: Any, call: RunnerCall) -> Any:
+        seen.append(len(call.spans))
+        return original(self, carry, call)
 
     monkeypatch.setattr(ScanRunner, "take", noted)
     return seen
