@@ -11,7 +11,7 @@ from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from ..kernels.spelling import suggesting_class
-from ..tables.array_checks import numbered_names
+from ..tables.column_names import numbered_names
 from ..tables.columns import Columns, Reading
 from ..tables.encoding import ColumnReport, Encoder, EncoderOptions
 from ..tables.frames import columns_of_array, columns_of_frame, is_frame

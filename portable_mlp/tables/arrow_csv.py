@@ -15,24 +15,19 @@ from collections.abc import Callable, Sequence
 from io import BufferedReader, RawIOBase
 from typing import Any
 
-import numpy as np
-
-from .cells import MISSING_NUMBERS, Cells, recognised
+from .arrow_columns import ArrowColumn
 from .column_names import BLANKS
-from .columns import Column, Reading
 from .limits import table_bytes
-from .parquet_layout import load_pyarrow
+from .parquet_files import load_pyarrow
 from .text_files import TextFile
 from .text_numbers import Place
 
-__all__ = ["ArrowColumn", "Slurped", "arrow_columns"]
+__all__ = ["Slurped", "read_arrow_csv"]
 
 SMALLEST = 2**20
 """A text of fewer bytes is not worth the loading of PyArrow."""
 
 _PIECE = 2**20
-_NUMBER = r"^[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?$"
-_CODE = r"^[+-]?0[0-9]+$"
 
 
 class Slurped:
@@ -97,42 +92,7 @@ class _Replayed(RawIOBase):
         return len(given)
 
 
-class ArrowColumn:
-    """The cells of a column, as PyArrow has them; in the place of `text_cells.TextColumn`."""
-
-    def __init__(self, name: str, array: Any, place: Callable[[int], object]) -> None:
-        self.name = name
-        self._array = array
-        self._place = place
-
-    def cells(self) -> Cells:
-        """Return the cells with their places."""
-        encoded = self._array.dictionary_encode().unify_dictionaries()
-        codes = [chunk.indices.to_numpy(zero_copy_only=False) for chunk in encoded.chunks]
-        texts = encoded.chunk(0).dictionary.to_pylist()
-        return Cells(self.name, texts, np.concatenate(codes).astype(np.int64), self._place)
-
-    def recognised(self, decimal: str) -> Column:
-        """Return the column of what its cells are."""
-        return self._plain_numbers(decimal) or recognised(self.cells(), decimal)
-
-    def _plain_numbers(self, decimal: str) -> Column | None:
-        """Return the numbers of a column that has nothing else but missing cells, and no code such as 007."""
-        pa, pc = load_pyarrow(), load_pyarrow("pyarrow.compute")
-        if decimal != ".":
-            return None
-        missing = pc.is_in(self._array, value_set=pa.array(sorted(MISSING_NUMBERS)))
-        present = pc.if_else(missing, pa.scalar(None, pa.string()), self._array)
-        are_numbers = pc.all(pc.match_substring_regex(present, _NUMBER)).as_py()
-        if not are_numbers or pc.any(pc.match_substring_regex(present, _CODE)).as_py():
-            return None
-        values = pc.cast(present, pa.float64())
-        if not pc.all(pc.is_finite(values)).as_py():
-            return None
-        return Column(Reading("number", "."), np.array(values.to_numpy(), dtype=np.float64))
-
-
-def arrow_columns(
+def read_arrow_csv(
     data: bytes, path: str, names: Sequence[str], delimiter: str, *, header: bool, most_rows: int
 ) -> Sequence[ArrowColumn] | None:
     """Return the columns of a text in UTF-8, or None where PyArrow might read it otherwise than we do, or refuses it.

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from .errors import DataError, listed, shown
 
-__all__ = ["BLANKS", "check_different", "feature_columns", "no_feature", "target_column"]
+__all__ = ["BLANKS", "check_different", "feature_columns", "no_feature", "numbered_names", "target_column"]
 
 BLANKS = " \t"
 """What may stand around a name or a cell and is not part of it."""
@@ -62,3 +62,8 @@ def feature_columns(
 def no_feature(names: Sequence[str], place: str) -> DataError:
     """Return the error for a file that has its target and nothing else."""
     return DataError(f"{place}: {listed(names)} is the only column; no feature is left")
+
+
+def numbered_names(n_features: int) -> tuple[str, ...]:
+    """Return the names of features that have none."""
+    return tuple(f"x{column}" for column in range(n_features))

@@ -13,20 +13,17 @@ from typing import get_args
 
 from ..kernels.options import check_choice
 from ..kernels.spelling import suggesting
-from .array_checks import ARRAY_SUFFIXES
-from .array_tables import read_prediction_arrays, read_training_arrays
-from .columns import RawTable, Reading
+from .array_files import ARRAY_SUFFIXES, read_prediction_arrays, read_training_arrays
+from .columns import RawTable, Reading, Table
 from .errors import DataError, MixedTargetError, shown
 from .limits import above
-from .npy_rows import NpyRows
-from .output import check_output, write_table
-from .parquet_rows import ParquetRows
-from .parquet_tables import read_prediction_parquet, read_training_parquet
+from .parquet_files import read_prediction_parquet, read_training_parquet
 from .raw import ReadingOptions, read_known, read_raw
-from .row_source import RowSource
+from .row_sources import NpyRows, ParquetRows, RowSource
+from .targets import TargetKind
 from .text_files import DELIMITER_OF, DELIMITERS, STANDARD_INPUT, check_encoding
 from .text_tables import read_prediction_text, read_training_text
-from .types import Table, TargetKind
+from .writing import check_output, write_table
 
 __all__ = [
     "DataError",

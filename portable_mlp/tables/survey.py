@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ..training.batches import NUMBERS_AT_ONCE, blocks
-from .group_split import GroupSplit
+from .hold_out import GroupSplit
 from .moments import Moments
 from .preparation import Preparation, made_of
 from .reading import RowSource
@@ -88,7 +88,7 @@ class Classes:
     Parameters
     ----------
     task : {"auto", "classification", "regression"}
-        "auto" follows `table_targets.is_classification`.
+        "auto" follows `targets.is_classification`.
     """
 
     def __init__(self, task: str) -> None:

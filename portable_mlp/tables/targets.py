@@ -1,20 +1,35 @@
-"""What a column of targets holds: classes, which have names, or a quantity."""
+"""Targets: the kinds there are, classes or a quantity, and how cells of text become either."""
 
 from __future__ import annotations
 
-from typing import Any
+import re
+from array import array
+from collections.abc import Callable, Iterator
+from typing import Any, Literal, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
+from .column_names import BLANKS
+from .errors import DataError, MixedTargetError
+from .limits import MAX_LABEL_BYTES, check_label
+from .text_numbers import TRUTH_VALUES, Place, as_float, is_code, not_a_number, not_a_truth_value
+
 __all__ = [
     "LARGEST_EXACT",
     "MOST_WHOLE_NUMBER_CLASSES",
+    "TargetKind",
+    "Targets",
     "are_whole",
     "class_names",
     "is_classification",
     "numeric_targets",
+    "target_vector",
 ]
+
+TargetKind = Literal["any", "unmixed", "numbers"]
+"""What the targets may be: classes, as numbers or texts; the same, or a quantity, but no numbers with a few texts among
+them; numbers alone."""
 
 MOST_WHOLE_NUMBER_CLASSES = 20
 """Whole-number targets with more distinct values than this are taken for a quantity, not for classes."""
@@ -66,3 +81,200 @@ def numeric_targets(y: NDArray[Any], target_type: str) -> NDArray[np.float64]:
     classes, codes = np.unique(y, return_inverse=True)
     one_hot = (codes.reshape(-1)[:, None] == np.arange(len(classes))).astype(np.float64)
     return one_hot[:, 1:] if len(classes) == 2 else one_hot
+
+
+_SHORT_INTEGER = re.compile(r"[+-]?[0-9]{1,19}")
+_INTEGER = re.compile(r"[+-]?[0-9]+")
+
+
+class Targets:
+    """The target cells of the rows read so far, as text, and the lines they stand on."""
+
+    row_bytes = 3 * 8
+    """What a row takes besides its text: where that ends, its line, and the target itself."""
+
+    def __init__(self, path: str, column: int, kind: TargetKind) -> None:
+        self._path = path
+        self._column = column
+        self._kind = kind
+        self._texts = _Texts()
+        self._lines = array("q")
+
+    def append(self, cells: list[str], line: int) -> None:
+        """Take the target of one row, which may be any text but none."""
+        text = cells[self._column].strip(BLANKS)
+        self._texts.append(text)
+        self._lines.append(line)
+        if not text:
+            raise DataError(f"{self._place(-1)}: the target is empty (remove the row or fill the cell)")
+        if self._texts.n_bytes > MAX_LABEL_BYTES:
+            raise DataError(f"{self._place(-1)}: the targets up to here are longer than {MAX_LABEL_BYTES} bytes")
+
+    def vector(self) -> NDArray[Any]:
+        """Return the targets, of shape (n_samples,)."""
+        return target_vector(self._texts, self._place, self._kind)
+
+    def _place(self, row: int) -> Place:
+        """Return where the target of a row stands."""
+        return Place(self._path, self._lines[row], self._column + 1)
+
+
+class Texts(Protocol):
+    """Texts row by row."""
+
+    def __len__(self) -> int: ...
+    def __getitem__(self, index: int, /) -> str: ...
+    def __iter__(self) -> Iterator[str]: ...
+
+
+def target_vector(texts: Texts, place: Callable[[int], object], kind: TargetKind) -> NDArray[Any]:
+    """Return targets (n_samples,) as numbers if all of them are, else as text if they may be text.
+
+    Parameters
+    ----------
+    texts : sequence of str
+        The targets, none of them empty.
+    place : callable
+        From a row, counted from 0, to where its target stands, for messages.
+    kind : {"any", "unmixed", "numbers"}
+        What they may be.
+
+    Raises
+    ------
+    DataError
+        If a target is of another kind, or is a NaN or an infinity among numbers.
+    """
+    return _TargetTexts(texts, place, kind).vector()
+
+
+class _TargetTexts:
+    """Targets as texts, looked at in several ways."""
+
+    def __init__(self, texts: Texts, place: Callable[[int], object], kind: TargetKind) -> None:
+        self._texts = texts
+        self._place = place
+        self._kind = kind
+
+    def vector(self) -> NDArray[Any]:
+        """Return the targets, of shape (n_samples,), as numbers if all of them are, else as text if it may be text."""
+        numbers = map(as_float, self._texts)
+        values = np.fromiter((np.nan if number is None else number for number in numbers), np.float64, len(self._texts))
+        finite = np.isfinite(values)
+        if finite.all():
+            return self._numbers(values)
+        if self._kind == "numbers" and self._texts[0] in TRUTH_VALUES:
+            return self._truth_values()
+        # Among numbers, 'nan' is a missing value rather than the name of a class.
+        if self._kind == "numbers" or not self._has_words(finite):
+            raise self._first_mistake(finite)
+        if self._kind == "unmixed":
+            self._check_unmixed(finite)
+        return self._labels()
+
+    def _numbers(self, values: NDArray[np.float64]) -> NDArray[Any]:
+        """Return targets that are all finite numbers: as integers if they are whole, or as the codes that they are."""
+        whole = self._integers(values)
+        if self._kind != "numbers" and self._are_codes(values, whole is not None):
+            return self._labels()
+        return values if whole is None else whole
+
+    def _integers(self, values: NDArray[np.float64]) -> NDArray[np.int64] | None:
+        """Return the targets as integers, None where one is no whole number or does not fit."""
+        found = array("q")
+        for text, value in zip(self._texts, values, strict=True):
+            if _SHORT_INTEGER.fullmatch(text):
+                number = int(text)
+            elif abs(value) <= LARGEST_EXACT and value.is_integer():
+                number = int(value)
+            else:
+                return None
+            try:
+                found.append(number)
+            except OverflowError:
+                return None
+        return np.frombuffer(found, dtype=np.int64)
+
+    def _are_codes(self, values: NDArray[np.float64], whole: bool) -> bool:
+        """Tell whether numbers would not give the cells back, and nothing says that they are a quantity.
+
+        A zero before other digits, as in 007, makes a code of a whole number. A plus, or more digits than an integer
+        holds, do so as long as the targets are few; a column of many is a quantity, as one with fractions is: 1.50 is
+        a number. Where the targets are classes anyway, they are texts also in the last two cases.
+        """
+        if not whole and not all(map(_INTEGER.fullmatch, self._texts)):
+            return self._kind == "any" and not all(
+                repr(float(value)) == text for text, value in zip(self._texts, values, strict=True)
+            )
+        if any(map(is_code, self._texts)):
+            return True
+        odd = not whole or any(text[0] == "+" and _INTEGER.fullmatch(text) for text in self._texts)
+        return odd and (self._kind == "any" or self._are_few())
+
+    def _are_few(self) -> bool:
+        """Tell whether no more texts differ than whole numbers that are classes may."""
+        different: set[str] = set()
+        for text in self._texts:
+            different.add(text)
+            if len(different) > MOST_WHOLE_NUMBER_CLASSES:
+                return False
+        return True
+
+    def _truth_values(self) -> NDArray[np.bool_]:
+        """Return targets that must be numbers as truth values, the first of which is one."""
+        for row, text in enumerate(self._texts):
+            if text not in TRUTH_VALUES:
+                raise not_a_truth_value(text, self._place(row))
+        return np.fromiter(map(TRUTH_VALUES.__getitem__, self._texts), np.bool_, len(self._texts))
+
+    def _has_words(self, finite: NDArray[np.bool_]) -> bool:
+        """Tell whether any of the targets that are not finite is not even 'nan', 'inf' or too large a number."""
+        return any(as_float(self._texts[int(row)]) is None for row in np.flatnonzero(~finite))
+
+    def _check_unmixed(self, finite: NDArray[np.bool_]) -> None:
+        """Refuse texts among numbers if at least ten targets, and nine out of ten, are finite numbers.
+
+        True and False are never names beside numbers, however many there are of each.
+        """
+        n_numbers, n_targets = int(np.count_nonzero(finite)), len(finite)
+        many = n_numbers >= 10 and 10 * n_numbers >= 9 * n_targets
+        if many or (n_numbers and all(self._texts[int(row)] in TRUTH_VALUES for row in np.flatnonzero(~finite))):
+            mistake = self._first_mistake(finite)
+            raise MixedTargetError(f"{mistake}, while {n_numbers} of the {n_targets} targets are numbers")
+
+    def _labels(self) -> NDArray[np.str_]:
+        """Return the targets as text; NumPy gives each of them the room of the longest."""
+        lengths = np.fromiter(map(len, self._texts), np.int64, len(self._texts))
+        longest = int(lengths.max())
+        check_label(self._place(int(lengths.argmax())), longest, len(lengths))
+        return np.fromiter(self._texts, f"<U{longest}", len(self._texts))
+
+    def _first_mistake(self, finite: NDArray[np.bool_]) -> DataError:
+        """Return the error that says why the first target that is not a finite number is none."""
+        row = int(np.argmin(finite))
+        return not_a_number(self._texts[row], self._place(row))
+
+
+class _Texts:
+    """Texts one after the other in a run of UTF-8, which takes a fifth of the memory of as many short str."""
+
+    def __init__(self) -> None:
+        self._bytes = bytearray()
+        self._ends = array("q", [0])
+
+    @property
+    def n_bytes(self) -> int:
+        """How long the run is."""
+        return len(self._bytes)
+
+    def append(self, text: str) -> None:
+        self._bytes += text.encode()
+        self._ends.append(len(self._bytes))
+
+    def __len__(self) -> int:
+        return len(self._ends) - 1
+
+    def __getitem__(self, index: int) -> str:
+        return self._bytes[self._ends[index] : self._ends[index + 1]].decode()
+
+    def __iter__(self) -> Iterator[str]:
+        return map(self.__getitem__, range(len(self)))

@@ -12,11 +12,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from portable_mlp.tables.group_split import GroupSplit
+from portable_mlp.tables.hold_out import GroupSplit, split
 from portable_mlp.tables.moments import Moments
 from portable_mlp.tables.preparation import learn
 from portable_mlp.tables.reading import RowSource, open_training_rows
-from portable_mlp.tables.rows import split
 from portable_mlp.tables.survey import Classes, Survey, survey
 from portable_mlp.tables.targets import is_classification
 

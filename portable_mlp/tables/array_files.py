@@ -1,8 +1,9 @@
-"""Tables in ``.npy`` and ``.npz`` files, whatever is broken in them; pickles are refused."""
+"""Tables in ``.npy`` and ``.npz`` files: their headers, checks and numbers; pickles are refused."""
 
 from __future__ import annotations
 
 import contextlib
+import math
 import os
 import zipfile
 from collections.abc import Callable, Iterator, Sequence
@@ -11,12 +12,132 @@ from typing import IO, Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from .array_checks import check_feature_left, check_finite, check_magic, check_matrix, check_real, numbered_names
-from .array_headers import ArrayHeader, read_header
-from .errors import DataError, broken_file, counted, listed, opened, shown
-from .types import Table, TargetKind
+from .column_names import numbered_names
+from .columns import Table
+from .errors import OBJECTS, DataError, broken_file, counted, listed, opened, shown
+from .limits import check_columns, check_rows
+from .targets import TargetKind
 
-__all__ = ["read_arrays_with_gaps", "read_prediction_arrays", "read_training_arrays"]
+__all__ = [
+    "ARRAY_SUFFIXES",
+    "ArrayHeader",
+    "check_feature_left",
+    "check_finite",
+    "check_magic",
+    "check_matrix",
+    "check_real",
+    "read_array_header",
+    "read_arrays_with_gaps",
+    "read_prediction_arrays",
+    "read_training_arrays",
+]
+
+
+class ArrayHeader(NamedTuple):
+    """Shape and dtype of an array that is not read yet."""
+
+    shape: tuple[int, ...]
+    dtype: np.dtype[Any]
+
+    @property
+    def ndim(self) -> int:
+        """How many dimensions it has."""
+        return len(self.shape)
+
+    @property
+    def size(self) -> int:
+        """How many numbers it has."""
+        return math.prod(self.shape)
+
+    @property
+    def n_columns(self) -> int:
+        """How many numbers there are for each entry of its first dimension."""
+        return math.prod(self.shape[1:])
+
+    def check_rows(self, path: str, max_rows: int | None) -> None:
+        """Check that there are not too many rows for the memory, where it will be float64, if it is not wider."""
+        row_bytes = max(1, self.n_columns) * max(self.dtype.itemsize, 8)
+        check_rows(path, self.shape[0] if self.shape else 1, row_bytes, max_rows)
+
+
+def read_array_header(file: IO[bytes], what: str, path: str, *, n_bytes: int, file_bytes: int) -> ArrayHeader:
+    """Read the header of an array, and check that it announces no more than is there.
+
+    Parameters
+    ----------
+    file : binary file
+        At the beginning of the array.
+    what, path : str
+        For messages: which array of which file.
+    n_bytes : int
+        How many bytes there are for the header and the array.
+    file_bytes : int
+        How long the whole file is, compressed if it is.
+
+    Raises
+    ------
+    DataError
+        If it does, or has too many columns, or is of Python objects.
+    """
+    with broken_file(path, what):
+        version = np.lib.format.read_magic(file)
+        # Version 3 differs from 2 in the names of fields, which a table does not have.
+        read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
+        shape, _, dtype = read(file)
+    header = ArrayHeader(shape, dtype)
+    if dtype.hasobject:
+        raise DataError(f"{path}: {what} cannot be read: {OBJECTS}")
+    if any(length < 0 for length in shape):
+        raise DataError(f"{path}: {what} cannot be read: its header announces the shape {shape}")
+    announced, there = header.size * dtype.itemsize, n_bytes - file.tell()
+    if announced > there:
+        raise DataError(f"{path}: {what} cannot be read: its header announces {announced} bytes, and {there} are there")
+    check_columns(path, header.n_columns, file_bytes)
+    return header
+
+
+_MAGIC = {".npy": (b"\x93NUMPY",), ".npz": (b"PK\x03\x04", b"PK\x05\x06")}
+ARRAY_SUFFIXES = tuple(_MAGIC)
+
+
+def check_magic(file: IO[bytes], suffix: str, path: str) -> None:
+    """Check the first bytes of a file; what has others may be a pickle, which is never opened."""
+    if not file.read(6).startswith(_MAGIC[suffix]):
+        raise DataError(
+            f"{path}: not an {suffix} file of NumPy (a pickle, perhaps; pickles are refused: "
+            "write numpy.savez(file, X=X, y=y))"
+        )
+    file.seek(0)
+
+
+def check_matrix(stored: ArrayHeader, name: str, path: str) -> None:
+    """Check that an array has two dimensions, something in it, and real numbers."""
+    if stored.ndim != 2:
+        raise DataError(f"{path}: {name} has {counted(stored.ndim, 'dimension')}; 2 are expected")
+    check_real(stored, name, path)
+    if not stored.size:
+        raise DataError(f"{path}: {name} of shape {stored.shape} is empty")
+
+
+def check_feature_left(stored: ArrayHeader, path: str) -> None:
+    """Check that a matrix whose last column is the target has another column."""
+    if stored.shape[1] == 1:
+        raise DataError(f"{path}: the only column is the target; no feature is left")
+
+
+def check_real(values: ArrayHeader, name: str, path: str) -> None:
+    """Check that an array holds real numbers, for which bool goes too."""
+    if values.dtype.kind not in "biuf":
+        raise DataError(f"{path}: {name} has dtype {values.dtype}; real numbers are expected")
+
+
+def check_finite(values: NDArray[Any], name: str, path: str, *, gaps: bool = False) -> None:
+    """Check that all numbers are finite, but for NaN where there may be gaps, or name the first that is not."""
+    finite = np.isfinite(values) | (np.isnan(values) if gaps else False)
+    if not finite.all():
+        index = np.unravel_index(np.argmin(finite), values.shape)
+        place = ", ".join(map(str, index))
+        raise DataError(f"{path}: {name}[{place}] is {values[index]}; finite numbers are expected")
 
 
 def read_training_arrays(
@@ -105,7 +226,7 @@ def _single(file: IO[bytes], path: str, max_rows: int | None) -> _Stored:
     """Return the array of an .npy file."""
     check_magic(file, ".npy", path)
     n_bytes = os.fstat(file.fileno()).st_size
-    header = read_header(file, "the array", path, n_bytes=n_bytes, file_bytes=n_bytes)
+    header = read_array_header(file, "the array", path, n_bytes=n_bytes, file_bytes=n_bytes)
     header.check_rows(path, max_rows)
 
     def read() -> NDArray[Any]:
@@ -139,7 +260,7 @@ def _archived(archive: zipfile.ZipFile, name: str, path: str, max_rows: int | No
     with broken_file(path, what):
         file = archive.open(member)
     with file:
-        header = read_header(file, what, path, n_bytes=member.file_size, file_bytes=file_bytes)
+        header = read_array_header(file, what, path, n_bytes=member.file_size, file_bytes=file_bytes)
     header.check_rows(path, max_rows)
 
     def read() -> NDArray[Any]:

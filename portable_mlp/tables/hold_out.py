@@ -1,4 +1,4 @@
-"""Which rows of a file are held out, group by group: what `rows.split` does, without a list of all rows."""
+"""Which rows are held out: of a table in memory, or group by group of a file."""
 
 from __future__ import annotations
 
@@ -8,11 +8,44 @@ import numpy as np
 
 from ..training.group_order import Selection
 
+__all__ = ["GroupSplit", "split"]
+
+
+def split(y: np.ndarray, fraction: float, *, classification: bool, seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """Return the rows to train on and the rows held out, as indices; every class keeps a row to train on.
+
+    Parameters
+    ----------
+    y : ndarray of shape (n_samples, ...)
+        Targets.
+    fraction : float
+        How many of the rows to hold out, in [0, 1); the number is rounded.
+    classification : bool
+        Whether targets are classes.
+    seed : int
+        Of the draw.
+    """
+    order = np.random.RandomState(seed).permutation(len(y))
+    wanted = min(round(len(y) * fraction), len(y) - 1)
+    if not classification:
+        return np.sort(order[wanted:]), order[:wanted]
+    _, classes, left = np.unique(y, return_inverse=True, return_counts=True)
+    held_out: list[int] = []
+    for i in order:
+        if len(held_out) == wanted:
+            break
+        if left[classes[i]] > 1:
+            left[classes[i]] -= 1
+            held_out.append(int(i))
+    kept = np.ones(len(y), dtype=bool)
+    kept[held_out] = False
+    return np.flatnonzero(kept), np.asarray(held_out, dtype=np.int64)
+
 
 class GroupSplit:
     """The rows to train on and the rows held out of each group, drawn anew whenever they are asked for.
 
-    Every group gives its share. A single group is split as `rows.split` splits a table.
+    Every group gives its share. A single group is split as `split` splits a table.
 
     Parameters
     ----------
@@ -50,7 +83,7 @@ class GroupSplit:
     def of_group(self, group: int) -> tuple[np.ndarray, np.ndarray]:
         """Return the rows of a group that are kept, and those that are held out."""
         start, stop = self._starts[group : group + 2].tolist()
-        # The first group's draw is the one that `rows.split` makes.
+        # The first group's draw is the one that `split` makes.
         draw = np.random.RandomState([self._seed, group] if group else self._seed)
         drawn = start + draw.permutation(stop - start)
         first, last = np.searchsorted(self._protected, (start, stop))

@@ -1,4 +1,4 @@
-"""The columns of a Parquet file of any of its simple types, each read when it is asked for."""
+"""Columns as PyArrow has them, from Parquet and text files, in the place of lists of cells."""
 
 from __future__ import annotations
 
@@ -7,16 +7,15 @@ from typing import IO, Any
 
 import numpy as np
 
-from .arrow_csv import ArrowColumn
-from .cells import Cells
+from .cells import MISSING_NUMBERS, Cells, recognised
 from .column_names import BLANKS
 from .columns import Column, Reading
 from .errors import DataError, broken_file, shown
 from .limits import check_rows
-from .parquet_layout import ParquetLayout, load_pyarrow
+from .parquet_files import ParquetLayout, load_pyarrow
 from .typed_columns import TypedColumn, number_column
 
-__all__ = ["ParquetColumn", "arrow_column", "parquet_columns"]
+__all__ = ["ArrowColumn", "ParquetColumn", "arrow_column", "parquet_columns"]
 
 _PIECE_ROWS = 2**16
 
@@ -34,7 +33,7 @@ def parquet_columns(file: IO[bytes], path: str, max_rows: int | None) -> Mapping
     layout = ParquetLayout(file, path)
     check_rows(path, layout.n_rows, 8 * len(layout.names), max_rows)
     with broken_file(path, "the Parquet file"):
-        # Without buffers, as `ParquetColumns`, which says why.
+        # Without buffers, as `ParquetMatrix`, which says why.
         opened = load_pyarrow("pyarrow.parquet").ParquetFile(
             file, metadata=layout.metadata, pre_buffer=False, buffer_size=0, page_checksum_verification=True
         )
@@ -128,3 +127,44 @@ def arrow_column(name: str, array: Any, path: str, place: Callable[[int], object
 def _is_text(types: Any, kind: Any) -> bool:
     """Tell whether a type of PyArrow is one of texts."""
     return types.is_string(kind) or types.is_large_string(kind) or types.is_string_view(kind)
+
+
+_NUMBER = r"^[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?$"
+
+
+_CODE = r"^[+-]?0[0-9]+$"
+
+
+class ArrowColumn:
+    """The cells of a column, as PyArrow has them; in the place of `text_tables.TextColumn`."""
+
+    def __init__(self, name: str, array: Any, place: Callable[[int], object]) -> None:
+        self.name = name
+        self._array = array
+        self._place = place
+
+    def cells(self) -> Cells:
+        """Return the cells with their places."""
+        encoded = self._array.dictionary_encode().unify_dictionaries()
+        codes = [chunk.indices.to_numpy(zero_copy_only=False) for chunk in encoded.chunks]
+        texts = encoded.chunk(0).dictionary.to_pylist()
+        return Cells(self.name, texts, np.concatenate(codes).astype(np.int64), self._place)
+
+    def recognised(self, decimal: str) -> Column:
+        """Return the column of what its cells are."""
+        return self._plain_numbers(decimal) or recognised(self.cells(), decimal)
+
+    def _plain_numbers(self, decimal: str) -> Column | None:
+        """Return the numbers of a column that has nothing else but missing cells, and no code such as 007."""
+        pa, pc = load_pyarrow(), load_pyarrow("pyarrow.compute")
+        if decimal != ".":
+            return None
+        missing = pc.is_in(self._array, value_set=pa.array(sorted(MISSING_NUMBERS)))
+        present = pc.if_else(missing, pa.scalar(None, pa.string()), self._array)
+        are_numbers = pc.all(pc.match_substring_regex(present, _NUMBER)).as_py()
+        if not are_numbers or pc.any(pc.match_substring_regex(present, _CODE)).as_py():
+            return None
+        values = pc.cast(present, pa.float64())
+        if not pc.all(pc.is_finite(values)).as_py():
+            return None
+        return Column(Reading("number", "."), np.array(values.to_numpy(), dtype=np.float64))

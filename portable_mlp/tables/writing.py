@@ -3,21 +3,21 @@
 from __future__ import annotations
 
 import codecs
+import csv
 import gzip
 import os
 from collections.abc import Sequence
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ..storage.atomic import replace_file
-from .csv_output import Writable, write_rows
 from .errors import counted
-from .parquet_layout import load_pyarrow
+from .parquet_files import load_pyarrow
 from .text_files import DELIMITER_OF
 
-__all__ = ["OUTPUT_SUFFIXES", "check_output", "write_table"]
+__all__ = ["OUTPUT_SUFFIXES", "Writable", "check_output", "write_rows", "write_table"]
 
 _PARQUET = ".parquet"
 OUTPUT_SUFFIXES = (*DELIMITER_OF, _PARQUET)
@@ -128,3 +128,48 @@ def _plain(cell: object) -> object:
 def _harmless(cell: Any) -> Any:
     """Return a cell that no spreadsheet takes for a formula."""
     return f"'{cell}" if isinstance(cell, str) and cell.startswith(_FORMULA_STARTS) else cell
+
+
+class Writable(Protocol):
+    """Whatever takes text row by row."""
+
+    def write(self, row: str, /) -> object:
+        """Take one row with its line end."""
+
+
+def write_rows(
+    file: Writable, header: Sequence[str], columns: Sequence[Sequence[object]], delimiter: str = ","
+) -> None:
+    r"""Write the header and the rows as text.
+
+    Floats are written with the fewest digits that read back as the same float64, strings are quoted where needed,
+    lines end with ``\n``.
+
+    Parameters
+    ----------
+    file : text file
+        What takes the rows; stays open.
+    header : sequence of str
+        One name per column.
+    columns : sequence of sequences
+        Plain Python values, column by column, all of one length.
+    delimiter : str
+        What stands between the cells.
+    """
+    writer = csv.writer(_LineFeedRows(file), delimiter=delimiter, lineterminator="\r\n")
+    writer.writerow(header)
+    writer.writerows(zip(*columns, strict=True))
+
+
+class _LineFeedRows:
+    r"""A text file for `csv.writer` that ends rows with ``\n`` where the writer puts ``\r\n``.
+
+    Before Python 3.13 the writer leaves a carriage return unquoted unless it is part of the line end.
+    """
+
+    def __init__(self, file: Writable) -> None:
+        self._file = file
+
+    def write(self, row: str) -> None:
+        """Write one row."""
+        self._file.write(row.removesuffix("\r\n") + "\n")

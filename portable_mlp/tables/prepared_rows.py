@@ -1,9 +1,10 @@
-"""Prepared rows of a table that stays in its file, since it is large."""
+"""Prepared rows of a table, in memory or in their file, and how they reach a backend."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -11,10 +12,30 @@ from ..backends import Backend
 from ..training.group_order import Selection
 from ..training.stream import Stream
 from .errors import opened
-from .parquet_layout import ParquetLayout
+from .parquet_files import ParquetLayout
 from .preparation import Preparation
 from .reading import DataError, RowSource, TargetKind, open_training_rows
 from .survey import survey
+
+__all__ = ["STREAMED_BYTES", "Rows", "StreamedRows", "open_if_large", "prepare_streamed"]
+
+
+class Rows(NamedTuple):
+    """Inputs (n_samples, n_features) and targets (n_samples,) or (n_samples, n_outputs), on the host."""
+
+    X: np.ndarray
+    y: np.ndarray
+
+    @property
+    def n_samples(self) -> int:
+        """How many rows there are."""
+        return len(self.X)
+
+    def moved(self, backend: Backend, dtype: str) -> tuple[Any, Any]:
+        """Bring both to a backend: quantities in ``dtype``, labels as they are."""
+        y = backend.asarray(self.y) if self.y.dtype.kind in "iu" else backend.asarray(self.y, dtype=dtype)
+        return backend.asarray(self.X, dtype=dtype), y
+
 
 STREAMED_SUFFIXES = (".parquet", ".npy")
 STREAMED_BYTES = 2**28
@@ -55,7 +76,7 @@ def _is_large_matrix(path: str, target: str | None) -> bool:
 
 @dataclass(frozen=True)
 class StreamedRows:
-    """Some rows of a file, in the place of `rows.Rows` that hold them all."""
+    """Some rows of a file, in the place of `Rows`, which hold them all."""
 
     source: RowSource
     preparation: Preparation
