@@ -11,8 +11,6 @@ from collections.abc import Callable, Iterable, Iterator, Set
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
-import numpy as np
-
 from .nearest import did_you_mean
 
 Check: TypeAlias = Callable[[str, Any], Any]
@@ -86,8 +84,8 @@ def fraction(name: str, value: Any) -> float:
 
 
 def flag(name: str, value: Any) -> bool:
-    """Return a truth value; the numbers 0 and 1 count."""
-    if not isinstance(value, int | np.bool_) or value not in (0, 1):
+    """Return a truth value, Python's or NumPy's; the integers 0 and 1 count."""
+    if not (isinstance(value, int) or type(value).__name__.startswith("bool")) or value not in (0, 1):
         raise TypeError(f"{name} must be True or False, got {value!r}")
     return bool(value)
 
