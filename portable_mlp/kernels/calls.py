@@ -14,7 +14,7 @@ from .network import Network
 from .parameters import Layer, Params, named_arrays
 
 
-class Inputs(NamedTuple):
+class ForwardCall(NamedTuple):
     """The checked arguments of a forward pass: of `Call` the first three."""
 
     xp: Namespace
@@ -32,7 +32,7 @@ class Call(NamedTuple):
     params : tuple of Layer
         The arrays as given.
     X : array of shape (..., n_samples, n_features)
-        Inputs, in the dtype of the parameters.
+        ForwardCall, in the dtype of the parameters.
     Y : array of shape (..., n_samples, n_outputs), or (..., n_samples, 1)
         Targets: real floating rows, or integer labels of a softmax output.
     weights : array of shape (..., n_samples) or None
@@ -70,7 +70,7 @@ def check_call(net: Network, params: Params, X: Array, y: Array, sample_weight: 
     return Call(xp, params, X, Y, xp.astype(sample_weight, dtype, copy=False))
 
 
-def check_inputs(net: Network, params: Params, X: Array, **others: Array) -> Inputs:
+def check_inputs(net: Network, params: Params, X: Array, **others: Array) -> ForwardCall:
     """Check parameters and inputs, and that other arrays are real numbers of the same library and device.
 
     Raises
@@ -84,7 +84,7 @@ def check_inputs(net: Network, params: Params, X: Array, **others: Array) -> Inp
     for name, x in {"X": X, **others}.items():
         _check_real(xp, name, x)
     _check_shape_of_inputs(net, X, models)
-    return Inputs(xp, params, xp.astype(X, params[0].W.dtype, copy=False))
+    return ForwardCall(xp, params, xp.astype(X, params[0].W.dtype, copy=False))
 
 
 def check_params(net: Network, params: Params) -> Params:
