@@ -18,7 +18,7 @@ from ..kernels.spelling import suggesting
 from ..kernels.step import Program
 from ..storage.paths import FilePath
 from . import lbfgs
-from .batches import Data, Shuffle
+from .batches import Data
 from .checkpointing import Checkpoints, checked_folder, entered_on_root, identity_of, used
 from .dropout import Dropout
 from .loop import make_loop
@@ -30,6 +30,7 @@ from .progress import Bar, Silent
 from .result import TrainResult
 from .run import Run
 from .schedules import SCHEDULES, LossDrivenRates, OfEpoch, make_schedule
+from .shuffle import Shuffle
 from .stream import Stream
 from .weights import weights_to_skip_by
 
