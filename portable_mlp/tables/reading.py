@@ -17,6 +17,7 @@ from .array_checks import ARRAY_SUFFIXES
 from .array_tables import read_prediction_arrays, read_training_arrays
 from .columns import RawTable, Reading
 from .errors import DataError, MixedTargetError, shown
+from .known_targets import KnownTarget
 from .limits import above
 from .npy_rows import NpyRows
 from .output import check_output, write_table
@@ -151,16 +152,21 @@ def read_raw_table(
 
 
 def read_known_columns(
-    path: str | os.PathLike[str], readings: Mapping[str, Reading], options: ReadingOptions
+    path: str | os.PathLike[str],
+    readings: Mapping[str, Reading],
+    options: ReadingOptions,
+    target: KnownTarget | None = None,
 ) -> RawTable:
     """Read the columns that a model knows, each as the model knows it; other columns are left alone.
+
+    ``target`` is read too, for every row, where the file has it.
 
     Raises
     ------
     DataError
         If a column is lacking, or a cell is not what its column holds; names it.
     """
-    return read_known(*_checked_options(path, options), readings, options)
+    return read_known(*_checked_options(path, options), readings, options, target)
 
 
 def _names(names: Sequence[str]) -> tuple[str, ...]:
