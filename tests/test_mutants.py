@@ -143,13 +143,11 @@ MUTANTS = {
         "storage/json_values.py", "isinstance(value, list)", "isinstance(value, list | tuple)", MODELS
     ),
     "NaN as a weight": Mutant("storage/models.py", "if not finite.all():", "if False:", REFUSED),
-    "another version is read": Mutant(
-        "storage/model_descriptions.py", "or version != FORMAT_VERSION", "or False", REFUSED
-    ),
+    "another version is read": Mutant("storage/model_descriptions.py", "or version not in known", "or False", REFUSED),
     "memory order of the user": Mutant(
         "storage/models.py",
-        "backend_of(checked[0].W).to_numpy(pack(checked))",
-        "np.concatenate([x.ravel(order='K') for layer in checked for x in layer])",
+        "backend_of(params[0].W).to_numpy(pack(params))",
+        "np.concatenate([x.ravel(order='K') for layer in params for x in layer])",
         MODELS,
     ),
     "control characters in an error": Mutant(

@@ -19,7 +19,7 @@ from ..kernels.propagation import predict
 from ..storage.models import save_model
 from ..tables.digits import BRIGHTEST, digits
 from ..tables.preparation import Preparation
-from ..tables.rows import Rows
+from ..tables.prepared_rows import Rows
 from ..training.initialization import init_params
 from ..training.result import TrainResult
 from ..training.train import train

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from ..storage.atomic import replace_file
-from ..tables.rows import Rows
+from ..tables.prepared_rows import Rows
 from ..training.result import History
 from .pictures import load_matplotlib, png
 

@@ -7,8 +7,6 @@ from typing import Annotated, Any
 
 import typer
 
-from ..kernels.parameters import n_parameters
-from ..storage.model_descriptions import FORMAT_VERSION
 from ..storage.models import read_model_file
 from ..tables.preparation import preparation_of
 from .options import JsonOption, print_json
@@ -23,15 +21,16 @@ def inspect(model: Annotated[pathlib.Path, typer.Argument(help="Model file.")], 
     described: dict[str, Any] = {
         "file": str(model),
         "bytes": file.n_bytes,
-        "format": FORMAT_VERSION,
-        "written by": f"portable_mlp {file.library_version}",
+        "format": file.described.format_version,
+        "written by": f"portable_mlp {file.described.library_version}",
         "sha256": file.sha256,
         "sizes": list(net.sizes),
         "activation": net.activation,
         "output": net.output,
         "loss": net.loss,
         "loss_options": dict(net.loss_options),
-        "parameters": n_parameters(net.sizes),
+        "networks": file.described.n_networks,
+        "parameters": file.flat.size,
         "dtype": file.flat.dtype.name,
     }
     if as_json:
@@ -43,6 +42,8 @@ def inspect(model: Annotated[pathlib.Path, typer.Argument(help="Model file.")], 
         [str(net.loss), *(f"{name} {value}" for name, value in dict(net.loss_options).items())]
     )
     del described["loss_options"]
+    if described["networks"] == 1:
+        del described["networks"]
     if preparation.target_name is not None:
         described["predicts"] = preparation.target_name
     if preparation.classes is not None:

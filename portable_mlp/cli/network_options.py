@@ -1,4 +1,4 @@
-"""The options of a command that say what network is trained, and the network and first parameters that they make."""
+"""The options of a command that describe its network, and the network and initial parameters made from them."""
 
 from __future__ import annotations
 
@@ -13,23 +13,35 @@ from ..kernels.network import Network
 from ..kernels.options import check_choice
 from ..kernels.parameters import Params
 from ..training.initialization import init_params
+from .options import NETWORK
 
 HiddenOption: TypeAlias = Annotated[
-    str, typer.Option(help="Units of the hidden layers, such as 128,64; empty for none.")
+    str,
+    typer.Option(help="Units of the hidden layers, such as 128,64; empty for none.", rich_help_panel=NETWORK),
 ]
 ActivationOption: TypeAlias = Annotated[
-    str, typer.Option(help=f"One of {', '.join(ACTIVATIONS)}; or one for each hidden layer, such as relu,tanh.")
+    str,
+    typer.Option(
+        help=f"One of {', '.join(ACTIVATIONS)}; or one for each hidden layer, such as relu,tanh.",
+        rich_help_panel=NETWORK,
+    ),
 ]
 LossOption: TypeAlias = Annotated[
-    str | None, typer.Option(help=f"One of {', '.join(LOSSES)}.", show_default="the natural one of the task")
+    str | None,
+    typer.Option(
+        help=f"One of {', '.join(LOSSES)}.", show_default="the natural one of the task", rich_help_panel=NETWORK
+    ),
 ]
 LossOptionsOption: TypeAlias = Annotated[
-    str | None, typer.Option(metavar="NAME=NUMBER", help="Constants of the loss, such as delta=2 of huber.")
+    str | None,
+    typer.Option(
+        metavar="NAME=NUMBER", help="Constants of the loss, such as delta=2 of huber.", rich_help_panel=NETWORK
+    ),
 ]
 
 
 class NetworkOptions(NamedTuple):
-    """What was typed."""
+    """The options that describe a network, as typed."""
 
     hidden: str
     activation: str

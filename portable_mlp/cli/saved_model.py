@@ -12,7 +12,7 @@ from ..kernels.network import Network
 from ..kernels.parameters import Params
 from ..kernels.propagation import predict as outputs_of
 from ..storage.models import ESTIMATOR_ENTRY, load_model
-from ..tables.array_checks import numbered_names
+from ..tables.column_names import numbered_names
 from ..tables.columns import Columns, RawTable
 from ..tables.digits import digits, refuse_with_digits
 from ..tables.known_targets import KnownTarget

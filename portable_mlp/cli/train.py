@@ -21,7 +21,9 @@ from ..storage.checkpoints import CheckpointFolder
 from ..storage.models import check_savable, save_model
 from ..tables.columns import RawTable
 from ..tables.digits import digits, refuse_with_digits
+from ..tables.hold_out import split
 from ..tables.preparation import Preparation, learn, learn_encoded
+from ..tables.prepared_rows import Rows, StreamedRows, open_if_large, prepare_streamed
 from ..tables.reading import (
     MixedTargetError,
     ReadingOptions,
@@ -31,9 +33,7 @@ from ..tables.reading import (
     read_raw_table,
     read_training_table,
 )
-from ..tables.rows import Rows, split
 from ..tables.scores import Baseline
-from ..tables.streamed_rows import StreamedRows, open_if_large, prepare_streamed
 from ..tables.targets import is_classification
 from ..training.result import TrainResult
 from ..training.train import train as fit

@@ -10,13 +10,14 @@ from typing import Annotated, Any
 import typer
 
 from ..kernels.options import Check, Choice, OrNone, Whole, flag
-from ..training.options import TRAINING_OPTIONS, class_weights
+from ..training.options import OF_OPTIMIZERS, TRAINING_OPTIONS, class_weights
+from .options import OPTIMIZER, TRAINING
 
 _KINDS: dict[Check, Any] = {flag: bool, class_weights: str | None}
-"""What is typed for an option with such a check, unless it is a number."""
+"""Types of the options that are not numbers, by their checks."""
 
 _OFF = "no_"
-"""Begins the name of an option that turns another off."""
+"""The prefix of an option that turns another off."""
 
 
 def with_training_options(**defaults: Any) -> Callable[[Callable[..., None]], Callable[..., None]]:
@@ -27,7 +28,7 @@ def with_training_options(**defaults: Any) -> Callable[[Callable[..., None]], Ca
     Parameters
     ----------
     **defaults
-        The defaults that are others on the command line.
+        Defaults that differ on the command line.
     """
 
     def decorate(command: Callable[..., None]) -> Callable[..., None]:
@@ -54,19 +55,21 @@ def _made_from_the_table(defaults: dict[str, Any]) -> list[inspect.Parameter]:
 
 
 def _parameter(name: str, default: Any) -> inspect.Parameter:
-    """Return the option as Typer reads it; what is on by default is turned off by ``--no-NAME``."""
+    """Return the option as a parameter for Typer; an option that is on by default becomes ``--no-NAME``."""
     option = TRAINING_OPTIONS[name]
-    help_of_option = option.help
+    typed, help_of_option = name, option.help
     if default is True:
-        name, default = _OFF + name, False
+        typed, default = _OFF + name, False
         help_of_option = f"Without this, {option.help[0].lower()}{option.help[1:]}"
     kind: Any = _kind(option.check)
-    annotation = Annotated[kind, typer.Option(f"--{name.replace('_', '-')}", help=help_of_option)]
-    return inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=annotation)
+    flag_of_option = f"--{typed.replace('_', '-')}"
+    panel = OPTIMIZER if name in OF_OPTIMIZERS else TRAINING
+    annotation = Annotated[kind, typer.Option(flag_of_option, help=help_of_option, rich_help_panel=panel)]
+    return inspect.Parameter(typed, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=annotation)
 
 
 def _kind(check: Check) -> Any:
-    """Return the type that Typer reads what is typed as; the value is checked by `train`."""
+    """Return the type that Typer converts to; `train` checks the value."""
     match check:
         case OrNone():
             return _kind(check.check) | None

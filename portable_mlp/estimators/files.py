@@ -135,6 +135,8 @@ class SavedToFiles:
         file = read_model_file(path)
         if ESTIMATOR_ENTRY not in file.metadata:
             raise refusal(path, _what_else_it_is(file.metadata))
+        if file.described.n_networks > 1:
+            raise refusal(path, f"a model of {file.described.n_networks} networks, but {cls.__name__} is one")
         try:
             estimator: Any = _restored(cls, file.net, file.metadata[ESTIMATOR_ENTRY], backend=backend, device=device)
         except Defect as defect:

@@ -4,33 +4,77 @@ from __future__ import annotations
 
 import itertools
 import re
-from typing import Any
+from typing import Any, NamedTuple
 
 from ..kernels.network import Network
 from ..kernels.parameters import Layer
 from .model_errors import Defect
 from .tensor_files import STORED, Tensor
 
-__all__ = ["FORMAT_VERSION", "MOST_LAYERS", "description_of", "model_of", "network_fields", "tensors_of"]
+__all__ = ["MOST_LAYERS", "MOST_NETWORKS", "Described", "described_by", "network_fields"]
 
-FORMAT_VERSION = 1
+OF_ONE_NETWORK, OF_SEVERAL_NETWORKS = 1, 2
+"""The versions of the format. A model of one network is in the first, which all releases read."""
+
 MOST_LAYERS = 1000
+MOST_NETWORKS = 1000
 _LARGEST_SIZE = 2**48
 _VERSION = re.compile(r"[0-9A-Za-z.+!-]{1,64}")
 _FIELDS = {"dtype", "format_version", "library_version", "metadata", "network"}
+_N_NETWORKS = "n_networks"
 _NETWORK_FIELDS = {"sizes", "activation", "output", "loss"}
 _LOSS_OPTIONS = "loss_options"
 
 
-def description_of(net: Network, dtype: str, metadata: dict[str, Any], library_version: str) -> dict[str, Any]:
-    """Return the description of a model, as it stands in its file."""
-    return {
-        "dtype": dtype,
-        "format_version": FORMAT_VERSION,
-        "library_version": library_version,
-        "metadata": metadata,
-        "network": network_fields(net),
-    }
+class Described(NamedTuple):
+    """What a model's file says of it.
+
+    Attributes
+    ----------
+    net : Network
+        Network of the model, or of each of its networks.
+    dtype : {"float32", "float64"}
+        Of all numbers.
+    metadata : dict
+        Entries of the user.
+    library_version : str
+        Version of portable_mlp that writes the file.
+    n_networks : int
+        Networks of an ensemble, whose tensors have them as their first axis; 1 for a model of one.
+    """
+
+    net: Network
+    dtype: str
+    metadata: dict[str, Any]
+    library_version: str
+    n_networks: int = 1
+
+    @property
+    def format_version(self) -> int:
+        """The version of the format that the file has."""
+        return OF_ONE_NETWORK if self.n_networks == 1 else OF_SEVERAL_NETWORKS
+
+    def fields(self) -> dict[str, Any]:
+        """Return the description as it stands in the file."""
+        several = {} if self.n_networks == 1 else {_N_NETWORKS: self.n_networks}
+        return {
+            "dtype": self.dtype,
+            "format_version": self.format_version,
+            "library_version": self.library_version,
+            "metadata": self.metadata,
+            "network": network_fields(self.net),
+            **several,
+        }
+
+    def tensors(self) -> list[Tensor]:
+        """Return the tensors of the file, in the order of `pack`."""
+        networks = () if self.n_networks == 1 else (self.n_networks,)
+        pairs = enumerate(itertools.pairwise(self.net.sizes), start=1)
+        return [
+            Tensor(f"{part}{i}", self.dtype, (*networks, *shape))
+            for i, (fan_in, fan_out) in pairs
+            for part, shape in zip(Layer._fields, ((fan_in, fan_out), (fan_out,)), strict=True)
+        ]
 
 
 def network_fields(net: Network) -> dict[str, Any]:
@@ -39,42 +83,37 @@ def network_fields(net: Network) -> dict[str, Any]:
     return {**fields, _LOSS_OPTIONS: dict(net.loss_options)} if net.loss_options else fields
 
 
-def tensors_of(net: Network, dtype: str) -> list[Tensor]:
-    """Return the tensors of a network's file, in the order of `pack`."""
-    pairs = enumerate(itertools.pairwise(net.sizes), start=1)
-    return [
-        Tensor(f"{part}{i}", dtype, shape)
-        for i, (fan_in, fan_out) in pairs
-        for part, shape in zip(Layer._fields, ((fan_in, fan_out), (fan_out,)), strict=True)
-    ]
+def described_by(fields: dict[str, Any]) -> Described:
+    """Return what the fields of a file's description say.
 
-
-def model_of(described: dict[str, Any]) -> tuple[Network, str, dict[str, Any], str]:
-    """Return the arguments of `description_of` that a file's description was made of.
-
-    How they are spelt is left to the comparison of `description_of` with the file.
+    How they are spelt is left to the comparison of `Described.fields` with the file.
 
     Raises
     ------
     Defect
-        If there are none.
+        If they say nothing.
     """
-    version = described.get("format_version")
-    if type(version) is not int or version != FORMAT_VERSION:
-        newer = type(version) is int and version > FORMAT_VERSION
+    version = fields.get("format_version")
+    known = (OF_ONE_NETWORK, OF_SEVERAL_NETWORKS)
+    if type(version) is not int or version not in known:
+        newer = type(version) is int and version > known[-1]
         raise Defect(
-            f"its format version is {version!r}, but this release of portable_mlp reads version {FORMAT_VERSION}"
-            + (": a newer release may read it" if newer else "")
+            f"its format version is {version!r}, but this release of portable_mlp reads versions "
+            f"{' and '.join(map(str, known))}" + (": a newer release may read it" if newer else "")
         )
-    _check_fields(described, _FIELDS, "description")
-    dtype, metadata, library_version = described["dtype"], described["metadata"], described["library_version"]
+    of_several = version == OF_SEVERAL_NETWORKS
+    _check_fields(fields, _FIELDS | {_N_NETWORKS} if of_several else _FIELDS, "description")
+    dtype, metadata, library_version = fields["dtype"], fields["metadata"], fields["library_version"]
     if dtype not in tuple(STORED):
         raise Defect(f"its numbers are said to be {dtype!r}; they are {' or '.join(STORED)}")
     if not isinstance(metadata, dict):
         raise Defect("its metadata are not a dict")
     if not isinstance(library_version, str) or not _VERSION.fullmatch(library_version):
         raise Defect("its library version is not one")
-    return _network(described["network"]), dtype, metadata, library_version
+    n_networks = fields[_N_NETWORKS] if of_several else 1
+    if of_several and (type(n_networks) is not int or not 2 <= n_networks <= MOST_NETWORKS):
+        raise Defect(f"its number of networks is not a whole number from 2 to {MOST_NETWORKS}")
+    return Described(_network(fields["network"]), dtype, metadata, library_version, n_networks)
 
 
 def _network(fields: Any) -> Network:

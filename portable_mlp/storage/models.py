@@ -7,6 +7,7 @@ docs/format.md has the format on one page.
 
 from __future__ import annotations
 
+import math
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -19,7 +20,7 @@ from ..kernels.network import Network
 from ..kernels.parameters import DTYPES, Params, check_dtype, named_arrays, pack, unpack
 from ..kernels.spelling import suggesting
 from .json_values import check_json
-from .model_descriptions import MOST_LAYERS, description_of, model_of, tensors_of
+from .model_descriptions import MOST_LAYERS, MOST_NETWORKS, Described, described_by
 from .model_errors import Defect, ModelFileError
 from .paths import FilePath
 from .tensor_files import STORED, checked_header, open_tensor_file, write_tensor_file
@@ -33,6 +34,7 @@ __all__ = [
     "load_model",
     "on_backend",
     "read_model_file",
+    "save_ensemble",
     "save_model",
 ]
 
@@ -45,26 +47,30 @@ class ModelFile(NamedTuple):
 
     Attributes
     ----------
-    net : Network
-        Network of the model.
-    flat : ndarray of shape (n_parameters,), float32 or float64
+    described : Described
+        What the file says of the model.
+    flat : ndarray of shape (n_parameters,), or (n_networks, n_parameters) of an ensemble, float32 or float64
         The parameters, as `pack` has them.
-    metadata : dict
-        Entries of the user.
-    library_version : str
-        Version of portable_mlp that wrote the file.
     sha256 : str
         Checksum of the whole file.
     n_bytes : int
         Size of the file.
     """
 
-    net: Network
+    described: Described
     flat: np.ndarray
-    metadata: dict[str, Any]
-    library_version: str
     sha256: str
     n_bytes: int
+
+    @property
+    def net(self) -> Network:
+        """The network of the model, or of each of its networks."""
+        return self.described.net
+
+    @property
+    def metadata(self) -> dict[str, Any]:
+        """The entries of the user."""
+        return self.described.metadata
 
 
 @suggesting
@@ -104,15 +110,57 @@ def save_model(path: FilePath, net: Network, params: Params, metadata: dict[str,
     >>> same_net == net, metadata
     (True, {'classes': ['no', 'yes']})
     """
-    checked = check_one_model(net, params, "a model file")
-    check_savable(net, metadata)
-    dtype = dtype_name(checked[0].W.dtype)
-    # The stored vector is ours, one piece and in order; a library that writes arrays of other layouts may not look.
-    flat = np.ascontiguousarray(backend_of(checked[0].W).to_numpy(pack(checked)), dtype=STORED[dtype])
+    _write(path, net, check_one_model(net, params, "a model file"), metadata)
+
+
+def save_ensemble(path: FilePath, net: Network, params: Params, metadata: dict[str, Any] | None = None) -> None:
+    """Write several networks to one file, which is replaced in one step; `load_model` reads it.
+
+    Parameters
+    ----------
+    path, net, metadata
+        As for `save_model`.
+    params : tuple of Layer
+        Finite parameters with a leading axis of 2 to 1000 models, or without one, as for `save_model`.
+
+    Raises
+    ------
+    ValueError, TypeError, OSError
+        As `save_model`.
+    """
+    checked = check_params(net, params)
+    check_dtype(checked)
+    if checked[0].W.ndim == 3 and not 2 <= checked[0].W.shape[0] <= MOST_NETWORKS:
+        raise ValueError(f"a model file holds 2 to {MOST_NETWORKS} networks, but params are of {checked[0].W.shape[0]}")
+    _write(path, net, checked, metadata)
+
+
+def _write(path: FilePath, net: Network, params: Params, metadata: dict[str, Any] | None) -> None:
+    """Write checked parameters, of one model or with a leading axis of models."""
+    n_networks = 1 if params[0].W.ndim == 2 else int(params[0].W.shape[0])
+    check_savable(net, metadata, n_networks)
+    dtype = dtype_name(params[0].W.dtype)
+    flat = backend_of(params[0].W).to_numpy(pack(params))
     culprit = _first_not_finite(net, flat)
     if culprit is not None:
         raise ValueError(f"{culprit}; a model file holds finite numbers only, and nothing was written")
-    write_tensor_file(path, _new_description(net, dtype, metadata), tensors_of(net, dtype), flat)
+    described = Described(net, dtype, metadata or {}, version.__version__, n_networks)
+    # The stored vector is ours, one piece and in order; a library that writes arrays of other layouts may not look.
+    payload = np.ascontiguousarray(_tensor_by_tensor(net, flat), dtype=STORED[dtype])
+    write_tensor_file(path, described.fields(), described.tensors(), payload)
+
+
+def _tensor_by_tensor(net: Network, flat: np.ndarray) -> np.ndarray:
+    """Return parameters in the order of the file: each tensor of all networks, one after another."""
+    return np.concatenate([part.ravel() for layer in unpack(net, flat) for part in layer]) if flat.ndim == 2 else flat
+
+
+def _network_by_network(described: Described, numbers: np.ndarray) -> np.ndarray:
+    """Return the numbers of a file as `pack` has them, the inverse of `_tensor_by_tensor`."""
+    if described.n_networks == 1:
+        return numbers
+    ends = np.cumsum([math.prod(tensor.shape) for tensor in described.tensors()])
+    return np.hstack([part.reshape(described.n_networks, -1) for part in np.split(numbers, ends[:-1])])
 
 
 def check_one_model(net: Network, params: Params, holder: str) -> Params:
@@ -132,8 +180,8 @@ def check_one_model(net: Network, params: Params, holder: str) -> Params:
     return checked
 
 
-def check_savable(net: Network, metadata: dict[str, Any] | None) -> None:
-    """Raise where a model file could not hold a network or metadata; before training, so that it is not in vain.
+def check_savable(net: Network, metadata: dict[str, Any] | None, n_networks: int = 1) -> None:
+    """Raise where a model file could not hold networks or metadata; before training, so that it is not in vain.
 
     Raises
     ------
@@ -145,8 +193,8 @@ def check_savable(net: Network, metadata: dict[str, Any] | None) -> None:
     check_json(metadata, "metadata", depth=1)
     if len(net.sizes) - 1 > MOST_LAYERS:
         raise ValueError(f"a model file holds {MOST_LAYERS} layers at most, but the network has {len(net.sizes) - 1}")
-    longest = "float64"
-    checked_header(_new_description(net, longest, metadata), tensors_of(net, longest))
+    longest = Described(net, "float64", metadata or {}, version.__version__, n_networks)
+    checked_header(longest.fields(), longest.tensors())
 
 
 @suggesting
@@ -158,7 +206,7 @@ def load_model(
     Parameters
     ----------
     path : str, bytes or path
-        File that `save_model` wrote.
+        File that `save_model` wrote, or an ensemble's.
     backend : str or Backend
         Library and device of the parameters.
     dtype : str or dtype, optional
@@ -169,7 +217,7 @@ def load_model(
     net : Network
         Network of the model.
     params : tuple of Layer
-        Parameters on the backend.
+        Parameters on the backend; of an ensemble with a leading axis of models, whose outputs are averaged.
     metadata : dict
         Metadata that `save_model` was given, empty without.
 
@@ -211,13 +259,14 @@ def read_model_file(path: FilePath) -> ModelFile:
         As `load_model`.
     """
     with open_tensor_file(path) as file:
-        net, dtype, metadata, version = model_of(file.described)
-        numbers = file.numbers(description_of(net, dtype, metadata, version), tensors_of(net, dtype))
-        flat = numbers.view(STORED[dtype]).astype(dtype, copy=False)
-        culprit = _first_not_finite(net, flat)
+        described = described_by(file.described)
+        numbers = file.numbers(described.fields(), described.tensors())
+        stored = numbers.view(STORED[described.dtype]).astype(described.dtype, copy=False)
+        flat = _network_by_network(described, stored)
+        culprit = _first_not_finite(described.net, flat)
         if culprit is not None:
             raise Defect(culprit)
-    return ModelFile(net, flat, metadata, version, file.sha256, file.n_bytes)
+    return ModelFile(described, flat, file.sha256, file.n_bytes)
 
 
 def on_backend(file: ModelFile, backend: Backend, dtype: Any = None) -> Array:
@@ -245,7 +294,3 @@ def _first_not_finite(net: Network, flat: np.ndarray) -> str | None:
             index = np.unravel_index(np.argmin(finite), x.shape)
             return f"{name}[{', '.join(map(str, index))}] is {x[index]}"
     return None
-
-
-def _new_description(net: Network, dtype: str, metadata: dict[str, Any] | None) -> dict[str, Any]:
-    return description_of(net, dtype, metadata or {}, version.__version__)

@@ -35,11 +35,14 @@ class EncoderOptions(NamedTuple):
         A column of more different texts, after the rare ones are put together, is encoded by its targets' means.
     min_count : int
         Texts in fewer rows are rare.
+    n_pieces : int
+        Features that a number has beside itself, one for each piece between its quantiles; 0 for none.
     """
 
     drop: Sequence[str] = ()
     max_levels: int = 30
     min_count: int = 2
+    n_pieces: int = 0
 
 
 class ColumnReport(NamedTuple):
@@ -129,7 +132,10 @@ class DroppedColumn(ColumnEncoding):
 
 @dataclass(frozen=True)
 class NumberColumn(ColumnEncoding):
-    """Numbers, ``(x - mean) / scale``; where a cell is missing the median, and 1 in a column of its own.
+    """Numbers, ``z = (x - mean) / scale``; where a cell is missing the median, and 1 in a column of its own.
+
+    Between two edges, which are quantiles of z, is a piece. It has a column of its own: 0 below the piece, 1 above it,
+    linear within (the piecewise linear encoding of Gorishniy, Rubachev and Babenko 2022).
 
     Attributes
     ----------
@@ -139,6 +145,8 @@ class NumberColumn(ColumnEncoding):
         Of the training rows.
     gaps : bool
         Whether a training row lacks its cell.
+    edges : list of float
+        The edges of the pieces, ascending, at least three; empty where there are no pieces.
     """
 
     kind: ClassVar[str] = "number"
@@ -147,14 +155,17 @@ class NumberColumn(ColumnEncoding):
     mean: float
     scale: float
     gaps: bool
+    edges: list[float] = dataclasses.field(default_factory=list)
 
     @classmethod
-    def learn(cls, name: str, column: Column) -> Self:
+    def learn(cls, name: str, column: Column, n_pieces: int = 0) -> Self:
         """Learn from training rows, one of which has a number."""
         missing = np.isnan(column.values)
         median = float(np.median(column.values[~missing]))
-        mean, scale = _mean_and_scale(np.where(missing, median, column.values), name)
-        return cls(name, column.reading.form, median, mean, scale, bool(missing.any()))
+        filled = np.where(missing, median, column.values)
+        mean, scale = _mean_and_scale(filled, name)
+        edges = _edges((filled - mean) / scale, n_pieces)
+        return cls(name, column.reading.form, median, mean, scale, bool(missing.any()), edges)
 
     @property
     def reading(self) -> Reading:
@@ -163,8 +174,9 @@ class NumberColumn(ColumnEncoding):
 
     @property
     def feature_names(self) -> list[str]:
-        """The column's own name, and the name of its gaps."""
-        return [self.name, f"{self.name}_missing"] if self.gaps else [self.name]
+        """The column's own name, those of its pieces, counted from 1, and that of its gaps."""
+        pieces = [f"{self.name}_piece{i}" for i in range(1, len(self.edges))]
+        return [self.name, *pieces, *[f"{self.name}_missing"] * self.gaps]
 
     @property
     def treatment(self) -> str:
@@ -172,6 +184,7 @@ class NumberColumn(ColumnEncoding):
         written = "".join(mark for mark in self.form[1:] if mark not in ",.")
         notes = [f"written with {written}"] if written else []
         notes += ["written with groups of three digits"] if set(self.form[1:]) & set(",.") else []
+        notes += [f"{len(self.edges) - 1} pieces"] if self.edges else []
         return "; ".join(["scaled", *notes]) + self._gaps_treatment
 
     @property
@@ -182,18 +195,24 @@ class NumberColumn(ColumnEncoding):
     @property
     def scaling(self) -> tuple[float, float] | None:
         """The mean and the scale."""
-        return None if self.gaps else (self.mean, self.scale)
+        return None if self.gaps or self.edges else (self.mean, self.scale)
 
     @property
     def is_sound(self) -> bool:
-        """Whether the scale is one."""
-        return super().is_sound and self.scale > 0 and np.isfinite([self.median, self.mean, self.scale]).all().item()
+        """Whether the scale is one, and the edges ascend."""
+        edges_ascend = len(self.edges) not in (1, 2) and bool((np.diff(self.edges) > 0).all())
+        finite = np.isfinite([self.median, self.mean, self.scale, *self.edges]).all().item()
+        return super().is_sound and self.scale > 0 and edges_ascend and finite
 
     def transform(self, values: NDArray[Any]) -> NDArray[np.float64]:
-        """Return the scaled numbers, and where they were missing."""
+        """Return the scaled numbers, their way through each piece, and where they were missing."""
         missing = np.isnan(values)
-        scaled = (np.where(missing, self.median, values) - self.mean) / self.scale
-        return np.column_stack([scaled, missing]) if self.gaps else scaled[:, None]
+        scaled = ((np.where(missing, self.median, values) - self.mean) / self.scale)[:, None]
+        parts = [scaled]
+        if self.edges:
+            with np.errstate(over="ignore"):
+                parts.append(np.clip((scaled - self.edges[:-1]) / np.diff(self.edges), 0.0, 1.0))
+        return np.column_stack([*parts, missing] if self.gaps else parts)
 
 
 @dataclass(frozen=True)
@@ -212,6 +231,11 @@ class TruthColumn(NumberColumn):
         """What is done with the truth values."""
         false, true = self.form.split("/") if self.form else ("false", "true")
         return f"{true} is 1, {false} is 0; scaled" + self._gaps_treatment
+
+    @property
+    def is_sound(self) -> bool:
+        """Whether the scale is one; two numbers have no pieces."""
+        return super().is_sound and not self.edges
 
 
 @dataclass(frozen=True)
@@ -568,7 +592,7 @@ class Encoder(NamedTuple):
 
     def to_metadata(self) -> list[dict[str, Any]]:
         """Return what JSON can keep."""
-        return [{"kind": encoding.kind, **dataclasses.asdict(encoding)} for encoding in self.columns]
+        return list(map(_described, self.columns))
 
     @classmethod
     def from_metadata(cls, described: Any) -> Encoder:
@@ -592,9 +616,12 @@ def _learnt(
     if reason is not None:
         return DroppedColumn(name, reason), None
     kind = column.reading.kind
-    if kind != "text":
-        learn = {"number": NumberColumn.learn, "truth": TruthColumn.learn, "date": DateColumn.learn}[kind]
-        return learn(name, column), None
+    if kind == "number":
+        return NumberColumn.learn(name, column, options.n_pieces), None
+    if kind == "truth":
+        return TruthColumn.learn(name, column), None
+    if kind == "date":
+        return DateColumn.learn(name, column), None
     levels, counts = _levels(column)
     frequent = [level for level, count in zip(levels, counts, strict=True) if count >= options.min_count]
     if len(frequent) > options.max_levels:
@@ -702,6 +729,17 @@ def _mean_and_scale(numbers: NDArray[np.float64], name: str) -> tuple[float, flo
     return mean, scale
 
 
+def _edges(scaled: NDArray[np.float64], n_pieces: int) -> list[float]:
+    """Return the different ones of the quantiles that bound the pieces; none where there is but one piece.
+
+    Quantiles are numbers of the column, not between them: two different numbers have no pieces.
+    """
+    if n_pieces < 2:
+        return []
+    edges: list[float] = np.unique(np.quantile(scaled, np.linspace(0.0, 1.0, n_pieces + 1), method="lower")).tolist()
+    return edges if len(edges) > 2 else []
+
+
 def _categories(number: int) -> str:
     return "1 category" if number == 1 else f"{number} categories"
 
@@ -718,16 +756,30 @@ _CHECKS: dict[str, Callable[[Any], bool]] = {
 """Whether a value is one of the types that fields have, by their annotations."""
 
 
+def _described(encoding: ColumnEncoding) -> dict[str, Any]:
+    """Return what JSON can keep of a column; a field that has a default is left out where it is empty."""
+    kept = dataclasses.asdict(encoding)
+    empty = [field.name for field in dataclasses.fields(encoding) if _has_default(field) and not kept[field.name]]
+    return {"kind": encoding.kind, **{name: value for name, value in kept.items() if name not in empty}}
+
+
+def _has_default(field: dataclasses.Field[Any]) -> bool:
+    return field.default_factory is not dataclasses.MISSING
+
+
 def _restored(described: Any) -> ColumnEncoding:
-    """Return the encoding of a column that `Encoder.to_metadata` described."""
+    """Return the encoding of a column that `_described` described."""
     cls = ENCODINGS.get(str(described.get("kind"))) if isinstance(described, dict) else None
     if cls is None:
         raise ValueError("a column is of no known kind")
-    fields = {field.name: field.type for field in dataclasses.fields(cls)}
+    fields = {field.name: field for field in dataclasses.fields(cls)}
+    needed = {name for name, field in fields.items() if not _has_default(field)}
     values = {name: value for name, value in described.items() if name != "kind"}
-    if values.keys() != fields.keys() or not all(_CHECKS[str(fields[name])](value) for name, value in values.items()):
+    if not needed <= values.keys() <= fields.keys() or not all(
+        _CHECKS[str(fields[name].type)](value) for name, value in values.items()
+    ):
         raise ValueError(f"a column of the kind {cls.kind} has other fields")
     encoding = cls(**values)
-    if not encoding.is_sound:
+    if not encoding.is_sound or _described(encoding) != described:
         raise ValueError(f"a column of the kind {cls.kind} contradicts itself")
     return encoding

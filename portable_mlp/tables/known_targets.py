@@ -9,10 +9,10 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from .arrow_columns import ParquetColumn
 from .cells import MISSING, numbers_of, read_as
 from .columns import Reading
 from .errors import DataError
-from .parquet_cells import ParquetColumn
 from .typed_columns import RawColumn, TypedColumn, conformed
 
 __all__ = ["KnownTarget", "rows_with_targets"]

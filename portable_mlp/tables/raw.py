@@ -10,21 +10,18 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from .array_checks import ARRAY_SUFFIXES, numbered_names
-from .array_tables import read_arrays_with_gaps
+from .array_files import ARRAY_SUFFIXES, read_arrays_with_gaps
+from .arrow_columns import ParquetColumn, parquet_columns
 from .cells import MISSING, MISSING_NUMBERS, Cells, as_strict, numbers_of, read_as
-from .column_names import BLANKS, no_feature
+from .column_names import BLANKS, no_feature, numbered_names
 from .columns import Column, Columns, RawTable, Reading
 from .errors import DataError, counted, listed, opened, shown
 from .known_targets import KnownTarget
-from .parquet_cells import ParquetColumn, parquet_columns
-from .targets import are_whole
-from .text_cells import TextTableOptions, read_text_table
+from .targets import TargetKind, are_whole, target_vector
 from .text_files import opened_text
 from .text_numbers import as_float
-from .text_targets import target_vector
+from .text_tables import TextTableOptions, read_text_table
 from .typed_columns import RawColumn, TypedColumn, conformed, number_column
-from .types import TargetKind
 
 __all__ = ["ReadingOptions", "read_known", "read_raw"]
 

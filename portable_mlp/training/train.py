@@ -13,6 +13,7 @@ from ..kernels.docstrings import documented_with, quoted
 from ..kernels.initializers import RandomState
 from ..kernels.network import Network
 from ..kernels.optimizers import OPTIMIZERS, SOLVERS
+from ..kernels.options import flag
 from ..kernels.parameters import Params, pack
 from ..kernels.spelling import suggesting
 from ..kernels.step import Program
@@ -206,12 +207,12 @@ def train(
     whether = {"checkpoint": checkpoint is not None, "sample_weight": sample_weight is not None}
     check_same_options("train", given | whether, but=ARGUMENTS_THAT_MAY_DIFFER)
     options = checked({name: given[name] for name in TRAINING_OPTIONS})
-    called = _called(callbacks)
+    called, draws_bar = _called(callbacks), flag("progress", progress)
     problem = checked_problem(net, params, X, y, sample_weight, validation, options)
     folder = checked_folder(checkpoint, checkpoint_every, resume, solver)
     if solver == "lbfgs":
         _prepare_lbfgs(problem, options)
-    shown = Bar(options["epochs"], problem.n_samples) if progress and is_root() else Silent()
+    shown = Bar(options["epochs"], problem.n_samples) if draws_bar and is_root() else Silent()
     with problem.backend.running(), shown as bar, entered_on_root(folder, checkpoint, resume) as states:
         watch = _monitor(problem, options, called, bar)
         if solver == "lbfgs":
@@ -306,9 +307,10 @@ def _prepare_lbfgs(problem: Problem, options: Mapping[str, Any]) -> None:
 
 
 def _called(callbacks: Iterable[Callback]) -> tuple[Callback, ...]:
-    if not isinstance(callbacks, Iterable):
-        raise TypeError(f"callbacks must be a sequence of functions of an EpochEnd, got {callbacks!r}")
-    called = tuple(callbacks)
+    try:
+        called = tuple(callbacks)
+    except TypeError:
+        raise TypeError(f"callbacks must be a sequence of functions of an EpochEnd, got {callbacks!r}") from None
     for callback in called:
         if not callable(callback):
             raise TypeError(f"callbacks must be functions of an EpochEnd, got {callback!r}")

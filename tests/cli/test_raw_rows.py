@@ -127,7 +127,7 @@ def test_classes_that_are_whole_numbers_written_as_floats(
     labels: tuple[int, int], streamed: bool, suffix: str, capfd: pytest.CaptureFixture[str], monkeypatch: Any
 ) -> None:
     """A join with another table makes floats of them; they come back as the integers that they are."""
-    monkeypatch.setattr("portable_mlp.tables.streamed_rows.STREAMED_BYTES", 0 if streamed else 2**28)
+    monkeypatch.setattr("portable_mlp.tables.prepared_rows.STREAMED_BYTES", 0 if streamed else 2**28)
     y = np.where(Z[:, 1] > 0, labels[1], labels[0]).astype(np.float64)
     train(saved("data", suffix, named(X) | {"y": y}))
     table = predicted(saved("new", suffix, named(NEW)), capfd, "--proba")

@@ -18,9 +18,9 @@ from sklearn.metrics import accuracy_score, r2_score
 
 import portable_mlp as pm
 from portable_mlp.cli.app import run
-from portable_mlp.tables import streamed_rows
-from portable_mlp.tables.group_split import GroupSplit
-from portable_mlp.tables.parquet_columns import ParquetColumns
+from portable_mlp.tables import prepared_rows
+from portable_mlp.tables.hold_out import GroupSplit
+from portable_mlp.tables.parquet_files import ParquetMatrix
 from portable_mlp.tables.preparation import preparation_of
 from portable_mlp.training import stream
 
@@ -43,7 +43,7 @@ FILES = [("quantity", ".npy"), ("number", ".npy"), *((kind, ".parquet") for kind
 def everything_is_large(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Tables stay in their files, and an epoch has several pieces."""
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(streamed_rows, "STREAMED_BYTES", 0)
+    monkeypatch.setattr(prepared_rows, "STREAMED_BYTES", 0)
     monkeypatch.setattr(stream, "BATCHES_A_PIECE", 3)
     yield
     assert not [thread.name for thread in threading.enumerate() if "reader" in thread.name]
@@ -88,7 +88,7 @@ def test_a_table_of_one_group_gives_the_very_model_that_it_gives_in_memory(
     name = saved(*data, group_rows=N_ROWS)
     options = ["--backend", backend, "--epochs", 6, "--patience", 2, "--validation", 0.3, "--save"]
     found = trained(name, *options, "streamed", capfd=capfd)
-    monkeypatch.setattr(streamed_rows, "STREAMED_BYTES", 2**28)
+    monkeypatch.setattr(prepared_rows, "STREAMED_BYTES", 2**28)
     expected = trained(name, *options, "whole", capfd=capfd)
     if backend == "jax":  # takes other numbers of steps in a call, which XLA may round otherwise
         streamed, whole = (pm.pack(pm.load_model(path)[1]) for path in ("streamed", "whole"))
@@ -130,8 +130,8 @@ def test_each_row_group_is_read_once_for_training_and_once_for_validation(
     validation: float, reads_an_epoch: int, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
     read: list[int] = []
-    original = ParquetColumns.read
-    monkeypatch.setattr(ParquetColumns, "read", lambda self, groups: (read.extend(groups), original(self, groups))[1])
+    original = ParquetMatrix.read
+    monkeypatch.setattr(ParquetMatrix, "read", lambda self, groups: (read.extend(groups), original(self, groups))[1])
     name = saved("quantity", ".parquet", group_rows=30)
     trained(name, "--epochs", 3, "--validation", validation, capfd=capfd)
     assert read[:34] == list(range(34))
@@ -160,8 +160,8 @@ STREAMED_MAIN = """
 import signal, sys
 signal.signal(signal.SIGINT, signal.default_int_handler)
 from portable_mlp.__main__ import main
-from portable_mlp.tables import streamed_rows
-streamed_rows.STREAMED_BYTES = 0
+from portable_mlp.tables import prepared_rows
+prepared_rows.STREAMED_BYTES = 0
 sys.exit(main())
 """
 
@@ -188,15 +188,15 @@ def test_ctrl_c_without_checkpoints_keeps_what_was_reached(
     monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
     read: list[int] = []
-    original = ParquetColumns.read
+    original = ParquetMatrix.read
 
-    def interrupted(self: ParquetColumns, groups: Any) -> Any:
+    def interrupted(self: ParquetMatrix, groups: Any) -> Any:
         read.extend(groups)
         if len(read) == 8 * 4:
             signal.raise_signal(signal.SIGINT)
         return original(self, groups)
 
-    monkeypatch.setattr(ParquetColumns, "read", interrupted)
+    monkeypatch.setattr(ParquetMatrix, "read", interrupted)
     summary = trained(saved("quantity", ".parquet"), "--epochs", 1000, "--save", "model", capfd=capfd)
     assert summary["stopped_because"] == "interrupted"
     assert pathlib.Path("model").exists()
@@ -219,14 +219,14 @@ def test_a_number_that_is_not_finite_is_found_before_training(suffix: str, capfd
 
 
 def changed_after_the_survey(monkeypatch: pytest.MonkeyPatch, change: Any) -> None:
-    original = streamed_rows.survey
+    original = prepared_rows.survey
 
     def survey(*arguments: Any, **options: Any) -> Any:
         found = original(*arguments, **options)
         arguments[0].close() if change is None else change(arguments[0])
         return found
 
-    monkeypatch.setattr(streamed_rows, "survey", survey)
+    monkeypatch.setattr(prepared_rows, "survey", survey)
 
 
 def test_a_file_that_is_cut_short_meanwhile(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> None:
@@ -293,22 +293,22 @@ def test_what_the_road_cannot_do_is_said(capfd: pytest.CaptureFixture[str]) -> N
 
 def test_a_small_table_is_read_whole(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> None:
     name = saved("quantity", ".parquet")
-    monkeypatch.setattr(streamed_rows, "STREAMED_BYTES", 8 * N_ROWS * 5)
-    monkeypatch.setattr(streamed_rows, "survey", None)
+    monkeypatch.setattr(prepared_rows, "STREAMED_BYTES", 8 * N_ROWS * 5)
+    monkeypatch.setattr(prepared_rows, "survey", None)
     assert trained(name, "--solver", "lbfgs", "--epochs", 2, capfd=capfd)["rows"] == N_ROWS
 
 
 PEAK = """
 import sys, tracemalloc
 import numpy, pyarrow, pyarrow.parquet
-from portable_mlp.tables import streamed_rows
+from portable_mlp.tables import prepared_rows
 from portable_mlp.cli.app import run
-from portable_mlp.tables import npy_rows
+from portable_mlp.tables import row_sources
 from portable_mlp.training import evaluation, stream
 
 # Small parts, so that a few groups fill all that is in memory at a time.
-npy_rows._GROUP_ROWS, evaluation.ACTIVATIONS_AT_ONCE, stream.NUMBERS_A_PIECE = 2**12, 2**15, 2**15
-streamed_rows.STREAMED_BYTES = float(sys.argv[1])
+row_sources._GROUP_ROWS, evaluation.ACTIVATIONS_AT_ONCE, stream.NUMBERS_A_PIECE = 2**12, 2**15, 2**15
+prepared_rows.STREAMED_BYTES = float(sys.argv[1])
 tracemalloc.start()
 code = run(sys.argv[2:])
 print(code, tracemalloc.get_traced_memory()[1] + pyarrow.default_memory_pool().max_memory())

@@ -211,7 +211,7 @@ def test_arrays_have_gaps(capfd: Capture) -> None:
 def test_a_large_table_of_numbers_is_streamed_and_one_with_texts_is_read(
     streamed_bytes: int, capfd: Capture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("portable_mlp.tables.streamed_rows.STREAMED_BYTES", streamed_bytes)
+    monkeypatch.setattr("portable_mlp.tables.prepared_rows.STREAMED_BYTES", streamed_bytes)
     frame = FLATS[["zone", "district", "rent"]].fillna({"rent": 5.0})
     pq.write_table(pa.Table.from_pandas(frame), "flats.parquet")
     assert "district  category" in train(data="flats.parquet", capfd=capfd)

@@ -23,6 +23,7 @@ from sklearn.exceptions import NotFittedError
 from sklearn.utils._param_validation import InvalidParameterError
 
 import portable_mlp as pm
+from portable_mlp.storage.models import save_ensemble
 from tests.estimators.problems import KINDS, numbers, ours, problem, quietly, weights
 from tests.storage.test_hostile_files import JSON, assert_harmless, changed, places, watched
 
@@ -566,6 +567,14 @@ def test_another_kind_of_file(path: pathlib.Path) -> None:
         pm.MLPClassifier.load(path)
     with pytest.raises(FileNotFoundError):
         pm.MLPClassifier.load(path.with_name("none"))
+
+
+def test_an_ensemble_is_no_estimator(path: pathlib.Path) -> None:
+    fitted("number").save(path)
+    net, params, metadata = pm.load_model(path)
+    save_ensemble(path, net, tuple(pm.Layer(*(np.stack([x, x]) for x in layer)) for layer in params), metadata)
+    with pytest.raises(pm.ModelFileError, match="a model of 2 networks, but MLPRegressor is one"):
+        pm.MLPRegressor.load(path)
 
 
 def rewritten(path: pathlib.Path, change: Any) -> None:

@@ -128,6 +128,8 @@ def test_options() -> None:
     names = encoder.get_feature_names_out().tolist()
     assert [name for name in names if name.startswith("whole")] == [f"whole_{i}" for i in (1, 2, 3, 4, 5, 9)]
     assert not [name for name in names if name.startswith("text")]
+    pieces = pm.TableEncoder(n_pieces=8).fit(pd.DataFrame(COLUMNS)).get_feature_names_out().tolist()
+    assert [name for name in pieces if name.startswith("whole")] == ["whole", *(f"whole_piece{i}" for i in range(1, 6))]
     assert_array_equal(pm.TableEncoder(decimal=",").fit({"a": ["1,5", "2"]}).transform({"a": ["1,5"]}), [[-1.0]])
     for option in ({"drop": ["x"]}, {"categorical": ["x"]}):
         with pytest.raises(ValueError, match="X has no column 'x'; its columns are 'number', 'whole', 'text', 'truth'"):

@@ -53,10 +53,20 @@ def replaced(old: str, new: str) -> Any:
     return edit
 
 
-def poisoned(value: float) -> bytes:
-    flat = numbers()
+def poisoned(value: float, of: np.ndarray | None = None) -> bytes:
+    flat = numbers() if of is None else of
     flat[13] = value
     return flat.tobytes()
+
+
+def ensemble(n_networks: Any) -> dict[str, Any]:
+    return description(format_version=2, n_networks=n_networks)
+
+
+def several(n_networks: int) -> dict[str, Any]:
+    """Return NET's tensors with an axis of networks."""
+    shapes = [(3, 4), (4,), (4, 2), (2,)]
+    return entries([(n_networks, *shape) if n_networks > 1 else shape for shape in shapes])
 
 
 def numpy_archive() -> bytes:
@@ -201,11 +211,11 @@ SPELLINGS = {
 
 DESCRIPTIONS = {
     "no version": (crafted(description(format_version=...)), "format version is None"),
-    "version 2": (
-        crafted(description(format_version=2, news=[1, 2])),
-        "format version is 2, but this release of portable_mlp reads version 1: a newer release may read it",
+    "version 3": (
+        crafted(description(format_version=3, news=[1, 2])),
+        "format version is 3, but this release of portable_mlp reads versions 1 and 2: a newer release may read it",
     ),
-    "version 0": (crafted(description(format_version=0)), "format version is 0, but this .* version 1$"),
+    "version 0": (crafted(description(format_version=0)), "format version is 0, but this .* versions 1 and 2$"),
     "version true": (crafted(description(format_version=True)), "format version is True"),
     "version 1.0": (crafted(description(format_version=1.0)), "format version is 1.0"),
     "version '1'": (crafted(description(format_version="1")), "format version is '1'"),
@@ -237,6 +247,32 @@ DESCRIPTIONS = {
         "SHA-256 checksum differs",
     ),
     "checksum of another length": (crafted(description(sha256=NO_DIGEST + "00")), "SHA-256 checksum differs"),
+}
+
+ENSEMBLES = {
+    "an ensemble of an unknown number": (crafted(description(format_version=2)), "should have the fields dtype"),
+    "networks in the first version": (crafted(description(n_networks=2)), "should have the fields dtype"),
+    **{
+        f"networks {number!r}": (crafted(ensemble(number)), "number of networks is not a whole number from 2 to 1000")
+        for number in (None, True, "2", [2], 2.0, -1, 0, 1, 1001, 2**80)
+    },
+    "fewer networks than numbers": (
+        crafted(ensemble(2), several(2), payload=numbers().tobytes() * 3),
+        "it should have",
+    ),
+    "more networks than numbers": (crafted(ensemble(2), several(2)), "it should have"),
+    "networks of one network's shape": (
+        crafted(ensemble(2), several(1), payload=numbers().tobytes() * 2),
+        "byte by byte",
+    ),
+    "networks as their last axis": (
+        crafted(ensemble(2), entries([(3, 4, 2), (4, 2), (4, 2, 2), (2, 2)]), payload=numbers().tobytes() * 2),
+        "byte by byte",
+    ),
+    "NaN in the second network": (
+        crafted(ensemble(2), several(2), payload=poisoned(np.nan, of=np.tile(numbers(), 2))),
+        r"params\[0\]\.b\[0, 1\] is nan|params\[0\]\.W\[.*\] is nan",
+    ),
 }
 
 NETWORKS = {
@@ -345,6 +381,7 @@ HOSTILE: dict[str, tuple[bytes, str]] = {
     **TEXTS,
     **SPELLINGS,
     **DESCRIPTIONS,
+    **ENSEMBLES,
     **NETWORKS,
     **TENSORS,
     **NUMBERS,

@@ -13,6 +13,7 @@ import safetensors
 import safetensors.numpy
 
 import portable_mlp as pm
+from portable_mlp.storage.models import save_ensemble
 
 NET = pm.Network((3, 4, 2), activation="tanh")
 METADATA = {"classes": ["no", "yes"], "input_mean": [0.5, -1.0, 1e-300], "nested": {"a": [1, None, True]}}
@@ -45,6 +46,43 @@ def test_a_model_moves_between_libraries(path) -> None:
     _, loaded, metadata = pm.load_model(path, backend="jax", dtype="float32")
     assert metadata == {}
     np.testing.assert_array_equal(np.asarray(loaded[0].W), params[0].W.numpy().astype(np.float32))
+
+
+def test_an_ensemble_comes_back_on_every_library(lib, path) -> None:
+    several = [pm.init_params(NET, random_state=i, backend=lib.backend, dtype=lib.dtype) for i in range(3)]
+    params = tuple(
+        pm.Layer(*(lib.xp.stack(parts) for parts in zip(*layers, strict=True))) for layers in zip(*several, strict=True)
+    )
+    save_ensemble(path, NET, params, METADATA)
+    net, loaded, metadata = pm.load_model(path, backend=lib.backend)
+    assert (net, metadata) == (NET, METADATA)
+    for before, after in zip(params, loaded, strict=True):
+        for x, y in zip(before, after, strict=True):
+            np.testing.assert_array_equal(lib.numpy(y), lib.numpy(x))
+    tensors = safetensors.numpy.load(path.read_bytes())
+    assert {name: x.shape for name, x in tensors.items()} == {
+        "W1": (3, 3, 4),
+        "b1": (3, 4),
+        "W2": (3, 4, 2),
+        "b2": (3, 2),
+    }
+    np.testing.assert_array_equal(tensors["W2"][1], lib.numpy(several[1][1].W))
+
+
+def test_the_networks_of_an_ensemble_are_counted(path) -> None:
+    def of(n_networks: int) -> pm.Params:
+        return tuple(pm.Layer(*(np.stack([x] * n_networks) for x in layer)) for layer in pm.init_params(NET))
+
+    for n_networks in (1, 1001):
+        with pytest.raises(ValueError, match=f"a model file holds 2 to 1000 networks, but params are of {n_networks}"):
+            save_ensemble(path, NET, of(n_networks))
+    save_ensemble(path, NET, of(1000))
+    again = path.read_bytes()
+    save_ensemble(path, *pm.load_model(path))
+    assert path.read_bytes() == again
+    save_ensemble(path, NET, pm.init_params(NET))
+    pm.save_model(path.with_name("one"), NET, pm.init_params(NET))
+    assert path.read_bytes() == path.with_name("one").read_bytes()
 
 
 @pytest.mark.parametrize(

@@ -153,7 +153,7 @@ def test_a_bomb_is_found_before_it_fills_the_memory(
     data_csv_gz: WriteGzip, monkeypatch: pytest.MonkeyPatch, line: bytes, repeats: int, message: str
 ) -> None:
     monkeypatch.setattr(table_limits, "table_bytes", lambda: 50_000 * 8 * 4)
-    monkeypatch.setattr("portable_mlp.tables.text_targets.MAX_LABEL_BYTES", 1_000_000)
+    monkeypatch.setattr("portable_mlp.tables.targets.MAX_LABEL_BYTES", 1_000_000)
     path = data_csv_gz(bomb(line, repeats))
     assert path.stat().st_size < 70_000
 

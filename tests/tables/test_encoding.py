@@ -57,6 +57,31 @@ def test_a_gap_that_training_rows_did_not_have_is_the_median() -> None:
     assert_array_equal(encoded(encoder, a=numbers(np.nan)), encoded(encoder, a=numbers(2.0)))
 
 
+def test_pieces_of_numbers_are_those_between_their_quantiles() -> None:
+    values = np.append(RNG.lognormal(size=60), [np.nan] * 5)
+    encoder, matrix = learn(None, EncoderOptions(n_pieces=4), a=numbers(*values))
+    assert encoder.feature_names == ["a", "a_piece1", "a_piece2", "a_piece3", "a_piece4", "a_missing"]
+    assert encoder.report[0].treatment.startswith("scaled; 4 pieces; gaps become the median")
+    filled = np.where(np.isnan(values), np.nanmedian(values), values)
+    edges = np.sort(filled)[[0, 16, 32, 48, 64]]
+    new = np.array([-1.0, *edges, 1.1, 1e300])
+    for rows, found in ((filled, matrix), (new, encoded(encoder, a=numbers(*new)))):
+        for i in range(4):
+            assert_allclose(found[:, 1 + i], np.interp(rows, edges[i : i + 2], [0.0, 1.0]), atol=1e-12)
+    without, plain = learn(a=numbers(*values))
+    assert_array_equal(matrix[:, [0, 5]], plain)
+    assert without.to_metadata()[0].keys() == encoder.to_metadata()[0].keys() - {"edges"}
+
+
+def test_pieces_are_between_different_quantiles() -> None:
+    options = EncoderOptions(n_pieces=8)
+    assert learn(None, options, a=numbers(*[0.0] * 20, *range(1, 20)))[0].feature_names[-1] == "a_piece4"
+    assert learn(None, options, a=numbers(0, 1, 1))[0].feature_names == ["a"]
+    assert learn(None, EncoderOptions(n_pieces=1), a=numbers(0, 1, 2))[0].feature_names == ["a"]
+    truth = Column(Reading("truth", "no/yes"), np.array([1.0, 0.0, np.nan, 1.0]))
+    assert learn(None, options, t=truth)[0].feature_names == ["t", "t_missing"]
+
+
 def test_texts_are_one_hot_as_by_scikit_learn() -> None:
     values = RNG.choice(["b", "a", "c"], 50).tolist()
     values[7] = "only once"
@@ -237,7 +262,8 @@ def described() -> list[dict[str, Any]]:
     y = np.array([[0.0, 1.0], [1.0, 0.0], [2.0, 0.5], [0.5, 0.1]])
     first, _ = Encoder.learn(COLUMNS, y, EncoderOptions())
     many, _ = Encoder.learn(Columns({"m": COLUMNS.column("m")}), y, EncoderOptions(max_levels=1))
-    return [*first.to_metadata(), *many.to_metadata()]
+    pieces, _ = Encoder.learn(Columns({"n": COLUMNS.column("n")}), y, EncoderOptions(n_pieces=4))
+    return [*first.to_metadata(), *many.to_metadata(), *pieces.to_metadata()]
 
 
 def test_descriptions_come_back() -> None:
@@ -261,8 +287,18 @@ def test_a_description_that_was_changed_is_refused_or_works(data: st.DataObject,
     except ValueError:
         return
     assert len(encoder.report) == len(columns)
-    if set(encoder.readings) == {"n", "t", "c", "m", "d"} and len(encoder.columns) == 7:
+    if set(encoder.readings) == {"n", "t", "c", "m", "d"} and len(encoder.columns) == 8:
         assert encoder.transform(COLUMNS).shape == (4, len(encoder.feature_names))
+
+
+@pytest.mark.parametrize(
+    "edges", [[], [0.0], [0.0, 1.0], [0.0, 1.0, 1.0], [1.0, 0.0, 2.0], [0.0, 1.0, float("inf")], [0, 1, 2]]
+)
+def test_edges_that_bound_no_pieces_are_refused(edges: list[float]) -> None:
+    column = described()[0]
+    assert Encoder.from_metadata([{**column, "edges": [-1.0, 0.0, 1.0]}]).feature_names[2] == "n_piece2"
+    with pytest.raises(ValueError, match="a column of the kind number"):
+        Encoder.from_metadata([{**column, "edges": edges}])
 
 
 @pytest.mark.parametrize("wrong", [None, {}, ["x"], [{}], [{"kind": "number"}], [{"kind": ["number"]}]])

@@ -17,8 +17,7 @@ import pytest
 from numpy.testing import assert_array_equal
 
 from portable_mlp.tables import limits as table_limits
-from portable_mlp.tables.parquet_columns import ParquetColumns
-from portable_mlp.tables.parquet_layout import ParquetLayout
+from portable_mlp.tables.parquet_files import ParquetLayout, ParquetMatrix
 from portable_mlp.tables.reading import DataError, read_prediction_table, read_training_table
 
 SaveColumns = Callable[..., Path]
@@ -330,7 +329,7 @@ def test_a_row_group_that_has_other_rows_than_it_announces(data_parquet: SaveCol
         layout = ParquetLayout(file, str(path))
         assert layout.group_rows == (3, 2)
         layout.group_rows = announced
-        columns = ParquetColumns(file, layout, [0], 1)
+        columns = ParquetMatrix(file, layout, [0], 1)
         if announced == (3, 2):
             assert len(columns.read([0, 1])[0]) == 5
             return

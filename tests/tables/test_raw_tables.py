@@ -522,7 +522,7 @@ def test_both_readers_give_the_same_of_whatever_there_is(tmp_path: Path, pieces:
 
 def test_pyarrow_does_read_what_it_can(save: Save, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(arrow_csv, "SMALLEST", 0)
-    monkeypatch.setattr("portable_mlp.tables.text_cells._by_records", None)
+    monkeypatch.setattr("portable_mlp.tables.text_tables._by_records", None)
     table = pm.read_table(save('a,"b"\n1,"x, ""y"""\n,NA\n3,z\n'))
     assert (str(table.X["a"].tolist()), table.X["b"].tolist()) == ("[1.0, nan, 3.0]", ['x, "y"', None, "z"])
 

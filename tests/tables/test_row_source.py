@@ -13,7 +13,7 @@ import pytest
 from numpy.testing import assert_array_equal
 
 from portable_mlp.tables import limits as table_limits
-from portable_mlp.tables.parquet_columns import ParquetColumns
+from portable_mlp.tables.parquet_files import ParquetMatrix
 from portable_mlp.tables.reading import DataError, RowSource, open_training_rows
 
 N_ROWS = 1000
@@ -131,8 +131,8 @@ def test_an_epoch_reads_each_group_once(tmp_path: Path, monkeypatch: pytest.Monk
     """Also where a batch takes rows from the groups that end and from those that begin."""
     X = np.arange(N_ROWS, dtype=np.float64)[:, None]
     read: list[int] = []
-    original = ParquetColumns.read
-    monkeypatch.setattr(ParquetColumns, "read", lambda self, groups: (read.extend(groups), original(self, groups))[1])
+    original = ParquetMatrix.read
+    monkeypatch.setattr(ParquetMatrix, "read", lambda self, groups: (read.extend(groups), original(self, groups))[1])
     with open_training_rows(saved(tmp_path, ".parquet", X, X[:, 0], group_rows=30)) as source:
         assert len(source.groups) == 34
         order = epoch(source, np.random.default_rng(0))

@@ -12,11 +12,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from portable_mlp.tables.group_split import GroupSplit
+from portable_mlp.tables.hold_out import GroupSplit, split
 from portable_mlp.tables.moments import Moments
 from portable_mlp.tables.preparation import learn
 from portable_mlp.tables.reading import RowSource, open_training_rows
-from portable_mlp.tables.rows import split
 from portable_mlp.tables.survey import Classes, Survey, survey
 from portable_mlp.tables.targets import is_classification
 
@@ -262,7 +261,7 @@ def test_classes_are_followed_no_further_than_needed() -> None:
     classes = Classes("auto")
     classes.add(np.arange(1000), np.arange(1000, 1100), np.arange(1000, 1100))
     assert classes.in_order() is None
-    assert classes.lost() == set()
+    assert classes.without_training_rows() == set()
 
 
 DIGESTED = Rows(X, np.arange(997.0), (500, 497))

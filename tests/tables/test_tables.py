@@ -21,7 +21,6 @@ from hypothesis import strategies as st
 from numpy.testing import assert_array_equal
 
 from portable_mlp.tables import limits as table_limits
-from portable_mlp.tables.output import OUTPUT_SUFFIXES
 from portable_mlp.tables.reading import (
     DataError,
     MixedTargetError,
@@ -30,6 +29,7 @@ from portable_mlp.tables.reading import (
     read_training_table,
     write_table,
 )
+from portable_mlp.tables.writing import OUTPUT_SUFFIXES
 from tests.memory import peak_memory
 
 STOPS = "the compressed data stop before their end (is the file complete?)"

@@ -1,0 +1,246 @@
+"""Tables larger than memory: rows read on demand from an ``.npy`` or Parquet file."""
+
+from __future__ import annotations
+
+import abc
+import contextlib
+import os
+from collections import OrderedDict
+from collections.abc import Iterator
+from types import TracebackType
+from typing import Any, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .array_files import check_feature_left, check_magic, check_matrix, read_array_header
+from .column_names import numbered_names, target_column
+from .errors import DataError, broken_file, opened
+from .limits import row_limit
+from .parquet_files import ParquetLayout, ParquetMatrix
+from .targets import TargetKind
+
+__all__ = ["NpyRows", "ParquetRows", "RowSource"]
+
+
+class RowSource(abc.ABC):
+    """The rows of an open file; a context manager that closes it. Not thread-safe.
+
+    Attributes
+    ----------
+    path : str
+        Path of the file.
+    feature_names : tuple of str
+        One name per feature.
+    target_name : str or None
+        Name of the target column; None for arrays.
+    groups : tuple of int
+        Number of rows of each group. Groups are contiguous in the file; access within one group is fast.
+    groups_in_memory : int
+        Number of groups whose rows can be accessed in any order while each group is read only once. An epoch shuffles
+        the groups, and then the rows of as many groups at a time.
+    """
+
+    path: str
+    feature_names: tuple[str, ...]
+    target_name: str | None
+    groups: tuple[int, ...]
+    groups_in_memory = 4
+
+    @property
+    def n_rows(self) -> int:
+        """Number of rows of the file."""
+        return sum(self.groups)
+
+    @property
+    def n_features(self) -> int:
+        """Number of features of a row."""
+        return len(self.feature_names)
+
+    def rows(self, indices: NDArray[Any]) -> tuple[NDArray[Any], NDArray[Any]]:
+        """Return rows by number, in the given order.
+
+        Parameters
+        ----------
+        indices : ndarray of shape (n,), integer
+            Rows, counted from 0; at least one.
+
+        Returns
+        -------
+        X : ndarray of shape (n, n_features), float32 or float64
+            Features, C-contiguous and finite; float64 unless the file's numbers are float32.
+        y : ndarray of shape (n,)
+            Targets in the file's own dtype, or text.
+
+        Raises
+        ------
+        DataError
+            If a value is missing or not finite, or a part of the file cannot be read; the message names the row.
+        IndexError
+            If a row number is out of range.
+        """
+        if indices.ndim != 1 or indices.dtype.kind not in "iu" or not len(indices):
+            raise IndexError(f"rows are asked for by whole numbers, at least one; got {indices.dtype}{indices.shape}")
+        if indices.min() < 0 or indices.max() >= self.n_rows:
+            raise IndexError(f"rows {indices.min()} to {indices.max()} were asked for; there are {self.n_rows}")
+        return self._rows(indices)
+
+    def blocks(self, size: int) -> Iterator[tuple[NDArray[Any], NDArray[Any]]]:
+        """Yield all rows in the file's order, ``size`` at a time, as `rows` returns them."""
+        for start in range(0, self.n_rows, size):
+            yield self.rows(np.arange(start, min(start + size, self.n_rows)))
+
+    @abc.abstractmethod
+    def close(self) -> None:
+        """Close the file. Rows cannot be read afterwards."""
+
+    @abc.abstractmethod
+    def _rows(self, indices: NDArray[Any]) -> tuple[NDArray[Any], NDArray[Any]]:
+        """Return rows whose numbers were checked."""
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+_GROUP_ROWS = 2**16
+
+
+class NpyRows(RowSource):
+    """The rows of one 2-D array of numbers, whose last column is the target.
+
+    The file must not be shortened while it is open: the system kills a process that reads beyond its end.
+
+    Parameters
+    ----------
+    path : str
+        Path of the file.
+
+    Raises
+    ------
+    DataError
+        If it does not hold a 2-D array of real numbers with at least one row and two columns.
+    """
+
+    target_name = None
+
+    def __init__(self, path: str) -> None:
+        self.path = path
+        with opened(path) as file:
+            check_magic(file, ".npy", path)
+            n_bytes = os.fstat(file.fileno()).st_size
+            header = read_array_header(file, "the array", path, n_bytes=n_bytes, file_bytes=n_bytes)
+        check_matrix(header, "array", path)
+        check_feature_left(header, path)
+        with broken_file(path, "the array"):
+            self._matrix: NDArray[Any] = np.asarray(np.load(path, mmap_mode="r", allow_pickle=False))
+        n_rows, n_columns = self._matrix.shape
+        self.feature_names = numbered_names(n_columns - 1)
+        self.groups = tuple(min(_GROUP_ROWS, n_rows - start) for start in range(0, n_rows, _GROUP_ROWS))
+        stored = self._matrix.dtype
+        self._dtype = stored.newbyteorder("=") if stored.kind == "f" and stored.itemsize in (4, 8) else np.float64
+
+    def close(self) -> None:
+        """Unmap the file."""
+        del self._matrix
+
+    def _rows(self, indices: NDArray[Any]) -> tuple[NDArray[Any], NDArray[Any]]:
+        taken = self._matrix[indices]
+        with np.errstate(over="ignore"):
+            X = np.ascontiguousarray(taken[:, :-1], dtype=self._dtype)
+        y = taken[:, -1].astype(taken.dtype.newbyteorder("="))
+        finite = np.column_stack((np.isfinite(X), np.isfinite(y)))
+        if not finite.all():
+            row, column = map(int, np.unravel_index(np.argmin(finite), finite.shape))
+            place = f"{self.path}: array[{indices[row]}, {column}]"
+            raise DataError(f"{place} is {taken[row, column]}; finite numbers are expected")
+        return X, y
+
+
+class ParquetRows(RowSource):
+    """The rows of a Parquet file; groups are its row groups.
+
+    The `RowSource.groups_in_memory` most recently used groups are cached.
+
+    Parameters
+    ----------
+    path : str
+        Path of the file.
+    target : str, optional
+        Name of the target column; the last column if not given.
+    target_kind : {"any", "unmixed", "numbers"}
+        Kind of the targets, as in `read_training_table`.
+
+    Raises
+    ------
+    DataError
+        If the file cannot be read, lacks the target column, has other features than numbers, or row groups too large
+        for memory.
+    ImportError
+        If PyArrow is missing.
+    """
+
+    def __init__(self, path: str, target: str | None, target_kind: TargetKind) -> None:
+        with contextlib.ExitStack() as stack:
+            file = stack.enter_context(opened(path))
+            layout = ParquetLayout(file, path)
+            chosen = target_column(layout.names, target, path)
+            features = [column for column in range(len(layout.names)) if column != chosen]
+            self._check_groups(layout)
+            dtype = np.float32 if all(map(layout.is_narrow, features)) else np.float64
+            self._columns = ParquetMatrix(file, layout, features, chosen, target_kind, dtype)
+            self._file = stack.pop_all()
+        self.path = path
+        self.feature_names = tuple(layout.names[column] for column in features)
+        self.target_name = layout.names[chosen]
+        self.groups = layout.group_rows
+        self._starts = np.cumsum((0, *self.groups))
+        self._kept: OrderedDict[int, tuple[NDArray[Any], NDArray[Any]]] = OrderedDict()
+
+    def close(self) -> None:
+        """Close the file and clear the cache."""
+        self._kept.clear()
+        self._file.close()
+
+    def _rows(self, indices: NDArray[Any]) -> tuple[NDArray[Any], NDArray[Any]]:
+        group_of = np.searchsorted(self._starts, indices, side="right") - 1
+        # Cached groups first, before others evict them; the groups of the last rows come last, so that they are still
+        # cached at the next call.
+        present, seen_last = np.unique(group_of[::-1], return_index=True)
+        in_turn = [int(group) for group in present[np.argsort(-seen_last)]]
+        places, pieces = [], []
+        for group in sorted(in_turn, key=lambda group: group not in self._kept):
+            place = np.flatnonzero(group_of == group)
+            X, y = self._group(group)
+            inside = indices[place] - self._starts[group]
+            places.append(place)
+            pieces.append((X[inside], y[inside]))
+        back = np.argsort(np.concatenate(places))
+        all_X, all_y = (np.concatenate(parts) for parts in zip(*pieces, strict=True))
+        return all_X[back], all_y[back]
+
+    def _group(self, group: int) -> tuple[NDArray[Any], NDArray[Any]]:
+        """Return a row group, from the cache if it was used recently."""
+        if group not in self._kept:
+            while len(self._kept) >= self.groups_in_memory:
+                self._kept.popitem(last=False)
+            X, y = self._columns.read([group])
+            assert y is not None  # a target was chosen
+            self._kept[group] = X, y
+        self._kept.move_to_end(group)
+        return self._kept[group]
+
+    def _check_groups(self, layout: ParquetLayout) -> None:
+        """Check that the cached groups will fit into memory."""
+        largest = max(layout.group_rows)
+        limit = row_limit(8 * len(layout.names), None)
+        n_groups = min(self.groups_in_memory, len(layout.group_rows))
+        if n_groups * largest > limit.rows:
+            raise DataError(
+                f"{layout.path}: {n_groups} row groups of {largest} rows, which are read at a time, are "
+                f"{limit.reason}; write the file with smaller row groups"
+            )
