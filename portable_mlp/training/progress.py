@@ -53,10 +53,10 @@ def shown_progress(epochs: int, n_samples: int) -> Silent:
     terminal = console.Console(file=stream)
     if terminal.is_terminal or terminal.is_jupyter:
         return Bar(epochs, n_samples, terminal)
-    return Lines(epochs, n_samples, stream)
+    return LogLines(epochs, n_samples, stream)
 
 
-class Lines(Silent):
+class LogLines(Silent):
     """Lines of progress for a log file: one every few seconds, and one at the end.
 
     Parameters
