@@ -12,6 +12,7 @@ from ..onnx.inference import export_onnx
 from ..onnx.training import export_onnx_training
 from ..storage.models import load_model
 from ..tables.preparation import Preparation, preparation_of
+from ..training.options import TRAINING_OPTIONS
 from .output_files import check_writable
 from .terminal import echo
 
@@ -23,7 +24,10 @@ def export(
         bool, typer.Option("--training", help="Write the training step, for a model that goes on learning.")
     ] = False,
     solver: Annotated[
-        str | None, typer.Option(help=f"One of {', '.join(OPTIMIZERS)}, for --training.", show_default="adam")
+        str | None,
+        typer.Option(
+            help=f"One of {', '.join(OPTIMIZERS)}, for --training.", show_default=TRAINING_OPTIONS["solver"].default
+        ),
     ] = None,
 ) -> None:
     """Write a model as an ONNX file, for onnxruntime and other programs; needs the extra onnx.
@@ -40,7 +44,8 @@ def export(
     if preparation.classes is None:
         scalings["target_scaling"] = (preparation.target_mean, preparation.target_scale)
     if training:
-        export_onnx_training(file, net, params, _metadata(preparation), solver=solver or "adam", **scalings)
+        chosen = solver or TRAINING_OPTIONS["solver"].default
+        export_onnx_training(file, net, params, _metadata(preparation), solver=chosen, **scalings)
     else:
         export_onnx(file, net, params, _metadata(preparation), **scalings)
     echo(f"{'training step' if training else 'model'} written to {file}", err=True)

@@ -84,7 +84,9 @@ def fraction(name: str, value: Any) -> float:
 
 
 def flag(name: str, value: Any) -> bool:
-    """Return a truth value."""
+    """Return a truth value, Python's or NumPy's; the integers 0 and 1 count."""
+    if not (isinstance(value, int) or type(value).__name__.startswith("bool")) or value not in (0, 1):
+        raise TypeError(f"{name} must be True or False, got {value!r}")
     return bool(value)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import ParamSpec, TypeVar
 
 from .nearest import did_you_mean
@@ -14,13 +14,15 @@ R = TypeVar("R")
 C = TypeVar("C", bound=type)
 
 
-def suggesting(function: Callable[P, R]) -> Callable[P, R]:
+def suggesting(function: Callable[P, R], keywords: Iterable[str] = ()) -> Callable[P, R]:
     """Suggest the nearest keyword where a function is called with one that it does not have.
 
-    Only failed calls are examined: a correct call costs one function call more.
+    Only failed calls are examined: a correct call costs one function call more. A function with ``**parameters`` that
+    raises a TypeError for names other than ``keywords`` is examined too.
     """
-    known = inspect.signature(function).parameters
-    takes_any = any(one.kind is one.VAR_KEYWORD for one in known.values())
+    parameters = inspect.signature(function).parameters
+    known = [*parameters, *keywords]
+    takes_any = not keywords and any(one.kind is one.VAR_KEYWORD for one in parameters.values())
 
     @functools.wraps(function)
     def called(*args: P.args, **kwargs: P.kwargs) -> R:

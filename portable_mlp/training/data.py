@@ -29,7 +29,6 @@ def checked_data(net: Network, params: Params, X: Array, y: Array, sample_weight
     call = check_call(net, params, X, y, sample_weight)
     check_dtype(call.params)
     xp = call.xp
-    assert call.Y is not None  # y was given
     for name, x, cast in (("X", X, call.X), ("y", y, call.Y)):
         _check_finite(xp, name, x)
         if cast.dtype != x.dtype:

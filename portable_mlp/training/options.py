@@ -56,7 +56,7 @@ def class_weights(name: str, value: Any) -> Any:
     """Return a checked ``class_weight``: a dict from class to weight, "balanced" or None."""
     if isinstance(value, Mapping):
         return {Whole(0)(f"a class in {name}", key): not_negative_number(name, x) for key, x in value.items()}
-    if value is not None and value != "balanced":
+    if value is not None and not (isinstance(value, str) and value == "balanced"):
         raise ValueError(f"{name} must be a dict from classes to numbers, 'balanced' or None; got {value!r}")
     return value
 
@@ -120,14 +120,15 @@ IN_EVERY_STATE = ("learning_rate", "decay", "precision", "batch_size", "l2", "sh
 
 
 def checked(given: Mapping[str, Any]) -> dict[str, Any]:
-    """Check options, each by itself, and return them as the library uses them.
+    """Check options, each by itself, and return all options as the library uses them: the others are the defaults.
 
     Raises
     ------
     ValueError, TypeError
         If an option is not as described, whether the solver takes it or not.
     """
-    return {name: TRAINING_OPTIONS[name].check(name, value) for name, value in given.items()}
+    defaults = {name: option.default for name, option in TRAINING_OPTIONS.items()}
+    return defaults | {name: TRAINING_OPTIONS[name].check(name, value) for name, value in given.items()}
 
 
 def of_optimizer(options: Mapping[str, Any]) -> dict[str, Any]:
