@@ -39,8 +39,8 @@ from ..kernels.network import Network
 from ..kernels.optimizers import OPTIMIZERS, SOLVERS
 from ..kernels.parameters import Layer, Params, pack
 from ..kernels.propagation import Trace, forward_pass
-from ..kernels.spelling import suggesting_class
 from ..kernels.step import Objective
+from ..kernels.suggestions import suggesting_class
 from ..storage.paths import FilePath
 from ..training.checkpointing import entered_on_root
 from ..training.lbfgs import HostObjective

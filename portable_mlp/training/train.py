@@ -15,8 +15,8 @@ from ..kernels.network import Network
 from ..kernels.optimizers import OPTIMIZERS, SOLVERS
 from ..kernels.options import flag
 from ..kernels.parameters import Params, pack
-from ..kernels.spelling import suggesting
 from ..kernels.step import Program
+from ..kernels.suggestions import suggesting
 from ..storage.paths import FilePath
 from . import lbfgs
 from .batches import Data
