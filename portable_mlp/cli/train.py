@@ -33,6 +33,7 @@ from ..tables.reading import (
     read_raw_table,
     read_training_table,
 )
+from ..tables.scores import Baseline
 from ..tables.targets import is_classification
 from ..training.result import TrainResult
 from ..training.train import train as fit
@@ -168,7 +169,7 @@ def train(
     preparation = prepared.preparation
     classification = preparation.classes is not None
     net = described.network(len(preparation.input_mean), preparation.n_outputs, classification=classification)
-    metadata = {"preparation": preparation.to_metadata()}
+    metadata = prepared.metadata()
     if save is not None:
         check_savable(net, metadata)
     start = time.perf_counter()
@@ -282,6 +283,12 @@ class _Prepared(NamedTuple):
     rows: SomeRows
     held_out: SomeRows | None
     notes: tuple[str, ...] = ()
+    baseline: Baseline | None = None
+
+    def metadata(self) -> dict[str, Any]:
+        """Return what a model file keeps of the table."""
+        kept = {"preparation": self.preparation.to_metadata()}
+        return kept if self.baseline is None else kept | {"baseline": self.baseline.to_metadata()}
 
 
 def _prepared(
@@ -333,12 +340,13 @@ def _prepare(reading: _Reading, loss: str | None, fraction: float, seed: int) ->
         preparation = replace(preparation, target_mean=[0.0] * n_outputs, target_scale=[1.0] * n_outputs)
     rows = Rows(inputs, preparation.targets(y[kept]))
     others = Rows(preparation.inputs(X[held_out]), preparation.targets(y[held_out])) if len(held_out) else None
-    return _Prepared(preparation, rows, others, table.notes if isinstance(table, RawTable) else ())
+    notes = table.notes if isinstance(table, RawTable) else ()
+    return _Prepared(preparation, rows, others, notes, Baseline.of(y, preparation.classes))
 
 
 def _setting(prepared: _Prepared, net: Network, backend: Backend, dtype: str) -> dict[str, Any]:
     """Return what was trained, and on what."""
-    preparation, rows, held_out, _ = prepared
+    preparation, rows, held_out = prepared[:3]
     return {
         "task": "regression" if preparation.classes is None else "classification",
         "target": preparation.target_name,

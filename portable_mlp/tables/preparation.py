@@ -235,8 +235,8 @@ def _is_sound(preparation: Preparation, net: Network) -> bool:
     n_features, n_outputs = net.sizes[0], net.sizes[-1]
     names = preparation.feature_names
     scaled = (
-        _are_numbers(preparation.input_mean, n_features)
-        and _are_numbers(preparation.input_scale, n_features)
+        are_numbers(preparation.input_mean, n_features)
+        and are_numbers(preparation.input_scale, n_features)
         and min(preparation.input_scale) > 0
     )
     named = isinstance(names, list) and len(names) in (0, n_features) and all(isinstance(name, str) for name in names)
@@ -246,7 +246,7 @@ def _is_sound(preparation: Preparation, net: Network) -> bool:
         return False
     if preparation.classes is not None:
         return _are_labels(preparation.classes, _n_classes(net))
-    return _are_numbers(preparation.target_mean, n_outputs) and _are_numbers(preparation.target_scale, n_outputs)
+    return are_numbers(preparation.target_mean, n_outputs) and are_numbers(preparation.target_scale, n_outputs)
 
 
 def _is_encoded_soundly(preparation: Preparation) -> bool:
@@ -265,7 +265,8 @@ def _is_encoded_soundly(preparation: Preparation) -> bool:
     return all(isinstance(table[name], kind) for name, kind in _TABLE_FIELDS.items())
 
 
-def _are_numbers(values: Any, length: int) -> bool:
+def are_numbers(values: Any, length: int) -> bool:
+    """Tell whether these are so many floats in a list."""
     return isinstance(values, list) and len(values) == length and all(type(value) is float for value in values)
 
 

@@ -12,10 +12,11 @@ from collections.abc import Mapping, Sequence
 from typing import get_args
 
 from ..kernels.options import check_choice
-from ..kernels.spelling import suggesting
+from ..kernels.suggestions import suggesting
 from .array_files import ARRAY_SUFFIXES, read_prediction_arrays, read_training_arrays
 from .columns import RawTable, Reading, Table
 from .errors import DataError, MixedTargetError, shown
+from .known_targets import KnownTarget
 from .limits import above
 from .parquet_files import read_prediction_parquet, read_training_parquet
 from .raw import ReadingOptions, read_known, read_raw
@@ -147,16 +148,21 @@ def read_raw_table(
 
 
 def read_known_columns(
-    path: str | os.PathLike[str], readings: Mapping[str, Reading], options: ReadingOptions
+    path: str | os.PathLike[str],
+    readings: Mapping[str, Reading],
+    options: ReadingOptions,
+    target: KnownTarget | None = None,
 ) -> RawTable:
     """Read the columns that a model was trained on, each as the same kind; other columns are ignored.
+
+    ``target`` is read too, for every row, where the file has it.
 
     Raises
     ------
     DataError
         If a column is missing, or a cell is not of its column's kind; the message names it.
     """
-    return read_known(*_checked_options(path, options), readings, options)
+    return read_known(*_checked_options(path, options), readings, options, target)
 
 
 def _names(names: Sequence[str]) -> tuple[str, ...]:

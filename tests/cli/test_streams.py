@@ -138,7 +138,7 @@ def test_what_libraries_say_when_memory_runs_out(
     def too_large(*arguments: Any, **options: Any) -> None:
         raise error
 
-    monkeypatch.setattr("portable_mlp.cli.predict.load_model", too_large)
+    monkeypatch.setattr("portable_mlp.cli.saved_model.load_model", too_large)
     assert run(["predict", "model.safetensors", "new.csv"]) == 2
     assert capfd.readouterr().err == f"portable-mlp: memory ran out: {told}\n"
 
@@ -147,7 +147,7 @@ def test_a_fault_of_the_program_is_not_taken_for_it(monkeypatch: pytest.MonkeyPa
     def faulty(*arguments: Any, **options: Any) -> None:
         raise RuntimeError("another")
 
-    monkeypatch.setattr("portable_mlp.cli.predict.load_model", faulty)
+    monkeypatch.setattr("portable_mlp.cli.saved_model.load_model", faulty)
     with pytest.raises(RuntimeError, match="another"):
         run(["predict", "model.safetensors", "new.csv"])
 
