@@ -31,6 +31,7 @@ from .checkpoints import MakeCheckpoints
 from .complete_epoch import CURVES, CompleteEpoch
 from .early_stopping import EarlyStopping
 from .optimizer import OptimizerState
+from .parameters import parameters_of_step
 from .problem import FitProblem
 
 
@@ -68,15 +69,8 @@ class Epochs:
     ) -> None:
         self._draft, self._one_epoch = draft, one_epoch
         optimizer: OptimizerState = draft._optimizer
-        # Plain numbers: equal programs share a compiled step, and a NumPy scalar, which equals a float, widens float32.
-        clip_norm = None if draft.clip_norm is None else float(draft.clip_norm)
-        loop = make_loop(
-            problem.backend,
-            Program(problem.objective, optimizer.optimizer(), clip_norm, int(draft.warmup_steps)),
-            flat,
-            optimizer.moments,
-            optimizer.n_steps,
-        )
+        program = Program(problem.objective, optimizer.optimizer(), **parameters_of_step(Program, draft))
+        loop = make_loop(problem.backend, program, flat, optimizer.moments, optimizer.n_steps)
         self._order = StreamOrder(draft, problem)
         self._record = EpochRecord(draft, problem, loop, watch, best)
         checkpoints = None
