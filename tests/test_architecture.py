@@ -75,6 +75,7 @@ def _modules(room: str) -> list[pathlib.Path]:
     return sorted((PACKAGE / room).rglob("*.py"))
 
 
+@functools.cache
 def _imported(path: pathlib.Path) -> set[str]:
     """Return the dotted names a file imports, its own package's made absolute."""
     return set().union(*(_names(node, path) for node in ast.walk(_parsed(path))))
@@ -98,6 +99,7 @@ def _names(node: ast.AST, path: pathlib.Path) -> set[str]:
     return {module, *(f"{module}.{alias.name}" for alias in node.names)}
 
 
+@functools.cache
 def _loaded(path: pathlib.Path) -> set[str]:
     """Return the names that a file gives to functions which import."""
     names = set()
