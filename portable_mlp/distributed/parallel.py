@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from ..kernels.options import check_choice, flag
-from ..kernels.spelling import suggesting
+from ..kernels.suggestions import suggesting
 from .communicator import Communicator, Serial
 from .group import Group, current_group, training_in
 from .mpi import Mpi

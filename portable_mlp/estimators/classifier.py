@@ -19,7 +19,7 @@ from ..kernels.activations import ACTIVATIONS
 from ..kernels.arrays import Array
 from ..kernels.docstrings import documented_with, quoted
 from ..kernels.optimizers import OPTIMIZERS, SOLVERS
-from ..kernels.spelling import suggesting, suggesting_class
+from ..kernels.suggestions import suggesting, suggesting_class
 from ..training.class_weights import ClassWeights, asks_for_balance
 from ..training.schedules import SCHEDULES
 from .base import BaseMLP, parameters_among
@@ -134,6 +134,9 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
         With early stopping: accuracy on the hold-out.
     validation_loss_curve_ : list of float or None
         With early stopping or ``validation_data``: their loss, without the penalty.
+    best_epoch_ : int or None
+        The number, from 1, of the best entry of ``validation_scores_`` with early stopping, whose parameters are
+        returned, else of ``validation_loss_curve_``; None without validation.
     n_iter_, t_ : int
         Epochs of the last fit, and samples seen in all.
     n_features_in_, n_layers_, n_outputs_, out_activation_, feature_names_in_

@@ -14,7 +14,7 @@ from ..kernels.docstrings import documented_with, quoted
 from ..kernels.losses import LOSSES, REGRESSION_LOSSES
 from ..kernels.optimizers import SOLVERS
 from ..kernels.options import check_choice
-from ..kernels.spelling import suggesting_class
+from ..kernels.suggestions import suggesting_class
 from ..training.schedules import SCHEDULES
 from .base import BaseMLP, parameters_among
 from .callbacks import with_callbacks
@@ -127,6 +127,9 @@ class MLPRegressor(RegressorMixin, BaseMLP):
         With early stopping: R² on the hold-out.
     validation_loss_curve_ : list of float or None
         With early stopping or ``validation_data``: their loss, without the penalty.
+    best_epoch_ : int or None
+        The number, from 1, of the best entry of ``validation_scores_`` with early stopping, whose parameters are
+        returned, else of ``validation_loss_curve_``; None without validation.
     n_iter_, t_ : int
         Epochs of the last fit, and samples seen in all.
     n_features_in_, n_layers_, n_outputs_, out_activation_, feature_names_in_

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Iterator, Set
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
-from .nearest import did_you_mean
+from .suggestions import did_you_mean
 
 Check: TypeAlias = Callable[[str, Any], Any]
 

@@ -10,8 +10,8 @@ from collections.abc import Sequence
 from typing import NamedTuple, TypeAlias
 
 from .activations import OUTPUTS
+from .arguments import check_inputs
 from .arrays import Array
-from .calls import check_inputs
 from .network import Network
 from .parameters import Layer, Params
 from .primitives import Primitives, portable

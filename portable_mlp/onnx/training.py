@@ -8,9 +8,9 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ..kernels.activations import OUTPUTS
+from ..kernels.arguments import check_targets
 from ..kernels.arrays import Array
 from ..kernels.batch import Batch, encode_targets
-from ..kernels.calls import check_targets
 from ..kernels.docstrings import documented_with, quoted
 from ..kernels.network import Network
 from ..kernels.optimizers import OPTIMIZERS
@@ -18,8 +18,8 @@ from ..kernels.options import check_choice
 from ..kernels.parameters import Params, n_parameters, unpack
 from ..kernels.primitives import GradientSums as Sums
 from ..kernels.primitives import Primitives
-from ..kernels.spelling import suggesting
 from ..kernels.step import Objective, Program, passes, updated
+from ..kernels.suggestions import suggesting
 from ..storage.paths import FilePath
 from ..training.options import OF_OPTIMIZERS, TRAINING_OPTIONS, checked, of_optimizer
 from .files import Scaling, checked_scaling, checked_target_scaling, host_vector, load_onnx, write_model

@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from typing import get_args
 
 from ..kernels.options import check_choice
-from ..kernels.spelling import suggesting
+from ..kernels.suggestions import suggesting
 from .array_files import ARRAY_SUFFIXES, read_prediction_arrays, read_training_arrays
 from .columns import RawTable, Reading, Table
 from .errors import DataError, MixedTargetError, shown

@@ -7,8 +7,8 @@ import math
 import array_api_compat
 
 from ..backends.ambient import undisturbed
+from ..kernels.arguments import check_call
 from ..kernels.arrays import Array, Namespace
-from ..kernels.calls import check_call
 from ..kernels.losses import LOSSES, TargetRange
 from ..kernels.network import Network
 from ..kernels.parameters import Params, check_dtype

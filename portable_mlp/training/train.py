@@ -15,11 +15,11 @@ from ..kernels.network import Network
 from ..kernels.optimizers import OPTIMIZERS, SOLVERS
 from ..kernels.options import flag
 from ..kernels.parameters import Params, pack
-from ..kernels.spelling import suggesting
 from ..kernels.step import Program
+from ..kernels.suggestions import suggesting
 from ..storage.paths import FilePath
 from . import lbfgs
-from .batches import Data, Shuffle
+from .batches import Data
 from .checkpointing import Checkpoints, checked_folder, entered_on_root, identity_of, used
 from .dropout import Dropout
 from .loop import make_loop
@@ -30,7 +30,8 @@ from .problem import Problem, checked_problem
 from .progress import Silent, shown_progress
 from .result import TrainResult
 from .run import Run
-from .schedules import SCHEDULES, LossDrivenRates, OfEpoch, make_schedule
+from .schedules import SCHEDULES, LossDrivenRates, OfEpoch, schedule_entry
+from .shuffle import Shuffle
 from .stream import Stream
 from .weights import weights_to_skip_by
 
@@ -262,9 +263,9 @@ def _by_batches(
         weights=weights_to_skip_by(problem.backend, problem.data),
         dropout=_dropout(problem, options, draws),
     )
-    rates = LossDrivenRates(
-        make_schedule(options["schedule"], options["learning_rate"], decay=options["decay"], power_t=None)
-    )
+    entry = schedule_entry(options["schedule"])
+    of_schedule = {name: options[name] for name in entry.options if name in options}
+    rates = LossDrivenRates(entry, options["learning_rate"], of_schedule)
     record = LoopRecord(loop, watch, rates)
     checkpoints = None
     if keep is not None:

@@ -478,7 +478,7 @@ def test_the_shuffle_follows_its_seed_and_differs_between_epochs() -> None:
     by_seed = [flat(run(random_state=seed, epochs=1).params) for seed in (0, 0, 1)]
     np.testing.assert_array_equal(by_seed[0], by_seed[1])
     assert not np.array_equal(by_seed[0], by_seed[2])
-    from portable_mlp.training.batches import Shuffle
+    from portable_mlp.training.shuffle import Shuffle
 
     orders = [Shuffle(0).order(epoch, 100) for epoch in (0, 1)]
     assert not np.array_equal(*orders)
