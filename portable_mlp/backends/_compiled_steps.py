@@ -93,8 +93,8 @@ LOOPS: dict[Any, tuple[int, str]] = {
 
 N_OPERANDS, N_LENGTHS, N_STRIDES = 3, 4, 9
 WIDTH = 4 + 2 * N_OPERANDS + N_LENGTHS + N_STRIDES
-"""Of a call: code, function, its data, repetitions; operands and their steps from one repetition to the next; lengths
-and strides as the inner loop is given them. The other operations have fewer."""
+"""Numbers of a call on the tape: code, function, its data, repetitions; operands and their steps from one repetition to
+the next; lengths and strides for the inner loop. Other operations have fewer."""
 
 
 class _Ufunc(ctypes.Structure):
@@ -305,7 +305,7 @@ def _take_steps(
     rows : array of shape (batch_size,), int64
         Where the tape expects those of its batch.
     each_scalars : array of shape (n_steps, n_scalars)
-        The optimizer's numbers.
+        The optimizer's scalars, one row per step.
     scalars : array of shape (n_scalars,)
         Where the tape expects those of its step.
     loss : array of shape (1,)
@@ -345,7 +345,7 @@ take_steps = _kept(_take_steps, nogil=True)
 
 STEPS_BEFORE_READING = 64
 SECONDS_BEFORE_COMPILING = 10.0
-"""Of a process: the code is read from disk in some tenths of a second, and compiled in about ten seconds."""
+"""Thresholds of a process: reading the code from disk takes some tenths of a second, compiling it about ten seconds."""
 
 
 class CompiledSteps:
@@ -354,7 +354,7 @@ class CompiledSteps:
     Parameters
     ----------
     clock : callable
-        Returns seconds.
+        Returns the time in seconds, from any origin.
     """
 
     def __init__(self, clock: Callable[[], float] = time.perf_counter) -> None:
@@ -365,7 +365,7 @@ class CompiledSteps:
 
     @property
     def may_pay(self) -> bool:
-        """Whether enough steps were taken without it to ask for it."""
+        """Whether the steps counted so far justify loading it."""
         return bool(self._there) or self._steps >= STEPS_BEFORE_READING
 
     def is_there(self, dtype: Any) -> bool:

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from ._base import Backend
 
 OPERATIONS_A_CALL = 1e9
-"""Of arithmetic: a twentieth of a second on a slow processor, after which a Ctrl-C is heard."""
+"""Arithmetic operations per call: a twentieth of a second on a slow processor, the longest delay of a Ctrl-C."""
 
 
 class _Recording(NamedTuple):
@@ -86,7 +86,7 @@ class NativeRunner(PortableRunner):
         return super().start(flat, moments, total)
 
     def calls(self, spans: Sequence[Span], n_steps: int, every: int | None) -> Iterator[Sequence[Span]]:
-        """Divide batches into those of one call each: one until they are recorded, then so few that Ctrl-C is heard."""
+        """Divide batches into calls: one batch each until steps are recorded, then as many as keep Ctrl-C prompt."""
         done = 0
         while done < len(spans):
             size = _size(spans[done])

@@ -30,7 +30,7 @@ from ._compiled_steps import (
 
 
 class Untapeable(TypeError):
-    """What a tape cannot hold; the step is then taken call by call."""
+    """An operation that a tape cannot represent; the step is then computed call by call."""
 
 
 class Tape:
@@ -361,4 +361,4 @@ _FUNCTIONS: dict[Any, Callable[..., Any]] = {
     np.expand_dims: _expand_dims,
     np.ndim: _ndim,
 }
-"""What is known beside NumPy's ufuncs."""
+"""Operations that tapes support beside NumPy's ufuncs."""

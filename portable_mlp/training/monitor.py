@@ -51,7 +51,7 @@ class Monitor:
     callbacks : sequence of callable
         Each receives an `EpochEnd`; one that returns True ends training.
     bar : Silent
-        The progress bar.
+        The progress bar of the run.
     """
 
     def __init__(
@@ -172,7 +172,7 @@ class LoopRecord:
     Attributes
     ----------
     bar : Silent
-        The progress bar.
+        The progress bar of the run.
     """
 
     def __init__(self, loop: Loop, monitor: Monitor, rates: LossDrivenRates) -> None:
