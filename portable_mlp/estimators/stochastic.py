@@ -126,7 +126,7 @@ class StreamOrder:
     def __init__(self, draft: Any, problem: FitProblem) -> None:
         self.n_samples = problem.data.n_samples
         self._draft, self._problem = draft, problem
-        self._batch_size = _batch_size(draft.batch_size, self.n_samples)
+        self._batch_size = _clipped_batch_size(draft.batch_size, self.n_samples)
         self._permutation = np.arange(self.n_samples)
 
     def epoch(self, epoch: int, done: int) -> EpochOrder:
@@ -302,7 +302,7 @@ class EpochRecord:
         return self._optimizer
 
 
-def _batch_size(asked: str | int, n_samples: int) -> int:
+def _clipped_batch_size(asked: str | int, n_samples: int) -> int:
     if asked == "auto":
         return min(200, n_samples)
     if int(asked) > n_samples:

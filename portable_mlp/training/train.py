@@ -269,7 +269,7 @@ def _by_batches(
     record = LoopRecord(loop, watch, rates)
     checkpoints = None
     if keep is not None:
-        identity = _identity(problem, options, random_state)
+        identity = _identity_of_run(problem, options, random_state)
         checkpoints = keep(identity=identity, loop=loop, record=record, rates=rates, order=order)
     run = Run(loop, problem.data, order, rates, record, epochs=options["epochs"], checkpoints=checkpoints)
     stopped_because = run.until_stopped()
@@ -283,7 +283,7 @@ def _dropout(problem: Problem, options: Mapping[str, Any], draws: Shuffle | None
     return Dropout(problem.backend, problem.net, options["dropout"], draws, problem.params[0][0].dtype)
 
 
-def _identity(problem: Problem, options: Mapping[str, Any], random_state: RandomState) -> dict[str, Any]:
+def _identity_of_run(problem: Problem, options: Mapping[str, Any], random_state: RandomState) -> dict[str, Any]:
     """Return what distinguishes this run from others, for JSON."""
     group = current_group()
     return identity_of(
