@@ -172,11 +172,11 @@ class Checkpoints:
         names = sorted(saved.keys() | self._identity.keys())
         differing = [name for name in names if saved.get(name) != self._identity.get(name)]
         if differing:
-            changes = "; ".join(
+            change = "; ".join(
                 f"{name} was {saved.get(name)!r}, now {self._identity.get(name)!r}" for name in differing
             )
             raise ValueError(
-                f"{folder.path} holds the checkpoints of another training: {changes}. Give the same options and "
+                f"{folder.path} holds the checkpoints of another training: {change}. Give the same options and "
                 "data, or another folder"
             )
 
