@@ -9,11 +9,11 @@ import numpy as np
 import typer
 
 from ..backends import get_backend
-from ..kernels.propagation import predict as outputs_of
-from ..storage.models import ESTIMATOR_ENTRY, load_model
+from ..storage.models import ESTIMATOR_ENTRY
 from ..tables.columns import Columns
 from ..tables.digits import digits, refuse_with_digits
-from ..tables.preparation import Preparation, preparation_of
+from ..tables.model import TableModel
+from ..tables.preparation import Preparation
 from ..tables.reading import (
     ReadingOptions,
     check_output,
@@ -25,8 +25,6 @@ from .options import BackendOption, DelimiterOption, MaxRowsOption
 from .output_files import STREAM, check_writable
 from .table_options import EncodingOption
 from .terminal import StandardOutput, echo
-
-ROWS_AT_ONCE = 2**16
 
 
 def predict(
@@ -57,8 +55,8 @@ def predict(
         check_writable("--output", path.absolute() if str(path) == STREAM else path, sources=(model, data))
         check_output(output)
     chosen = get_backend(backend)
-    net, params, metadata = load_model(model, backend=chosen)
-    preparation = preparation_of(model, net, metadata)
+    table_model, metadata = TableModel.load(model, backend=chosen)
+    preparation, net = table_model.preparation, table_model.net
     if isinstance(metadata.get(ESTIMATOR_ENTRY), dict) and net.output == "logistic" and preparation.classes is None:
         raise ValueError(
             f"{model} is of an estimator for several labels or a single class; in Python, "
@@ -69,19 +67,13 @@ def predict(
     X, ids = _rows(data, preparation, delimiter, encoding, max_rows)
     if isinstance(X, np.ndarray) and X.shape[1] != net.sizes[0]:
         raise ValueError(f"{data} has {X.shape[1]} features, but {model} takes {net.sizes[0]}")
-    inputs = preparation.inputs(X)
-    dtype = params[0].W.dtype
-    pieces = [
-        chosen.to_numpy(outputs_of(net, params, chosen.asarray(inputs[start : start + ROWS_AT_ONCE], dtype=dtype)))
-        for start in range(0, len(inputs), ROWS_AT_ONCE)
-    ]
-    outputs = preparation.probabilities(np.concatenate(pieces).astype(np.float64))
+    outputs = table_model.outputs(X)
     header, columns = _columns(preparation, outputs, proba)
     if ids is not None and preparation.table is not None:
         header, columns = [preparation.table["id"], *header], [["" if text is None else text for text in ids], *columns]
     write_table(StandardOutput() if to_stdout else output, header, columns, spreadsheet_safe=spreadsheet_safe)
     if not to_stdout:
-        echo(f"{len(inputs)} predictions written to {output}", err=True)
+        echo(f"{len(outputs)} predictions written to {output}", err=True)
 
 
 def _rows(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -21,7 +22,16 @@ from ..kernels.spelling import suggesting
 from ..kernels.step import Objective, Program, passes, updated
 from ..storage.paths import FilePath
 from ..training.options import checked, of_optimizer
-from .files import Scaling, checked_scaling, checked_target_scaling, host_vector, load_module, write_model
+from .files import (
+    Pieces,
+    Scaling,
+    checked_edges,
+    checked_scaling,
+    checked_target_scaling,
+    host_vector,
+    load_module,
+    write_model,
+)
 from .inference import output_name
 from .namespace import OnnxNamespace
 
@@ -45,6 +55,7 @@ def export_onnx_training(
     weight_decay: float = 0.01,
     input_scaling: Scaling | None = None,
     target_scaling: Scaling | None = None,
+    input_edges: Sequence[Sequence[float]] | None = None,
 ) -> None:
     """Write one training step as an ONNX file: a model goes on learning wherever onnxruntime runs.
 
@@ -79,10 +90,12 @@ def export_onnx_training(
         Constants of "adam" and "adamw".
     weight_decay : float
         Decay of "adamw": the share of ``learning_rate`` times a weight that each step takes off it; not negative.
-    input_scaling : pair of array-like of shape (n_features,), optional
+    input_scaling : pair of array-like of shape (n_columns,), optional
         As for `export_onnx`: X is raw then.
     target_scaling : pair of array-like of shape (n_outputs,), optional
         As for `export_onnx`: y and the prediction are raw then, the loss is of the scaled targets.
+    input_edges : sequence of sequences of float, optional
+        As for `export_onnx`.
 
     Raises
     ------
@@ -124,9 +137,13 @@ def export_onnx_training(
     options = of_optimizer({"solver": solver, **checked({**given, "weight_decay": weight_decay})})
     optimizer = OPTIMIZERS[solver].make(**options)
     flat = host_vector(net, params, copies=1 + len(optimizer.moments))
+    pieces = checked_edges(net, input_edges)
+    n_columns = net.sizes[0] if pieces is None else pieces.n_columns
     step = _Step(
         Program(Objective(net), optimizer),
-        checked_scaling("input_scaling", input_scaling, net.sizes[0], flat.dtype),
+        n_columns,
+        checked_scaling("input_scaling", input_scaling, n_columns, flat.dtype),
+        pieces,
         checked_target_scaling(net, target_scaling, flat.dtype),
     )
     model = _traced(step, flat.dtype)
@@ -139,7 +156,9 @@ class _Step(NamedTuple):
     """The definition of a step, without the values of the parameters."""
 
     program: Program
+    n_columns: int
     input_scaling: Scaling | None
+    pieces: Pieces | None
     target_scaling: Scaling | None
 
     @property
@@ -165,14 +184,14 @@ def _first_state(step: _Step, flat: np.ndarray) -> dict[str, np.ndarray]:
 
 
 def _inputs(xp: Any, step: _Step, dtype: Any) -> dict[str, Array]:
-    n_features, n_outputs = step.net.sizes[0], step.net.sizes[-1]
+    n_outputs = step.net.sizes[-1]
     flat = {"shape": (n_parameters(step.net.sizes),), "dtype": dtype}
     if step.net.output == "softmax":
         y = xp.argument(shape=("n_samples",), dtype=xp.int64)
     else:
         y = xp.argument(shape=("n_samples", n_outputs), dtype=dtype)
     return {
-        "X": xp.argument(shape=("n_samples", n_features), dtype=dtype),
+        "X": xp.argument(shape=("n_samples", step.n_columns), dtype=dtype),
         "y": y,
         **{name: xp.argument(**flat) for name in ("parameters", *step.moments)},
         "step": xp.argument(shape=(), dtype=xp.int64),
@@ -204,13 +223,24 @@ def _evaluated(ops: Primitives, step: _Step, X: Array, y: Array, flat: Array, l2
     """Return a batch's mean loss with the penalty, the sums of its gradients, and the output for X."""
     xp, net, params = ops.xp, step.net, unpack(step.net, flat)
     Y = check_targets(xp, net, y, n_samples=y.shape[0], models=(), dtype=flat.dtype)
-    batch = encode_targets(ops, net, Batch(_scaled(xp, X, step.input_scaling), Y))
+    batch = encode_targets(ops, net, Batch(_features(xp, X, step), Y))
     batch = batch._replace(Y=_scaled(xp, batch.Y, step.target_scaling))
     n_samples = xp.astype(X.dynamic_shape[0], xp.float64)
     strength, divisor = xp.astype(l2 * n_samples, flat.dtype), xp.astype(n_samples, flat.dtype)
     loss, sums, logits = passes(ops, step.program.objective, params, batch, divisor, strength)
     y_hat = OUTPUTS[net.output](xp, logits)
     return loss, sums, _unscaled(xp, y_hat, step.target_scaling)
+
+
+def _features(xp: Any, X: Array, step: _Step) -> Array:
+    """Return the inputs of the network: each column, scaled, and behind it its pieces."""
+    scaled, pieces = _scaled(xp, X, step.input_scaling), step.pieces
+    if pieces is None:
+        return scaled
+    low, width, column, order = map(xp.asarray, (pieces.low, pieces.width, pieces.column, pieces.order))
+    ratio = (xp.take(xp.astype(X, xp.float64), column, axis=1) - low) / width
+    within = xp.minimum(xp.maximum(ratio, xp.asarray(0.0)), xp.asarray(1.0))
+    return xp.take(xp.concat([scaled, xp.astype(within, X.dtype)], axis=1), order, axis=1)
 
 
 def _scaled(xp: Any, x: Array, scaling: Scaling | None) -> Array:
