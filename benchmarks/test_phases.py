@@ -16,7 +16,7 @@ from portable_mlp.bench.candidates import Ours, ours_on
 from portable_mlp.bench.cases import N_BATCHES, QUICK, RATE, Case, problem
 from portable_mlp.bench.measurement import TOLERANCE
 from portable_mlp.bench.peers import peers
-from portable_mlp.training.batches import Shuffle
+from portable_mlp.training.shuffle import Shuffle
 
 BACKENDS = ("numpy", "cupy", "torch", "jax", "strict")
 STEPS = 40

@@ -32,9 +32,9 @@ from .backends.ambient import forward, loss_and_grad, predict
 from .backends.interrupts import whole_imports
 from .distributed.parallel import parallel
 from .kernels.gradient_check import GradientCheck, check_gradient_of
-from .kernels.nearest import did_you_mean
 from .kernels.network import Network
 from .kernels.parameters import Layer, Params, pack, unpack
+from .kernels.suggestions import did_you_mean
 from .onnx.inference import export_onnx
 from .onnx.training import export_onnx_training
 from .storage.models import ModelFileError, load_model, save_model

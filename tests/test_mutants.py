@@ -70,7 +70,7 @@ MUTANTS = {
         "numpy-float64",
     ),
     "the same order in every epoch": Mutant(
-        "training/batches.py",
+        "training/shuffle.py",
         "key = np.asarray([self.key, epoch], dtype=np.uint64)",
         "key = np.asarray([self.key, 0], dtype=np.uint64)",
         "tests/training/test_train.py::test_the_shuffle_follows_its_seed_and_differs_between_epochs",

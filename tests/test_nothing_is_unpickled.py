@@ -24,7 +24,6 @@ ALLOWED = {
     "cli/commands.py": {"import_module"},
     # What an extra installs, under names that stand in the source.
     "backends/extras.py": {"import_module"},
-    "onnx/files.py": {"import_module"},
     "tables/columns.py": {"import_module"},
 }
 

@@ -11,8 +11,7 @@ from typing import Any, NamedTuple
 
 import array_api_compat
 
-from ..kernels.nearest import did_you_mean
-from ..kernels.spelling import suggesting
+from ..kernels.suggestions import did_you_mean, suggesting
 from ._base import INSTALL, PRECISIONS, Backend, BackendInfo, BackendUnavailable, dtype_name
 from .interrupts import whole_imports
 

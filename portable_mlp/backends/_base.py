@@ -14,8 +14,8 @@ import numpy as np
 
 from ..kernels.options import check_choice
 from ..kernels.primitives import Primitives, portable
-from ..kernels.spelling import suggesting
 from ..kernels.step import Program
+from ..kernels.suggestions import suggesting
 from .extras import TORCH_FOR_CPU, install
 from .portable_runner import PortableRunner
 from .runner import Runner

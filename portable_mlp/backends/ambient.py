@@ -16,7 +16,7 @@ import numpy as np
 from ..kernels import loss_and_grad as gradients
 from ..kernels import propagation
 from ..kernels.network import Network
-from ..kernels.spelling import suggesting
+from ..kernels.suggestions import suggesting
 from . import backend_of
 
 Kernel = TypeVar("Kernel", bound=Callable[..., Any])

@@ -34,7 +34,7 @@ def load(module: str, purpose: str, extra: str) -> Any:
     module : str
         The name, which stands in the source of the caller.
     purpose : str
-        The beginning of the error, such as "data frames need narwhals".
+        The beginning of the error, such as "data frames need {missing}", the name of what is missing.
     extra : str
         The name of an extra in pyproject.toml.
 
@@ -46,4 +46,5 @@ def load(module: str, purpose: str, extra: str) -> Any:
     try:
         return importlib.import_module(module)
     except ImportError as error:
-        raise ImportError(f"{purpose}: {install(extra)}") from error
+        missing = (error.name or module).partition(".")[0]
+        raise ImportError(f"{purpose.format(missing=missing)}: {install(extra)}") from error

@@ -14,7 +14,7 @@ from typing import Protocol, TypeAlias
 import numpy as np
 
 from ..backends import Backend, get_backend
-from ..kernels.calls import check_targets
+from ..kernels.arguments import check_targets
 from ..kernels.optimizers import adam, sgd
 from ..kernels.parameters import Layer, pack
 from ..kernels.step import Objective, Program

@@ -15,6 +15,7 @@ COMMANDS: dict[str, dict[str, Any]] = {
     "backends": {},
     "train": {},
     "predict": {},
+    "evaluate": {},
     "inspect": {},
     "export": {},
     "gradcheck": {},

@@ -12,6 +12,7 @@ from ..onnx.inference import export_onnx
 from ..onnx.training import export_onnx_training
 from ..tables.model import TableModel
 from ..tables.preparation import Preparation
+from ..training.options import TRAINING_OPTIONS
 from .output_files import check_writable
 from .terminal import echo
 
@@ -23,7 +24,10 @@ def export(
         bool, typer.Option("--training", help="Write the training step, for a model that goes on learning.")
     ] = False,
     solver: Annotated[
-        str | None, typer.Option(help=f"One of {', '.join(OPTIMIZERS)}, for --training.", show_default="adam")
+        str | None,
+        typer.Option(
+            help=f"One of {', '.join(OPTIMIZERS)}, for --training.", show_default=TRAINING_OPTIONS["solver"].default
+        ),
     ] = None,
 ) -> None:
     """Write a model as an ONNX file, for onnxruntime and other programs; needs the extra onnx.
@@ -34,7 +38,7 @@ def export(
     if solver is not None and not training:
         raise ValueError("--solver goes with --training: a model that only predicts has no solver")
     check_writable("FILE", file, sources=(model,), suffix=".onnx")
-    (preparation, net, params), _ = TableModel.load(model)
+    preparation, net, params, _ = TableModel.load(model)
     if params[0].W.ndim == 3:
         raise ValueError(f"{model} is an ensemble of {params[0].W.shape[0]} networks, and an ONNX file holds one")
     around: dict[str, Any] = {"input_scaling": (preparation.input_mean, preparation.input_scale)}
@@ -46,7 +50,8 @@ def export(
         around["target_scaling"] = preparation.target_mean, preparation.target_scale
     described = _metadata(preparation)
     if training:
-        export_onnx_training(file, net, params, described, solver=solver or "adam", **around)
+        chosen = solver or TRAINING_OPTIONS["solver"].default
+        export_onnx_training(file, net, params, described, solver=chosen, **around)
     else:
         bounds = None if preparation.target_low is None else (preparation.target_low, preparation.target_high)
         export_onnx(file, net, params, described, target_range=bounds, **around)

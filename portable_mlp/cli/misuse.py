@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from ..kernels.nearest import nearest
+from ..kernels.suggestions import nearest
 
 PROGRAM = "portable-mlp"
 

@@ -8,22 +8,35 @@ import typer
 
 from ..kernels.activations import ACTIVATIONS
 from ..kernels.losses import LOSSES
+from .options import NETWORK
 
 HiddenOption: TypeAlias = Annotated[
     str | None,
-    typer.Option(help="Units of the hidden layers, such as 128,64; empty for none.", show_default="128,64"),
+    typer.Option(
+        help="Units of the hidden layers, such as 128,64; empty for none.",
+        show_default="128,64",
+        rich_help_panel=NETWORK,
+    ),
 ]
 ActivationOption: TypeAlias = Annotated[
     str | None,
     typer.Option(
-        help=f"One of {', '.join(ACTIVATIONS)}; or one for each hidden layer, such as relu,tanh.", show_default="relu"
+        help=f"One of {', '.join(ACTIVATIONS)}; or one for each hidden layer, such as relu,tanh.",
+        show_default="relu",
+        rich_help_panel=NETWORK,
     ),
 ]
 LossOption: TypeAlias = Annotated[
-    str | None, typer.Option(help=f"One of {', '.join(LOSSES)}.", show_default="the natural one of the task")
+    str | None,
+    typer.Option(
+        help=f"One of {', '.join(LOSSES)}.", show_default="the natural one of the task", rich_help_panel=NETWORK
+    ),
 ]
 LossOptionsOption: TypeAlias = Annotated[
-    str | None, typer.Option(metavar="NAME=NUMBER", help="Constants of the loss, such as delta=2 of huber.")
+    str | None,
+    typer.Option(
+        metavar="NAME=NUMBER", help="Constants of the loss, such as delta=2 of huber.", rich_help_panel=NETWORK
+    ),
 ]
 
 

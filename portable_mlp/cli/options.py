@@ -1,4 +1,4 @@
-"""Options that several commands share, with one help text each."""
+"""Options that several commands share, with one help text each, and the panels of ``--help``."""
 
 from __future__ import annotations
 
@@ -9,24 +9,42 @@ from typing import Annotated, Any, TypeAlias
 
 import typer
 
+TABLE, NETWORK, TRAINING, OPTIMIZER = "Table", "Network", "Training", "Optimizer"
+BACKEND, PROCESSES, FILES = "Backend", "Processes", "Model and checkpoints"
+"""The panels of ``--help``, in which long lists of options are grouped."""
+
 BackendOption: TypeAlias = Annotated[
     str,
-    typer.Option(help="Array library: auto (CuPy where a GPU answers, else NumPy), numpy, cupy, torch, jax, strict."),
+    typer.Option(
+        help="Array library: auto (CuPy where a GPU answers, else NumPy), numpy, cupy, torch, jax, strict.",
+        rich_help_panel=BACKEND,
+    ),
 ]
 DeviceOption: TypeAlias = Annotated[
-    str | None, typer.Option(help="Device of that library, such as cpu or cuda:0.", show_default="the library's own")
+    str | None,
+    typer.Option(
+        help="Device of that library, such as cpu or cuda:0.",
+        show_default="the library's own",
+        rich_help_panel=BACKEND,
+    ),
 ]
 DelimiterOption: TypeAlias = Annotated[
     str | None,
     typer.Option(
-        help="What stands between the cells of a text table: , ; | or tab.",
+        help="Separator of the cells of a text table: , ; | or tab.",
         show_default="comma in .csv, tab in .tsv",
         callback=lambda text: "\t" if text == "tab" else text,
+        rich_help_panel=TABLE,
     ),
 ]
 MaxRowsOption: TypeAlias = Annotated[
     int | None,
-    typer.Option(min=1, help="Refuse a table of more rows.", show_default="what half of the memory holds"),
+    typer.Option(
+        min=1,
+        help="Refuse a table of more rows.",
+        show_default="what half of the memory holds",
+        rich_help_panel=TABLE,
+    ),
 ]
 JsonOption: TypeAlias = Annotated[bool, typer.Option("--json", help="Print JSON, alone on stdout.")]
 

@@ -9,20 +9,15 @@ import numpy as np
 import typer
 
 from ..backends import get_backend
-from ..storage.models import ESTIMATOR_ENTRY
-from ..tables.columns import Columns
-from ..tables.digits import digits, refuse_with_digits
 from ..tables.model import TableModel
 from ..tables.preparation import Preparation
-from ..tables.reading import (
-    ReadingOptions,
-    check_output,
-    read_known_columns,
-    read_prediction_table,
-    write_table,
-)
+from ..tables.reading import check_output, write_table
+from .evaluate import scores_of
+from .misuse import PROGRAM
 from .options import BackendOption, DelimiterOption, MaxRowsOption
 from .output_files import STREAM, check_writable
+from .saved_model import AnswerOptions, KnownRows, SavedModel, read_rows
+from .score_table import show_scores
 from .table_options import EncodingOption
 from .terminal import StandardOutput, echo
 
@@ -54,45 +49,29 @@ def predict(
         path = pathlib.Path(output)
         check_writable("--output", path.absolute() if str(path) == STREAM else path, sources=(model, data))
         check_output(output)
-    chosen = get_backend(backend)
-    table_model, metadata = TableModel.load(model, backend=chosen)
-    preparation, net = table_model.preparation, table_model.net
-    if isinstance(metadata.get(ESTIMATOR_ENTRY), dict) and net.output == "logistic" and preparation.classes is None:
-        raise ValueError(
-            f"{model} is of an estimator for several labels or a single class; in Python, "
-            "portable_mlp.MLPClassifier.load(path) predicts with it"
-        )
+    saved = SavedModel.load(model, get_backend(backend))
+    preparation = saved.model.preparation
     if proba and preparation.classes is None:
         raise ValueError(f"{model} predicts quantities, not classes: --proba does not go with it")
-    X, ids = _rows(data, preparation, delimiter, encoding, max_rows)
-    if isinstance(X, np.ndarray) and X.shape[1] != net.sizes[0]:
-        raise ValueError(f"{data} has {X.shape[1]} features, but {model} takes {net.sizes[0]}")
-    outputs = table_model.outputs(X)
+    rows = read_rows(saved, data, AnswerOptions(delimiter, encoding, max_rows))
+    outputs = saved.model.outputs(rows.X)
     header, columns = _columns(preparation, outputs, proba)
-    if ids is not None and preparation.table is not None:
-        header, columns = [preparation.table["id"], *header], [["" if text is None else text for text in ids], *columns]
+    if rows.ids is not None and preparation.table is not None:
+        ids = ["" if text is None else text for text in rows.ids]
+        header, columns = [preparation.table["id"], *header], [ids, *columns]
     write_table(StandardOutput() if to_stdout else output, header, columns, spreadsheet_safe=spreadsheet_safe)
     if not to_stdout:
         echo(f"{len(outputs)} predictions written to {output}", err=True)
+    _show_scores(saved.model, rows, outputs)
 
 
-def _rows(
-    data: str, preparation: Preparation, delimiter: str | None, encoding: str | None, max_rows: int | None
-) -> tuple[np.ndarray | Columns, np.ndarray | None]:
-    """Return the rows, and what names them if the model was told."""
-    if data == "digits":
-        refuse_with_digits(delimiter=delimiter, encoding=encoding, max_rows=max_rows)
-        return digits().X, None
-    if preparation.encoder is not None:
-        options = ReadingOptions(**preparation.table or {}, max_rows=max_rows)
-        options = options._replace(delimiter=delimiter or options.delimiter, encoding=encoding or options.encoding)
-        table = read_known_columns(data, preparation.encoder.readings, options)
-        return table.X, table.ids
-    if encoding is not None:
-        raise ValueError("--encoding goes with models of tables as they are; this one takes UTF-8")
-    names = tuple(preparation.feature_names) or None
-    X = read_prediction_table(data, names, preparation.target_name, delimiter=delimiter, max_rows=max_rows).X
-    return X, None
+def _show_scores(model: TableModel, rows: KnownRows, outputs: np.ndarray) -> None:
+    """Print on stderr how good the predictions are, where the table has targets."""
+    if rows.note is not None:
+        echo(f"{PROGRAM}: {rows.note}", err=True)
+    scores = None if rows.y is None else scores_of(model, rows.y, outputs)
+    if scores is not None:
+        show_scores(scores, err=True)
 
 
 def _columns(preparation: Preparation, outputs: np.ndarray, proba: bool) -> tuple[list[str], list[Any]]:

@@ -18,6 +18,7 @@ from ..distributed.supervision.cores import n_cores
 from ..distributed.supervision.mpi_environment import rank_started, started_by_mpi
 from ..distributed.supervision.rank import RANK_VARIABLES
 from ..distributed.supervision.supervisor import Rules, supervise
+from .options import PROCESSES
 
 ProcsOption: TypeAlias = Annotated[
     str | None,
@@ -25,22 +26,25 @@ ProcsOption: TypeAlias = Annotated[
         metavar="N",
         help="Train on N processes of this machine, supervised; auto: one for each core.",
         show_default="this one alone",
+        rich_help_panel=PROCESSES,
     ),
 ]
 RestartsOption: TypeAlias = Annotated[
     int | None,
     typer.Option(
         min=0,
-        help="With --procs and --checkpoint: how often to go on after a crash.",
+        help="With --procs and --checkpoint: number of restarts after crashes.",
         show_default=str(Rules().restarts),
+        rich_help_panel=PROCESSES,
     ),
 ]
 TimeoutOption: TypeAlias = Annotated[
     float | None,
     typer.Option(
         metavar="SECONDS",
-        help="With --procs: end processes that have not met for so long.",
+        help="With --procs: end processes that have not communicated for so long.",
         show_default=f"{Rules().timeout:g}",
+        rich_help_panel=PROCESSES,
     ),
 ]
 SUPERVISOR_OPTIONS = {"procs", "restarts", "timeout"}

@@ -1,4 +1,4 @@
-"""Options of commands that read a table as it is, and what is printed of its columns."""
+"""Options of commands that read tables with columns of any kind, and the printed report on the columns."""
 
 from __future__ import annotations
 
@@ -8,27 +8,43 @@ from typing import Annotated, TypeAlias
 import typer
 
 from ..tables.encoding import ColumnReport
+from .options import TABLE
 from .terminal import echo
 
-DropOption: TypeAlias = Annotated[list[str] | None, typer.Option(help="Column to leave out; may be repeated.")]
+DropOption: TypeAlias = Annotated[
+    list[str] | None, typer.Option(help="Column to leave out; may be repeated.", rich_help_panel=TABLE)
+]
 IdOption: TypeAlias = Annotated[
-    str | None, typer.Option(help="Column that names the rows: no feature, but in the predictions too.")
+    str | None,
+    typer.Option(
+        help="Column that identifies the rows: not a feature, but copied to the predictions.", rich_help_panel=TABLE
+    ),
 ]
 FeaturesOption: TypeAlias = Annotated[
-    list[str] | None, typer.Option(help="Column to learn from; may be repeated.", show_default="all others")
+    list[str] | None,
+    typer.Option(help="Column to learn from; may be repeated.", show_default="all others", rich_help_panel=TABLE),
 ]
 CategoricalOption: TypeAlias = Annotated[
-    list[str] | None, typer.Option(help="Column of categories, whatever they look like; may be repeated.")
+    list[str] | None,
+    typer.Option(
+        help="Column to read as categories, even if it holds numbers; may be repeated.", rich_help_panel=TABLE
+    ),
 ]
 StrictOption: TypeAlias = Annotated[
-    bool, typer.Option("--strict", help="Refuse whatever is no finite number in a feature column.")
+    bool, typer.Option("--strict", help="Refuse anything but finite numbers in feature columns.", rich_help_panel=TABLE)
 ]
 EncodingOption: TypeAlias = Annotated[
-    str | None, typer.Option(help="Of a text table, such as cp1252.", show_default="utf-8, or utf-16 by its mark")
+    str | None,
+    typer.Option(
+        help="Encoding of a text table, such as cp1252.",
+        show_default="utf-8, or utf-16 by its mark",
+        rich_help_panel=TABLE,
+    ),
 ]
-DecimalOption: TypeAlias = Annotated[str, typer.Option(help="Mark before the fraction of a number: . or ,")]
+DecimalOption: TypeAlias = Annotated[str, typer.Option(help="Decimal mark: . or ,", rich_help_panel=TABLE)]
 NoHeaderOption: TypeAlias = Annotated[
-    bool, typer.Option("--no-header", help="The first line has no names; columns are x0, x1, ...")
+    bool,
+    typer.Option("--no-header", help="The first line is not a header; columns are x0, x1, ...", rich_help_panel=TABLE),
 ]
 
 _MOST_COLUMNS = 60

@@ -183,7 +183,7 @@ def train(
         check_choice("--loss", loss, losses_of(classification=prepared.preparation.classes is not None))
     _check_patience(prepared, validation)
     if save is not None:
-        check_savable(prepared.net, prepared.preparation.in_metadata(), prepared.recipe.n_networks)
+        check_savable(prepared.net, prepared.metadata(), prepared.recipe.n_networks)
     start = time.perf_counter()
     fitted = prepared.fit(
         library,

@@ -10,16 +10,17 @@ from typing import Annotated, Any
 import typer
 
 from ..kernels.options import Check, Choice, OrNone, Whole, flag
-from ..training.options import TRAINING_OPTIONS, class_weights
+from ..training.options import OF_OPTIMIZERS, TRAINING_OPTIONS, class_weights
+from .options import OPTIMIZER, TRAINING
 
 _KINDS: dict[Check, Any] = {flag: bool, class_weights: str | None}
-"""What is typed for an option with such a check, unless it is a number."""
+"""Types of the options that are not numbers, by their checks."""
 
 BY_THE_TABLE = {"solver", "learning_rate", "batch_size", "epochs", "schedule", "l2", "patience"}
 """The options whose default follows the table."""
 
 _OFF = "no_"
-"""Begins the name of an option that turns another off."""
+"""The prefix of an option that turns another off."""
 
 
 def with_training_options(command: Callable[..., None]) -> Callable[..., None]:
@@ -45,17 +46,23 @@ def with_training_options(command: Callable[..., None]) -> Callable[..., None]:
 
 
 def _parameter(name: str) -> inspect.Parameter:
-    """Return the option as Typer reads it; what is on by default is turned off by ``--no-NAME``."""
+    """Return the option as a parameter for Typer; an option that is on by default becomes ``--no-NAME``."""
     option = TRAINING_OPTIONS[name]
-    is_flag, help_of_option = option.check is flag, option.help
-    kind: Any = bool if is_flag else _kind(option.check) | None
+    is_flag = option.check is flag
+    typed, help_of_option = name, option.help
     shown: Any = "by the table" if name in BY_THE_TABLE else option.default is not None and str(option.default)
     if option.default is True:
-        name, shown = _OFF + name, False
+        typed, shown = _OFF + name, False
         help_of_option = f"Without this, {option.help[0].lower()}{option.help[1:]}"
-    described = typer.Option(f"--{name.replace('_', '-')}", help=help_of_option, show_default=shown)
+    kind: Any = bool if is_flag else _kind(option.check) | None
+    described = typer.Option(
+        f"--{typed.replace('_', '-')}",
+        help=help_of_option,
+        show_default=shown,
+        rich_help_panel=OPTIMIZER if name in OF_OPTIMIZERS else TRAINING,
+    )
     return inspect.Parameter(
-        name,
+        typed,
         inspect.Parameter.KEYWORD_ONLY,
         default=False if is_flag else None,
         annotation=Annotated[kind, described],
@@ -63,7 +70,7 @@ def _parameter(name: str) -> inspect.Parameter:
 
 
 def _kind(check: Check) -> Any:
-    """Return the type that Typer reads what is typed as; the value is checked by `train`."""
+    """Return the type that Typer converts to; `train` checks the value."""
     match check:
         case OrNone():
             return _kind(check.check) | None

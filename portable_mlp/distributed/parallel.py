@@ -6,8 +6,8 @@ import contextlib
 from collections.abc import Iterator
 from typing import Any
 
-from ..kernels.options import check_choice
-from ..kernels.spelling import suggesting
+from ..kernels.options import check_choice, flag
+from ..kernels.suggestions import suggesting
 from .communicator import Communicator, Serial
 from .group import Group, current_group, training_in
 from .mpi import Mpi
@@ -87,6 +87,7 @@ def parallel(
     """
     check_choice("engine", engine, ENGINES)
     check_choice("samples", samples, ("all", "own"))
+    flag("reproducible", reproducible)
     if current_group() is not None:
         raise RuntimeError("parallel(...) is in effect already: a process trains in one group at a time")
     with _entered(engine, comm) as communicator:

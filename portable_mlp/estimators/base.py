@@ -39,8 +39,8 @@ from ..kernels.network import Network
 from ..kernels.optimizers import OPTIMIZERS, SOLVERS
 from ..kernels.parameters import Layer, Params, pack
 from ..kernels.propagation import Trace, forward_pass
-from ..kernels.spelling import suggesting_class
 from ..kernels.step import Objective
+from ..kernels.suggestions import suggesting_class
 from ..storage.paths import FilePath
 from ..training.checkpointing import entered_on_root
 from ..training.lbfgs import HostObjective
@@ -250,10 +250,10 @@ class BaseMLP(
         with _computing(backend), entered_on_root(folder, states.checkpoint, states.resume) as entered:
             problem, flat = draft._prepared(backend, X, y, sample_weight, validation_data, continued, incremental)
             metadata = None if sample_weight is None else {"sample_weight": sample_weight}
-            told = {"X": X, "y": y, "metadata": metadata}
+            arguments = {"X": X, "y": y, "metadata": metadata}
             max_epochs = 1 if incremental and self.solver in OPTIMIZERS else self.max_iter
             adopt_it = functools.partial(adopt, self, before)
-            watch = Watch(self, max_epochs, adopt_it, told)
+            watch = Watch(self, max_epochs, adopt_it, arguments)
             make_checkpoints = states.within(entered, from_fitted=continued)
             training = draft._training(problem, flat, watch, continued, incremental, make_checkpoints)
             try:

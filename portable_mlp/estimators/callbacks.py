@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from ..distributed.group import is_root
-from .reached import Reached
+from .complete_epoch import CompleteEpoch
 
 try:
     from sklearn.callback import CallbackSupportMixin, with_callbacks
@@ -41,30 +41,32 @@ class Watch:
         ``X``, ``y`` and ``metadata`` in the form that callbacks receive.
     """
 
-    def __init__(self, estimator: Any, max_epochs: int, adopt: Callable[[Reached], None], data: dict[str, Any]) -> None:
-        self._adopt, self._told = adopt, {"estimator": estimator, **data}
+    def __init__(
+        self, estimator: Any, max_epochs: int, adopt: Callable[[CompleteEpoch], None], data: dict[str, Any]
+    ) -> None:
+        self._adopt, self._arguments = adopt, {"estimator": estimator, **data}
         self._fit: Any = None
         self._epoch: Any = None
         # In a group rank 0 alone calls them. Without callbacks no attribute of the estimator is set, since other
         # threads may be reading it.
         if is_root() and not vars(estimator).keys().isdisjoint(_CALLBACK_ATTRIBUTES):
             self._fit = estimator._init_callback_context(max_subtasks=max_epochs)
-            self._fit.call_on_fit_task_begin(**self._told)
+            self._fit.call_on_fit_task_begin(**self._arguments)
 
-    def epoch_begins(self, reached: Reached) -> None:
+    def epoch_begins(self, reached: CompleteEpoch) -> None:
         """Open the epoch's task."""
         if self._fit is not None:
             self._epoch = self._fit.subcontext(task_name="epoch")
-            self._epoch.call_on_fit_task_begin(**self._told, reconstruction_attributes=reached.state)
+            self._epoch.call_on_fit_task_begin(**self._arguments, reconstruction_attributes=reached.state)
 
-    def epoch_ends(self, reached: Reached) -> bool:
+    def epoch_ends(self, reached: CompleteEpoch) -> bool:
         """Close the epoch's task; return whether a callback requests to stop."""
         if self._epoch is None:
             return False
         self._adopt(reached)
-        return bool(self._epoch.call_on_fit_task_end(**self._told, reconstruction_attributes=dict))
+        return bool(self._epoch.call_on_fit_task_end(**self._arguments, reconstruction_attributes=dict))
 
     def fit_ends(self) -> None:
         """Close the fit's task, once the estimator itself is fitted."""
         if self._fit is not None:
-            self._fit.call_on_fit_task_end(**self._told, reconstruction_attributes=dict)
+            self._fit.call_on_fit_task_end(**self._arguments, reconstruction_attributes=dict)

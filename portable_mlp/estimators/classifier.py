@@ -19,7 +19,7 @@ from ..kernels.activations import ACTIVATIONS
 from ..kernels.arrays import Array
 from ..kernels.docstrings import documented_with, quoted
 from ..kernels.optimizers import OPTIMIZERS, SOLVERS
-from ..kernels.spelling import suggesting, suggesting_class
+from ..kernels.suggestions import suggesting, suggesting_class
 from ..training.class_weights import ClassWeights, asks_for_balance
 from ..training.schedules import SCHEDULES
 from .base import BaseMLP, parameters_among

@@ -20,13 +20,13 @@ from sklearn.utils.validation import check_is_fitted
 
 from ..backends import get_backend
 from ..kernels.network import Network
-from ..kernels.spelling import suggesting_class
+from ..kernels.suggestions import suggesting_class
 from ..storage.json_values import canonical
 from ..storage.model_errors import Defect, refusal
 from ..storage.models import ESTIMATOR_ENTRY, on_backend, read_model_file, save_model
 from ..storage.paths import FilePath
+from .complete_epoch import parameters_of
 from .inputs import common_dtype, floating_dtype, is_foreign, on_host
-from .reached import parameters_of
 from .state import of_one_moment
 
 _PLACE = ("backend", "device", "precision")

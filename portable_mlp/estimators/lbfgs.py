@@ -13,9 +13,9 @@ from ..kernels.network import Network
 from ..kernels.targets import are_labels
 from ..training.lbfgs import HostObjective, minimize
 from .callbacks import Watch
+from .complete_epoch import CompleteEpoch
 from .inputs import floating_dtype
 from .problem import FitProblem
-from .reached import Reached
 from .validation import validation_of
 
 
@@ -38,13 +38,13 @@ class Search:
 
     Attributes
     ----------
-    reached : Reached or None
+    reached : CompleteEpoch or None
         The last complete iteration; None before the first.
     """
 
     def __init__(self, draft: Any, problem: FitProblem, flat: Array, watch: Watch) -> None:
         backend = problem.backend
-        self.reached: Reached | None = None
+        self.reached: CompleteEpoch | None = None
         self._stopped = False
         theirs = weights_first(problem.net)
         self._arrangement = theirs, np.argsort(theirs)
@@ -91,9 +91,9 @@ class Search:
         self._stopped = self._watch.epoch_ends(reached)
         return self._stopped
 
-    def _complete(self, flat: Array, loss: float, n_iter: int) -> Reached:
+    def _complete(self, flat: Array, loss: float, n_iter: int) -> CompleteEpoch:
         self._draft.n_iter_, self._draft.loss_ = n_iter, np.float64(loss)
-        self.reached = Reached.now(self._draft, self._net, flat)
+        self.reached = CompleteEpoch.now(self._draft, self._net, flat)
         return self.reached
 
     def _flat(self, x: np.ndarray) -> Array:

@@ -14,7 +14,7 @@ from ..kernels.docstrings import documented_with, quoted
 from ..kernels.losses import LOSSES, REGRESSION_LOSSES
 from ..kernels.optimizers import SOLVERS
 from ..kernels.options import check_choice
-from ..kernels.spelling import suggesting_class
+from ..kernels.suggestions import suggesting_class
 from ..training.schedules import SCHEDULES
 from .base import BaseMLP, parameters_among
 from .callbacks import with_callbacks

@@ -10,7 +10,7 @@ import functools
 from collections.abc import Callable
 from typing import Any, Concatenate, ParamSpec, TypeVar
 
-from .reached import Reached
+from .complete_epoch import CompleteEpoch
 
 T = TypeVar("T")
 Parameters = ParamSpec("Parameters")
@@ -22,7 +22,7 @@ def draft_of(estimator: T) -> T:
     return _with_state(estimator, dict(vars(estimator)))
 
 
-def adopt(estimator: Any, before: dict[str, Any], reached: Reached) -> None:
+def adopt(estimator: Any, before: dict[str, Any], reached: CompleteEpoch) -> None:
     """Give an estimator all that a fit changed; attributes set on the estimator itself meanwhile are kept.
 
     Parameters
@@ -31,7 +31,7 @@ def adopt(estimator: Any, before: dict[str, Any], reached: Reached) -> None:
         The estimator, whose state is replaced.
     before : dict
         Its attributes when the fit began.
-    reached : Reached
+    reached : CompleteEpoch
         The state that its draft reached.
     """
     state = reached.state()

@@ -17,7 +17,7 @@ import numpy as np
 from sklearn.exceptions import ConvergenceWarning
 
 from ..distributed.group import is_root, on_root
-from ..kernels.arrays import Array, snapshot
+from ..kernels.arrays import Array
 from ..kernels.batch import Span
 from ..kernels.step import Program
 from ..training.batches import counting, spans
@@ -26,13 +26,12 @@ from ..training.loop import Loop, make_loop
 from ..training.order import EpochOrder
 from ..training.progress import Silent
 from ..training.run import EpochDone, Run
-from ..training.stopping import Stall
 from .callbacks import Watch
 from .checkpoints import MakeCheckpoints
+from .complete_epoch import CURVES, CompleteEpoch
+from .early_stopping import EarlyStopping
 from .optimizer import OptimizerState
 from .problem import FitProblem
-from .reached import CURVES, Reached
-from .validation import validation_of
 
 
 class Epochs:
@@ -94,7 +93,7 @@ class Epochs:
         )
 
     @property
-    def reached(self) -> Reached | None:
+    def reached(self) -> CompleteEpoch | None:
         """The last complete epoch; None before the first."""
         return self._record.reached
 
@@ -209,16 +208,16 @@ class EpochRecord:
     ----------
     bar : Silent
         The progress bar of the loop, which draws nothing.
-    reached : Reached or None
+    reached : CompleteEpoch or None
         The last complete epoch; None before the first.
     """
 
     def __init__(self, draft: Any, problem: FitProblem, loop: Loop, watch: Watch, best: Array | None) -> None:
         self.bar = Silent()
-        self.reached: Reached | None = None
-        self._draft, self._problem, self._loop, self._watch, self._best = draft, problem, loop, watch, best
+        self.reached: CompleteEpoch | None = None
+        self._draft, self._problem, self._loop, self._watch = draft, problem, loop, watch
         self._optimizer: OptimizerState = draft._optimizer
-        self._validation = validation_of(draft, problem)
+        self._stopping = EarlyStopping(draft, problem, best)
         self._lengths = {name: len(getattr(draft, name, None) or ()) for name in CURVES}
         self._seen_before = draft.t_
         draft.n_iter_ = 0
@@ -237,9 +236,9 @@ class EpochRecord:
         draft.t_ += self._problem.data.n_samples
         draft.loss_ = np.float64(on_root(lambda: float(self._problem.backend.to_numpy(done.mean_loss))))
         draft.loss_curve_.append(draft.loss_)
-        lines = [f"Iteration {draft.n_iter_}, loss = {draft.loss_:.8f}", *self._counted()]
+        lines = [f"Iteration {draft.n_iter_}, loss = {draft.loss_:.8f}", *self._stopping.count(self._loop.flat)]
         self._optimizer.epoch_ends(draft.t_, self._loop.n_steps + 1, self._loop.n_batches)
-        continues, outcome = self._continues()
+        continues, outcome = self._stopping.continues(self._optimizer)
         reached = self.reached = self._now()
         if draft.verbose and is_root():
             print(*lines, *outcome, sep="\n")  # noqa: T201
@@ -269,8 +268,8 @@ class EpochRecord:
         }
         bests = (draft.best_loss_, draft.best_validation_score_, draft._no_improvement_count)
         left["bests"] = [math.nan if best is None else float(best) for best in bests]
-        if self._best is not None:
-            left["best"] = to_numpy(self._best)
+        if self._stopping.best is not None:
+            left["best"] = to_numpy(self._stopping.best)
         return left
 
     def restore(self, memory: dict[str, Any], *, within_epoch: bool) -> None:
@@ -284,7 +283,7 @@ class EpochRecord:
         draft.best_validation_score_ = None if draft.best_validation_score_ is None else float(best_score)
         draft._no_improvement_count = int(no_improvement)
         if "best" in memory:
-            self._best = self._problem.backend.asarray(memory["best"], dtype=memory["best"].dtype.name)
+            self._stopping.best = self._problem.backend.asarray(memory["best"], dtype=memory["best"].dtype.name)
         losses = memory["history_loss_curve_"]
         draft.n_iter_ = len(losses)
         draft.t_ = self._seen_before + len(losses) * self._problem.data.n_samples
@@ -297,47 +296,16 @@ class EpochRecord:
 
     def _flat(self) -> Array:
         """Return the parameters to predict with."""
-        return self._best if self._draft.early_stopping and self._best is not None else self._loop.flat
+        best = self._stopping.best
+        return best if self._draft.early_stopping and best is not None else self._loop.flat
 
-    def _now(self) -> Reached:
-        return Reached.now(self._draft, self._problem.net, self._flat(), self._stepped_optimizer())
+    def _now(self) -> CompleteEpoch:
+        return CompleteEpoch.now(self._draft, self._problem.net, self._flat(), self._stepped_optimizer())
 
     def _stepped_optimizer(self) -> OptimizerState:
         """Return the optimizer with the loop's current moments."""
         self._optimizer.moments, self._optimizer.n_steps = self._loop.state, self._loop.n_steps
         return self._optimizer
-
-    def _counted(self) -> list[str]:
-        """Count epochs without improvement of the score (with early stopping) or the loss; return lines to print."""
-        draft, validation = self._draft, self._validation
-        if validation is not None:
-            validation_loss = on_root(lambda: validation.loss(self._loop.flat))
-            draft.validation_loss_curve_.append(np.float64(validation_loss))
-        if validation is None or not draft.early_stopping:
-            stall = Stall(draft.tol, draft.best_loss_, draft._no_improvement_count)
-            stall.count(draft.loss_)
-            draft.best_loss_, draft._no_improvement_count = stall.best, stall.n_epochs
-            return []
-        score = on_root(validation.score)
-        draft.validation_scores_.append(score)
-        stall = Stall(draft.tol, -draft.best_validation_score_, draft._no_improvement_count)
-        if stall.count(-score):
-            draft.best_validation_score_ = score
-            self._best = snapshot(self._problem.backend.xp, self._loop.flat)
-        draft._no_improvement_count = stall.n_epochs
-        return [f"Validation score: {score:f}"]
-
-    def _continues(self) -> tuple[bool, list[str]]:
-        """Return whether to continue, given the count of epochs without improvement, and lines to print."""
-        draft = self._draft
-        if draft._no_improvement_count <= draft.n_iter_no_change:
-            return True, []
-        continues, outcome = self._optimizer.continues_after_stall()
-        if continues:
-            draft._no_improvement_count = 0
-        looked_at = "Validation score" if draft.early_stopping else "Training loss"
-        stalled = f"did not improve more than tol={draft.tol:f} for {draft.n_iter_no_change:d} consecutive epochs"
-        return continues, [f"{looked_at} {stalled}. {outcome}"]
 
 
 def _batch_size(asked: str | int, n_samples: int) -> int:

@@ -10,7 +10,7 @@ from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import check_is_fitted, validate_data
 
-from ..kernels.spelling import suggesting_class
+from ..kernels.suggestions import suggesting_class
 from ..tables.column_names import numbered_names
 from ..tables.columns import Columns, Reading
 from ..tables.encoding import ColumnReport, Encoder, EncoderOptions

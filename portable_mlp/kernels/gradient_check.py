@@ -19,7 +19,7 @@ import array_api_compat
 
 from .arrays import Array, Namespace
 from .options import check_choice
-from .spelling import suggesting
+from .suggestions import suggesting
 
 METHODS = ("forward", "central", "backward")
 

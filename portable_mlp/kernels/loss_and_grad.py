@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+from .arguments import check_call
 from .arrays import Array, constant
 from .batch import Batch, encode_targets
-from .calls import check_call
 from .network import Network
 from .options import check_choice, not_negative_number
 from .parameters import Params

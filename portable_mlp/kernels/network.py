@@ -11,7 +11,7 @@ from .activations import ACTIVATIONS, OUTPUTS
 from .docstrings import documented_with, quoted
 from .losses import LOSSES, LossOptions, checked_loss_options, natural_loss
 from .options import check_choice
-from .spelling import suggesting_class
+from .suggestions import suggesting_class
 
 
 @suggesting_class

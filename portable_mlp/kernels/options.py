@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Iterator, Set
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
-from .nearest import did_you_mean
+from .suggestions import did_you_mean
 
 Check: TypeAlias = Callable[[str, Any], Any]
 
@@ -84,7 +84,9 @@ def fraction(name: str, value: Any) -> float:
 
 
 def flag(name: str, value: Any) -> bool:
-    """Return a truth value."""
+    """Return a truth value, Python's or NumPy's; the integers 0 and 1 count."""
+    if not (isinstance(value, int) or type(value).__name__.startswith("bool")) or value not in (0, 1):
+        raise TypeError(f"{name} must be True or False, got {value!r}")
     return bool(value)
 
 

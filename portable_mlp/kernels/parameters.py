@@ -14,7 +14,7 @@ import array_api_compat
 
 from .arrays import Array, Namespace, common_namespace
 from .network import Network
-from .spelling import suggesting
+from .suggestions import suggesting
 from .summaries import fields
 
 

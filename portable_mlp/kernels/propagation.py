@@ -10,8 +10,8 @@ from collections.abc import Sequence
 from typing import NamedTuple, TypeAlias
 
 from .activations import OUTPUTS
+from .arguments import check_inputs
 from .arrays import Array
-from .calls import check_call
 from .network import Network
 from .parameters import Layer, Params
 from .primitives import Primitives, portable
@@ -146,7 +146,7 @@ def forward(net: Network, params: Params, X: Array) -> tuple[Array, ...]:
     >>> proba
     array([[0.5, 0.5]])
     """
-    call = check_call(net, params, X)
+    call = check_inputs(net, params, X)
     trace = forward_pass(portable(call.xp), net, call.params, call.X)
     return (*trace.inputs[1:], OUTPUTS[net.output](call.xp, trace.logits))
 
@@ -175,6 +175,6 @@ def predict(net: Network, params: Params, X: Array) -> Array:
     >>> pm.predict(net, (pm.Layer(np.asarray([[1.0], [2.0]]), np.asarray([0.5])),), np.asarray([[10.0, 100.0]]))
     array([[210.5]])
     """
-    call = check_call(net, params, X)
+    call = check_inputs(net, params, X)
     trace = forward_pass(portable(call.xp), net, call.params, call.X, keep=False)
     return OUTPUTS[net.output](call.xp, trace.logits)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import importlib
+import functools
 import json
 from collections.abc import Sequence
 from typing import Any, NamedTuple, TypeAlias
@@ -11,7 +11,7 @@ import numpy as np
 
 from .. import version
 from ..backends import backend_of, dtype_name
-from ..backends.extras import install
+from ..backends.extras import load
 from ..kernels.network import Network
 from ..kernels.parameters import Params, n_parameters, pack
 from ..storage.atomic import replace_file
@@ -26,19 +26,8 @@ Scaling: TypeAlias = tuple[Any, Any]
 """Mean and scale of each column: the input of the network is ``(x - mean) / scale``."""
 
 
-def load_module(module: str) -> Any:
-    """Return one of the modules that the extra ``onnx`` installs.
-
-    Raises
-    ------
-    ImportError
-        If it is missing; names the command that installs it.
-    """
-    try:
-        return importlib.import_module(module)
-    except ModuleNotFoundError as error:
-        missing = (error.name or module).partition(".")[0]
-        raise ImportError(f"ONNX files need {missing}, which is missing: {install('onnx')}") from None
+load_onnx = functools.partial(load, purpose="ONNX files need {missing}, which is missing", extra="onnx")
+"""``load_onnx(module)`` returns one of the modules that the extra ``onnx`` installs, as `load` does."""
 
 
 def host_vector(net: Network, params: Params, *, copies: int = 1) -> np.ndarray:
@@ -174,7 +163,7 @@ def write_model(path: FilePath, model: Any, net: Network, metadata: dict[str, An
     **also
         Further entries of the file's own.
     """
-    onnx = load_module("onnx")
+    onnx = load_onnx("onnx")
     opset = {entry.domain: entry.version for entry in model.opset_import}[""]
     entries = _entries(metadata, {"network": network_fields(net), "opset": opset, **also})
     model.producer_name, model.producer_version = "portable_mlp", version.__version__

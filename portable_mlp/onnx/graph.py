@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from .files import load_module
+from .files import load_onnx
 
 OPSET = 20
 """The first version of ONNX's operators that has Gelu; onnxruntime runs these graphs from 1.18 (May 2024) on."""
@@ -19,7 +19,7 @@ class Graph:
     """Nodes in the order of computation, each named after its result, and constants."""
 
     def __init__(self) -> None:
-        self._helper = load_module("onnx.helper")
+        self._helper = load_onnx("onnx.helper")
         self._nodes: list[Any] = []
         self._constants: dict[str, np.ndarray] = {}
 
@@ -35,7 +35,7 @@ class Graph:
 
     def model(self, n_features: int, output: str, n_outputs: int, dtype: np.dtype) -> Any:
         """Return the model from X to the result of the last node, which is named ``output``."""
-        make_value, to_tensor = self._helper.make_tensor_value_info, load_module("onnx.numpy_helper").from_array
+        make_value, to_tensor = self._helper.make_tensor_value_info, load_onnx("onnx.numpy_helper").from_array
         kind = self._helper.np_dtype_to_tensor_dtype(dtype)
         self._nodes[-1].name = self._nodes[-1].output[0] = output
         graph = self._helper.make_graph(

@@ -9,7 +9,7 @@ import numpy as np
 
 from ..kernels.network import Network
 from ..kernels.parameters import Layer, Params, unpack
-from ..kernels.spelling import suggesting
+from ..kernels.suggestions import suggesting
 from ..storage.paths import FilePath
 from .activations import formula
 from .files import Pieces, Scaling, checked_edges, checked_scaling, checked_target_scaling, host_vector, write_model

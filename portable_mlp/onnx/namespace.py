@@ -6,7 +6,7 @@ import warnings
 from typing import Any, NamedTuple
 
 from ..kernels.arrays import Array
-from .files import load_module
+from .files import load_onnx
 
 
 class Transposed(NamedTuple):
@@ -27,8 +27,8 @@ class OnnxNamespace:
         with warnings.catch_warnings():
             # ndonnx warns that onnxruntime is missing, without which the graph is the same.
             warnings.simplefilter("ignore")
-            self._ndonnx = load_module("ndonnx")
-        self._operators = load_module("spox.opset.ai.onnx.v21")
+            self._ndonnx = load_onnx("ndonnx")
+        self._operators = load_onnx("spox.opset.ai.onnx.v21")
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._ndonnx, name)

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from ..kernels.activations import OUTPUTS
+from ..kernels.arguments import check_targets
 from ..kernels.arrays import Array
 from ..kernels.batch import Batch, encode_targets
-from ..kernels.calls import check_targets
 from ..kernels.docstrings import documented_with, quoted
 from ..kernels.network import Network
 from ..kernels.optimizers import OPTIMIZERS
@@ -18,10 +19,10 @@ from ..kernels.options import check_choice
 from ..kernels.parameters import Params, n_parameters, unpack
 from ..kernels.primitives import GradientSums as Sums
 from ..kernels.primitives import Primitives
-from ..kernels.spelling import suggesting
 from ..kernels.step import Objective, Program, passes, updated
+from ..kernels.suggestions import suggesting
 from ..storage.paths import FilePath
-from ..training.options import checked, of_optimizer
+from ..training.options import OF_OPTIMIZERS, TRAINING_OPTIONS, checked, of_optimizer
 from .files import (
     Pieces,
     Scaling,
@@ -29,33 +30,26 @@ from .files import (
     checked_scaling,
     checked_target_scaling,
     host_vector,
-    load_module,
+    load_onnx,
     write_model,
 )
 from .inference import output_name
 from .namespace import OnnxNamespace
 
-FIRST_LEARNING_RATE = 1e-3
 
-
-@documented_with(optimizers=quoted(OPTIMIZERS))
-@suggesting
+@documented_with(optimizers=quoted(OPTIMIZERS), options=quoted(sorted(OF_OPTIMIZERS)))
+@functools.partial(suggesting, keywords=sorted(OF_OPTIMIZERS))
 def export_onnx_training(
     path: FilePath,
     net: Network,
     params: Params,
     metadata: dict[str, Any] | None = None,
     *,
-    solver: str = "adam",
-    momentum: float = 0.9,
-    nesterov: bool = True,
-    beta_1: float = 0.9,
-    beta_2: float = 0.999,
-    epsilon: float = 1e-8,
-    weight_decay: float = 0.01,
+    solver: str = TRAINING_OPTIONS["solver"].default,
     input_scaling: Scaling | None = None,
     target_scaling: Scaling | None = None,
     input_edges: Sequence[Sequence[float]] | None = None,
+    **options: float,
 ) -> None:
     """Write one training step as an ONNX file: a model goes on learning wherever onnxruntime runs.
 
@@ -66,9 +60,10 @@ def export_onnx_training(
       ``v`` of "adam" and "adamw", ``v`` of "sgd" with momentum; and ``step``, an int64 number, the steps taken so far;
     * ``learning_rate`` and ``l2``, two float64 numbers.
 
-    All but X and y may be left out: the file holds the given parameters, moments of 0, step 0, learning rate 0.001 and
-    l2 0.0. The outputs are ``loss``, the batch's mean with the penalty; ``proba`` or ``prediction``, what the network
-    made of X before the step; and ``next_parameters``, ``next_m``, ... for the next step.
+    All but X and y may be left out: the file holds the given parameters, moments of 0, step 0, and the learning rate
+    and l2 that `train` has by default. The outputs are ``loss``, the batch's mean with the penalty; ``proba`` or
+    ``prediction``, what the network made of X before the step; and ``next_parameters``, ``next_m``, ... for the next
+    step.
 
     Parameters
     ----------
@@ -82,20 +77,14 @@ def export_onnx_training(
         Metadata properties of the file, as for `export_onnx`.
     solver : str
         Optimizer that makes the update, one of {optimizers}.
-    momentum : float
-        Momentum of "sgd", in [0, 1); without it there is no ``v``.
-    nesterov : bool
-        Whether the momentum of "sgd" is Nesterov's.
-    beta_1, beta_2, epsilon : float
-        Constants of "adam" and "adamw".
-    weight_decay : float
-        Decay of "adamw": the share of ``learning_rate`` times a weight that each step takes off it; not negative.
     input_scaling : pair of array-like of shape (n_columns,), optional
         As for `export_onnx`: X is raw then.
     target_scaling : pair of array-like of shape (n_outputs,), optional
         As for `export_onnx`: y and the prediction are raw then, the loss is of the scaled targets.
     input_edges : sequence of sequences of float, optional
         As for `export_onnx`.
+    **options : float
+        Options of the optimizers, as for `train` and with its defaults: {options}. The file has those of its solver.
 
     Raises
     ------
@@ -133,9 +122,10 @@ def export_onnx_training(
     (True, array([0, 1, 1, 0]))
     """
     check_choice("solver", solver, tuple(OPTIMIZERS))
-    given = {"momentum": momentum, "nesterov": nesterov, "beta_1": beta_1, "beta_2": beta_2, "epsilon": epsilon}
-    options = of_optimizer({"solver": solver, **checked({**given, "weight_decay": weight_decay})})
-    optimizer = OPTIMIZERS[solver].make(**options)
+    if not options.keys() <= OF_OPTIMIZERS:
+        raise TypeError("an option is of no optimizer")  # `suggesting` names it
+    own = of_optimizer(checked({"solver": solver, **options}))
+    optimizer = OPTIMIZERS[solver].make(**own)
     flat = host_vector(net, params, copies=1 + len(optimizer.moments))
     pieces = checked_edges(net, input_edges)
     n_columns = net.sizes[0] if pieces is None else pieces.n_columns
@@ -147,9 +137,9 @@ def export_onnx_training(
         checked_target_scaling(net, target_scaling, flat.dtype),
     )
     model = _traced(step, flat.dtype)
-    to_tensor = load_module("onnx.numpy_helper").from_array
+    to_tensor = load_onnx("onnx.numpy_helper").from_array
     model.graph.initializer.extend(to_tensor(value, name) for name, value in _first_state(step, flat).items())
-    write_model(path, model, net, metadata, training={"solver": solver, **options})
+    write_model(path, model, net, metadata, training={"solver": solver, **own})
 
 
 class _Step(NamedTuple):
@@ -178,8 +168,8 @@ def _first_state(step: _Step, flat: np.ndarray) -> dict[str, np.ndarray]:
         "parameters": flat,
         **{name: np.zeros_like(flat) for name in step.moments},
         "step": np.asarray(0),
-        "learning_rate": np.asarray(FIRST_LEARNING_RATE),
-        "l2": np.asarray(0.0),
+        "learning_rate": np.asarray(TRAINING_OPTIONS["learning_rate"].default),
+        "l2": np.asarray(TRAINING_OPTIONS["l2"].default),
     }
 
 

@@ -14,11 +14,11 @@ import numpy as np
 
 from .. import version
 from ..backends import Backend, backend_of, dtype_name, get_backend
+from ..kernels.arguments import check_params
 from ..kernels.arrays import Array
-from ..kernels.calls import check_params
 from ..kernels.network import Network
 from ..kernels.parameters import DTYPES, Params, check_dtype, named_arrays, pack, unpack
-from ..kernels.spelling import suggesting
+from ..kernels.suggestions import suggesting
 from .json_values import check_json
 from .model_descriptions import MOST_LAYERS, MOST_NETWORKS, Described, described_by
 from .model_errors import Defect, ModelFileError

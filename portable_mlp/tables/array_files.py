@@ -1,4 +1,4 @@
-"""Tables in ``.npy`` and ``.npz`` files: their headers, checks and numbers; pickles are refused."""
+"""Tables in ``.npy`` and ``.npz`` files; pickles are refused."""
 
 from __future__ import annotations
 
@@ -34,50 +34,50 @@ __all__ = [
 
 
 class ArrayHeader(NamedTuple):
-    """Shape and dtype of an array that is not read yet."""
+    """Shape and dtype of a stored array, known before its data are read."""
 
     shape: tuple[int, ...]
     dtype: np.dtype[Any]
 
     @property
     def ndim(self) -> int:
-        """How many dimensions it has."""
+        """The number of dimensions."""
         return len(self.shape)
 
     @property
     def size(self) -> int:
-        """How many numbers it has."""
+        """The number of elements."""
         return math.prod(self.shape)
 
     @property
     def n_columns(self) -> int:
-        """How many numbers there are for each entry of its first dimension."""
+        """The number of elements per entry of the first dimension."""
         return math.prod(self.shape[1:])
 
     def check_rows(self, path: str, max_rows: int | None) -> None:
-        """Check that there are not too many rows for the memory, where it will be float64, if it is not wider."""
+        """Check that the rows fit into memory at their own width, or at float64's if that is wider."""
         row_bytes = max(1, self.n_columns) * max(self.dtype.itemsize, 8)
         check_rows(path, self.shape[0] if self.shape else 1, row_bytes, max_rows)
 
 
 def read_array_header(file: IO[bytes], what: str, path: str, *, n_bytes: int, file_bytes: int) -> ArrayHeader:
-    """Read the header of an array, and check that it announces no more than is there.
+    """Read the header of an array, and check that the file is long enough for what it announces.
 
     Parameters
     ----------
     file : binary file
         At the beginning of the array.
     what, path : str
-        For messages: which array of which file.
+        Names of the array and its file, for error messages.
     n_bytes : int
-        How many bytes there are for the header and the array.
+        Bytes available for the header and the array.
     file_bytes : int
-        How long the whole file is, compressed if it is.
+        Size of the whole file, as stored.
 
     Raises
     ------
     DataError
-        If it does, or has too many columns, or is of Python objects.
+        If the header is damaged or announces more than is stored, too many columns or Python objects.
     """
     with broken_file(path, what):
         version = np.lib.format.read_magic(file)
@@ -101,7 +101,7 @@ ARRAY_SUFFIXES = tuple(_MAGIC)
 
 
 def check_magic(file: IO[bytes], suffix: str, path: str) -> None:
-    """Check the first bytes of a file; what has others may be a pickle, which is never opened."""
+    """Check the magic bytes of a file. A file with others may be a pickle, which is never opened."""
     if not file.read(6).startswith(_MAGIC[suffix]):
         raise DataError(
             f"{path}: not an {suffix} file of NumPy (a pickle, perhaps; pickles are refused: "
@@ -111,7 +111,7 @@ def check_magic(file: IO[bytes], suffix: str, path: str) -> None:
 
 
 def check_matrix(stored: ArrayHeader, name: str, path: str) -> None:
-    """Check that an array has two dimensions, something in it, and real numbers."""
+    """Check that an array is a non-empty matrix of real numbers."""
     if stored.ndim != 2:
         raise DataError(f"{path}: {name} has {counted(stored.ndim, 'dimension')}; 2 are expected")
     check_real(stored, name, path)
@@ -120,19 +120,19 @@ def check_matrix(stored: ArrayHeader, name: str, path: str) -> None:
 
 
 def check_feature_left(stored: ArrayHeader, path: str) -> None:
-    """Check that a matrix whose last column is the target has another column."""
+    """Check that a matrix has a column beside its last one, the target."""
     if stored.shape[1] == 1:
         raise DataError(f"{path}: the only column is the target; no feature is left")
 
 
 def check_real(values: ArrayHeader, name: str, path: str) -> None:
-    """Check that an array holds real numbers, for which bool goes too."""
+    """Check that an array holds real numbers or booleans."""
     if values.dtype.kind not in "biuf":
         raise DataError(f"{path}: {name} has dtype {values.dtype}; real numbers are expected")
 
 
 def check_finite(values: NDArray[Any], name: str, path: str, *, gaps: bool = False) -> None:
-    """Check that all numbers are finite, but for NaN where there may be gaps, or name the first that is not."""
+    """Check that all numbers are finite, or NaN where ``gaps`` are allowed; the error names the first other one."""
     finite = np.isfinite(values) | (np.isnan(values) if gaps else False)
     if not finite.all():
         index = np.unravel_index(np.argmin(finite), values.shape)
@@ -143,7 +143,7 @@ def check_finite(values: NDArray[Any], name: str, path: str, *, gaps: bool = Fal
 def read_training_arrays(
     path: str, suffix: str, target: str | None, target_kind: TargetKind, max_rows: int | None
 ) -> Table:
-    """Read the features and the targets, which cannot be chosen by a name."""
+    """Read features and targets; arrays have no column names to choose the target by."""
     if target is not None:
         where = "the array y" if suffix == ".npz" else "the last column"
         raise DataError(
@@ -155,7 +155,7 @@ def read_training_arrays(
 
 
 def read_prediction_arrays(path: str, suffix: str, feature_names: Sequence[str] | None, max_rows: int | None) -> Table:
-    """Read the features, of which only the number can be compared."""
+    """Read features; arrays have no column names, so only their number is compared."""
     if suffix == ".npz":
         with _opened_archive(path) as archive:
             X = _read_matrix(_archived(archive, "X", path, max_rows), "X", path)
@@ -168,7 +168,7 @@ def read_prediction_arrays(path: str, suffix: str, feature_names: Sequence[str] 
 
 
 def read_arrays_with_gaps(path: str, suffix: str, max_rows: int | None) -> tuple[NDArray[Any], NDArray[Any] | None]:
-    """Return X, in which NaN is a gap, in its own dtype, and the y of an .npz file that has one."""
+    """Return X in its own dtype, NaN where a cell is missing, and y if an .npz file has it."""
     if suffix == ".npy":
         with opened(path) as file:
             return _matrix_with_gaps(_single(file, path, max_rows), "array", path), None
@@ -193,7 +193,7 @@ def _matrix_with_gaps(stored: _Stored, name: str, path: str) -> NDArray[Any]:
 
 
 def _archive_pair(path: str, target_kind: TargetKind, max_rows: int | None) -> tuple[NDArray[np.float64], NDArray[Any]]:
-    """Return X and y of an .npz file, once their headers were found to go together."""
+    """Return X and y of an .npz file; their headers are compared before the data are read."""
     with _opened_archive(path) as archive:
         features, targets = (_archived(archive, name, path, max_rows) for name in ("X", "y"))
         check_matrix(features.header, "X", path)
@@ -205,7 +205,7 @@ def _archive_pair(path: str, target_kind: TargetKind, max_rows: int | None) -> t
 
 
 def _split_array(path: str, max_rows: int | None) -> tuple[NDArray[np.float64], NDArray[Any]]:
-    """Return the columns of an .npy file before the last one, and the last one in its own dtype, always a number's."""
+    """Return the columns of an .npy file before the last one, and the last one in its own, real dtype."""
     with opened(path) as file:
         stored = _single(file, path, max_rows)
         check_matrix(stored.header, "array", path)
@@ -216,7 +216,7 @@ def _split_array(path: str, max_rows: int | None) -> tuple[NDArray[np.float64], 
 
 
 class _Stored(NamedTuple):
-    """An array in a file that is open."""
+    """An array of an open file."""
 
     header: ArrayHeader
     read: Callable[[], NDArray[Any]]
@@ -271,7 +271,7 @@ def _archived(archive: zipfile.ZipFile, name: str, path: str, max_rows: int | No
 
 
 def _read_array(file: IO[bytes]) -> NDArray[Any]:
-    """Return an array, from the beginning of its header."""
+    """Read an array from a file positioned at the array's header."""
     stored: NDArray[Any] = np.lib.format.read_array(file, allow_pickle=False)
     return stored
 

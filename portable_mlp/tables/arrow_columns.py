@@ -1,4 +1,4 @@
-"""Columns as PyArrow has them, from Parquet and text files, in the place of lists of cells."""
+"""Columns in PyArrow's memory, from Parquet and text files, with the interface of columns of plain text."""
 
 from __future__ import annotations
 
@@ -12,16 +12,14 @@ from .column_names import BLANKS
 from .columns import Column, Reading
 from .errors import DataError, broken_file, shown
 from .limits import check_rows
-from .parquet_files import ParquetLayout, load_pyarrow
+from .parquet_files import ParquetLayout, group_batches, load_pyarrow, opened_parquet
 from .typed_columns import TypedColumn, number_column
 
 __all__ = ["ArrowColumn", "ParquetColumn", "arrow_column", "parquet_columns"]
 
-_PIECE_ROWS = 2**16
-
 
 def parquet_columns(file: IO[bytes], path: str, max_rows: int | None) -> Mapping[str, ParquetColumn]:
-    """Return the columns of a Parquet file by their names, not read yet; the file stays open as long as they are used.
+    """Return the columns of a Parquet file by name. They are read on demand: the file must stay open until then.
 
     Raises
     ------
@@ -32,16 +30,12 @@ def parquet_columns(file: IO[bytes], path: str, max_rows: int | None) -> Mapping
     """
     layout = ParquetLayout(file, path)
     check_rows(path, layout.n_rows, 8 * len(layout.names), max_rows)
-    with broken_file(path, "the Parquet file"):
-        # Without buffers, as `ParquetMatrix`, which says why.
-        opened = load_pyarrow("pyarrow.parquet").ParquetFile(
-            file, metadata=layout.metadata, pre_buffer=False, buffer_size=0, page_checksum_verification=True
-        )
-    return {name: ParquetColumn(opened, layout, column) for column, name in enumerate(layout.names)}
+    parquet = opened_parquet(file, layout)
+    return {name: ParquetColumn(parquet, layout, column) for column, name in enumerate(layout.names)}
 
 
 class ParquetColumn:
-    """A column of a Parquet file, read when its cells are asked for."""
+    """A column of a Parquet file, read on demand."""
 
     def __init__(self, file: Any, layout: ParquetLayout, column: int) -> None:
         self.name = layout.names[column]
@@ -50,27 +44,25 @@ class ParquetColumn:
         self._stored_name = layout.stored_name(column)
 
     def cells(self) -> Cells:
-        """Return the cells as texts."""
+        """Return the cells as text."""
         return self.read().cells()
 
     def recognised(self, decimal: str) -> Column:
-        """Return the column of what its cells are."""
+        """Return the column with the kind inferred from its cells."""
         return self.read().recognised(decimal)
 
     def read(self) -> ArrowColumn | TypedColumn:
-        """Return the column, read.
+        """Read the column.
 
         Raises
         ------
         DataError
-            If it cannot be read, has other rows than the file announces, or is of a type that is no table's.
+            If it cannot be read, differs in length from what the metadata announce, or has an unsupported type.
         """
         pa = load_pyarrow()
         path, pieces = self._layout.path, []
         for group, n_rows in enumerate(self._layout.group_rows):
-            with broken_file(path, f"row group {group + 1}"):
-                batches = self._file.iter_batches(_PIECE_ROWS, row_groups=[group], columns=[self._stored_name])
-                found = [batch for batch in batches if batch.validate(full=True) is None]
+            found = list(group_batches(self._file, group, [self._stored_name], path))
             if sum(batch.num_rows for batch in found) != n_rows:
                 raise DataError(f"{path}: row group {group + 1} does not have the {n_rows} rows that it announces")
             pieces += [batch.column(0) for batch in found]
@@ -80,15 +72,15 @@ class ParquetColumn:
 
 
 def arrow_column(name: str, array: Any, path: str, place: Callable[[int], object]) -> ArrowColumn | TypedColumn:
-    """Return a column of PyArrow as one whose cells can be understood.
+    """Return a PyArrow array as a column of a table.
 
-    Texts may be dates or numbers that were written as text; those of a dictionary, as categories of a data frame are
-    stored, are texts.
+    Text may turn out to be dates or numbers. Text stored as a dictionary, as a data frame stores its categories, stays
+    text.
 
     Raises
     ------
     DataError
-        If its type is another than numbers, truth values, texts, dates and times; if a number is infinite.
+        If the type is not one of numbers, truth values, texts, dates and times, or a number is infinite.
     """
     pa, pc = load_pyarrow(), load_pyarrow("pyarrow.compute")
     types, kind = pa.types, array.type
@@ -125,7 +117,7 @@ def arrow_column(name: str, array: Any, path: str, place: Callable[[int], object
 
 
 def _is_text(types: Any, kind: Any) -> bool:
-    """Tell whether a type of PyArrow is one of texts."""
+    """Tell whether a PyArrow type is one of its string types."""
     return types.is_string(kind) or types.is_large_string(kind) or types.is_string_view(kind)
 
 
@@ -136,7 +128,7 @@ _CODE = r"^[+-]?0[0-9]+$"
 
 
 class ArrowColumn:
-    """The cells of a column, as PyArrow has them; in the place of `text_tables.TextColumn`."""
+    """A column of text in PyArrow's memory; `text_tables.TextColumn` is its counterpart without PyArrow."""
 
     def __init__(self, name: str, array: Any, place: Callable[[int], object]) -> None:
         self.name = name
@@ -151,11 +143,11 @@ class ArrowColumn:
         return Cells(self.name, texts, np.concatenate(codes).astype(np.int64), self._place)
 
     def recognised(self, decimal: str) -> Column:
-        """Return the column of what its cells are."""
+        """Return the column with the kind inferred from its cells."""
         return self._plain_numbers(decimal) or recognised(self.cells(), decimal)
 
     def _plain_numbers(self, decimal: str) -> Column | None:
-        """Return the numbers of a column that has nothing else but missing cells, and no code such as 007."""
+        """Return the numbers of a column of nothing but numbers and missing cells; None for any other, or for codes."""
         pa, pc = load_pyarrow(), load_pyarrow("pyarrow.compute")
         if decimal != ".":
             return None

@@ -1,7 +1,7 @@
-"""Text tables read by PyArrow, where it is installed and reads them as `text_records` does.
+"""Text tables read by PyArrow, where it is installed and gives the same cells as `text_records`.
 
-PyArrow is several times faster, and less strict: it takes a quote inside a cell, blank lines, lone carriage returns and
-NUL. Files with any of these are not given to it, so that both ways give the same cells.
+PyArrow is several times faster, and less strict: it accepts a quote inside a cell, blank lines, lone carriage returns
+and NUL. Files with any of these are left to `text_records`.
 """
 
 from __future__ import annotations
@@ -22,28 +22,28 @@ from .parquet_files import load_pyarrow
 from .text_files import TextFile
 from .text_numbers import Place
 
-__all__ = ["Slurped", "read_arrow_csv"]
+__all__ = ["LoadedText", "read_arrow_csv"]
 
 SMALLEST = 2**20
-"""A text of fewer bytes is not worth the loading of PyArrow."""
+"""Fewer bytes are read faster without PyArrow, which takes a while to import."""
 
 _PIECE = 2**20
 
 
-class Slurped:
-    """The text of a file in memory, if PyArrow is there and it fits well.
+class LoadedText:
+    """The text of a file in memory, read if PyArrow is installed and memory suffices.
 
     Parameters
     ----------
     file : TextFile
-        At its beginning.
+        The file, positioned at its beginning.
 
     Attributes
     ----------
     data : bytes
-        What was read.
+        The bytes read so far.
     complete : bool
-        Whether this is all of it, and enough for PyArrow to be worth its loading.
+        Whether ``data`` is the whole file, and at least `SMALLEST` bytes.
     """
 
     def __init__(self, file: TextFile) -> None:
@@ -62,13 +62,13 @@ class Slurped:
                 self._error = error
         self.data = b"".join(pieces)
 
-    def replayed(self) -> TextFile:
-        """Return the file from its beginning."""
-        return self._file._replace(stream=BufferedReader(_Replayed(self.data, self._file, self._error)))
+    def rewound(self) -> TextFile:
+        """Return the file as if nothing had been read of it."""
+        return self._file._replace(stream=BufferedReader(_Rewound(self.data, self._file, self._error)))
 
 
-class _Replayed(RawIOBase):
-    """Bytes that were read, and then what was not, or the error that came instead."""
+class _Rewound(RawIOBase):
+    """The bytes already read, followed by the rest of the file, or by the error that reading it raised."""
 
     def __init__(self, data: bytes, file: TextFile, error: Exception | None) -> None:
         self._data = io.BytesIO(data)
@@ -76,11 +76,11 @@ class _Replayed(RawIOBase):
         self._error = error
 
     def readable(self) -> bool:
-        """Tell that it can be read, as it always can."""
+        """Return True."""
         return True
 
     def readinto(self, buffer: Any, /) -> int:
-        """Give a piece of the data, of what follows, or raise the error."""
+        """Fill the buffer from the bytes already read, then from the file."""
         n_bytes = self._data.readinto(buffer)
         if n_bytes:
             return n_bytes
@@ -95,28 +95,28 @@ class _Replayed(RawIOBase):
 def read_arrow_csv(
     data: bytes, path: str, names: Sequence[str], delimiter: str, *, header: bool, most_rows: int
 ) -> Sequence[ArrowColumn] | None:
-    """Return the columns of a text in UTF-8, or None where PyArrow might read it otherwise than we do, or refuses it.
+    """Return the columns of UTF-8 text, or None where PyArrow refuses it or might give other cells.
 
     Parameters
     ----------
     data : bytes
-        The whole text.
+        The whole file, UTF-8.
     path : str
-        For messages.
+        Name of the file in error messages.
     names : sequence of str
-        Of the columns.
+        Column names, as many as there are columns.
     delimiter : str
-        What stands between the cells.
+        Separator of the cells.
     header : bool
-        Whether the first line has the names.
+        Whether the first line is a header, to be skipped.
     most_rows : int
-        No table of more rows is read.
+        Longest table to read.
     """
     text = data.removeprefix(codecs.BOM_UTF8).rstrip(b"\r\n")
     if len(names) == 1 or not _is_plain(text, delimiter):
         return None
     table = _parsed(text, len(names), delimiter, skipped=int(header))
-    # A table with another number of lines has cells of several lines.
+    # Fewer rows than lines: some cells span several lines, and the line numbers of error messages would be wrong.
     if table is None or not 0 < table.num_rows <= most_rows or table.num_rows + header != text.count(b"\n") + 1:
         return None
     pc = load_pyarrow("pyarrow.compute")
@@ -132,7 +132,7 @@ def read_arrow_csv(
 
 
 def _is_plain(text: bytes, delimiter: str) -> bool:
-    """Tell whether nothing is in a text that PyArrow takes and `csv` does not."""
+    """Tell whether the text is free of everything that PyArrow accepts and `csv` does not."""
     if b"\0" in text or text.count(b"\r") != text.count(b"\r\n") or re.search(rb"\n\r?\n", text):
         return False
     if b'"' not in text:
@@ -144,7 +144,7 @@ def _is_plain(text: bytes, delimiter: str) -> bool:
 
 
 def _parsed(text: bytes, n_columns: int, delimiter: str, *, skipped: int) -> Any:
-    """Return PyArrow's table of texts, None if it refuses to read it."""
+    """Return PyArrow's table, with every column as text; None if PyArrow refuses the file."""
     pa = load_pyarrow()
     reader = load_pyarrow("pyarrow.csv")
     names = [str(i) for i in range(n_columns)]

@@ -1,4 +1,4 @@
-"""The columns of a table by their names: which is the target, which are the features."""
+"""Column names: checks, the choice of the target and of the features."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from .errors import DataError, listed, shown
 __all__ = ["BLANKS", "check_different", "feature_columns", "no_feature", "numbered_names", "target_column"]
 
 BLANKS = " \t"
-"""What may stand around a name or a cell and is not part of it."""
+"""Characters stripped from both ends of a name or a cell."""
 
 
 def check_different(names: Sequence[str], before: str) -> None:
-    """Check that every column has a name of its own; ``before`` stands before its number in the message."""
+    """Check that names are unique and not empty; ``before`` precedes the column's number in the error message."""
     seen: dict[str, int] = {}
     for column, name in enumerate(names, start=1):
         if not name:
@@ -25,7 +25,7 @@ def check_different(names: Sequence[str], before: str) -> None:
 
 
 def target_column(names: Sequence[str], target: str | None, place: str) -> int:
-    """Return the position of the target, the last column if none is named; another one must be left."""
+    """Return the position of the target, by default the last column; at least one other column must remain."""
     if target is None:
         column = len(names) - 1
     elif (name := target.strip(BLANKS)) in names:
@@ -42,7 +42,7 @@ def target_column(names: Sequence[str], target: str | None, place: str) -> int:
 def feature_columns(
     names: Sequence[str], feature_names: Sequence[str] | None, target_name: str | None, place: str
 ) -> list[int]:
-    """Return the positions of the features to predict from; but for the target, there may be no other column."""
+    """Return the positions of the features to predict from; the target is the only other column allowed."""
     if feature_names is None:
         feature_names = [name for name in names if name != target_name]
     if not feature_names:
@@ -60,10 +60,10 @@ def feature_columns(
 
 
 def no_feature(names: Sequence[str], place: str) -> DataError:
-    """Return the error for a file that has its target and nothing else."""
+    """Return the error for a file whose only column is the target."""
     return DataError(f"{place}: {listed(names)} is the only column; no feature is left")
 
 
 def numbered_names(n_features: int) -> tuple[str, ...]:
-    """Return the names of features that have none."""
+    """Return names for columns that have none: x0, x1, ..."""
     return tuple(f"x{column}" for column in range(n_features))

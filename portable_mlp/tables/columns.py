@@ -1,4 +1,4 @@
-"""Columns of a table by their names, each of one kind: numbers, texts, truth values, or dates and times."""
+"""Tables in memory: columns by name, each of numbers, text, truth values or dates, or one matrix of numbers."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ __all__ = ["Column", "Columns", "RawTable", "Reading", "Table"]
 
 
 class Reading(NamedTuple):
-    """How the cells of a column are read.
+    """The kind of a column, and its notation in text files.
 
     Attributes
     ----------
     kind : {"number", "text", "truth", "date"}
-        What they are.
+        Kind of every cell that is not missing.
     form : str
-        How they are written in text: of numbers the decimal mark, and after it what else stands in them (``".,"`` for
-        27,000; ``".$"`` for $5); of truth values both words, ``"no/yes"``; of dates one of `dates.DATE_FORMS`; of texts
-        ``"code"`` where 3.0 is 3. Empty where the cells were not texts.
+        Notation in text. Numbers: the decimal mark, followed by other marks in use (``".,"`` for 27,000; ``".$"`` for
+        $5). Truth values: both words, ``"no/yes"``. Dates: one of `dates.DATE_FORMS`. Text: ``"code"`` where 3.0 equals
+        3. Empty where the cells were not text.
     """
 
     kind: str
@@ -30,12 +30,12 @@ class Reading(NamedTuple):
 
 
 class Column(NamedTuple):
-    """The cells of a column.
+    """A column with missing cells.
 
     Attributes
     ----------
     reading : Reading
-        What they are, and how they were written.
+        Kind and notation of the cells.
     values : ndarray of shape (n_rows,)
         Numbers and truth values (1, 0) are float64, NaN where the cell is missing; texts are object, str or None;
         dates are datetime64[us], NaT where the cell is missing.
@@ -46,13 +46,13 @@ class Column(NamedTuple):
 
     @property
     def missing(self) -> NDArray[np.bool_]:
-        """Which cells are missing."""
+        """True where a cell is missing, of shape (n_rows,)."""
         if self.values.dtype.kind == "O":
             return np.fromiter((value is None for value in self.values), np.bool_, len(self.values))
         return np.isnat(self.values) if self.values.dtype.kind == "M" else np.isnan(self.values)
 
     def public(self) -> NDArray[Any]:
-        """Return the cells for users: truth values are bool where none is missing, else True, False and None."""
+        """Return the cells as users see them: truth values become bool, or True, False and None if some are missing."""
         if self.reading.kind != "truth":
             return self.values
         missing = self.missing
@@ -64,11 +64,11 @@ class Column(NamedTuple):
 
 
 class Columns(Mapping[str, NDArray[Any]]):
-    """Columns by their names: a mapping from names to arrays, of which rows can be taken.
+    """Columns by name: a mapping from names to arrays that can be indexed by rows too.
 
-    ``columns["age"]`` is the array of one column; ``columns[rows]``, with row numbers, a mask or a slice, are these
-    rows of all columns. ``dict(columns)`` goes into the constructor of a data frame of pandas or polars, and into
-    `pyarrow.table`; ``to_pandas`` makes the first. scikit-learn's splits and searches take rows of it.
+    ``columns["age"]`` is the array of one column; ``columns[rows]``, with row numbers, a mask or a slice, selects rows
+    of all columns. ``dict(columns)`` is accepted by the constructors of pandas and polars data frames and by
+    `pyarrow.table`; ``to_pandas`` is a shortcut. scikit-learn's splits and searches can index it.
 
     Parameters
     ----------
@@ -89,7 +89,7 @@ class Columns(Mapping[str, NDArray[Any]]):
 
     @property
     def shape(self) -> tuple[int, int]:
-        """How many rows and columns there are."""
+        """Numbers of rows and columns."""
         first = next(iter(self._columns.values()), None)
         return 0 if first is None else len(first.values), len(self._columns)
 
@@ -125,7 +125,7 @@ class Columns(Mapping[str, NDArray[Any]]):
 
 
 class RawTable(NamedTuple):
-    """A table as it was read.
+    """A table with columns of any kind, as `read_table` returns it.
 
     Attributes
     ----------
@@ -139,7 +139,7 @@ class RawTable(NamedTuple):
     target_name : str or None
         Name of the target column.
     notes : tuple of str
-        What was noticed: the delimiter and the encoding where they are not the usual ones, rows without a target.
+        Remarks for the user: an unusual delimiter or encoding, rows left out because their target is missing.
     """
 
     X: Columns
@@ -150,7 +150,7 @@ class RawTable(NamedTuple):
 
 
 class Table(NamedTuple):
-    """The content of a data file.
+    """A table of numbers, as `read_training_table` and `read_prediction_table` return it.
 
     Attributes
     ----------

@@ -1,4 +1,4 @@
-"""Dates and times in cells of text: the forms in which programs and people write them, each tried by name."""
+"""Dates and times written as text: their formats, each with a name that is shown."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ _CLOCK = (
 _YEAR, _SHORT_YEAR, _DAY = r"(?P<y>\d{4})", r"(?P<y>\d\d)", r"(?P<d>\d{1,2})"
 _MONTH, _MONTH_NAME = r"(?P<m>\d{1,2})", r"(?P<m>[A-Za-z]{3,9})\.?"
 _PIVOT = 69
-"""Two digits from here on are a year of the twentieth century, as POSIX has it."""
+"""The first two-digit year of the twentieth century, as in POSIX."""
 
 
 def _form(date: str) -> re.Pattern[str]:
-    """Return the pattern of a date that a time of day may follow."""
+    """Return the pattern of a date with an optional time of day."""
     return re.compile(rf"{date}(?:[T ]\s*{_CLOCK})?", re.ASCII)
 
 
@@ -41,11 +41,11 @@ DATE_FORMS: dict[str, re.Pattern[str]] = {
     "D Mon YY": _form(rf"{_DAY}[- ]{_MONTH_NAME}[- ]{_SHORT_YEAR}"),
     "HH:MM": re.compile(_CLOCK, re.ASCII),
 }
-"""The patterns by the names of the forms, which are shown; where two fit all cells of a column, the first is taken."""
+"""Patterns by format name; where several match all cells of a column, the first wins."""
 
 
 def date_form(texts: Sequence[str]) -> str | None:
-    """Return the first form in which every one of these texts is a date, None if there is none.
+    """Return the name of the first format that matches every text, None if there is none.
 
     >>> date_form(["12/31/1999", "1/2/2000"]), date_form(["31/12/1999"]), date_form(["soon"])
     ('MM/DD/YYYY', 'DD/MM/YYYY', None)
@@ -57,9 +57,9 @@ def date_form(texts: Sequence[str]) -> str | None:
 
 
 def parsed_date(text: str, form: str) -> datetime.datetime | None:
-    """Return the date that a text is in a form, in UTC if it says its zone; None if it is none.
+    """Parse a date in a format of `DATE_FORMS`; return None if it does not match.
 
-    A time of day alone is one of the first of January 1970.
+    A date with a time zone is converted to UTC. A time of day without a date is one of 1 January 1970.
 
     >>> parsed_date("Jun 12 1998", "Mon D YYYY")
     datetime.datetime(1998, 6, 12, 0, 0)
@@ -81,13 +81,13 @@ def parsed_date(text: str, form: str) -> datetime.datetime | None:
 
 
 def _year(digits: str) -> int:
-    """Return the year that two or four digits are."""
+    """Return the year written with two or four digits."""
     year = int(digits)
     return year if len(digits) == 4 else year + (1900 if year >= _PIVOT else 2000)
 
 
 def _time_of_day(parts: dict[str, str | None]) -> datetime.timedelta:
-    """Return the time since midnight, by the clock of UTC."""
+    """Return the time since midnight UTC."""
     hour, minute, second = (int(parts.get(part) or 0) for part in "HMS")
     if hour > 23 or minute > 59 or second > 59:
         raise ValueError("there is no such time")

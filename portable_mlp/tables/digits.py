@@ -1,4 +1,4 @@
-"""The data set that needs no file: the handwritten digits that scikit-learn ships."""
+"""scikit-learn's handwritten digits, the built-in data set."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ BRIGHTEST = 16.0
 
 
 def digits() -> Table:
-    """Return 1,797 images of 8 x 8 pixels from 0 to 16, and the digit that each shows.
+    """Return 1,797 images of 8 x 8 pixels, each from 0 to 16, and the digits they show.
 
     Raises
     ------
@@ -26,7 +26,7 @@ def digits() -> Table:
 
 
 def refuse_with_digits(**options: object) -> None:
-    """Raise ValueError if an option was given that is about tables in files, by its name in Python."""
+    """Raise ValueError if an option for table files was given; keywords are the options' names in Python."""
     for name, value in options.items():
         if value is not None:
             raise ValueError(f"--{name.replace('_', '-')} does not go with digits, which are not read from a file")

@@ -1,4 +1,4 @@
-"""How a data file is refused: the errors, and the pieces of their messages."""
+"""Errors about data files, and helpers that format their messages."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from ..storage.printable import printable
 __all__ = ["OBJECTS", "DataError", "MixedTargetError", "broken_file", "counted", "listed", "opened", "shown"]
 
 OBJECTS = "it holds Python objects (a pickle), which are refused"
-"""The reason why a file of NumPy is not read."""
+"""The reason given for a NumPy file that is not read."""
 
 _SHOWN_CHARACTERS = 40
 _SHOWN_NAMES = 20
@@ -19,7 +19,7 @@ _REASON_CHARACTERS = 200
 
 
 class DataError(ValueError):
-    """A mistake in a data file, told in one line that begins with the file's path and can be shown as it is.
+    """A mistake in a data file; the message is one printable line that begins with the file's path.
 
     In text files the path is followed by the line and, where there is one, the number of the column, both counted
     from 1: ``data.csv:3:2: 'abc' is not a number``. In Parquet files the message names the row, counted from 1, and the
@@ -31,12 +31,12 @@ class DataError(ValueError):
 
 
 class MixedTargetError(DataError):
-    """A target column of numbers with a few texts among them, which are mistakes unless the column holds classes."""
+    """A target column of numbers with a little text: mistakes, unless the column holds classes."""
 
 
 @contextlib.contextmanager
 def opened(path: str) -> Iterator[BufferedReader]:
-    """Open a file for reading; whatever the system has against it is a DataError."""
+    """Open a file for reading; an OSError becomes a DataError."""
     try:
         with open(path, "rb") as file:
             yield file
@@ -46,7 +46,7 @@ def opened(path: str) -> Iterator[BufferedReader]:
 
 @contextlib.contextmanager
 def broken_file(path: str, what: str) -> Iterator[None]:
-    """Turn into a DataError whatever a library raises for a broken file, a dozen of types."""
+    """Turn any exception into a DataError: libraries raise a dozen types for a broken file."""
     try:
         yield
     except Exception as error:
@@ -58,17 +58,17 @@ def broken_file(path: str, what: str) -> Iterator[None]:
 
 
 def shown(text: str) -> str:
-    """Return a cell or a name for a message: quoted, escaped and not too long."""
+    """Format a cell or a name for a message: quoted, escaped, and cut if long."""
     return repr(text) if len(text) <= _SHOWN_CHARACTERS else repr(text[:_SHOWN_CHARACTERS]) + "..."
 
 
 def listed(names: Sequence[str]) -> str:
-    """Return names for a message, the first of them if there are many."""
+    """Format names for a message; of many, only the first."""
     first = ", ".join(map(shown, names[:_SHOWN_NAMES]))
     more = len(names) - _SHOWN_NAMES
     return f"{first} and {more} more" if more > 0 else first
 
 
 def counted(number: int, noun: str) -> str:
-    """Return the number with the noun in the singular or the plural."""
+    """Format a number with its noun, singular or plural."""
     return f"{number} {noun}" if number == 1 else f"{number} {noun}s"

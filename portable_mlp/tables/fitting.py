@@ -27,6 +27,7 @@ from .prepared_rows import PreparedRows, Rows, prepare_streamed
 from .raw import ReadingOptions
 from .recipe import Recipe, TableOptions, recipe
 from .row_sources import RowSource
+from .scores import Baseline
 from .targets import class_names, is_classification
 
 __all__ = ["FittedTable", "PreparedTable", "counts", "losses_of", "prepare", "prepare_source"]
@@ -68,6 +69,8 @@ class PreparedTable:
         From the number of a network to the rows that it is trained on and those held out, or None.
     options : TableOptions
         What was chosen.
+    baseline : Baseline or None
+        Of the targets; None where they stay in their file.
     """
 
     preparation: Preparation
@@ -76,6 +79,12 @@ class PreparedTable:
     n_held_out: int
     part: Callable[[int], tuple[PreparedRows, PreparedRows | None]]
     options: TableOptions
+    baseline: Baseline | None = None
+
+    def metadata(self) -> dict[str, Any]:
+        """Return what a model file keeps of the table."""
+        kept = self.preparation.in_metadata()
+        return kept if self.baseline is None else kept | {"baseline": self.baseline.to_metadata()}
 
     @property
     def net(self) -> Network:
@@ -148,7 +157,7 @@ class PreparedTable:
                 results.append(result)
             if was_interrupted:
                 break
-        model = TableModel(self.preparation, net, _side_by_side(backend, results))
+        model = TableModel(self.preparation, net, _side_by_side(backend, results), self.metadata())
         return FittedTable(model, results, was_interrupted)
 
     def _fit_one(
@@ -237,7 +246,8 @@ def prepare(
         kept, held_out = splits[number]
         return rows.take(kept), rows.take(held_out) if len(held_out) else None
 
-    return PreparedTable(preparation, chosen, len(y), len(splits[0][1]), part, options)
+    baseline = Baseline.of(y, preparation.classes)
+    return PreparedTable(preparation, chosen, len(y), len(splits[0][1]), part, options, baseline)
 
 
 def prepare_source(source: RowSource, options: TableOptions, *, task: str = "auto", seed: int = 0) -> PreparedTable:

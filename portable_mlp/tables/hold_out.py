@@ -1,4 +1,4 @@
-"""Which rows are held out: of a table in memory, or group by group of a file."""
+"""The hold-out: a random split of the rows of a table in memory, or of a file group by group."""
 
 from __future__ import annotations
 
@@ -12,18 +12,18 @@ __all__ = ["GroupSplit", "split", "stratified_splits"]
 
 
 def split(y: np.ndarray, fraction: float, *, classification: bool, seed: int) -> tuple[np.ndarray, np.ndarray]:
-    """Return the rows to train on and the rows held out, as indices; every class keeps a row to train on.
+    """Return the indices of the training rows and of the hold-out; every class keeps at least one training row.
 
     Parameters
     ----------
     y : ndarray of shape (n_samples, ...)
-        Targets.
+        Targets, of which classes are looked up and the length is used.
     fraction : float
-        How many of the rows to hold out, in [0, 1); the number is rounded.
+        Fraction of the rows to hold out, in [0, 1); the number of rows is rounded.
     classification : bool
         Whether targets are classes.
     seed : int
-        Of the draw.
+        Seed of the permutation.
     """
     order = np.random.RandomState(seed).permutation(len(y))
     wanted = min(round(len(y) * fraction), len(y) - 1)
@@ -83,20 +83,20 @@ def _every_so_often(
 
 
 class GroupSplit:
-    """The rows to train on and the rows held out of each group, drawn anew whenever they are asked for.
+    """The training rows and the hold-out of each group of a file, without a list of all rows.
 
-    Every group gives its share. A single group is split as `split` splits a table.
+    Every group contributes its share, and is permuted again at each call. A single group is split as by `split`.
 
     Parameters
     ----------
     groups : sequence of int
-        How many rows each group has.
+        Number of rows of each group.
     fraction : float
-        How many of all rows to hold out, in [0, 1); the number is rounded.
+        Fraction of all rows to hold out, in [0, 1); the number of rows is rounded.
     seed : int
-        Of the draw.
+        Seed of the permutation.
     protected : collection of int
-        Rows that are not held out.
+        Rows to keep out of the hold-out.
     """
 
     def __init__(self, groups: Sequence[int], fraction: float, seed: int, protected: Collection[int] = ()) -> None:
@@ -111,19 +111,19 @@ class GroupSplit:
 
     @property
     def kept(self) -> Selection:
-        """The rows to train on, those of a group in the file's order."""
+        """The training rows; within a group in the file's order."""
         counts = np.diff(self._starts) - self._n_held_out
         return Selection(tuple(counts.tolist()), lambda group: np.sort(self.of_group(group)[0]))
 
     @property
     def held_out(self) -> Selection:
-        """The rows held out, those of a group as they were drawn."""
+        """The hold-out; within a group in the order of its permutation."""
         return Selection(tuple(self._n_held_out.tolist()), lambda group: self.of_group(group)[1])
 
     def of_group(self, group: int) -> tuple[np.ndarray, np.ndarray]:
-        """Return the rows of a group that are kept, and those that are held out."""
+        """Return the training rows of a group, and its hold-out."""
         start, stop = self._starts[group : group + 2].tolist()
-        # The first group's draw is the one that `split` makes.
+        # The first group is permuted as `split` permutes a table.
         draw = np.random.RandomState([self._seed, group] if group else self._seed)
         drawn = start + draw.permutation(stop - start)
         first, last = np.searchsorted(self._protected, (start, stop))

@@ -1,4 +1,4 @@
-"""How large a table may be, looked at before memory is taken for it."""
+"""Limits on the size of a table, checked before memory is allocated for it."""
 
 from __future__ import annotations
 
@@ -24,20 +24,20 @@ __all__ = [
 ]
 
 MAX_LABEL_BYTES = 2**30
-"""What the texts of a target column may take, one after the other or as an array of NumPy."""
+"""Limit on the text of a target column, both joined and as a NumPy array."""
 
 _CONTAINER_LIMIT = pathlib.Path("/sys/fs/cgroup/memory.max")
 
 
 class RowLimit(NamedTuple):
-    """How many rows may be read, and why no more."""
+    """The largest number of rows to read, and the reason for the limit."""
 
     rows: int
     reason: str
 
 
 def row_limit(row_bytes: int, max_rows: int | None) -> RowLimit:
-    """Return the lesser of the caller's own limit and what fits into `table_bytes`."""
+    """Return the smaller of the caller's own limit and the number of rows that fit into `table_bytes`."""
     fitting = table_bytes() // row_bytes
     if max_rows is not None and max_rows <= fitting:
         return RowLimit(max_rows, above(max_rows))
@@ -45,7 +45,7 @@ def row_limit(row_bytes: int, max_rows: int | None) -> RowLimit:
 
 
 def above(max_rows: int) -> str:
-    """Return what is said of a table with more rows than the caller's own limit."""
+    """Return the words for a table with more rows than the caller's own limit."""
     return f"more than {counted(max_rows, 'row')}, the limit that was set"
 
 
@@ -70,32 +70,32 @@ def check_columns(place: str, n_columns: int, file_bytes: int) -> None:
 
 
 def most_columns(file_bytes: int) -> int:
-    """Return how many columns a file may have: its names take memory, which a small file gets little of.
+    """Return the largest number of columns of a file. Names take memory, and a small file may take only a little.
 
-    A column of a file that is not compressed has a name and a number at least, and so is never one too many.
+    An uncompressed column takes at least a name and a number, so that such a file never reaches the limit.
     """
     return 2**16 + file_bytes // 16
 
 
 def record_bytes(file_bytes: int) -> int:
-    """Return how long a row of a text file may be; what is compressed gets little more than it has itself."""
+    """Return the longest row of a text file; a compressed file may have rows only a little longer than itself."""
     return 2**22 + file_bytes // 2
 
 
 def check_label(place: object, longest: int, n_rows: int) -> None:
-    """Check the length of the longest label; NumPy gives each of them its room, four bytes a character."""
+    """Check the length of the longest label: NumPy pads all labels to it, at four bytes a character."""
     if 4 * longest * n_rows > MAX_LABEL_BYTES:
         raise DataError(f"{place}: a target of {longest} characters is too long for a label")
 
 
 @functools.cache
 def table_bytes() -> int:
-    """Return what a table may take: half of the memory, since whatever is done with it needs as much again."""
+    """Return the limit on a table: half of the memory, since further processing needs as much again."""
     return min(_physical_memory(), _container_memory()) // 2
 
 
 def _physical_memory() -> int:
-    """Return the bytes of this machine's memory, more than it can have where the system does not say."""
+    """Return the bytes of this machine's memory, `sys.maxsize` if the system does not report them."""
     try:
         return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
     except (AttributeError, OSError, ValueError):
@@ -103,7 +103,7 @@ def _physical_memory() -> int:
 
 
 def _container_memory() -> int:
-    """Return what a container's processes may take, more than there can be where nothing limits them."""
+    """Return the memory limit of the container, `sys.maxsize` if there is none."""
     try:
         return int(_CONTAINER_LIMIT.read_text(encoding="ascii"))
     except (OSError, ValueError):

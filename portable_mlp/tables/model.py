@@ -33,11 +33,14 @@ class TableModel(NamedTuple):
         The network, or each of several.
     params : tuple of Layer
         Its parameters, on any library and device; of several networks with a leading axis, whose outputs are averaged.
+    metadata : dict
+        What its file has beside the networks, the preparation among it.
     """
 
     preparation: Preparation
     net: Network
     params: Params
+    metadata: dict[str, Any]
 
     @property
     def n_networks(self) -> int:
@@ -74,11 +77,11 @@ class TableModel(NamedTuple):
         **also
             Further entries of the metadata.
         """
-        save_ensemble(path, self.net, self.params, {**self.preparation.in_metadata(), **also})
+        save_ensemble(path, self.net, self.params, {**self.metadata, **also})
 
     @classmethod
-    def load(cls, path: pathlib.Path, backend: str | Backend = "numpy") -> tuple[Self, dict[str, Any]]:
-        """Return the model of a file, of whatever wrote it, and the metadata of the file.
+    def load(cls, path: pathlib.Path, backend: str | Backend = "numpy") -> Self:
+        """Return the model of a file, whatever wrote it.
 
         Raises
         ------
@@ -86,4 +89,4 @@ class TableModel(NamedTuple):
             If it is no sound model file, or its preparation does not fit its network.
         """
         net, params, metadata = load_model(path, backend=backend)
-        return cls(preparation_of(path, net, metadata), net, params), metadata
+        return cls(preparation_of(path, net, metadata), net, params, metadata)

@@ -1,4 +1,4 @@
-"""Mean and deviation of columns, of all rows at once or of some at a time."""
+"""Mean and standard deviation of columns, from all rows at once or from blocks of rows."""
 
 from __future__ import annotations
 
@@ -8,28 +8,28 @@ from typing import NamedTuple, Self
 import numpy as np
 
 _MOST_EXPONENT = 1000
-"""Two to this power, and to its negative, are numbers of float64 and far from its ends."""
+"""Two to this power, and to its negative, are well within the range of float64."""
 
 _ROUNDING = 4 * float(np.finfo(np.float64).eps)
-"""Numbers that differ by no more than this part of them are one number, written by several computations."""
+"""Largest relative difference between roundings of one number."""
 
 
 class Moments(NamedTuple):
-    """What is known of some rows of numbers, column by column.
+    """Moments of some rows of numbers, column by column.
 
     Attributes
     ----------
     n_rows : int
-        How many rows, at least one.
+        Number of rows, at least 1.
     low, high : ndarray of shape (n_columns,), float64
-        The least and the greatest number of each column.
+        Minimum and maximum of each column.
     mean, rest : ndarray of shape (n_columns,), float64
-        Of each column the mean, rounded, and what rounding left of it: a column may be far from 0 for its deviation.
+        Mean of each column, rounded, and its rounding error, which counts where a mean is large beside the deviation.
     squares : ndarray of shape (n_columns,), float64
-        Of each column, the sum of squared deviations from the mean, in units of ``4**exponent``.
+        Sum of squared deviations from the mean of each column, in units of ``4**exponent``.
     exponent : ndarray of shape (n_columns,), int
-        Of the power of two that deviations are divided by before they are squared, so that the squares of numbers near
-        1e200 do not overflow and those of numbers near 1e-200 are not 0. A power of two changes no digit.
+        Exponent of the power of two by which deviations are divided before they are squared: squares of numbers near
+        1e200 would overflow, and those near 1e-200 become 0. Division by a power of two is exact.
     """
 
     n_rows: int
@@ -44,7 +44,7 @@ class Moments(NamedTuple):
     def of(cls, x: np.ndarray) -> Self:
         """Return the moments of rows (n_rows, n_columns), in two corrected passes (Chan, Golub and LeVeque 1983, 1.7).
 
-        What is too large for float64 becomes infinite or NaN.
+        Results too large for float64 become infinite or NaN.
         """
         with np.errstate(over="ignore", invalid="ignore"):
             x = np.asarray(x, dtype=np.float64)
@@ -60,7 +60,7 @@ class Moments(NamedTuple):
             return cls(len(x), low, high, mean, step - (mean - rough), squares, exponent)
 
     def with_more(self, more: Self) -> Self:
-        """Return the moments of these rows and others together (Chan, Golub and LeVeque 1983, 2.1)."""
+        """Return the moments of these and further rows (Chan, Golub and LeVeque 1983, 2.1)."""
         with np.errstate(over="ignore", invalid="ignore"):
             n_rows = self.n_rows + more.n_rows
             delta = (more.mean - self.mean) + (more.rest - self.rest)
@@ -83,12 +83,12 @@ class Moments(NamedTuple):
         return np.ldexp(self.squares, 2 * (self.exponent - exponent))
 
     def mean_and_scale(self, names: Sequence[str]) -> tuple[list[float], list[float]]:
-        """Return each column's mean and deviation; a constant column has the scale 1, and becomes 0.
+        """Return the mean and the standard deviation of each column; the scale of a constant column is 1.
 
         Raises
         ------
         ValueError
-            If a column's numbers are too large to be scaled; names it.
+            If the numbers of a column are too large to be scaled; the message names it.
         """
         with np.errstate(over="ignore", invalid="ignore"):
             constant = self.high - self.low <= _ROUNDING * np.maximum(np.abs(self.low), np.abs(self.high))
@@ -103,7 +103,7 @@ class Moments(NamedTuple):
 
 
 def _rough_mean(x: np.ndarray) -> np.ndarray:
-    """Return the mean of each column as far as a sum gives it, also where that of the numbers themselves overflows."""
+    """Return a first approximation of the mean of each column, even where the sum of its numbers overflows."""
     rough: np.ndarray = x.mean(axis=0)
     large = np.flatnonzero(~np.isfinite(rough))
     if len(large):
@@ -112,6 +112,6 @@ def _rough_mean(x: np.ndarray) -> np.ndarray:
 
 
 def _exponent(largest: np.ndarray) -> np.ndarray:
-    """Return the power of two to divide by for numbers of this size, the lowest for columns of equal numbers."""
+    """Return the exponent of the power of two to divide by, for numbers of this size; the lowest for constants."""
     exponent = np.where(largest > 0, np.frexp(largest)[1], -_MOST_EXPONENT)
     return np.clip(exponent, -_MOST_EXPONENT, _MOST_EXPONENT)

@@ -1,4 +1,4 @@
-"""Tables of numbers in ``.parquet`` files: their metadata, their columns as arrays, and their two readers."""
+"""Tables of numbers in ``.parquet`` files, and the metadata of any such file."""
 
 from __future__ import annotations
 
@@ -17,13 +17,21 @@ from .errors import DataError, broken_file, opened, shown
 from .limits import check_bytes, check_columns, check_label, check_rows
 from .targets import TargetKind
 
-__all__ = ["ParquetLayout", "ParquetMatrix", "load_pyarrow", "read_prediction_parquet", "read_training_parquet"]
+__all__ = [
+    "ParquetLayout",
+    "ParquetMatrix",
+    "group_batches",
+    "load_pyarrow",
+    "opened_parquet",
+    "read_prediction_parquet",
+    "read_training_parquet",
+]
 
 _MAGIC = b"PAR1"
 _NARROW = ("float", "halffloat")
 _NUMBERS = (*_NARROW, "double", "bool", *(f"{sign}int{bits}" for sign in ("", "u") for bits in (8, 16, 32, 64)))
 _NUMBER_BYTES, _LABEL_BYTES, _COLUMN_BYTES = 24, 2**16, 2**12
-"""What a number, a text and the headers of a column's pages may take, each several times what they do."""
+"""Generous limits: several times what a number, a text, and the page headers of a column take."""
 
 _TEXTS = ("string", "large_string", "string_view")
 
@@ -40,25 +48,23 @@ def load_pyarrow(part: str = "pyarrow") -> Any:
 
 
 class ParquetLayout:
-    """The columns and the row groups of a Parquet file, whose data are not read yet.
+    """The columns and the row groups of a Parquet file, from its metadata alone.
 
     Parameters
     ----------
     file : binary file
-        The file, at its beginning.
+        The file, positioned at its beginning.
     path : str
-        For messages.
+        Name of the file in error messages.
 
     Attributes
     ----------
     path : str
-        As given.
     metadata : pyarrow.parquet.FileMetaData
-        As PyArrow gives them.
     names : tuple of str
-        Of the columns, all different; the index of a pandas frame is not one of them.
+        Column names, all different; the index of a pandas frame is left out.
     group_rows : tuple of int
-        How many rows each row group has.
+        Number of rows of each row group.
 
     Raises
     ------
@@ -89,7 +95,7 @@ class ParquetLayout:
             raise DataError(f"{path}: a table of {self.n_rows} rows and {len(self.names)} columns is empty")
 
     def _check_sizes(self, group_bytes: Sequence[int], n_columns: int) -> None:
-        """Check that no row group becomes larger than rows of numbers with a label can be, since it does in memory."""
+        """Check that no row group announces more bytes than its rows of numbers and labels can take in memory."""
         for number, (n_bytes, n_rows) in enumerate(zip(group_bytes, self.group_rows, strict=True), start=1):
             if n_bytes > n_rows * (_NUMBER_BYTES * n_columns + _LABEL_BYTES) + _COLUMN_BYTES * n_columns:
                 announced = f"row group {number} announces {n_bytes} bytes"
@@ -97,20 +103,20 @@ class ParquetLayout:
 
     @property
     def n_rows(self) -> int:
-        """How many rows the file has."""
+        """Number of rows of the file."""
         return sum(self.group_rows)
 
     def stored_name(self, column: int) -> str:
-        """Return a column's name as the file has it, with blanks around it."""
+        """Return the name of a column as stored, with any blanks around it."""
         return str(self._fields[column].name)
 
     def is_text(self, column: int) -> bool:
-        """Tell whether a column holds texts, one by one or by their number in a dictionary."""
+        """Tell whether a column holds text, plain or dictionary-encoded."""
         kind = self._fields[column].type
         return str(kind.value_type if hasattr(kind, "index_type") else kind) in _TEXTS
 
     def is_narrow(self, column: int) -> bool:
-        """Tell whether float32 holds a column's numbers."""
+        """Tell whether float32 represents the numbers of a column exactly."""
         return str(self._fields[column].type) in _NARROW
 
     def is_number(self, column: int) -> bool:
@@ -127,28 +133,59 @@ class ParquetLayout:
 _PIECE_ROWS = 2**16
 
 
+def opened_parquet(file: IO[bytes], layout: ParquetLayout, dictionaries: Sequence[str | None] | None = None) -> Any:
+    """Return a `pyarrow.parquet.ParquetFile` without buffers; columns of ``dictionaries`` stay dictionary-encoded.
+
+    A buffer would grow to whatever size a damaged page announces, gigabytes for a file of kilobytes. Without one
+    PyArrow reads a column of a row group at once, and never more than the file has.
+    """
+    with broken_file(layout.path, "the Parquet file"):
+        return load_pyarrow("pyarrow.parquet").ParquetFile(
+            file,
+            metadata=layout.metadata,
+            read_dictionary=dictionaries,
+            pre_buffer=False,
+            buffer_size=0,
+            page_checksum_verification=True,
+        )
+
+
+def group_batches(file: Any, group: int, names: Sequence[str], path: str) -> Iterator[Any]:
+    """Yield the record batches of some columns of a row group, validated."""
+    with broken_file(path, f"row group {group + 1}"):
+        batches = file.iter_batches(_PIECE_ROWS, row_groups=[group], columns=names)
+    while True:
+        with broken_file(path, f"row group {group + 1}"):
+            batch = next(batches, None)
+            if batch is None:
+                return
+            # PyArrow does not check the indices into a file's dictionary otherwise.
+            batch.validate(full=True)
+        yield batch
+
+
 class ParquetMatrix:
-    """The chosen columns of a Parquet file.
+    """Features as a matrix, and targets, from chosen columns of a Parquet file.
 
     Parameters
     ----------
     file : binary file
-        The file, open as long as this object is used.
+        The file, which must stay open while this object is in use.
     layout : ParquetLayout
-        Of this file.
+        Metadata of the same file.
     features : sequence of int
-        Positions of the features, which are numbers.
+        Positions of the features, columns of numbers.
     target : int, optional
-        Position of the target, which may be text too.
+        Position of the target.
     target_kind : {"any", "unmixed", "numbers"}
-        Whether it may: not if it is "numbers".
+        Kind of the targets; "numbers" rules out text.
     dtype : dtype
-        Of the features.
+        Dtype of the features.
 
     Raises
     ------
     DataError
-        If a column is of another type.
+        If a column has another type.
     """
 
     def __init__(
@@ -171,26 +208,16 @@ class ParquetMatrix:
         self._features = [layout.stored_name(column) for column in features]
         self._target = None if target is None else layout.stored_name(target)
         self._dtype = np.dtype(dtype)
-        with broken_file(layout.path, "the Parquet file"):
-            self._file = load_pyarrow("pyarrow.parquet").ParquetFile(
-                file,
-                metadata=layout.metadata,
-                # A text that many rows share is then in memory once.
-                read_dictionary=[self._target] if self._target_is_text else None,
-                # A buffer would grow to whatever size a damaged page announces, gigabytes for a file of kilobytes.
-                # Without one PyArrow reads a column of a row group at once, and never more than the file has.
-                pre_buffer=False,
-                buffer_size=0,
-                page_checksum_verification=True,
-            )
+        # Each different text is then in memory once.
+        self._file = opened_parquet(file, layout, dictionaries=[self._target] if self._target_is_text else None)
 
     def read(self, groups: Sequence[int]) -> tuple[NDArray[Any], NDArray[Any] | None]:
-        """Return the features (n, n_features) and the targets (n,), if there is one, of some row groups.
+        """Return the features (n, n_features) and the targets (n,) of some row groups; None without a target.
 
         Raises
         ------
         DataError
-            If a group cannot be read, or a value is missing or not finite; names the row, counted from 1.
+            If a group cannot be read, or a value is missing or not finite; the message counts rows from 1.
         """
         X = np.empty((sum(self._group_rows[group] for group in groups), len(self._features)), dtype=self._dtype)
         targets: list[NDArray[Any]] = []
@@ -203,7 +230,7 @@ class ParquetMatrix:
         return X, self._joined(targets) if targets else None
 
     def _joined(self, pieces: list[NDArray[Any]]) -> NDArray[Any]:
-        """Return the targets of several pieces as one array."""
+        """Concatenate the targets of several pieces."""
         if self._target_is_text:
             longest = max(piece.dtype.itemsize // 4 for piece in pieces)
             check_label(f"{self._path}: column {shown(self._target or '')}", longest, sum(map(len, pieces)))
@@ -212,7 +239,8 @@ class ParquetMatrix:
     def _pieces(self, group: int) -> Iterator[tuple[NDArray[Any], NDArray[Any] | None]]:
         """Yield the features and the targets of a row group, in order."""
         start, left = self._starts[group], self._group_rows[group]
-        for batch in self._batches(group):
+        names = self._features if self._target is None else [*self._features, self._target]
+        for batch in group_batches(self._file, group, names, self._path):
             left -= batch.num_rows
             if left < 0:
                 break
@@ -222,22 +250,8 @@ class ParquetMatrix:
             announced = self._group_rows[group]
             raise DataError(f"{self._path}: row group {group + 1} does not have the {announced} rows that it announces")
 
-    def _batches(self, group: int) -> Iterator[Any]:
-        """Yield a row group as PyArrow gives it."""
-        names = self._features if self._target is None else [*self._features, self._target]
-        with broken_file(self._path, f"row group {group + 1}"):
-            batches = self._file.iter_batches(_PIECE_ROWS, row_groups=[group], columns=names)
-        while True:
-            with broken_file(self._path, f"row group {group + 1}"):
-                batch = next(batches, None)
-                if batch is None:
-                    return
-                # PyArrow itself trusts the positions in a file's dictionary.
-                batch.validate(full=True)
-            yield batch
-
     def _numbers(self, batch: Any, start: int) -> NDArray[Any]:
-        """Return the features of a batch, whose first row is ``start``."""
+        """Return the features of a batch; ``start`` is its first row in the file."""
         X = np.empty((batch.num_rows, len(self._features)), dtype=self._dtype)
         for j, name in enumerate(self._features):
             X[:, j] = batch.column(name).to_numpy(zero_copy_only=False)  # what is missing becomes NaN
@@ -248,7 +262,7 @@ class ParquetMatrix:
         return X
 
     def _targets(self, batch: Any, start: int) -> NDArray[Any] | None:
-        """Return the targets of a batch, whose first row is ``start``: numbers in their own dtype, or texts."""
+        """Return the targets of a batch, numbers in their own dtype or text; ``start`` is its first row in the file."""
         if self._target is None:
             return None
         column = batch.column(self._target)
@@ -264,7 +278,7 @@ class ParquetMatrix:
         return values
 
     def _labels(self, column: Any, name: str, start: int) -> NDArray[np.str_]:
-        """Return texts that are held as a dictionary and the position of each row's text in it."""
+        """Return the text of a dictionary-encoded column, row by row."""
         with broken_file(self._path, f"column {shown(name)}"):
             texts = column.dictionary.to_pylist()
         rows = column.indices.to_numpy()
@@ -287,7 +301,7 @@ class ParquetMatrix:
         return DataError(f"{self._place(name, start + row)}: {reason}")
 
     def _place(self, name: str, row: int) -> str:
-        """Return where a value stands."""
+        """Return the place of a value, for error messages."""
         return f"{self._path}: row {row + 1}, column {shown(name)}"
 
 
@@ -306,7 +320,7 @@ def read_training_parquet(path: str, target: str | None, target_kind: TargetKind
 def read_prediction_parquet(
     path: str, feature_names: Sequence[str] | None, target_name: str | None, max_rows: int | None
 ) -> Table:
-    """Read a Parquet file without regard to its target column."""
+    """Read the features of a Parquet file."""
     with opened(path) as file:
         layout = ParquetLayout(file, path)
         features = feature_columns(layout.names, feature_names, target_name, path)

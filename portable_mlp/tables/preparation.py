@@ -268,8 +268,8 @@ def _is_sound(preparation: Preparation, net: Network) -> bool:
     n_features, n_outputs = net.sizes[0], net.sizes[-1]
     names = preparation.feature_names
     scaled = (
-        _are_numbers(preparation.input_mean, n_features)
-        and _are_numbers(preparation.input_scale, n_features)
+        are_numbers(preparation.input_mean, n_features)
+        and are_numbers(preparation.input_scale, n_features)
         and min(preparation.input_scale) > 0
     )
     named = isinstance(names, list) and len(names) in (0, n_features) and all(isinstance(name, str) for name in names)
@@ -279,12 +279,12 @@ def _is_sound(preparation: Preparation, net: Network) -> bool:
         return False
     if preparation.classes is not None:
         return _are_labels(preparation.classes, _n_classes(net))
-    if not _are_numbers(preparation.target_mean, n_outputs) or not _are_numbers(preparation.target_scale, n_outputs):
+    if not are_numbers(preparation.target_mean, n_outputs) or not are_numbers(preparation.target_scale, n_outputs):
         return False
     low, high = preparation.target_low, preparation.target_high
     if low is None or high is None:
         return low is None and high is None
-    return _are_numbers(low, n_outputs) and _are_numbers(high, n_outputs) and bool(np.less_equal(low, high).all())
+    return are_numbers(low, n_outputs) and are_numbers(high, n_outputs) and bool(np.less_equal(low, high).all())
 
 
 def _is_encoded_soundly(preparation: Preparation) -> bool:
@@ -303,7 +303,8 @@ def _is_encoded_soundly(preparation: Preparation) -> bool:
     return all(isinstance(table[name], kind) for name, kind in _TABLE_FIELDS.items())
 
 
-def _are_numbers(values: Any, length: int) -> bool:
+def are_numbers(values: Any, length: int) -> bool:
+    """Tell whether these are so many floats in a list."""
     return isinstance(values, list) and len(values) == length and all(type(value) is float for value in values)
 
 

@@ -1,4 +1,4 @@
-"""Prepared rows of a table, in memory or in their file, and how they reach a backend."""
+"""Rows prepared for training, in memory or streamed from their file, and their way to a backend."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class Rows(NamedTuple):
 
     @property
     def n_samples(self) -> int:
-        """How many rows there are."""
+        """Number of rows."""
         return len(self.X)
 
     def moved(self, backend: Backend, dtype: str) -> tuple[Any, Any]:
@@ -50,18 +50,18 @@ class Rows(NamedTuple):
 
 STREAMED_SUFFIXES = (".parquet", ".npy")
 STREAMED_BYTES = 2**28
-"""A table whose numbers would take more than this as float64 stays in its file."""
+"""Size as float64 from which a table is streamed from its file."""
 
 
 def open_if_large(data: str, target: str | None, kind: TargetKind, max_rows: int | None) -> RowSource | None:
-    """Open a table that is to stay in its file; return None for one that is read whole.
+    """Open a table that is large enough to be streamed; return None for one to be read whole.
 
-    A large table with columns that are no numbers is read whole too, as far as the memory goes.
+    A large table with other columns than numbers is to be read whole too, if memory suffices.
 
     Raises
     ------
     DataError
-        If it cannot be opened, or has more than ``max_rows`` rows.
+        If the file cannot be opened, or has more than ``max_rows`` rows.
     ImportError
         If the file is in Parquet and PyArrow is missing.
     """
@@ -77,7 +77,7 @@ def open_if_large(data: str, target: str | None, kind: TargetKind, max_rows: int
 
 
 def _is_large_matrix(path: str, target: str | None) -> bool:
-    """Tell whether a Parquet file is large, and all columns but the target, or the last, are numbers."""
+    """Tell whether a Parquet file is large, and all its columns but the target (by default the last) are numbers."""
     with opened(path) as file:
         layout = ParquetLayout(file, path)
     names = layout.names
@@ -87,7 +87,7 @@ def _is_large_matrix(path: str, target: str | None) -> bool:
 
 @dataclass(frozen=True)
 class StreamedRows:
-    """Some rows of a file, in the place of `Rows`, which hold them all."""
+    """Rows that stay in their file, with the interface of `Rows`."""
 
     source: RowSource
     preparation: Preparation
@@ -97,11 +97,11 @@ class StreamedRows:
 
     @property
     def n_samples(self) -> int:
-        """How many rows there are."""
+        """Number of rows."""
         return sum(self.selection.counts)
 
     def moved(self, backend: Backend, dtype: str) -> tuple[Stream, None]:
-        """Return what brings them to a backend as they are needed: quantities in ``dtype``, labels as they are."""
+        """Return a stream to a backend: quantities in ``dtype``, labels as they are; None in place of the targets."""
 
         def read(rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
             X, y = self.source.rows(rows)
@@ -134,7 +134,7 @@ class StreamedRows:
         return targets[:, None]
 
     def _cast(self, scaled: np.ndarray, rows: np.ndarray, names: Sequence[str], dtype: str) -> np.ndarray:
-        """Return scaled numbers in ``dtype``, which a held-out row may be too far from the others for."""
+        """Cast scaled numbers to ``dtype``; an outlier of the hold-out may overflow it, which is an error."""
         numbers = scaled.astype(dtype)
         finite = np.isfinite(numbers)
         if not finite.all():
@@ -152,7 +152,7 @@ PreparedRows: TypeAlias = Rows | StreamedRows
 def prepare_streamed(
     source: RowSource, task: str, fraction: float, seed: int
 ) -> tuple[Preparation, StreamedRows, StreamedRows | None]:
-    """Learn the preparation from the rows that are not held out; return it with both parts."""
+    """Learn the preparation from the training rows; return it with the training rows and the hold-out, if any."""
     split, preparation, variation, digest = survey(source, task=task, fraction=fraction, seed=seed)
     digest = f"{digest}, {fraction} held out by seed {seed}"
     kept = StreamedRows(source, preparation, split.kept, None, digest)

@@ -16,6 +16,7 @@ from .cells import MISSING, MISSING_NUMBERS, Cells, as_strict, numbers_of, read_
 from .column_names import BLANKS, no_feature, numbered_names
 from .columns import Column, Columns, RawTable, Reading
 from .errors import DataError, counted, listed, opened, shown
+from .known_targets import KnownTarget
 from .targets import TargetKind, are_whole, target_vector
 from .text_files import opened_text
 from .text_numbers import as_float
@@ -195,8 +196,12 @@ def read_known(
     suffix: str,
     readings: Mapping[str, Reading],
     options: ReadingOptions,
+    target: KnownTarget | None = None,
 ) -> RawTable:
     """Read the columns that a model knows, as it knows them; others are left alone.
+
+    The result has a ``target_name`` where the file has that column; where it cannot be read, ``y`` is None, and the
+    last of ``notes`` is the reason.
 
     Parameters
     ----------
@@ -205,7 +210,9 @@ def read_known(
     readings : dict of str to Reading
         What each column holds.
     options : ReadingOptions
-        What the caller says of the table; the id and the target may be lacking.
+        What the caller says of the table; the id may be lacking.
+    target : KnownTarget, optional
+        The target to read too, for every row, as `KnownTarget.read` gives it.
 
     Raises
     ------
@@ -225,7 +232,25 @@ def read_known(
             )
         X = Columns({name: _known(raw.columns[name], reading) for name, reading in readings.items()})
         ids = None if options.id is None or options.id not in raw.columns else _ids(raw.columns[options.id])
-    return RawTable(X, None, ids, None, raw.notes)
+        y, reason = (None, None) if target is None else _known_targets(raw, target)
+    name = None if target is None or (y is None and reason is None) else target.name
+    return RawTable(X, y, ids, name, raw.notes if reason is None else (*raw.notes, reason))
+
+
+def _known_targets(raw: OpenedTable, target: KnownTarget) -> tuple[NDArray[Any] | None, str | None]:
+    """Return the targets of all rows, None where the file has none; and the reason, if they cannot be read."""
+    try:
+        if raw.y is not None:
+            return target.of_array(raw.y, raw.name), None
+        if target.name is None and target.required:
+            raise DataError(f"{raw.name}: no target is known; --target names its column")
+        if target.name is None or (target.name not in raw.columns and not target.required):
+            return None, None
+        return target.read(raw.column(target.name)), None
+    except DataError as error:
+        if target.required:
+            raise
+        return None, f"not scored: {error}"
 
 
 def _known(column: RawColumn, reading: Reading) -> Column:

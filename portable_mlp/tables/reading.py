@@ -1,8 +1,8 @@
-"""Tables of numbers, read from and written to files.
+"""Readers of table files, whatever their format: `read_table`, and what the command line reads.
 
-The readers take ``.csv`` (comma) and ``.tsv`` (tab), also compressed (``.csv.gz``, ``.tsv.gz``), ``.parquet``, ``.npz``
-and ``.npy`` files. They accept a file as a whole or raise one `DataError` that names the file, the line and the column
-of a mistake; no text ever becomes NaN, and how much there is to read is looked at before memory is taken for it.
+Formats are ``.csv`` (comma) and ``.tsv`` (tab), also compressed (``.csv.gz``, ``.tsv.gz``), ``.parquet``, ``.npz`` and
+``.npy``. A file is accepted as a whole or refused with one `DataError`, which names the file, the line and the column
+of a mistake. Sizes are checked before memory is allocated.
 """
 
 from __future__ import annotations
@@ -12,10 +12,11 @@ from collections.abc import Mapping, Sequence
 from typing import get_args
 
 from ..kernels.options import check_choice
-from ..kernels.spelling import suggesting
+from ..kernels.suggestions import suggesting
 from .array_files import ARRAY_SUFFIXES, read_prediction_arrays, read_training_arrays
 from .columns import RawTable, Reading, Table
 from .errors import DataError, MixedTargetError, shown
+from .known_targets import KnownTarget
 from .limits import above
 from .parquet_files import read_prediction_parquet, read_training_parquet
 from .raw import ReadingOptions, read_known, read_raw
@@ -62,11 +63,11 @@ def read_table(
     header: bool = True,
     strict: bool = False,
 ) -> RawTable:
-    r"""Read a table as it is: numbers, texts, truth values, dates, and missing cells.
+    r"""Read a table with columns of any kind: numbers, text, truth values, dates, with missing cells.
 
-    What a column holds is found from all of its cells: numbers, also such as 27,000, $5 and 12 %; True and False, yes
-    and no; dates and times in the usual forms; else texts. Missing are empty cells, and words such as NA and NaN. Where
-    nearly all cells are of one kind, the others are mistakes, which are named with file, line and column.
+    The kind of a column is inferred from all of its cells: numbers, including 27,000, $5 and 12 %; truth values such as
+    yes and no; dates and times in the usual formats; otherwise text. Empty cells, and words such as NA and NaN, are
+    missing. Where nearly all cells are of one kind, the others are mistakes, reported with file, line and column.
 
     Parameters
     ----------
@@ -78,32 +79,31 @@ def read_table(
     drop : sequence of str
         Names of columns to leave out.
     id : str, optional
-        Name of the column that tells the rows apart: no feature, but given along as ``ids``.
+        Name of the column that identifies the rows: not a feature, but returned as ``ids``.
     features : sequence of str, optional
         Names of the columns to keep; all others if not given.
     categorical : sequence of str
-        Names of columns whose cells are categories, whatever they look like: whole numbers that are codes.
+        Names of columns to read as categories even if they look like numbers, such as postcodes.
     encoding : str, optional
-        Of a text file; by default UTF-8, and UTF-16 where the first bytes say so.
+        Encoding of a text file; by default UTF-8, or UTF-16 if the file begins with its byte-order mark.
     decimal : {".", ","}
-        The mark before the fraction of numbers in a text file.
+        Decimal mark of numbers in a text file.
     delimiter : {",", "\t", ";", "|"}, optional
-        What stands between the cells of a text file; by default the one that makes a table of its first lines.
+        Separator of the cells of a text file; by default inferred from its first lines.
     header : bool
-        Whether the first line of a text file has the names of the columns; else they are "x0", "x1", ...
+        Whether the first line of a text file has the column names; otherwise they are "x0", "x1", ...
     strict : bool
         Whether every cell must be a finite number, or a truth value.
 
     Returns
     -------
     RawTable
-        `RawTable.X` are columns by name, which ``dict`` and ``to_pandas`` turn into a data frame; `RawTable.y` of shape
-        (n_samples,).
+        `RawTable.X`, columns by name, which ``to_pandas`` converts to a data frame; `RawTable.y` of shape (n_samples,).
 
     Raises
     ------
     DataError
-        If the file cannot be read, is too large, lacks a column, or a cell contradicts its column; a `ValueError`.
+        If the file cannot be read, is too large, lacks a column, or a cell contradicts its column. A `ValueError`.
     ValueError
         If ``decimal``, ``delimiter`` or ``encoding`` is unknown.
     ImportError
@@ -143,30 +143,35 @@ def read_raw_table(
     target_kind: TargetKind = "unmixed",
     last: bool = False,
 ) -> RawTable:
-    """Read a table as `read_table` does; ``last`` makes a target of the last column where none is named."""
+    """Read a table like `read_table`; with ``last`` the last column is the default target."""
     return read_raw(*_checked_options(path, options), options, target_kind, last)
 
 
 def read_known_columns(
-    path: str | os.PathLike[str], readings: Mapping[str, Reading], options: ReadingOptions
+    path: str | os.PathLike[str],
+    readings: Mapping[str, Reading],
+    options: ReadingOptions,
+    target: KnownTarget | None = None,
 ) -> RawTable:
-    """Read the columns that a model knows, each as the model knows it; other columns are left alone.
+    """Read the columns that a model was trained on, each as the same kind; other columns are ignored.
+
+    ``target`` is read too, for every row, where the file has it.
 
     Raises
     ------
     DataError
-        If a column is lacking, or a cell is not what its column holds; names it.
+        If a column is missing, or a cell is not of its column's kind; the message names it.
     """
-    return read_known(*_checked_options(path, options), readings, options)
+    return read_known(*_checked_options(path, options), readings, options, target)
 
 
 def _names(names: Sequence[str]) -> tuple[str, ...]:
-    """Return names of columns; a text alone, which is a sequence of letters, is one name."""
+    """Return column names as a tuple; a str is one name, not a sequence of letters."""
     return (names,) if isinstance(names, str) else tuple(names)
 
 
 def _checked_options(path: str | os.PathLike[str], options: ReadingOptions) -> tuple[str, str]:
-    """Return the path as text and its suffix, once the options were found to go with it."""
+    """Check the options for a path; return it as str, and its suffix."""
     name, suffix = _checked(path, options.delimiter, options.max_rows)
     check_choice("decimal", options.decimal, (".", ","))
     if options.encoding is not None:
@@ -190,7 +195,7 @@ def read_training_table(
     delimiter: str | None = None,
     max_rows: int | None = None,
 ) -> Table:
-    r"""Read features and targets from a file.
+    r"""Read features and targets from a table of numbers.
 
     Parameters
     ----------
@@ -201,15 +206,15 @@ def read_training_table(
     target : str, optional
         Name of the target column of a text or Parquet file; the last column if not given.
     target_kind : {"any", "unmixed", "numbers"}
-        What the targets may be. "any": classes, which are texts if one of them is not a number, or is written as the
+        Targets to accept. "any": classes, which are texts if one of them is not a number, or is written as the
         number would not be (007, 1.50). "unmixed": the same, but numbers may be a quantity as well, for which 1.50
         goes, and a text file with at least ten targets, and nine out of ten, that are finite numbers is refused for the
         others. "numbers": finite numbers alone, or truth values alone.
     delimiter : {",", "\t", ";", "|"}, optional
-        What stands between the cells of a text file; by default a comma in ``.csv`` and a tab in ``.tsv``. On standard
-        input it is a tab where the header line has one and no comma.
+        Separator of the cells of a text file; by default a comma in ``.csv`` and a tab in ``.tsv``. On standard input
+        it is a tab if the header line has one and no comma.
     max_rows : int, optional
-        How many rows the file may have; a file with more is refused, as is one that needs more than half of this
+        Largest number of rows to accept. Independently of it, a file is refused that needs more than half of this
         machine's memory.
 
     Returns
@@ -248,7 +253,7 @@ def read_prediction_table(
     delimiter: str | None = None,
     max_rows: int | None = None,
 ) -> Table:
-    """Read the features to predict from.
+    """Read features for prediction.
 
     Parameters
     ----------
@@ -261,7 +266,7 @@ def read_prediction_table(
     target_name : str, optional
         Column of a text or Parquet file to leave out, unread, where the file has it.
     delimiter, max_rows
-        As in `read_training_table`.
+        The same as in `read_training_table`.
 
     Returns
     -------
@@ -293,7 +298,7 @@ def open_training_rows(
     target_kind: TargetKind = "any",
     max_rows: int | None = None,
 ) -> RowSource:
-    """Open a file whose features and targets are read when they are asked for, since it may be larger than memory.
+    """Open a file, perhaps larger than memory, whose rows are read on demand.
 
     Parameters
     ----------
@@ -302,20 +307,20 @@ def open_training_rows(
     target : str, optional
         Name of the target column of a Parquet file; the last column if not given.
     target_kind : {"any", "unmixed", "numbers"}
-        What the targets may be, as in `read_training_table`.
+        Targets to accept, as in `read_training_table`.
     max_rows : int, optional
-        How many rows the file may have; a file with more is refused.
+        Largest number of rows to accept.
 
     Returns
     -------
     RowSource
-        To be closed, or used in a ``with`` statement.
+        The open file, to be closed or used in a ``with`` statement.
 
     Raises
     ------
     DataError
-        If the file cannot be read, is of another kind or too large, lacks the target column, or has columns of another
-        type. Values are looked at when they are read.
+        If the file cannot be read, has another format, is too large, lacks the target column, or has columns of another
+        type. Values are checked when they are read.
     ValueError
         If ``target_kind`` is unknown, or ``max_rows`` is less than 1.
     ImportError
@@ -331,7 +336,7 @@ def open_training_rows(
 
 
 def _opened_rows(name: str, suffix: str, target: str | None, target_kind: TargetKind) -> RowSource:
-    """Open the file as what its suffix says it is."""
+    """Open the file in the format of its suffix."""
     if suffix == _PARQUET:
         return ParquetRows(name, target, target_kind)
     if suffix != ".npy":
@@ -342,7 +347,7 @@ def _opened_rows(name: str, suffix: str, target: str | None, target_kind: Target
 
 
 def _checked(path: str | os.PathLike[str], delimiter: str | None, max_rows: int | None) -> tuple[str, str]:
-    """Return the path as text and its suffix in small letters, which tells the kind of the file; ``-`` is its own."""
+    """Return the path as str and its suffix in lower case, the file's format; ``-`` is a suffix of its own."""
     name = os.fspath(path)
     stem, suffix = os.path.splitext(name.lower())
     if suffix == ".gz":

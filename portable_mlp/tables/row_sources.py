@@ -1,4 +1,4 @@
-"""Tables larger than memory: rows that are read from an ``.npy`` or Parquet file when they are asked for."""
+"""Tables larger than memory: rows read on demand from an ``.npy`` or Parquet file."""
 
 from __future__ import annotations
 
@@ -24,22 +24,21 @@ __all__ = ["NpyRows", "ParquetRows", "RowSource"]
 
 
 class RowSource(abc.ABC):
-    """The rows of a file that is open, for one thread at a time; a context manager that closes it.
+    """The rows of an open file; a context manager that closes it. Not thread-safe.
 
     Attributes
     ----------
     path : str
-        The file's.
+        Path of the file.
     feature_names : tuple of str
         One name per feature.
     target_name : str or None
         Name of the target column; None for arrays.
     groups : tuple of int
-        How many rows each group has. Groups follow each other in the file, and rows of one group are quick to reach
-        after each other.
+        Number of rows of each group. Groups are contiguous in the file; access within one group is fast.
     groups_in_memory : int
-        From so many groups rows can be taken in any order while each group is read once. An epoch therefore shuffles
-        the groups, takes so many at a time, and shuffles the rows of these.
+        Number of groups whose rows can be accessed in any order while each group is read only once. An epoch shuffles
+        the groups, and then the rows of as many groups at a time.
     """
 
     path: str
@@ -50,16 +49,16 @@ class RowSource(abc.ABC):
 
     @property
     def n_rows(self) -> int:
-        """How many rows the file has."""
+        """Number of rows of the file."""
         return sum(self.groups)
 
     @property
     def n_features(self) -> int:
-        """How many features a row has."""
+        """Number of features of a row."""
         return len(self.feature_names)
 
     def rows(self, indices: NDArray[Any]) -> tuple[NDArray[Any], NDArray[Any]]:
-        """Return some rows, in the order that is asked for.
+        """Return rows by number, in the given order.
 
         Parameters
         ----------
@@ -69,17 +68,16 @@ class RowSource(abc.ABC):
         Returns
         -------
         X : ndarray of shape (n, n_features), float32 or float64
-            Features, C-contiguous and finite: float32 where the file's numbers are, float64 where they are anything
-            else.
+            Features, C-contiguous and finite; float64 unless the file's numbers are float32.
         y : ndarray of shape (n,)
-            Targets in the file's own dtype, or texts.
+            Targets in the file's own dtype, or text.
 
         Raises
         ------
         DataError
-            If a value is missing or not finite, or a part of the file cannot be read; names the row.
+            If a value is missing or not finite, or a part of the file cannot be read; the message names the row.
         IndexError
-            If there is no such row.
+            If a row number is out of range.
         """
         if indices.ndim != 1 or indices.dtype.kind not in "iu" or not len(indices):
             raise IndexError(f"rows are asked for by whole numbers, at least one; got {indices.dtype}{indices.shape}")
@@ -88,17 +86,17 @@ class RowSource(abc.ABC):
         return self._rows(indices)
 
     def blocks(self, size: int) -> Iterator[tuple[NDArray[Any], NDArray[Any]]]:
-        """Yield all rows in the file's order, ``size`` at a time, as `rows` gives them; the last block may be short."""
+        """Yield all rows in the file's order, ``size`` at a time, as `rows` returns them."""
         for start in range(0, self.n_rows, size):
             yield self.rows(np.arange(start, min(start + size, self.n_rows)))
 
     @abc.abstractmethod
     def close(self) -> None:
-        """Close the file; no rows can be taken any more."""
+        """Close the file. Rows cannot be read afterwards."""
 
     @abc.abstractmethod
     def _rows(self, indices: NDArray[Any]) -> tuple[NDArray[Any], NDArray[Any]]:
-        """Return rows that exist."""
+        """Return rows whose numbers were checked."""
 
     def __enter__(self) -> Self:
         return self
@@ -115,12 +113,12 @@ _GROUP_ROWS = 2**16
 class NpyRows(RowSource):
     """The rows of one 2-D array of numbers, whose last column is the target.
 
-    Nobody may shorten the file while it is open: the system ends a process that touches a page beyond its end.
+    The file must not be shortened while it is open: the system kills a process that reads beyond its end.
 
     Parameters
     ----------
     path : str
-        The file.
+        Path of the file.
 
     Raises
     ------
@@ -147,7 +145,7 @@ class NpyRows(RowSource):
         self._dtype = stored.newbyteorder("=") if stored.kind == "f" and stored.itemsize in (4, 8) else np.float64
 
     def close(self) -> None:
-        """Give the mapping back."""
+        """Unmap the file."""
         del self._matrix
 
     def _rows(self, indices: NDArray[Any]) -> tuple[NDArray[Any], NDArray[Any]]:
@@ -164,24 +162,24 @@ class NpyRows(RowSource):
 
 
 class ParquetRows(RowSource):
-    """The rows of a Parquet file; its groups are the file's row groups.
+    """The rows of a Parquet file; groups are its row groups.
 
-    The groups that were used last are kept, `RowSource.groups_in_memory` of them.
+    The `RowSource.groups_in_memory` most recently used groups are cached.
 
     Parameters
     ----------
     path : str
-        The file.
+        Path of the file.
     target : str, optional
         Name of the target column; the last column if not given.
     target_kind : {"any", "unmixed", "numbers"}
-        What the targets may be, as for tables.
+        Kind of the targets, as in `read_training_table`.
 
     Raises
     ------
     DataError
-        If the file cannot be read, lacks the target column, has features that are no numbers, or row groups too large
-        for the memory.
+        If the file cannot be read, lacks the target column, has other features than numbers, or row groups too large
+        for memory.
     ImportError
         If PyArrow is missing.
     """
@@ -204,14 +202,14 @@ class ParquetRows(RowSource):
         self._kept: OrderedDict[int, tuple[NDArray[Any], NDArray[Any]]] = OrderedDict()
 
     def close(self) -> None:
-        """Close the file and forget the groups that were kept."""
+        """Close the file and clear the cache."""
         self._kept.clear()
         self._file.close()
 
     def _rows(self, indices: NDArray[Any]) -> tuple[NDArray[Any], NDArray[Any]]:
         group_of = np.searchsorted(self._starts, indices, side="right") - 1
-        # Those that are there come first, before others take their place; those that are asked for last come last, and
-        # are kept for the next call.
+        # Cached groups first, before others evict them; the groups of the last rows come last, so that they are still
+        # cached at the next call.
         present, seen_last = np.unique(group_of[::-1], return_index=True)
         in_turn = [int(group) for group in present[np.argsort(-seen_last)]]
         places, pieces = [], []
@@ -226,7 +224,7 @@ class ParquetRows(RowSource):
         return all_X[back], all_y[back]
 
     def _group(self, group: int) -> tuple[NDArray[Any], NDArray[Any]]:
-        """Return a row group, from memory if it was used a short while ago."""
+        """Return a row group, from the cache if it was used recently."""
         if group not in self._kept:
             while len(self._kept) >= self.groups_in_memory:
                 self._kept.popitem(last=False)
@@ -237,7 +235,7 @@ class ParquetRows(RowSource):
         return self._kept[group]
 
     def _check_groups(self, layout: ParquetLayout) -> None:
-        """Check that the groups that will be kept fit into memory."""
+        """Check that the cached groups will fit into memory."""
         largest = max(layout.group_rows)
         limit = row_limit(8 * len(layout.names), None)
         n_groups = min(self.groups_in_memory, len(layout.group_rows))

@@ -1,4 +1,4 @@
-"""What must be known of rows that stay in their file before training starts: found in one pass over them."""
+"""The pass over streamed rows before training: classes, moments and a digest."""
 
 from __future__ import annotations
 
@@ -16,18 +16,18 @@ from .targets import MOST_WHOLE_NUMBER_CLASSES, are_whole, class_names
 
 
 class Survey(NamedTuple):
-    """What was found.
+    """The results of the pass.
 
     Attributes
     ----------
     split : GroupSplit
-        Which rows are held out; every class keeps a row to train on.
+        Training rows and hold-out; every class keeps at least one training row.
     preparation : Preparation
-        Learnt from the rows to train on.
+        Preparation learnt from the training rows.
     variation : ndarray of shape (1,), float64, or None
-        The sum of squared deviations of the scaled targets that are held out; None for classes.
+        Sum of squared deviations of the scaled targets of the hold-out; None for classes.
     digest : str
-        Of all rows and of their groups.
+        Hash of all rows and of their division into groups.
     """
 
     split: GroupSplit
@@ -37,18 +37,18 @@ class Survey(NamedTuple):
 
 
 def survey(source: RowSource, *, task: str, fraction: float, seed: int) -> Survey:
-    """Look at every row.
+    """Read every row, and again as long as a class has no training row.
 
     Parameters
     ----------
     source : RowSource
-        The rows.
+        Open file with the rows.
     task : {"auto", "classification", "regression"}
-        What the targets are for.
+        Task; "auto" follows `is_classification`.
     fraction : float
-        How many of the rows to hold out, in [0, 1).
+        Fraction of the rows to hold out, in [0, 1).
     seed : int
-        Of the draw.
+        Seed of the split.
 
     Raises
     ------
@@ -61,10 +61,10 @@ def survey(source: RowSource, *, task: str, fraction: float, seed: int) -> Surve
     while True:
         split = GroupSplit(source.groups, fraction, seed, protected)
         found = _Pass(source, split, task)
-        lost = found.classes.lost()
+        lost = found.classes.without_training_rows()
         if not lost:
             break
-        # A class whose rows were all held out, a rare one, gets the last of them back.
+        # All rows of a rare class are in the hold-out: the last of them becomes a training row.
         protected |= lost
     names: dict[str, Any] = {"feature_names": source.feature_names, "target_name": source.target_name}
     digest, classes = found.digest.hexdigest(), found.classes.in_order()
@@ -74,7 +74,7 @@ def survey(source: RowSource, *, task: str, fraction: float, seed: int) -> Surve
     return Survey(split, preparation, _variation(found.held_out, np.asarray(preparation.target_scale)), digest)
 
 
-def _variation(held_out: _Sum, scale: np.ndarray) -> np.ndarray:
+def _variation(held_out: _RunningMoments, scale: np.ndarray) -> np.ndarray:
     """Return the sum of squared deviations of scaled targets."""
     if not held_out.n_rows:
         return np.zeros(1)
@@ -83,12 +83,12 @@ def _variation(held_out: _Sum, scale: np.ndarray) -> np.ndarray:
 
 
 class Classes:
-    """The classes of the targets, as long as these can be classes.
+    """The classes of the targets; none once the targets turn out to be a quantity.
 
     Parameters
     ----------
     task : {"auto", "classification", "regression"}
-        "auto" follows `targets.is_classification`.
+        Task; "auto" follows `is_classification`.
     """
 
     def __init__(self, task: str) -> None:
@@ -97,7 +97,7 @@ class Classes:
         self._last_held_out: dict[Any, int] = {}
 
     def add(self, kept: np.ndarray, held_out: np.ndarray, rows: np.ndarray) -> None:
-        """Take note of targets to train on, and of those held out, which stand in these rows."""
+        """Add targets of training rows and of the hold-out, with the row numbers of the latter."""
         are_numbers = kept.dtype.kind in "iuf"
         if self._task == "auto" and are_numbers and not (are_whole(kept) and are_whole(held_out)):
             self._task = "regression"
@@ -110,8 +110,8 @@ class Classes:
         if self._task == "auto" and are_numbers and n_classes > MOST_WHOLE_NUMBER_CLASSES:
             self._task = "regression"
 
-    def lost(self) -> set[int]:
-        """Return for each class without a row to train on the row of it that was drawn last."""
+    def without_training_rows(self) -> set[int]:
+        """Return the last row, in the order of the permutation, of each class without a training row."""
         if self._task == "regression":
             return set()
         return {row for label, row in self._last_held_out.items() if label not in self._kept}
@@ -121,8 +121,8 @@ class Classes:
         return None if self._task == "regression" else class_names(np.asarray(sorted(self._kept)))
 
 
-class _Sum:
-    """Moments of rows that are added block by block."""
+class _RunningMoments:
+    """Moments accumulated block by block."""
 
     moments: Moments
 
@@ -142,15 +142,15 @@ class _Pass:
     def __init__(self, source: RowSource, split: GroupSplit, task: str) -> None:
         self.digest = hashlib.sha256()
         self.classes = Classes(task)
-        self.inputs, self.targets, self.held_out = _Sum(), _Sum(), _Sum()
+        self.inputs, self.targets, self.held_out = _RunningMoments(), _RunningMoments(), _RunningMoments()
         start = 0
         for group, n_rows in enumerate(source.groups):
             if n_rows:
-                self._look_at(source, start, n_rows, *split.of_group(group))
+                self._add_group(source, start, n_rows, *split.of_group(group))
             start += n_rows
 
-    def _look_at(self, source: RowSource, start: int, n_rows: int, kept: np.ndarray, held_out: np.ndarray) -> None:
-        """Take note of a group, whose first row is ``start``."""
+    def _add_group(self, source: RowSource, start: int, n_rows: int, kept: np.ndarray, held_out: np.ndarray) -> None:
+        """Add a group whose first row is ``start``."""
         is_kept = np.zeros(n_rows, dtype=bool)
         is_kept[kept - start] = True
         pieces = []
@@ -160,7 +160,7 @@ class _Pass:
             self.digest.update(X.data)
             self.inputs.add(X[is_kept[first:stop]])
         y = np.concatenate(pieces)
-        # After the features of each group: a file with other groups is another.
+        # After the features of each group, so that the digest depends on the division into groups.
         self.digest.update("\0".join(y.tolist()).encode() if y.dtype.kind == "U" else y.data)
         y_kept, y_held_out = y[is_kept], y[held_out - start]
         self.classes.add(y_kept, y_held_out, held_out)

@@ -1,4 +1,4 @@
-"""Targets: the kinds there are, classes or a quantity, and how cells of text become either."""
+"""Targets, classes or a quantity: the rules that tell them apart, and their conversion from text."""
 
 from __future__ import annotations
 
@@ -28,20 +28,20 @@ __all__ = [
 ]
 
 TargetKind = Literal["any", "unmixed", "numbers"]
-"""What the targets may be: classes, as numbers or texts; the same, or a quantity, but no numbers with a few texts among
-them; numbers alone."""
+"""Targets to accept. "any": classes, as numbers or text. "unmixed": classes or a quantity, but not a column of numbers
+with a little text among them. "numbers": numbers alone."""
 
 MOST_WHOLE_NUMBER_CLASSES = 20
-"""Whole-number targets with more distinct values than this are taken for a quantity, not for classes."""
+"""Whole-number targets with more distinct values than this are a quantity, not classes."""
 
 LARGEST_EXACT = 2**53
-"""Beyond it float64 lacks whole numbers: every number is whole there, and says nothing of what is counted."""
+"""The limit of exact integers in float64: every larger float64 is whole, which proves nothing about its origin."""
 
 
 def is_classification(y: NDArray[Any]) -> bool:
-    """Tell classes from quantities: texts, booleans, or whole numbers with few distinct values are classes.
+    """Tell classes from quantities: text, booleans, or whole numbers with few distinct values are classes.
 
-    Whole numbers may have any dtype: a column of 0 and 1 is one of floats as soon as it was joined with another table.
+    Whole numbers may have any dtype: a column of 0 and 1 becomes one of floats when tables are joined.
 
     >>> is_classification(np.array([0.0, 1.0, 1.0])), is_classification(np.array([0.0, 0.5, 1.0]))
     (True, False)
@@ -59,7 +59,7 @@ def are_whole(y: NDArray[Any]) -> bool:
 
 
 def class_names(y: NDArray[Any]) -> list[Any]:
-    """Return the classes of targets (n_samples,), sorted, as Python has them: whole numbers as int.
+    """Return the sorted classes of targets (n_samples,) as plain Python values; whole numbers become int.
 
     >>> class_names(np.array([1.0, -1.0, 1.0]))
     [-1, 1]
@@ -69,7 +69,7 @@ def class_names(y: NDArray[Any]) -> list[Any]:
 
 
 def numeric_targets(y: NDArray[Any], target_type: str) -> NDArray[np.float64]:
-    """Return targets as numbers (n_samples, n_outputs): 1 for the second of two classes, else a column for each.
+    """Return targets as numbers (n_samples, n_outputs): quantities as they are, two classes as 0 and 1, more one-hot.
 
     >>> numeric_targets(np.array(["b", "a", "b"]), "auto").tolist()
     [[1.0], [0.0], [1.0]]
@@ -88,10 +88,10 @@ _INTEGER = re.compile(r"[+-]?[0-9]+")
 
 
 class Targets:
-    """The target cells of the rows read so far, as text, and the lines they stand on."""
+    """The target cells of the rows read so far, as text, with their line numbers."""
 
     row_bytes = 3 * 8
-    """What a row takes besides its text: where that ends, its line, and the target itself."""
+    """Bytes of a row beside its text: the end of the text, the line number, and the converted target."""
 
     def __init__(self, path: str, column: int, kind: TargetKind) -> None:
         self._path = path
@@ -101,7 +101,7 @@ class Targets:
         self._lines = array("q")
 
     def append(self, cells: list[str], line: int) -> None:
-        """Take the target of one row, which may be any text but none."""
+        """Add the target of one row, any text that is not empty."""
         text = cells[self._column].strip(BLANKS)
         self._texts.append(text)
         self._lines.append(line)
@@ -115,12 +115,12 @@ class Targets:
         return target_vector(self._texts, self._place, self._kind)
 
     def _place(self, row: int) -> Place:
-        """Return where the target of a row stands."""
+        """Return the place of a row's target, for error messages."""
         return Place(self._path, self._lines[row], self._column + 1)
 
 
 class Texts(Protocol):
-    """Texts row by row."""
+    """A sequence of text, row by row."""
 
     def __len__(self) -> int: ...
     def __getitem__(self, index: int, /) -> str: ...
@@ -128,27 +128,27 @@ class Texts(Protocol):
 
 
 def target_vector(texts: Texts, place: Callable[[int], object], kind: TargetKind) -> NDArray[Any]:
-    """Return targets (n_samples,) as numbers if all of them are, else as text if they may be text.
+    """Convert targets from text: to numbers if all of them are, else to labels where these are accepted.
 
     Parameters
     ----------
     texts : sequence of str
-        The targets, none of them empty.
+        Targets as written, none of them empty.
     place : callable
-        From a row, counted from 0, to where its target stands, for messages.
+        Function from a row, counted from 0, to its place in error messages.
     kind : {"any", "unmixed", "numbers"}
-        What they may be.
+        Targets to accept, as in `TargetKind`.
 
     Raises
     ------
     DataError
-        If a target is of another kind, or is a NaN or an infinity among numbers.
+        If a target is not accepted, or is a NaN or an infinity among numbers.
     """
     return _TargetTexts(texts, place, kind).vector()
 
 
 class _TargetTexts:
-    """Targets as texts, looked at in several ways."""
+    """Targets as text, and the rules of `target_vector`."""
 
     def __init__(self, texts: Texts, place: Callable[[int], object], kind: TargetKind) -> None:
         self._texts = texts
@@ -156,7 +156,7 @@ class _TargetTexts:
         self._kind = kind
 
     def vector(self) -> NDArray[Any]:
-        """Return the targets, of shape (n_samples,), as numbers if all of them are, else as text if it may be text."""
+        """Return the targets, of shape (n_samples,)."""
         numbers = map(as_float, self._texts)
         values = np.fromiter((np.nan if number is None else number for number in numbers), np.float64, len(self._texts))
         finite = np.isfinite(values)
@@ -172,14 +172,14 @@ class _TargetTexts:
         return self._labels()
 
     def _numbers(self, values: NDArray[np.float64]) -> NDArray[Any]:
-        """Return targets that are all finite numbers: as integers if they are whole, or as the codes that they are."""
+        """Return targets that are all finite numbers as integers if whole, as text if codes, else as floats."""
         whole = self._integers(values)
         if self._kind != "numbers" and self._are_codes(values, whole is not None):
             return self._labels()
         return values if whole is None else whole
 
     def _integers(self, values: NDArray[np.float64]) -> NDArray[np.int64] | None:
-        """Return the targets as integers, None where one is no whole number or does not fit."""
+        """Return the targets as integers, None if one is not whole or does not fit into int64."""
         found = array("q")
         for text, value in zip(self._texts, values, strict=True):
             if _SHORT_INTEGER.fullmatch(text):
@@ -195,11 +195,11 @@ class _TargetTexts:
         return np.frombuffer(found, dtype=np.int64)
 
     def _are_codes(self, values: NDArray[np.float64], whole: bool) -> bool:
-        """Tell whether numbers would not give the cells back, and nothing says that they are a quantity.
+        """Tell whether the targets are codes: whole numbers that would not be printed as they are written.
 
-        A zero before other digits, as in 007, makes a code of a whole number. A plus, or more digits than an integer
-        holds, do so as long as the targets are few; a column of many is a quantity, as one with fractions is: 1.50 is
-        a number. Where the targets are classes anyway, they are texts also in the last two cases.
+        A leading zero, as in 007, always makes a code. A plus sign, or more digits than int64 holds, make one if there
+        are few distinct targets; many are a quantity. So are numbers with fractions, such as 1.50. If only classes are
+        expected, whatever is not printed as written is a code.
         """
         if not whole and not all(map(_INTEGER.fullmatch, self._texts)):
             return self._kind == "any" and not all(
@@ -211,7 +211,7 @@ class _TargetTexts:
         return odd and (self._kind == "any" or self._are_few())
 
     def _are_few(self) -> bool:
-        """Tell whether no more texts differ than whole numbers that are classes may."""
+        """Tell whether the distinct targets are few enough for classes."""
         different: set[str] = set()
         for text in self._texts:
             different.add(text)
@@ -220,20 +220,20 @@ class _TargetTexts:
         return True
 
     def _truth_values(self) -> NDArray[np.bool_]:
-        """Return targets that must be numbers as truth values, the first of which is one."""
+        """Return the targets as truth values; the first one is known to be one."""
         for row, text in enumerate(self._texts):
             if text not in TRUTH_VALUES:
                 raise not_a_truth_value(text, self._place(row))
         return np.fromiter(map(TRUTH_VALUES.__getitem__, self._texts), np.bool_, len(self._texts))
 
     def _has_words(self, finite: NDArray[np.bool_]) -> bool:
-        """Tell whether any of the targets that are not finite is not even 'nan', 'inf' or too large a number."""
+        """Tell whether some target is a word, not merely 'nan', 'inf' or a number too large for float64."""
         return any(as_float(self._texts[int(row)]) is None for row in np.flatnonzero(~finite))
 
     def _check_unmixed(self, finite: NDArray[np.bool_]) -> None:
-        """Refuse texts among numbers if at least ten targets, and nine out of ten, are finite numbers.
+        """Refuse text among numbers if at least ten targets, and nine out of ten, are finite numbers.
 
-        True and False are never names beside numbers, however many there are of each.
+        True and False beside numbers are refused whatever their share.
         """
         n_numbers, n_targets = int(np.count_nonzero(finite)), len(finite)
         many = n_numbers >= 10 and 10 * n_numbers >= 9 * n_targets
@@ -242,20 +242,20 @@ class _TargetTexts:
             raise MixedTargetError(f"{mistake}, while {n_numbers} of the {n_targets} targets are numbers")
 
     def _labels(self) -> NDArray[np.str_]:
-        """Return the targets as text; NumPy gives each of them the room of the longest."""
+        """Return the targets as text, all of the width of the longest."""
         lengths = np.fromiter(map(len, self._texts), np.int64, len(self._texts))
         longest = int(lengths.max())
         check_label(self._place(int(lengths.argmax())), longest, len(lengths))
         return np.fromiter(self._texts, f"<U{longest}", len(self._texts))
 
     def _first_mistake(self, finite: NDArray[np.bool_]) -> DataError:
-        """Return the error that says why the first target that is not a finite number is none."""
+        """Return the error for the first target that is not a finite number."""
         row = int(np.argmin(finite))
         return not_a_number(self._texts[row], self._place(row))
 
 
 class _Texts:
-    """Texts one after the other in a run of UTF-8, which takes a fifth of the memory of as many short str."""
+    """A list of text in one buffer of UTF-8, which takes a fifth of the memory of as many short str."""
 
     def __init__(self) -> None:
         self._bytes = bytearray()
@@ -263,7 +263,7 @@ class _Texts:
 
     @property
     def n_bytes(self) -> int:
-        """How long the run is."""
+        """Length of the buffer."""
         return len(self._bytes)
 
     def append(self, text: str) -> None:

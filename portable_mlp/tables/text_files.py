@@ -1,4 +1,4 @@
-"""Text opened for reading, plain or compressed with gzip, from files whose first bytes agree with their names."""
+"""Text files opened for reading: decompressed, decoded, and refused if their first bytes contradict their names."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ from .errors import DataError, opened
 __all__ = ["DELIMITERS", "DELIMITER_OF", "STANDARD_INPUT", "TextFile", "check_encoding", "opened_text"]
 
 STANDARD_INPUT = "-"
-"""The path that stands for it."""
+"""The path that means standard input."""
 
 _INPUT_NAME = "standard input"
 
 DELIMITER_OF = {".csv": ",", ".tsv": "\t", ".csv.gz": ",", ".tsv.gz": "\t"}
-"""What stands between the cells of a file, by its suffix, where nothing else is said."""
+"""Default delimiters by suffix."""
 
 DELIMITERS = (",", "\t", ";", "|")
-"""What may stand between them."""
+"""The delimiters to choose from."""
 
 _UTF_8 = "utf-8"
 _BYTE_ORDER_MARKS = {
@@ -33,7 +33,7 @@ _BYTE_ORDER_MARKS = {
     codecs.BOM_UTF16_LE: "utf-16",
     codecs.BOM_UTF16_BE: "utf-16",
 }
-"""Encodings by the bytes that their texts begin with; the longer marks come first."""
+"""Encodings by byte-order mark, longer marks first."""
 
 _GZIP = b"\x1f\x8b"
 _NO_TEXT = {
@@ -42,23 +42,23 @@ _NO_TEXT = {
     b"PAR1": ("a Parquet file", ".parquet"),
     b"\x93NUMPY": ("an array of NumPy", ".npy"),
 }
-"""What a file that is no text is by its first bytes, and how its name must end, if it can be read."""
+"""Files that are not text, by their magic bytes: a description, and the suffix that makes them readable, if any."""
 _LONGEST_MAGIC = max(map(len, _NO_TEXT))
 
 
 class TextFile(NamedTuple):
-    """A text file that is open.
+    """An open text file.
 
     Attributes
     ----------
     stream : binary file
-        Its bytes, decompressed.
+        Decompressed text in UTF-8.
     name : str
-        For messages: the path, or "standard input".
+        Name in error messages: the path, or "standard input".
     n_bytes : int
-        How long it is, compressed if it is; 0 where that is not known, as of a pipe.
+        Size of the file as stored; 0 if unknown, as of a pipe.
     encoding : str
-        That of the file; the stream gives UTF-8.
+        Encoding of the file itself.
     """
 
     stream: BufferedIOBase
@@ -68,7 +68,7 @@ class TextFile(NamedTuple):
 
 
 def check_encoding(encoding: str) -> None:
-    """Raise ValueError unless Python knows the encoding of texts."""
+    """Raise ValueError unless Python knows the text encoding."""
     try:
         known = codecs.lookup(encoding)._is_text_encoding
     except LookupError:
@@ -79,10 +79,10 @@ def check_encoding(encoding: str) -> None:
 
 @contextlib.contextmanager
 def opened_text(path: str, encoding: str | None = _UTF_8) -> Iterator[TextFile]:
-    """Open a text file, or standard input for ``-``; what is compressed is decompressed while it is read.
+    """Open a text file, or standard input for ``-``; compressed text is decompressed while it is read.
 
-    The name of a compressed file ends in .gz; standard input has no name, and its first bytes tell. Where no encoding
-    is named, the mark at the beginning of UTF-16 and UTF-32 tells, and what has none is UTF-8.
+    Compressed files are recognised by the suffix .gz, compressed standard input by its first bytes. With
+    ``encoding=None`` a byte-order mark selects UTF-16 or UTF-32; without a mark the text is UTF-8.
     """
     if path == STANDARD_INPUT:
         with _opened_input() as file, _opened(file, _INPUT_NAME, file.peek().startswith(_GZIP)) as text:
@@ -93,7 +93,7 @@ def opened_text(path: str, encoding: str | None = _UTF_8) -> Iterator[TextFile]:
 
 
 def _in_utf_8(text: TextFile, encoding: str | None) -> TextFile:
-    """Return a text file whose stream gives UTF-8, whatever its encoding is."""
+    """Return the file with a stream of UTF-8."""
     if encoding is None:
         start = text.stream.peek(4)[:4]  # type: ignore[attr-defined]
         encoding = next((name for mark, name in _BYTE_ORDER_MARKS.items() if start.startswith(mark)), _UTF_8)
@@ -104,7 +104,7 @@ def _in_utf_8(text: TextFile, encoding: str | None) -> TextFile:
 
 
 class _Transcoded(RawIOBase):
-    """The bytes of a text in another encoding, as UTF-8."""
+    """A stream of UTF-8 from text in another encoding."""
 
     def __init__(self, text: TextFile, encoding: str) -> None:
         self._text = text
@@ -115,11 +115,11 @@ class _Transcoded(RawIOBase):
         self._ended = False
 
     def readable(self) -> bool:
-        """Tell that it can be read, as it always can."""
+        """Return True."""
         return True
 
     def readinto(self, buffer: Any, /) -> int:
-        """Decode a piece, and give as much of it as fits."""
+        """Fill the buffer with decoded text."""
         while not self._ready and not self._ended:
             piece = self._text.stream.read1(2**16)
             self._ended = not piece
@@ -130,7 +130,7 @@ class _Transcoded(RawIOBase):
         return len(given)
 
     def _decoded(self, piece: bytes) -> bytes:
-        """Return a piece as UTF-8."""
+        """Decode a piece and encode it in UTF-8."""
         try:
             text = self._decoder.decode(piece, self._ended)
             self._line += text.count("\n")
@@ -142,7 +142,7 @@ class _Transcoded(RawIOBase):
 
 @contextlib.contextmanager
 def _opened(file: BufferedReader, name: str, is_gzip: bool) -> Iterator[TextFile]:
-    """Give an open file as text, if its first bytes say that it may be."""
+    """Yield an open file as text, unless its magic bytes are those of another format."""
     start = file.peek(_LONGEST_MAGIC)
     if is_gzip:
         if not start.startswith(_GZIP):
@@ -157,7 +157,7 @@ def _opened(file: BufferedReader, name: str, is_gzip: bool) -> Iterator[TextFile
 
 
 def _remedy(suffix: str | None, name: str) -> str:
-    """Return what can be done about a file that is no text."""
+    """Return a remedy for a file that is not text."""
     if suffix is None:
         return "save the table as text"
     if name == _INPUT_NAME:
@@ -167,7 +167,7 @@ def _remedy(suffix: str | None, name: str) -> str:
 
 @contextlib.contextmanager
 def _opened_input() -> Iterator[BufferedReader]:
-    """Give standard input as a file whose first bytes can be looked at, whatever stands in its place; it stays open."""
+    """Yield standard input as a file with ``peek``, whatever object replaces it; it stays open."""
     stream = getattr(sys.stdin, "buffer", None)
     if stream is None or stream.closed:
         raise DataError(f"{_INPUT_NAME}: it is closed, or gives no bytes")
@@ -178,22 +178,22 @@ def _opened_input() -> Iterator[BufferedReader]:
 
 
 class _Rejoined(RawIOBase):
-    """A stream and the first bytes that were read from it: a pipe gives as few at a time as were written."""
+    """A stream preceded by the first bytes read from it: one read of a pipe may return fewer than the magic bytes."""
 
     def __init__(self, start: bytes, stream: BufferedIOBase) -> None:
         self._start = start
         self._stream = stream
 
     def readable(self) -> bool:
-        """Tell that it can be read, as it always can."""
+        """Return True."""
         return True
 
     def fileno(self) -> int:
-        """Return the stream's descriptor, whose file may have a size."""
+        """Return the file descriptor, by which the size of a file is found."""
         return self._stream.fileno()
 
     def readinto(self, buffer: Any, /) -> int:
-        """Read the first bytes, then what follows."""
+        """Fill the buffer from the first bytes, then from the stream."""
         view = memoryview(buffer)
         given = self._start or self._stream.read1(len(view))
         self._start = b""
@@ -202,7 +202,7 @@ class _Rejoined(RawIOBase):
 
 
 def _size(file: BufferedReader) -> int:
-    """Return how long a file is, 0 where the system does not say."""
+    """Return the size of a file, 0 if the system does not report one."""
     try:
         return os.fstat(file.fileno()).st_size
     except OSError:

@@ -1,4 +1,4 @@
-"""The first lines of a text table: its delimiter, and the names of its columns."""
+"""The header of a text table: its delimiter, and the names of its columns."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from .text_records import Records
 __all__ = ["DELIMITER_NAMES", "HEAD_BYTES", "lenient_header", "likely_delimiter", "strict_header"]
 
 HEAD_BYTES = 2**13
-"""How many bytes of a file are looked at for its delimiter."""
+"""Number of bytes in which the delimiter is looked for."""
 
 _HEAD_LINES = 20
 
@@ -23,13 +23,13 @@ DELIMITER_NAMES = {",": "commas", "\t": "tabs", ";": "semicolons", "|": "bars"}
 
 
 def likely_delimiter(head: str, supposed: str) -> str:
-    r"""Return the delimiter that makes a table of the first lines, the supposed one if it does.
+    r"""Return the delimiter that divides the first lines into columns; the supposed one if it does.
 
     >>> likely_delimiter("a;b;c\n1,5;2;3\n", ","), likely_delimiter("a,b\n1;2,3\n", ",")
     (';', ',')
     """
     lines = head.splitlines()
-    # The last line may be cut.
+    # The last line may be cut off.
     lines = lines[: max(1, min(len(lines) - 1, _HEAD_LINES))]
     widths = {mark: [len(cells) for cells in csv.reader(lines, delimiter=mark)] for mark in DELIMITERS}
     even = {mark: found[0] for mark, found in widths.items() if found and found[0] > 1 and len(set(found)) == 1}
@@ -38,7 +38,7 @@ def likely_delimiter(head: str, supposed: str) -> str:
 
 
 def lenient_header(records: Records, path: str, *, header: bool) -> tuple[tuple[str, ...], Records]:
-    """Return the names of the columns, and the records that follow; what has no name is called as pandas calls it."""
+    """Return the column names and the remaining records; nameless columns are named as by pandas."""
     first = next(records, None)
     if first is None:
         raise DataError(f"{path}: the file is empty; a {'header line' if header else 'row'} is expected")
@@ -53,7 +53,7 @@ def lenient_header(records: Records, path: str, *, header: bool) -> tuple[tuple[
 
 
 def strict_header(records: Records, path: str, supposed: str | None) -> tuple[str, ...]:
-    """Return the names of the columns, all different and none empty; ``supposed`` is a delimiter that nobody named."""
+    """Return the column names, all different and none empty; ``supposed`` is the delimiter if it is only assumed."""
     _, cells = next(records, (0, None))
     if cells is None:
         raise DataError(f"{path}: the file is empty; a header line is expected")
@@ -68,14 +68,14 @@ def strict_header(records: Records, path: str, supposed: str | None) -> tuple[st
 
 
 def _check_no_number(names: Sequence[str], path: str) -> None:
-    """Check that no name is a number: columns may be called 0, 1, 2; none is called 5.1."""
+    """Check that no name is a number such as 5.1; whole numbers (0, 1, 2) are names in use."""
     for column, name in enumerate(names, start=1):
         if as_float(name) is not None and not name.isdecimal():
             raise DataError(f"{path}:1:{column}: {shown(name)} is a number; a header line with names is expected")
 
 
 def _check_delimiter(name: str, supposed: str, path: str) -> None:
-    """Refuse a header of a single name which another delimiter would make several of."""
+    """Refuse a header of a single name that another delimiter would split."""
     others = [repr(other) for other in DELIMITERS if other in name]
     if others:
         found = " and ".join(others)

@@ -1,8 +1,7 @@
-"""Numbers in the cells of a text file.
+"""Numbers and truth values in the cells of a text file.
 
 A number is an optional sign, digits with an optional point (or a point with digits) and an optional exponent, in
-ASCII, with spaces or tabs around it. No text ever becomes NaN. Beside numbers there are truth values, in columns of
-their own.
+ASCII, with spaces or tabs around it. No text ever becomes NaN. A column holds numbers or truth values, not both.
 """
 
 from __future__ import annotations
@@ -27,17 +26,17 @@ __all__ = [
 ]
 
 TRUTH_VALUES = {word: word.lower() == "true" for word in ("True", "TRUE", "true", "False", "FALSE", "false")}
-"""What truth values are, by the words that pandas, R and spreadsheets, and JSON write for them."""
+"""Truth values by spelling: those of pandas, of R and spreadsheets, and of JSON."""
 
-# Whatever `float` reads and is written in these characters alone is a number of the grammar above:
-# the underscores, words and non-ASCII digits that `float` also reads need others.
+# Text of these characters alone that `float` accepts is a number of the grammar above: the underscores, words and
+# non-ASCII digits that `float` accepts too need other characters.
 _NUMBER_CHARACTERS = re.compile(r"[0-9eE+\-. \t,]*")
 _CODE = re.compile(r"[+-]?0[0-9]+")
 _NON_FINITE_WORD = re.compile(r"[+-]?(nan|inf|infinity)", re.ASCII | re.IGNORECASE)
 
 
 class Place(NamedTuple):
-    """Where a cell stands, counted from 1."""
+    """The place of a cell, line and column counted from 1."""
 
     path: str
     line: int
@@ -48,7 +47,7 @@ class Place(NamedTuple):
 
 
 def row_of_floats(cells: list[str]) -> list[float] | None:
-    """Return the numbers of a row, None where a cell may be wrong; made for speed."""
+    """Return the numbers of a row, None if a cell may be wrong: the fast path."""
     if _NUMBER_CHARACTERS.fullmatch(",".join(cells)) is None:
         return None
     try:
@@ -59,7 +58,7 @@ def row_of_floats(cells: list[str]) -> list[float] | None:
 
 
 def as_float(text: str) -> float | None:
-    """Return the number that a stripped cell holds, None if it holds none; 'nan', 'inf' and 1e999 are not finite."""
+    """Return the number in a stripped cell, None if it holds none; 'nan', 'inf' and 1e999 give non-finite numbers."""
     if _NUMBER_CHARACTERS.fullmatch(text) is None and _NON_FINITE_WORD.fullmatch(text) is None:
         return None
     try:
@@ -69,17 +68,17 @@ def as_float(text: str) -> float | None:
 
 
 def is_code(text: str) -> bool:
-    """Tell whether a stripped cell is a code such as 007, which a number would not give back."""
+    """Tell whether a stripped cell is a code such as 007, whose leading zero a number would lose."""
     return _CODE.fullmatch(text) is not None
 
 
 def as_truth(cell: str) -> bool | None:
-    """Return the truth value that a cell holds, None if it holds none."""
+    """Return the truth value in a cell, None if it holds none."""
     return TRUTH_VALUES.get(cell.strip(BLANKS))
 
 
 def checked_feature(cell: str, place: object, is_truth: bool) -> float:
-    """Return the finite number in a cell, 1 or 0 for the truth value if the column has these."""
+    """Return the finite number in a cell; in a column of truth values 1 or 0."""
     if is_truth:
         truth = as_truth(cell)
         if truth is None:
@@ -92,14 +91,14 @@ def checked_feature(cell: str, place: object, is_truth: bool) -> float:
 
 
 def not_a_truth_value(cell: str, place: object) -> DataError:
-    """Return the error for a cell of a column that begins with truth values."""
+    """Return the error for a cell that is not a truth value, in a column of these."""
     if not cell.strip(BLANKS):
         return DataError(f"{place}: the cell is empty; True or False is expected (remove the row or fill the cell)")
     return DataError(f"{place}: {shown(cell)} is not True or False, as the cells above it are")
 
 
 def not_a_number(cell: str, place: object) -> DataError:
-    """Return the error that says why a cell is not a finite number."""
+    """Return the error for a cell that is not a finite number, with the reason."""
     text = cell.strip(BLANKS)
     if not text:
         reason = "the cell is empty; a number is expected (remove the row or fill the cell)"

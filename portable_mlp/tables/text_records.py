@@ -1,4 +1,4 @@
-"""The records of a text file: its bytes as lines of UTF-8, its lines as lists of cells."""
+"""The records of a text file: lines of UTF-8, split into lists of cells."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from .text_files import TextFile
 __all__ = ["Records", "read_records", "records_of_width"]
 
 Records = Iterator[tuple[int, list[str]]]
-"""The number of the first line and the cells of every record."""
+"""Pairs of the number of a record's first line and its cells."""
 
 _MOST_BLANK_LINES = 10_000
 
-# By a part of the message of `csv.Error`, which speaks to programmers.
+# Reasons by a part of the message of `csv.Error`, which is written for programmers.
 _CSV_REASONS = {
     "new-line character": r"a carriage return inside an unquoted cell (lines end with \n or \r\n)",
     "unexpected end": "the closing quote of a cell is missing",
@@ -29,9 +29,9 @@ _CSV_REASONS = {
 
 
 def read_records(file: TextFile, delimiter: str | None) -> Records:
-    """Yield the records, the header among them, without blank lines at the end.
+    """Yield the records, header included, without blank lines at the end.
 
-    Without a delimiter it is the tab where the first line has one and no comma, else the comma.
+    The default delimiter is a tab if the first line has one and no comma, else a comma.
     """
     lines = _TextLines(file)
     if delimiter is None:
@@ -59,7 +59,7 @@ def read_records(file: TextFile, delimiter: str | None) -> Records:
 
 
 def records_of_width(records: Records, width: int, path: str, limit: RowLimit) -> Records:
-    """Yield the records after the header, each as wide as the header, and no more than may be."""
+    """Yield the records after the header; check that each is as wide as the header, and their number."""
     for row, (line, cells) in enumerate(records, start=1):
         if len(cells) != width:
             raise DataError(f"{path}:{line}: {counted(len(cells), 'cell')} where the header has {width}")
@@ -69,10 +69,10 @@ def records_of_width(records: Records, width: int, path: str, limit: RowLimit) -
 
 
 class _TextLines:
-    """The lines of a text file, each with its line end, and the number of the last one.
+    """The lines of a text file, line ends included, and the number of the last one.
 
-    The limits on length and cells hold for a whole record, since an open quote may join many lines; they are looked at
-    before the line is taken apart, which takes twenty times its length.
+    The limits on length and cells apply to a whole record, since an open quote may join many lines. They are checked
+    before a line is split, which needs twenty times its memory.
     """
 
     delimiter = b","
@@ -88,13 +88,13 @@ class _TextLines:
         self._peeked: bytes | None = None
 
     def start_record(self) -> int:
-        """Return the number of the line that comes next; a record begins there."""
+        """Begin a record; return the number of its first line, the next one."""
         self._bytes_left, self._cells_left = self._most_bytes, self._most_cells
         self._record = self._number + 1
         return self._record
 
     def peek(self) -> str:
-        """Return the first line, which is still to come, as far as it can be shown."""
+        """Return the first line without consuming it; undecodable bytes are replaced."""
         self._peeked = self._read()
         return self._peeked.decode(errors="replace")
 
@@ -112,14 +112,14 @@ class _TextLines:
         return self._decoded(line)
 
     def _read(self) -> bytes:
-        """Return the next line, or as much of it as the record may still take."""
+        """Return the next line, or as much of it as the record's limit allows."""
         try:
             return self._file.stream.readline(self._bytes_left + 1)
         except (EOFError, zlib.error, BadGzipFile) as error:
             raise DataError(f"{self._file.name}:{self._number + 1}: {_gzip_reason(error)}") from error
 
     def _check_size(self, line: bytes) -> None:
-        """Check that a record, of which this is another line, is not too long."""
+        """Check the limits of a record after another of its lines."""
         self._bytes_left -= len(line)
         self._cells_left -= line.count(self.delimiter)
         if self._bytes_left < 0:
@@ -131,7 +131,7 @@ class _TextLines:
             )
 
     def _decoded(self, line: bytes) -> str:
-        """Return the line as text, without the mark that some programs put before the first one."""
+        """Decode a line; the byte-order mark before the first one is removed."""
         if self._number == 1:
             line = line.removeprefix(codecs.BOM_UTF8)
         try:
@@ -144,13 +144,13 @@ class _TextLines:
 
 
 def _csv_reason(error: csv.Error) -> str:
-    """Return what is wrong with a record, in words for the author of the file."""
+    """Return the fault of a record, in words for the author of the file."""
     message = str(error)
     return next((reason for part, reason in _CSV_REASONS.items() if part in message), message)
 
 
 def _gzip_reason(error: Exception) -> str:
-    """Return what is wrong with compressed data."""
+    """Return the fault of compressed data."""
     if isinstance(error, EOFError):
         return "the compressed data stop before their end (is the file complete?)"
     if str(error).startswith("Not a gzipped file"):

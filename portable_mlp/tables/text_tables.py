@@ -1,4 +1,4 @@
-"""Tables in ``.csv`` and ``.tsv`` files: of numbers alone, or with cells as they are written."""
+"""Tables in ``.csv`` and ``.tsv`` files: of numbers alone, or of text still to be interpreted."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .arrow_columns import ArrowColumn
-from .arrow_csv import Slurped, read_arrow_csv
+from .arrow_csv import LoadedText, read_arrow_csv
 from .cells import Cells, recognised
 from .column_names import BLANKS, feature_columns, target_column
 from .columns import Column, Reading, Table
@@ -29,16 +29,16 @@ _BLOCK_CHARACTERS = 2**20
 
 
 class TextTableOptions(NamedTuple):
-    """How a text table is written.
+    """The format of a text table.
 
     Attributes
     ----------
     delimiter : str or None
-        What stands between its cells; None where the file's name and its first lines tell.
+        Separator of the cells; None to infer it from the file's name and its first lines.
     header : bool
-        Whether its first line has the names of the columns.
+        Whether the first line has the column names.
     max_rows : int or None
-        How many rows it may have.
+        Largest number of rows to accept.
     """
 
     delimiter: str | None = None
@@ -47,18 +47,18 @@ class TextTableOptions(NamedTuple):
 
 
 class TextTable(NamedTuple):
-    """A text table whose cells are still texts.
+    """A text table before its cells are interpreted.
 
     Attributes
     ----------
     name : str
-        Of the file, for messages.
+        Name of the file in error messages.
     names : tuple of str
-        Of its columns, all different.
+        Column names, all different.
     columns : sequence of TextColumn or ArrowColumn
-        One for each name.
+        One column per name.
     notes : tuple of str
-        What was noticed.
+        Remarks for the user, such as an unusual delimiter.
     """
 
     name: str
@@ -68,14 +68,14 @@ class TextTable(NamedTuple):
 
 
 class TextColumn:
-    """The cells of a column: texts in blocks, each a run of UTF-8 with NUL, which no cell has, between the cells.
+    """A column of text: blocks of UTF-8, in which NUL, which no cell contains, separates the cells.
 
     Parameters
     ----------
     name : str
-        The column's.
+        Name of the column.
     place : callable
-        From a row, counted from 0, to where its cell stands.
+        Function from a row, counted from 0, to its place in error messages.
     """
 
     def __init__(self, name: str, place: Callable[[int], object]) -> None:
@@ -84,7 +84,7 @@ class TextColumn:
         self._blocks: list[bytes] = []
 
     def append(self, texts: Sequence[str]) -> int:
-        """Take the cells of some rows; return how many bytes they take."""
+        """Add the cells of some rows; return their size in bytes."""
         block = "\0".join(text.strip(BLANKS) for text in texts).encode()
         self._blocks.append(block)
         return len(block)
@@ -94,7 +94,7 @@ class TextColumn:
         return Cells.of(self.name, self._texts(), self._place)
 
     def recognised(self, decimal: str) -> Column:
-        """Return the column of what its cells are."""
+        """Return the column with the kind inferred from its cells."""
         return self._plain_numbers(decimal) or recognised(self.cells(), decimal)
 
     def _texts(self) -> Iterator[str]:
@@ -102,7 +102,7 @@ class TextColumn:
             yield from block.decode().split("\0")
 
     def _plain_numbers(self, decimal: str) -> Column | None:
-        """Return the numbers of a column that has nothing else, and no code such as 007; made for speed."""
+        """Return the numbers of a column of nothing but numbers; None for any other, or for codes: the fast path."""
         values = array("d")
         if decimal != ".":
             return None
@@ -116,13 +116,14 @@ class TextColumn:
 
 
 def read_text_table(file: TextFile, suffix: str, options: TextTableOptions) -> TextTable:
-    """Read a text file that is open.
+    """Read an open text file, without interpreting its cells.
+
+    The delimiter is inferred unless it is given, and columns without a name get one.
 
     Raises
     ------
     DataError
-        If it is no table: as for training, but that one delimiter of several is recognised, that columns may have no
-        name, and that cells may be anything.
+        If the file is not a table, or too large.
     """
     supposed = options.delimiter or DELIMITER_OF.get(suffix)
     head = file.stream.peek(HEAD_BYTES)  # type: ignore[attr-defined]
@@ -130,27 +131,27 @@ def read_text_table(file: TextFile, suffix: str, options: TextTableOptions) -> T
     notes = [] if supposed in (None, delimiter) else [f"the cells are separated by {DELIMITER_NAMES[delimiter]}"]
     if file.encoding != "utf-8":
         notes.append(f"the text is in {file.encoding}")
-    slurped = Slurped(file)
-    if slurped.complete:
-        copy = file._replace(stream=io.BytesIO(slurped.data))
+    loaded = LoadedText(file)
+    if loaded.complete:
+        copy = file._replace(stream=io.BytesIO(loaded.data))
         names, _ = lenient_header(read_records(copy, delimiter), file.name, header=options.header)
         most_rows = _row_limit(names, options).rows
-        columns = read_arrow_csv(slurped.data, file.name, names, delimiter, header=options.header, most_rows=most_rows)
+        columns = read_arrow_csv(loaded.data, file.name, names, delimiter, header=options.header, most_rows=most_rows)
         if columns is not None:
             return TextTable(file.name, names, columns, tuple(notes))
-    names, ours = _by_records(slurped.replayed(), delimiter, options)
+    names, ours = _by_records(loaded.rewound(), delimiter, options)
     return TextTable(file.name, names, ours, tuple(notes))
 
 
 def _row_limit(names: Sequence[str], options: TextTableOptions) -> RowLimit:
-    """Return how many rows there may be, by what their numbers and the ends of their cells take."""
+    """Return the limit on rows, by the memory of their numbers and cell ends."""
     return row_limit(24 * len(names), options.max_rows)
 
 
 def _by_records(
     file: TextFile, delimiter: str, options: TextTableOptions
 ) -> tuple[tuple[str, ...], Sequence[TextColumn]]:
-    """Read a text file record by record."""
+    """Read a text file record by record, without PyArrow."""
     records = read_records(file, delimiter)
     names, records = lenient_header(records, file.name, header=options.header)
     lines = array("q")
@@ -178,14 +179,14 @@ def _by_records(
 
 
 def _append(columns: Sequence[TextColumn], block: list[list[str]]) -> int:
-    """Give the columns their cells of some rows, which are forgotten; return how many bytes these take."""
+    """Move the cells of some rows into the columns; return their size in bytes."""
     n_bytes = sum(column.append(texts) for column, texts in zip(columns, zip(*block, strict=True), strict=True))
     block.clear()
     return n_bytes
 
 
 class _Features:
-    """The feature cells of the rows read so far, as one run of float64; True is 1, and False is 0."""
+    """The features of the rows read so far, in one buffer of float64; True is 1, False is 0."""
 
     def __init__(self, path: str, columns: list[int]) -> None:
         self._path = path
@@ -195,11 +196,11 @@ class _Features:
 
     @property
     def row_bytes(self) -> int:
-        """What a row takes."""
+        """Bytes of a row."""
         return 8 * len(self._columns)
 
     def append(self, cells: list[str], line: int) -> None:
-        """Take the features of one row; the first row tells columns of truth values from those of numbers."""
+        """Add the features of one row; the first row tells columns of truth values from those of numbers."""
         chosen = [cells[column] for column in self._columns]
         if not self._values:
             self._truths = [j for j, cell in enumerate(chosen) if as_truth(cell) is not None]
@@ -214,7 +215,7 @@ class _Features:
         return np.frombuffer(self._values, dtype=np.float64).reshape(-1, len(self._columns))
 
     def _with_digits(self, chosen: list[str]) -> list[str]:
-        """Return cells with 1 and 0 in the columns of truth values, and no number where something else stands there."""
+        """Return the cells with 1 and 0 for truth values, and with no number for anything else in their columns."""
         written = chosen.copy()
         for j in self._truths:
             value = as_truth(chosen[j])
@@ -222,7 +223,7 @@ class _Features:
         return written
 
     def _cell_by_cell(self, chosen: list[str], line: int) -> list[float]:
-        """Return the numbers of a row in which a cell may be wrong."""
+        """Return the numbers of a row, or raise the error for the first wrong cell."""
         truths = set(self._truths)
         places = (Place(self._path, line, column + 1) for column in self._columns)
         return [
@@ -256,7 +257,7 @@ def read_prediction_text(
     delimiter: str | None,
     max_rows: int | None,
 ) -> Table:
-    """Read a text file without regard to its target column."""
+    """Read the features of a text file."""
     with opened_text(path) as file:
         header, records = _header_and_records(file, suffix, delimiter)
         columns = feature_columns(header, feature_names, target_name, f"{file.name}:1")
@@ -268,7 +269,7 @@ def read_prediction_text(
 
 
 def _header_and_records(file: TextFile, suffix: str, delimiter: str | None) -> tuple[tuple[str, ...], Records]:
-    """Return the names of the columns, and the records that follow."""
+    """Return the column names and the remaining records."""
     supposed = DELIMITER_OF.get(suffix)
     records = read_records(file, delimiter or supposed)
     return strict_header(records, file.name, None if delimiter else supposed or ","), records

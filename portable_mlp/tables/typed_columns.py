@@ -1,4 +1,4 @@
-"""Columns whose file or frame says what their cells are."""
+"""Columns that know the kind of their cells, from a file's or a data frame's dtypes."""
 
 from __future__ import annotations
 
@@ -16,30 +16,30 @@ __all__ = ["RawColumn", "TypedColumn", "conformed", "number_column", "text_of"]
 
 
 class RawColumn(Protocol):
-    """A column whose cells are still to be understood."""
+    """A column whose cells are still to be interpreted."""
 
     name: str
 
     def cells(self) -> Cells:
-        """Return the cells as texts."""
+        """Return the cells as text."""
 
     def recognised(self, decimal: str) -> Column:
-        """Return the column of what its cells are."""
+        """Return the column with the kind inferred from its cells."""
 
 
 class TypedColumn:
-    """A column that says what its cells are, in the place of one of texts.
+    """A column of known kind, with the interface of a column of text.
 
     Parameters
     ----------
     name : str
-        The column's.
+        Name of the column.
     column : Column
-        Its cells.
+        Cells with their kind.
     stored : ndarray of shape (n_rows,)
-        The cells in their own dtype.
+        The same cells in the dtype of their source.
     place : callable
-        From a row, counted from 0, to where its cell stands.
+        Function from a row, counted from 0, to its place in error messages.
     """
 
     def __init__(self, name: str, column: Column, stored: NDArray[Any], place: Callable[[int], object]) -> None:
@@ -49,7 +49,7 @@ class TypedColumn:
         self.place = place
 
     def cells(self) -> Cells:
-        """Return the cells as texts: whole numbers without a fraction, dates as ISO 8601 has them."""
+        """Return the cells as text: whole numbers without a fraction, dates in ISO 8601."""
         missing = self.column.missing
         texts = ("" if gone else text_of(value) for gone, value in zip(missing, self.stored.tolist(), strict=True))
         return Cells.of(self.name, texts, self.place)
@@ -60,15 +60,15 @@ class TypedColumn:
 
 
 def conformed(column: RawColumn, reading: Reading) -> Column:
-    """Return a column as one that is known to hold something.
+    """Return a column with the kind that a model was trained on.
 
-    Numbers 1 and 0 are truth values and the other way round; numbers, truth values and dates are texts where these
-    are known; texts are read in the form that is known.
+    The numbers 1 and 0 become truth values and vice versa; numbers, truth values and dates become text; text is parsed
+    in the notation of the training table.
 
     Raises
     ------
     DataError
-        If the column holds something else; names the first such cell.
+        If the cells cannot be converted; the message names the first such cell.
     """
     if not isinstance(column, TypedColumn):
         return read_as(column.cells(), reading)
@@ -97,7 +97,7 @@ def text_of(value: object) -> str:
 
 
 def number_column(name: str, stored: NDArray[Any], place: Callable[[int], object]) -> TypedColumn:
-    """Return a column of real numbers or truth values, in which NaN is a missing cell."""
+    """Return a column of real numbers or truth values, whose NaN are missing cells."""
     kind = "truth" if stored.dtype.kind == "b" else "number"
     with np.errstate(over="ignore"):
         return TypedColumn(name, Column(Reading(kind), stored.astype(np.float64)), stored, place)

@@ -1,4 +1,4 @@
-"""Columns written to a file, in the format that the end of its name says."""
+"""Writing columns to a file, in the format of its suffix."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ __all__ = ["OUTPUT_SUFFIXES", "Writable", "check_output", "write_rows", "write_t
 
 _PARQUET = ".parquet"
 OUTPUT_SUFFIXES = (*DELIMITER_OF, _PARQUET)
-"""How the name of a file ends that can be written."""
+"""Suffixes of the formats that can be written."""
 
 _FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
 
@@ -42,8 +42,8 @@ def write_table(
     ----------
     path_or_file : str, os.PathLike of str or text file
         Path to create or to replace: a ``.csv`` (comma) or ``.tsv`` (tab) file, also compressed (``.csv.gz``,
-        ``.tsv.gz``), or a ``.parquet`` file. Or a text file open for writing, which gets comma-separated text and stays
-        open.
+        ``.tsv.gz``), or a ``.parquet`` file. Or a text file open for writing, which receives comma-separated text and
+        stays open.
     header : sequence of str
         One name per column.
     columns : sequence of numpy.ndarray of shape (n_rows,), or of sequences
@@ -64,7 +64,7 @@ def write_table(
     """
     cells = _checked_columns(header, columns)
     if spreadsheet_safe:
-        header, cells = [_harmless(name) for name in header], [list(map(_harmless, column)) for column in cells]
+        header, cells = [_escaped(name) for name in header], [list(map(_escaped, column)) for column in cells]
     if not isinstance(path_or_file, (str, os.PathLike)):
         write_rows(path_or_file, header, cells)
         return
@@ -81,14 +81,14 @@ def write_table(
 
 
 def check_output(path: str | os.PathLike[str]) -> str:
-    """Return the suffix that says how a table is written to a path.
+    """Return the suffix of a path, the format in which a table is written to it.
 
     Raises
     ------
     ValueError
-        If there is none, or another; names those that there are.
+        If the path has no such suffix; the message lists them.
     ImportError
-        If it is that of a Parquet file, and PyArrow is missing.
+        If the format is Parquet, and PyArrow is missing.
     """
     name = os.fspath(path).lower()
     for suffix in OUTPUT_SUFFIXES:
@@ -121,26 +121,26 @@ def _checked_columns(header: Sequence[str], columns: Sequence[NDArray[Any] | Seq
 
 
 def _plain(cell: object) -> object:
-    """Return a NumPy scalar as the Python value that is written with the digits of a float64."""
+    """Return a NumPy scalar as a Python value, which is printed with the digits of a float64."""
     return cell.item() if isinstance(cell, np.generic) else cell
 
 
-def _harmless(cell: Any) -> Any:
-    """Return a cell that no spreadsheet takes for a formula."""
+def _escaped(cell: Any) -> Any:
+    """Return a cell that no spreadsheet interprets as a formula."""
     return f"'{cell}" if isinstance(cell, str) and cell.startswith(_FORMULA_STARTS) else cell
 
 
 class Writable(Protocol):
-    """Whatever takes text row by row."""
+    """A text file, as far as it is written to."""
 
     def write(self, row: str, /) -> object:
-        """Take one row with its line end."""
+        """Write one row, line end included."""
 
 
 def write_rows(
     file: Writable, header: Sequence[str], columns: Sequence[Sequence[object]], delimiter: str = ","
 ) -> None:
-    r"""Write the header and the rows as text.
+    r"""Write a header and rows as delimited text.
 
     Floats are written with the fewest digits that read back as the same float64, strings are quoted where needed,
     lines end with ``\n``.
@@ -148,13 +148,13 @@ def write_rows(
     Parameters
     ----------
     file : text file
-        What takes the rows; stays open.
+        File open for writing; it stays open.
     header : sequence of str
         One name per column.
     columns : sequence of sequences
         Plain Python values, column by column, all of one length.
     delimiter : str
-        What stands between the cells.
+        Separator of the cells.
     """
     writer = csv.writer(_LineFeedRows(file), delimiter=delimiter, lineterminator="\r\n")
     writer.writerow(header)

@@ -1,4 +1,4 @@
-"""Mini-batches: the samples on their device, and the order in which an epoch takes them, drawn on the host."""
+"""Mini-batches: the samples on their device, and the spans of an epoch's order that make its batches."""
 
 from __future__ import annotations
 
@@ -9,9 +9,8 @@ from typing import Any, NamedTuple, overload
 
 import numpy as np
 
-from ..distributed.group import on_root
 from ..kernels.batch import Batch, Span
-from ..kernels.initializers import RandomState, as_sampler
+from .shuffle import Shuffle
 
 NUMBERS_AT_ONCE = 2**22
 """The most numbers of the data that are examined at a time."""
@@ -47,37 +46,6 @@ class Piece(NamedTuple):
     data: Data
     order: np.ndarray | None
     batches: Sequence[Span]
-
-
-class Shuffle:
-    """A new order of the samples for every epoch, and a random generator for each batch.
-
-    One integer is drawn from ``random_state``; with the epoch it keys a counter-based generator (Philox). So the order
-    of epoch 7 needs none of the epochs before it.
-
-    Attributes
-    ----------
-    key : int
-        The integer that was drawn.
-    """
-
-    def __init__(self, random_state: RandomState) -> None:
-        sampler = as_sampler(random_state)
-        draw = sampler.integers if isinstance(sampler, np.random.Generator) else sampler.randint
-        self.key = on_root(lambda: int(draw(0, 2**63 - 1, dtype=np.int64)))
-
-    def order(self, epoch: int, n_samples: int, part: int = 0) -> np.ndarray:
-        """Return the permutation (n_samples,) of an epoch, int64; or of one of its parts, drawn independently."""
-        return self._generator(epoch, 0, part).permutation(n_samples)
-
-    def generator_of_batch(self, epoch: int, batch: int) -> np.random.Generator:
-        """Return the random generator of a batch of an epoch, independent of the order."""
-        return self._generator(epoch, batch, 2**64 - 1)  # no order has so many parts
-
-    def _generator(self, epoch: int, batch: int, part: int) -> np.random.Generator:
-        key = np.asarray([self.key, epoch], dtype=np.uint64)
-        counter = np.asarray([0, 0, batch, part], dtype=np.uint64)
-        return np.random.Generator(np.random.Philox(key=key, counter=counter))
 
 
 def spans(n_samples: int, batch_size: int) -> Sequence[Span]:

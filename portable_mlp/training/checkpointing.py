@@ -14,7 +14,7 @@ from ..backends import Backend, dtype_name
 from ..distributed.group import Group, current_group, is_root, on_root
 from ..kernels.arrays import Array
 from ..kernels.network import Network
-from ..kernels.options import OrNone, Whole
+from ..kernels.options import OrNone, Whole, flag
 from ..storage.checkpoints import Checkpoint, CheckpointFolder, from_bytes, to_bytes
 from ..storage.model_errors import refusal
 from ..storage.paths import FilePath
@@ -190,10 +190,13 @@ def checked_folder(
         If the options do not go together.
     """
     OrNone(Whole(1))("checkpoint_every", every)
+    flag("resume", resume)
     if checkpoint is None:
         if resume or every is not None:
             raise ValueError("resume and checkpoint_every need a folder: checkpoint=...")
         return contextlib.nullcontext()
+    if not isinstance(checkpoint, str | bytes | os.PathLike):
+        raise TypeError(f"checkpoint must be the path of a folder, got {checkpoint!r}")
     if not os.fspath(checkpoint):
         raise ValueError("checkpoint is the name of a folder, got an empty one")
     if solver == "lbfgs":

@@ -7,8 +7,8 @@ import math
 import array_api_compat
 
 from ..backends.ambient import undisturbed
+from ..kernels.arguments import check_call
 from ..kernels.arrays import Array, Namespace
-from ..kernels.calls import check_call
 from ..kernels.losses import LOSSES, TargetRange
 from ..kernels.network import Network
 from ..kernels.parameters import Params, check_dtype
@@ -29,7 +29,6 @@ def checked_data(net: Network, params: Params, X: Array, y: Array, sample_weight
     call = check_call(net, params, X, y, sample_weight)
     check_dtype(call.params)
     xp = call.xp
-    assert call.Y is not None  # y was given
     for name, x, cast in (("X", X, call.X), ("y", y, call.Y)):
         _check_finite(xp, name, x)
         if cast.dtype != x.dtype:

@@ -9,7 +9,7 @@ from ..backends import Backend
 from ..kernels.arrays import Array
 from ..kernels.batch import Span
 from ..kernels.network import Network
-from .batches import Shuffle
+from .shuffle import Shuffle
 
 
 class Dropout:

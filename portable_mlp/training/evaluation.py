@@ -57,7 +57,7 @@ class Evaluation:
                 totals = (loss, measure) if totals is None else (totals[0] + loss, totals[1] + measure)
         assert totals is not None  # there are samples
         loss, measure = totals
-        score = measure / self._weight if self._variation is None else _r2(xp, measure, self._variation)
+        score = measure / self._weight if self._variation is None else r2(xp, measure, self._variation)
         numbers: list[float] = self._backend.to_numpy(xp.stack([loss / self._weight, score])).tolist()
         return numbers
 
@@ -133,8 +133,11 @@ def _weight(backend: Backend, data: Samples) -> float:
     return float(backend.xp.sum(data.weights))
 
 
-def _r2(xp: Namespace, residual: Array, variation: Array) -> Array:
-    """Return 1 - residual / variation, averaged over outputs; a constant target scores 1 where it is met, else 0."""
+def r2(xp: Namespace, residual: Array, variation: Array) -> Array:
+    """Return 1 - residual / variation, averaged over outputs; a constant target scores 1 where it is met, else 0.
+
+    Both have the shape (..., n_outputs): the sums of squares of the errors, and of the targets around their mean.
+    """
     one = constant(xp, residual, 1.0)
     varies = variation > 0
     met = xp.astype(residual == 0, residual.dtype)

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from .batches import Shuffle
+from .shuffle import Shuffle
 
 
 class Selection(NamedTuple):

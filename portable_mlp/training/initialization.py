@@ -8,7 +8,7 @@ from ..backends import Backend, get_backend
 from ..kernels.initializers import RandomState, draw_weights
 from ..kernels.network import Network
 from ..kernels.parameters import Layer, Params
-from ..kernels.spelling import suggesting
+from ..kernels.suggestions import suggesting
 
 
 @suggesting

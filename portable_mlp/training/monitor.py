@@ -12,7 +12,7 @@ from ..kernels.arrays import Array, snapshot
 from ..kernels.network import Network
 from ..kernels.parameters import unpack
 from .evaluation import Evaluation
-from .kept_numbers import copied, kept_number
+from .history_numbers import copied, kept_number
 from .loop import Loop, all_finite
 from .progress import Silent
 from .result import EpochEnd, History, NonFiniteError, TrainResult

@@ -23,8 +23,8 @@ from ..kernels.network import Network
 from ..kernels.parameters import Layer, Params, pack, unpack
 from ..kernels.primitives import portable
 from ..kernels.propagation import forward_pass, with_penalty
-from ..kernels.spelling import suggesting
 from ..kernels.step import Objective, data_loss
+from ..kernels.suggestions import suggesting
 from .data import checked_data
 
 _ELEMENTS_AT_ONCE = 2**22

@@ -56,7 +56,7 @@ def class_weights(name: str, value: Any) -> Any:
     """Return a checked ``class_weight``: a dict from class to weight, "balanced" or None."""
     if isinstance(value, Mapping):
         return {Whole(0)(f"a class in {name}", key): not_negative_number(name, x) for key, x in value.items()}
-    if value is not None and value != "balanced":
+    if value is not None and not (isinstance(value, str) and value == "balanced"):
         raise ValueError(f"{name} must be a dict from classes to numbers, 'balanced' or None; got {value!r}")
     return value
 
@@ -64,27 +64,32 @@ def class_weights(name: str, value: Any) -> Any:
 TRAINING_OPTIONS = {
     "solver": TrainingOption("adam", Choice(SOLVERS), f"One of {', '.join(SOLVERS)}.", "solver"),
     "learning_rate": TrainingOption(
-        1e-3, positive_number, "Step size that the schedule starts from.", "learning_rate_init"
+        1e-3, positive_number, "Initial step size, before the schedule.", "learning_rate_init"
     ),
     "batch_size": TrainingOption(200, Whole(1), "Rows per step.", "batch_size"),
-    "epochs": TrainingOption(20, Whole(1), "Passes over the data, at most; iterations of lbfgs.", "max_iter"),
-    "momentum": TrainingOption(0.9, fraction, "Of sgd.", "momentum"),
-    "nesterov": TrainingOption(True, flag, "The momentum of sgd looks ahead.", "nesterovs_momentum"),
-    "beta_1": TrainingOption(0.9, fraction, "Of adam and adamw: decay of the mean gradient.", "beta_1"),
-    "beta_2": TrainingOption(0.999, fraction, "Of adam and adamw: decay of the mean squared gradient.", "beta_2"),
-    "epsilon": TrainingOption(1e-8, positive_number, "Of adam and adamw: added to the root.", "epsilon"),
+    "epochs": TrainingOption(20, Whole(1), "Most passes over the data; iterations of lbfgs.", "max_iter"),
+    "momentum": TrainingOption(0.9, fraction, "Momentum of sgd.", "momentum"),
+    "nesterov": TrainingOption(True, flag, "Sgd uses Nesterov's momentum.", "nesterovs_momentum"),
+    "beta_1": TrainingOption(0.9, fraction, "Decay of the mean gradient in adam and adamw.", "beta_1"),
+    "beta_2": TrainingOption(0.999, fraction, "Decay of the mean squared gradient in adam and adamw.", "beta_2"),
+    "epsilon": TrainingOption(1e-8, positive_number, "Added to the denominator in adam and adamw.", "epsilon"),
     "weight_decay": TrainingOption(
-        0.01, not_negative_number, "Of adamw: share of the weights, times the rate, off each step.", "weight_decay"
+        0.01,
+        not_negative_number,
+        "Fraction of the weights that adamw subtracts, times the rate, at each step.",
+        "weight_decay",
     ),
     "clip_norm": TrainingOption(None, OrNone(positive_number), "Largest norm of the gradient.", "clip_norm"),
     "schedule": TrainingOption(
         "constant", Choice(SCHEDULES, or_function=True), f"One of {', '.join(SCHEDULES)}.", "learning_rate"
     ),
     "decay": TrainingOption(0.95, positive_number, "Factor of the schedule exponential, per epoch.", "decay"),
-    "warmup_steps": TrainingOption(0, Whole(0), "Steps over which the learning rate rises.", "warmup_steps"),
+    "warmup_steps": TrainingOption(
+        0, Whole(0), "Steps over which the learning rate rises to its full value.", "warmup_steps"
+    ),
     "l2": TrainingOption(0.0, not_negative_number, "Penalty on squared weights.", "alpha"),
     "label_smoothing": TrainingOption(
-        0.0, fraction, "Share of each label spread evenly over all classes.", "label_smoothing", for_classes=True
+        0.0, fraction, "Fraction of each label spread evenly over all classes.", "label_smoothing", for_classes=True
     ),
     "class_weight": TrainingOption(
         None,
@@ -93,16 +98,18 @@ TRAINING_OPTIONS = {
         "class_weight",
         for_classes=True,
     ),
-    "dropout": TrainingOption(0.0, fraction, "Share of the hidden units that each step drops.", "dropout"),
-    "shuffle": TrainingOption(True, flag, "Each epoch has an order of its own.", "shuffle"),
+    "dropout": TrainingOption(0.0, fraction, "Fraction of the hidden units that each step drops.", "dropout"),
+    "shuffle": TrainingOption(True, flag, "Rows are shuffled in each epoch.", "shuffle"),
     "patience": TrainingOption(
-        None, OrNone(Whole(1)), "Stop after this many epochs without a better validation; keep the best."
+        None, OrNone(Whole(1)), "Stop after this many epochs without improvement on the validation rows; keep the best."
     ),
-    "monitor": TrainingOption("loss", Choice(MONITORED), f"What is better for patience: {' or '.join(MONITORED)}."),
+    "monitor": TrainingOption(
+        "loss", Choice(MONITORED), f"Validation measure that patience follows: {' or '.join(MONITORED)}."
+    ),
     "precision": TrainingOption(
         "float32",
         Choice(PRECISIONS),
-        "Of products of float32 matrices: float32; on a GPU also tf32 or bfloat16.",
+        "Precision of products of float32 matrices: float32; on a GPU also tf32 or bfloat16.",
         "precision",
     ),
 }
@@ -113,14 +120,15 @@ IN_EVERY_STATE = ("learning_rate", "decay", "precision", "batch_size", "l2", "sh
 
 
 def checked(given: Mapping[str, Any]) -> dict[str, Any]:
-    """Check options, each by itself, and return them as the library uses them.
+    """Check options, each by itself, and return all options as the library uses them: the others are the defaults.
 
     Raises
     ------
     ValueError, TypeError
         If an option is not as described, whether the solver takes it or not.
     """
-    return {name: TRAINING_OPTIONS[name].check(name, value) for name, value in given.items()}
+    defaults = {name: option.default for name, option in TRAINING_OPTIONS.items()}
+    return defaults | {name: TRAINING_OPTIONS[name].check(name, value) for name, value in given.items()}
 
 
 def of_optimizer(options: Mapping[str, Any]) -> dict[str, Any]:

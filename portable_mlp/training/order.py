@@ -7,8 +7,9 @@ from typing import Any, NamedTuple, Protocol
 
 from ..kernels.batch import Span
 from ..kernels.propagation import Masks
-from .batches import Shuffle, counting, spans
+from .batches import counting, spans
 from .dropout import Dropout
+from .shuffle import Shuffle
 from .stream import Samples
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
 from ..backends import Backend, backend_of
@@ -109,7 +109,10 @@ def _checked_samples(net: Network, params: Params, X: Array, y: Array, sample_we
 def _checked_validation(net: Network, params: Params, validation: Any) -> Samples | None:
     if validation is None:
         return None
-    given = tuple(validation) if isinstance(validation, Iterable) else ()
+    try:
+        given = tuple(validation)
+    except TypeError:
+        given = ()
     if len(given) not in (2, 3):
         raise ValueError("validation must be a pair (X_val, y_val), or (X_val, y_val, sample_weight)")
     with _named_validation():

@@ -177,6 +177,8 @@ class Run:
         if self._checkpoints is None:
             return None
         self._position, ended = self._checkpoints.resume()
+        if self._position != Position():
+            self._record.bar.resumed(*self._position)
         if ended is not None:
             ended = self._record.ended_before(ended)
         if ended is None and self._position != Position():

@@ -10,9 +10,10 @@ from typing import Any, TypeAlias
 from ..backends import Backend
 from ..backends.runner import STEPS_A_CALL
 from ..kernels.batch import Span
-from .batches import Data, Piece, Shuffle
+from .batches import Data, Piece
 from .group_order import GroupOrder, Selection
 from .read_ahead import read_ahead
+from .shuffle import Shuffle
 
 NUMBERS_A_PIECE = 2**20
 """The most numbers of a piece, unless a single batch has more; each sample counts for two more than its inputs."""

@@ -13,12 +13,13 @@ from ..kernels.docstrings import documented_with, quoted
 from ..kernels.initializers import RandomState
 from ..kernels.network import Network
 from ..kernels.optimizers import OPTIMIZERS, SOLVERS
+from ..kernels.options import flag
 from ..kernels.parameters import Params, pack
-from ..kernels.spelling import suggesting
 from ..kernels.step import Program
+from ..kernels.suggestions import suggesting
 from ..storage.paths import FilePath
 from . import lbfgs
-from .batches import Data, Shuffle
+from .batches import Data
 from .checkpointing import Checkpoints, checked_folder, entered_on_root, identity_of, used
 from .dropout import Dropout
 from .loop import make_loop
@@ -26,10 +27,11 @@ from .monitor import Callback, LoopRecord, Monitor
 from .options import TRAINING_OPTIONS, checked, identity_of_options, of_optimizer
 from .order import KeyedOrder
 from .problem import Problem, checked_problem
-from .progress import Bar, Silent
+from .progress import Silent, shown_progress
 from .result import TrainResult
 from .run import Run
 from .schedules import SCHEDULES, LossDrivenRates, OfEpoch, make_schedule
+from .shuffle import Shuffle
 from .stream import Stream
 from .weights import weights_to_skip_by
 
@@ -152,7 +154,8 @@ def train(
     callbacks : iterable of callable
         Each is called with an `EpochEnd` after each epoch, whose parameters are a copy; returning True ends training.
     progress : bool
-        Whether to draw a progress bar on stderr (needs rich).
+        Whether to draw a progress bar on stderr, or where it is no terminal to write a line there every few seconds;
+        needs rich.
     precision : {"float32", "tf32", "bfloat16"}
         The precision of the factors in products of float32 matrices: 24 significant bits, or, by the tensor cores of a
         GPU, 11 or 8. Sums, parameters and moments are float32 always. The library's own settings have no effect.
@@ -206,12 +209,12 @@ def train(
     whether = {"checkpoint": checkpoint is not None, "sample_weight": sample_weight is not None}
     check_same_options("train", given | whether, but=ARGUMENTS_THAT_MAY_DIFFER)
     options = checked({name: given[name] for name in TRAINING_OPTIONS})
-    called = _called(callbacks)
+    called, draws_bar = _called(callbacks), flag("progress", progress)
     problem = checked_problem(net, params, X, y, sample_weight, validation, options)
     folder = checked_folder(checkpoint, checkpoint_every, resume, solver)
     if solver == "lbfgs":
         _prepare_lbfgs(problem, options)
-    shown = Bar(options["epochs"], problem.n_samples) if progress and is_root() else Silent()
+    shown = shown_progress(options["epochs"], problem.n_samples) if draws_bar and is_root() else Silent()
     with problem.backend.running(), shown as bar, entered_on_root(folder, checkpoint, resume) as states:
         watch = _monitor(problem, options, called, bar)
         if solver == "lbfgs":
@@ -306,9 +309,10 @@ def _prepare_lbfgs(problem: Problem, options: Mapping[str, Any]) -> None:
 
 
 def _called(callbacks: Iterable[Callback]) -> tuple[Callback, ...]:
-    if not isinstance(callbacks, Iterable):
-        raise TypeError(f"callbacks must be a sequence of functions of an EpochEnd, got {callbacks!r}")
-    called = tuple(callbacks)
+    try:
+        called = tuple(callbacks)
+    except TypeError:
+        raise TypeError(f"callbacks must be a sequence of functions of an EpochEnd, got {callbacks!r}") from None
     for callback in called:
         if not callable(callback):
             raise TypeError(f"callbacks must be functions of an EpochEnd, got {callback!r}")

@@ -16,8 +16,9 @@ from portable_mlp.kernels.optimizers import Optimizer, adam, adamw, sgd
 from portable_mlp.kernels.parameters import pack
 from portable_mlp.kernels.primitives import portable
 from portable_mlp.kernels.step import Objective, Program
-from portable_mlp.training.batches import Data, Shuffle, spans
+from portable_mlp.training.batches import Data, spans
 from portable_mlp.training.loop import make_loop
+from portable_mlp.training.shuffle import Shuffle
 
 from . import paper_cupy
 from .paper_cupy import FREED, GRAPHS, NAMESPACE, OURS, STATE, forget

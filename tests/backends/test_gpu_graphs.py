@@ -13,8 +13,9 @@ from portable_mlp.backends._graph_runner import GraphRunner
 from portable_mlp.kernels.optimizers import adam, sgd
 from portable_mlp.kernels.parameters import pack
 from portable_mlp.kernels.step import Objective, Program
-from portable_mlp.training.batches import Data, Shuffle, spans
+from portable_mlp.training.batches import Data, spans
 from portable_mlp.training.loop import Loop, make_loop
+from portable_mlp.training.shuffle import Shuffle
 
 NET = pm.Network((64, 100, 10))
 RNG = np.random.default_rng(0)

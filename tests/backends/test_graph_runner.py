@@ -15,8 +15,9 @@ from portable_mlp.backends._torch import TorchBackend, multiplying_at
 from portable_mlp.backends.runner import STEPS_A_CALL
 from portable_mlp.kernels.optimizers import Optimizer, adam, adamw, sgd
 from portable_mlp.kernels.step import Objective, Program
-from portable_mlp.training.batches import Data, Shuffle, spans
+from portable_mlp.training.batches import Data, spans
 from portable_mlp.training.loop import Loop, make_loop
+from portable_mlp.training.shuffle import Shuffle
 
 from .recorded_torch import TorchOnPaper
 

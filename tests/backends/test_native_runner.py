@@ -29,8 +29,9 @@ from portable_mlp.kernels.activations import ACTIVATIONS, Activation
 from portable_mlp.kernels.losses import LOSSES, TargetRange
 from portable_mlp.kernels.optimizers import Optimizer, adam, adamw
 from portable_mlp.kernels.step import Objective, Program
-from portable_mlp.training.batches import Data, Shuffle, spans
+from portable_mlp.training.batches import Data, spans
 from portable_mlp.training.loop import Loop
+from portable_mlp.training.shuffle import Shuffle
 from tests.selection import one_in
 
 from .optimizers import OPTIMIZERS as FORMS

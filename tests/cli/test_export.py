@@ -60,7 +60,7 @@ def trained(name: str, dtype: str, capfd: pytest.CaptureFixture[str]) -> np.ndar
 
 def predicted(name: str, *options: str, capfd: pytest.CaptureFixture[str]) -> list[dict[str, str]]:
     code, out, err = command("predict", "m.safetensors", f"{name}.csv", *options, capfd=capfd)
-    assert (code, err) == (0, "")
+    assert code == 0, err
     return list(csv.DictReader(io.StringIO(out)))
 
 

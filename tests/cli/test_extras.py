@@ -57,6 +57,7 @@ LINES = {
     "train table.csv --procs 1 --epochs 1": ("mpi",),
     "train digits --epochs 1": ("sklearn",),
     "predict model.safetensors table.csv": (),
+    "evaluate model.safetensors table.csv": (),
     "predict model.safetensors table.csv --output out.tsv.gz": (),
     "predict model.safetensors table.csv --output out.parquet": ("parquet",),
     "train table.parquet --epochs 1": ("parquet",),

@@ -1,5 +1,6 @@
 """The training step as an ONNX graph: onnxruntime takes the steps that `train` takes, and those that PyTorch takes."""
 
+import inspect
 import json
 import pathlib
 import subprocess
@@ -230,13 +231,28 @@ def test_raw_rows_and_targets_are_scaled_in_the_graph(dtype: str, path: pathlib.
         ({"beta_1": -0.1}, r"beta_1 must lie in \[0, 1\)"),
         ({"beta_2": 2.0}, r"beta_2 must lie in \[0, 1\)"),
         ({"epsilon": 0.0}, "epsilon must be positive"),
+        ({"epsilom": 0.1}, "unexpected keyword argument 'epsilom', did you mean 'epsilon'?"),
+        ({"input_scalings": None}, "unexpected keyword argument 'input_scalings', did you mean 'input_scaling'?"),
+        ({"batch_size": 10}, "unexpected keyword argument 'batch_size'"),
     ],
 )
 def test_options_that_are_wrong_are_refused(options: Any, message: str, path: pathlib.Path) -> None:
     net = pm.Network((4, 3))
-    with pytest.raises(ValueError, match=message):
+    with pytest.raises(TypeError if "unexpected" in message else ValueError, match=message):
         pm.export_onnx_training(path, net, pm.init_params(net), **options)
     assert not path.exists()
+
+
+def test_the_defaults_are_those_of_train(path: pathlib.Path) -> None:
+    net, defaults = pm.Network((4, 3)), inspect.signature(pm.train).parameters
+    pm.export_onnx_training(path, net, pm.init_params(net))
+    model = onnx.load(path)
+    first = {entry.name: onnx.numpy_helper.to_array(entry) for entry in model.graph.initializer}
+    assert {name: float(first[name]) for name in ("learning_rate", "l2")} == {
+        name: defaults[name].default for name in ("learning_rate", "l2")
+    }
+    kept = json.loads({entry.key: entry.value for entry in model.metadata_props}["training"])
+    assert kept == {name: defaults[name].default for name in ("solver", "beta_1", "beta_2", "epsilon")}
 
 
 def test_without_onnxruntime_the_same_file_is_written(tmp_path: pathlib.Path) -> None:

@@ -261,7 +261,7 @@ def test_classes_are_followed_no_further_than_needed() -> None:
     classes = Classes("auto")
     classes.add(np.arange(1000), np.arange(1000, 1100), np.arange(1000, 1100))
     assert classes.in_order() is None
-    assert classes.lost() == set()
+    assert classes.without_training_rows() == set()
 
 
 DIGESTED = Rows(X, np.arange(997.0), (500, 497))

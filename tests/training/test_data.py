@@ -1,5 +1,6 @@
 """What `train` refuses in the data: values that kernels trust."""
 
+import functools
 from collections.abc import Callable
 
 import numpy as np
@@ -111,6 +112,12 @@ def test_what_is_no_array_is_named() -> None:
         pm.train(net, [([[0.0] * 3] * 2, [0.0] * 3)], X, y)
     with pytest.raises(TypeError, match=r"X must be an array .*got list"):
         pm.train(net, pm.init_params(net), X.tolist(), y)
+    for function in (pm.train, pm.loss_and_grad, pm.check_gradient):
+        with pytest.raises(TypeError, match=r"y must be an array .*got NoneType"):
+            function(net, pm.init_params(net), X, None)
+    for call in (pm.forward, pm.predict, functools.partial(pm.train, y=y), functools.partial(pm.loss_and_grad, y=y)):
+        with pytest.raises(TypeError, match=r"net must be a Network, got tuple"):
+            call((2, 3), pm.init_params(net), X)
 
 
 def test_soft_labels_are_taken() -> None:

@@ -9,8 +9,9 @@ import torch
 
 import portable_mlp as pm
 from portable_mlp.kernels.step import Objective, make_objective
-from portable_mlp.training.batches import Data, Shuffle, spans
+from portable_mlp.training.batches import Data, spans
 from portable_mlp.training.dropout import Dropout
+from portable_mlp.training.shuffle import Shuffle
 from tests.distributed.fakes import on_ranks
 from tests.reference import assert_close, float32_exact
 

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from scipy.stats import chisquare
 
-from portable_mlp.training.batches import Shuffle
 from portable_mlp.training.group_order import GroupOrder, Selection
+from portable_mlp.training.shuffle import Shuffle
 
 GROUPS = (5, 0, 7, 1, 4, 0, 6, 9, 3)
 NONE = np.empty(0, dtype=np.int64)

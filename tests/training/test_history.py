@@ -11,7 +11,7 @@ import pytest
 
 import portable_mlp as pm
 from portable_mlp.training import lbfgs, monitor, run
-from portable_mlp.training.kept_numbers import kept_number
+from portable_mlp.training.history_numbers import kept_number
 from tests.distributed.fakes import on_ranks
 
 RNG = np.random.default_rng(0)

@@ -478,7 +478,7 @@ def test_the_shuffle_follows_its_seed_and_differs_between_epochs() -> None:
     by_seed = [flat(run(random_state=seed, epochs=1).params) for seed in (0, 0, 1)]
     np.testing.assert_array_equal(by_seed[0], by_seed[1])
     assert not np.array_equal(by_seed[0], by_seed[2])
-    from portable_mlp.training.batches import Shuffle
+    from portable_mlp.training.shuffle import Shuffle
 
     orders = [Shuffle(0).order(epoch, 100) for epoch in (0, 1)]
     assert not np.array_equal(*orders)
@@ -529,6 +529,8 @@ BAD_OPTIONS = [
     (_bad(validation=problem()[0]), r"validation must be a pair \(X_val, y_val\)"),
     (_bad(validation=(problem()[0][:, :4], problem()[1])), "X has 4 features"),
     (_bad(random_state=-1), r"random_state must lie in 0 to 2\*\*32 - 1, got -1"),
+    (_bad(validation=np.asarray(0.5)), r"validation must be a pair \(X_val, y_val\)"),
+    (_bad(class_weight=np.ones(2)), r"class_weight must be a dict .*; got array\(\[1., 1.\]\)"),
 ]
 
 
@@ -549,12 +551,22 @@ def test_bad_options_are_refused(options: dict[str, Any], message: str) -> None:
         ({"l2": None}, "l2 must be a number, got None"),
         ({"momentum": [0.9]}, r"momentum must be a number, got \[0.9\]"),
         ({"random_state": "zero"}, "random_state must be None, an int, .*; got 'zero'"),
+        ({"shuffle": np.ones(2)}, r"shuffle must be True or False, got array\(\[1., 1.\]\)"),
+        ({"nesterov": "no"}, "nesterov must be True or False, got 'no'"),
+        ({"progress": None}, "progress must be True or False, got None"),
+        ({"resume": np.ones(2)}, "resume must be True or False, got array"),
+        ({"checkpoint": 5}, "checkpoint must be the path of a folder, got 5"),
+        ({"callbacks": np.asarray(0.5)}, r"callbacks must be a sequence of functions of an EpochEnd, got array\(0.5\)"),
     ],
-    ids=["epochs", "batch_size", "callbacks", "one callback", "learning_rate", "l2", "momentum", "random_state"],
 )
 def test_options_of_the_wrong_kind_are_refused(options: dict[str, Any], message: str) -> None:
     with pytest.raises(TypeError, match=message):
         run(**options)
+
+
+@pytest.mark.parametrize("value", [True, np.True_, 1])
+def test_truth_values_of_any_kind(value: Any) -> None:
+    np.testing.assert_array_equal(run(shuffle=value).params[0].W, run(shuffle=True).params[0].W)
 
 
 def test_progress_without_rich_names_the_command(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -14,6 +14,14 @@ from .network import Network
 from .parameters import Layer, Params, named_arrays
 
 
+class ForwardCall(NamedTuple):
+    """The checked arguments of a forward pass: of `Call` the first three."""
+
+    xp: Namespace
+    params: Params
+    X: Array
+
+
 class Call(NamedTuple):
     """Checked arguments, in the dtype of the parameters.
 
@@ -24,8 +32,8 @@ class Call(NamedTuple):
     params : tuple of Layer
         The arrays as given.
     X : array of shape (..., n_samples, n_features)
-        Inputs, in the dtype of the parameters.
-    Y : array of shape (..., n_samples, n_outputs), or (..., n_samples, 1), or None
+        ForwardCall, in the dtype of the parameters.
+    Y : array of shape (..., n_samples, n_outputs), or (..., n_samples, 1)
         Targets: real floating rows, or integer labels of a softmax output.
     weights : array of shape (..., n_samples) or None
         Sample weights, in the dtype of the parameters.
@@ -34,13 +42,11 @@ class Call(NamedTuple):
     xp: Namespace
     params: Params
     X: Array
-    Y: Array | None = None
+    Y: Array
     weights: Array | None = None
 
 
-def check_call(
-    net: Network, params: Params, X: Array, y: Array | None = None, sample_weight: Array | None = None
-) -> Call:
+def check_call(net: Network, params: Params, X: Array, y: Array, sample_weight: Array | None = None) -> Call:
     """Check that arrays fit the network and each other, and bring them to the dtype of the parameters.
 
     Raises
@@ -50,27 +56,35 @@ def check_call(
     TypeError
         For something that is not an array, or parameters that are not real floating.
     """
+    others = {"y": y} if sample_weight is None else {"y": y, "sample_weight": sample_weight}
+    xp, params, X = check_inputs(net, params, X, **others)
+    models, n_samples, dtype = tuple(params[0].W.shape[:-2]), X.shape[-2], X.dtype
+    Y = check_targets(xp, net, y, n_samples=n_samples, models=models, dtype=dtype)
+    if sample_weight is None:
+        return Call(xp, params, X, Y)
+    if tuple(sample_weight.shape) not in ((n_samples,), (*models, n_samples)):
+        raise ValueError(
+            f"sample_weight must have shape ({n_samples},), one weight for each sample; "
+            f"got {tuple(sample_weight.shape)}"
+        )
+    return Call(xp, params, X, Y, xp.astype(sample_weight, dtype, copy=False))
+
+
+def check_inputs(net: Network, params: Params, X: Array, **others: Array) -> ForwardCall:
+    """Check parameters and inputs, and that other arrays are real numbers of the same library and device.
+
+    Raises
+    ------
+    ValueError, TypeError
+        As `check_call`.
+    """
     params = _as_layers(net, params)
-    named = {**named_arrays(params), "X": X}
-    named |= {name: x for name, x in (("y", y), ("sample_weight", sample_weight)) if x is not None}
-    xp = common_namespace(named)
+    xp = common_namespace({**named_arrays(params), "X": X, **others})
     models = _check_params(xp, net, params)
-    for name in ("X", "y", "sample_weight"):
-        if name in named:
-            _check_real(xp, name, named[name])
-    _check_inputs(net, X, models)
-    dtype = params[0].W.dtype
-    n_samples = X.shape[-2]
-    Y = None if y is None else check_targets(xp, net, y, n_samples=n_samples, models=models, dtype=dtype)
-    weights = None
-    if sample_weight is not None:
-        if tuple(sample_weight.shape) not in ((n_samples,), (*models, n_samples)):
-            raise ValueError(
-                f"sample_weight must have shape ({n_samples},), one weight for each sample; "
-                f"got {tuple(sample_weight.shape)}"
-            )
-        weights = xp.astype(sample_weight, dtype, copy=False)
-    return Call(xp, params, xp.astype(X, dtype, copy=False), Y, weights)
+    for name, x in {"X": X, **others}.items():
+        _check_real(xp, name, x)
+    _check_shape_of_inputs(net, X, models)
+    return ForwardCall(xp, params, xp.astype(X, params[0].W.dtype, copy=False))
 
 
 def check_params(net: Network, params: Params) -> Params:
@@ -92,6 +106,8 @@ def _check_real(xp: Namespace, name: str, x: Array) -> None:
 
 
 def _as_layers(net: Network, params: Params) -> Params:
+    if not isinstance(net, Network):
+        raise TypeError(f"net must be a Network, got {type(net).__name__}")
     try:
         layers = tuple(Layer(*layer) for layer in params)
     except TypeError:
@@ -125,7 +141,7 @@ def _check_params(xp: Namespace, net: Network, params: Params) -> tuple[int, ...
     return models
 
 
-def _check_inputs(net: Network, X: Array, models: tuple[int, ...]) -> None:
+def _check_shape_of_inputs(net: Network, X: Array, models: tuple[int, ...]) -> None:
     shape = tuple(X.shape)
     if len(shape) not in (2, 2 + len(models)) or shape[:-2] not in ((), models):
         allowed = "(n_samples, n_features)" + (f" or ({models[0]}, n_samples, n_features)" if models else "")

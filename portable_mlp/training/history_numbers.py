@@ -1,4 +1,4 @@
-"""Conversion of numbers that a callback keeps in the history: to a float, or to nested lists of floats."""
+"""Numbers of callbacks in the history: converted to a float, or to nested lists of floats."""
 
 from __future__ import annotations
 

@@ -3,8 +3,8 @@
 import pytest
 
 from portable_mlp.cli.commands import COMMANDS
-from portable_mlp.kernels.nearest import did_you_mean, nearest
 from portable_mlp.kernels.options import check_choice
+from portable_mlp.kernels.suggestions import did_you_mean, nearest
 
 OPTIONS = [
     *("--target", "--task", "--delimiter", "--max-rows", "--hidden", "--activation", "--solver", "--learning-rate"),

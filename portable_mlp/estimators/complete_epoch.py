@@ -16,7 +16,7 @@ CURVES = ("loss_curve_", "validation_loss_curve_", "validation_scores_")
 """The lists to which a fit appends one number an epoch."""
 
 
-class Reached(NamedTuple):
+class CompleteEpoch(NamedTuple):
     """The state of a fit after a complete epoch, or iteration of L-BFGS; `apart` makes it independent of later steps.
 
     Attributes

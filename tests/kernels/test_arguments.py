@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import portable_mlp as pm
-from portable_mlp.kernels.calls import check_params, check_targets
+from portable_mlp.kernels.arguments import check_params, check_targets
 from portable_mlp.kernels.targets import one_hot
 from tests.kernels.tiny_library import to_tiny
 from tests.reference import assert_close

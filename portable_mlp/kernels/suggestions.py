@@ -1,10 +1,17 @@
-"""The known name that a mistaken one was most likely meant for."""
+"""Suggestions for mistaken names ("did you mean ...?"), and for misspelt keyword arguments."""
 
 from __future__ import annotations
 
 import difflib
+import functools
+import inspect
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from typing import ParamSpec, TypeVar
+
+P = ParamSpec("P")
+R = TypeVar("R")
+C = TypeVar("C", bound=type)
 
 USUAL = {
     "alpha": "l2",
@@ -33,16 +40,16 @@ USUAL = {
     "test-size": "validation",
     "workers": "procs",
 }
-"""Names that other programs use for things with another name here, in small letters with dashes."""
+"""Names in other programs and their counterparts here, in lower case with dashes."""
 
 ALIKE = 0.7
-"""How alike the letters of two names must be, as `difflib` measures it from 0 to 1."""
+"""The least similarity of the letters of two names, as `difflib` measures it from 0 to 1."""
 
 SHARED = 0.6
-"""How much of two names must be words of both, from 0 to 1."""
+"""The least share of two names that is words of both, from 0 to 1."""
 
 LEAST_LETTERS = 3
-"""Fewer letters than these do not abbreviate a word."""
+"""The fewest letters that abbreviate a word."""
 
 
 def nearest(name: str, known: Iterable[str]) -> str | None:
@@ -79,6 +86,42 @@ def did_you_mean(name: str, known: Iterable[str]) -> str:
     """
     near = nearest(name, known)
     return "" if near is None else f", did you mean {near!r}?"
+
+
+def suggesting(function: Callable[P, R], keywords: Iterable[str] = ()) -> Callable[P, R]:
+    """Suggest the nearest keyword where a function is called with one that it does not have.
+
+    Only failed calls are examined: a correct call costs one function call more. A function with ``**parameters`` that
+    raises a TypeError for names other than ``keywords`` is examined too.
+    """
+    parameters = inspect.signature(function).parameters
+    known = [*parameters, *keywords]
+    takes_any = not keywords and any(one.kind is one.VAR_KEYWORD for one in parameters.values())
+
+    @functools.wraps(function)
+    def called(*args: P.args, **kwargs: P.kwargs) -> R:
+        try:
+            return function(*args, **kwargs)
+        except TypeError:
+            unknown = next((name for name in kwargs if name not in known), None)
+            if unknown is None or takes_any:
+                raise
+        meant = did_you_mean(unknown, known)
+        raise TypeError(f"{function.__qualname__}() got an unexpected keyword argument {unknown!r}{meant}") from None
+
+    return called
+
+
+def suggesting_class(cls: C) -> C:
+    """Apply `suggesting` to the constructor and the public methods that a class defines."""
+    for name, member in list(vars(cls).items()):
+        if name.startswith("_") and name != "__init__":
+            continue
+        if inspect.isfunction(member):
+            setattr(cls, name, suggesting(member))
+        elif isinstance(member, (classmethod, staticmethod)):
+            setattr(cls, name, type(member)(suggesting(member.__func__)))
+    return cls
 
 
 def _words(name: str) -> list[str]:

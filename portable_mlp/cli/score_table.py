@@ -1,0 +1,57 @@
+"""Scores as text: the model beside the baseline, each class, and what was taken for what."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+
+from ..tables.errors import counted, shown
+from ..tables.scores import MEASURES, Scores
+from .misuse import PROGRAM
+from .terminal import echo
+
+MOST_CLASSES_SHOWN = 12
+"""The most classes whose confusion matrix a terminal has the width for."""
+
+
+def show_scores(scores: Scores, *, err: bool = False) -> None:
+    """Print scores, and the warning of a model that is not better than the baseline on stderr."""
+    for line in score_lines(scores):
+        echo(line, err=err)
+    if scores.warning is not None:
+        echo(f"{PROGRAM}: {scores.warning}", err=True)
+
+
+def score_lines(scores: Scores) -> Iterator[str]:
+    """Yield the lines of a table of scores."""
+    names = [
+        (MEASURES[name].words, number(value), number(scores.baseline[name])) for name, value in scores.model.items()
+    ]
+    yield from _aligned([(f"scores of {counted(scores.n_rows, 'row')}", "model", "baseline"), *names])
+    yield f"{'baseline':<20}{scores.baseline_name}"
+    if scores.n_unknown:
+        yield f"{counted(scores.n_unknown, 'row')} of classes that the model does not know count as wrong"
+    if scores.confusion is None:
+        return
+    classes = [shown(str(one.name)) if isinstance(one.name, str) else str(one.name) for one in scores.by_class]
+    rows = [
+        (name, str(one.n_rows), number(one.precision), number(one.recall), number(one.f1))
+        for name, one in zip(classes, scores.by_class, strict=True)
+    ]
+    yield from _aligned([("class", "rows", "precision", "recall", "F1"), *rows])
+    if len(classes) <= MOST_CLASSES_SHOWN:
+        counts = [(name, *map(str, row)) for name, row in zip(classes, scores.confusion.tolist(), strict=True)]
+        yield from _aligned([("true \\ predicted", *classes), *counts])
+
+
+def number(value: float) -> str:
+    """Return a score as text: four digits, a dash where it is not defined."""
+    return "-" if math.isnan(value) else f"{value:.4g}"
+
+
+def _aligned(rows: Sequence[tuple[str, ...]]) -> Iterator[str]:
+    """Yield rows as lines: the first column to the left, the others to the right."""
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    for first, *others in rows:
+        cells = (f"{cell:>{width}}" for cell, width in zip(others, widths[1:], strict=True))
+        yield "  ".join((f"{first:<{max(widths[0], 18)}}", *cells))

@@ -1,0 +1,329 @@
+"""Scores of predictions beside those of a baseline, which knows the training targets and no feature.
+
+The formulas are those of ``sklearn.metrics``, in float64 on the host. What training validates by, on the device and a
+block at a time, is `portable_mlp.training.evaluation`.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..training.evaluation import r2
+from .preparation import are_numbers
+from .targets import class_names, numeric_targets
+
+__all__ = ["MEASURES", "Baseline", "ClassScores", "Measure", "Scores", "class_scores", "quantity_scores"]
+
+
+class Measure(NamedTuple):
+    """The description of a score.
+
+    Attributes
+    ----------
+    words : str
+        Its name for people.
+    sign : float
+        1 where more is better, -1 where less is.
+    """
+
+    words: str
+    sign: float = 1.0
+
+
+MEASURES = {
+    "accuracy": Measure("accuracy"),
+    "balanced_accuracy": Measure("balanced accuracy"),
+    "roc_auc": Measure("ROC AUC"),
+    "log_loss": Measure("log loss", -1.0),
+    "r2": Measure("R²"),
+    "mae": Measure("MAE", -1.0),
+    "rmse": Measure("RMSE", -1.0),
+}
+"""All scores by their names: those of classes, then those of quantities."""
+
+
+class Baseline(NamedTuple):
+    """The answers of a model that looks at no feature.
+
+    Attributes
+    ----------
+    shares : list of float or None
+        The share of each class among the training rows, in the order of the classes; None for quantities. The answer is
+        the class with the largest share, with the shares for probabilities.
+    mean, median : list of float or None
+        Of each target over the training rows, for quantities. The answer is the mean; the median for MAE.
+    rows : str
+        The rows whose targets these are, in words.
+    """
+
+    shares: list[float] | None = None
+    mean: list[float] | None = None
+    median: list[float] | None = None
+    rows: str = "the training rows"
+
+    @classmethod
+    def of(cls, y: NDArray[Any], classes: Sequence[Any] | None, rows: str = "the training rows") -> Baseline:
+        """Return the baseline of targets (n_rows,) or (n_rows, n_outputs); ``classes`` as in `class_scores`.
+
+        >>> Baseline.of(np.array(["a", "b", "a", "a"]), ["a", "b"]).shares
+        [0.75, 0.25]
+        >>> Baseline.of(np.array([1.0, 2.0, 6.0]), None)
+        Baseline(shares=None, mean=[3.0], median=[2.0])
+        """
+        if classes is None:
+            columns = numeric_targets(y, "regression")
+            return cls(None, columns.mean(axis=0).tolist(), np.median(columns, axis=0).tolist(), rows)
+        counts = np.bincount(_Labels.of(y, classes).codes, minlength=len(classes))[: len(classes)]
+        return cls((counts / max(1, counts.sum())).tolist(), rows=rows)
+
+    def to_metadata(self) -> dict[str, Any]:
+        """Return what a model file keeps."""
+        return {name: value for name, value in self._asdict().items() if name != "rows" and value is not None}
+
+    @classmethod
+    def from_metadata(cls, described: Any, n_outputs: int, *, classification: bool) -> Baseline | None:
+        """Return the baseline that a model file keeps; None if it keeps none, or one that does not fit."""
+        names = ("shares",) if classification else ("mean", "median")
+        if not isinstance(described, dict) or described.keys() != set(names):
+            return None
+        return cls(**described) if all(are_numbers(described[name], n_outputs) for name in names) else None
+
+
+class ClassScores(NamedTuple):
+    """The scores of one class.
+
+    Attributes
+    ----------
+    name : str, int, float or bool
+        The class.
+    n_rows : int
+        The number of rows of this class.
+    precision : float
+        The share of right answers among the rows that are predicted as this class; NaN where there are none.
+    recall : float
+        The share of right answers among the rows of this class; NaN where there are none.
+    f1 : float
+        The harmonic mean of the two; NaN where the class is neither there nor predicted.
+    """
+
+    name: Any
+    n_rows: int
+    precision: float
+    recall: float
+    f1: float
+
+
+class Scores(NamedTuple):
+    """The scores of a model on some rows.
+
+    Attributes
+    ----------
+    n_rows : int
+        The number of rows.
+    model, baseline : mapping from str to float
+        The scores by their names in `MEASURES`; NaN where one is not defined, as ROC AUC of rows of a single class.
+    baseline_name : str
+        The answer of the baseline.
+    by_class : tuple of ClassScores
+        Classes of the model, in order, then those that only the rows have; empty for quantities.
+    confusion : ndarray of shape (n_classes, n_classes), int64, or None
+        The number of rows of each class (first axis) that were predicted as each class (second axis).
+    n_unknown : int
+        The number of rows whose class the model does not know.
+    """
+
+    n_rows: int
+    model: Mapping[str, float]
+    baseline: Mapping[str, float]
+    baseline_name: str
+    by_class: tuple[ClassScores, ...] = ()
+    confusion: NDArray[np.int64] | None = None
+    n_unknown: int = 0
+
+    @property
+    def warning(self) -> str | None:
+        """One sentence where the model is not better than the baseline by every score; else None."""
+        behind = [
+            f"{measure.words} {self.model[name]:.4g} against {self.baseline[name]:.4g}"
+            for name, measure in MEASURES.items()
+            if name in self.model and measure.sign * self.model[name] <= measure.sign * self.baseline[name]
+        ]
+        if not behind:
+            return None
+        return f"the model is not better than the baseline ({self.baseline_name}): {', '.join(behind)}"
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the scores as values that JSON has, NaN apart."""
+        described: dict[str, Any] = {
+            "rows": self.n_rows,
+            "scores": dict(self.model),
+            "baseline": dict(self.baseline),
+            "baseline_is": self.baseline_name,
+            "warning": self.warning,
+        }
+        if self.confusion is not None:
+            described["classes"] = [one._asdict() for one in self.by_class]
+            described["confusion_matrix"] = self.confusion.tolist()
+            described["rows_of_unknown_classes"] = self.n_unknown
+        return described
+
+
+def class_scores(y: NDArray[Any], proba: NDArray[np.float64], classes: Sequence[Any], baseline: Baseline) -> Scores:
+    """Return the scores of predicted probabilities.
+
+    Parameters
+    ----------
+    y : ndarray of shape (n_rows,)
+        The true classes; at least one row. One that the model does not know has the probability 0.
+    proba : ndarray of shape (n_rows, n_classes), float64
+        The predicted probabilities; the most probable class is the answer.
+    classes : sequence of length n_classes
+        The classes that the model knows, in the order of the columns.
+    baseline : Baseline
+        What to compare with.
+
+    Examples
+    --------
+    >>> y, proba = np.array(["a", "b", "b"]), np.array([[0.9, 0.1], [0.6, 0.4], [0.2, 0.8]])
+    >>> scores = class_scores(y, proba, ["a", "b"], Baseline.of(y, ["a", "b"], "these rows"))
+    >>> scores.model["roc_auc"], scores.confusion.tolist()
+    (1.0, [[1, 0], [1, 1]])
+    """
+    assert baseline.shares is not None
+    labels = _Labels.of(y, classes)
+    n_known, n_rows = len(classes), len(labels.codes)
+    confusion = labels.confusion(proba)
+    shares = np.broadcast_to(np.asarray(baseline.shares), (n_rows, n_known))
+    return Scores(
+        n_rows,
+        _class_measures(labels, proba),
+        _class_measures(labels, shares),
+        f"always {classes[int(np.argmax(baseline.shares))]!r}, the largest class of {baseline.rows}",
+        tuple(ClassScores(*each) for each in zip(labels.names, *_by_class(confusion), strict=True)),
+        confusion,
+        int(np.count_nonzero(labels.codes >= n_known)),
+    )
+
+
+def quantity_scores(y: NDArray[Any], predictions: NDArray[Any], baseline: Baseline) -> Scores:
+    """Return the scores of predicted quantities, averaged over the outputs.
+
+    Parameters
+    ----------
+    y, predictions : ndarray of shape (n_rows,) or (n_rows, n_outputs)
+        The true and the predicted quantities; at least one row.
+    baseline : Baseline
+        What to compare with.
+    """
+    y = numeric_targets(y, "regression")
+    by_mean = _quantity_measures(y, np.asarray(baseline.mean))
+    by_median = _quantity_measures(y, np.asarray(baseline.median))
+    name = f"always the mean of {baseline.rows}, for MAE the median"
+    return Scores(
+        len(y),
+        _quantity_measures(y, numeric_targets(predictions, "regression")),
+        by_mean | {"mae": by_median["mae"]},
+        name,
+    )
+
+
+class _Labels(NamedTuple):
+    """True classes by their numbers.
+
+    Attributes
+    ----------
+    names : list
+        The classes that the model knows, then others, sorted.
+    codes : ndarray of shape (n_rows,), int64
+        The class of each row.
+    """
+
+    names: list[Any]
+    codes: NDArray[np.int64]
+
+    @classmethod
+    def of(cls, y: NDArray[Any], classes: Sequence[Any]) -> _Labels:
+        """Number the classes of the rows."""
+        code = {name: i for i, name in enumerate(classes)}
+        present = class_names(y)
+        for name in present:
+            code.setdefault(name, len(code))
+        _, numbers = np.unique(y, return_inverse=True)
+        return cls(list(code), np.array([code[name] for name in present], dtype=np.int64)[numbers])
+
+    @property
+    def counts(self) -> NDArray[np.int64]:
+        """The number of rows of each class."""
+        return np.bincount(self.codes, minlength=len(self.names))
+
+    def confusion(self, proba: NDArray[np.float64]) -> NDArray[np.int64]:
+        """Return how many rows of each class were predicted as each class."""
+        n = len(self.names)
+        return np.bincount(n * self.codes + np.argmax(proba, axis=1), minlength=n * n).reshape(n, n)
+
+
+def _class_measures(labels: _Labels, proba: NDArray[np.float64]) -> dict[str, float]:
+    right = np.argmax(proba, axis=1) == labels.codes
+    counts = labels.counts
+    recalls = np.bincount(labels.codes, right, minlength=len(counts))[counts > 0] / counts[counts > 0]
+    return {
+        "accuracy": float(np.mean(right)),
+        "balanced_accuracy": float(np.mean(recalls)),
+        "roc_auc": _mean_roc_auc(labels, proba),
+        "log_loss": _log_loss(labels, proba),
+    }
+
+
+def _log_loss(labels: _Labels, proba: NDArray[np.float64]) -> float:
+    """Return the mean of -log p of the true class; p stays away from 0 and 1 by the spacing of float64."""
+    least = np.finfo(np.float64).eps
+    known = labels.codes < proba.shape[1]
+    of_truth = np.where(known, proba[np.arange(len(proba)), np.where(known, labels.codes, 0)], 0.0)
+    return float(np.mean(-np.log(np.clip(of_truth, least, 1.0 - least))))
+
+
+def _mean_roc_auc(labels: _Labels, proba: NDArray[np.float64]) -> float:
+    """Return the area under the curve of the second of two classes, else the mean over each class against the rest.
+
+    Classes that no row has, or every row, have no curve.
+    """
+    counts = labels.counts
+    n_classes = len(counts)
+    compared = [1] if n_classes == 2 else range(n_classes)
+    areas = [
+        _roc_auc(labels.codes == k, proba[:, k] if k < proba.shape[1] else np.zeros(len(proba)))
+        for k in compared
+        if 0 < counts[k] < len(proba)
+    ]
+    return float(np.mean(areas)) if areas else math.nan
+
+
+def _roc_auc(positive: NDArray[np.bool_], score: NDArray[np.float64]) -> float:
+    """Return the probability that a positive row has the larger score, ties counted half (Mann and Whitney 1947)."""
+    _, place, ties = np.unique(score, return_inverse=True, return_counts=True)
+    ranks = np.cumsum(ties) - (ties - 1) / 2
+    n_positive = int(np.count_nonzero(positive))
+    n_pairs = n_positive * (len(score) - n_positive)
+    return float((ranks[place][positive].sum() - n_positive * (n_positive + 1) / 2) / n_pairs)
+
+
+def _by_class(confusion: NDArray[np.int64]) -> tuple[list[Any], ...]:
+    """Return the rows of each class, and its precision, recall and F1."""
+    right, true, predicted = np.diagonal(confusion), confusion.sum(axis=1), confusion.sum(axis=0)
+    with np.errstate(invalid="ignore"):
+        return tuple(x.tolist() for x in (true, right / predicted, right / true, 2 * right / (true + predicted)))
+
+
+def _quantity_measures(y: NDArray[np.float64], predictions: NDArray[np.float64]) -> dict[str, float]:
+    errors = y - predictions
+    residual, variation = np.sum(errors**2, axis=0), np.sum((y - y.mean(axis=0)) ** 2, axis=0)
+    return {
+        "r2": float(r2(np, residual, variation)) if len(y) > 1 else math.nan,
+        "mae": float(np.mean(np.abs(errors))),
+        "rmse": float(np.mean(np.sqrt(residual / len(y)))),
+    }
