@@ -386,6 +386,8 @@ def _show_table(preparation: Preparation, notes: tuple[str, ...]) -> None:
         echo(f"  {note}")
     if preparation.encoder is not None:
         show_columns(preparation.encoder.report)
+    if preparation.target_low is not None:
+        echo(f"  predictions stay {preparation.range_in_words}, as the targets do")
 
 
 def _show(summary: dict[str, Any], details: dict[str, Any] | None) -> None:

@@ -92,6 +92,12 @@ class Preparation:
         """How many outputs the network has."""
         return len(self.classes if self.classes is not None else self.target_mean or ())
 
+    @property
+    def range_in_words(self) -> str:
+        """The range of the predictions of each target."""
+        pairs = zip(self.target_low or (), self.target_high or (), strict=True)
+        return ", ".join(f"between {low:g} and {high:g}" for low, high in pairs)
+
     def inputs(self, X: np.ndarray | Columns) -> np.ndarray:
         """Standardise rows (n_samples, n_features) of numbers, or encode those of a table as it is."""
         if isinstance(X, Columns):
