@@ -42,7 +42,7 @@ class Ours:
     Attributes
     ----------
     backend : Backend
-        Library and device.
+        Library and device to be timed.
     data : Data
         Samples of the case on the device.
     batches : list of slice

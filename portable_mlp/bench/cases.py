@@ -18,7 +18,7 @@ class Case(NamedTuple):
     Attributes
     ----------
     name : str
-        Name in tables.
+        Name of the case in tables.
     sizes : tuple of int
         Numbers of inputs, of units of each hidden layer, and of classes.
     batch_size : int
@@ -45,7 +45,7 @@ CASES = (
     Case("wide", (784, 2048, 10), 4096),
     Case("big", (2048, 4096, 512), 2048),
 )
-"""From a step of a tenth of a millisecond to one of a third of a second, on two cores."""
+"""Steps from a tenth of a millisecond to a third of a second, on two cores."""
 
 QUICK = CASES[:3]
 
@@ -65,9 +65,9 @@ class CaseData(NamedTuple):
     Attributes
     ----------
     X : ndarray of shape (N_BATCHES * batch_size, n_inputs)
-        Random inputs.
+        Random inputs of all batches.
     y : ndarray of shape (N_BATCHES * batch_size,)
-        Random labels.
+        Random labels of all batches.
     params : tuple of Layer
         Parameters with which every candidate starts.
     """

@@ -281,7 +281,7 @@ class ScikitLearn:
 
     @property
     def steps_a_call(self) -> int:
-        """How many steps a call takes."""
+        """Number of steps per call."""
         return len(self._y) // self._case.batch_size
 
     def first_losses(self) -> list[float]:

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import base64
-import html
 from collections.abc import Sequence
 from typing import Any
 
 from ..bench.measurement import Row
 from ..bench.peers import PEERS
 from ..bench.trust import mark
+from .html_page import document, escaped, html_cell, html_row, html_table, image
 from .pictures import load_matplotlib, png
 
 FLOOR = "floor"
@@ -31,13 +30,9 @@ document.querySelectorAll("th").forEach((heading, column) => heading.addEventLis
 """
 
 STYLE = """
-body { font: 16px/1.5 system-ui, sans-serif; max-width: 64rem; margin: 2rem auto; padding: 0 1rem; color: #222; }
-table { border-collapse: collapse; width: 100%; margin: 1rem 0 2rem; }
-th, td { padding: .3rem .6rem; border-bottom: 1px solid #ddd; text-align: right; }
 th:nth-child(-n+2), td:nth-child(-n+2) { text-align: left; }
-th { cursor: pointer; background: #f4f4f4; position: sticky; top: 0; }
+th { cursor: pointer; position: sticky; top: 0; }
 tr.ours td { font-weight: 600; }
-img { max-width: 100%; }
 dt { font-weight: 600; float: left; clear: left; width: 9rem; }
 dd { margin: 0 0 .2rem 9.5rem; }
 """
@@ -102,45 +97,34 @@ def _draw_throughput(axes: Any, sweep: Sequence[Row]) -> None:
 
 def page(rows: Sequence[Row], sweep: Sequence[Row], machine: dict[str, Any], reservations: Sequence[str] = ()) -> str:
     """Return a page of HTML: reservations, a picture, and tables that a click on a heading sorts."""
-    image = base64.b64encode(picture(rows, sweep)).decode("ascii")
-    facts = "".join(
-        f"<dt>{html.escape(name)}</dt><dd>{html.escape(_text(value))}</dd>" for name, value in machine.items()
+    drawn = image(
+        picture(rows, sweep),
+        "Distance to the floor for each case and candidate; throughput over batch size for each backend",
     )
-    return f"""<!DOCTYPE html>
-<html lang="en">
-<head><meta charset="utf-8"><title>portable_mlp: a training step on this machine</title><style>{STYLE}</style></head>
-<body>
-<h1>A training step on this machine</h1>
+    facts = "".join(f"<dt>{escaped(name)}</dt><dd>{escaped(_text(value))}</dd>" for name, value in machine.items())
+    body = f"""<h1>A training step on this machine</h1>
 <p>ReLU, softmax; the optimizer is named at the end. Every candidate was compared with the same steps in float64 before
 its time counted; they ran in turns, and each figure is a median. "floor" is the time of the matrix products alone, with
 NumPy. Click a heading to sort.</p>
-{"".join(f"<p><strong>{html.escape(sentence)}.</strong></p>" for sentence in reservations)}
-<img alt="Distance to the floor for each case and candidate; throughput over batch size for each backend"
-     src="data:image/png;base64,{image}">
+{"".join(f"<p><strong>{escaped(sentence)}.</strong></p>" for sentence in reservations)}
+{drawn}
 {_html_table(rows)}
 <h2>Throughput over batch size</h2>
 {_html_table(sweep)}
 <h2>Taken on</h2>
 <dl>{facts}</dl>
-<script>{SORTING}</script>
-</body>
-</html>
 """
+    return document("portable_mlp: a training step on this machine", STYLE, body, SORTING)
 
 
 def _html_table(rows: Sequence[Row]) -> str:
-    head = "".join(f"<th>{html.escape(heading)}</th>" for heading in HEADINGS)
-    body = "".join(_html_row(rows, row) for row in rows)
-    return f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
+    return html_table(HEADINGS, (_html_row(rows, row) for row in rows))
 
 
 def _html_row(rows: Sequence[Row], row: Row) -> str:
-    kind = "" if row.candidate in PEERS or row.candidate == FLOOR else ' class="ours"'
-    columns = [
-        f'<td data-n="{text.replace(",", "")}" title="{html.escape(row.problem or "")}">{html.escape(text)}</td>'
-        for text in cells(rows, row)
-    ]
-    return f"<tr{kind}>{''.join(columns)}</tr>"
+    kind = "" if row.candidate in PEERS or row.candidate == FLOOR else "ours"
+    columns = (html_cell(text, data_n=text.replace(",", ""), title=row.problem or "") for text in cells(rows, row))
+    return html_row(columns, kind)
 
 
 def _text(value: Any) -> str:

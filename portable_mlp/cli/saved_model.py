@@ -55,12 +55,12 @@ class SavedModel(NamedTuple):
 
 
 class AnswerOptions(NamedTuple):
-    """What is typed about a table whose rows a model answers.
+    """The options for a table of rows to predict or to evaluate.
 
     Attributes
     ----------
     delimiter, encoding, max_rows
-        As in `ReadingOptions`.
+        The fields of the same names in `ReadingOptions`.
     target : str or None
         The column of the targets; by default the model's own.
     is_scored : bool
@@ -80,7 +80,7 @@ class KnownRows(NamedTuple):
     Attributes
     ----------
     X : ndarray of shape (n_rows, n_features), or Columns
-        The features.
+        The features, not yet encoded.
     y : ndarray of shape (n_rows,) or (n_rows, n_outputs), or None
         The targets as `KnownTarget.read` gives them; None where the table has none.
     ids : ndarray of shape (n_rows,), or None

@@ -45,6 +45,7 @@ from ..storage.paths import FilePath
 from ..training.checkpointing import entered_on_root
 from ..training.lbfgs import HostObjective
 from ..training.schedules import SCHEDULES
+from ..training.stopping import best_epoch
 from . import conversion, onnx_export
 from .callbacks import CallbackSupportMixin, Watch, with_callbacks
 from .checkpoints import NO_CHECKPOINTS, CheckpointOptions, MakeCheckpoints
@@ -446,18 +447,26 @@ class BaseMLP(
             setattr(self, name, start if so_far is None else copy.copy(so_far))
 
     def _new_optimizer(self) -> OptimizerState:
-        options = {name: getattr(self, PARAMETER_OF[name]) for name in OPTIMIZERS[self.solver].options}
         # scikit-learn's Adam keeps its rate whatever the schedule; ours follow it where compat allows.
         followed = self.solver != "adam" or self.compat is None or self.learning_rate not in SCHEDULES_OF_SKLEARN
+        schedule = self.learning_rate if followed else "constant"
         return OptimizerState(
             self.solver,
-            options,
+            {name: getattr(self, PARAMETER_OF[name]) for name in OPTIMIZERS[self.solver].options},
             float(self.learning_rate_init),
-            self.learning_rate if followed else "constant",
-            float(self.power_t),
+            schedule,
+            {name: float(getattr(self, PARAMETER_OF.get(name, name))) for name in SCHEDULES[schedule].options},
             self.max_iter,
-            float(self.decay),
         )
+
+    @property
+    def best_epoch_(self) -> int | None:
+        """The place, counted from 1, of the best validation score with early stopping, else of the least loss."""
+        check_is_fitted(self, "coefs_")
+        if self.early_stopping and self.solver in OPTIMIZERS:
+            return best_epoch(-score for score in self.validation_scores_)
+        # scikit-learn's estimators, from which this one may be made, have no such curve.
+        return best_epoch(getattr(self, "validation_loss_curve_", None) or [])
 
     # Predicting.
 

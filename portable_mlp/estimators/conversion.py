@@ -15,6 +15,7 @@ from ..backends import Backend, backend_of, get_backend
 from ..kernels.network import Network
 from ..kernels.parameters import Layer, pack, unpack
 from ..training.options import OF_OPTIMIZERS, TRAINING_OPTIONS
+from ..training.schedules import SCHEDULES
 from .optimizer import AS_SCIKIT_LEARN, OptimizerState
 from .parameters import PARAMETER_OF
 
@@ -117,7 +118,8 @@ def _our_optimizer(estimator: Any, backend: Backend) -> OptimizerState:
         state.moments, state.n_steps = (flat(optimizer.ms), flat(optimizer.vs)), optimizer.t
         return state
     options = {"momentum": optimizer.momentum, "nesterov": optimizer.nesterov}
-    state = OptimizerState("sgd", options, rate, optimizer.lr_schedule, optimizer.power_t)
+    of_schedule = {name: getattr(optimizer, name) for name in SCHEDULES[optimizer.lr_schedule].options}
+    state = OptimizerState("sgd", options, rate, optimizer.lr_schedule, of_schedule)
     state.rate = float(optimizer.learning_rate)
     state.moments = (flat(optimizer.velocities),) if optimizer.momentum else ()
     return state
@@ -138,7 +140,7 @@ def _their_optimizer(estimator: Any, state: OptimizerState) -> Any:
             state.schedule,
             state.options["momentum"],
             state.options["nesterov"],
-            state.power_t,
+            state.schedule_options.get("power_t", estimator.power_t),
         )
         new.learning_rate = state.rate
         if state.moments:

@@ -32,7 +32,7 @@ class Search:
     problem : FitProblem
         The samples and the objective.
     flat : array of shape (n_parameters,)
-        The initial parameters.
+        The initial parameters, packed.
     watch : Watch
         Calls the callbacks for every iteration.
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from ..backends import Backend
 from ..kernels.optimizers import OPTIMIZERS, Optimizer
-from ..training.schedules import SCHEDULES, Progress, Schedule
+from ..training.schedules import SCHEDULES, Progress, divided
 
 AS_SCIKIT_LEARN: dict[str, dict[str, bool]] = {"sgd": {"rate_in_velocity": True}, "adam": {"correct_epsilon": False}}
 """The form of the optimizers that scikit-learn has too; others are as in PyTorch."""
@@ -27,12 +27,10 @@ class OptimizerState:
         The initial learning rate of the schedule.
     schedule : str
         The name of an entry of ``SCHEDULES``.
-    power_t : float
-        The exponent of the schedule "invscaling".
+    schedule_options : dict
+        The keyword arguments of the schedule's formula.
     max_iter : int
-        Epochs over which "cosine" falls to 0.
-    decay : float
-        Factor of "exponential", per epoch.
+        The largest number of epochs, by which schedules that need it scale.
 
     Attributes
     ----------
@@ -48,9 +46,8 @@ class OptimizerState:
     options: dict[str, Any]
     learning_rate_init: float
     schedule: str = "constant"
-    power_t: float = 0.5
+    schedule_options: dict[str, float] = field(default_factory=dict)
     max_iter: int = 200
-    decay: float = 0.95
     rate: float = field(init=False)
     moments: Any = field(init=False, default=None)
     n_steps: int = field(init=False, default=0)
@@ -94,12 +91,12 @@ class OptimizerState:
 
     def continues_after_stall(self) -> tuple[bool, str]:
         """Divide the rate if the schedule does so; return whether to continue, and a sentence about the action."""
-        schedule = self._made(self.rate)
-        if not schedule.entry.divides:
+        if not SCHEDULES[self.schedule].divides:
             return False, "Stopping."
-        if not schedule.divide():
+        rate = divided(self.rate)
+        if rate is None:
             return False, "Learning rate too small. Stopping."
-        self.rate = schedule.learning_rate
+        self.rate = rate
         return True, f"Setting learning rate to {self.rate:f}"
 
     def memory(self) -> list[float]:
@@ -112,8 +109,5 @@ class OptimizerState:
         self.n_epochs = int(n_epochs)
 
     def _scheduled(self, progress: Progress) -> float:
-        return self._made(self.learning_rate_init).at(progress._replace(epochs=self.max_iter))
-
-    def _made(self, learning_rate: float) -> Schedule:
-        entry = SCHEDULES[self.schedule]
-        return Schedule(entry, learning_rate, power_t=self.power_t, decay=self.decay)
+        at = progress._replace(epochs=self.max_iter)
+        return SCHEDULES[self.schedule].at(self.learning_rate_init, at, self.schedule_options)

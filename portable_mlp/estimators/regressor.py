@@ -127,6 +127,9 @@ class MLPRegressor(RegressorMixin, BaseMLP):
         With early stopping: R² on the hold-out.
     validation_loss_curve_ : list of float or None
         With early stopping or ``validation_data``: their loss, without the penalty.
+    best_epoch_ : int or None
+        The number, from 1, of the best entry of ``validation_scores_`` with early stopping, whose parameters are
+        returned, else of ``validation_loss_curve_``; None without validation.
     n_iter_, t_ : int
         Epochs of the last fit, and samples seen in all.
     n_features_in_, n_layers_, n_outputs_, out_activation_, feature_names_in_
@@ -141,9 +144,9 @@ class MLPRegressor(RegressorMixin, BaseMLP):
     On NumPy in float64 the parameters equal scikit-learn's bit for bit (identity, relu, tanh), on other libraries to
     1e-10, in float32 to 1e-4.
 
-    Arrays and data frames of dask (extra ``dask``) are taken everywhere. `fit` computes them, all at once, and is that
-    of the NumPy or CuPy array that they make; every answer is an array of dask, block by block, computed when it is
-    asked for, by the model as it was when it was asked.
+    Arrays and data frames of dask (extra ``dask``) are accepted everywhere. `fit` computes them at once and equals the
+    fit on the resulting NumPy or CuPy array. Other methods return lazy dask arrays, block by block, which use the model
+    as it was when the method was called.
 
     Examples
     --------

@@ -44,7 +44,7 @@ class Epochs:
     problem : FitProblem
         The samples and the objective; with a hold-out where there is validation.
     flat : array of shape (n_parameters,)
-        The initial parameters.
+        The initial parameters, packed.
     watch : Watch
         Calls the callbacks for every epoch.
     best : array of shape (n_parameters,) or None

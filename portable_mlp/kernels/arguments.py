@@ -32,7 +32,7 @@ class Call(NamedTuple):
     params : tuple of Layer
         The arrays as given.
     X : array of shape (..., n_samples, n_features)
-        ForwardCall, in the dtype of the parameters.
+        Inputs, in the dtype of the parameters.
     Y : array of shape (..., n_samples, n_outputs), or (..., n_samples, 1)
         Targets: real floating rows, or integer labels of a softmax output.
     weights : array of shape (..., n_samples) or None

@@ -12,7 +12,7 @@ from .targets import are_labels
 from .workspace import Workspace
 
 Span: TypeAlias = tuple[int, int]
-"""Where a batch starts and stops in the order of an epoch."""
+"""Start and stop of a batch in the order of an epoch."""
 
 
 class Batch(NamedTuple):

@@ -114,7 +114,7 @@ class TargetRange(enum.Enum):
 
     @property
     def are_probabilities(self) -> bool:
-        """Whether they can be smoothed, and belong to a classification."""
+        """Whether they are labels of a classification, which can be smoothed."""
         return self in (TargetRange.DISTRIBUTIONS, TargetRange.PROBABILITIES)
 
 

@@ -93,7 +93,7 @@ class Network:
 
     @property
     def n_hidden(self) -> int:
-        """How many hidden layers there are."""
+        """Number of hidden layers."""
         return len(self.sizes) - 2
 
     @functools.cached_property

@@ -7,7 +7,7 @@ block at a time, is `portable_mlp.training.evaluation`.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -17,7 +17,17 @@ from ..training.evaluation import r2
 from .preparation import are_numbers
 from .targets import class_names, numeric_targets
 
-__all__ = ["MEASURES", "Baseline", "ClassScores", "Measure", "Scores", "class_scores", "quantity_scores"]
+__all__ = [
+    "MEASURES",
+    "Baseline",
+    "ClassScores",
+    "Labels",
+    "Measure",
+    "Scores",
+    "averaged",
+    "class_scores",
+    "quantity_scores",
+]
 
 
 class Measure(NamedTuple):
@@ -78,7 +88,7 @@ class Baseline(NamedTuple):
         if classes is None:
             columns = numeric_targets(y, "regression")
             return cls(None, columns.mean(axis=0).tolist(), np.median(columns, axis=0).tolist(), rows)
-        counts = np.bincount(_Labels.of(y, classes).codes, minlength=len(classes))[: len(classes)]
+        counts = np.bincount(Labels.of(y, classes).codes, minlength=len(classes))[: len(classes)]
         return cls((counts / max(1, counts.sum())).tolist(), rows=rows)
 
     def to_metadata(self) -> dict[str, Any]:
@@ -135,6 +145,8 @@ class Scores(NamedTuple):
         The number of rows of each class (first axis) that were predicted as each class (second axis).
     n_unknown : int
         The number of rows whose class the model does not know.
+    spread : mapping from str to float, or None
+        The standard deviation of the model's scores over folds, of which ``model`` and ``baseline`` have the means.
     """
 
     n_rows: int
@@ -144,6 +156,7 @@ class Scores(NamedTuple):
     by_class: tuple[ClassScores, ...] = ()
     confusion: NDArray[np.int64] | None = None
     n_unknown: int = 0
+    spread: Mapping[str, float] | None = None
 
     @property
     def warning(self) -> str | None:
@@ -166,6 +179,8 @@ class Scores(NamedTuple):
             "baseline_is": self.baseline_name,
             "warning": self.warning,
         }
+        if self.spread is not None:
+            described["spread"] = dict(self.spread)
         if self.confusion is not None:
             described["classes"] = [one._asdict() for one in self.by_class]
             described["confusion_matrix"] = self.confusion.tolist()
@@ -195,7 +210,7 @@ def class_scores(y: NDArray[Any], proba: NDArray[np.float64], classes: Sequence[
     (1.0, [[1, 0], [1, 1]])
     """
     assert baseline.shares is not None
-    labels = _Labels.of(y, classes)
+    labels = Labels.of(y, classes)
     n_known, n_rows = len(classes), len(labels.codes)
     confusion = labels.confusion(proba)
     shares = np.broadcast_to(np.asarray(baseline.shares), (n_rows, n_known))
@@ -204,7 +219,7 @@ def class_scores(y: NDArray[Any], proba: NDArray[np.float64], classes: Sequence[
         _class_measures(labels, proba),
         _class_measures(labels, shares),
         f"always {classes[int(np.argmax(baseline.shares))]!r}, the largest class of {baseline.rows}",
-        tuple(ClassScores(*each) for each in zip(labels.names, *_by_class(confusion), strict=True)),
+        _by_class(labels.names, confusion),
         confusion,
         int(np.count_nonzero(labels.codes >= n_known)),
     )
@@ -232,7 +247,35 @@ def quantity_scores(y: NDArray[Any], predictions: NDArray[Any], baseline: Baseli
     )
 
 
-class _Labels(NamedTuple):
+def averaged(folds: Sequence[Scores]) -> Scores:
+    """Return the mean of the scores of some folds, and their spread; rows of classes are added up.
+
+    A fold for which a score is not defined has no part in its mean.
+    """
+    names = list(dict.fromkeys(one.name for scores in folds for one in scores.by_class))
+    together = Scores(
+        sum(scores.n_rows for scores in folds),
+        _over_folds([scores.model for scores in folds], np.mean),
+        _over_folds([scores.baseline for scores in folds], np.mean),
+        folds[0].baseline_name,
+        n_unknown=sum(scores.n_unknown for scores in folds),
+        spread=_over_folds([scores.model for scores in folds], np.std),
+    )
+    if not names:
+        return together
+    confusion = np.zeros((len(names), len(names)), dtype=np.int64)
+    for scores in folds:
+        places = [names.index(one.name) for one in scores.by_class]
+        confusion[np.ix_(places, places)] += np.asarray(scores.confusion)
+    return together._replace(by_class=_by_class(names, confusion), confusion=confusion)
+
+
+def _over_folds(folds: Sequence[Mapping[str, float]], statistic: Callable[[list[float]], Any]) -> dict[str, float]:
+    defined = {name: [scores[name] for scores in folds if not math.isnan(scores[name])] for name in folds[0]}
+    return {name: float(statistic(values)) if values else math.nan for name, values in defined.items()}
+
+
+class Labels(NamedTuple):
     """True classes by their numbers.
 
     Attributes
@@ -247,7 +290,7 @@ class _Labels(NamedTuple):
     codes: NDArray[np.int64]
 
     @classmethod
-    def of(cls, y: NDArray[Any], classes: Sequence[Any]) -> _Labels:
+    def of(cls, y: NDArray[Any], classes: Sequence[Any]) -> Labels:
         """Number the classes of the rows."""
         code = {name: i for i, name in enumerate(classes)}
         present = class_names(y)
@@ -267,7 +310,7 @@ class _Labels(NamedTuple):
         return np.bincount(n * self.codes + np.argmax(proba, axis=1), minlength=n * n).reshape(n, n)
 
 
-def _class_measures(labels: _Labels, proba: NDArray[np.float64]) -> dict[str, float]:
+def _class_measures(labels: Labels, proba: NDArray[np.float64]) -> dict[str, float]:
     right = np.argmax(proba, axis=1) == labels.codes
     counts = labels.counts
     recalls = np.bincount(labels.codes, right, minlength=len(counts))[counts > 0] / counts[counts > 0]
@@ -279,7 +322,7 @@ def _class_measures(labels: _Labels, proba: NDArray[np.float64]) -> dict[str, fl
     }
 
 
-def _log_loss(labels: _Labels, proba: NDArray[np.float64]) -> float:
+def _log_loss(labels: Labels, proba: NDArray[np.float64]) -> float:
     """Return the mean of -log p of the true class; p stays away from 0 and 1 by the spacing of float64."""
     least = np.finfo(np.float64).eps
     known = labels.codes < proba.shape[1]
@@ -287,7 +330,7 @@ def _log_loss(labels: _Labels, proba: NDArray[np.float64]) -> float:
     return float(np.mean(-np.log(np.clip(of_truth, least, 1.0 - least))))
 
 
-def _mean_roc_auc(labels: _Labels, proba: NDArray[np.float64]) -> float:
+def _mean_roc_auc(labels: Labels, proba: NDArray[np.float64]) -> float:
     """Return the area under the curve of the second of two classes, else the mean over each class against the rest.
 
     Classes that no row has, or every row, have no curve.
@@ -312,11 +355,11 @@ def _roc_auc(positive: NDArray[np.bool_], score: NDArray[np.float64]) -> float:
     return float((ranks[place][positive].sum() - n_positive * (n_positive + 1) / 2) / n_pairs)
 
 
-def _by_class(confusion: NDArray[np.int64]) -> tuple[list[Any], ...]:
-    """Return the rows of each class, and its precision, recall and F1."""
+def _by_class(names: Sequence[Any], confusion: NDArray[np.int64]) -> tuple[ClassScores, ...]:
     right, true, predicted = np.diagonal(confusion), confusion.sum(axis=1), confusion.sum(axis=0)
     with np.errstate(invalid="ignore"):
-        return tuple(x.tolist() for x in (true, right / predicted, right / true, 2 * right / (true + predicted)))
+        scores = (true, right / predicted, right / true, 2 * right / (true + predicted))
+    return tuple(ClassScores(*each) for each in zip(names, *(x.tolist() for x in scores), strict=True))
 
 
 def _quantity_measures(y: NDArray[np.float64], predictions: NDArray[np.float64]) -> dict[str, float]:

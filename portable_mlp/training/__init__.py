@@ -1,1 +1,1 @@
-"""Where kernels and backends meet: the training loop and what surrounds it."""
+"""The training loop, its policies (order, rates, stopping) and its checkpoints."""

@@ -43,7 +43,7 @@ class HostObjective:
     objective : Objective
         The function to minimise.
     data : Data
-        All training samples.
+        All training samples, on the device.
     dtype : dtype
         The dtype of the data, and so of the arithmetic.
     """

@@ -126,7 +126,7 @@ class Loop:
         Parameters
         ----------
         data : Data or Stream
-            All training samples.
+            All training samples, in memory or streamed.
         batches : sequence of Span
             Where each batch starts and stops in the order.
         rate : callable

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, TypeAlias
 
@@ -17,7 +16,7 @@ from .loop import Loop, all_finite
 from .progress import Silent
 from .result import EpochEnd, History, NonFiniteError, TrainResult
 from .schedules import LossDrivenRates
-from .stopping import Patience
+from .stopping import Patience, best_epoch
 from .stream import Samples
 
 if TYPE_CHECKING:
@@ -52,7 +51,7 @@ class Monitor:
     callbacks : sequence of callable
         Each receives an `EpochEnd`; one that returns True ends training.
     bar : Silent
-        The progress bar.
+        The progress bar of the run.
     """
 
     def __init__(
@@ -132,14 +131,10 @@ class Monitor:
     def result(self, flat: Array, stopped_because: str) -> TrainResult:
         """Return the run's result: with ``patience`` the best parameters, else ``flat``."""
         chosen = flat if self._best_flat is None else self._best_flat
-        return TrainResult(unpack(self.net, chosen), self.history, self.n_epochs, stopped_because, self._best_epoch())
-
-    def _best_epoch(self) -> int | None:
-        """Return the first epoch, from 1, of the best validation; None without validation, or with many models."""
-        numbers = self.history.get(self._monitored, [])
-        objectives = [math.nan if isinstance(x, list) else self._sign * x for x in numbers]
-        known = [(objective, epoch) for epoch, objective in enumerate(objectives, start=1) if not math.isnan(objective)]
-        return min(known)[1] if known else None
+        history = self.history
+        # With many models each number is a list.
+        objectives = [self._sign * x for x in history.get(self._monitored, []) if not isinstance(x, list)]
+        return TrainResult(unpack(self.net, chosen), history, self.n_epochs, stopped_because, best_epoch(objectives))
 
     def memory(self) -> dict[str, Any]:
         """Return the record of the epochs so far: arrays on the host, and lists of floats."""
@@ -177,7 +172,7 @@ class LoopRecord:
     Attributes
     ----------
     bar : Silent
-        The progress bar.
+        The progress bar of the run.
     """
 
     def __init__(self, loop: Loop, monitor: Monitor, rates: LossDrivenRates) -> None:

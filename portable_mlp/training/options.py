@@ -115,6 +115,12 @@ TRAINING_OPTIONS = {
 }
 """The options of `train` that define the training, by name; its other arguments are the data and the outputs."""
 
+NOT_OF_ESTIMATORS = {
+    "patience": "early_stopping and n_iter_no_change: epochs in a row whose score gains less than tol",
+    "monitor": "early_stopping follows the score; without it the training loss is followed",
+}
+"""The options that the estimators lack, and the rule in their place."""
+
 IN_EVERY_STATE = ("learning_rate", "decay", "precision", "batch_size", "l2", "shuffle", "patience")
 """The options that a checkpoint stores even where they are the default; older states have no others."""
 

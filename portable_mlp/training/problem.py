@@ -32,7 +32,7 @@ class Problem(NamedTuple):
     objective : Objective
         The network and its loss.
     params : tuple of Layer
-        The initial parameters.
+        The initial parameters, layer by layer.
     data : Data or Stream
         The samples of this process.
     hold_out : Data or Stream or None

@@ -54,7 +54,7 @@ class EpochEnd(NamedTuple):
     epochs : int
         The largest number of epochs.
     params : tuple of Layer
-        The current parameters.
+        The parameters after the epoch.
     history : dict of lists
         A copy of the history so far, this epoch included. Numbers, or lists of numbers, that a callback adds under
         names of its own are kept: as floats in the next epoch's history, in the result and in checkpoints.

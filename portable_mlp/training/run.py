@@ -72,7 +72,7 @@ class Record(Protocol):
     Attributes
     ----------
     bar : Silent
-        The progress bar.
+        The progress bar of the run.
     """
 
     bar: Silent

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import NamedTuple, TypeAlias
 
-from ..kernels.options import check_choice
 from .stopping import Stall
 
 DIVISOR = 5.0
@@ -53,7 +52,7 @@ def exponential(rate: float, at: Progress, decay: float) -> float:
     return rate * decay**at.epoch
 
 
-def invscaling(rate: float, at: Progress, power_t: float | None) -> float:
+def invscaling(rate: float, at: Progress, power_t: float | None = None) -> float:
     """Return ``rate / (t + 1)^power_t``, t being the samples seen before the epoch (scikit-learn's).
 
     None is the square root, whose last digit is not always that of the power 0.5.
@@ -90,6 +89,23 @@ class ScheduleEntry(NamedTuple):
     divides: bool = False
     needs_epochs: bool = False
 
+    def at(self, learning_rate: float, progress: Progress, options: Mapping[str, float]) -> float:
+        """Return the learning rate.
+
+        Raises
+        ------
+        ValueError
+            If the schedule gives a negative or non-finite rate.
+        """
+        now = f"step {progress.step}" if self.by_step else f"epoch {progress.epoch}"
+        try:
+            rate = float(self.rate(learning_rate, progress, **options))
+        except (TypeError, ValueError, OverflowError) as error:
+            raise ValueError(f"the schedule gave no learning rate for {now}: {error}") from error
+        if not 0.0 <= rate < math.inf:
+            raise ValueError(f"the schedule gave the learning rate {rate} for {now}; it must be finite, not negative")
+        return rate
+
 
 SCHEDULES = {
     "constant": ScheduleEntry(unchanged),
@@ -101,51 +117,17 @@ SCHEDULES = {
 """The schedules of the learning rate, by name."""
 
 
-class Schedule:
-    """A schedule with its current learning rate.
+def schedule_entry(schedule: str | OfEpoch) -> ScheduleEntry:
+    """Return the entry of a name, or one of a function from the epoch to the rate itself."""
+    if callable(schedule):
+        of_epoch = schedule
+        return ScheduleEntry(lambda rate, at: of_epoch(at.epoch))
+    return SCHEDULES[schedule]
 
-    Parameters
-    ----------
-    entry : ScheduleEntry
-        The schedule's formula and properties.
-    learning_rate : float
-        The initial learning rate.
-    **options : float or None
-        Values for the options of all schedules, of which the entry takes its own.
 
-    Attributes
-    ----------
-    learning_rate : float
-        The rate that the formula scales: below the initial one once it was divided.
-    """
-
-    def __init__(self, entry: ScheduleEntry, learning_rate: float, **options: float | None) -> None:
-        self.entry, self.learning_rate = entry, learning_rate
-        self._options = {name: options[name] for name in entry.options}
-
-    def at(self, progress: Progress) -> float:
-        """Return the learning rate.
-
-        Raises
-        ------
-        ValueError
-            If the schedule gives a negative or non-finite rate.
-        """
-        now = f"step {progress.step}" if self.entry.by_step else f"epoch {progress.epoch}"
-        try:
-            rate = float(self.entry.rate(self.learning_rate, progress, **self._options))
-        except (TypeError, ValueError, OverflowError) as error:
-            raise ValueError(f"the schedule gave no learning rate for {now}: {error}") from error
-        if not 0.0 <= rate < math.inf:
-            raise ValueError(f"the schedule gave the learning rate {rate} for {now}; it must be finite, not negative")
-        return rate
-
-    def divide(self) -> bool:
-        """Divide the learning rate if the schedule does so; return False where training should stop."""
-        if not self.entry.divides or self.learning_rate <= SMALLEST_RATE:
-            return False
-        self.learning_rate /= DIVISOR
-        return True
+def divided(rate: float) -> float | None:
+    """Return the rate after a stall, by "adaptive"; None where it is too small to be divided: training should stop."""
+    return None if rate <= SMALLEST_RATE else rate / DIVISOR
 
 
 class LossDrivenRates:
@@ -155,56 +137,54 @@ class LossDrivenRates:
 
     Parameters
     ----------
-    schedule : Schedule
-        The schedule, which is changed where it divides.
+    entry : ScheduleEntry
+        The schedule's formula and properties.
+    learning_rate : float
+        The initial learning rate, which is divided where the schedule does so.
+    options : dict
+        The keyword arguments of the formula.
     """
 
     tolerance = 1e-4
     n_epochs = 2
 
-    def __init__(self, schedule: Schedule) -> None:
-        self._schedule = schedule
+    def __init__(self, entry: ScheduleEntry, learning_rate: float, options: Mapping[str, float]) -> None:
+        self._entry, self._learning_rate, self._options = entry, learning_rate, options
         self._stall = Stall(self.tolerance)
 
     @property
     def by_step(self) -> bool:
         """Whether the rate changes within an epoch."""
-        return self._schedule.entry.by_step
+        return self._entry.by_step
 
     def at(self, progress: Progress) -> float:
         """Return the learning rate."""
-        return self._schedule.at(progress)
+        return self._entry.at(self._learning_rate, progress, self._options)
 
     def continues_after(self, loss: float) -> bool:
         """Record an epoch's loss; return False where the rate cannot be divided further."""
-        if not self._schedule.entry.divides:
+        if not self._entry.divides:
             return True
         self._stall.count(loss)
         if self._stall.n_epochs < self.n_epochs:
             return True
         self._stall.n_epochs = 0
-        return self._schedule.divide()
+        rate = divided(self._learning_rate)
+        if rate is not None:
+            self._learning_rate = rate
+        return rate is not None
 
     def memory(self) -> list[float]:
         """Return the rate, the best loss and the count of stalled epochs in a row; empty where they do not matter."""
-        if not self._schedule.entry.divides:
+        if not self._entry.divides:
             return []
-        return [self._schedule.learning_rate, self._stall.best, float(self._stall.n_epochs)]
+        return [self._learning_rate, self._stall.best, float(self._stall.n_epochs)]
 
     def restore(self, memory: list[float]) -> None:
         """Continue from a result of `memory`."""
-        if self._schedule.entry.divides:
-            self._schedule.learning_rate, self._stall.best, n_epochs = memory
+        if self._entry.divides:
+            self._learning_rate, self._stall.best, n_epochs = memory
             self._stall.n_epochs = int(n_epochs)
-
-
-def make_schedule(schedule: str | OfEpoch, learning_rate: float, **options: float | None) -> Schedule:
-    """Return the schedule of a name, or of a function from the epoch to the rate itself."""
-    if callable(schedule):
-        of_epoch = schedule
-        return Schedule(ScheduleEntry(lambda rate, at: of_epoch(at.epoch)), learning_rate)
-    check_choice("schedule", schedule, SCHEDULES)
-    return Schedule(SCHEDULES[schedule], learning_rate, **options)
 
 
 def needs_epochs(schedule: str | OfEpoch) -> bool:

@@ -1,8 +1,19 @@
-"""Rules for stopping after some epochs without progress of an objective."""
+"""Rules for stopping after some epochs without progress of an objective, and the best of the epochs."""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
+
+
+def best_epoch(objectives: Iterable[float]) -> int | None:
+    """Return the first epoch, counted from 1, of the least objective; None where there is none but NaN.
+
+    >>> best_epoch([0.5, 0.25, 0.25]), best_epoch([])
+    (2, None)
+    """
+    known = [(objective, epoch) for epoch, objective in enumerate(objectives, start=1) if not math.isnan(objective)]
+    return min(known)[1] if known else None
 
 
 class Stall:

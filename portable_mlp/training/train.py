@@ -30,7 +30,7 @@ from .problem import Problem, checked_problem
 from .progress import Silent, shown_progress
 from .result import TrainResult
 from .run import Run
-from .schedules import SCHEDULES, LossDrivenRates, OfEpoch, make_schedule
+from .schedules import SCHEDULES, LossDrivenRates, OfEpoch, schedule_entry
 from .shuffle import Shuffle
 from .stream import Stream
 from .weights import weights_to_skip_by
@@ -263,9 +263,9 @@ def _by_batches(
         weights=weights_to_skip_by(problem.backend, problem.data),
         dropout=_dropout(problem, options, draws),
     )
-    rates = LossDrivenRates(
-        make_schedule(options["schedule"], options["learning_rate"], decay=options["decay"], power_t=None)
-    )
+    entry = schedule_entry(options["schedule"])
+    of_schedule = {name: options[name] for name in entry.options if name in options}
+    rates = LossDrivenRates(entry, options["learning_rate"], of_schedule)
     record = LoopRecord(loop, watch, rates)
     checkpoints = None
     if keep is not None:

@@ -101,7 +101,7 @@ def test_pickle_and_joblib(backend: str) -> None:
 def test_a_pickle_of_before_a_parameter_has_its_default() -> None:
     clf = pm.MLPClassifier(**OPTIONS).fit(X, y)
     expected = clone(clf).fit(X, y).partial_fit(X, y)
-    del clf.decay, clf._optimizer.decay
+    del clf.decay
     copy = pickle.loads(pickle.dumps(clf))
     assert copy.get_params() == expected.get_params()
     np.testing.assert_array_equal(copy.partial_fit(X, y).coefs_[0], expected.coefs_[0])

@@ -90,6 +90,27 @@ def test_validation_data_stop_training_early() -> None:
     assert plain.loss_curve_ == mine.loss_curve_
 
 
+def test_the_best_epoch_is_that_of_the_parameters_that_early_stopping_keeps() -> None:
+    task = problem("classes")
+    held_out = (task.X[:30], task.y[:30])
+    mine = ours("classes", **{**OPTIONS, "max_iter": 300}, early_stopping=True, n_iter_no_change=3)
+    assert not hasattr(mine, "best_epoch_")
+    mine.fit(task.X[30:], task.y[30:], validation_data=held_out)
+    assert mine.best_epoch_ == np.argmax(mine.validation_scores_) + 1 < mine.n_iter_
+    up_to_there = quietly(ours("classes", **{**OPTIONS, "max_iter": mine.best_epoch_}).fit, task.X[30:], task.y[30:])
+    np.testing.assert_array_equal(up_to_there.coefs_[0], mine.coefs_[0])
+
+
+@pytest.mark.parametrize("solver", ["adam", "lbfgs"])
+def test_without_early_stopping_the_best_epoch_is_that_of_the_validation_loss(solver: str) -> None:
+    task = problem("classes")
+    mine = ours("classes", **OPTIONS, solver=solver)
+    assert quietly(mine.fit, task.X[20:], task.y[20:]).best_epoch_ is None
+    quietly(mine.fit, task.X[20:], task.y[20:], validation_data=(task.X[:20], task.y[:20]))
+    assert mine.best_epoch_ == np.argmin(mine.validation_loss_curve_) + 1
+    assert pm.MLPClassifier.from_sklearn(quietly(theirs("classes", **OPTIONS).fit, task.X, task.y)).best_epoch_ is None
+
+
 def test_a_fit_has_a_validation_curve_only_where_there_is_something_to_validate() -> None:
     task = problem("number")
     plain, stopping = ours("number", **OPTIONS), ours("number", **OPTIONS, early_stopping=True)

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from sklearn import dummy, metrics
 
-from portable_mlp.tables.scores import MEASURES, Baseline, Scores, class_scores, quantity_scores
+from portable_mlp.tables.scores import MEASURES, Baseline, Scores, averaged, class_scores, quantity_scores
 
 CLASSES: dict[str, list[Any]] = {
     "two texts": ["no", "yes"],
@@ -175,3 +175,35 @@ def test_a_baseline_travels_in_a_model_file() -> None:
         assert Baseline.from_metadata(kept, n_outputs + 1, classification=classification) is None
         assert Baseline.from_metadata({"shares": "no"}, 2, classification=True) is None
         assert Baseline.from_metadata(None, 2, classification=True) is None
+
+
+def test_scores_of_folds_are_their_means_and_spread() -> None:
+    classes = ["a", "b", "c"]
+    y, proba = drawn(classes)
+    parts = [np.arange(len(y)) % 4 == k for k in range(4)]
+    folds = [class_scores(y[part], proba[part], classes, Baseline.of(y[~part], classes)) for part in parts]
+    whole = class_scores(y, proba, classes, Baseline.of(y, classes))
+    together = averaged(folds)
+    assert together.spread is not None
+    for name in whole.model:
+        values = [scores.model[name] for scores in folds]
+        assert together.model[name] == pytest.approx(np.mean(values))
+        assert together.spread[name] == pytest.approx(np.std(values))
+    assert together.confusion is not None
+    np.testing.assert_array_equal(together.confusion, whole.confusion)
+    assert together.by_class == whole.by_class
+    assert together.n_rows == len(y)
+
+
+def test_a_fold_may_lack_a_class() -> None:
+    without = np.array(["a", "b", "a"])
+    proba = np.array([[0.9, 0.1], [0.2, 0.8], [0.7, 0.3]])
+    first = class_scores(without, proba, ["a", "b"], Baseline.of(without, ["a", "b"]))
+    y, proba = drawn(["a", "b", "c"])
+    second = class_scores(y, proba, ["a", "b", "c"], Baseline.of(y, ["a", "b", "c"]))
+    third = class_scores(np.array(["b"]), np.array([[0.5, 0.5]]), ["a", "b"], Baseline.of(without, ["a", "b"]))
+    together = averaged([first, second, third])
+    assert [one.name for one in together.by_class] == ["a", "b", "c"]
+    assert [one.n_rows for one in together.by_class] == [2 + np.sum(y == "a"), 2 + np.sum(y == "b"), np.sum(y == "c")]
+    assert math.isnan(third.model["roc_auc"])
+    assert together.model["roc_auc"] == pytest.approx((first.model["roc_auc"] + second.model["roc_auc"]) / 2)

@@ -17,6 +17,7 @@ from portable_mlp.estimators.parameters import PARAMETER_OF
 from portable_mlp.kernels.options import Choice, OrNone, Whole, flag
 from portable_mlp.training.options import (
     IN_EVERY_STATE,
+    NOT_OF_ESTIMATORS,
     OF_OPTIMIZERS,
     TRAINING_OPTIONS,
     checked,
@@ -81,6 +82,10 @@ def test_scikit_learns_parameters_keep_its_constraints(estimator: Any) -> None:
     choices = {"activation", "solver", "learning_rate", "loss"}  # of which there are more here
     for name in theirs.keys() & inspect.signature(ESTIMATORS[estimator]).parameters.keys() - choices:
         assert list(map(str, ours[name])) == list(map(str, theirs[name])), name
+
+
+def test_what_the_estimators_lack_has_a_reason() -> None:
+    assert NOT_OF_ESTIMATORS.keys() == TRAINING_OPTIONS.keys() - PARAMETER_OF.keys()
 
 
 def test_the_command_line_has_the_options_with_their_help() -> None:

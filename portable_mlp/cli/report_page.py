@@ -1,0 +1,245 @@
+"""The report of a training as one page: scores, pictures, what each column is for, and how to use the model."""
+
+from __future__ import annotations
+
+import pathlib
+import shlex
+from collections.abc import Iterator, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from ..tables.calibration import calibration, confidences
+from ..tables.encoding import ColumnReport
+from ..tables.importance import Importance
+from ..tables.scores import MEASURES, Labels, Scores
+from ..training.result import History
+from .html_page import document, escaped, html_cell, html_row, html_table, image
+from .report_pictures import learning_curve, predicted_and_true, reliability
+from .score_table import number
+
+MOST_CLASSES = 40
+"""The most classes whose confusion matrix a page has the width for."""
+
+REPORT_STYLE = """
+th:first-child, td:first-child { text-align: left; }
+table.left td, table.left th { text-align: left; }
+pre { background: #f4f4f4; padding: .6rem; overflow-x: auto; }
+.warning { background: #fff3cd; padding: .6rem; border-left: .3rem solid #d39e00; }
+.bar { display: inline-block; height: .8rem; background: #1f77b4; }
+.wide { overflow-x: auto; }
+"""
+
+
+class TrainingReport(NamedTuple):
+    """The content of the page of a training.
+
+    Attributes
+    ----------
+    data : str
+        The table that the model was trained on.
+    summary : dict
+        What was trained, by names for people.
+    histories : list of dict
+        The history of each network of the model.
+    scored_on : str
+        The rows that were scored, in words.
+    scores : Scores
+        The scores on these rows.
+    y : ndarray of shape (n_rows,) or (n_rows, n_outputs)
+        The targets of these rows.
+    answers : ndarray of shape (n_rows, n_outputs)
+        The probabilities of the classes, or the predicted quantities.
+    classes : list or None
+        The classes; None for quantities.
+    importances : list of Importance
+        The columns, the most important first.
+    columns : list of ColumnReport
+        What is done with each column.
+    notes : tuple of str
+        Remarks on the table, such as an unusual delimiter.
+    saved : path or None
+        The file of the model.
+    """
+
+    data: str
+    summary: dict[str, Any]
+    histories: list[History]
+    scored_on: str
+    scores: Scores
+    y: np.ndarray
+    answers: np.ndarray
+    classes: list[Any] | None
+    importances: list[Importance]
+    columns: Sequence[ColumnReport]
+    notes: tuple[str, ...]
+    saved: pathlib.Path | None
+
+    def page(self) -> str:
+        """Return the page, in HTML."""
+        title = f"{self.summary['target'] or 'y'}, learnt from {pathlib.PurePath(self.data).name}"
+        sections = (
+            f"<h1>{escaped(title)}</h1>",
+            *self._scores(),
+            *self._calibration(),
+            "<h2>Learning curve</h2>",
+            image(learning_curve(self.histories), "The loss of training and validation over the epochs"),
+            *self._importance(),
+            *self._columns(),
+            "<h2>The model</h2>",
+            _facts(self.summary),
+            *self._usage(),
+        )
+        return document(title, REPORT_STYLE, "\n".join(sections))
+
+    def _scores(self) -> Iterator[str]:
+        """Yield the scores beside the baseline, and what was taken for what."""
+        scores = self.scores
+        yield f"<h2>Scores</h2><p>Of {escaped(self.scored_on)}. The baseline is {escaped(scores.baseline_name)}.</p>"
+        if scores.warning is not None:
+            yield f'<p class="warning">{escaped(scores.warning)}.</p>'
+        spread = scores.spread or {}
+        yield html_table(
+            ("score", "model", *(("spread over folds",) if spread else ()), "baseline"),
+            (
+                html_row(
+                    html_cell(cell)
+                    for cell in (
+                        MEASURES[name].words,
+                        number(value),
+                        *((f"± {number(spread[name])}",) if spread else ()),
+                        number(scores.baseline[name]),
+                    )
+                )
+                for name, value in scores.model.items()
+            ),
+        )
+        if scores.confusion is not None:
+            yield "<h2>Classes</h2>"
+            yield html_table(
+                ("class", "rows", "precision", "recall", "F1"),
+                (
+                    html_row(map(html_cell, (one.name, one.n_rows, *map(number, (one.precision, one.recall, one.f1)))))
+                    for one in scores.by_class
+                ),
+            )
+            yield from _confusion(scores)
+
+    def _calibration(self) -> Iterator[str]:
+        """Yield predictions against the truth."""
+        yield "<h2>Calibration</h2>" if self.classes is not None else "<h2>Predicted and true</h2>"
+        if self.classes is None:
+            yield from self._quantities()
+            return
+        what = f"of {self.classes[1]!r}" if len(self.classes) == 2 else "of the class that is answered"
+        groups = calibration(*confidences(self.answers, Labels.of(self.y, self.classes).codes))
+        yield (
+            f"<p>Predicted probability {escaped(what)}, and how often it was right, in groups of rows with similar "
+            "probabilities: above the line the model is too careful, below it too sure.</p>"
+        )
+        yield image(reliability(groups, "predicted probability"), "Observed frequency over predicted probability")
+
+    def _quantities(self) -> Iterator[str]:
+        y = self.y.reshape(len(self.y), -1).astype(np.float64)
+        for output in range(y.shape[1]):
+            true, predicted = y[:, output], self.answers[:, output]
+            half, most = np.quantile(np.abs(true - predicted), (0.5, 0.9))
+            yield (
+                f"<p>{f'Output {output}: half' if y.shape[1] > 1 else 'Half'} of the predictions are within "
+                f"{number(half)} of the truth, nine of ten within {number(most)}.</p>"
+            )
+            yield image(predicted_and_true(true, predicted, calibration(predicted, true)), "True over predicted")
+
+    def _importance(self) -> Iterator[str]:
+        if not self.importances:
+            return
+        loss = "log loss" if self.classes is not None else "RMSE"
+        largest = max(self.importances[0].mean, 1e-300)
+        yield (
+            f"<h2>Importance of the columns</h2><p>How much the {loss} of these rows rises when the cells of a column "
+            "are shuffled. Columns that say the same share their importance.</p>"
+        )
+        rows = (
+            f"<tr>{html_cell(one.name)}{html_cell(number(one.mean))}{html_cell(f'± {number(one.spread)}')}"
+            f'<td style="width: 50%; text-align: left"><span class="bar" '
+            f'style="width: {100 * max(one.mean, 0.0) / largest:.1f}%"></span></td></tr>'
+            for one in self.importances
+        )
+        yield html_table(("column", "rise", "spread", ""), rows)
+
+    def _columns(self) -> Iterator[str]:
+        if not self.columns:
+            return
+        yield "<h2>What is done with each column</h2>"
+        yield "".join(f"<p>{escaped(note)}</p>" for note in self.notes)
+        yield html_table(
+            ("column", "kind", "features", "treatment"),
+            (html_row(map(html_cell, (one.name, one.kind, one.n_features, one.treatment))) for one in self.columns),
+        )
+
+    def _usage(self) -> Iterator[str]:
+        """Yield the lines that use the model in a shell, in Python and in another program."""
+        yield "<h2>How to use it</h2>"
+        if self.saved is None:
+            yield '<p class="warning">The model was not saved: <code>--save model.safetensors</code> keeps it.</p>'
+        model = str(self.saved or "model.safetensors")
+        onnx = str(pathlib.PurePath(model).with_suffix(".onnx"))
+        estimator = "TableRegressor" if self.classes is None else "TableClassifier"
+        proba = "" if self.classes is None else " --proba"
+        proba_in_python = "" if self.classes is None else "\nmodel.predict_proba(frame)"
+        usage = {
+            "On the command line": f"portable-mlp predict {shlex.quote(model)} new.csv{proba} --output answers.csv\n"
+            f"portable-mlp evaluate {shlex.quote(model)} labelled.csv\nportable-mlp inspect {shlex.quote(model)}",
+            "In Python": "import pandas as pd\nimport portable_mlp as pm\n\n"
+            f'model = pm.{estimator}.load({model!r})\nframe = pd.read_csv("new.csv")\n'
+            f"model.predict(frame){proba_in_python}",
+            "As ONNX": f"portable-mlp export {shlex.quote(model)} {shlex.quote(onnx)}",
+        }
+        for heading, lines in usage.items():
+            yield f"<h3>{heading}</h3><pre>{escaped_lines(lines)}</pre>"
+
+
+def escaped_lines(text: str) -> str:
+    """Return lines as HTML, for an element that keeps their ends."""
+    return "\n".join(map(escaped, text.split("\n")))
+
+
+def _confusion(scores: Scores) -> Iterator[str]:
+    """Yield the confusion matrix, with darker cells for larger shares; of many classes the commonest mistakes."""
+    assert scores.confusion is not None
+    names = [one.name for one in scores.by_class]
+    counts = scores.confusion
+    if len(names) > MOST_CLASSES:
+        mistakes = counts - np.diag(np.diag(counts))
+        order = np.argsort(-mistakes, axis=None, kind="stable")[:MOST_CLASSES]
+        pairs = [(i, j) for i, j in zip(*np.unravel_index(order, counts.shape), strict=True) if mistakes[i, j]]
+        yield "<h2>The commonest mistakes</h2>"
+        yield html_table(
+            ("true", "predicted", "rows"),
+            (html_row(map(html_cell, (names[i], names[j], mistakes[i, j]))) for i, j in pairs),
+        )
+        return
+    yield "<h2>Confusion matrix</h2><p>Each line is a true class; each column is what its rows were taken for.</p>"
+    shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
+    rows = (
+        html_row(
+            [
+                html_cell(name),
+                *(
+                    html_cell(count, style=f"background: rgba(31, 119, 180, {0.7 * share:.2f})")
+                    for count, share in zip(counts[i].tolist(), shares[i].tolist(), strict=True)
+                ),
+            ]
+        )
+        for i, name in enumerate(names)
+    )
+    yield f'<div class="wide">{html_table(("true", *names), rows)}</div>'
+
+
+def _facts(summary: dict[str, Any]) -> str:
+    shown = {name.replace("_", " "): value for name, value in summary.items() if value is not None}
+    rows = (
+        html_row(map(html_cell, (name, number(value) if isinstance(value, float) else value)))
+        for name, value in shown.items()
+    )
+    return html_table(("", ""), rows)
