@@ -13,7 +13,7 @@ from ..kernels.options import Check, Choice, OrNone, Whole, flag
 from ..training.options import OF_OPTIMIZERS, TRAINING_OPTIONS, class_weights
 from .options import OPTIMIZER, TRAINING
 
-_KINDS: dict[Check, Any] = {flag: bool, class_weights: str | None}
+_TYPES: dict[Check, Any] = {flag: bool, class_weights: str | None}
 """Types of the options that are not numbers, by their checks."""
 
 BY_THE_TABLE = {"solver", "learning_rate", "batch_size", "epochs", "schedule", "l2", "patience"}
@@ -54,7 +54,7 @@ def _parameter(name: str) -> inspect.Parameter:
     if option.default is True:
         typed, shown = _OFF + name, False
         help_of_option = f"Without this, {option.help[0].lower()}{option.help[1:]}"
-    kind: Any = bool if is_flag else _kind(option.check) | None
+    kind: Any = bool if is_flag else _type_of(option.check) | None
     described = typer.Option(
         f"--{typed.replace('_', '-')}",
         help=help_of_option,
@@ -69,13 +69,13 @@ def _parameter(name: str) -> inspect.Parameter:
     )
 
 
-def _kind(check: Check) -> Any:
+def _type_of(check: Check) -> Any:
     """Return the type that Typer converts to; `train` checks the value."""
     match check:
         case OrNone():
-            return _kind(check.check) | None
+            return _type_of(check.check) | None
         case Whole():
             return int
         case Choice():
             return str
-    return _KINDS.get(check, float)
+    return _TYPES.get(check, float)

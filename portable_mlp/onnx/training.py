@@ -136,7 +136,7 @@ def export_onnx_training(
         pieces,
         checked_target_scaling(net, target_scaling, flat.dtype),
     )
-    model = _traced(step, flat.dtype)
+    model = _model_of(step, flat.dtype)
     to_tensor = load_onnx("onnx.numpy_helper").from_array
     model.graph.initializer.extend(to_tensor(value, name) for name, value in _first_state(step, flat).items())
     write_model(path, model, net, metadata, training={"solver": solver, **own})
@@ -190,7 +190,7 @@ def _inputs(xp: Any, step: _Step, dtype: Any) -> dict[str, Array]:
     }
 
 
-def _traced(step: _Step, dtype: np.dtype) -> Any:
+def _model_of(step: _Step, dtype: np.dtype) -> Any:
     """Return the model of a step, from its inputs to its outputs, without the values of the first state."""
     xp = OnnxNamespace()
     inputs = _inputs(xp, step, xp.from_numpy_dtype(dtype))
@@ -214,17 +214,17 @@ def _evaluated(ops: Primitives, step: _Step, X: Array, y: Array, flat: Array, l2
     xp, net, params = ops.xp, step.net, unpack(step.net, flat)
     Y = check_targets(xp, net, y, n_samples=y.shape[0], models=(), dtype=flat.dtype)
     batch = encode_targets(ops, net, Batch(_features(xp, X, step), Y))
-    batch = batch._replace(Y=_scaled(xp, batch.Y, step.target_scaling))
+    batch = batch._replace(Y=_in_scaled_units(xp, batch.Y, step.target_scaling))
     n_samples = xp.astype(X.dynamic_shape[0], xp.float64)
     strength, divisor = xp.astype(l2 * n_samples, flat.dtype), xp.astype(n_samples, flat.dtype)
     loss, sums, logits = passes(ops, step.program.objective, params, batch, divisor, strength)
     y_hat = OUTPUTS[net.output](xp, logits)
-    return loss, sums, _unscaled(xp, y_hat, step.target_scaling)
+    return loss, sums, _in_raw_units(xp, y_hat, step.target_scaling)
 
 
 def _features(xp: Any, X: Array, step: _Step) -> Array:
     """Return the inputs of the network: each column, scaled, and behind it its pieces."""
-    scaled, pieces = _scaled(xp, X, step.input_scaling), step.pieces
+    scaled, pieces = _in_scaled_units(xp, X, step.input_scaling), step.pieces
     if pieces is None:
         return scaled
     low, width, column, order = map(xp.asarray, (pieces.low, pieces.width, pieces.column, pieces.order))
@@ -233,14 +233,14 @@ def _features(xp: Any, X: Array, step: _Step) -> Array:
     return xp.take(xp.concat([scaled, xp.astype(within, X.dtype)], axis=1), order, axis=1)
 
 
-def _scaled(xp: Any, x: Array, scaling: Scaling | None) -> Array:
+def _in_scaled_units(xp: Any, x: Array, scaling: Scaling | None) -> Array:
     if scaling is None:
         return x
     mean, scale = map(xp.asarray, scaling)
     return xp.astype((xp.astype(x, xp.float64) - mean) / scale, x.dtype)
 
 
-def _unscaled(xp: Any, x: Array, scaling: Scaling | None) -> Array:
+def _in_raw_units(xp: Any, x: Array, scaling: Scaling | None) -> Array:
     if scaling is None:
         return x
     mean, scale = map(xp.asarray, scaling)
