@@ -600,13 +600,13 @@ def test_truth_values_of_any_kind(value: Any) -> None:
 
 
 def test_progress_without_rich_names_the_command(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(sys.modules, "rich", None)
+    monkeypatch.setitem(sys.modules, "rich.console", None)
     with pytest.raises(ImportError, match=r'needs? .*|rich, which is missing: pip install "\.\[cli\]"'):
         run(progress=True)
 
 
 def test_lbfgs_without_scipy_names_the_command(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(sys.modules, "scipy", None)
+    monkeypatch.setitem(sys.modules, "scipy.optimize", None)
     with pytest.raises(ImportError, match=r'"lbfgs" needs SciPy: pip install "\.\[lbfgs\]"'):
         run(solver="lbfgs")
 
