@@ -1,6 +1,8 @@
-"""The arrows between the packages, which of them may name a library, names with one meaning, modules that are used."""
+"""The packages and their arrows, the places that may name a library, names with one meaning, modules in use."""
 
 import ast
+import functools
+import graphlib
 import itertools
 import pathlib
 import re
@@ -10,10 +12,13 @@ import tomllib
 
 import pytest
 
+import portable_mlp
 from portable_mlp.backends import _REGISTRY
 from portable_mlp.cli.commands import COMMANDS
 
-PACKAGE = pathlib.Path(__file__).parent.parent / "portable_mlp"
+ROOT = pathlib.Path(__file__).parent.parent
+PACKAGE = ROOT / "portable_mlp"
+CONTRIBUTING = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
 ROOMS = ("kernels", "backends", "storage", "distributed", "training", "tables", "onnx", "estimators", "bench", "cli")
 """From the ground up: a room may import those before it."""
 NEIGHBOURS = {("tables", "onnx"), ("estimators", "bench")}
@@ -21,13 +26,31 @@ NEIGHBOURS = {("tables", "onnx"), ("estimators", "bench")}
 MAY_IMPORT = {room: {other for other in ROOMS[:i] if (other, room) not in NEIGHBOURS} for i, room in enumerate(ROOMS)}
 LIBRARIES = {"numpy", "cupy", "torch", "jax", "array_api_strict"}
 ON_THE_HOST = {
-    *("kernels/initializers.py", "training/shuffle.py", "training/batches.py", "training/group_order.py"),  # which draw
+    *("kernels/initializers.py", "training/shuffle.py", "training/group_order.py"),  # which draw
+    "training/batches.py",  # which has orders that were drawn
     "training/class_weights.py",  # which counts
 }
-HEAVY = [
-    *("torch", "jax", "cupy", "nvmath", "array_api_strict", "sklearn", "scipy", "pandas", "numba", "dask", "mpi4py"),
-    *("matplotlib", "rich", "typer", "safetensors", "onnx", "ndonnx", "spox", "onnxruntime", "pyarrow"),
-]
+LOADERS = {"import_module", "load", "load_module", "load_pyarrow"}
+"""The functions that import a library by its name, a str."""
+
+PLACES: dict[str, tuple[str, ...]] = {
+    **dict.fromkeys(("array_api_strict", "numba", "nvmath"), ("backends/",)),
+    **dict.fromkeys(("jax", "torch"), ("backends/", "bench/peers.py")),
+    "cupy": ("backends/", "distributed/nccl.py"),
+    "dask": ("estimators/dask_inputs.py",),
+    "matplotlib": ("cli/pictures.py",),
+    "mpi4py": ("distributed/",),
+    "narwhals": ("tables/frames.py",),
+    **dict.fromkeys(("ndonnx", "onnx", "onnxruntime", "spox"), ("onnx/",)),
+    "pandas": ("tables/columns.py",),
+    "pyarrow": ("tables/",),
+    "rich": ("cli/", "training/progress.py"),
+    "safetensors": (),
+    "scipy": ("backends/_numpy_primitives.py", "estimators/", "training/lbfgs.py"),
+    "sklearn": ("bench/peers.py", "estimators/", "tables/digits.py"),
+    "typer": ("cli/",),
+}
+"""The packages and modules that may name each library beside NumPy."""
 
 DOORS = {
     "portable_mlp",
@@ -59,18 +82,44 @@ def _modules(room: str) -> list[pathlib.Path]:
     return sorted((PACKAGE / room).rglob("*.py"))
 
 
+@functools.cache
 def _imported(path: pathlib.Path) -> set[str]:
     """Return the dotted names a file imports, its own package's made absolute."""
+    return set().union(*(_names(node, path) for node in ast.walk(_parsed(path))))
+
+
+def _imported_at_once(path: pathlib.Path, modules: set[str]) -> set[str]:
+    """Return the modules that a file imports as soon as it is imported itself, not in a function or for types alone."""
+    found = [_names(node, path) & modules for node in _parsed(path).body]
+    return {name for names in found for name in names if not any(other.startswith(f"{name}.") for other in names)}
+
+
+def _names(node: ast.AST, path: pathlib.Path) -> set[str]:
+    """Return the dotted names that a statement imports."""
+    if isinstance(node, ast.Import):
+        return {alias.name for alias in node.names}
+    if not isinstance(node, ast.ImportFrom):
+        return set()
     package = ("portable_mlp", *path.relative_to(PACKAGE).parts[:-1])
+    base = ".".join(package[: len(package) + 1 - node.level]) if node.level else ""
+    module = ".".join(filter(None, (base, node.module)))
+    return {module, *(f"{module}.{alias.name}" for alias in node.names)}
+
+
+@functools.cache
+def _loaded(path: pathlib.Path) -> set[str]:
+    """Return the names that a file gives to functions which import."""
     names = set()
-    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-        if isinstance(node, ast.Import):
-            names |= {alias.name for alias in node.names}
-        elif isinstance(node, ast.ImportFrom):
-            base = ".".join(package[: len(package) + 1 - node.level]) if node.level else ""
-            module = ".".join(filter(None, (base, node.module)))
-            names |= {module, *(f"{module}.{alias.name}" for alias in node.names)}
+    for node in ast.walk(_parsed(path)):
+        match node:
+            case ast.Call(ast.Name(called) | ast.Attribute(_, called), [ast.Constant(str() as name), *_]):
+                names |= {name} if called in LOADERS else set()
     return names
+
+
+@functools.cache
+def _parsed(path: pathlib.Path) -> ast.Module:
+    return ast.parse(path.read_text(encoding="utf-8"))
 
 
 @pytest.mark.parametrize("room", MAY_IMPORT)
@@ -89,6 +138,19 @@ def test_no_library_by_name(room: str) -> None:
         assert libraries <= allowed, f"{path} names {libraries}"
 
 
+@pytest.mark.parametrize("library", PLACES)
+def test_a_library_is_named_in_its_places_alone(library: str) -> None:
+    for path in PACKAGE.rglob("*.py"):
+        if library in {name.split(".")[0] for name in _imported(path) | _loaded(path)}:
+            assert path.relative_to(PACKAGE).as_posix().startswith(PLACES[library]), f"{path} names {library}"
+
+
+def test_imports_go_round_nowhere() -> None:
+    paths = {_name(path): path for path in PACKAGE.rglob("*.py")}
+    imports = {name: _imported_at_once(path, set(paths)) - {name} for name, path in paths.items()}
+    graphlib.TopologicalSorter(imports).prepare()
+
+
 def test_every_room_is_known() -> None:
     assert {path.name for path in PACKAGE.iterdir() if path.is_dir() and path.name != "__pycache__"} == set(MAY_IMPORT)
 
@@ -98,7 +160,7 @@ def test_every_room_is_known() -> None:
 )
 def test_nothing_that_waits_for_a_device_or_leaves_the_standard(path: pathlib.Path) -> None:
     """``@`` hides the product from a backend; ``clip`` and ``sign`` wait for the device on CuPy."""
-    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+    for node in ast.walk(_parsed(path)):
         assert not isinstance(node, ast.MatMult), path
         if isinstance(node, ast.Attribute) and getattr(node.value, "id", "") == "xp":
             assert node.attr not in {"clip", "sign", "nonzero"}, f"{path}:{node.lineno} uses xp.{node.attr}"
@@ -106,7 +168,7 @@ def test_nothing_that_waits_for_a_device_or_leaves_the_standard(path: pathlib.Pa
 
 def test_every_library_that_is_imported_is_declared() -> None:
     """A library that only the tests install would be missing where the package is used."""
-    project = tomllib.loads((PACKAGE.parent / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     asked = [*project["dependencies"], *itertools.chain.from_iterable(project["optional-dependencies"].values())]
     declared = {re.split(r"[^A-Za-z0-9_-]", name)[0].replace("-", "_").lower() for name in asked}
     modules = {"scikit_learn": "sklearn", "cupy_cuda13x": "cupy", "cupy_cuda12x": "cupy", "nvmath_python": "nvmath"}
@@ -116,7 +178,7 @@ def test_every_library_that_is_imported_is_declared() -> None:
 
 
 def test_import_loads_numpy_and_array_api_compat_alone() -> None:
-    code = f"import sys, portable_mlp; print([name for name in {HEAVY} if name in sys.modules])"
+    code = f"import sys, portable_mlp; print([name for name in {[*PLACES]} if name in sys.modules])"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60)
     assert done.stdout.strip() == "[]"
 
@@ -145,6 +207,27 @@ def test_a_public_name_has_one_meaning() -> None:
     assert meant - several.keys() == set(), "these have one meaning now: take them off the list"
 
 
+def test_the_tour_names_what_there_is() -> None:
+    """Every function of CONTRIBUTING's table is in one of the files beside it, and so are the docstring's modules."""
+    tour = re.findall(r"^\| (`[^|]*) \| (`[^|]*) \|", CONTRIBUTING, re.MULTILINE)
+    assert tour
+    for functions, files in tour:
+        there = set().union(*(_names_inside(PACKAGE / file) for file in re.findall(r"`(\S+\.py)`", files)))
+        assert {name.rpartition(".")[2] for name in re.findall(r"`(\S+)`", functions)} <= there, files
+    modules = re.findall(r"^    (\w+\.\w+)  ", portable_mlp.__doc__ or "", re.MULTILINE)
+    assert modules
+    assert [name for name in modules if not (PACKAGE / f"{name.replace('.', '/')}.py").exists()] == []
+
+
+def test_contributing_names_files_that_exist() -> None:
+    named = set(re.findall(r"`([\w/]+\.py)`", CONTRIBUTING)) - {
+        "portable_mlp/backends/_name.py",
+        "portable_mlp/cli/name.py",
+    }
+    folders = [ROOT, PACKAGE, *(PACKAGE / room for room in ROOMS), ROOT / "benchmarks"]
+    assert [file for file in named if not any((folder / file).exists() for folder in folders)] == []
+
+
 def _name(path: pathlib.Path) -> str:
     """Return the dotted name of a module of the package."""
     parts = path.relative_to(PACKAGE.parent).with_suffix("").parts
@@ -154,10 +237,15 @@ def _name(path: pathlib.Path) -> str:
 def _defined(path: pathlib.Path) -> set[str]:
     """Return the names that a module defines at its top; names that it imports are others'."""
     names = set()
-    for node in ast.parse(path.read_text(encoding="utf-8")).body:
+    for node in _parsed(path).body:
         if isinstance(node, ast.FunctionDef | ast.ClassDef):
             names.add(node.name)
         elif isinstance(node, ast.Assign | ast.AnnAssign):
             targets = node.targets if isinstance(node, ast.Assign) else [node.target]
             names |= {target.id for target in targets if isinstance(target, ast.Name)}
     return names
+
+
+def _names_inside(path: pathlib.Path) -> set[str]:
+    """Return the names of the functions and methods of a module."""
+    return {node.name for node in ast.walk(_parsed(path)) if isinstance(node, ast.FunctionDef)}

@@ -1,9 +1,9 @@
-"""The compiled function that takes steps from a tape: a list of operations on fixed memory, without Python between.
+"""The compiled function that replays a tape: a list of operations on fixed memory, without Python in between.
 
 An operation is a row of integers: its code, then addresses and lengths (`_tape.Tape` writes them). There are two kinds:
 a call of the inner loop of one of NumPy's own functions (the product of matrices, the exponential, ...), found in the
-public C struct of every ufunc, and a call of a loop of `_numba_primitives`. So every number is what the same function
-gives when Python calls it. Addresses come in as data: none is in the compiled code, which is kept on disk.
+public C struct of every ufunc, and a call of a loop of `_numba_primitives`. So every number equals that of the same
+function called from Python. Addresses are arguments: the compiled code, which is cached on disk, contains none.
 """
 
 from __future__ import annotations
@@ -98,7 +98,7 @@ the next; lengths and strides for the inner loop. Other operations have fewer.""
 
 
 class _Ufunc(ctypes.Structure):
-    """The beginning of ``PyUFuncObject`` (numpy/ufuncobject.h), after the head that all objects have."""
+    """The first fields of ``PyUFuncObject`` (numpy/ufuncobject.h), after the header of all objects."""
 
     _fields_ = [
         ("nin", ctypes.c_int),
@@ -113,7 +113,7 @@ class _Ufunc(ctypes.Structure):
 
 @functools.cache
 def inner_loop(ufunc: np.ufunc, signature: str) -> tuple[int, int]:
-    """Return the addresses of a ufunc's inner loop for types such as "ff->f", and of the data that it is given.
+    """Return the addresses of a ufunc's inner loop for types such as "ff->f", and of the loop's data.
 
     Raises
     ------
@@ -160,7 +160,7 @@ def _pointer(typing_context: Any, address: Any, like: Any) -> Any:
 
 @intrinsic  # type: ignore[untyped-decorator]
 def _address(typing_context: Any, array: Any) -> Any:
-    """Return where the numbers of an array begin."""
+    """Return the address of an array's first element."""
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         data = context.make_array(signature.args[0])(context, builder, arguments[0]).data
@@ -186,7 +186,7 @@ def _number(address: int, like: float) -> float:
 
 @_compiled
 def _repeat(operation: Array, operands: Array) -> None:
-    """Call an inner loop as often as the operation says."""
+    """Call an inner loop, with the operation's number of repetitions."""
     place, lengths = _address(operands), _address(operation) + 8 * (4 + 2 * N_OPERANDS)
     for i in range(operation[3]):
         for k in range(N_OPERANDS):
@@ -196,7 +196,7 @@ def _repeat(operation: Array, operands: Array) -> None:
 
 @_compiled
 def _choose(operation: Array, zero: float, true: Any) -> None:
-    """Put ``x`` where the condition holds, else ``y``; each has a stride of 1 or, for a single number, 0."""
+    """Write ``x`` where the condition is true, else ``y``; each has a stride of 1 or, for a single number, 0."""
     _, n, c, c_stride, x, x_stride, y, y_stride, out = operation[:9]
     condition, out_values = _vector(c, n, true), _vector(out, n, zero)
     x_values, y_values = _vector(x, n, zero), _vector(y, n, zero)
@@ -294,7 +294,7 @@ def _take_steps(
     zero: float,
     true: Any,
 ) -> None:
-    """Take one step after another.
+    """Replay a tape once for each step.
 
     Parameters
     ----------
@@ -303,19 +303,19 @@ def _take_steps(
     each_rows : array of shape (n_steps, batch_size), int64
         The row numbers of each batch.
     rows : array of shape (batch_size,), int64
-        Where the tape expects those of its batch.
+        Buffer from which the tape reads the rows of its batch.
     each_scalars : array of shape (n_steps, n_scalars)
         The optimizer's scalars, one row per step.
     scalars : array of shape (n_scalars,)
-        Where the tape expects those of its step.
+        Buffer from which the tape reads the scalars of its step.
     loss : array of shape (1,)
-        Where it leaves the loss.
+        Buffer to which the tape writes the loss.
     losses : array of shape (n_steps,)
-        Where all are kept.
+        Result: the loss of each step.
     zero : float
-        0 in the dtype of all numbers.
+        0 in the dtype of all numbers, from which types are inferred.
     true : bool
-        A truth value, for its type.
+        True, from which the type of conditions is inferred.
     """
     operands = np.empty(N_OPERANDS, np.int64)
     for s in range(losses.size):
@@ -349,7 +349,7 @@ SECONDS_BEFORE_COMPILING = 10.0
 
 
 class CompiledSteps:
-    """The compiled function for each dtype, once it pays to have it.
+    """The compiled function for each dtype, loaded once it pays off.
 
     Parameters
     ----------
@@ -369,11 +369,11 @@ class CompiledSteps:
         return bool(self._there) or self._steps >= STEPS_BEFORE_READING
 
     def is_there(self, dtype: Any) -> bool:
-        """Tell whether steps of a dtype can be taken."""
+        """Tell whether the function for a dtype is loaded."""
         return dtype in self._there
 
     def get(self, dtype: Any) -> bool:
-        """Read the function for a dtype from disk, or compile it once that pays; tell whether it is there."""
+        """Load the function for a dtype from disk, or compile it once that pays off; tell whether it is loaded."""
         if dtype not in self._there and not _failures:
             on_disk = dtype not in self._looked_for and _is_on_disk(dtype)
             self._looked_for.add(dtype)
@@ -382,14 +382,14 @@ class CompiledSteps:
         return dtype in self._there
 
     def compile(self, dtype: Any) -> None:
-        """Compile the function for a dtype, or read from disk what was compiled before."""
+        """Compile the function for a dtype, or load it from disk."""
         take_steps.compile(_signature(dtype))
         if not _failures:
             self._there.add(dtype)
 
     @contextlib.contextmanager
     def doing_without(self) -> Iterator[None]:
-        """Count a step that is taken without it, and its time."""
+        """Count a step computed without it, and its time."""
         before = self._clock()
         yield
         self._steps += 1

@@ -1,13 +1,13 @@
-"""Many steps in one call on a CPU: put on a tape once, from there on taken by compiled code, without Python between.
+"""Many steps in one call on a CPU: recorded on a tape once, then replayed by compiled code, without Python in between.
 
-The tape (`_tape`) is of the very step of `portable_mlp.kernels.step`, so it knows every activation, loss and option
-whose formula is made of NumPy's own functions, and gives their bits. Steps are taken one by one, to the same bits:
+The tape (`_tape`) records the step of `portable_mlp.kernels.step` itself, so that every activation, loss and option
+made of NumPy's own functions is supported, to the same bits. Steps are computed one by one, to the same bits again, for
 
-- of several models at once, of float16, of labels that are not int64, of inputs that are not in row order;
-- with dropout, whose masks come from the host; of large batches in the samples' own order, which are not gathered;
-- of a formula that asks for a value, or for a function that tapes do not know, and of an optimizer without a loop;
-- as long as the compiled code is not there: it is read from disk after the first few steps of a process, and compiled
-  after so many seconds of training that it does not matter.
+- several models at once, float16, labels other than int64, inputs that are not in row order;
+- dropout, whose masks come from the host; large batches in the samples' own order, which are not gathered;
+- formulas that read a value or call a function that tapes do not support, and optimizers without a loop;
+- all steps until the compiled code is loaded: from disk after the first few steps of a process, or by compilation once
+  the process has trained for so long that the delay does not matter.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ OPERATIONS_A_CALL = 1e9
 
 
 class _Recording(NamedTuple):
-    """Steps on a tape, and the memory by which numbers go in and out."""
+    """A recorded step, and the memory of its inputs and outputs."""
 
     tape: Tape
     operations: np.ndarray
@@ -47,12 +47,12 @@ class _Recording(NamedTuple):
 
 
 class TapingPrimitives(NumbaPrimitives):
-    """NumPy's primitives, put on a tape.
+    """NumPy's primitives, recorded on a tape.
 
     Parameters
     ----------
     tape : Tape
-        That they go to.
+        Tape to which they are appended.
     """
 
     def __init__(self, tape: Tape) -> None:
@@ -80,7 +80,7 @@ class NativeRunner(PortableRunner):
         self._recordings: dict[int, _Recording | None] = {}
 
     def start(self, flat: Array, moments: State, total: Array) -> Carry:
-        """Return the first carry; recordings of the memory before it are forgotten."""
+        """Return the first carry; drop recordings of other memory."""
         self._bind([])
         self._dtype = flat.dtype
         return super().start(flat, moments, total)
@@ -100,10 +100,10 @@ class NativeRunner(PortableRunner):
             done += same
 
     def take(self, carry: Carry, call: RunnerCall) -> tuple[Carry, Array]:
-        """Take the steps; parameters and moments are written over."""
+        """Take the steps; parameters and moments are overwritten."""
         data, order, spans, scalars, masks = call
         size = _size(spans[0])
-        # In the samples' own order nothing need be gathered: the copy of a large batch would cost more than it saves.
+        # In the samples' own order no gathering is needed, and copying a large batch would cost more than it saves.
         gathers = order is not None or 2 * size <= data.n_samples
         if masks is None and gathers and compiled_steps.may_pay:
             recording = self._recorded(carry, data, size, len(scalars[0]))
@@ -124,17 +124,17 @@ class NativeRunner(PortableRunner):
         return max(1, min(STEPS_A_CALL, int(OPERATIONS_A_CALL / (size * (products + 200 * sum(sizes))))))
 
     def _bind(self, memory: list[Any]) -> None:
-        """Forget recordings of other memory."""
+        """Drop recordings of other memory."""
         if len(memory) != len(self._memory) or any(a is not b for a, b in zip(memory, self._memory, strict=True)):
             self._memory, self._recordings = memory, {}
 
     def _recorded(self, carry: Carry, data: Batch, size: int, n_scalars: int) -> _Recording | None:
-        """Return the recording for batches of this size, or None where there can be none."""
+        """Return the recording for batches of this size, None if the step cannot be recorded."""
         self._bind([carry.parameters, *carry.state, *data])
         if size not in self._recordings:
             try:
                 self._recordings[size] = self._record(carry, data, size, n_scalars)
-            except Exception:  # whatever it is, it is said again, or does not matter, where the step is computed
+            except Exception:  # a real error is raised again when the step is computed
                 self._recordings[size] = None
         return self._recordings[size]
 
@@ -170,7 +170,7 @@ def _size(span: Span) -> int:
 
 
 def _taped(tape: Tape, x: Any) -> Any:
-    """Return what stands for an array, for those of a tuple, or for None."""
+    """Return an array, or the arrays of a tuple, as taped ones; None stays None."""
     if isinstance(x, np.ndarray):
         return tape.of(x)
     if isinstance(x, tuple):
@@ -182,7 +182,7 @@ def _taped(tape: Tape, x: Any) -> Any:
 def _replayed(
     recording: _Recording, carry: Carry, order: np.ndarray | None, spans: Sequence[Span], scalars: Sequence[Scalars]
 ) -> tuple[Carry, Array]:
-    """Put in what this call brings, and take its steps."""
+    """Replay the recorded step for the batches and scalars of a call."""
     dtype = recording.loss.dtype
     losses = np.empty(len(spans), dtype)
     recording.total[...] = carry.total

@@ -1,8 +1,8 @@
-"""Steps of NumPy written down instead of computed: an array on a tape stands for what memory will hold.
+"""Recording of NumPy steps on a tape, by tracing: a `Taped` array represents future contents of memory.
 
-The portable step is called once, with `Taped` arrays in the place of NumPy's. They let NumPy's functions through, each
-as an operation of the tape with its operands' addresses, and compute nothing. What the tape does not know, and whatever
-asks for a value, is `Untapeable`.
+The portable step is called once, with `Taped` arrays in place of NumPy's. They compute nothing: each NumPy function
+appends an operation with the addresses of its operands. A function without an operation, and any request for a value,
+raises `Untapeable`.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ class Tape:
     Parameters
     ----------
     dtype : dtype
-        Of all real numbers.
+        Dtype of all real numbers.
     """
 
     def __init__(self, dtype: Any) -> None:
@@ -56,12 +56,12 @@ class Tape:
         return table
 
     def of(self, array: np.ndarray) -> Taped:
-        """Return what stands for memory that is there; the tape keeps it alive."""
+        """Return an array as a taped one; the tape keeps it alive."""
         self._memory.append(array)
         return Taped(self, array)
 
     def empty(self, shape: Sequence[int], dtype: Any) -> Taped:
-        """Return what stands for new memory; it is another's once nobody has the result any more."""
+        """Return a new taped array; its memory is reused once no reference to it is left."""
         dtype = np.dtype(dtype)
         size = int(np.prod(shape)) * dtype.itemsize
         free = self._free.setdefault(size, [])
@@ -72,7 +72,7 @@ class Tape:
         return Taped(self, memory.view(dtype).reshape(shape), _Lease(memory, free))
 
     def scalar(self, x: Any) -> Taped:
-        """Return what stands for a single number of the tape's dtype."""
+        """Return a number as a taped 0-d array of the tape's dtype."""
         if isinstance(x, Taped):
             if x.dtype != self.dtype or x.size != 1:
                 raise Untapeable(f"a number of another kind: {x.dtype}, {x.shape}")
@@ -80,18 +80,18 @@ class Tape:
         return self.of(np.asarray(x, dtype=self.dtype))
 
     def add(self, code: int, *numbers: Any) -> None:
-        """Put an operation on the tape; arrays are their addresses."""
+        """Append an operation; arrays are replaced by their addresses."""
         row = [code, *(address(x) if isinstance(x, (Taped, np.ndarray)) else x for x in numbers)]
         if len(row) > WIDTH:
             raise Untapeable("an operation of too many numbers")
         self._operations.append(row)
 
     def copy(self, x: Any, out: Taped) -> None:
-        """Put on the tape that a single number goes to ``out``."""
+        """Append the copy of a number to ``out``."""
         self.add(COPY, 1, self.scalar(x), out, 1)
 
     def loop(self, loop: Any, *arguments: Any) -> None:
-        """Put a compiled loop on the tape; rows and columns are those of the first array of real numbers."""
+        """Append a compiled loop; its rows and columns are those of the first array of real numbers."""
         if loop not in LOOPS:
             raise Untapeable("a loop that tapes do not know")
         flat = [x for argument in arguments for x in (argument if isinstance(argument, tuple) else (argument,))]
@@ -107,7 +107,7 @@ class Tape:
         self.add(code, n, k, *flat)
 
     def take(self, x: Taped, rows: Taped, out: Taped | None) -> Taped:
-        """Put the gathering of the batch's rows on the tape."""
+        """Append the gathering of the batch's rows; return them."""
         if not x.flags.c_contiguous or x.dtype not in (self.dtype, np.int64):
             raise Untapeable("rows of memory that is not in row order")
         out = self._checked_out(out, (*rows.shape, *x.shape[1:]), x.dtype)
@@ -115,7 +115,7 @@ class Tape:
         return out
 
     def call(self, ufunc: np.ufunc, *operands: Any, out: Taped | None = None) -> Taped:
-        """Put an element-wise function, or a product of matrices or of vectors, on the tape; return its result."""
+        """Append an element-wise function, or a product of matrices or of vectors; return its result."""
         if ufunc.nout != 1 or ufunc.nargs > N_OPERANDS:
             raise Untapeable(f"{ufunc.__name__} has too many operands")
         kinds = tuple(type(x) if isinstance(x, (int, float)) else x.dtype for x in operands)
@@ -142,7 +142,7 @@ class Tape:
     def reduce(
         self, ufunc: np.ufunc, x: Taped, axis: int | None, keepdims: bool = False, out: Taped | None = None
     ) -> Taped:
-        """Put a sum, or the largest number, over one axis of a matrix or a vector on the tape; return the result."""
+        """Append a sum or a maximum over one axis of a matrix or a vector; return its result."""
         if x.ndim not in (1, 2) or not x.flags.c_contiguous or (axis is None and x.ndim == 2):
             raise Untapeable("a reduction of this kind")
         axis = x.ndim - 1 if axis is None else axis % x.ndim
@@ -174,7 +174,7 @@ class Tape:
         self._repeated(loop, n_rows, places, (size, n * size, size), (n - first,), (0, size, 0))
 
     def where(self, condition: Taped, x: Any, y: Any) -> Taped:
-        """Put a choice between two on the tape."""
+        """Append an element-wise choice between two arrays; return its result."""
         shape = np.broadcast_shapes(*(getattr(a, "shape", ()) for a in (condition, x, y)))
         out = self.empty(shape, self.dtype)
         pairs: list[Any] = []
@@ -188,7 +188,7 @@ class Tape:
         return out
 
     def _as(self, x: Any, dtype: Any) -> Taped:
-        """Return an operand of a dtype; what is not on the tape is a constant."""
+        """Return an operand of a dtype; one that is not taped becomes a constant."""
         if not isinstance(x, Taped):
             x = self.of(np.asarray(x, dtype=dtype))
         if x.dtype != dtype:
@@ -242,7 +242,7 @@ class Tape:
 
 
 class _Lease:
-    """Memory that somebody has; it is free again when the last of them lets go."""
+    """Memory in use by taped arrays; it is free again when the last of them is deleted."""
 
     def __init__(self, memory: np.ndarray, free: list[np.ndarray]) -> None:
         self._memory, self._free = memory, free
@@ -257,11 +257,11 @@ class Taped(NDArrayOperatorsMixin):
     Parameters
     ----------
     tape : Tape
-        That its operations go to.
+        Tape to which its operations are appended.
     memory : ndarray
-        Where its numbers will stand.
+        Memory of its future contents.
     lease : object, optional
-        Kept as long as somebody has the array, or a view of it.
+        Released when the array and all its views are deleted.
     """
 
     __hash__ = None  # type: ignore[assignment]
@@ -315,7 +315,7 @@ class Taped(NDArrayOperatorsMixin):
 
 
 def address(x: Taped | np.ndarray) -> int:
-    """Return where the numbers of an array begin."""
+    """Return the address of an array's first element."""
     memory = x.memory if isinstance(x, Taped) else x
     place: int = memory.__array_interface__["data"][0]
     return place

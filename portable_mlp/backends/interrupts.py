@@ -20,11 +20,11 @@ def interrupts_held_back() -> Iterator[None]:
     if threading.current_thread() is not threading.main_thread() or not callable(handler):
         yield
         return
-    heard = False
+    received = False
 
     def take_note(number: int, frame: types.FrameType | None) -> None:
-        nonlocal heard
-        heard = True
+        nonlocal received
+        received = True
         signal.signal(signal.SIGINT, handler)
 
     signal.signal(signal.SIGINT, take_note)
@@ -32,7 +32,7 @@ def interrupts_held_back() -> Iterator[None]:
         yield
     finally:
         signal.signal(signal.SIGINT, handler)
-        if heard:
+        if received:
             signal.raise_signal(signal.SIGINT)
 
 

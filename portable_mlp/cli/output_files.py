@@ -7,7 +7,7 @@ import pathlib
 from collections.abc import Iterable
 
 STREAM = "-"
-"""The name that stands for standard input and standard output."""
+"""The name that means standard input or standard output."""
 
 
 def check_writable(

@@ -29,17 +29,16 @@ class SavedModel(NamedTuple):
     Attributes
     ----------
     path : path
-        The file.
+        Path of the model file.
     backend : Backend
         The library and device of the parameters.
     net : Network
-        The network.
     params : tuple of Layer
-        Its parameters.
+        The parameters of the network.
     preparation : Preparation
         From rows to inputs, and from outputs to answers.
     metadata : dict
-        What else the file says.
+        The other contents of the file.
     """
 
     path: pathlib.Path
@@ -88,12 +87,12 @@ class SavedModel(NamedTuple):
 
 
 class AnswerOptions(NamedTuple):
-    """What is typed about a table whose rows a model answers.
+    """The options for a table of rows to predict or to evaluate.
 
     Attributes
     ----------
     delimiter, encoding, max_rows
-        As in `ReadingOptions`.
+        The fields of the same names in `ReadingOptions`.
     target : str or None
         The column of the targets; by default the model's own.
     is_scored : bool
@@ -113,7 +112,7 @@ class KnownRows(NamedTuple):
     Attributes
     ----------
     X : ndarray of shape (n_rows, n_features), or Columns
-        The features.
+        The features, not yet encoded.
     y : ndarray of shape (n_rows,) or (n_rows, n_outputs), or None
         The targets as `KnownTarget.read` gives them; None where the table has none.
     ids : ndarray of shape (n_rows,), or None

@@ -151,9 +151,9 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
     On NumPy in float64 the parameters equal scikit-learn's bit for bit (identity, relu, tanh; several classes), on
     other libraries to 1e-10, in float32 to 1e-4.
 
-    Arrays and data frames of dask (extra ``dask``) are taken everywhere. `fit` computes them, all at once, and is that
-    of the NumPy or CuPy array that they make; every answer is an array of dask, block by block, computed when it is
-    asked for, by the model as it was when it was asked.
+    Arrays and data frames of dask (extra ``dask``) are accepted everywhere. `fit` computes them at once and equals the
+    fit on the resulting NumPy or CuPy array. Other methods return lazy dask arrays, block by block, which use the model
+    as it was when the method was called.
 
     Examples
     --------

@@ -76,7 +76,7 @@ class Precision(NamedTuple):
 
     epsilon: float
     of_largest: float
-    """Entries smaller than this fraction of the largest are not told apart from it more finely."""
+    """Relative errors of entries smaller than this fraction of the largest are relative to that fraction."""
 
     def step(self, method: str) -> float:
         """Balance truncation, which grows with the step, against rounding, which grows as it shrinks."""

@@ -40,7 +40,7 @@ def export_onnx_training(
     target_scaling: Scaling | None = None,
     **options: float,
 ) -> None:
-    """Write one training step as an ONNX file: a model goes on learning wherever onnxruntime runs.
+    """Write one training step as an ONNX file, with which training continues wherever onnxruntime runs.
 
     The step is that of `train`: forward, loss, backward, update, from the same kernels. Its inputs are
 

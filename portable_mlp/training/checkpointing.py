@@ -83,7 +83,7 @@ class Checkpoints:
             If none of them is sound, or the newest lacks a part of a state.
         """
         group = current_group()
-        found = self._newest() if group is None else _told_by_rank_0(group, self._newest)
+        found = self._newest() if group is None else _broadcast_newest(group, self._newest)
         if found is None:
             return Position(), None
         arrays, facts = found
@@ -172,9 +172,11 @@ class Checkpoints:
         names = sorted(saved.keys() | self._identity.keys())
         differing = [name for name in names if saved.get(name) != self._identity.get(name)]
         if differing:
-            told = "; ".join(f"{name} was {saved.get(name)!r}, now {self._identity.get(name)!r}" for name in differing)
+            change = "; ".join(
+                f"{name} was {saved.get(name)!r}, now {self._identity.get(name)!r}" for name in differing
+            )
             raise ValueError(
-                f"{folder.path} holds the checkpoints of another training: {told}. Give the same options and "
+                f"{folder.path} holds the checkpoints of another training: {change}. Give the same options and "
                 "data, or another folder"
             )
 
@@ -231,7 +233,7 @@ def entered_on_root(
         yield entered
 
 
-def _told_by_rank_0(group: Group, newest: Callable[[], Checkpoint | None]) -> Checkpoint | None:
+def _broadcast_newest(group: Group, newest: Callable[[], Checkpoint | None]) -> Checkpoint | None:
     """Return the state that rank 0 reads."""
     found = None
 

@@ -62,9 +62,9 @@ class LogLines(Silent):
     Parameters
     ----------
     epochs, n_samples
-        As for `shown_progress`.
+        The same as for `shown_progress`.
     stream : text file
-        The log.
+        The log, a file or a pipe.
     """
 
     def __init__(self, epochs: int, n_samples: int, stream: TextIO) -> None:
@@ -104,9 +104,9 @@ class Bar(Silent):
     Parameters
     ----------
     epochs, n_samples
-        As for `shown_progress`.
+        The same as for `shown_progress`.
     console : rich.console.Console
-        The terminal.
+        The terminal or the notebook.
     """
 
     def __init__(self, epochs: int, n_samples: int, console: Any) -> None:
