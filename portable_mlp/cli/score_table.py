@@ -10,6 +10,8 @@ from ..tables.scores import MEASURES, Scores
 from .misuse import PROGRAM
 from .terminal import echo
 
+_WIDEST_HEADING = 14
+
 MOST_CLASSES_SHOWN = 12
 """The most classes whose confusion matrix a terminal has the width for."""
 
@@ -41,7 +43,12 @@ def score_lines(scores: Scores) -> Iterator[str]:
     yield from _aligned([("class", "rows", "precision", "recall", "F1"), *rows])
     if len(classes) <= MOST_CLASSES_SHOWN:
         counts = [(name, *map(str, row)) for name, row in zip(classes, scores.confusion.tolist(), strict=True)]
-        yield from _aligned([("true \\ predicted", *classes), *counts])
+        yield from _aligned([("true \\ predicted", *map(_shortened, classes)), *counts])
+
+
+def _shortened(name: str) -> str:
+    """Return the name of a class as the heading of a narrow column."""
+    return name if len(name) <= _WIDEST_HEADING else f"{name[: _WIDEST_HEADING - 2]}.."
 
 
 def number(value: float) -> str:
