@@ -13,7 +13,7 @@ from ..kernels.options import Check, Choice, OrNone, Whole, flag
 from ..training.options import OF_OPTIMIZERS, TRAINING_OPTIONS, class_weights
 from .options import OPTIMIZER, TRAINING
 
-_KINDS: dict[Check, Any] = {flag: bool, class_weights: str | None}
+_TYPES: dict[Check, Any] = {flag: bool, class_weights: str | None}
 """Types of the options that are not numbers, by their checks."""
 
 _OFF = "no_"
@@ -61,20 +61,20 @@ def _parameter(name: str, default: Any) -> inspect.Parameter:
     if default is True:
         typed, default = _OFF + name, False
         help_of_option = f"Without this, {option.help[0].lower()}{option.help[1:]}"
-    kind: Any = _kind(option.check)
+    kind: Any = _type_of(option.check)
     flag_of_option = f"--{typed.replace('_', '-')}"
     panel = OPTIMIZER if name in OF_OPTIMIZERS else TRAINING
     annotation = Annotated[kind, typer.Option(flag_of_option, help=help_of_option, rich_help_panel=panel)]
     return inspect.Parameter(typed, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=annotation)
 
 
-def _kind(check: Check) -> Any:
+def _type_of(check: Check) -> Any:
     """Return the type that Typer converts to; `train` checks the value."""
     match check:
         case OrNone():
-            return _kind(check.check) | None
+            return _type_of(check.check) | None
         case Whole():
             return int
         case Choice():
             return str
-    return _KINDS.get(check, float)
+    return _TYPES.get(check, float)

@@ -119,7 +119,7 @@ def export_onnx_training(
         checked_scaling("input_scaling", input_scaling, net.sizes[0], flat.dtype),
         checked_target_scaling(net, target_scaling, flat.dtype),
     )
-    model = _traced(step, flat.dtype)
+    model = _model_of(step, flat.dtype)
     to_tensor = load_onnx("onnx.numpy_helper").from_array
     model.graph.initializer.extend(to_tensor(value, name) for name, value in _first_state(step, flat).items())
     write_model(path, model, net, metadata, training={"solver": solver, **own})
@@ -171,7 +171,7 @@ def _inputs(xp: Any, step: _Step, dtype: Any) -> dict[str, Array]:
     }
 
 
-def _traced(step: _Step, dtype: np.dtype) -> Any:
+def _model_of(step: _Step, dtype: np.dtype) -> Any:
     """Return the model of a step, from its inputs to its outputs, without the values of the first state."""
     xp = OnnxNamespace()
     inputs = _inputs(xp, step, xp.from_numpy_dtype(dtype))
@@ -194,23 +194,23 @@ def _evaluated(ops: Primitives, step: _Step, X: Array, y: Array, flat: Array, l2
     """Return a batch's mean loss with the penalty, the sums of its gradients, and the output for X."""
     xp, net, params = ops.xp, step.net, unpack(step.net, flat)
     Y = check_targets(xp, net, y, n_samples=y.shape[0], models=(), dtype=flat.dtype)
-    batch = encode_targets(ops, net, Batch(_scaled(xp, X, step.input_scaling), Y))
-    batch = batch._replace(Y=_scaled(xp, batch.Y, step.target_scaling))
+    batch = encode_targets(ops, net, Batch(_in_scaled_units(xp, X, step.input_scaling), Y))
+    batch = batch._replace(Y=_in_scaled_units(xp, batch.Y, step.target_scaling))
     n_samples = xp.astype(X.dynamic_shape[0], xp.float64)
     strength, divisor = xp.astype(l2 * n_samples, flat.dtype), xp.astype(n_samples, flat.dtype)
     loss, sums, logits = passes(ops, step.program.objective, params, batch, divisor, strength)
     y_hat = OUTPUTS[net.output](xp, logits)
-    return loss, sums, _unscaled(xp, y_hat, step.target_scaling)
+    return loss, sums, _in_raw_units(xp, y_hat, step.target_scaling)
 
 
-def _scaled(xp: Any, x: Array, scaling: Scaling | None) -> Array:
+def _in_scaled_units(xp: Any, x: Array, scaling: Scaling | None) -> Array:
     if scaling is None:
         return x
     mean, scale = map(xp.asarray, scaling)
     return xp.astype((xp.astype(x, xp.float64) - mean) / scale, x.dtype)
 
 
-def _unscaled(xp: Any, x: Array, scaling: Scaling | None) -> Array:
+def _in_raw_units(xp: Any, x: Array, scaling: Scaling | None) -> Array:
     if scaling is None:
         return x
     mean, scale = map(xp.asarray, scaling)
