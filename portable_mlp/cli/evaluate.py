@@ -10,6 +10,7 @@ import typer
 
 from ..backends import get_backend
 from ..tables.known_targets import rows_with_targets
+from ..tables.model import TableModel
 from ..tables.scores import Baseline, Scores, class_scores, quantity_scores
 from .options import BackendOption, DelimiterOption, JsonOption, MaxRowsOption, print_json
 from .saved_model import AnswerOptions, SavedModel, read_rows
@@ -38,7 +39,7 @@ def evaluate(
     rows = read_rows(saved, data, AnswerOptions(delimiter, encoding, max_rows, target, is_scored=True))
     if rows.y is None:
         raise ValueError(f"{data} has no targets to compare with")
-    scores = scores_of(saved, rows.y, saved.outputs(rows.X))
+    scores = scores_of(saved.model, rows.y, saved.model.outputs(rows.X))
     if scores is None:
         raise ValueError(f"{data}: no row has a target to compare with")
     if as_json:
@@ -47,7 +48,7 @@ def evaluate(
         show_scores(scores)
 
 
-def scores_of(model: SavedModel, y: np.ndarray, outputs: np.ndarray) -> Scores | None:
+def scores_of(model: TableModel, y: np.ndarray, outputs: np.ndarray) -> Scores | None:
     """Return the scores of a model's outputs on the rows that have a target; None if there are none."""
     known = rows_with_targets(y)
     if not len(known):

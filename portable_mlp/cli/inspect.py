@@ -46,6 +46,8 @@ def inspect(model: Annotated[pathlib.Path, typer.Argument(help="Model file.")], 
         del described["networks"]
     if preparation.target_name is not None:
         described["predicts"] = preparation.target_name
+    if preparation.target_low is not None:
+        described["stays"] = preparation.range_in_words
     if preparation.classes is not None:
         described["classes"] = _first_names(preparation.classes)
     if preparation.feature_names:

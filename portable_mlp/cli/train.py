@@ -7,37 +7,39 @@ import math
 import pathlib
 import time
 from collections.abc import Iterator
-from dataclasses import replace
-from typing import Annotated, Any, NamedTuple, TypeAlias
+from typing import Annotated, Any, NamedTuple
 
 import typer
 
 from ..backends import Backend, get_backend
 from ..distributed.group import current_group, on_root
-from ..kernels.losses import LOSSES, TargetRange
-from ..kernels.network import Network
 from ..kernels.options import check_choice
 from ..storage.checkpoints import CheckpointFolder
-from ..storage.models import check_savable, save_model
-from ..tables.columns import RawTable
+from ..storage.models import check_savable
+from ..tables.columns import RawTable, Table
 from ..tables.digits import digits, refuse_with_digits
-from ..tables.hold_out import split
-from ..tables.preparation import Preparation, learn, learn_encoded
-from ..tables.prepared_rows import Rows, StreamedRows, open_if_large, prepare_streamed
+from ..tables.fitting import FittedTable, PreparedTable, counts, losses_of, prepare, prepare_source
+from ..tables.preparation import Preparation
+from ..tables.prepared_rows import open_if_large
 from ..tables.reading import (
     MixedTargetError,
     ReadingOptions,
     RowSource,
-    Table,
     TargetKind,
     read_raw_table,
     read_training_table,
 )
-from ..tables.scores import Baseline
-from ..tables.targets import is_classification
+from ..tables.recipe import PRESETS, TableOptions
 from ..training.result import TrainResult
-from ..training.train import train as fit
-from .network_options import ActivationOption, HiddenOption, LossOption, LossOptionsOption, NetworkOptions
+from .network_options import (
+    ActivationOption,
+    HiddenOption,
+    LossOption,
+    LossOptionsOption,
+    read_activation,
+    read_constants,
+    read_sizes,
+)
 from .options import BackendOption, DelimiterOption, DeviceOption, JsonOption, MaxRowsOption, print_json
 from .output_files import STREAM, check_folder, check_writable
 from .processes import (
@@ -65,8 +67,6 @@ from .training_options import with_training_options
 TARGET_KINDS: dict[str, TargetKind] = {"auto": "unmixed", "classification": "any", "regression": "numbers"}
 """What each task takes for targets."""
 
-SomeRows: TypeAlias = Rows | StreamedRows
-
 ONE_STANDARD_INPUT = "standard input goes to one process alone"
 
 FEW_STEPS = 200
@@ -74,7 +74,7 @@ FEW_STEPS = 200
 
 
 @in_process_group
-@with_training_options(l2=1e-4)
+@with_training_options
 def train(
     *,
     context: typer.Context,
@@ -98,12 +98,18 @@ def train(
     no_header: NoHeaderOption = False,
     delimiter: DelimiterOption = None,
     max_rows: MaxRowsOption = None,
-    hidden: HiddenOption = "128,64",
-    activation: ActivationOption = "relu",
+    preset: Annotated[
+        str, typer.Option(help=f"{' or '.join(PRESETS)}: best averages eight networks, in about ten times as long.")
+    ] = "default",
+    hidden: HiddenOption = None,
+    activation: ActivationOption = None,
     loss: LossOption = None,
     loss_options: LossOptionsOption = None,
     training: dict[str, Any],
-    validation: Annotated[float, typer.Option(help="Fraction of the rows held out to validate on; 0 for none.")] = 0.1,
+    validation: Annotated[
+        float | None,
+        typer.Option(help="Fraction of the rows held out to validate on; 0 for none.", show_default="by the table"),
+    ] = None,
     seed: Annotated[
         int, typer.Option(min=0, max=2**32 - 1, help="Seed of the first weights, the split and the shuffle.")
     ] = 0,
@@ -133,11 +139,12 @@ def train(
     """Train a network on a table; --save keeps it.
 
     The table may be as it is: numbers, texts, truth values, dates and gaps. What is done with each column is printed,
-    and the model file remembers it. A large .parquet or .npy table of numbers stays in its file, and may be larger than
-    memory. Example:
+    and the model file remembers it. Options that are not given follow the number of rows; what was chosen is printed. A
+    large .parquet or .npy table of numbers stays in its file, and may be larger than memory. Example:
     portable-mlp train houses.csv --target price --save houses.safetensors
     """
     check_choice("--task", task, TARGET_KINDS)
+    check_choice("--preset", preset, PRESETS)
     _check_checkpoint(checkpoint, checkpoint_every, resume)
     if procs is not None:
         if data == STREAM:
@@ -145,11 +152,19 @@ def train(
         raise typer.Exit(run_supervised(context, procs, restarts, timeout, checkpoint))
     check_alone(restarts, timeout)
     _check_input(data)
-    described = NetworkOptions(hidden, activation, loss, loss_options)
-    described.sizes()  # before the table is read
+    _check_validation(validation)
+    chosen = TableOptions(
+        preset=preset,
+        hidden=read_sizes(hidden),
+        activation=read_activation(activation),
+        loss=loss,
+        loss_options=read_constants(loss_options),
+        hold_out=validation,
+        training=training,
+    )
     if save is not None:
         check_writable("--save", save, sources=(data,), suffix=".safetensors")
-    chosen = get_backend(backend, device)
+    library = get_backend(backend, device)
     options = ReadingOptions(
         target=target,
         drop=tuple(drop or ()),
@@ -163,45 +178,37 @@ def train(
         strict=strict,
         max_rows=max_rows,
     )
-    reading = _Reading(data, task, options)
-    prepared = _prepared(context, reading, training["solver"], loss, validation, seed)
-    _check_patience(training["patience"], prepared, validation)
-    preparation = prepared.preparation
-    classification = preparation.classes is not None
-    net = described.network(len(preparation.input_mean), preparation.n_outputs, classification=classification)
-    metadata = prepared.metadata()
+    prepared, notes = _prepared(context, _Reading(data, task, options), chosen, seed)
+    if loss is not None:
+        check_choice("--loss", loss, losses_of(classification=prepared.preparation.classes is not None))
+    _check_patience(prepared, validation)
     if save is not None:
-        check_savable(net, metadata)
+        check_savable(prepared.net, prepared.metadata(), prepared.recipe.n_networks)
     start = time.perf_counter()
-    params = described.first_parameters(net, seed, chosen, dtype)
-    result = fit(
-        net,
-        params,
-        *prepared.rows.moved(chosen, dtype),
-        **training,
-        random_state=seed,
-        validation=None if prepared.held_out is None else prepared.held_out.moved(chosen, dtype),
+    fitted = prepared.fit(
+        library,
+        dtype,
+        seed,
         progress=True,
         checkpoint=checkpoint,
         checkpoint_every=checkpoint_every,
         resume=resume,
     )
-    _raise_if_interrupted(result, checkpoint)
+    _raise_if_interrupted(fitted, checkpoint)
     seconds = time.perf_counter() - start
     if save is not None:
-        on_root(lambda: save_model(save, net, result.params, metadata))
-    report = [] if preparation.encoder is None else preparation.encoder.report
+        on_root(lambda: fitted.model.save(save))
     summary = {
-        **_setting(prepared, net, chosen, dtype),
-        **_figures(result, preparation, training["patience"] is not None),
+        **_setting(prepared, library, dtype),
+        **_figures(prepared, fitted.results),
         "seconds": round(seconds, 3),
         "saved": None if save is None else str(save),
     }
     with _saved_all_the_same(save):
         if not as_json:
-            _show_table(prepared)
-        _show(summary, {"columns": [one._asdict() for one in report], "history": result.history} if as_json else None)
-    _hint(prepared.rows.n_samples, training["batch_size"], result)
+            _show_table(prepared.preparation, notes)
+        _show(summary, _details(prepared.preparation, fitted.results) if as_json else None)
+    _hint(prepared, fitted.results[0])
 
 
 def _check_checkpoint(checkpoint: pathlib.Path | None, every: int | None, resume: bool) -> None:
@@ -218,16 +225,22 @@ def _check_input(data: str) -> None:
         raise ValueError(f"{ONE_STANDARD_INPUT}, and {group.size} train together: name a file")
 
 
-def _check_patience(patience: int | None, prepared: _Prepared, validation: float) -> None:
-    if patience is not None and prepared.held_out is None:
+def _check_validation(fraction: float | None) -> None:
+    if fraction is not None and not 0.0 <= fraction < 1.0:
+        raise ValueError(f"--validation is a fraction of the rows, from 0 to below 1; got {fraction}")
+
+
+def _check_patience(prepared: PreparedTable, validation: float | None) -> None:
+    if "patience" in prepared.options.training and not prepared.n_held_out:
         raise ValueError(f"--patience needs rows to validate on, and --validation {validation} leaves none")
 
 
-def _raise_if_interrupted(result: TrainResult, checkpoint: pathlib.Path | None) -> None:
+def _raise_if_interrupted(fitted: FittedTable, checkpoint: pathlib.Path | None) -> None:
     """Say what a run with checkpoints has left, and end the command as Ctrl-C does."""
-    if checkpoint is not None and result.stopped_because == "interrupted":
+    if checkpoint is not None and fitted.was_interrupted:
         reached = "has what was reached; the same command with --resume goes on"
-        written = CheckpointFolder(checkpoint).has_states()
+        folders = [checkpoint, *checkpoint.glob("network-*")]
+        written = any(CheckpointFolder(folder).has_states() for folder in folders)
         echo(f"portable-mlp: {checkpoint} {reached if written else 'could not be written to'}", err=True)
         raise KeyboardInterrupt
 
@@ -276,91 +289,60 @@ class _Reading(NamedTuple):
         return open_if_large(self.data, options.target, TARGET_KINDS[self.task], options.max_rows)
 
 
-class _Prepared(NamedTuple):
-    """Rows to train on and to validate on, and how they were made of the table's."""
-
-    preparation: Preparation
-    rows: SomeRows
-    held_out: SomeRows | None
-    notes: tuple[str, ...] = ()
-    baseline: Baseline | None = None
-
-    def metadata(self) -> dict[str, Any]:
-        """Return what a model file keeps of the table."""
-        kept = {"preparation": self.preparation.to_metadata()}
-        return kept if self.baseline is None else kept | {"baseline": self.baseline.to_metadata()}
-
-
 def _prepared(
-    context: typer.Context, reading: _Reading, solver: str, loss: str | None, fraction: float, seed: int
-) -> _Prepared:
-    """Read the table, or open it for as long as the command runs, and prepare its rows."""
-    if not 0.0 <= fraction < 1.0:
-        raise ValueError(f"--validation is a fraction of the rows, from 0 to below 1; got {fraction}")
+    context: typer.Context, reading: _Reading, chosen: TableOptions, seed: int
+) -> tuple[PreparedTable, tuple[str, ...]]:
+    """Read the table, or open it for as long as the command runs; return it prepared, and what was noticed of it."""
     source = reading.open_if_large()
-    if source is None:
-        return _prepare(reading, loss, fraction, seed)
-    context.with_resource(source)
-    _check_streamable(source, solver, loss)
-    return _Prepared(*prepare_streamed(source, reading.task, fraction, seed))
+    if source is not None:
+        context.with_resource(source)
+        _check_streamable(source, chosen)
+        return prepare_source(source, chosen, task=reading.task, seed=seed), ()
+    table = reading.table()
+    notes = table.notes if isinstance(table, RawTable) else ()
+    return prepare(table, chosen, task=reading.task, seed=seed, reading=reading.options), notes
 
 
-def _check_streamable(source: RowSource, solver: str, loss: str | None) -> None:
-    if solver == "lbfgs":
+def _check_streamable(source: RowSource, chosen: TableOptions) -> None:
+    if chosen.training.get("solver") == "lbfgs":
         raise ValueError(
             f"{source.path}: --solver lbfgs takes all rows in every step, and the {source.n_rows} of this table are "
             "read batch by batch: choose adam or sgd"
         )
-    if _counts(loss):
-        raise ValueError(f"{source.path}: --loss {loss} is for tables that fit into memory")
+    if counts(chosen.loss):
+        raise ValueError(f"{source.path}: --loss {chosen.loss} is for tables that fit into memory")
 
 
-def _counts(loss: str | None) -> bool:
-    """Return whether a loss is of targets that are not to be scaled."""
-    return loss in LOSSES and LOSSES[loss].targets is TargetRange.COUNTS
-
-
-def _prepare(reading: _Reading, loss: str | None, fraction: float, seed: int) -> _Prepared:
-    """Hold out the validation rows, learn the preparation from the others, and apply it to both."""
-    table, task = reading.table(), reading.task
-    X, y = table.X, table.y
-    assert y is not None  # a training table has targets
-    classification = is_classification(y) if task == "auto" else task == "classification"
-    if classification and y.ndim > 1:
-        raise ValueError(f"classification needs one target for each row, but y has shape {y.shape}")
-    kept, held_out = split(y, fraction, classification=classification, seed=seed)
-    named: dict[str, Any] = {"classification": classification, "target_name": table.target_name}
-    if isinstance(table, RawTable):
-        preparation, inputs = learn_encoded(table.X[kept], y[kept], table=reading.options, **named)
-    else:
-        preparation = learn(table.X[kept], y[kept], feature_names=table.feature_names, **named)
-        inputs = preparation.inputs(table.X[kept])
-    if _counts(loss) and not classification:
-        n_outputs = preparation.n_outputs
-        preparation = replace(preparation, target_mean=[0.0] * n_outputs, target_scale=[1.0] * n_outputs)
-    rows = Rows(inputs, preparation.targets(y[kept]))
-    others = Rows(preparation.inputs(X[held_out]), preparation.targets(y[held_out])) if len(held_out) else None
-    notes = table.notes if isinstance(table, RawTable) else ()
-    return _Prepared(preparation, rows, others, notes, Baseline.of(y, preparation.classes))
-
-
-def _setting(prepared: _Prepared, net: Network, backend: Backend, dtype: str) -> dict[str, Any]:
+def _setting(prepared: PreparedTable, backend: Backend, dtype: str) -> dict[str, Any]:
     """Return what was trained, and on what."""
-    preparation, rows, held_out = prepared[:3]
+    preparation, training = prepared.preparation, prepared.recipe.training
+    several = {"networks": prepared.recipe.n_networks} if prepared.recipe.n_networks > 1 else {}
     return {
         "task": "regression" if preparation.classes is None else "classification",
         "target": preparation.target_name,
         "outputs": preparation.n_outputs,
-        "rows": rows.n_samples + (0 if held_out is None else held_out.n_samples),
-        "network": "-".join(map(str, net.sizes)),
+        "rows": prepared.n_rows,
+        "held_out": prepared.n_held_out,
+        **several,
+        "network": "-".join(map(str, prepared.net.sizes)),
+        **{name: training[name] for name in ("solver", "learning_rate", "schedule", "batch_size", "l2")},
         "backend": backend.name,
         "device": backend.device_name,
         "dtype": dtype,
     }
 
 
-def _figures(result: TrainResult, preparation: Preparation, patient: bool) -> dict[str, Any]:
-    """Return what the run came to: the losses of the epoch whose parameters were kept."""
+def _figures(prepared: PreparedTable, results: list[TrainResult]) -> dict[str, Any]:
+    """Return what the training came to; of several networks the mean."""
+    each = [_figures_of(result, prepared, patient="patience" in prepared.training()) for result in results]
+    return {
+        name: value if len(each) == 1 or not isinstance(value, float) else sum(one[name] for one in each) / len(each)
+        for name, value in each[0].items()
+    }
+
+
+def _figures_of(result: TrainResult, prepared: PreparedTable, *, patient: bool) -> dict[str, Any]:
+    """Return what a training came to: the losses of the epoch whose parameters were kept."""
     history = result.history
     # With patience the parameters are those of the best epoch, also where it did not run out.
     kept = result.best_epoch - 1 if patient and result.best_epoch is not None else -1
@@ -370,11 +352,21 @@ def _figures(result: TrainResult, preparation: Preparation, patient: bool) -> di
         "loss": history["loss"][kept] if history["loss"] else None,
     }
     if history.get("validation_loss"):
-        score = "validation_r2" if preparation.classes is None else "validation_accuracy"
+        score = "validation_r2" if prepared.preparation.classes is None else "validation_accuracy"
         figures["best_epoch"] = result.best_epoch
         figures["validation_loss"] = history["validation_loss"][kept]
         figures[score] = history["validation_score"][kept]
     return figures
+
+
+def _details(preparation: Preparation, results: list[TrainResult]) -> dict[str, Any]:
+    """Return what is for programs alone: what is done with each column, and the history of each network."""
+    report = [] if preparation.encoder is None else preparation.encoder.report
+    histories = [result.history for result in results]
+    return {
+        "columns": [one._asdict() for one in report],
+        "history": histories[0] if len(histories) == 1 else histories,
+    }
 
 
 @contextlib.contextmanager
@@ -388,12 +380,14 @@ def _saved_all_the_same(save: pathlib.Path | None) -> Iterator[None]:
         raise
 
 
-def _show_table(prepared: _Prepared) -> None:
+def _show_table(preparation: Preparation, notes: tuple[str, ...]) -> None:
     """Print what was noticed of the table, and what is done with each of its columns."""
-    for note in prepared.notes:
+    for note in notes:
         echo(f"  {note}")
-    if prepared.preparation.encoder is not None:
-        show_columns(prepared.preparation.encoder.report)
+    if preparation.encoder is not None:
+        show_columns(preparation.encoder.report)
+    if preparation.target_low is not None:
+        echo(f"  predictions stay {preparation.range_in_words}, as the targets do")
 
 
 def _show(summary: dict[str, Any], details: dict[str, Any] | None) -> None:
@@ -403,14 +397,17 @@ def _show(summary: dict[str, Any], details: dict[str, Any] | None) -> None:
         return
     for name, value in summary.items():
         shown = f"{value:.6g}" if isinstance(value, float) else value
+        if name == "held_out" and not value:
+            shown = "none: trained to the end on all rows"
         if name == "saved" and value is None:
             shown = "no (--save model.safetensors keeps the model)"
         echo(f"{name.replace('_', ' '):<20}{shown}")
 
 
-def _hint(n_rows: int, batch_size: int, result: TrainResult) -> None:
+def _hint(prepared: PreparedTable, result: TrainResult) -> None:
     """Say on stderr when so few steps were taken that the network can hardly have learnt."""
-    n_steps = result.n_epochs * math.ceil(n_rows / batch_size)
+    n_trained = prepared.n_rows - prepared.n_held_out
+    n_steps = result.n_epochs * math.ceil(n_trained / prepared.recipe.training["batch_size"])
     if result.stopped_because == "max_epochs" and n_steps < FEW_STEPS:
         echo(
             f"portable-mlp: only {n_steps} steps were taken; a smaller --batch-size or more --epochs may fit better",

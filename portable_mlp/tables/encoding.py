@@ -83,11 +83,6 @@ class ColumnEncoding:
         raise NotImplementedError
 
     @property
-    def scaling(self) -> tuple[float, float] | None:
-        """The mean and the scale, if the column becomes one feature, ``(x - mean) / scale``, and nothing else."""
-        return None
-
-    @property
     def is_sound(self) -> bool:
         """Whether the fields, of a file perhaps, go together; their types are looked at before."""
         return self.reading is None or is_known(self.reading)
@@ -134,7 +129,7 @@ class DroppedColumn(ColumnEncoding):
 class NumberColumn(ColumnEncoding):
     """Numbers, ``z = (x - mean) / scale``; where a cell is missing the median, and 1 in a column of its own.
 
-    Between two edges, which are quantiles of z, is a piece. It has a column of its own: 0 below the piece, 1 above it,
+    Between two edges, which are quantiles of x, is a piece. It has a column of its own: 0 below the piece, 1 above it,
     linear within (the piecewise linear encoding of Gorishniy, Rubachev and Babenko 2022).
 
     Attributes
@@ -164,8 +159,7 @@ class NumberColumn(ColumnEncoding):
         median = float(np.median(column.values[~missing]))
         filled = np.where(missing, median, column.values)
         mean, scale = _mean_and_scale(filled, name)
-        edges = _edges((filled - mean) / scale, n_pieces)
-        return cls(name, column.reading.form, median, mean, scale, bool(missing.any()), edges)
+        return cls(name, column.reading.form, median, mean, scale, bool(missing.any()), _edges(filled, n_pieces))
 
     @property
     def reading(self) -> Reading:
@@ -193,25 +187,22 @@ class NumberColumn(ColumnEncoding):
         return f"; gaps become the median {self.median:g} and are marked" if self.gaps else ""
 
     @property
-    def scaling(self) -> tuple[float, float] | None:
-        """The mean and the scale."""
-        return None if self.gaps or self.edges else (self.mean, self.scale)
-
-    @property
     def is_sound(self) -> bool:
         """Whether the scale is one, and the edges ascend."""
-        edges_ascend = len(self.edges) not in (1, 2) and bool((np.diff(self.edges) > 0).all())
-        finite = np.isfinite([self.median, self.mean, self.scale, *self.edges]).all().item()
-        return super().is_sound and self.scale > 0 and edges_ascend and finite
+        with np.errstate(over="ignore"):
+            widths = np.diff(self.edges)
+        finite = np.isfinite([self.median, self.mean, self.scale, *self.edges, *widths]).all().item()
+        ascending = len(self.edges) not in (1, 2) and bool((widths > 0).all())
+        return super().is_sound and self.scale > 0 and finite and ascending
 
     def transform(self, values: NDArray[Any]) -> NDArray[np.float64]:
         """Return the scaled numbers, their way through each piece, and where they were missing."""
         missing = np.isnan(values)
-        scaled = ((np.where(missing, self.median, values) - self.mean) / self.scale)[:, None]
-        parts = [scaled]
+        filled = np.where(missing, self.median, values)[:, None]
+        parts = [(filled - self.mean) / self.scale]
         if self.edges:
             with np.errstate(over="ignore"):
-                parts.append(np.clip((scaled - self.edges[:-1]) / np.diff(self.edges), 0.0, 1.0))
+                parts.append(np.clip((filled - self.edges[:-1]) / np.diff(self.edges), 0.0, 1.0))
         return np.column_stack([*parts, missing] if self.gaps else parts)
 
 
@@ -574,12 +565,11 @@ class Encoder(NamedTuple):
         return list(names)
 
     @property
-    def scaling(self) -> tuple[list[float], list[float]] | None:
-        """The mean and the scale of each column where that is all that is done: every column is one feature, scaled."""
-        scalings = [encoding.scaling for encoding in self.columns]
-        if not all(scalings):
-            return None
-        return [mean for mean, _ in scalings], [scale for _, scale in scalings]  # type: ignore[misc]
+    def numbers(self) -> list[NumberColumn] | None:
+        """The columns that are needed, if all of them are numbers without gaps: what any matrix may hold."""
+        needed = [encoding for encoding in self.columns if encoding.reading is not None]
+        numbers = [encoding for encoding in needed if isinstance(encoding, NumberColumn) and not encoding.gaps]
+        return numbers if len(numbers) == len(needed) else None
 
     @property
     def report(self) -> list[ColumnReport]:
@@ -729,14 +719,14 @@ def _mean_and_scale(numbers: NDArray[np.float64], name: str) -> tuple[float, flo
     return mean, scale
 
 
-def _edges(scaled: NDArray[np.float64], n_pieces: int) -> list[float]:
+def _edges(numbers: NDArray[np.float64], n_pieces: int) -> list[float]:
     """Return the different ones of the quantiles that bound the pieces; none where there is but one piece.
 
     Quantiles are numbers of the column, not between them: two different numbers have no pieces.
     """
     if n_pieces < 2:
         return []
-    edges: list[float] = np.unique(np.quantile(scaled, np.linspace(0.0, 1.0, n_pieces + 1), method="lower")).tolist()
+    edges: list[float] = np.unique(np.quantile(numbers, np.linspace(0.0, 1.0, n_pieces + 1), method="lower")).tolist()
     return edges if len(edges) > 2 else []
 
 

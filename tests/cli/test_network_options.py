@@ -37,7 +37,18 @@ def test_a_loss_brings_its_output_and_its_constants(capfd: pytest.CaptureFixture
 
 
 def test_counts_are_not_scaled(capfd: pytest.CaptureFixture[str]) -> None:
-    options = ("--task", "regression", "--loss", "poisson", "--batch-size", 5, "--learning-rate", 0.02)
+    options = (
+        "--task",
+        "regression",
+        "--loss",
+        "poisson",
+        "--batch-size",
+        5,
+        "--learning-rate",
+        0.02,
+        "--validation",
+        0.1,
+    )
     summary, net = trained("counts.npz", *options, "--hidden", "", capfd=capfd)
     assert (net.output, net.loss) == ("exp", "poisson")
     assert run(["predict", "m.safetensors", "counts.npz"]) == 0
