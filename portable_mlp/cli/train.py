@@ -38,7 +38,19 @@ from .network_options import (
     read_constants,
     read_sizes,
 )
-from .options import BackendOption, DelimiterOption, DeviceOption, JsonOption, MaxRowsOption, print_json
+from .options import (
+    BACKEND,
+    FILES,
+    PROCESSES,
+    TABLE,
+    TRAINING,
+    BackendOption,
+    DelimiterOption,
+    DeviceOption,
+    JsonOption,
+    MaxRowsOption,
+    print_json,
+)
 from .output_files import STREAM, check_folder, check_writable
 from .processes import (
     ProcsOption,
@@ -66,7 +78,7 @@ from .trainer import Trained, Trainer
 from .training_options import with_training_options
 
 TARGET_KINDS: dict[str, TargetKind] = {"auto": "unmixed", "classification": "any", "regression": "numbers"}
-"""What each task takes for targets."""
+"""The targets that each task accepts."""
 
 ONE_STANDARD_INPUT = "standard input goes to one process alone"
 
@@ -85,9 +97,15 @@ def train(
             help="digits, or a table: .csv/.tsv (.gz too), .parquet, .npz with X and y, .npy; - is standard input."
         ),
     ],
-    target: Annotated[str | None, typer.Option(help="Column to predict.", show_default="the last one")] = None,
+    target: Annotated[
+        str | None, typer.Option(help="Column to predict.", show_default="the last one", rich_help_panel=TABLE)
+    ] = None,
     task: Annotated[
-        str, typer.Option(help="auto, classification or regression; auto takes text and few whole numbers for classes.")
+        str,
+        typer.Option(
+            help="auto, classification or regression; auto takes text and few whole numbers for classes.",
+            rich_help_panel=TABLE,
+        ),
     ] = "auto",
     drop: DropOption = None,
     id: IdOption = None,
@@ -100,7 +118,11 @@ def train(
     delimiter: DelimiterOption = None,
     max_rows: MaxRowsOption = None,
     preset: Annotated[
-        str, typer.Option(help=f"{' or '.join(PRESETS)}: best averages eight networks, in about ten times as long.")
+        str,
+        typer.Option(
+            help=f"{' or '.join(PRESETS)}: best averages eight networks, in about ten times as long.",
+            rich_help_panel=TRAINING,
+        ),
     ] = "default",
     hidden: HiddenOption = None,
     activation: ActivationOption = None,
@@ -109,42 +131,65 @@ def train(
     training: dict[str, Any],
     validation: Annotated[
         float | None,
-        typer.Option(help="Fraction of the rows held out to validate on; 0 for none.", show_default="by the table"),
+        typer.Option(
+            help="Fraction of the rows held out to validate on; 0 for none.",
+            show_default="by the table",
+            rich_help_panel=TRAINING,
+        ),
     ] = None,
     test: TestOption = None,
     folds: FoldsOption = None,
     report: ReportOption = None,
     seed: Annotated[
-        int, typer.Option(min=0, max=2**32 - 1, help="Seed of the first weights, the split and the shuffle.")
+        int,
+        typer.Option(
+            min=0, max=2**32 - 1, help="Seed of the first weights, the split and the shuffle.", rich_help_panel=TRAINING
+        ),
     ] = 0,
     backend: BackendOption = "auto",
     device: DeviceOption = None,
-    dtype: Annotated[str, typer.Option(help="float32 or float64.")] = "float32",
+    dtype: Annotated[str, typer.Option(help="float32 or float64.", rich_help_panel=BACKEND)] = "float32",
     procs: ProcsOption = None,
     restarts: RestartsOption = None,
     timeout: TimeoutOption = None,
-    save: Annotated[pathlib.Path | None, typer.Option(help="File for the model, such as model.safetensors.")] = None,
+    save: Annotated[
+        pathlib.Path | None, typer.Option(help="File for the model, such as model.safetensors.", rich_help_panel=FILES)
+    ] = None,
     checkpoint: Annotated[
         pathlib.Path | None,
-        typer.Option(metavar="DIR", help="Folder for the state of the run, written at the end of each epoch."),
+        typer.Option(
+            metavar="DIR",
+            help="Folder for the state of the run, written at the end of each epoch.",
+            rich_help_panel=FILES,
+        ),
     ] = None,
     checkpoint_every: Annotated[
         int | None,
-        typer.Option(metavar="N", help="Write the state after every N steps (batches) too, for long epochs."),
+        typer.Option(
+            metavar="N",
+            help="Write the state after every N steps (batches) too, for long epochs.",
+            rich_help_panel=FILES,
+        ),
     ] = None,
     resume: Annotated[
-        bool, typer.Option("--resume", help="Go on from the newest state in --checkpoint, if there is one.")
+        bool,
+        typer.Option(
+            "--resume", help="Resume from the newest state in --checkpoint, if there is one.", rich_help_panel=FILES
+        ),
     ] = False,
     reproducible: Annotated[
-        bool, typer.Option("--reproducible", help="Give the same bits on 1, 2, 4 or 8 processes; slower.")
+        bool,
+        typer.Option(
+            "--reproducible", help="Give the same bits on 1, 2, 4 or 8 processes; slower.", rich_help_panel=PROCESSES
+        ),
     ] = False,
     as_json: JsonOption = False,
 ) -> None:
     """Train a network on a table; --save keeps it.
 
-    The table may be as it is: numbers, texts, truth values, dates and gaps. What is done with each column is printed,
-    and the model file remembers it. Options that are not given follow the number of rows; what was chosen is printed. A
-    large .parquet or .npy table of numbers stays in its file, and may be larger than memory. Example:
+    Columns may hold numbers, text, truth values and dates, with missing cells. The treatment of each column is printed
+    and kept in the model file. Options that are not given depend on the number of rows; the choice is printed. A large
+    .parquet or .npy table of numbers stays in its file, and may be larger than memory. Example:
     portable-mlp train houses.csv --target price --save houses.safetensors
     """
     check_choice("--task", task, TARGET_KINDS)
@@ -226,7 +271,7 @@ def _check_validation(fraction: float | None) -> None:
 
 
 class _Reading(NamedTuple):
-    """What table to read, and how."""
+    """A table to read, and the options for reading it."""
 
     data: str
     task: str
@@ -234,7 +279,7 @@ class _Reading(NamedTuple):
 
     @property
     def is_of_numbers(self) -> bool:
-        """Whether every cell must be a number, and nothing is said of single columns."""
+        """Whether every cell must be a number, and no option is about single columns."""
         options, usual = self.options, ReadingOptions(strict=True)
         return options == usual._replace(target=options.target, delimiter=options.delimiter, max_rows=options.max_rows)
 

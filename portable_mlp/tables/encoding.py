@@ -1,7 +1,7 @@
-"""Columns encoded as a real matrix: what is learnt of each column from the training rows, and applied to others.
+"""Encoding of columns as a real matrix: fitted to each column of the training rows, and applied to others.
 
-Each kind of column has a class here, a frozen record of plain values that JSON can keep: `learn` makes it of the
-training rows, `transform` gives the columns of the matrix. A new kind is one class, and an entry in `ENCODINGS`.
+Each kind of column has a class here, a frozen record of plain values that fit into JSON: `learn` makes it from the
+training rows, `transform` returns the columns of the matrix. A new kind is one class, and an entry in `ENCODINGS`.
 """
 
 from __future__ import annotations
@@ -25,16 +25,16 @@ __all__ = ["ENCODINGS", "ColumnReport", "Encoder", "EncoderOptions"]
 
 
 class EncoderOptions(NamedTuple):
-    """What is said of the encoding; the fields are the parameters of `TableEncoder`.
+    """The options of the encoding; the fields are the parameters of `TableEncoder`.
 
     Attributes
     ----------
     drop : sequence of str
         Columns to leave out.
     max_levels : int
-        A column of more different texts, after the rare ones are put together, is encoded by its targets' means.
+        Largest number of distinct texts, besides rare ones, to encode one-hot; more are encoded by target means.
     min_count : int
-        Texts in fewer rows are rare.
+        Least number of rows of a text that is not rare.
     n_pieces : int
         Features that a number has beside itself, one for each piece between its quantiles; 0 for none.
     """
@@ -46,7 +46,7 @@ class EncoderOptions(NamedTuple):
 
 
 class ColumnReport(NamedTuple):
-    """What is done with a column: its name, its kind, how many features it becomes, and in words how."""
+    """The treatment of a column: its name, its kind, its number of features, and a description for people."""
 
     name: str
     kind: str
@@ -56,12 +56,12 @@ class ColumnReport(NamedTuple):
 
 @dataclass(frozen=True)
 class ColumnEncoding:
-    """What was learnt of a column.
+    """The fitted encoding of a column.
 
     Attributes
     ----------
     name : str
-        The column's.
+        Name of the column.
     """
 
     kind: ClassVar[str]
@@ -69,7 +69,7 @@ class ColumnEncoding:
 
     @property
     def reading(self) -> Reading | None:
-        """How the column's cells are read; None if they are not needed."""
+        """Kind and notation of the column's cells; None if they are not needed."""
         raise NotImplementedError
 
     @property
@@ -79,27 +79,27 @@ class ColumnEncoding:
 
     @property
     def treatment(self) -> str:
-        """What is done with the column, in words."""
+        """The treatment of the column, in words."""
         raise NotImplementedError
 
     @property
     def is_sound(self) -> bool:
-        """Whether the fields, of a file perhaps, go together; their types are looked at before."""
+        """Whether the fields, perhaps read from a file, are consistent; their types are checked before."""
         return self.reading is None or is_known(self.reading)
 
     def transform(self, values: NDArray[Any]) -> NDArray[np.float64]:
-        """Return the columns of the matrix (n_rows, n_features) that `Column.values` become."""
+        """Return the columns of the matrix (n_rows, n_features) for some `Column.values`."""
         raise NotImplementedError
 
 
 @dataclass(frozen=True)
 class DroppedColumn(ColumnEncoding):
-    """A column of which nothing is used.
+    """A column that is left out.
 
     Attributes
     ----------
     reason : str
-        Why.
+        The reason, for people.
     """
 
     kind: ClassVar[str] = "dropped"
@@ -107,12 +107,12 @@ class DroppedColumn(ColumnEncoding):
 
     @property
     def reading(self) -> None:
-        """Nothing is read."""
+        """None: the cells are not needed."""
         return
 
     @property
     def feature_names(self) -> list[str]:
-        """There is none."""
+        """An empty list."""
         return []
 
     @property
@@ -121,13 +121,13 @@ class DroppedColumn(ColumnEncoding):
         return self.reason
 
     def transform(self, values: NDArray[Any]) -> NDArray[np.float64]:
-        """Return no column."""
+        """Return a matrix without columns."""
         return np.empty((len(values), 0))
 
 
 @dataclass(frozen=True)
 class NumberColumn(ColumnEncoding):
-    """Numbers, ``z = (x - mean) / scale``; where a cell is missing the median, and 1 in a column of its own.
+    """Numbers, ``z = (x - mean) / scale``; missing cells become the median, with a 1 in an indicator column.
 
     Between two edges, which are quantiles of x, is a piece. It has a column of its own: 0 below the piece, 1 above it,
     linear within (the piecewise linear encoding of Gorishniy, Rubachev and Babenko 2022).
@@ -135,11 +135,11 @@ class NumberColumn(ColumnEncoding):
     Attributes
     ----------
     form : str
-        How the numbers are written, as in `Reading`.
+        Notation of the numbers, as in `Reading`.
     median, mean, scale : float
-        Of the training rows.
+        Statistics of the training rows.
     gaps : bool
-        Whether a training row lacks its cell.
+        Whether a training row has a missing cell.
     edges : list of float
         The edges of the pieces, ascending, at least three; empty where there are no pieces.
     """
@@ -154,7 +154,7 @@ class NumberColumn(ColumnEncoding):
 
     @classmethod
     def learn(cls, name: str, column: Column, n_pieces: int = 0) -> Self:
-        """Learn from training rows, one of which has a number."""
+        """Learn from training rows, at least one of which has a number."""
         missing = np.isnan(column.values)
         median = float(np.median(column.values[~missing]))
         filled = np.where(missing, median, column.values)
@@ -163,18 +163,18 @@ class NumberColumn(ColumnEncoding):
 
     @property
     def reading(self) -> Reading:
-        """Numbers in their form."""
+        """Numbers in their notation."""
         return Reading("number", self.form)
 
     @property
     def feature_names(self) -> list[str]:
-        """The column's own name, those of its pieces, counted from 1, and that of its gaps."""
+        """The column's own name, those of its pieces, counted from 1, and that of its indicator."""
         pieces = [f"{self.name}_piece{i}" for i in range(1, len(self.edges))]
         return [self.name, *pieces, *[f"{self.name}_missing"] * self.gaps]
 
     @property
     def treatment(self) -> str:
-        """What is done with the numbers."""
+        """The treatment of the numbers."""
         written = "".join(mark for mark in self.form[1:] if mark not in ",.")
         notes = [f"written with {written}"] if written else []
         notes += ["written with groups of three digits"] if set(self.form[1:]) & set(",.") else []
@@ -183,12 +183,12 @@ class NumberColumn(ColumnEncoding):
 
     @property
     def _gaps_treatment(self) -> str:
-        """What is done with gaps, if there are any."""
+        """The treatment of missing cells, if there are any."""
         return f"; gaps become the median {self.median:g} and are marked" if self.gaps else ""
 
     @property
     def is_sound(self) -> bool:
-        """Whether the scale is one, and the edges ascend."""
+        """Whether the scale is positive, and the edges ascend."""
         with np.errstate(over="ignore"):
             widths = np.diff(self.edges)
         finite = np.isfinite([self.median, self.mean, self.scale, *self.edges, *widths]).all().item()
@@ -196,7 +196,7 @@ class NumberColumn(ColumnEncoding):
         return super().is_sound and self.scale > 0 and finite and ascending
 
     def transform(self, values: NDArray[Any]) -> NDArray[np.float64]:
-        """Return the scaled numbers, their way through each piece, and where they were missing."""
+        """Return the scaled numbers, their position in each piece, and the indicator of missing cells."""
         missing = np.isnan(values)
         filled = np.where(missing, self.median, values)[:, None]
         parts = [(filled - self.mean) / self.scale]
@@ -208,43 +208,43 @@ class NumberColumn(ColumnEncoding):
 
 @dataclass(frozen=True)
 class TruthColumn(NumberColumn):
-    """Truth values, which are the numbers 1 and 0; ``form`` has the words that are written for them."""
+    """Truth values, as the numbers 1 and 0; ``form`` has the words for them."""
 
     kind: ClassVar[str] = "truth"
 
     @property
     def reading(self) -> Reading:
-        """Truth values in their form."""
+        """Truth values in their notation."""
         return Reading("truth", self.form)
 
     @property
     def treatment(self) -> str:
-        """What is done with the truth values."""
+        """The treatment of the truth values."""
         false, true = self.form.split("/") if self.form else ("false", "true")
         return f"{true} is 1, {false} is 0; scaled" + self._gaps_treatment
 
     @property
     def is_sound(self) -> bool:
-        """Whether the scale is one; two numbers have no pieces."""
+        """Whether the scale is positive; two numbers have no pieces."""
         return super().is_sound and not self.edges
 
 
 @dataclass(frozen=True)
 class CategoryColumn(ColumnEncoding):
-    """Texts, one column of 0 and 1 for each, for the rare ones together, and for missing cells.
+    """Categories, one-hot: one column for each frequent text, one for all rare ones, and one for missing cells.
 
-    A text that no training row has is a rare one; where there is no rare one, all of its columns are 0.
+    An unknown text counts as rare; without a column for rare texts all of its columns are 0.
 
     Attributes
     ----------
     form : str
-        As in `Reading`.
+        Notation of the texts, as in `Reading`.
     levels : list of str
         The texts that have a column, sorted.
     rare : int
-        How many different texts are put together.
+        Number of distinct rare texts.
     gaps : bool
-        Whether a training row lacks its cell.
+        Whether a training row has a missing cell.
     """
 
     kind: ClassVar[str] = "category"
@@ -255,18 +255,18 @@ class CategoryColumn(ColumnEncoding):
 
     @property
     def reading(self) -> Reading:
-        """Texts."""
+        """Text in its notation."""
         return Reading("text", self.form)
 
     @property
     def feature_names(self) -> list[str]:
-        """The column's name with each text behind it."""
+        """The column's name followed by each text."""
         names = [f"{self.name}_{level}" for level in self.levels]
         return names + [f"{self.name}_other"] * bool(self.rare) + [f"{self.name}_missing"] * self.gaps
 
     @property
     def treatment(self) -> str:
-        """What is done with the texts."""
+        """The treatment of the texts."""
         notes = [_categories(len(self.levels))]
         notes += [f"{counted(self.rare, 'rare text')} together as one more"] if self.rare else []
         notes += ["gaps as one of their own"] if self.gaps else []
@@ -274,11 +274,11 @@ class CategoryColumn(ColumnEncoding):
 
     @property
     def is_sound(self) -> bool:
-        """Whether the texts are all different."""
+        """Whether the texts are distinct."""
         return super().is_sound and len(set(self.levels)) == len(self.levels)
 
     def transform(self, values: NDArray[Any]) -> NDArray[np.float64]:
-        """Return a 1 in the column of each row's text."""
+        """Return the one-hot matrix."""
         other = len(self.levels) if self.rare else -1
         codes = _codes(values, self.levels, unknown=other)
         width = len(self.feature_names)
@@ -288,18 +288,18 @@ class CategoryColumn(ColumnEncoding):
 
 @dataclass(frozen=True)
 class TargetMeanColumn(ColumnEncoding):
-    """Many different texts, each the mean of the target over its rows, drawn to the mean of all where they are few.
+    """Many categories, each encoded as the mean of its targets, shrunk to the overall mean if its rows are few.
 
     Attributes
     ----------
     form : str
-        As in `Reading`.
+        Notation of the texts, as in `Reading`.
     levels : list of str
-        The texts of the training rows, sorted; a missing cell is the empty one.
+        The texts of the training rows, sorted; a missing cell is the empty text.
     means : list of list of float
-        For each text one number for every output, scaled.
+        Scaled means, one for each text and output.
     fallback : list of float
-        The same for a text that no training row has.
+        Scaled means for unknown texts, one for each output.
     """
 
     kind: ClassVar[str] = "many categories"
@@ -310,7 +310,7 @@ class TargetMeanColumn(ColumnEncoding):
 
     @property
     def reading(self) -> Reading:
-        """Texts."""
+        """Text in its notation."""
         return Reading("text", self.form)
 
     @property
@@ -321,12 +321,12 @@ class TargetMeanColumn(ColumnEncoding):
 
     @property
     def treatment(self) -> str:
-        """What is done with the texts."""
+        """The treatment of the texts."""
         return f"{_categories(len(self.levels))}, each the mean of its targets"
 
     @property
     def is_sound(self) -> bool:
-        """Whether each text has as many means as there are outputs."""
+        """Whether each text has one mean per output."""
         widths = {len(row) for row in (*self.means, self.fallback)}
         return super().is_sound and len(self.means) == len(set(self.levels)) == len(self.levels) and len(widths) == 1
 
@@ -341,8 +341,8 @@ class TargetMeanColumn(ColumnEncoding):
     ) -> tuple[TargetMeanColumn, NDArray[np.float64]]:
         """Learn from training rows with their outputs (n_rows, n_outputs); return the columns of these rows as well.
 
-        A row's own target must not be part of what it is encoded by: the columns of the training rows are made of the
-        means of other rows, in `_N_FOLDS` parts (as scikit-learn's ``TargetEncoder.fit_transform`` does).
+        A row must not be encoded by its own target. Training rows are cross-fitted: each of `_N_FOLDS` folds is encoded
+        by the means of the others, as in scikit-learn's ``TargetEncoder.fit_transform``.
         """
         texts = _filled(column.values)
         levels = sorted(set(texts))
@@ -361,21 +361,21 @@ class TargetMeanColumn(ColumnEncoding):
 
 @dataclass(frozen=True)
 class DateColumn(ColumnEncoding):
-    """Dates and times: what differs of the elapsed time, the year, the month, the day of the week and the time of day.
+    """Dates and times: the elapsed time, the year, the month, the weekday and the time of day, as far as they vary.
 
-    The elapsed days and the year are scaled; the others go around, and are a sine and a cosine. Where a cell is missing
-    all are 0, and 1 stands in a column of its own.
+    The elapsed days and the year are scaled; the others are periodic, and become a sine and a cosine. For a missing
+    cell all of them are 0, and an indicator column is 1.
 
     Attributes
     ----------
     form : str
-        How they are written, as in `Reading`.
+        Format of the dates, as in `Reading`.
     parts : list of str
-        Which of `DATE_PARTS` are used.
+        The keys of `DATE_PARTS` that are used.
     means, scales : list of float
-        Of those parts that are scaled; 0 and 1 for the others.
+        Mean and scale of the scaled parts; 0 and 1 for the periodic ones.
     gaps : bool
-        Whether a training row lacks its cell.
+        Whether a training row has a missing cell.
     """
 
     kind: ClassVar[str] = "date"
@@ -391,7 +391,7 @@ class DateColumn(ColumnEncoding):
         present = column.values[~np.isnat(column.values)]
         parts = [part for part, (number_of, _) in DATE_PARTS.items() if _differ(number_of(present))]
         if not _differ(_day(present)):
-            # Of the first of each month or year, the day of the week says nothing.
+            # All dates are the same day of their months, often the first: the weekday means nothing.
             parts = [part for part in parts if part != "weekday"]
         if len(parts) > 1 and set(parts) == {"elapsed", "year"}:
             parts = ["year"]
@@ -403,12 +403,12 @@ class DateColumn(ColumnEncoding):
 
     @property
     def reading(self) -> Reading:
-        """Dates in their form."""
+        """Dates in their format."""
         return Reading("date", self.form)
 
     @property
     def feature_names(self) -> list[str]:
-        """The column's name with each part behind it."""
+        """The column's name followed by each part."""
         names = []
         for part in self.parts:
             names += [f"{part}_sin", f"{part}_cos"] if DATE_PARTS[part][1] else [part]
@@ -416,19 +416,19 @@ class DateColumn(ColumnEncoding):
 
     @property
     def treatment(self) -> str:
-        """What is done with the dates."""
+        """The treatment of the dates."""
         written = f"read as {self.form}: " if self.form else ""
         return written + ", ".join(self.parts) + ("; gaps are marked" if self.gaps else "")
 
     @property
     def is_sound(self) -> bool:
-        """Whether the parts are known and each has its scale."""
+        """Whether the parts are known and each has a positive scale."""
         known = set(self.parts) <= DATE_PARTS.keys() and 0 < len(set(self.parts)) == len(self.parts)
         scaled = len(self.parts) == len(self.means) == len(self.scales) and all(scale > 0 for scale in self.scales)
         return super().is_sound and known and scaled
 
     def transform(self, values: NDArray[Any]) -> NDArray[np.float64]:
-        """Return the parts, and where they are missing."""
+        """Return the parts, and the indicator of missing cells."""
         missing = np.isnat(values)
         there = np.where(missing, np.datetime64(0, "us"), values)
         columns = []
@@ -487,7 +487,7 @@ DATE_PARTS: dict[str, tuple[Callable[[NDArray[Any]], NDArray[np.float64]], float
     "weekday": (_weekday, 7.0),
     "hour": (_hour, 24.0),
 }
-"""What a date is taken apart into, and how many of its units go around once, if they do."""
+"""The parts of a date: a function from dates to numbers, and the period, None for a part that is not periodic."""
 
 ENCODINGS: dict[str, type[ColumnEncoding]] = {
     cls.kind: cls for cls in (DroppedColumn, NumberColumn, TruthColumn, CategoryColumn, TargetMeanColumn, DateColumn)
@@ -503,18 +503,18 @@ _NAMES_OF_ROWS = re.compile(
     re.IGNORECASE,
 )
 _CAMEL_CASE_ID = re.compile(r".*[a-z](?:Id|ID)")
-"""Names of columns that may number the rows, by which numbers that are all different are told from a quantity."""
+"""Names of columns that may number the rows: distinct numbers under such a name are no quantity."""
 _NAMES_OF_COUNTS = re.compile(r"id|seq|case|obs|row|num|index|nr", re.IGNORECASE)
-"""What is in the names of columns that count the rows from 0 or 1."""
+"""Parts of the names of columns that count the rows from 0 or 1."""
 
 
 class Encoder(NamedTuple):
-    """What was learnt of the columns of a table.
+    """The fitted encoding of a table.
 
     Attributes
     ----------
     columns : tuple of ColumnEncoding
-        In the table's order.
+        Encodings of the columns, in the table's order.
     """
 
     columns: tuple[ColumnEncoding, ...]
@@ -528,20 +528,20 @@ class Encoder(NamedTuple):
         Parameters
         ----------
         X : Columns
-            The training rows.
+            Training rows, at least one.
         outputs : ndarray of shape (n_rows, n_outputs), or None
-            Their targets as numbers; without them many texts are as many columns as `EncoderOptions` allows.
+            Their targets as numbers; without them a column of many texts is encoded one-hot, within `EncoderOptions`.
         options : EncoderOptions
-            What is said of the encoding.
+            Options of the encoding.
 
         Raises
         ------
         ValueError
-            If no column is left; says why each was dropped. If a column's numbers are too large to be scaled.
+            If no column is left; the message gives the reasons. If a column's numbers are too large to be scaled.
         """
         learnt = [_learnt(name, X.column(name), outputs, options) for name in X]
         if not any(encoding.feature_names for encoding, _ in learnt):
-            # What little numbers say is more than nothing, as in a table of one column that counts.
+            # A column that counts the rows is better than no feature.
             learnt = [(_number_after_all(encoding, X.column(encoding.name)), None) for encoding, _ in learnt]
         if not any(encoding.feature_names for encoding, _ in learnt):
             reasons = "; ".join(f"{encoding.name}: {encoding.treatment}" for encoding, _ in learnt)
@@ -551,7 +551,7 @@ class Encoder(NamedTuple):
 
     @property
     def readings(self) -> dict[str, Reading]:
-        """How each column that is needed is read."""
+        """Kind and notation of each column that is needed."""
         return {encoding.name: encoding.reading for encoding in self.columns if encoding.reading is not None}
 
     @property
@@ -573,25 +573,25 @@ class Encoder(NamedTuple):
 
     @property
     def report(self) -> list[ColumnReport]:
-        """What is done with each column."""
+        """The treatment of each column."""
         return [ColumnReport(c.name, c.kind, len(c.feature_names), c.treatment) for c in self.columns]
 
     def transform(self, X: Columns) -> NDArray[np.float64]:
-        """Return the matrix (n_rows, n_features) of rows whose columns are read as `readings` says."""
+        """Return the matrix (n_rows, n_features) of rows with the kinds and notations of `readings`."""
         return np.column_stack([c.transform(X.column(c.name).values) for c in self.columns if c.reading is not None])
 
     def to_metadata(self) -> list[dict[str, Any]]:
-        """Return what JSON can keep."""
+        """Return a description for JSON."""
         return list(map(_described, self.columns))
 
     @classmethod
     def from_metadata(cls, described: Any) -> Encoder:
-        """Return the encoder that was described.
+        """Return the encoder from its description.
 
         Raises
         ------
         ValueError
-            If this is not what `to_metadata` gives.
+            If this is not a result of `to_metadata`.
         """
         if not isinstance(described, list):
             raise ValueError("the columns are not a list")
@@ -601,7 +601,7 @@ class Encoder(NamedTuple):
 def _learnt(
     name: str, column: Column, outputs: NDArray[np.float64] | None, options: EncoderOptions
 ) -> tuple[ColumnEncoding, NDArray[np.float64] | None]:
-    """Return what is learnt of a column, and the columns of the matrix where `transform` gives others."""
+    """Return the encoding of a column, and its columns of the matrix if they are not those of `transform`."""
     reason = _reason_to_drop(name, column, options)
     if reason is not None:
         return DroppedColumn(name, reason), None
@@ -624,14 +624,14 @@ def _learnt(
 
 
 def _number_after_all(encoding: ColumnEncoding, column: Column) -> ColumnEncoding:
-    """Return the encoding of a column of numbers that was dropped, for a table of which nothing else is left."""
+    """Return an encoding of a dropped column of numbers, for a table of which nothing else is left."""
     if column.reading.kind != "number" or column.missing.all() or encoding.treatment == _AS_ASKED:
         return encoding
     return NumberColumn.learn(encoding.name, column)
 
 
 def _reason_to_drop(name: str, column: Column, options: EncoderOptions) -> str | None:
-    """Return why a column is of no use, None if it may be of some."""
+    """Return the reason to leave a column out, None if there is none."""
     if name in options.drop:
         return _AS_ASKED
     missing = column.missing
@@ -652,7 +652,7 @@ def _reason_to_drop(name: str, column: Column, options: EncoderOptions) -> str |
 
 
 def _reason_to_drop_texts(column: Column, options: EncoderOptions) -> str | None:
-    """Return why a column of texts is of no use, None if it may be of some."""
+    """Return the reason to leave a column of text out, None if there is none."""
     levels, counts = _levels(column)
     n_present = int(counts.sum())
     if len(levels) == 1 and n_present == len(column.values):
@@ -663,7 +663,7 @@ def _reason_to_drop_texts(column: Column, options: EncoderOptions) -> str | None
 
 
 def _numbers_rows(name: str, numbers: NDArray[np.float64]) -> bool:
-    """Tell whether numbers number the rows, or what the rows are about, by the column's name and by themselves."""
+    """Tell whether numbers identify the rows, or their subjects, judging by the column's name and the numbers."""
     if not (numbers == np.trunc(numbers)).all() or len(np.unique(numbers)) < len(numbers):
         return False
     if _NAMES_OF_ROWS.fullmatch(name.strip()) or _CAMEL_CASE_ID.fullmatch(name.strip()):
@@ -673,7 +673,7 @@ def _numbers_rows(name: str, numbers: NDArray[np.float64]) -> bool:
 
 
 def _levels(column: Column) -> tuple[list[str], NDArray[np.intp]]:
-    """Return the different texts of a column, sorted, and in how many rows each is."""
+    """Return the distinct texts of a column, sorted, and their numbers of rows."""
     counts: dict[str, int] = {}
     for text in column.values:
         if text is not None:
@@ -683,12 +683,12 @@ def _levels(column: Column) -> tuple[list[str], NDArray[np.intp]]:
 
 
 def _filled(values: NDArray[Any]) -> list[str]:
-    """Return texts in which a missing cell is the empty one."""
+    """Return texts with missing cells as empty texts."""
     return ["" if text is None else text for text in values]
 
 
 def _codes(values: Sequence[Any] | NDArray[Any], levels: Sequence[str], *, unknown: int) -> NDArray[np.int64]:
-    """Return the position of each text among the levels."""
+    """Return the index of each text among the levels, ``unknown`` for others."""
     index = {level: code for code, level in enumerate(levels)}
     return np.fromiter((index.get(text, unknown) for text in values), np.int64, len(values))
 
@@ -696,7 +696,7 @@ def _codes(values: Sequence[Any] | NDArray[Any], levels: Sequence[str], *, unkno
 def _shrunken_means(
     codes: NDArray[np.int64], outputs: NDArray[np.float64], n_levels: int
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Return each level's mean of the outputs, drawn to the mean of all rows, and this one.
+    """Return each level's mean of the outputs, shrunk to the overall mean, and the overall mean.
 
     With n rows of a level, of mean m and variance v, and the mean M and the variance V of all: ``w m + (1 - w) M``,
     ``w = n V / (n V + v)``: empirical Bayes, as scikit-learn's ``TargetEncoder(smooth="auto")`` (Micci-Barreca 2001).
@@ -714,7 +714,7 @@ def _shrunken_means(
 
 
 def _mean_and_scale(numbers: NDArray[np.float64], name: str) -> tuple[float, float]:
-    """Return the mean and the deviation of one column."""
+    """Return the mean and the standard deviation of one column."""
     (mean,), (scale,) = Moments.of(numbers[:, None]).mean_and_scale([name])
     return mean, scale
 
@@ -743,7 +743,7 @@ _CHECKS: dict[str, Callable[[Any], bool]] = {
     "list[float]": lambda value: isinstance(value, list) and all(type(number) is float for number in value),
     "list[list[float]]": lambda value: isinstance(value, list) and all(map(_CHECKS["list[float]"], value)),
 }
-"""Whether a value is one of the types that fields have, by their annotations."""
+"""Type checks by the annotations of fields."""
 
 
 def _described(encoding: ColumnEncoding) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""From a table to a trained model: what the command line and the estimators of tables do."""
+"""The way from a table to a trained model, for the command line and the estimators of tables."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ class FittedTable(NamedTuple):
     Attributes
     ----------
     model : TableModel
-        The model.
+        The trained model of the table.
     results : list of TrainResult
         The result of each of its networks.
     was_interrupted : bool
@@ -68,7 +68,7 @@ class PreparedTable:
     part : callable
         From the number of a network to the rows that it is trained on and those held out, or None.
     options : TableOptions
-        What was chosen.
+        The options, with all choices made.
     baseline : Baseline or None
         Of the targets; None where they stay in their file.
     """
@@ -222,15 +222,15 @@ def prepare(
     Parameters
     ----------
     table : Table or RawTable
-        Rows with targets.
+        A table of rows with targets.
     options : TableOptions
         What is chosen of the model.
     task : {"auto", "classification", "regression"}
         What the targets are for.
     seed : int
-        Of the hold-out.
+        Seed of the hold-out.
     weights : ndarray of shape (n_samples,), optional
-        Of the rows.
+        Weights of the rows.
     reading : ReadingOptions, optional
         How the table was read, which its model remembers.
 

@@ -53,7 +53,7 @@ def stratified_splits(
     Parameters
     ----------
     y : ndarray of shape (n_samples, ...)
-        Targets.
+        Targets, whose classes are spread evenly.
     fraction : float
         How many of the rows to hold out in each split, in [0, 1).
     n_splits : int
@@ -61,7 +61,7 @@ def stratified_splits(
     classification : bool
         Whether targets are classes; else rows are held out whatever they are.
     seed : int
-        Of the draw.
+        Seed of the permutation.
     """
     drawn = np.random.RandomState(seed).permutation(len(y))
     classes = np.unique(y, return_inverse=True)[1].reshape(-1) if classification else np.zeros(len(y), dtype=np.intp)

@@ -44,7 +44,7 @@ class TableModel(NamedTuple):
 
     @property
     def n_networks(self) -> int:
-        """How many networks there are."""
+        """Number of networks."""
         return self.params[0].W.shape[0] if self.params[0].W.ndim == 3 else 1
 
     def outputs(self, X: np.ndarray | Columns) -> np.ndarray:

@@ -88,9 +88,9 @@ class TableOptions(NamedTuple):
     loss_options : mapping from str to float
         Constants of the loss.
     n_networks : int, optional
-        As in `Recipe`.
+        The same as in `Recipe`.
     hold_out : float, optional
-        As in `Recipe`.
+        The same as in `Recipe`.
     training, encoding : mapping from str to object
         As in `Recipe`, those that are chosen.
     """

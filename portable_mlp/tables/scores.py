@@ -110,7 +110,7 @@ class ClassScores(NamedTuple):
     Attributes
     ----------
     name : str, int, float or bool
-        The class.
+        The class, as the targets have it.
     n_rows : int
         The number of rows of this class.
     precision : float

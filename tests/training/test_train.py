@@ -14,6 +14,7 @@ import torch
 from sklearn.datasets import load_digits
 
 import portable_mlp as pm
+from portable_mlp.training.stopping import RULES
 from tests.selection import one_in
 
 pytestmark = pytest.mark.compiled_steps
@@ -273,6 +274,34 @@ def test_a_resumed_run_monitors_the_same(tmp_path: Any) -> None:
     np.testing.assert_array_equal(flat(resumed.params), flat(whole.params))
     with pytest.raises(ValueError, match="monitor was 'score', now None"):
         run(**(options | {"monitor": "loss"}), epochs=80, checkpoint=tmp_path, resume=True)
+
+
+class AfterThreeEpochs:
+    """A made-up rule for stopping."""
+
+    is_best = False
+
+    def __init__(self) -> None:
+        self.n_epochs = 0
+
+    def epoch_ends(self, figures: dict[str, Any]) -> bool:
+        self.n_epochs += 1
+        assert figures.keys() == {"loss", "learning_rate", "samples_per_second"}
+        return self.n_epochs == 3
+
+    def memory(self) -> list[float]:
+        return [float(self.n_epochs)]
+
+    def restore(self, memory: list[float]) -> None:
+        (self.n_epochs,) = map(int, memory)
+
+
+def test_a_rule_for_stopping_is_an_entry_of_a_table(monkeypatch: pytest.MonkeyPatch, tmp_path: Any) -> None:
+    monkeypatch.setitem(RULES, "l2", lambda options: AfterThreeEpochs())
+    run(epochs=2, checkpoint=tmp_path)
+    resumed = run(epochs=10, checkpoint=tmp_path, resume=True)
+    assert (resumed.n_epochs, resumed.stopped_because) == (3, "l2")
+    assert run(epochs=10, solver="lbfgs").stopped_because == "l2"
 
 
 def test_callbacks_see_every_epoch_and_can_stop() -> None:
