@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import math
 import pathlib
-import time
 from collections.abc import Iterator
 from typing import Annotated, Any, NamedTuple
 
@@ -14,11 +13,9 @@ import typer
 from ..backends import Backend, get_backend
 from ..distributed.group import current_group, on_root
 from ..kernels.options import check_choice
-from ..storage.checkpoints import CheckpointFolder
-from ..storage.models import check_savable
 from ..tables.columns import RawTable, Table
 from ..tables.digits import digits, refuse_with_digits
-from ..tables.fitting import FittedTable, PreparedTable, counts, losses_of, prepare, prepare_source
+from ..tables.fitting import PreparedTable
 from ..tables.preparation import Preparation
 from ..tables.prepared_rows import open_if_large
 from ..tables.reading import (
@@ -31,6 +28,7 @@ from ..tables.reading import (
 )
 from ..tables.recipe import PRESETS, TableOptions
 from ..training.result import TrainResult
+from .assessed import AssessmentOptions, FoldsOption, ReportOption, TestOption
 from .network_options import (
     ActivationOption,
     HiddenOption,
@@ -62,6 +60,8 @@ from .processes import (
     in_process_group,
     run_supervised,
 )
+from .report_writing import write_report
+from .score_table import show_scores, show_warning
 from .table_options import (
     CategoricalOption,
     DecimalOption,
@@ -74,6 +74,7 @@ from .table_options import (
     show_columns,
 )
 from .terminal import echo
+from .trainer import Trained, Trainer
 from .training_options import with_training_options
 
 TARGET_KINDS: dict[str, TargetKind] = {"auto": "unmixed", "classification": "any", "regression": "numbers"}
@@ -136,6 +137,9 @@ def train(
             rich_help_panel=TRAINING,
         ),
     ] = None,
+    test: TestOption = None,
+    folds: FoldsOption = None,
+    report: ReportOption = None,
     seed: Annotated[
         int,
         typer.Option(
@@ -209,6 +213,8 @@ def train(
     )
     if save is not None:
         check_writable("--save", save, sources=(data,), suffix=".safetensors")
+    asked = AssessmentOptions(test, folds, report)
+    asked.check(sources=(data,))
     library = get_backend(backend, device)
     options = ReadingOptions(
         target=target,
@@ -223,36 +229,25 @@ def train(
         strict=strict,
         max_rows=max_rows,
     )
-    prepared, notes = _prepared(context, _Reading(data, task, options), chosen, seed)
-    if loss is not None:
-        check_choice("--loss", loss, losses_of(classification=prepared.preparation.classes is not None))
-    _check_patience(prepared, validation)
-    if save is not None:
-        check_savable(prepared.net, prepared.metadata(), prepared.recipe.n_networks)
-    start = time.perf_counter()
-    fitted = prepared.fit(
-        library,
-        dtype,
-        seed,
-        progress=True,
-        checkpoint=checkpoint,
-        checkpoint_every=checkpoint_every,
-        resume=resume,
-    )
-    _raise_if_interrupted(fitted, checkpoint)
-    seconds = time.perf_counter() - start
+    saving = {"checkpoint_every": checkpoint_every, "resume": resume}
+    trainer = Trainer(chosen, options, task, library, dtype, seed, checkpoint, saving, save is not None)
+    trained, notes = _trained(context, _Reading(data, task, options), trainer, asked)
+    prepared, fitted = trained.prepared, trained.fitted
     if save is not None:
         on_root(lambda: fitted.model.save(save))
     summary = {
         **_setting(prepared, library, dtype),
         **_figures(prepared, fitted.results),
-        "seconds": round(seconds, 3),
+        "seconds": round(trained.seconds, 3),
         "saved": None if save is None else str(save),
     }
     with _saved_all_the_same(save):
         if not as_json:
             _show_table(prepared.preparation, notes)
-        _show(summary, _details(prepared.preparation, fitted.results) if as_json else None)
+        _show(summary, _details(trained) if as_json else None)
+        _show_assessment(trained, as_json=as_json)
+        if report is not None:
+            on_root(lambda: write_report(report, data, summary, trained, notes, save))
     _hint(prepared, fitted.results[0])
 
 
@@ -273,21 +268,6 @@ def _check_input(data: str) -> None:
 def _check_validation(fraction: float | None) -> None:
     if fraction is not None and not 0.0 <= fraction < 1.0:
         raise ValueError(f"--validation is a fraction of the rows, from 0 to below 1; got {fraction}")
-
-
-def _check_patience(prepared: PreparedTable, validation: float | None) -> None:
-    if "patience" in prepared.options.training and not prepared.n_held_out:
-        raise ValueError(f"--patience needs rows to validate on, and --validation {validation} leaves none")
-
-
-def _raise_if_interrupted(fitted: FittedTable, checkpoint: pathlib.Path | None) -> None:
-    """Say what a run with checkpoints has left, and end the command as Ctrl-C does."""
-    if checkpoint is not None and fitted.was_interrupted:
-        reached = "has what was reached; the same command with --resume goes on"
-        folders = [checkpoint, *checkpoint.glob("network-*")]
-        written = any(CheckpointFolder(folder).has_states() for folder in folders)
-        echo(f"portable-mlp: {checkpoint} {reached if written else 'could not be written to'}", err=True)
-        raise KeyboardInterrupt
 
 
 class _Reading(NamedTuple):
@@ -334,28 +314,16 @@ class _Reading(NamedTuple):
         return open_if_large(self.data, options.target, TARGET_KINDS[self.task], options.max_rows)
 
 
-def _prepared(
-    context: typer.Context, reading: _Reading, chosen: TableOptions, seed: int
-) -> tuple[PreparedTable, tuple[str, ...]]:
-    """Read the table, or open it for as long as the command runs; return it prepared, and what was noticed of it."""
+def _trained(
+    context: typer.Context, reading: _Reading, trainer: Trainer, asked: AssessmentOptions
+) -> tuple[Trained, tuple[str, ...]]:
+    """Read the table, or open it for as long as the command runs; return its model, and what was noticed of it."""
     source = reading.open_if_large()
     if source is not None:
         context.with_resource(source)
-        _check_streamable(source, chosen)
-        return prepare_source(source, chosen, task=reading.task, seed=seed), ()
+        return trainer.of_source(source, asked), ()
     table = reading.table()
-    notes = table.notes if isinstance(table, RawTable) else ()
-    return prepare(table, chosen, task=reading.task, seed=seed, reading=reading.options), notes
-
-
-def _check_streamable(source: RowSource, chosen: TableOptions) -> None:
-    if chosen.training.get("solver") == "lbfgs":
-        raise ValueError(
-            f"{source.path}: --solver lbfgs takes all rows in every step, and the {source.n_rows} of this table are "
-            "read batch by batch: choose adam or sgd"
-        )
-    if counts(chosen.loss):
-        raise ValueError(f"{source.path}: --loss {chosen.loss} is for tables that fit into memory")
+    return trainer.of_table(table, asked), table.notes if isinstance(table, RawTable) else ()
 
 
 def _setting(prepared: PreparedTable, backend: Backend, dtype: str) -> dict[str, Any]:
@@ -404,14 +372,15 @@ def _figures_of(result: TrainResult, prepared: PreparedTable, *, patient: bool) 
     return figures
 
 
-def _details(preparation: Preparation, results: list[TrainResult]) -> dict[str, Any]:
-    """Return what is for programs alone: what is done with each column, and the history of each network."""
-    report = [] if preparation.encoder is None else preparation.encoder.report
-    histories = [result.history for result in results]
-    return {
-        "columns": [one._asdict() for one in report],
-        "history": histories[0] if len(histories) == 1 else histories,
-    }
+def _details(trained: Trained) -> dict[str, Any]:
+    """Return what is for programs alone: scores, what is done with each column, and the history of each network."""
+    encoder, assessment = trained.prepared.preparation.encoder, trained.assessment
+    histories = [result.history for result in trained.fitted.results]
+    details: dict[str, Any] = {}
+    if assessment is not None:
+        details["assessment"] = {"scored_on": assessment.scored_on, **assessment.scores.to_json()}
+    details["columns"] = [] if encoder is None else [one._asdict() for one in encoder.report]
+    return details | {"history": histories[0] if len(histories) == 1 else histories}
 
 
 @contextlib.contextmanager
@@ -447,6 +416,18 @@ def _show(summary: dict[str, Any], details: dict[str, Any] | None) -> None:
         if name == "saved" and value is None:
             shown = "no (--save model.safetensors keeps the model)"
         echo(f"{name.replace('_', ' '):<20}{shown}")
+
+
+def _show_assessment(trained: Trained, *, as_json: bool) -> None:
+    """Print the scores, if they were asked for, and the warning on stderr."""
+    scores = trained.scores()
+    if scores is None:
+        return
+    if trained.assessment is not None and not as_json:
+        echo(f"scored on {trained.assessment.scored_on}")
+        show_scores(scores)
+    else:
+        show_warning(scores)
 
 
 def _hint(prepared: PreparedTable, result: TrainResult) -> None:

@@ -30,7 +30,7 @@ from .row_sources import RowSource
 from .scores import Baseline
 from .targets import class_names, is_classification
 
-__all__ = ["FittedTable", "PreparedTable", "counts", "losses_of", "prepare", "prepare_source"]
+__all__ = ["FittedTable", "PreparedTable", "asks_for_classes", "counts", "losses_of", "prepare", "prepare_source"]
 
 
 class FittedTable(NamedTuple):
@@ -192,6 +192,20 @@ def losses_of(*, classification: bool) -> tuple[str, ...]:
     return tuple(name for name, loss in LOSSES.items() if "softmax" in loss.outputs)
 
 
+def asks_for_classes(y: np.ndarray, task: str) -> bool:
+    """Return whether targets are classes; ``task`` is "auto", "classification" or "regression".
+
+    Raises
+    ------
+    ValueError
+        If classes have several columns.
+    """
+    classification = is_classification(y) if task == "auto" else task == "classification"
+    if classification and y.ndim > 1:
+        raise ValueError(f"classification needs one target for each row, but y has shape {y.shape}")
+    return classification
+
+
 def prepare(
     table: Table | RawTable,
     options: TableOptions,
@@ -228,9 +242,7 @@ def prepare(
     """
     y = table.y
     assert y is not None  # a table to train on has targets
-    classification = is_classification(y) if task == "auto" else task == "classification"
-    if classification and y.ndim > 1:
-        raise ValueError(f"classification needs one target for each row, but y has shape {y.shape}")
+    classification = asks_for_classes(y, task)
     chosen = recipe(len(y), len(class_names(y)) if classification else None, options)
     splits = _splits(table, y, chosen, classification=classification, seed=seed)
     learnt_from = splits[0][0] if len(splits) == 1 else np.arange(len(y))
