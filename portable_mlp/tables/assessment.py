@@ -36,11 +36,11 @@ class Trial(NamedTuple):
     Attributes
     ----------
     model : TableModel
-        The model.
+        The trained model that is scored.
     inputs : ndarray of shape (n_rows, n_features)
-        The rows, encoded.
+        The encoded rows that it has not seen.
     y : ndarray of shape (n_rows,) or (n_rows, n_outputs)
-        Their targets.
+        The targets of these rows.
     outputs : ndarray of shape (n_rows, n_outputs)
         The model's outputs for them.
     scores : Scores
