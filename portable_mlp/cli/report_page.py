@@ -107,7 +107,7 @@ class TrainingReport(NamedTuple):
                     for cell in (
                         MEASURES[name].words,
                         number(value),
-                        *((f"± {number(spread[name])}",) if spread else ()),
+                        *((f"± {spread[name]:.2g}",) if spread else ()),
                         number(scores.baseline[name]),
                     )
                 )
@@ -160,7 +160,7 @@ class TrainingReport(NamedTuple):
             "are shuffled. Columns that say the same share their importance.</p>"
         )
         rows = (
-            f"<tr>{html_cell(one.name)}{html_cell(number(one.mean))}{html_cell(f'± {number(one.spread)}')}"
+            f"<tr>{html_cell(one.name)}{html_cell(number(one.mean))}{html_cell(f'± {one.spread:.2g}')}"
             f'<td style="width: 50%; text-align: left"><span class="bar" '
             f'style="width: {100 * max(one.mean, 0.0) / largest:.1f}%"></span></td></tr>'
             for one in self.importances
