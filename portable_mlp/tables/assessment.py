@@ -1,4 +1,4 @@
-"""How good the models of a table are on rows that they were not trained on: a test part, or folds."""
+"""Scores of the models of a table on rows that they were not trained on: a test part, or folds."""
 
 from __future__ import annotations
 
@@ -87,7 +87,7 @@ class Trial(NamedTuple):
 
 
 class Assessment(NamedTuple):
-    """How good the models of a table are.
+    """The scores of the models of a table.
 
     Attributes
     ----------
