@@ -1,4 +1,4 @@
-"""How good the models of a table are on rows that they were not trained on: a test part, or folds."""
+"""Scores of the models of a table on rows that they were not trained on: a test part, or folds."""
 
 from __future__ import annotations
 
@@ -36,11 +36,11 @@ class Trial(NamedTuple):
     Attributes
     ----------
     model : TableModel
-        The model.
+        The trained model that is scored.
     inputs : ndarray of shape (n_rows, n_features)
-        The rows, encoded.
+        The encoded rows that it has not seen.
     y : ndarray of shape (n_rows,) or (n_rows, n_outputs)
-        Their targets.
+        The targets of these rows.
     outputs : ndarray of shape (n_rows, n_outputs)
         The model's outputs for them.
     scores : Scores
@@ -87,7 +87,7 @@ class Trial(NamedTuple):
 
 
 class Assessment(NamedTuple):
-    """How good the models of a table are.
+    """The scores of the models of a table.
 
     Attributes
     ----------

@@ -34,7 +34,7 @@ __all__ = ["FittedTable", "PreparedTable", "asks_for_classes", "counts", "losses
 
 
 class FittedTable(NamedTuple):
-    """A trained model, and how its training went.
+    """A trained model, with the results of its training.
 
     Attributes
     ----------
@@ -58,13 +58,13 @@ class PreparedTable:
     Attributes
     ----------
     preparation : Preparation
-        How its rows become inputs.
+        The conversion of its rows to inputs.
     recipe : Recipe
-        What is trained, and how.
+        The networks to train, and the options of their training.
     n_rows : int
-        How many rows there are, those held out among them.
+        Number of rows, including the hold-out.
     n_held_out : int
-        How many of them the first network holds out.
+        Number of rows that the first network holds out.
     part : callable
         From the number of a network to the rows that it is trained on and those held out, or None.
     options : TableOptions
@@ -137,9 +137,9 @@ class PreparedTable:
         backend : Backend
             The library and device.
         dtype : {"float32", "float64"}
-            Of parameters and rows.
+            Dtype of parameters and rows.
         seed : int
-            Of the first weights and the shuffles.
+            Seed of the initial weights and the shuffles.
         checkpoint : path, optional
             A folder for the states; of several networks each has a folder within it.
         **saving

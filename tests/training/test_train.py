@@ -14,6 +14,7 @@ import torch
 from sklearn.datasets import load_digits
 
 import portable_mlp as pm
+from portable_mlp.kernels.optimizers import SOLVERS
 from portable_mlp.training.stopping import RULES
 from tests.selection import one_in
 
@@ -537,7 +538,7 @@ def _bad(**change: Any) -> Any:
 
 
 BAD_OPTIONS = [
-    (_bad(solver="sdg"), "solver must be one of 'adam', 'adamw', 'sgd', 'lbfgs'; got 'sdg'"),
+    (_bad(solver="sdg"), f"solver must be one of {', '.join(map(repr, SOLVERS))}; got 'sdg'"),
     (_bad(schedule="warm"), "schedule must be one of 'constant', 'exponential', .*; got 'warm'"),
     (_bad(schedule=lambda epoch: -1.0), "schedule gave the learning rate -1.0 for epoch 0"),
     (_bad(schedule=lambda epoch: None), "the schedule gave no learning rate for epoch 0"),
@@ -599,13 +600,13 @@ def test_truth_values_of_any_kind(value: Any) -> None:
 
 
 def test_progress_without_rich_names_the_command(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(sys.modules, "rich", None)
+    monkeypatch.setitem(sys.modules, "rich.console", None)
     with pytest.raises(ImportError, match=r'needs? .*|rich, which is missing: pip install "\.\[cli\]"'):
         run(progress=True)
 
 
 def test_lbfgs_without_scipy_names_the_command(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(sys.modules, "scipy", None)
+    monkeypatch.setitem(sys.modules, "scipy.optimize", None)
     with pytest.raises(ImportError, match=r'"lbfgs" needs SciPy: pip install "\.\[lbfgs\]"'):
         run(solver="lbfgs")
 
