@@ -42,7 +42,7 @@ ReportOption: TypeAlias = Annotated[
 
 
 class AssessmentOptions(NamedTuple):
-    """What is typed.
+    """The options for scores and the report, as typed.
 
     Attributes
     ----------

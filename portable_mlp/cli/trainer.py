@@ -52,7 +52,7 @@ class Trained(NamedTuple):
 
 
 class Trainer(NamedTuple):
-    """What all trainings of a command have in common.
+    """The settings that all trainings of a command share.
 
     Attributes
     ----------

@@ -1,4 +1,4 @@
-"""How good the models of a table are on rows that they were not trained on: a test part, or folds."""
+"""Scores of the models of a table on rows that they were not trained on: a test part, or folds."""
 
 from __future__ import annotations
 
@@ -87,7 +87,7 @@ class Trial(NamedTuple):
 
 
 class Assessment(NamedTuple):
-    """How good the models of a table are.
+    """The scores of the models of a table.
 
     Attributes
     ----------
@@ -176,10 +176,6 @@ def hold_out_scores(prepared: PreparedTable, model: TableModel) -> Scores | None
     held_out = prepared.part(0)[1]
     if prepared.recipe.n_networks > 1 or prepared.baseline is None or not isinstance(held_out, Rows):
         return None
+    outputs = model.outputs_of_inputs(held_out.X)
     preparation = prepared.preparation
-    y = (
-        preparation.predictions(held_out.y)
-        if preparation.classes is None
-        else np.asarray(preparation.classes)[held_out.y]
-    )
-    return scores_of_outputs(preparation, y, model.outputs_of_inputs(held_out.X), prepared.baseline)
+    return scores_of_outputs(preparation, preparation.restored(held_out.y), outputs, prepared.baseline)

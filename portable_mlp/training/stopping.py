@@ -107,7 +107,7 @@ class Patience:
 RULES: dict[str, Callable[[Mapping[str, Any]], Rule]] = {
     "patience": lambda options: Patience(options["patience"], options["monitor"]),
 }
-"""How each rule is made from the options of a run, by the option that asks for it, which ``stopped_because`` names."""
+"""Constructors of the rules from the options of a run; keys are the option, and the reason in ``stopped_because``."""
 
 
 def rules_of(options: Mapping[str, Any]) -> dict[str, Rule]:
