@@ -12,10 +12,13 @@ import tomllib
 
 import pytest
 
+import portable_mlp
 from portable_mlp.backends import _REGISTRY
 from portable_mlp.cli.commands import COMMANDS
 
-PACKAGE = pathlib.Path(__file__).parent.parent / "portable_mlp"
+ROOT = pathlib.Path(__file__).parent.parent
+PACKAGE = ROOT / "portable_mlp"
+CONTRIBUTING = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
 ROOMS = ("kernels", "backends", "storage", "distributed", "training", "tables", "onnx", "estimators", "bench", "cli")
 """From the ground up: a room may import those before it."""
 NEIGHBOURS = {("tables", "onnx"), ("estimators", "bench")}
@@ -67,11 +70,7 @@ NAMES_THAT_ARE_MEANT = {
 }
 """Public names that stand at the top of several modules, and why."""
 
-MODULES_TO_REACH: set[str] = {
-    "portable_mlp.tables.recipe",
-    *("portable_mlp.tables.calibration", "portable_mlp.tables.importance"),
-    *("portable_mlp.cli.report_page", "portable_mlp.cli.report_pictures"),
-}
+MODULES_TO_REACH: set[str] = set()
 """Modules that nothing but a test imports yet. A module is taken off when something imports it."""
 
 
@@ -165,7 +164,7 @@ def test_nothing_that_waits_for_a_device_or_leaves_the_standard(path: pathlib.Pa
 
 def test_every_library_that_is_imported_is_declared() -> None:
     """A library that only the tests install would be missing where the package is used."""
-    project = tomllib.loads((PACKAGE.parent / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     asked = [*project["dependencies"], *itertools.chain.from_iterable(project["optional-dependencies"].values())]
     declared = {re.split(r"[^A-Za-z0-9_-]", name)[0].replace("-", "_").lower() for name in asked}
     modules = {"scikit_learn": "sklearn", "cupy_cuda13x": "cupy", "cupy_cuda12x": "cupy", "nvmath_python": "nvmath"}
@@ -204,6 +203,27 @@ def test_a_public_name_has_one_meaning() -> None:
     assert meant - several.keys() == set(), "these have one meaning now: take them off the list"
 
 
+def test_the_tour_names_what_there_is() -> None:
+    """Every function of CONTRIBUTING's table is in one of the files beside it, and so are the docstring's modules."""
+    tour = re.findall(r"^\| (`[^|]*) \| (`[^|]*) \|", CONTRIBUTING, re.MULTILINE)
+    assert tour
+    for functions, files in tour:
+        there = set().union(*(_names_inside(PACKAGE / file) for file in re.findall(r"`(\S+\.py)`", files)))
+        assert {name.rpartition(".")[2] for name in re.findall(r"`(\S+)`", functions)} <= there, files
+    modules = re.findall(r"^    (\w+\.\w+)  ", portable_mlp.__doc__ or "", re.MULTILINE)
+    assert modules
+    assert [name for name in modules if not (PACKAGE / f"{name.replace('.', '/')}.py").exists()] == []
+
+
+def test_contributing_names_files_that_exist() -> None:
+    named = set(re.findall(r"`([\w/]+\.py)`", CONTRIBUTING)) - {
+        "portable_mlp/backends/_name.py",
+        "portable_mlp/cli/name.py",
+    }
+    folders = [ROOT, PACKAGE, *(PACKAGE / room for room in ROOMS), ROOT / "benchmarks"]
+    assert [file for file in named if not any((folder / file).exists() for folder in folders)] == []
+
+
 def _name(path: pathlib.Path) -> str:
     """Return the dotted name of a module of the package."""
     parts = path.relative_to(PACKAGE.parent).with_suffix("").parts
@@ -220,3 +240,8 @@ def _defined(path: pathlib.Path) -> set[str]:
             targets = node.targets if isinstance(node, ast.Assign) else [node.target]
             names |= {target.id for target in targets if isinstance(target, ast.Name)}
     return names
+
+
+def _names_inside(path: pathlib.Path) -> set[str]:
+    """Return the names of the functions and methods of a module."""
+    return {node.name for node in ast.walk(_parsed(path)) if isinstance(node, ast.FunctionDef)}

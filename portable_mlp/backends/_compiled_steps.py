@@ -180,7 +180,7 @@ def _vector(address: int, n: int, like: float) -> Array:
 
 
 @_compiled
-def _number(address: int, like: float) -> float:
+def _number_at(address: int, like: float) -> float:
     return carray(_pointer(address, like), (1,))[0]
 
 
@@ -219,21 +219,21 @@ def _update(code: int, o: Array, zero: float) -> None:
     n = o[2]
     p, g = _vector(o[3], n, zero), _vector(o[4], n, zero)
     if code == SGD:
-        _sgd_loop(p, g, _number(o[5], zero), (_number(o[6], zero),))
+        _sgd_loop(p, g, _number_at(o[5], zero), (_number_at(o[6], zero),))
         return
     v = _vector(o[5], n, zero)
     if code == ADAM:
         numbers = (
-            _number(o[8], zero),
-            _number(o[9], zero),
-            _number(o[10], zero),
-            _number(o[11], zero),
-            _number(o[12], zero),
-            _number(o[13], zero),
+            _number_at(o[8], zero),
+            _number_at(o[9], zero),
+            _number_at(o[10], zero),
+            _number_at(o[11], zero),
+            _number_at(o[12], zero),
+            _number_at(o[13], zero),
         )
-        _adam_loop(p, g, v, _vector(o[6], n, zero), _number(o[7], zero), numbers)
+        _adam_loop(p, g, v, _vector(o[6], n, zero), _number_at(o[7], zero), numbers)
         return
-    divisor, rate_and_momentum = _number(o[6], zero), (_number(o[7], zero), _number(o[8], zero))
+    divisor, rate_and_momentum = _number_at(o[6], zero), (_number_at(o[7], zero), _number_at(o[8], zero))
     if code == MOMENTUM:
         _momentum_loop(p, g, v, divisor, rate_and_momentum)
     elif code == NESTEROV:
@@ -259,9 +259,9 @@ def _one_loop(code: int, o: Array, zero: float, label: int) -> None:
     elif code == D_RELU:
         _d_relu(x, _matrix(o[4], n, k, zero), zero)
     elif code == D_TANH:
-        _d_tanh(x, _matrix(o[4], n, k, zero), _number(o[5], zero))
+        _d_tanh(x, _matrix(o[4], n, k, zero), _number_at(o[5], zero))
     elif code == PENALISE:
-        _penalise(x, _matrix(o[4], n, k, zero), _number(o[5], zero), _number(o[6], zero))
+        _penalise(x, _matrix(o[4], n, k, zero), _number_at(o[5], zero), _number_at(o[6], zero))
     elif code == SUM_ROWS:
         _sum_rows(x, _vector(o[4], k, zero))
     elif code == WITHOUT_MAXIMUM:
@@ -270,17 +270,17 @@ def _one_loop(code: int, o: Array, zero: float, label: int) -> None:
         _normalise(x)
     elif code == CROSS_ENTROPY_SUMS:
         e, Y, sums = _matrix(o[4], n, k, zero), _matrix(o[5], n, k, zero), _matrix(o[6], 3, n, zero)
-        _cross_entropy_sums(x, e, Y, sums, zero, _number(o[8], zero))
+        _cross_entropy_sums(x, e, Y, sums, zero, _number_at(o[8], zero))
     elif code == WEIGHTED_LOG:
         p, out = _matrix(o[4], n, k, zero), _matrix(o[7], n, k, zero)
-        _weighted_log(x, p, _number(o[5], zero), _number(o[6], zero), out)
+        _weighted_log(x, p, _number_at(o[5], zero), _number_at(o[6], zero), out)
 
 
 @_compiled
 def _copy(n: int, source: int, target: int, stride: int, like: float) -> None:
     numbers = _vector(target, n, like)
     for i in range(n):
-        numbers[i] = _number(source + i * stride * numbers.itemsize, like)
+        numbers[i] = _number_at(source + i * stride * numbers.itemsize, like)
 
 
 def _take_steps(

@@ -80,7 +80,7 @@ class Products:
     """
 
     def __init__(self, stream_ptr: int, workspace_ptr: int, workspace_bytes: int, bindings: Any = None) -> None:
-        self._cublas = _load() if bindings is None else bindings
+        self._cublas = _bindings() if bindings is None else bindings
         self._handle: int = self._cublas.create()
         try:
             # In this order: setting the stream resets the workspace.
@@ -119,7 +119,7 @@ class Products:
         nowhere, "tf32" included. 1 is not documented by NVIDIA; people set it to get TF32 for float32
         (https://github.com/lightseekorg/tokenspeed/pull/35). Unset, ``precision`` applies.
         """
-        kind = _kind(a, b, out, precision)
+        kind = _kind_of_product(a, b, out, precision)
         _check_shapes(a, b, out)
         first, second, result = _operand("b", b), _operand("a", a), _result(out)
         m, n = out.shape[-2:]  # rows and columns are exchanged, and so are a and b
@@ -164,14 +164,14 @@ class Products:
 def why_not() -> str | None:
     """Return None where the bindings load, else why they do not, and the command that installs them."""
     try:
-        _load()
+        _bindings()
     except Exception as error:
         reason = next(iter(str(error).splitlines()), "") or type(error).__name__
         return f"NVIDIA's bindings of cuBLAS cannot be loaded: {reason}; pip install nvmath-python"
     return None
 
 
-def _load() -> Any:
+def _bindings() -> Any:
     """Import the bindings, which takes a quarter of a second and needs no GPU."""
     import nvmath.bindings.cublas as cublas
 
@@ -227,7 +227,7 @@ def _result(out: Any) -> _Operand:
     return lies
 
 
-def _kind(a: Any, b: Any, out: Any, precision: str) -> _Kind:
+def _kind_of_product(a: Any, b: Any, out: Any, precision: str) -> _Kind:
     check_choice("precision", precision, _KINDS)
     names = a.dtype.name, b.dtype.name, out.dtype.name
     kind = _FLOAT64 if precision == "float32" and names[0] == "float64" else _KINDS[precision]

@@ -46,7 +46,7 @@ class Lines(Tracer):
         """Append the line of one operation; return its result."""
         if name not in EXPRESSIONS:
             raise Untraceable(f"no formula has used {name} so far: say in EXPRESSIONS what it is in C++")
-        expression = EXPRESSIONS[name].format(*map(_text, operands))
+        expression = EXPRESSIONS[name].format(*map(_operand, operands))
         result = Symbol(self, f"t{next(self._numbers)}")
         self.lines.append(f"const {'bool' if name in COMPARISONS else 'T'} {result} = {expression};")
         return result
@@ -61,7 +61,7 @@ def literal(value: float) -> str:
     return f"T({float(value)!r})"
 
 
-def _text(x: Symbol | float) -> str:
+def _operand(x: Symbol | float) -> str:
     return str(x) if isinstance(x, Symbol) else literal(x)
 
 

@@ -35,7 +35,7 @@ OPERATIONS_A_CALL = 1e9
 """Arithmetic operations per call: a twentieth of a second on a slow processor, the longest delay of a Ctrl-C."""
 
 
-class _Recording(NamedTuple):
+class _TapedSteps(NamedTuple):
     """A recorded step, and the memory of its inputs and outputs."""
 
     tape: Tape
@@ -77,7 +77,7 @@ class NativeRunner(PortableRunner):
         super().__init__(backend, program)
         self._dtype: Any = None
         self._memory: list[Any] = []
-        self._recordings: dict[int, _Recording | None] = {}
+        self._recordings: dict[int, _TapedSteps | None] = {}
 
     def start(self, flat: Array, moments: State, total: Array) -> Carry:
         """Return the first carry; drop recordings of other memory."""
@@ -89,20 +89,20 @@ class NativeRunner(PortableRunner):
         """Divide batches into calls: one batch each until steps are recorded, then as many as keep Ctrl-C prompt."""
         done = 0
         while done < len(spans):
-            size = _size(spans[done])
+            size = _n_samples(spans[done])
             is_native = self._recordings.get(size) is not None and compiled_steps.is_there(self._dtype)
             n_now = self._most(size) if is_native else 1
             if every is not None:
                 n_now = min(n_now, every - (n_steps + done) % every)
             some = spans[done : done + n_now]
-            same = next((i for i, span in enumerate(some) if _size(span) != size), len(some))
+            same = next((i for i, span in enumerate(some) if _n_samples(span) != size), len(some))
             yield some[:same]
             done += same
 
     def take(self, carry: Carry, call: RunnerCall) -> tuple[Carry, Array]:
         """Take the steps; parameters and moments are overwritten."""
         data, order, spans, scalars, masks = call
-        size = _size(spans[0])
+        size = _n_samples(spans[0])
         # In the samples' own order no gathering is needed, and copying a large batch would cost more than it saves.
         gathers = order is not None or 2 * size <= data.n_samples
         if masks is None and gathers and compiled_steps.may_pay:
@@ -128,7 +128,7 @@ class NativeRunner(PortableRunner):
         if len(memory) != len(self._memory) or any(a is not b for a, b in zip(memory, self._memory, strict=True)):
             self._memory, self._recordings = memory, {}
 
-    def _recorded(self, carry: Carry, data: Batch, size: int, n_scalars: int) -> _Recording | None:
+    def _recorded(self, carry: Carry, data: Batch, size: int, n_scalars: int) -> _TapedSteps | None:
         """Return the recording for batches of this size, None if the step cannot be recorded."""
         self._bind([carry.parameters, *carry.state, *data])
         if size not in self._recordings:
@@ -138,7 +138,7 @@ class NativeRunner(PortableRunner):
                 self._recordings[size] = None
         return self._recordings[size]
 
-    def _record(self, carry: Carry, data: Batch, size: int, n_scalars: int) -> _Recording:
+    def _record(self, carry: Carry, data: Batch, size: int, n_scalars: int) -> _TapedSteps:
         flat = carry.parameters
         if flat.ndim != 1 or flat.dtype not in (np.float32, np.float64) or data.X.dtype != flat.dtype:
             raise Untapeable("several models, or numbers of another kind")
@@ -162,10 +162,10 @@ class NativeRunner(PortableRunner):
         kept = np.empty(1, flat.dtype)
         tape.copy(loss, tape.of(kept))
         tape.copy(after.total, before.total)
-        return _Recording(tape, tape.operations(), rows, numbers, kept, total)
+        return _TapedSteps(tape, tape.operations(), rows, numbers, kept, total)
 
 
-def _size(span: Span) -> int:
+def _n_samples(span: Span) -> int:
     return span[1] - span[0]
 
 
@@ -180,7 +180,7 @@ def _taped(tape: Tape, x: Any) -> Any:
 
 
 def _replayed(
-    recording: _Recording, carry: Carry, order: np.ndarray | None, spans: Sequence[Span], scalars: Sequence[Scalars]
+    recording: _TapedSteps, carry: Carry, order: np.ndarray | None, spans: Sequence[Span], scalars: Sequence[Scalars]
 ) -> tuple[Carry, Array]:
     """Replay the recorded step for the batches and scalars of a call."""
     dtype = recording.loss.dtype

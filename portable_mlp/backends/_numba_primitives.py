@@ -76,16 +76,16 @@ def _kept(function: Callable[..., Any], **options: Any) -> Any:
     return compiled
 
 
-_sgd = _compiled(optimizers.sgd_update)
-_momentum = _compiled(optimizers.momentum_update)
-_nesterov = _compiled(optimizers.nesterov_update)
-_velocity = _compiled(optimizers.velocity_update)
-_nesterov_velocity = _compiled(optimizers.nesterov_velocity_update)
-_adam = _compiled(optimizers.adam_update)
+_compiled_sgd = _compiled(optimizers.sgd_update)
+_compiled_momentum = _compiled(optimizers.momentum_update)
+_compiled_nesterov = _compiled(optimizers.nesterov_update)
+_compiled_velocity = _compiled(optimizers.velocity_update)
+_compiled_nesterov_velocity = _compiled(optimizers.nesterov_velocity_update)
+_compiled_adam = _compiled(optimizers.adam_update)
 
 
 @_compiled
-def _sqrt(x: Any) -> Any:
+def _compiled_sqrt(x: Any) -> Any:
     return np.sqrt(x)
 
 
@@ -95,40 +95,40 @@ def _sqrt(x: Any) -> Any:
 @_kept
 def _sgd_loop(p: Array, g: Array, divisor: float, scalars: Scalars) -> None:
     for i in range(p.size):
-        (p[i],) = _sgd(p[i], g[i] / divisor, *scalars)
+        (p[i],) = _compiled_sgd(p[i], g[i] / divisor, *scalars)
 
 
 @_kept
 def _momentum_loop(p: Array, g: Array, v: Array, divisor: float, scalars: Scalars) -> None:
     for i in range(p.size):
-        p[i], v[i] = _momentum(p[i], g[i] / divisor, v[i], *scalars)
+        p[i], v[i] = _compiled_momentum(p[i], g[i] / divisor, v[i], *scalars)
 
 
 @_kept
 def _nesterov_loop(p: Array, g: Array, v: Array, divisor: float, scalars: Scalars) -> None:
     for i in range(p.size):
-        p[i], v[i] = _nesterov(p[i], g[i] / divisor, v[i], *scalars)
+        p[i], v[i] = _compiled_nesterov(p[i], g[i] / divisor, v[i], *scalars)
 
 
 @_kept
 def _velocity_loop(p: Array, g: Array, v: Array, divisor: float, scalars: Scalars) -> None:
     for i in range(p.size):
-        p[i], v[i] = _velocity(p[i], g[i] / divisor, v[i], *scalars)
+        p[i], v[i] = _compiled_velocity(p[i], g[i] / divisor, v[i], *scalars)
 
 
 @_kept
 def _nesterov_velocity_loop(p: Array, g: Array, v: Array, divisor: float, scalars: Scalars) -> None:
     for i in range(p.size):
-        p[i], v[i] = _nesterov_velocity(p[i], g[i] / divisor, v[i], *scalars)
+        p[i], v[i] = _compiled_nesterov_velocity(p[i], g[i] / divisor, v[i], *scalars)
 
 
 @_kept
 def _adam_loop(p: Array, g: Array, m: Array, v: Array, divisor: float, scalars: Scalars) -> None:
     for i in range(p.size):
-        p[i], m[i], v[i] = _adam(p[i], g[i] / divisor, m[i], v[i], _sqrt, *scalars)
+        p[i], m[i], v[i] = _compiled_adam(p[i], g[i] / divisor, m[i], v[i], _compiled_sqrt, *scalars)
 
 
-_UPDATES: dict[Any, Any] = {
+_LOOPS_OF_UPDATES: dict[Any, Any] = {
     optimizers.sgd_update: _sgd_loop,
     optimizers.momentum_update: _momentum_loop,
     optimizers.nesterov_update: _nesterov_loop,
@@ -281,28 +281,28 @@ class NumbaPrimitives(NumpyPrimitives):
 
     def one_hot(self, labels: Array, n_classes: int, dtype: Any, out: Array | None = None) -> Array:
         """Return rows with a 1 at the label's place, in ``out``."""
-        if out is None or not _is_plain(labels):
+        if out is None or not _is_contiguous_matrix(labels):
             return super().one_hot(labels, n_classes, dtype, out)
         self._run(_one_hot, labels, self._scalar(0, out.dtype), self._scalar(1, out.dtype), out)
         return out
 
     def add_bias(self, z: Array, b: Array) -> Array:
         """Return ``z + b``, in ``z``."""
-        if not _is_plain(z):
+        if not _is_contiguous_matrix(z):
             return super().add_bias(z, b)
         self._run(_bias, z, b)
         return z
 
     def activate(self, name: str, z: Array, b: Array) -> tuple[Array, Array | None]:
         """Return ``h = f(z + b)``, in ``z`` for the commonest."""
-        if name != "relu" or not _is_plain(z):
+        if name != "relu" or not _is_contiguous_matrix(z):
             return super().activate(name, z, b)
         self._run(_bias_relu, z, b, self._scalar(0, z.dtype))
         return z, None
 
     def d_activate(self, name: str, dh: Array, z: Array | None, h: Array) -> Array:
         """Return ``dz = dh f'(z)``, in ``dh`` for the commonest."""
-        if name not in ("relu", "tanh") or not (_is_plain(dh) and _is_plain(h)):
+        if name not in ("relu", "tanh") or not (_is_contiguous_matrix(dh) and _is_contiguous_matrix(h)):
             return super().d_activate(name, dh, z, h)
         if name == "relu":
             self._run(_d_relu, dh, h, self._scalar(0, h.dtype))
@@ -313,14 +313,18 @@ class NumbaPrimitives(NumpyPrimitives):
     def sum_samples(self, x: Array, out: Array | None = None) -> Array:
         """Return the sum over samples, in ``out``."""
         # NumPy treats one column as a vector, which it sums in another order.
-        if not _is_plain(x) or x.shape[1] == 1 or out is None or not out.flags.c_contiguous:
+        if not _is_contiguous_matrix(x) or x.shape[1] == 1 or out is None or not out.flags.c_contiguous:
             return super().sum_samples(x, out)
         self._run(_sum_rows, x, out)
         return out
 
     def sample_losses(self, net: Network, logits: Array, Y: Array) -> tuple[Array, Array]:
         """Return each sample's loss, summed over outputs, and its derivative at the logits."""
-        if net.loss != "cross_entropy" or not (_is_plain(logits) and _is_plain(Y)) or logits.shape[1] > LONGEST_SUM:
+        if (
+            net.loss != "cross_entropy"
+            or not (_is_contiguous_matrix(logits) and _is_contiguous_matrix(Y))
+            or logits.shape[1] > LONGEST_SUM
+        ):
             return super().sample_losses(net, logits, Y)
         shifted = np.empty_like(logits)
         self._run(_without_maximum, logits, shifted)
@@ -331,7 +335,7 @@ class NumbaPrimitives(NumpyPrimitives):
 
     def softmax(self, z: Array) -> Array:
         """Return ``e^z_j / sum_k e^z_k`` over the last axis, with NumPy's own exponential."""
-        if not _is_plain(z) or z.shape[1] > LONGEST_SUM:
+        if not _is_contiguous_matrix(z) or z.shape[1] > LONGEST_SUM:
             return super().softmax(z)
         e = np.empty_like(z)
         self._run(_without_maximum, z, e)
@@ -341,7 +345,7 @@ class NumbaPrimitives(NumpyPrimitives):
 
     def weighted_log(self, Y: Array, p: Array) -> Array:
         """Return ``Y log p`` with p clipped to [eps, 1 - eps]; the logarithm is the C library's, as SciPy's is."""
-        if not (_is_plain(Y) and _is_plain(p)):
+        if not (_is_contiguous_matrix(Y) and _is_contiguous_matrix(p)):
             return super().weighted_log(Y, p)
         eps, out = np.finfo(p.dtype).eps, np.empty_like(p)
         self._run(_weighted_log, Y, p, self._scalar(eps, p.dtype), self._scalar(p.dtype.type(1) - eps, p.dtype), out)
@@ -349,7 +353,7 @@ class NumbaPrimitives(NumpyPrimitives):
 
     def penalised(self, dW: Array, W: Array, strength: float | Array, divisor: float | Array) -> Array:
         """Return ``(dW + strength W) / divisor``, in ``dW``."""
-        if not (_is_plain(dW) and _is_plain(W)) or np.ndim(strength) or np.ndim(divisor):
+        if not (_is_contiguous_matrix(dW) and _is_contiguous_matrix(W)) or np.ndim(strength) or np.ndim(divisor):
             return super().penalised(dW, W, strength, divisor)
         self._run(_penalise, dW, W, self._scalar(strength, dW.dtype), self._scalar(divisor, dW.dtype))
         return dW
@@ -364,7 +368,7 @@ class NumbaPrimitives(NumpyPrimitives):
         workspace: Workspace | None = None,
     ) -> tuple[Array, State]:
         """Update ``parameters`` and ``state`` in one pass over them and the workspace's gradient."""
-        loop = _UPDATES.get(optimizer.formula)
+        loop = _LOOPS_OF_UPDATES.get(optimizer.formula)
         if loop is None or workspace is None or parameters.ndim > 1:
             return super().reduce_and_update(optimizer, parameters, sums, state, scalars, workspace)
         if not (isinstance(sums.strength, float) and sums.strength == 0.0):
@@ -376,5 +380,5 @@ class NumbaPrimitives(NumpyPrimitives):
         return parameters, state
 
 
-def _is_plain(x: Array) -> bool:
+def _is_contiguous_matrix(x: Array) -> bool:
     return x.ndim == 2 and x.flags.c_contiguous

@@ -70,7 +70,7 @@ class NumpyPrimitives(Primitives):
     def weighted_log(self, Y: Array, p: Array) -> Array:
         """Return ``Y log p`` with p clipped to [eps, 1 - eps]; with SciPy's logarithm, as scikit-learn's losses."""
         eps = np.finfo(p.dtype).eps
-        return _xlogy()(Y, np.clip(p, eps, 1 - eps))
+        return _scipy_xlogy()(Y, np.clip(p, eps, 1 - eps))
 
     def penalised(self, dW: Array, W: Array, strength: float | Array, divisor: float | Array) -> Array:
         """Return ``(dW + strength W) / divisor``, in ``dW``."""
@@ -95,7 +95,7 @@ class NumpyPrimitives(Primitives):
 
 
 @functools.cache
-def _xlogy() -> Callable[[Array, Array], Array]:
+def _scipy_xlogy() -> Callable[[Array, Array], Array]:
     with whole_imports():
         from scipy.special import xlogy
     return xlogy

@@ -104,7 +104,7 @@ class TorchPrimitives(Primitives):
 
     def update(self, optimizer: Optimizer, p: Array, g: Array, state: State, scalars: Scalars) -> tuple[Array, State]:
         """Return the parameters, in ``p``, and the optimizer's state, in ``state`` for the commonest, after a step."""
-        in_place = _UPDATES.get(optimizer.formula)
+        in_place = _IN_PLACE.get(optimizer.formula)
         if in_place is None:
             moved, state = optimizer.update(self.xp, p, g, state, scalars)
             return p.copy_(moved), state
@@ -132,21 +132,21 @@ def _less(p: Array, g: Array, rate: Any) -> None:
         p.sub_(g * rate)
 
 
-def _sgd(p: Array, g: Array, rate: Any) -> None:
+def _sgd_in_place(p: Array, g: Array, rate: Any) -> None:
     _less(p, g, rate)
 
 
-def _momentum(p: Array, g: Array, v: Array, rate: Any, momentum: float) -> None:
+def _momentum_in_place(p: Array, g: Array, v: Array, rate: Any, momentum: float) -> None:
     v.mul_(momentum).add_(g)
     _less(p, v, rate)
 
 
-def _nesterov(p: Array, g: Array, v: Array, rate: Any, momentum: float) -> None:
+def _nesterov_in_place(p: Array, g: Array, v: Array, rate: Any, momentum: float) -> None:
     v.mul_(momentum).add_(g)
     _less(p, g.add_(v, alpha=momentum), rate)
 
 
-def _adam(
+def _adam_in_place(
     p: Array,
     g: Array,
     m: Array,
@@ -167,11 +167,11 @@ def _adam(
         p.sub_(torch.div(m, root, out=root).mul_(step))
 
 
-_UPDATES: dict[Any, Callable[..., None]] = {
-    optimizers.sgd_update: _sgd,
-    optimizers.momentum_update: _momentum,
-    optimizers.nesterov_update: _nesterov,
-    optimizers.adam_update: _adam,
+_IN_PLACE: dict[Any, Callable[..., None]] = {
+    optimizers.sgd_update: _sgd_in_place,
+    optimizers.momentum_update: _momentum_in_place,
+    optimizers.nesterov_update: _nesterov_in_place,
+    optimizers.adam_update: _adam_in_place,
 }
 """The formulas of `portable_mlp.kernels.optimizers`, without a temporary; ``g`` is used up."""
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 import contextlib
 import signal
 import sys
-import threading
-import types
 from collections.abc import Iterator
+
+from ..signal_handlers import SignalHandlers
 
 
 @contextlib.contextmanager
@@ -16,24 +16,26 @@ def interrupts_held_back() -> Iterator[None]:
 
     Outside the main thread, where Python receives no signals, nothing changes.
     """
-    handler = signal.getsignal(signal.SIGINT)
-    if threading.current_thread() is not threading.main_thread() or not callable(handler):
-        yield
-        return
-    received = False
-
-    def take_note(number: int, frame: types.FrameType | None) -> None:
-        nonlocal received
-        received = True
-        signal.signal(signal.SIGINT, handler)
-
-    signal.signal(signal.SIGINT, take_note)
+    deferred = _DeferredInterrupt()
     try:
-        yield
+        with deferred:
+            yield
     finally:
-        signal.signal(signal.SIGINT, handler)
-        if received:
+        if deferred.received:
             signal.raise_signal(signal.SIGINT)
+
+
+class _DeferredInterrupt(SignalHandlers):
+    """A record of one Ctrl-C."""
+
+    def __init__(self) -> None:
+        super().__init__(signal.SIGINT)
+        self.received = False
+
+    def receive(self, number: int) -> None:
+        """Record it."""
+        self.received = True
+        self.restore(number)
 
 
 @contextlib.contextmanager

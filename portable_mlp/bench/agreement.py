@@ -66,7 +66,8 @@ def agreements() -> Iterator[Agreement]:
                     yield where._replace(problem=f"{type(error).__name__}: {error}")
                 else:
                     yield where._replace(
-                        gradient=_difference(found[0], gradient), training=_difference(found[1], weights)
+                        gradient=_relative_difference(found[0], gradient),
+                        training=_relative_difference(found[1], weights),
                     )
 
 
@@ -97,5 +98,5 @@ def _dtypes(backend: Backend) -> list[str]:
     return found
 
 
-def _difference(found: np.ndarray, expected: np.ndarray) -> float:
+def _relative_difference(found: np.ndarray, expected: np.ndarray) -> float:
     return float(np.max(np.abs(found - expected)) / np.max(np.abs(expected)))

@@ -57,11 +57,11 @@ def bench(
         echo(f"portable-mlp: {sentence}", err=True)
     rounds = QUICK_ROUNDS if quick else ROUNDS
     rows: list[Row] = []
-    with Live(_table(rows), console=Console(), auto_refresh=False) as live:
+    with Live(_table_of_results(rows), console=Console(), auto_refresh=False) as live:
         for case in QUICK if quick else CASES:
             for row in measure(case._replace(solver=solver), dtype, ours | peers(), rounds):
                 rows.append(row)
-                live.update(_table(rows), refresh=True)
+                live.update(_table_of_results(rows), refresh=True)
     for name, reason in {row.candidate: row.problem for row in rows if row.problem}.items():
         echo(f"{name}: {reason}", err=True)
     sweep: list[Row] = []
@@ -98,7 +98,7 @@ def write(path: pathlib.Path | None, content: str | bytes) -> None:
     echo(f"written to {path}", err=True)
 
 
-def _table(rows: list[Row]) -> Table:
+def _table_of_results(rows: list[Row]) -> Table:
     table = Table(*bench_report.HEADINGS)
     for column in table.columns[2:]:
         column.justify = "right"

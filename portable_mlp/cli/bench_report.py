@@ -101,7 +101,7 @@ def page(rows: Sequence[Row], sweep: Sequence[Row], machine: dict[str, Any], res
         picture(rows, sweep),
         "Distance to the floor for each case and candidate; throughput over batch size for each backend",
     )
-    facts = "".join(f"<dt>{escaped(name)}</dt><dd>{escaped(_text(value))}</dd>" for name, value in machine.items())
+    facts = "".join(f"<dt>{escaped(name)}</dt><dd>{escaped(_fact(value))}</dd>" for name, value in machine.items())
     body = f"""<h1>A training step on this machine</h1>
 <p>ReLU, softmax; the optimizer is named at the end. Every candidate was compared with the same steps in float64 before
 its time counted; they ran in turns, and each figure is a median. "floor" is the time of the matrix products alone, with
@@ -127,7 +127,7 @@ def _html_row(rows: Sequence[Row], row: Row) -> str:
     return html_row(columns, kind)
 
 
-def _text(value: Any) -> str:
+def _fact(value: Any) -> str:
     if isinstance(value, dict):
         return ", ".join(f"{name} {inner}" for name, inner in value.items()) or "none set"
     return str(value)

@@ -80,7 +80,7 @@ def demo(
     preparation = Preparation(
         list(table.feature_names), table.target_name, [0.0] * net.sizes[0], [BRIGHTEST] * net.sizes[0], list(range(10))
     )
-    save_model(model, net, result.params, {"preparation": preparation.to_metadata()})
+    save_model(model, net, result.params, preparation.in_metadata())
     draw(picture, result.history, split.test, proba)
     echo(f"model:   {model}   (try: portable-mlp inspect {model})")
     echo(f"picture: {picture}")

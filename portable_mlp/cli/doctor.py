@@ -36,7 +36,7 @@ def doctor(as_json: JsonOption = False) -> None:
         print_json({**examined, "backends": results, "unavailable": missing, "advice": advice(facts)})
     else:
         console = Console()
-        console.print(_table(_lines(examined)))
+        console.print(_table_of_facts(_lines(examined)))
         console.print(_agreement(found))
         # Below the tables, unwrapped: a command must stay whole to be copied.
         sentences = [*_problems(examined, found), *map(str, missing.values()), *advice(facts)]
@@ -107,7 +107,7 @@ def _problems(examined: dict[str, Any], found: list[Agreement]) -> Iterator[str]
             yield f"{one.backend} on {one.device} in {one.dtype}: {one.problem}"
 
 
-def _table(lines: Iterator[tuple[str, str]]) -> Table:
+def _table_of_facts(lines: Iterator[tuple[str, str]]) -> Table:
     table = Table(show_header=False)
     for name, text in lines:
         table.add_row(name, Text(text))

@@ -9,8 +9,10 @@ import numpy as np
 import typer
 
 from ..backends import get_backend
+from ..tables.assessment import scores_of_outputs
 from ..tables.known_targets import rows_with_targets
-from ..tables.scores import Baseline, Scores, class_scores, quantity_scores
+from ..tables.model import TableModel
+from ..tables.scores import Baseline, Scores
 from .options import BackendOption, DelimiterOption, JsonOption, MaxRowsOption, print_json
 from .saved_model import AnswerOptions, SavedModel, read_rows
 from .score_table import show_scores
@@ -38,7 +40,7 @@ def evaluate(
     rows = read_rows(saved, data, AnswerOptions(delimiter, encoding, max_rows, target, is_scored=True))
     if rows.y is None:
         raise ValueError(f"{data} has no targets to compare with")
-    scores = scores_of(saved, rows.y, saved.outputs(rows.X))
+    scores = scores_of(saved.model, rows.y, saved.model.outputs(rows.X))
     if scores is None:
         raise ValueError(f"{data}: no row has a target to compare with")
     if as_json:
@@ -47,17 +49,13 @@ def evaluate(
         show_scores(scores)
 
 
-def scores_of(model: SavedModel, y: np.ndarray, outputs: np.ndarray) -> Scores | None:
+def scores_of(model: TableModel, y: np.ndarray, outputs: np.ndarray) -> Scores | None:
     """Return the scores of a model's outputs on the rows that have a target; None if there are none."""
     known = rows_with_targets(y)
     if not len(known):
         return None
-    y, outputs = y[known], outputs[known]
-    preparation = model.preparation
-    classes = preparation.classes
+    y, outputs, preparation = y[known], outputs[known], model.preparation
     kept = model.metadata.get("baseline")
-    baseline = Baseline.from_metadata(kept, preparation.n_outputs, classification=classes is not None)
-    baseline = baseline or Baseline.of(y, classes, "these rows")
-    if classes is not None:
-        return class_scores(y, outputs, classes, baseline)
-    return quantity_scores(y, preparation.predictions(outputs), baseline)
+    baseline = Baseline.from_metadata(kept, preparation.n_outputs, classification=preparation.classes is not None)
+    baseline = baseline or Baseline.of(y, preparation.classes, "these rows")
+    return scores_of_outputs(preparation, y, outputs, baseline)

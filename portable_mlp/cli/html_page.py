@@ -34,7 +34,7 @@ def document(title: str, style: str, body: str, script: str = "") -> str:
     body : str
         The content, in HTML.
     script : str
-        A script.
+        JavaScript to run on the page; none if empty.
     """
     return f"""<!DOCTYPE html>
 <html lang="en">

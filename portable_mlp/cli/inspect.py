@@ -46,10 +46,12 @@ def inspect(model: Annotated[pathlib.Path, typer.Argument(help="Model file.")], 
         del described["networks"]
     if preparation.target_name is not None:
         described["predicts"] = preparation.target_name
+    if preparation.target_low is not None:
+        described["stays"] = preparation.range_in_words
     if preparation.classes is not None:
-        described["classes"] = _shortened(preparation.classes)
+        described["classes"] = _first_names(preparation.classes)
     if preparation.feature_names:
-        described["features"] = _shortened(preparation.feature_names)
+        described["features"] = _first_names(preparation.feature_names)
     for name, value in described.items():
         echo(f"{name:<11}{value}")
     if preparation.encoder is not None:
@@ -57,6 +59,6 @@ def inspect(model: Annotated[pathlib.Path, typer.Argument(help="Model file.")], 
         show_columns(preparation.encoder.report)
 
 
-def _shortened(names: list[Any], most: int = 12) -> str:
+def _first_names(names: list[Any], most: int = 12) -> str:
     more = f" and {len(names) - most} more" if len(names) > most else ""
     return ", ".join(ascii(name) if isinstance(name, str) else str(name) for name in names[:most]) + more

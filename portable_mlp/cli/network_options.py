@@ -1,28 +1,28 @@
-"""The options of a command that describe its network, and the network and initial parameters made from them."""
+"""The options of a command that say what network is trained, and how what is typed is read."""
 
 from __future__ import annotations
 
-from typing import Annotated, NamedTuple, TypeAlias
+from typing import Annotated, TypeAlias
 
 import typer
 
-from ..backends import Backend
 from ..kernels.activations import ACTIVATIONS
-from ..kernels.losses import LOSSES, REGRESSION_LOSSES
-from ..kernels.network import Network
-from ..kernels.options import check_choice
-from ..kernels.parameters import Params
-from ..training.initialization import init_params
+from ..kernels.losses import LOSSES
 from .options import NETWORK
 
 HiddenOption: TypeAlias = Annotated[
-    str,
-    typer.Option(help="Units of the hidden layers, such as 128,64; empty for none.", rich_help_panel=NETWORK),
+    str | None,
+    typer.Option(
+        help="Units of the hidden layers, such as 128,64; empty for none.",
+        show_default="128,64",
+        rich_help_panel=NETWORK,
+    ),
 ]
 ActivationOption: TypeAlias = Annotated[
-    str,
+    str | None,
     typer.Option(
         help=f"One of {', '.join(ACTIVATIONS)}; or one for each hidden layer, such as relu,tanh.",
+        show_default="relu",
         rich_help_panel=NETWORK,
     ),
 ]
@@ -40,57 +40,41 @@ LossOptionsOption: TypeAlias = Annotated[
 ]
 
 
-class NetworkOptions(NamedTuple):
-    """The options that describe a network, as typed."""
+def read_sizes(hidden: str | None) -> tuple[int, ...] | None:
+    """Return the units of each hidden layer that were typed; None if they were not.
 
-    hidden: str
-    activation: str
-    loss: str | None
-    loss_options: str | None
-
-    def network(self, n_features: int, n_outputs: int, *, classification: bool) -> Network:
-        """Return the network of a task.
-
-        Raises
-        ------
-        ValueError
-            If an option cannot be read, or the loss is not for the task.
-        """
-        losses = tuple(name for name, loss in LOSSES.items() if "softmax" in loss.outputs)
-        if self.loss is not None:
-            check_choice("--loss", self.loss, losses if classification else REGRESSION_LOSSES)
-        regression = "identity" if self.loss is None else LOSSES[self.loss].outputs[0]
-        names = self._activations()
-        return Network(
-            (n_features, *self.sizes(), n_outputs),
-            activation=names[0] if len(names) == 1 else names,
-            output="softmax" if classification else regression,
-            loss=self.loss,
-            loss_options=_read_constants(self.loss_options),
-        )
-
-    def sizes(self) -> tuple[int, ...]:
-        """Return the units of each hidden layer."""
-        try:
-            sizes = tuple(int(part) for part in self.hidden.split(",") if part.strip())
-        except ValueError:
-            raise ValueError(
-                f"--hidden takes whole numbers separated by commas, such as 128,64; got {self.hidden!r}"
-            ) from None
-        if any(size < 1 for size in sizes):
-            raise ValueError(f"--hidden needs at least one unit in every layer; got {self.hidden!r}")
-        return sizes
-
-    def first_parameters(self, net: Network, seed: int, backend: Backend, dtype: str) -> Params:
-        """Draw the first parameters of the network, by the scheme that its first activation is made for."""
-        scheme = ACTIVATIONS[self._activations()[0]].scheme
-        return init_params(net, scheme=scheme, random_state=seed, backend=backend, dtype=dtype)
-
-    def _activations(self) -> tuple[str, ...]:
-        return tuple(name.strip() for name in self.activation.split(","))
+    Raises
+    ------
+    ValueError
+        If they cannot be read.
+    """
+    if hidden is None:
+        return None
+    try:
+        sizes = tuple(int(part) for part in hidden.split(",") if part.strip())
+    except ValueError:
+        raise ValueError(f"--hidden takes whole numbers separated by commas, such as 128,64; got {hidden!r}") from None
+    if any(size < 1 for size in sizes):
+        raise ValueError(f"--hidden needs at least one unit in every layer; got {hidden!r}")
+    return sizes
 
 
-def _read_constants(text: str | None) -> dict[str, float]:
+def read_activation(activation: str | None) -> str | tuple[str, ...] | None:
+    """Return the activation of all hidden layers that was typed, or those of each; None if none was."""
+    if activation is None:
+        return None
+    names = tuple(name.strip() for name in activation.split(","))
+    return names[0] if len(names) == 1 else names
+
+
+def read_constants(text: str | None) -> dict[str, float]:
+    """Return the constants of the loss that were typed.
+
+    Raises
+    ------
+    ValueError
+        If they cannot be read.
+    """
     try:
         pairs = [part.split("=") for part in (text or "").split(",") if part.strip()]
         return {name.strip(): float(number) for name, number in pairs}

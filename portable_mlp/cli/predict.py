@@ -9,6 +9,7 @@ import numpy as np
 import typer
 
 from ..backends import get_backend
+from ..tables.model import TableModel
 from ..tables.preparation import Preparation
 from ..tables.reading import check_output, write_table
 from .evaluate import scores_of
@@ -49,11 +50,11 @@ def predict(
         check_writable("--output", path.absolute() if str(path) == STREAM else path, sources=(model, data))
         check_output(output)
     saved = SavedModel.load(model, get_backend(backend))
-    preparation = saved.preparation
+    preparation = saved.model.preparation
     if proba and preparation.classes is None:
         raise ValueError(f"{model} predicts quantities, not classes: --proba does not go with it")
     rows = read_rows(saved, data, AnswerOptions(delimiter, encoding, max_rows))
-    outputs = saved.outputs(rows.X)
+    outputs = saved.model.outputs(rows.X)
     header, columns = _columns(preparation, outputs, proba)
     if rows.ids is not None and preparation.table is not None:
         ids = ["" if text is None else text for text in rows.ids]
@@ -61,10 +62,10 @@ def predict(
     write_table(StandardOutput() if to_stdout else output, header, columns, spreadsheet_safe=spreadsheet_safe)
     if not to_stdout:
         echo(f"{len(outputs)} predictions written to {output}", err=True)
-    _show_scores(saved, rows, outputs)
+    _show_scores(saved.model, rows, outputs)
 
 
-def _show_scores(model: SavedModel, rows: KnownRows, outputs: np.ndarray) -> None:
+def _show_scores(model: TableModel, rows: KnownRows, outputs: np.ndarray) -> None:
     """Print on stderr how good the predictions are, where the table has targets."""
     if rows.note is not None:
         echo(f"{PROGRAM}: {rows.note}", err=True)

@@ -32,7 +32,7 @@ pre { background: #f4f4f4; padding: .6rem; overflow-x: auto; }
 
 
 class TrainingReport(NamedTuple):
-    """What a page shows.
+    """The content of the page of a training.
 
     Attributes
     ----------
@@ -45,9 +45,9 @@ class TrainingReport(NamedTuple):
     scored_on : str
         The rows that were scored, in words.
     scores : Scores
-        Their scores.
+        The scores on these rows.
     y : ndarray of shape (n_rows,) or (n_rows, n_outputs)
-        Their targets.
+        The targets of these rows.
     answers : ndarray of shape (n_rows, n_outputs)
         The probabilities of the classes, or the predicted quantities.
     classes : list or None
@@ -57,7 +57,7 @@ class TrainingReport(NamedTuple):
     columns : list of ColumnReport
         What is done with each column.
     notes : tuple of str
-        What was noticed of the table.
+        Remarks on the table, such as an unusual delimiter.
     saved : path or None
         The file of the model.
     """
@@ -107,7 +107,7 @@ class TrainingReport(NamedTuple):
                     for cell in (
                         MEASURES[name].words,
                         number(value),
-                        *((f"± {number(spread[name])}",) if spread else ()),
+                        *((f"± {spread[name]:.2g}",) if spread else ()),
                         number(scores.baseline[name]),
                     )
                 )
@@ -160,7 +160,7 @@ class TrainingReport(NamedTuple):
             "are shuffled. Columns that say the same share their importance.</p>"
         )
         rows = (
-            f"<tr>{html_cell(one.name)}{html_cell(number(one.mean))}{html_cell(f'± {number(one.spread)}')}"
+            f"<tr>{html_cell(one.name)}{html_cell(number(one.mean))}{html_cell(f'± {one.spread:.2g}')}"
             f'<td style="width: 50%; text-align: left"><span class="bar" '
             f'style="width: {100 * max(one.mean, 0.0) / largest:.1f}%"></span></td></tr>'
             for one in self.importances

@@ -3,24 +3,20 @@
 from __future__ import annotations
 
 import pathlib
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
 from ..backends import Backend
-from ..kernels.network import Network
-from ..kernels.parameters import Params
-from ..kernels.propagation import predict as outputs_of
-from ..storage.models import ESTIMATOR_ENTRY, load_model
+from ..storage.models import ESTIMATOR_ENTRY
 from ..tables.column_names import numbered_names
 from ..tables.columns import Columns, RawTable
 from ..tables.digits import digits, refuse_with_digits
 from ..tables.known_targets import KnownTarget
-from ..tables.preparation import Preparation, preparation_of
+from ..tables.model import TableModel
+from ..tables.preparation import Preparation
 from ..tables.reading import ReadingOptions, read_known_columns, read_prediction_table
 from .output_files import STREAM
-
-ROWS_AT_ONCE = 2**16
 
 
 class SavedModel(NamedTuple):
@@ -29,25 +25,13 @@ class SavedModel(NamedTuple):
     Attributes
     ----------
     path : path
-        The file.
-    backend : Backend
-        The library and device of the parameters.
-    net : Network
-        The network.
-    params : tuple of Layer
-        Its parameters.
-    preparation : Preparation
-        From rows to inputs, and from outputs to answers.
-    metadata : dict
-        What else the file says.
+        Path of the model file.
+    model : TableModel
+        The model in that file.
     """
 
     path: pathlib.Path
-    backend: Backend
-    net: Network
-    params: Params
-    preparation: Preparation
-    metadata: dict[str, Any]
+    model: TableModel
 
     @classmethod
     def load(cls, path: pathlib.Path, backend: Backend) -> SavedModel:
@@ -60,40 +44,23 @@ class SavedModel(NamedTuple):
         ValueError
             If it is of an estimator whose answers are not a column.
         """
-        net, params, metadata = load_model(path, backend=backend)
-        preparation = preparation_of(path, net, metadata)
-        if isinstance(metadata.get(ESTIMATOR_ENTRY), dict) and net.output == "logistic" and preparation.classes is None:
+        model = TableModel.load(path, backend=backend)
+        of_estimator = isinstance(model.metadata.get(ESTIMATOR_ENTRY), dict)
+        if of_estimator and model.net.output == "logistic" and model.preparation.classes is None:
             raise ValueError(
                 f"{path} is of an estimator for several labels or a single class; in Python, "
                 "portable_mlp.MLPClassifier.load(path) predicts with it"
             )
-        return cls(path, backend, net, params, preparation, metadata)
-
-    def outputs(self, X: np.ndarray | Columns) -> np.ndarray:
-        """Return probabilities (n_rows, n_classes), or outputs (n_rows, n_outputs), float64, of rows as they are read.
-
-        `Preparation.predictions` makes predictions of them.
-        """
-        inputs = self.preparation.inputs(X)
-        dtype = self.params[0].W.dtype
-        pieces = [
-            self.backend.to_numpy(
-                outputs_of(
-                    self.net, self.params, self.backend.asarray(inputs[start : start + ROWS_AT_ONCE], dtype=dtype)
-                )
-            )
-            for start in range(0, len(inputs), ROWS_AT_ONCE)
-        ]
-        return self.preparation.probabilities(np.concatenate(pieces).astype(np.float64))
+        return cls(path, model)
 
 
 class AnswerOptions(NamedTuple):
-    """What is typed about a table whose rows a model answers.
+    """The options for a table of rows to predict or to evaluate.
 
     Attributes
     ----------
     delimiter, encoding, max_rows
-        As in `ReadingOptions`.
+        The fields of the same names in `ReadingOptions`.
     target : str or None
         The column of the targets; by default the model's own.
     is_scored : bool
@@ -113,7 +80,7 @@ class KnownRows(NamedTuple):
     Attributes
     ----------
     X : ndarray of shape (n_rows, n_features), or Columns
-        The features.
+        The features, not yet encoded.
     y : ndarray of shape (n_rows,) or (n_rows, n_outputs), or None
         The targets as `KnownTarget.read` gives them; None where the table has none.
     ids : ndarray of shape (n_rows,), or None
@@ -128,7 +95,7 @@ class KnownRows(NamedTuple):
     note: str | None = None
 
 
-def read_rows(model: SavedModel, data: str, options: AnswerOptions) -> KnownRows:
+def read_rows(saved: SavedModel, data: str, options: AnswerOptions) -> KnownRows:
     """Read a table as the model knows it.
 
     Raises
@@ -141,12 +108,13 @@ def read_rows(model: SavedModel, data: str, options: AnswerOptions) -> KnownRows
             delimiter=options.delimiter, encoding=options.encoding, max_rows=options.max_rows, target=options.target
         )
         rows = KnownRows(digits().X, digits().y)
-    elif model.preparation.encoder is not None:
-        rows = _raw_rows(model.preparation, data, options)
+    elif saved.model.preparation.encoder is not None:
+        rows = _raw_rows(saved.model.preparation, data, options)
     else:
-        rows = _rows_of_numbers(model.preparation, data, options)
-    if isinstance(rows.X, np.ndarray) and rows.X.shape[1] != model.net.sizes[0]:
-        raise ValueError(f"{data} has {rows.X.shape[1]} features, but {model.path} takes {model.net.sizes[0]}")
+        rows = _rows_of_numbers(saved.model.preparation, data, options)
+    n_inputs = saved.model.net.sizes[0]
+    if isinstance(rows.X, np.ndarray) and rows.X.shape[1] != n_inputs:
+        raise ValueError(f"{data} has {rows.X.shape[1]} features, but {saved.path} takes {n_inputs}")
     return rows
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any
 
 from .group import current_group
@@ -82,7 +82,9 @@ def n_samples_of_all(
     for i, name in enumerate(digests, start=2):
         apart = [rank for rank, row in enumerate(rows) if row[i] != rows[0][i]]
         if apart:
-            raise ValueError(f"each rank must be given the same {name}; those of {_ranks(apart)} differ from rank 0's")
+            raise ValueError(
+                f"each rank must be given the same {name}; those of {ranks_in_words(apart)} differ from rank 0's"
+            )
     return counts[0] if group.has_all_samples else sum(counts)
 
 
@@ -143,8 +145,13 @@ def _by_ranks(rows: list[list[int]]) -> str:
     ranks: dict[tuple[int, ...], list[int]] = {}
     for rank, row in enumerate(rows):
         ranks.setdefault(tuple(row), []).append(rank)
-    return " and ".join(f"{_unpacked([*text])} on {_ranks(some)}" for (_, *text), some in ranks.items())
+    return " and ".join(f"{_unpacked([*text])} on {ranks_in_words(some)}" for (_, *text), some in ranks.items())
 
 
-def _ranks(ranks: list[int]) -> str:
+def ranks_in_words(ranks: Sequence[int]) -> str:
+    """Return ranks as a message names them.
+
+    >>> ranks_in_words([1]), ranks_in_words([0, 2])
+    ('rank 1', 'ranks 0, 2')
+    """
     return f"rank {ranks[0]}" if len(ranks) == 1 else f"ranks {', '.join(map(str, ranks))}"

@@ -90,7 +90,7 @@ class Group:
         A ValueError, OSError or KeyboardInterrupt there is raised on every rank.
         """
         if self.rank != 0:
-            return _opened(json.loads(self.broadcast(None)))
+            return _value_or_raised(json.loads(self.broadcast(None)))
         try:
             value = compute()
         except (ValueError, OSError, KeyboardInterrupt) as error:
@@ -145,7 +145,7 @@ _RAISED_BY_ALL: dict[str, type[BaseException]] = {
 }
 
 
-def _opened(decision: dict[str, Any]) -> Any:
+def _value_or_raised(decision: dict[str, Any]) -> Any:
     if "raised" in decision:
         raise _RAISED_BY_ALL[decision["raised"]](decision["message"])
     return decision["value"]

@@ -101,7 +101,7 @@ def _entered(engine: str, comm: Any) -> Iterator[Communicator]:
     """Yield the communicator; end the one over MPI by its own rules."""
     over_mpi = engine == "mpi" if comm is None else hasattr(comm, "Allreduce")
     if not over_mpi:
-        yield Serial() if comm is None else _checked(comm)
+        yield Serial() if comm is None else _checked_communicator(comm)
         return
     mpi = Mpi(comm)
     try:
@@ -112,7 +112,7 @@ def _entered(engine: str, comm: Any) -> Iterator[Communicator]:
     mpi.ends(None)
 
 
-def _checked(comm: Any) -> Communicator:
+def _checked_communicator(comm: Any) -> Communicator:
     for member in ("rank", "size", "allreduce"):
         if not hasattr(comm, member):
             raise TypeError(

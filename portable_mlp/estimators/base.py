@@ -65,7 +65,7 @@ from .inputs import (
 from .lbfgs import Search, weights_first
 from .losses import REPORTED, outputs_of
 from .optimizer import OptimizerState
-from .parameters import PARAMETER_OF, constraints
+from .parameters import PARAMETER_OF, constraints, parameters_of_step
 from .problem import FitProblem, FitSamples
 from .state import adopt, draft_of, of_one_moment
 from .stochastic import Epochs
@@ -370,8 +370,7 @@ class BaseMLP(
 
     def _objective(self, net: Network) -> Objective:
         report = REPORTED.get(str(net.loss)) if self.compat == "sklearn" else None
-        smoothing = float(self.label_smoothing)
-        return Objective(net, float(self.alpha), l2_per_batch=False, label_smoothing=smoothing, report=report)
+        return Objective(net, l2_per_batch=False, report=report, **parameters_of_step(Objective, self))
 
     def _hold_out(
         self, problem: FitProblem, validation_data: Any, by_target: Callable[[Any], np.ndarray] | None

@@ -71,13 +71,15 @@ class CheckpointOptions(NamedTuple):
 
     def within(self, folder: CheckpointFolder | None, *, from_fitted: bool) -> MakeCheckpoints | None:
         """Return the function that makes the checkpoints in the entered folder; None without a folder."""
-        return None if self.checkpoint is None else functools.partial(_made, folder, self.every, from_fitted)
+        return (
+            None if self.checkpoint is None else functools.partial(_checkpoints_of_fit, folder, self.every, from_fitted)
+        )
 
 
 NO_CHECKPOINTS = CheckpointOptions()
 
 
-def _made(
+def _checkpoints_of_fit(
     folder: CheckpointFolder | None,
     every: int | None,
     from_fitted: bool,
@@ -90,7 +92,7 @@ def _made(
 ) -> Checkpoints:
     return Checkpoints(
         folder,
-        _identity(draft, problem, loop, from_fitted),
+        _identity_of_fit(draft, problem, loop, from_fitted),
         every,
         loop=loop,
         record=record,
@@ -99,7 +101,7 @@ def _made(
     )
 
 
-def _identity(draft: Any, problem: FitProblem, loop: Loop, from_fitted: bool) -> dict[str, Any]:
+def _identity_of_fit(draft: Any, problem: FitProblem, loop: Loop, from_fitted: bool) -> dict[str, Any]:
     """Return what distinguishes a fit from others: parameters of the estimator, and the data."""
     parameters = {name: x for name, x in draft.get_params(deep=False).items() if name not in SAME_FIT_ANYWAY}
     if needs_epochs(draft.learning_rate):

@@ -76,12 +76,12 @@ def _lazily(estimator: Any, method: str, X: Any) -> Any:
     nothing = getattr(fixed, method)(_one_row(X))[:0]
     options = {"estimator": fixed, "method": method, "nothing": nothing, "meta": nothing}
     if not is_dask_array(X):
-        return X.map_partitions(_answer, **options)
+        return X.map_partitions(_answer_for_block, **options)
     chunks = (X.chunks[0], *((n_columns,) for n_columns in nothing.shape[1:]))
-    return X.map_blocks(_answer, **options, chunks=chunks, drop_axis=[] if nothing.ndim == 2 else 1)
+    return X.map_blocks(_answer_for_block, **options, chunks=chunks, drop_axis=[] if nothing.ndim == 2 else 1)
 
 
-def _answer(block: Any, *, estimator: Any, method: str, nothing: Array) -> Array:
+def _answer_for_block(block: Any, *, estimator: Any, method: str, nothing: Array) -> Array:
     """Return a method's result for a block, which may have no rows."""
     return getattr(estimator, method)(block) if block.shape[0] else nothing
 

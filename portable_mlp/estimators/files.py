@@ -83,7 +83,7 @@ class SavedToFiles:
         net, params = estimator._fitted_network(estimator._fitted_backend(), common_dtype(estimator.coefs_))
         description = _described(estimator)
         try:
-            _check_same(estimator, _restored(type(estimator), net, description))
+            _check_same(estimator, _restored_estimator(type(estimator), net, description))
         except Defect as defect:
             raise ValueError(f"{type(self).__name__} cannot be saved, for it would not come back: {defect}") from None
         save_model(path, net, params, {ESTIMATOR_ENTRY: description})
@@ -138,7 +138,9 @@ class SavedToFiles:
         if file.described.n_networks > 1:
             raise refusal(path, f"a model of {file.described.n_networks} networks, but {cls.__name__} is one")
         try:
-            estimator: Any = _restored(cls, file.net, file.metadata[ESTIMATOR_ENTRY], backend=backend, device=device)
+            estimator: Any = _restored_estimator(
+                cls, file.net, file.metadata[ESTIMATOR_ENTRY], backend=backend, device=device
+            )
         except Defect as defect:
             raise refusal(path, defect) from None
         flat = on_backend(file, chosen, floating_dtype(chosen, file.flat))
@@ -172,7 +174,7 @@ def _described(estimator: Any) -> dict[str, Any]:
     }
 
 
-def _restored(cls: type[Any], net: Network, description: Any, **place: Any) -> Any:
+def _restored_estimator(cls: type[Any], net: Network, description: Any, **place: Any) -> Any:
     """Return the estimator of a description, without its arrays.
 
     Raises
@@ -186,7 +188,7 @@ def _restored(cls: type[Any], net: Network, description: Any, **place: Any) -> A
         advice = other.get(kind, "") if isinstance(kind, str) else ""
         raise Defect(f"its estimator is of the kind {kind!r}, but {cls.__name__} is a {_kind(cls)}{advice}")
     try:
-        estimator = _made(cls, net, description, place)
+        estimator = _estimator_of(cls, net, description, place)
         again = _described(estimator)
         # This release may have parameters that did not exist when the file was written.
         again["parameters"] = {name: again["parameters"][name] for name in description["parameters"]}
@@ -199,11 +201,13 @@ def _restored(cls: type[Any], net: Network, description: Any, **place: Any) -> A
     except Exception as error:
         raise Defect(f"its estimator is not one that was saved: {type(error).__name__}: {error}") from None
     if not same:
-        raise Defect(f"its estimator is not one that was saved: described anew {_difference(again, description)}")
+        raise Defect(
+            f"its estimator is not one that was saved: described anew {_changed_parameter(again, description)}"
+        )
     return estimator
 
 
-def _difference(again: dict[str, Any], description: dict[str, Any]) -> str:
+def _changed_parameter(again: dict[str, Any], description: dict[str, Any]) -> str:
     """Return a description of the parameter that the constructor changed, or an empty text if there is none."""
     for name, value in description["parameters"].items():
         if canonical(again["parameters"][name]) != canonical(value):
@@ -211,7 +215,7 @@ def _difference(again: dict[str, Any], description: dict[str, Any]) -> str:
     return "it is another one"
 
 
-def _made(cls: type[Any], net: Network, description: dict[str, Any], place: dict[str, Any]) -> Any:
+def _estimator_of(cls: type[Any], net: Network, description: dict[str, Any], place: dict[str, Any]) -> Any:
     parameters = {name: _decoded(value) for name, value in description["parameters"].items()}
     if isinstance(parameters.get("class_weight"), tuple):
         parameters["class_weight"] = list(parameters["class_weight"])
@@ -342,24 +346,24 @@ def _count(value: Any) -> int:
     return value
 
 
-def _number(value: Any) -> float:
+def _float(value: Any) -> float:
     if type(value) is not float:
         raise ValueError(f"{value!r} is not a number")
     return value
 
 
 def _number_or_none(value: Any) -> float | None:
-    return None if value is None else _number(value)
+    return None if value is None else _float(value)
 
 
 def _curve(value: Any) -> list[float] | None:
-    return None if value is None else [_number(point) for point in value]
+    return None if value is None else [_float(point) for point in value]
 
 
 _RECORD: dict[str, Callable[[Any], Any]] = {
     "n_iter_": _count,
     "t_": _count,
-    "loss_": _number,
+    "loss_": _float,
     "loss_curve_": _curve,
     "best_loss_": _number_or_none,
     "validation_loss_curve_": _curve,

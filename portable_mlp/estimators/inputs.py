@@ -239,14 +239,14 @@ def _to_look_at(X: Any) -> tuple[Any, dict[str, Any]]:
     """Return the stand-in for X that scikit-learn validates, and the options of its validation."""
     if not is_foreign(X):
         return X, {}
-    if not _is_sound(X):
+    if not _passes_checks(X):
         return on_host(X), {}
     dtype = "float32" if dtype_name(X.dtype) == "float32" else "float64"
     # One number, repeated without taking memory.
     return np.broadcast_to(np.zeros((), dtype=dtype), tuple(X.shape)), {"ensure_all_finite": False}
 
 
-def _is_sound(X: Array) -> bool:
+def _passes_checks(X: Array) -> bool:
     """Return whether a foreign array passes scikit-learn's checks; reads one number from its device."""
     xp = array_api_compat.array_namespace(X)
     if X.ndim != 2 or 0 in X.shape or not xp.isdtype(X.dtype, ("bool", "integral", "real floating")):

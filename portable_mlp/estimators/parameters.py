@@ -8,6 +8,7 @@ from typing import Any
 from sklearn.utils._param_validation import Interval, StrOptions
 
 from ..kernels.options import Check, Choice, Names, OrNone, Whole, flag, fraction, not_negative_number, positive_number
+from ..kernels.step import Objective, Program
 from ..training.options import TRAINING_OPTIONS, class_weights
 
 PARAMETER_OF = {name: option.parameter for name, option in TRAINING_OPTIONS.items() if option.parameter is not None}
@@ -20,6 +21,15 @@ _CONSTRAINTS: dict[Check, list[Any]] = {
     positive_number: [Interval(Real, 0, None, closed="neither")],
     class_weights: [dict, list, StrOptions({"balanced"}), None],  # a list is for several labels
 }
+
+
+def parameters_of_step(kind: type[Objective | Program], estimator: Any) -> dict[str, Any]:
+    """Return the options that are fields of what a step minimises, or adds to its optimizer, as plain numbers.
+
+    Equal programs share a compiled step, and a NumPy scalar, which equals a float, widens float32.
+    """
+    parameters = {name: PARAMETER_OF[name] for name in kind._fields if name in PARAMETER_OF}
+    return {name: TRAINING_OPTIONS[name].check(one, getattr(estimator, one)) for name, one in parameters.items()}
 
 
 def constraints(*, for_classes: bool) -> dict[str, list[Any]]:

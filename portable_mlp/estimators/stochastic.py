@@ -31,6 +31,7 @@ from .checkpoints import MakeCheckpoints
 from .complete_epoch import CURVES, CompleteEpoch
 from .early_stopping import EarlyStopping
 from .optimizer import OptimizerState
+from .parameters import parameters_of_step
 from .problem import FitProblem
 
 
@@ -68,15 +69,8 @@ class Epochs:
     ) -> None:
         self._draft, self._one_epoch = draft, one_epoch
         optimizer: OptimizerState = draft._optimizer
-        # Plain numbers: equal programs share a compiled step, and a NumPy scalar, which equals a float, widens float32.
-        clip_norm = None if draft.clip_norm is None else float(draft.clip_norm)
-        loop = make_loop(
-            problem.backend,
-            Program(problem.objective, optimizer.optimizer(), clip_norm, int(draft.warmup_steps)),
-            flat,
-            optimizer.moments,
-            optimizer.n_steps,
-        )
+        program = Program(problem.objective, optimizer.optimizer(), **parameters_of_step(Program, draft))
+        loop = make_loop(problem.backend, program, flat, optimizer.moments, optimizer.n_steps)
         self._order = StreamOrder(draft, problem)
         self._record = EpochRecord(draft, problem, loop, watch, best)
         checkpoints = None
@@ -132,7 +126,7 @@ class StreamOrder:
     def __init__(self, draft: Any, problem: FitProblem) -> None:
         self.n_samples = problem.data.n_samples
         self._draft, self._problem = draft, problem
-        self._batch_size = _batch_size(draft.batch_size, self.n_samples)
+        self._batch_size = _clipped_batch_size(draft.batch_size, self.n_samples)
         self._permutation = np.arange(self.n_samples)
 
     def epoch(self, epoch: int, done: int) -> EpochOrder:
@@ -308,7 +302,7 @@ class EpochRecord:
         return self._optimizer
 
 
-def _batch_size(asked: str | int, n_samples: int) -> int:
+def _clipped_batch_size(asked: str | int, n_samples: int) -> int:
     if asked == "auto":
         return min(200, n_samples)
     if int(asked) > n_samples:

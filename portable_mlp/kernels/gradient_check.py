@@ -89,8 +89,8 @@ class Precision(NamedTuple):
 
 
 _UNITS_LOST = 8.0
-_FLOAT64 = Precision(epsilon=2.0**-52, of_largest=1e-2)
-_FLOAT32 = Precision(epsilon=2.0**-23, of_largest=1e-1)
+_IN_FLOAT64 = Precision(epsilon=2.0**-52, of_largest=1e-2)
+_IN_FLOAT32 = Precision(epsilon=2.0**-23, of_largest=1e-1)
 _TOLERANCE = {"central": 1e-5, "forward": 1e-3, "backward": 1e-3}
 _TOLERANCE_FLOAT32_GRADIENT = 1e-3
 _TOLERANCE_FLOAT32_DIFFERENCE = 3e-2
@@ -102,7 +102,7 @@ def _is_float64(x: Array) -> bool:
 
 def precision_of(x: Array) -> Precision:
     """Return the resolution of finite differences of a function at ``x``."""
-    return _FLOAT64 if _is_float64(x) else _FLOAT32
+    return _IN_FLOAT64 if _is_float64(x) else _IN_FLOAT32
 
 
 def tolerance_of(method: str, gradient: Array, differenced: Array) -> float:

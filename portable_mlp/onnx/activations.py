@@ -23,7 +23,7 @@ def _operator(operator: str, **attributes: Any) -> NodeFormula:
     return lambda graph, z, h: graph.node(operator, z, to=h, **attributes)
 
 
-def _identity(graph: Graph, z: str, h: str) -> str:
+def _unchanged(graph: Graph, z: str, h: str) -> str:
     return z
 
 
@@ -73,7 +73,7 @@ def _one(graph: Graph) -> str:
 
 
 FORMULAS: dict[str, NodeFormula] = {
-    "identity": _identity,
+    "identity": _unchanged,
     "relu": _operator("Relu"),
     "tanh": _operator("Tanh"),
     "logistic": _operator("Sigmoid"),
@@ -157,7 +157,7 @@ class Nodes(Tracer):
         return str(x) if isinstance(x, Symbol) else self._graph.constant(f"constant_{x!r}", np.asarray(x, self._dtype))
 
 
-def _traced(name: str, dtype: np.dtype) -> NodeFormula:
+def _traced_from_kernel(name: str, dtype: np.dtype) -> NodeFormula:
     def from_kernel(graph: Graph, z: str, h: str) -> str:
         try:
             return str(trace(ACTIVATIONS[name].value, Nodes(graph, h, dtype), z))
@@ -174,4 +174,4 @@ def formula(name: str, dtype: np.dtype) -> NodeFormula:
     It raises ValueError where there is none and the kernel cannot be traced.
     """
     known = FORMULAS | IN_FLOAT64 if dtype == np.float64 else FORMULAS
-    return known[name] if name in known else _traced(name, dtype)
+    return known[name] if name in known else _traced_from_kernel(name, dtype)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import functools
 import json
-from typing import Any, TypeAlias
+from collections.abc import Sequence
+from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 
@@ -92,6 +93,56 @@ def checked_target_scaling(net: Network, scaling: Scaling | None, dtype: Any) ->
     if checked is not None and net.output in ("softmax", "logistic"):
         raise ValueError(f"target_scaling does not go with the output {net.output!r}, which gives probabilities")
     return checked
+
+
+class Pieces(NamedTuple):
+    """The features that columns have beside themselves, one for each piece between two edges.
+
+    A piece is ``clip((x - low) / width, 0, 1)`` of its column x.
+
+    Attributes
+    ----------
+    n_columns : int
+        How many columns there are.
+    column : ndarray of shape (n_pieces,), int64
+        The number of each piece's column.
+    low, width : ndarray of shape (n_pieces,), float64
+        Where each piece begins, and how wide it is.
+    order : ndarray of shape (n_columns + n_pieces,), int64
+        The features: their places among all columns, followed by all pieces.
+    """
+
+    n_columns: int
+    column: np.ndarray
+    low: np.ndarray
+    width: np.ndarray
+    order: np.ndarray
+
+
+def checked_edges(net: Network, edges: Sequence[Sequence[float]] | None) -> Pieces | None:
+    """Return the pieces between the edges of each column; None where there are no edges.
+
+    Raises
+    ------
+    ValueError
+        If the edges of a column do not ascend, or the network has not an input for each column and piece.
+    """
+    if edges is None or not any(map(len, edges)):
+        return None
+    bounds = [np.asarray(column, dtype=np.float64) for column in edges]
+    widths = [np.diff(column) for column in bounds]
+    if not all(np.isfinite(width).all() and (width > 0).all() for width in widths):
+        raise ValueError("input_edges must be finite, and ascend in every column")
+    n_columns, n_pieces = len(bounds), sum(map(len, widths))
+    if n_columns + n_pieces != net.sizes[0]:
+        raise ValueError(
+            f"{n_columns} columns and {n_pieces} pieces between input_edges are not the {net.sizes[0]} inputs of {net}"
+        )
+    column = np.repeat(np.arange(n_columns), [len(width) for width in widths])
+    # Each column, and behind it its pieces.
+    order = np.argsort(np.concatenate([np.arange(n_columns), column]), kind="stable")
+    low = np.concatenate([bound[:-1] for bound in bounds])
+    return Pieces(n_columns, column, low, np.concatenate(widths), order)
 
 
 def write_model(path: FilePath, model: Any, net: Network, metadata: dict[str, Any] | None, **also: Any) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -22,7 +23,16 @@ from ..kernels.step import Objective, Program, passes, updated
 from ..kernels.suggestions import suggesting
 from ..storage.paths import FilePath
 from ..training.options import OF_OPTIMIZERS, TRAINING_OPTIONS, checked, of_optimizer
-from .files import Scaling, checked_scaling, checked_target_scaling, host_vector, load_onnx, write_model
+from .files import (
+    Pieces,
+    Scaling,
+    checked_edges,
+    checked_scaling,
+    checked_target_scaling,
+    host_vector,
+    load_onnx,
+    write_model,
+)
 from .inference import output_name
 from .namespace import OnnxNamespace
 
@@ -38,6 +48,7 @@ def export_onnx_training(
     solver: str = TRAINING_OPTIONS["solver"].default,
     input_scaling: Scaling | None = None,
     target_scaling: Scaling | None = None,
+    input_edges: Sequence[Sequence[float]] | None = None,
     **options: float,
 ) -> None:
     """Write one training step as an ONNX file, with which training continues wherever onnxruntime runs.
@@ -66,10 +77,12 @@ def export_onnx_training(
         Metadata properties of the file, as for `export_onnx`.
     solver : str
         Optimizer that makes the update, one of {optimizers}.
-    input_scaling : pair of array-like of shape (n_features,), optional
+    input_scaling : pair of array-like of shape (n_columns,), optional
         As for `export_onnx`: X is raw then.
     target_scaling : pair of array-like of shape (n_outputs,), optional
         As for `export_onnx`: y and the prediction are raw then, the loss is of the scaled targets.
+    input_edges : sequence of sequences of float, optional
+        The same as for `export_onnx`.
     **options : float
         Options of the optimizers, as for `train` and with its defaults: {options}. The file has those of its solver.
 
@@ -114,12 +127,16 @@ def export_onnx_training(
     own = of_optimizer(checked({"solver": solver, **options}))
     optimizer = OPTIMIZERS[solver].make(**own)
     flat = host_vector(net, params, copies=1 + len(optimizer.moments))
+    pieces = checked_edges(net, input_edges)
+    n_columns = net.sizes[0] if pieces is None else pieces.n_columns
     step = _Step(
         Program(Objective(net), optimizer),
-        checked_scaling("input_scaling", input_scaling, net.sizes[0], flat.dtype),
+        n_columns,
+        checked_scaling("input_scaling", input_scaling, n_columns, flat.dtype),
+        pieces,
         checked_target_scaling(net, target_scaling, flat.dtype),
     )
-    model = _traced(step, flat.dtype)
+    model = _model_of(step, flat.dtype)
     to_tensor = load_onnx("onnx.numpy_helper").from_array
     model.graph.initializer.extend(to_tensor(value, name) for name, value in _first_state(step, flat).items())
     write_model(path, model, net, metadata, training={"solver": solver, **own})
@@ -129,7 +146,9 @@ class _Step(NamedTuple):
     """The definition of a step, without the values of the parameters."""
 
     program: Program
+    n_columns: int
     input_scaling: Scaling | None
+    pieces: Pieces | None
     target_scaling: Scaling | None
 
     @property
@@ -155,14 +174,14 @@ def _first_state(step: _Step, flat: np.ndarray) -> dict[str, np.ndarray]:
 
 
 def _inputs(xp: Any, step: _Step, dtype: Any) -> dict[str, Array]:
-    n_features, n_outputs = step.net.sizes[0], step.net.sizes[-1]
+    n_outputs = step.net.sizes[-1]
     flat = {"shape": (n_parameters(step.net.sizes),), "dtype": dtype}
     if step.net.output == "softmax":
         y = xp.argument(shape=("n_samples",), dtype=xp.int64)
     else:
         y = xp.argument(shape=("n_samples", n_outputs), dtype=dtype)
     return {
-        "X": xp.argument(shape=("n_samples", n_features), dtype=dtype),
+        "X": xp.argument(shape=("n_samples", step.n_columns), dtype=dtype),
         "y": y,
         **{name: xp.argument(**flat) for name in ("parameters", *step.moments)},
         "step": xp.argument(shape=(), dtype=xp.int64),
@@ -171,7 +190,7 @@ def _inputs(xp: Any, step: _Step, dtype: Any) -> dict[str, Array]:
     }
 
 
-def _traced(step: _Step, dtype: np.dtype) -> Any:
+def _model_of(step: _Step, dtype: np.dtype) -> Any:
     """Return the model of a step, from its inputs to its outputs, without the values of the first state."""
     xp = OnnxNamespace()
     inputs = _inputs(xp, step, xp.from_numpy_dtype(dtype))
@@ -194,23 +213,34 @@ def _evaluated(ops: Primitives, step: _Step, X: Array, y: Array, flat: Array, l2
     """Return a batch's mean loss with the penalty, the sums of its gradients, and the output for X."""
     xp, net, params = ops.xp, step.net, unpack(step.net, flat)
     Y = check_targets(xp, net, y, n_samples=y.shape[0], models=(), dtype=flat.dtype)
-    batch = encode_targets(ops, net, Batch(_scaled(xp, X, step.input_scaling), Y))
-    batch = batch._replace(Y=_scaled(xp, batch.Y, step.target_scaling))
+    batch = encode_targets(ops, net, Batch(_features(xp, X, step), Y))
+    batch = batch._replace(Y=_in_scaled_units(xp, batch.Y, step.target_scaling))
     n_samples = xp.astype(X.dynamic_shape[0], xp.float64)
     strength, divisor = xp.astype(l2 * n_samples, flat.dtype), xp.astype(n_samples, flat.dtype)
     loss, sums, logits = passes(ops, step.program.objective, params, batch, divisor, strength)
     y_hat = OUTPUTS[net.output](xp, logits)
-    return loss, sums, _unscaled(xp, y_hat, step.target_scaling)
+    return loss, sums, _in_raw_units(xp, y_hat, step.target_scaling)
 
 
-def _scaled(xp: Any, x: Array, scaling: Scaling | None) -> Array:
+def _features(xp: Any, X: Array, step: _Step) -> Array:
+    """Return the inputs of the network: each column, scaled, and behind it its pieces."""
+    scaled, pieces = _in_scaled_units(xp, X, step.input_scaling), step.pieces
+    if pieces is None:
+        return scaled
+    low, width, column, order = map(xp.asarray, (pieces.low, pieces.width, pieces.column, pieces.order))
+    ratio = (xp.take(xp.astype(X, xp.float64), column, axis=1) - low) / width
+    within = xp.minimum(xp.maximum(ratio, xp.asarray(0.0)), xp.asarray(1.0))
+    return xp.take(xp.concat([scaled, xp.astype(within, X.dtype)], axis=1), order, axis=1)
+
+
+def _in_scaled_units(xp: Any, x: Array, scaling: Scaling | None) -> Array:
     if scaling is None:
         return x
     mean, scale = map(xp.asarray, scaling)
     return xp.astype((xp.astype(x, xp.float64) - mean) / scale, x.dtype)
 
 
-def _unscaled(xp: Any, x: Array, scaling: Scaling | None) -> Array:
+def _in_raw_units(xp: Any, x: Array, scaling: Scaling | None) -> Array:
     if scaling is None:
         return x
     mean, scale = map(xp.asarray, scaling)

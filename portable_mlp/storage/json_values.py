@@ -12,7 +12,7 @@ __all__ = ["canonical", "check_json"]
 _DEEPEST = 100
 _MOST_BITS = 4096
 """Python reads no integer of more than 4300 digits from text, or of 640 where it was configured so."""
-_SHOWN_CHARACTERS = 40
+_CHARACTERS_OF_KEYS = 40
 _LONGEST_PLACE = 200
 
 
@@ -36,7 +36,7 @@ def check_json(value: Any, where: str, depth: int = 0) -> None:
     try:
         _check(value, depth)
     except _NotJSONError as error:
-        place = where + "".join(f"[{_shortened(key)!r}]" for key in reversed(error.path))
+        place = where + "".join(f"[{_beginning(key)!r}]" for key in reversed(error.path))
         raise error.kind(
             f"{place if len(place) <= _LONGEST_PLACE else place[:_LONGEST_PLACE] + '...'} {error}"
         ) from None
@@ -93,8 +93,8 @@ def _check_text(text: str) -> None:
     try:
         text.encode()
     except UnicodeEncodeError:
-        raise _NotJSONError(ValueError, f"has half of a surrogate pair in {_shortened(text)!r}: not a text") from None
+        raise _NotJSONError(ValueError, f"has half of a surrogate pair in {_beginning(text)!r}: not a text") from None
 
 
-def _shortened(key: Any) -> Any:
-    return key[:_SHOWN_CHARACTERS] if isinstance(key, str) else key
+def _beginning(key: Any) -> Any:
+    return key[:_CHARACTERS_OF_KEYS] if isinstance(key, str) else key

@@ -27,14 +27,14 @@ _LOSS_OPTIONS = "loss_options"
 
 
 class Described(NamedTuple):
-    """What a model's file says of it.
+    """The description of a model in its file.
 
     Attributes
     ----------
     net : Network
         Network of the model, or of each of its networks.
     dtype : {"float32", "float64"}
-        Of all numbers.
+        Dtype of all parameters.
     metadata : dict
         Entries of the user.
     library_version : str

@@ -9,7 +9,7 @@ from .printable import printable
 
 __all__ = ["Defect", "ModelFileError", "refusal"]
 
-_SHOWN_CHARACTERS = 300
+_CHARACTERS_OF_REASONS = 300
 
 
 class ModelFileError(ValueError):
@@ -23,6 +23,6 @@ class Defect(Exception):
 def refusal(path: FilePath, reason: object) -> ModelFileError:
     """Return the error for a file, without control characters and not too long: both parts may be somebody else's."""
     why = str(reason)
-    if len(why) > _SHOWN_CHARACTERS:
-        why = why[:_SHOWN_CHARACTERS] + "..."
+    if len(why) > _CHARACTERS_OF_REASONS:
+        why = why[:_CHARACTERS_OF_REASONS] + "..."
     return ModelFileError(f"{printable(os.fsdecode(path))}: {printable(why)}")

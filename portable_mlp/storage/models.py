@@ -119,7 +119,7 @@ def save_ensemble(path: FilePath, net: Network, params: Params, metadata: dict[s
     Parameters
     ----------
     path, net, metadata
-        As for `save_model`.
+        The same as for `save_model`.
     params : tuple of Layer
         Finite parameters with a leading axis of 2 to 1000 models, or without one, as for `save_model`.
 

@@ -231,14 +231,14 @@ def _read_head(file: BinaryIO, n_bytes: int) -> bytes:
 def _description(header: bytes) -> dict[str, Any]:
     """Return our own entry in the header, parsed."""
     # Of the rest nothing is used: `numbers` compares it, as bytes, with what should stand there.
-    metadata = _parsed(header, "its header").get("__metadata__")
+    metadata = _parsed_object(header, "its header").get("__metadata__")
     text = metadata.get(_METADATA_KEY) if isinstance(metadata, dict) else None
     if not isinstance(text, str):
         raise Defect(
             f"a safetensors file, but not one that portable_mlp wrote: its metadata have no text {_METADATA_KEY!r}; "
             "safetensors.numpy.load_file(path) gives its tensors"
         )
-    description = _parsed(text.encode("utf-8", "surrogatepass"), "its description")
+    description = _parsed_object(text.encode("utf-8", "surrogatepass"), "its description")
     try:
         check_json(description, "its description")
     except ValueError as error:
@@ -246,7 +246,7 @@ def _description(header: bytes) -> dict[str, Any]:
     return description
 
 
-def _parsed(text: bytes, what: str) -> dict[str, Any]:
+def _parsed_object(text: bytes, what: str) -> dict[str, Any]:
     try:
         value = json.loads(text.decode("ascii"))
     except (ValueError, RecursionError) as error:

@@ -35,7 +35,7 @@ def calibration(predicted: NDArray[np.float64], observed: NDArray[np.float64], n
     Parameters
     ----------
     predicted : ndarray of shape (n_rows,)
-        Probabilities or quantities.
+        Predicted probabilities, or predicted quantities.
     observed : ndarray of shape (n_rows,)
         1 where the event took place and 0 elsewhere, or quantities.
     n_groups : int
@@ -62,7 +62,7 @@ def confidences(
     Parameters
     ----------
     proba : ndarray of shape (n_rows, n_classes)
-        The predicted probabilities.
+        The predicted probabilities of all classes.
     codes : ndarray of shape (n_rows,), int64
         The number of the true class of each row.
 

@@ -1,7 +1,7 @@
-"""What the cells of a text column are: numbers, truth values, dates or texts, found once and then kept to.
+"""The kind of a column of text: numbers, truth values, dates or text, inferred once from all of its cells.
 
-A column is what all its cells are. Where nearly all are of one kind and a few contradict them, these are mistakes: the
-first is named with its place. Nothing becomes a missing cell but the words of `MISSING`.
+Where nearly all cells are of one kind and a few contradict it, these are mistakes, and the first is reported with its
+place. Only the words of `MISSING` become missing cells.
 """
 
 from __future__ import annotations
@@ -32,16 +32,16 @@ __all__ = [
 ]
 
 MISSING = frozenset(("", "NA", "N/A", "n/a", "<NA>", "#N/A", "NaN", "nan", "NULL", "null"))
-"""What a missing cell is, in any column: empty, or as pandas, R, spreadsheets and databases write it."""
+"""Missing cells of any column: empty, or as pandas, R, spreadsheets and databases write them."""
 
 MISSING_NUMBERS = MISSING | {"None", "?", "-", "."}
-"""What a missing cell is in a column of numbers, truth values or dates; among texts these may be names."""
+"""Missing cells of a column of numbers, truth values or dates; in a column of text some of these may be names."""
 
 PLURAL = {"number": "numbers", "text": "texts", "truth": "truth values", "date": "dates"}
-"""What a column holds, by its kind."""
+"""The contents of a column in words, by its kind."""
 
 TRUTH_WORDS = (("false", "true"), ("no", "yes"), ("n", "y"), ("f", "t"))
-"""The words of truth values, in small letters."""
+"""The words of truth values, in lower case."""
 
 _SIGNS = "$€£¥%"
 _GROUPS = {mark: re.compile(rf"[+-]?\d{{1,3}}(?:{re.escape(mark)}\d{{3}})+(?:[.,]\d*)?", re.ASCII) for mark in ",."}
@@ -50,22 +50,22 @@ _DECIMAL_COMMA = re.compile(r"[+-]?\d*,\d+", re.ASCII)
 _WHOLE = re.compile(r"(-?(?:0|[1-9]\d*))\.0*", re.ASCII)
 
 _MANY, _SHARE = 10, 0.9
-"""So many cells of one kind, and this share of a column, make the others mistakes."""
+"""The least number of cells of one kind, and their least share of a column, that make the others mistakes."""
 
 
 class Cells(NamedTuple):
-    """The cells of a column as texts.
+    """The cells of a column as text.
 
     Attributes
     ----------
     name : str
-        The column's.
+        Name of the column.
     texts : list of str
-        The different ones, without blanks around them.
+        The distinct cells, without blanks around them.
     codes : ndarray of shape (n_rows,), integer
-        Which of these each row has.
+        Index into ``texts`` for each row.
     place : callable
-        From a row, counted from 0, to where its cell stands, for messages.
+        Function from a row, counted from 0, to its place in error messages.
     """
 
     name: str
@@ -75,46 +75,46 @@ class Cells(NamedTuple):
 
     @classmethod
     def of(cls, name: str, texts: Iterable[str], place: Callable[[int], object]) -> Cells:
-        """Return the cells of texts row by row."""
+        """Return the cells of a column given row by row."""
         number: dict[str, int] = {}
         codes = np.fromiter((number.setdefault(text, len(number)) for text in texts), np.int64)
         return cls(name, list(number), codes, place)
 
     def rows(self, chosen: NDArray[Any]) -> Cells:
-        """Return the cells of some rows, by their numbers."""
+        """Return the cells of the rows with these numbers."""
         kept, codes = np.unique(self.codes[chosen], return_inverse=True)
         return Cells(self.name, [self.texts[i] for i in kept.tolist()], codes, lambda row: self.place(int(chosen[row])))
 
     def spread(self, values: Sequence[Any], dtype: Any) -> NDArray[Any]:
-        """Return one value for each row, from one for each different text."""
+        """Return one value per row, from one per distinct text."""
         different = np.empty(len(values), dtype=dtype)
         different[:] = values
         return different[self.codes]
 
     def first(self, wrong: Iterable[bool]) -> int:
-        """Return the first row with one of the texts that are wrong."""
+        """Return the first row with a wrong text; ``wrong`` has one entry per distinct text."""
         return int(np.argmax(np.fromiter(wrong, np.bool_, len(self.texts))[self.codes]))
 
     def n_rows_with(self, chosen: Iterable[bool]) -> int:
-        """Return how many rows have one of the chosen texts."""
+        """Return the number of rows with a chosen text; ``chosen`` has one entry per distinct text."""
         return int(np.count_nonzero(np.fromiter(chosen, np.bool_, len(self.texts))[self.codes]))
 
 
 def recognised(cells: Cells, decimal: str = ".") -> Column:
-    """Return a column of what its cells are.
+    """Return a column with the kind inferred from its cells.
 
     Parameters
     ----------
     cells : Cells
-        As they are written.
+        The cells as they are written.
     decimal : {".", ","}
-        The mark before the fraction of a number.
+        Decimal mark of numbers.
 
     Raises
     ------
     DataError
-        If nearly all cells are numbers, truth values or dates, and others are not; names the first of these. If cells
-        that are no numbers are written as numbers with a decimal comma.
+        If nearly all cells are numbers, truth values or dates, and others are not; the message names the first of
+        these. If all cells look like numbers with a decimal comma, and ``decimal`` is a point.
     """
     present = [text for text in cells.texts if text not in MISSING_NUMBERS]
     readings = list(_readings(present, decimal))
@@ -137,12 +137,12 @@ def recognised(cells: Cells, decimal: str = ".") -> Column:
 
 
 def read_as(cells: Cells, reading: Reading) -> Column:
-    """Return a column of cells that are known to be of a kind, and how they are written.
+    """Return a column whose kind and notation are known.
 
     Raises
     ------
     DataError
-        If a cell is not, and is not missing; names it.
+        If a cell is neither of this kind nor missing; the message names it.
     """
     if reading.kind == "text":
         spelt = _code if reading.form == "code" else str
@@ -157,13 +157,13 @@ def read_as(cells: Cells, reading: Reading) -> Column:
 
 
 def _code(text: str) -> str:
-    """Return a whole number without a fraction: a join or a gap makes 3.0 of the code 3."""
+    """Return a whole number without a fraction: joins and missing cells turn the code 3 into 3.0."""
     match = _WHOLE.fullmatch(text)
     return text if match is None else match[1]
 
 
 def numbers_of(cells: Cells, decimal: str) -> Column | None:
-    """Return a column of numbers that are written with more than digits and the mark; None if these are others."""
+    """Return a column of numbers written with further marks, such as 27,000 or $5; None for any other column."""
     present = [text for text in cells.texts if text not in MISSING_NUMBERS]
     reading = Reading("number", _number_form(present, decimal))
     if reading.form == "." or not all(_value(text, reading) is not None for text in present):
@@ -172,16 +172,16 @@ def numbers_of(cells: Cells, decimal: str) -> Column | None:
 
 
 def as_strict(cells: Cells) -> Column:
-    """Return a column in which every cell must be a finite number, or a truth value if the first one is.
+    """Return a column of finite numbers alone, or of truth values alone if the first cell is one.
 
     Raises
     ------
     DataError
-        For the first cell that is not.
+        If a cell is anything else; the message names the first.
     """
     is_truth = as_truth(cells.texts[cells.codes[0]]) is not None
     first_rows = np.unique(cells.codes, return_index=True)[1]
-    # The first mistake of the file is named, so the texts are looked at in the order of their first rows.
+    # Distinct texts are checked in the order of their first rows, so that the first mistake is reported.
     values = {
         int(cells.codes[row]): checked_feature(cells.texts[cells.codes[row]], cells.place(int(row)), is_truth)
         for row in np.sort(first_rows)
@@ -191,7 +191,7 @@ def as_strict(cells: Cells) -> Column:
 
 
 def is_known(reading: Reading) -> bool:
-    """Tell whether cells are ever read so."""
+    """Tell whether a reading is one that this module infers."""
     kind, form = reading
     if kind == "number":
         return form == "" or (form[0] in ".," and len(form) <= 3 and set(form[1:]) <= {*_SIGNS, ",."[form[0] == ","]})
@@ -201,9 +201,9 @@ def is_known(reading: Reading) -> bool:
 
 
 def _readings(present: Sequence[str], decimal: str) -> Iterator[Reading]:
-    """Yield what the cells of a column may be, the likeliest first."""
+    """Yield the candidate readings of a column, likeliest first."""
     if any(map(is_code, present)):
-        return  # codes, which numbers would not give back
+        return  # codes, whose leading zeros numbers would lose
     yield Reading("number", decimal)
     written = _number_form(present, decimal)
     if written != decimal:
@@ -211,7 +211,7 @@ def _readings(present: Sequence[str], decimal: str) -> Iterator[Reading]:
     for words in TRUTH_WORDS:
         if any(text.lower() in words for text in present[:2]):
             yield Reading("truth", "/".join(words))
-    # A column of dates may have a mistake among its first cells, too.
+    # A column of dates may have a mistake among its first cells.
     for some in (present, present[:1], present[1:2]):
         form = date_form(some) if some else None
         if form is not None:
@@ -219,14 +219,14 @@ def _readings(present: Sequence[str], decimal: str) -> Iterator[Reading]:
 
 
 def _number_form(present: Sequence[str], decimal: str) -> str:
-    """Return the decimal mark, and what else numbers may be written with in a column with these marks."""
+    """Return the decimal mark, followed by the other marks with which the numbers of the column may be written."""
     grouping = "," if decimal == "." else "."
     signs = [sign for sign in _SIGNS if present and all(sign in text for text in present)]
     return decimal + (grouping if any(grouping in text for text in present) else "") + "".join(signs[:1])
 
 
 def _value(text: str, reading: Reading) -> Any:
-    """Return what a text is, None if it is not of this kind."""
+    """Parse a text; return None if it does not match the reading."""
     if reading.kind == "number":
         return _number(text, reading.form or ".")
     if reading.kind == "truth":
@@ -238,12 +238,12 @@ def _value(text: str, reading: Reading) -> Any:
 
 
 def _truth_words(reading: Reading) -> Sequence[tuple[str, ...]]:
-    """Return the words of truth values that are written so; all of them, where the column was no text before."""
+    """Return the words for truth values in this notation; all words if the column was not read from text."""
     return (tuple(reading.form.split("/")),) if reading.form else TRUTH_WORDS
 
 
 def _number(text: str, form: str) -> float | None:
-    """Return the finite number that a text is, written plainly or in a form."""
+    """Parse a finite number, written plainly or with the marks of ``form``; return None for anything else."""
     decimal, marks = form[0], form[1:]
     grouping = "," if decimal == "." else "."
     for sign in _SIGNS:
@@ -258,7 +258,7 @@ def _number(text: str, form: str) -> float | None:
 
 
 def _check_consistent(cells: Cells, reading: Reading) -> None:
-    """Raise DataError where nearly all cells are of one kind, and the others are mistakes."""
+    """Raise DataError if nearly all cells are of one kind, so that the others are mistakes."""
     sound = [text not in MISSING_NUMBERS and _value(text, reading) is not None for text in cells.texts]
     present = [text not in MISSING_NUMBERS for text in cells.texts]
     n_sound, n_present = cells.n_rows_with(sound), cells.n_rows_with(present)

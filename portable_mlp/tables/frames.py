@@ -1,4 +1,4 @@
-"""Data frames of pandas, polars and PyArrow, through narwhals, and other tables in memory as columns by name."""
+"""Tables in memory as columns by name: data frames of pandas, polars and PyArrow (through narwhals), and mappings."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ __all__ = ["columns_of_array", "columns_of_frame", "is_frame"]
 
 
 def is_frame(X: Any) -> bool:
-    """Tell whether a table in memory has columns with names: a data frame, a mapping, or `Columns`."""
+    """Tell whether a table in memory has named columns: a data frame, a mapping, or `Columns`."""
     if hasattr(X, "toarray"):
         return False  # a sparse matrix, of which one is a dict too
     marks = ("__dataframe__", "__arrow_c_stream__", "collect_schema", "columns")
@@ -27,21 +27,21 @@ def is_frame(X: Any) -> bool:
 
 
 def columns_of_frame(X: Any) -> dict[str, RawColumn]:
-    """Return the columns of a table in memory by their names.
+    """Return the columns of a table in memory by name.
 
     Parameters
     ----------
     X : Columns, mapping of names to 1-D arrays, or data frame of pandas, polars or PyArrow
-        The table.
+        Table with named columns.
 
     Raises
     ------
     TypeError
-        If it is something else, or a column holds what no table has.
+        If it is something else, or a column has an unsupported type.
     ValueError
-        If two columns have one name, or a number is infinite.
+        If two columns have the same name, or a number is infinite.
     ImportError
-        If it is a data frame, and narwhals is missing.
+        If narwhals is missing, for a data frame.
     """
     if isinstance(X, Columns):
         return {name: _known(name, X.column(name)) for name in X}
@@ -62,12 +62,12 @@ def columns_of_frame(X: Any) -> dict[str, RawColumn]:
 
 
 def columns_of_array(X: np.ndarray, names: list[str]) -> dict[str, RawColumn]:
-    """Return the columns of an array (n_rows, n_columns) of numbers, truth values, texts, or of objects."""
+    """Return the columns of an array (n_rows, n_columns) of numbers, truth values, text or objects."""
     return {name: array_column(name, X[:, j]) for j, name in enumerate(names)}
 
 
 def array_column(name: str, values: np.ndarray) -> RawColumn:
-    """Return a column of a 1-D array of any dtype that a table may have."""
+    """Return a 1-D array as a column."""
     if values.ndim != 1:
         raise TypeError(f"column {shown(name)} has {values.ndim} dimensions; 1 is expected")
     if values.dtype.kind in "biuf":
@@ -83,18 +83,18 @@ def array_column(name: str, values: np.ndarray) -> RawColumn:
 
 
 class TextsInMemory:
-    """A column of texts, or of objects of Python that are written as texts."""
+    """A column of str, or of Python objects that are converted to text."""
 
     def __init__(self, name: str, values: list[Any]) -> None:
         self.name = name
         self._values = values
 
     def cells(self) -> Cells:
-        """Return the cells with their places."""
+        """Return the cells as text."""
         return Cells.of(self.name, map(self._text, self._values), _place_in(self.name))
 
     def recognised(self, decimal: str) -> Column:
-        """Return the column of what its cells are."""
+        """Return the column with the kind inferred from its cells."""
         return recognised(self.cells(), decimal)
 
     def _text(self, value: object) -> str:
@@ -149,12 +149,12 @@ def _series_column(narwhals: Any, series: Any) -> RawColumn:
 
 
 def _known(name: str, column: Column) -> TypedColumn:
-    """Return a column of which everything is known."""
+    """Return a column of known kind."""
     return TypedColumn(name, column, column.public(), _place_in(name))
 
 
 def _finite(column: TypedColumn) -> TypedColumn:
-    """Return a column of numbers, none of which is infinite."""
+    """Return a column of numbers after checking that none is infinite."""
     infinite = np.isinf(column.column.values)
     if infinite.any():
         row = int(np.argmax(infinite))

@@ -8,7 +8,7 @@ import numpy as np
 
 from ..training.group_order import Selection
 
-__all__ = ["GroupSplit", "split"]
+__all__ = ["GroupSplit", "split", "stratified_splits"]
 
 
 def split(y: np.ndarray, fraction: float, *, classification: bool, seed: int) -> tuple[np.ndarray, np.ndarray]:
@@ -40,6 +40,46 @@ def split(y: np.ndarray, fraction: float, *, classification: bool, seed: int) ->
     kept = np.ones(len(y), dtype=bool)
     kept[held_out] = False
     return np.flatnonzero(kept), np.asarray(held_out, dtype=np.int64)
+
+
+def stratified_splits(
+    y: np.ndarray, fraction: float, n_splits: int, *, classification: bool, seed: int
+) -> list[tuple[np.ndarray, np.ndarray]]:
+    """Return several splits into training rows and hold-out, as indices, stratified by class.
+
+    Every class keeps at least one training row. With a ``fraction`` of ``1 / n_splits`` the splits are folds: each of
+    the other rows is held out once.
+
+    Parameters
+    ----------
+    y : ndarray of shape (n_samples, ...)
+        Targets, whose classes are spread evenly.
+    fraction : float
+        Fraction of the rows to hold out in each split, in [0, 1).
+    n_splits : int
+        The number of splits.
+    classification : bool
+        Whether targets are classes; quantities are not stratified.
+    seed : int
+        Seed of the permutation.
+    """
+    drawn = np.random.RandomState(seed).permutation(len(y))
+    classes = np.unique(y, return_inverse=True)[1].reshape(-1) if classification else np.zeros(len(y), dtype=np.intp)
+    order = drawn[np.argsort(classes[drawn], kind="stable")]
+    firsts = np.searchsorted(classes[order], np.arange(classes.max() + 1))
+    return [_every_so_often(order, firsts, fraction, (i + 0.5) / n_splits) for i in range(n_splits)]
+
+
+def _every_so_often(
+    order: np.ndarray, firsts: np.ndarray, fraction: float, phase: float
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return the rows that are kept, ascending, and those held out: of rows class by class one in ``1 / fraction``.
+
+    ``firsts`` are the places in ``order`` where classes begin.
+    """
+    is_out = np.diff(np.floor(np.arange(len(order) + 1) * fraction + phase)) > 0
+    is_out[firsts[np.logical_and.reduceat(is_out, firsts)]] = False
+    return np.sort(order[~is_out]), order[is_out]
 
 
 class GroupSplit:

@@ -25,7 +25,7 @@ class Importance(NamedTuple):
     Attributes
     ----------
     name : str
-        The column.
+        The name of the column.
     mean : float
         How much the loss rises, on the mean over the repetitions.
     spread : float
@@ -57,7 +57,7 @@ def permutation_importance(
     columns : sequence of (str, int)
         The name of each column of the table, and how many columns it is encoded as, in their order.
     seed : int
-        Of the draws.
+        Seed of the shuffles.
 
     Returns
     -------

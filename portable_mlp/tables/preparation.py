@@ -1,6 +1,6 @@
-"""Between a table and a network: classes to labels and back, columns to zero mean and unit deviation and back.
+"""The preparation of a table for a network: classes as labels, numbers standardised, and predictions back again.
 
-What was learnt from the training rows travels in the model file's metadata, so that `predict` takes raw rows.
+It is learnt from the training rows and kept in the model file's metadata, so that `predict` takes raw rows.
 """
 
 from __future__ import annotations
@@ -22,12 +22,19 @@ from .raw import ReadingOptions
 from .targets import class_names, numeric_targets
 
 _TABLE_FIELDS: dict[str, Any] = {"id": str | None, "encoding": str | None, "delimiter": str | None, "header": bool}
-"""What is the same of a table to learn from and one to predict from, and its types."""
+"""Options that tables for training and for prediction share, with their types."""
+
+
+PREPARATION_ENTRY = "preparation"
+"""The entry of a model file's metadata for the preparation."""
+
+_LATER_FIELDS = {"columns", "table", "target_low", "target_high"}
+"""The fields that files of earlier releases lack."""
 
 
 @dataclass(frozen=True)
 class Preparation:
-    """How rows become inputs, and outputs become predictions.
+    """The conversion of rows to inputs, and of outputs to predictions.
 
     Attributes
     ----------
@@ -36,16 +43,19 @@ class Preparation:
     target_name : str or None
         The column that is predicted.
     input_mean, input_scale : list of float
-        Of each feature over the training rows.
+        Mean and scale of each feature over the training rows.
     classes : list or None
         The class of each output, sorted; None for regression.
     target_mean, target_scale : list of float or None
-        Of each target over the training rows, for regression.
+        Mean and scale of each target over the training rows, for regression.
+    target_low, target_high : list of float or None
+        The least and the greatest of each target over the training rows, between which predictions stay; None, in
+        files of earlier releases, where they do not.
     columns : list of dict or None
-        Of a table as it is, what each of its columns becomes, as `Encoder.to_metadata` has it: ``feature_names`` are
-        then those of its features, which are scaled already unless each is a column.
+        The encoding of each column of a table that is not of numbers alone, as `Encoder.to_metadata` returns it:
+        ``feature_names`` are then those of its features, which are scaled already unless each is a column.
     table : dict or None
-        How that table was read: the fields of `ReadingOptions` that are the same for rows to predict from.
+        The fields of `ReadingOptions` for that table that apply to rows to predict from, too.
     """
 
     feature_names: list[str]
@@ -57,10 +67,12 @@ class Preparation:
     target_scale: list[float] | None = None
     columns: list[dict[str, Any]] | None = None
     table: dict[str, Any] | None = None
+    target_low: list[float] | None = None
+    target_high: list[float] | None = None
 
     @functools.cached_property
     def encoder(self) -> Encoder | None:
-        """What makes the inputs of a table as it is; None where rows are numbers.
+        """The encoder of a table that is not of numbers alone; None for a table of numbers.
 
         Raises
         ------
@@ -77,8 +89,14 @@ class Preparation:
 
     @property
     def n_outputs(self) -> int:
-        """How many outputs the network has."""
+        """Number of outputs of the network."""
         return len(self.classes if self.classes is not None else self.target_mean or ())
+
+    @property
+    def range_in_words(self) -> str:
+        """The range of the predictions of each target."""
+        pairs = zip(self.target_low or (), self.target_high or (), strict=True)
+        return ", ".join(f"between {low:g} and {high:g}" for low, high in pairs)
 
     def inputs(self, X: np.ndarray | Columns) -> np.ndarray:
         """Standardise rows (n_samples, n_features) of numbers, or encode those of a table as it is."""
@@ -99,12 +117,17 @@ class Preparation:
         """Return the class (n_samples,) of each row of `probabilities`, or values (n_samples, n_outputs) unscaled."""
         if self.classes is not None:
             return np.asarray(self.classes)[np.argmax(outputs, axis=1)]
-        return outputs * np.asarray(self.target_scale) + np.asarray(self.target_mean)
+        values = outputs * np.asarray(self.target_scale) + np.asarray(self.target_mean)
+        return values if self.target_low is None else np.clip(values, self.target_low, self.target_high)
+
+    def in_metadata(self) -> dict[str, Any]:
+        """Return the metadata of a model file."""
+        return {PREPARATION_ENTRY: self.to_metadata()}
 
     def to_metadata(self) -> dict[str, Any]:
-        """Return what JSON can keep: of rows of numbers, what files have always had."""
+        """Return what JSON can keep: the fields that files have always had, and others where there is something."""
         kept = asdict(self)
-        return kept if self.columns is not None else {name: kept[name] for name in kept.keys() - {"columns", "table"}}
+        return {name: value for name, value in kept.items() if value is not None or name not in _LATER_FIELDS}
 
 
 def learn(
@@ -122,7 +145,13 @@ def learn(
 
 
 def learn_encoded(
-    X: Columns, y: np.ndarray, *, classification: bool, target_name: str | None, table: ReadingOptions
+    X: Columns,
+    y: np.ndarray,
+    *,
+    classification: bool,
+    target_name: str | None,
+    table: ReadingOptions,
+    options: EncoderOptions,
 ) -> tuple[Preparation, np.ndarray]:
     """Learn what each column of a table becomes, and the classes or the target's scale; return the inputs as well.
 
@@ -135,10 +164,13 @@ def learn_encoded(
         As `learn`; if no feature is left.
     """
     encoder, inputs = Encoder.learn(
-        X, numeric_targets(y, "classification" if classification else "regression"), EncoderOptions()
+        X, numeric_targets(y, "classification" if classification else "regression"), options
     )
-    width = inputs.shape[1]
-    mean, scale = encoder.scaling or ([0.0] * width, [1.0] * width)
+    numbers = encoder.numbers
+    if numbers is None or any(column.edges for column in numbers):
+        mean, scale = [0.0] * inputs.shape[1], [1.0] * inputs.shape[1]
+    else:
+        mean, scale = [column.mean for column in numbers], [column.scale for column in numbers]
     learnt = {
         "feature_names": encoder.feature_names,
         "input_mean": mean,
@@ -169,7 +201,14 @@ def _with_targets(targets: list[Any] | Moments, target_name: str | None, learnt:
     """Return the preparation of what was learnt of the inputs, and of the targets' classes or moments."""
     if isinstance(targets, Moments):
         target_mean, target_scale = targets.mean_and_scale([target_name or "y"] * len(targets.mean))
-        return Preparation(target_name=target_name, target_mean=target_mean, target_scale=target_scale, **learnt)
+        return Preparation(
+            target_name=target_name,
+            target_mean=target_mean,
+            target_scale=target_scale,
+            target_low=targets.low.tolist(),
+            target_high=targets.high.tolist(),
+            **learnt,
+        )
     if len(targets) < 2:
         raise ValueError(f"classification needs at least two classes, but every target is {targets[0]!r}")
     return Preparation(target_name=target_name, classes=targets, **learnt)
@@ -190,9 +229,9 @@ def preparation_of(model: pathlib.Path, net: Network, metadata: dict[str, Any]) 
     ModelFileError
         If the file's preparation does not fit its network.
     """
-    if "preparation" in metadata:
+    if PREPARATION_ENTRY in metadata:
         try:
-            preparation = Preparation(**metadata["preparation"])
+            preparation = Preparation(**metadata[PREPARATION_ENTRY])
         except TypeError:
             preparation = None
     elif isinstance(metadata.get(ESTIMATOR_ENTRY), dict):
@@ -246,7 +285,12 @@ def _is_sound(preparation: Preparation, net: Network) -> bool:
         return False
     if preparation.classes is not None:
         return _are_labels(preparation.classes, _n_classes(net))
-    return are_numbers(preparation.target_mean, n_outputs) and are_numbers(preparation.target_scale, n_outputs)
+    if not are_numbers(preparation.target_mean, n_outputs) or not are_numbers(preparation.target_scale, n_outputs):
+        return False
+    low, high = preparation.target_low, preparation.target_high
+    if low is None or high is None:
+        return low is None and high is None
+    return are_numbers(low, n_outputs) and are_numbers(high, n_outputs) and bool(np.less_equal(low, high).all())
 
 
 def _is_encoded_soundly(preparation: Preparation) -> bool:

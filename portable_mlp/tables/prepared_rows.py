@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 
@@ -17,14 +17,15 @@ from .preparation import Preparation
 from .reading import DataError, RowSource, TargetKind, open_training_rows
 from .survey import survey
 
-__all__ = ["STREAMED_BYTES", "Rows", "StreamedRows", "open_if_large", "prepare_streamed"]
+__all__ = ["STREAMED_BYTES", "PreparedRows", "Rows", "StreamedRows", "open_if_large", "prepare_streamed"]
 
 
 class Rows(NamedTuple):
-    """Inputs (n_samples, n_features) and targets (n_samples,) or (n_samples, n_outputs), on the host."""
+    """Inputs (n_samples, n_features), targets (n_samples,) or (n_samples, n_outputs), perhaps weights, on the host."""
 
     X: np.ndarray
     y: np.ndarray
+    weights: np.ndarray | None = None
 
     @property
     def n_samples(self) -> int:
@@ -32,9 +33,19 @@ class Rows(NamedTuple):
         return len(self.X)
 
     def moved(self, backend: Backend, dtype: str) -> tuple[Any, Any]:
-        """Bring both to a backend: quantities in ``dtype``, labels as they are."""
+        """Bring inputs and targets to a backend: quantities in ``dtype``, labels as they are."""
         y = backend.asarray(self.y) if self.y.dtype.kind in "iu" else backend.asarray(self.y, dtype=dtype)
         return backend.asarray(self.X, dtype=dtype), y
+
+    def moved_weights(self, backend: Backend, dtype: str) -> Any:
+        """Bring the weights to a backend, if there are any."""
+        return None if self.weights is None else backend.asarray(self.weights, dtype=dtype)
+
+    def take(self, rows: np.ndarray) -> Rows:
+        """Return rows by their numbers; all of them without a copy."""
+        if len(rows) == self.n_samples:
+            return self
+        return Rows(self.X[rows], self.y[rows], None if self.weights is None else self.weights[rows])
 
 
 STREAMED_SUFFIXES = (".parquet", ".npy")
@@ -103,6 +114,9 @@ class StreamedRows:
         n_features = self.source.n_features
         return Stream(backend, selection, groups_in_memory, read, n_features, self.digest, variation), None
 
+    def moved_weights(self, backend: Backend, dtype: str) -> None:
+        """Return None: all rows count alike."""
+
     def _inputs(self, X: np.ndarray, rows: np.ndarray, dtype: str) -> np.ndarray:
         return self._cast(self.preparation.inputs(X), rows, self.source.feature_names, dtype)
 
@@ -130,6 +144,9 @@ class StreamedRows:
                 f"{place}: scaled like the rows to train on, the value is {scaled[i, j]:g}, too large for {dtype}"
             )
         return numbers
+
+
+PreparedRows: TypeAlias = Rows | StreamedRows
 
 
 def prepare_streamed(

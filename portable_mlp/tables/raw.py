@@ -1,4 +1,4 @@
-"""Tables read as they are: columns of numbers, texts, truth values and dates, with missing cells."""
+"""Tables with columns of any kind: numbers, text, truth values and dates, with missing cells."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ __all__ = ["ReadingOptions", "read_known", "read_raw"]
 
 
 class ReadingOptions(NamedTuple):
-    """What is said of a table to read; the fields are the parameters of `read_table`."""
+    """The options for reading a table; the fields are the parameters of `read_table`."""
 
     target: str | None = None
     drop: Sequence[str] = ()
@@ -43,18 +43,18 @@ class ReadingOptions(NamedTuple):
 
 
 class OpenedTable(NamedTuple):
-    """What a file holds, before anything is understood.
+    """The contents of a file before its cells are interpreted.
 
     Attributes
     ----------
     name : str
-        Of the file, for messages.
+        Name of the file in error messages.
     columns : dict of str to RawColumn
-        By their names.
+        Columns of the file by name.
     y : ndarray or None
-        The targets that an ``.npz`` file has beside its features.
+        The array ``y`` of an ``.npz`` file.
     notes : tuple of str
-        What was noticed.
+        Remarks for the user, such as an unusual delimiter.
     """
 
     name: str
@@ -63,7 +63,7 @@ class OpenedTable(NamedTuple):
     notes: tuple[str, ...] = ()
 
     def column(self, name: str) -> RawColumn:
-        """Return a column; a name that is none is answered with the nearest."""
+        """Return a column by name; the error for an unknown name suggests the nearest."""
         self.check_named([name])
         return self.columns[name.strip(BLANKS)]
 
@@ -80,7 +80,7 @@ class OpenedTable(NamedTuple):
 
 @contextlib.contextmanager
 def opened_raw(path: str, suffix: str, options: ReadingOptions) -> Iterator[OpenedTable]:
-    """Open a table of any kind of file."""
+    """Open a table file of any format."""
     if suffix in ARRAY_SUFFIXES:
         X, y = read_arrays_with_gaps(path, suffix, options.max_rows)
 
@@ -99,18 +99,18 @@ def opened_raw(path: str, suffix: str, options: ReadingOptions) -> Iterator[Open
 
 
 def read_raw(path: str, suffix: str, options: ReadingOptions, target_kind: TargetKind, last: bool) -> RawTable:
-    """Read a table, and understand its columns.
+    """Read a table and interpret its columns.
 
     Parameters
     ----------
     path, suffix : str
-        The file, and what the end of its name says it is.
+        Path of the file, and its format.
     options : ReadingOptions
-        What the caller says of it.
+        The options of the caller.
     target_kind : {"any", "unmixed", "numbers"}
-        What the targets may be.
+        Targets to accept, as in `TargetKind`.
     last : bool
-        Whether the last column is the target where none is named.
+        Whether the last column is the default target.
     """
     with opened_raw(path, suffix, options) as raw:
         target = options.target
@@ -148,20 +148,20 @@ def _feature_names(raw: OpenedTable, options: ReadingOptions, target: str | None
 
 
 def _feature(column: RawColumn, options: ReadingOptions) -> Column:
-    """Return a column of what its cells are, or of what the caller says they are."""
+    """Return a column with the kind inferred from its cells, or chosen by the caller."""
     if column.name in map(str.strip, options.categorical):
         return read_as(column.cells(), Reading("text", "code"))
     return as_strict(column.cells()) if options.strict else column.recognised(options.decimal)
 
 
 def _ids(column: RawColumn) -> NDArray[Any]:
-    """Return the texts of a column that goes along, None where a cell is missing."""
+    """Return the column that identifies the rows as text, None where a cell is missing."""
     cells = column.cells()
     return cells.spread([text or None for text in cells.texts], object)
 
 
 def _targets(column: RawColumn, kind: TargetKind, decimal: str) -> tuple[NDArray[Any], NDArray[np.intp]]:
-    """Return the targets of the rows that have one, and these rows."""
+    """Return the targets that are not missing, and the numbers of their rows."""
     if isinstance(column, ParquetColumn):
         column = column.read()
     if isinstance(column, TypedColumn) and column.stored.dtype.kind in "biuf":
@@ -181,7 +181,7 @@ def _targets(column: RawColumn, kind: TargetKind, decimal: str) -> tuple[NDArray
 
 
 def _has_words(cells: Cells) -> bool:
-    """Tell whether there are texts that are neither numbers nor missing ones."""
+    """Tell whether some texts are neither numbers nor missing cells."""
     return any(as_float(text) is None for text in cells.texts if text not in MISSING_NUMBERS)
 
 
@@ -198,7 +198,7 @@ def read_known(
     options: ReadingOptions,
     target: KnownTarget | None = None,
 ) -> RawTable:
-    """Read the columns that a model knows, as it knows them; others are left alone.
+    """Read the columns that a model was trained on, each as the same kind; other columns are ignored.
 
     The result has a ``target_name`` where the file has that column; where it cannot be read, ``y`` is None, and the
     last of ``notes`` is the reason.
@@ -206,18 +206,18 @@ def read_known(
     Parameters
     ----------
     path, suffix : str
-        The file, and what the end of its name says it is.
+        Path of the file, and its format.
     readings : dict of str to Reading
-        What each column holds.
+        Kind and notation of each column of the model.
     options : ReadingOptions
-        What the caller says of the table; the id may be lacking.
+        The caller's options; the id may be missing from the file.
     target : KnownTarget, optional
         The target to read too, for every row, as `KnownTarget.read` gives it.
 
     Raises
     ------
     DataError
-        If a column is lacking, or a cell is not what its column holds; names it.
+        If a column is missing, or a cell is not of its column's kind; the message names it.
     """
     with opened_raw(path, suffix, options) as raw:
         if suffix in ARRAY_SUFFIXES and len(raw.columns) == len(readings) and not raw.columns.keys() <= readings.keys():
@@ -254,5 +254,5 @@ def _known_targets(raw: OpenedTable, target: KnownTarget) -> tuple[NDArray[Any] 
 
 
 def _known(column: RawColumn, reading: Reading) -> Column:
-    """Return a column as the one of its name was when the model learnt."""
+    """Return a column with the kind that the model was trained on."""
     return conformed(column.read() if isinstance(column, ParquetColumn) else column, reading)

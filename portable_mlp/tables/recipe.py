@@ -6,11 +6,11 @@ The constants were chosen by measurement: ``benchmarks/tables.py``, and decision
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
-from ..kernels.options import check_choice
+from ..kernels.options import Whole, check_choice
 
 PRESETS = ("default", "best")
 
@@ -39,37 +39,77 @@ PENALTIES = (1e-4, 0.1)
 N_PIECES = 8
 """Pieces, between quantiles, that the encoder gives each number beside the number itself."""
 
+FEWEST_ROWS_WITH_PIECES_OF_QUANTITIES = 1000
+"""For quantities, pieces pay off from this number of rows on; for classes always."""
+
 
 class Recipe(NamedTuple):
-    """What to train on a table, and how.
+    """The networks to train on a table, and the options of their training.
 
     Attributes
     ----------
     hidden : tuple of int
         Units of the hidden layers.
-    activation : str
-        Of the hidden layers.
+    activation : str or sequence of str
+        Activation of the hidden layers, one for all or one for each.
     n_networks : int
         Networks whose outputs (probabilities, or predictions) are averaged. Where there are several and rows are held
         out, each holds out another of as many folds.
     hold_out : float
         The fraction of the rows that a network holds out, 0 for none.
     training : mapping from str to object
-        Options of `train`. "patience" is there where rows are held out, and as long as the schedule: training runs to
-        the end, and its best parameters are kept.
+        Options of `train`. "patience" is there where rows are held out, by default as long as the schedule:
+        training runs to the end, and its best parameters are kept.
     encoding : mapping from str to object
         Options of the encoder.
     """
 
     hidden: tuple[int, ...]
-    activation: str
+    activation: str | Sequence[str]
     n_networks: int
     hold_out: float
     training: Mapping[str, Any]
     encoding: Mapping[str, Any]
 
 
-def recipe(n_rows: int, n_classes: int | None, preset: str = "default") -> Recipe:
+class TableOptions(NamedTuple):
+    """Choices for the model of a table; those that are None or missing depend on the table.
+
+    Attributes
+    ----------
+    preset : {"default", "best"}
+        One network, in seconds where there are a few thousand rows; or an ensemble, in about ten times as long.
+    hidden : sequence of int, optional
+        Units of the hidden layers.
+    activation : str or sequence of str, optional
+        Activation of the hidden layers.
+    loss : str, optional
+        The loss; by default the natural one of the task.
+    loss_options : mapping from str to float
+        Constants of the loss.
+    n_networks : int, optional
+        The same as in `Recipe`.
+    hold_out : float, optional
+        The same as in `Recipe`.
+    training, encoding : mapping from str to object
+        As in `Recipe`, those that are chosen.
+    """
+
+    preset: str = "default"
+    hidden: Sequence[int] | None = None
+    activation: str | Sequence[str] | None = None
+    loss: str | None = None
+    loss_options: Mapping[str, float] = MappingProxyType({})
+    n_networks: int | None = None
+    hold_out: float | None = None
+    training: Mapping[str, Any] = MappingProxyType({})
+    encoding: Mapping[str, Any] = MappingProxyType({})
+
+
+NOTHING_CHOSEN = TableOptions()
+
+
+def recipe(n_rows: int, n_classes: int | None, options: TableOptions = NOTHING_CHOSEN) -> Recipe:
     """Return what to train on a table.
 
     Parameters
@@ -78,8 +118,8 @@ def recipe(n_rows: int, n_classes: int | None, preset: str = "default") -> Recip
         Rows with a target, those that will be held out among them; at least 1.
     n_classes : int or None
         The number of classes; None where the target is a quantity, which is standardised for training.
-    preset : {"default", "best"}
-        One network, in seconds where there are a few thousand rows; or an ensemble, in about ten times as long.
+    options : TableOptions
+        What is chosen, which wins.
 
     Returns
     -------
@@ -88,7 +128,7 @@ def recipe(n_rows: int, n_classes: int | None, preset: str = "default") -> Recip
     Raises
     ------
     ValueError
-        If the preset is neither.
+        If the preset is unknown, there is no network, or the hold-out is not a fraction.
 
     Examples
     --------
@@ -96,12 +136,15 @@ def recipe(n_rows: int, n_classes: int | None, preset: str = "default") -> Recip
     (0.0, 0.1)
     >>> recipe(1000, 3).training["l2"], recipe(1000, None).training["l2"]
     (0.03, 0.01)
+    >>> recipe(1000, 3, TableOptions(training={"l2": 0.0})).training["l2"]
+    0.0
     """
-    check_choice("preset", preset, PRESETS)
-    n_networks = FOLDS if preset == "best" else 1
-    hold_out = _hold_out(n_rows, n_networks)
+    check_choice("preset", options.preset, PRESETS)
+    of_preset = FOLDS if options.preset == "best" else 1
+    n_networks = of_preset if options.n_networks is None else Whole(1)("n_networks", options.n_networks)
+    hold_out = _hold_out(n_rows, n_networks, options)
     n_trained = n_rows - round(n_rows * hold_out)
-    batch_size = _batch_size(n_trained)
+    batch_size = Whole(1)("batch_size", options.training.get("batch_size", _batch_size(n_trained)))
     epochs = max(1, round(_n_steps(n_trained) / math.ceil(n_trained / batch_size)))
     training: dict[str, Any] = {
         "solver": "adam",
@@ -110,17 +153,30 @@ def recipe(n_rows: int, n_classes: int | None, preset: str = "default") -> Recip
         "batch_size": batch_size,
         "epochs": epochs,
         "l2": _penalty(n_rows, n_classes, bool(hold_out)),
+        **options.training,
     }
     if hold_out:
-        training |= {"monitor": "loss", "patience": epochs}
-    encoding = MappingProxyType({"n_pieces": N_PIECES})
-    return Recipe((128, 64), "relu", n_networks, hold_out, MappingProxyType(training), encoding)
+        training = {"monitor": "loss", "patience": training["epochs"], **training}
+    pieces = n_classes is not None or n_rows >= FEWEST_ROWS_WITH_PIECES_OF_QUANTITIES
+    encoding = {"n_pieces": N_PIECES if pieces else 0, **options.encoding}
+    return Recipe(
+        (128, 64) if options.hidden is None else tuple(options.hidden),
+        "relu" if options.activation is None else options.activation,
+        n_networks,
+        hold_out,
+        MappingProxyType(training),
+        MappingProxyType(encoding),
+    )
 
 
-def _hold_out(n_rows: int, n_networks: int) -> float:
-    if n_networks > 1:
-        return 1.0 / n_networks if n_rows >= FEWEST_ROWS_OF_A_FOLD * n_networks else 0.0
-    return HOLD_OUT if n_rows * HOLD_OUT >= FEWEST_ROWS_TO_STOP_ON else 0.0
+def _hold_out(n_rows: int, n_networks: int, options: TableOptions) -> float:
+    if options.hold_out is not None:
+        if not 0.0 <= options.hold_out < 1.0:
+            raise ValueError(f"hold_out is a fraction of the rows, from 0 to below 1; got {options.hold_out}")
+        return options.hold_out
+    share, fewest = (1.0 / n_networks, FEWEST_ROWS_OF_A_FOLD) if n_networks > 1 else (HOLD_OUT, FEWEST_ROWS_TO_STOP_ON)
+    # Who asks for patience asks for rows to validate on.
+    return share if n_rows * share >= fewest or options.training.get("patience") is not None else 0.0
 
 
 def _n_steps(n_trained: int) -> float:

@@ -45,7 +45,7 @@ class Evaluation:
         self._data, self._widest = data, max(net.sizes)
         self._blocks: list[Data] = []
         self._totals = backend.compile(make_totals(backend.xp, net))
-        self._variation = None if net.output in ("softmax", "logistic") else _variation(backend, data)
+        self._variation = None if net.output in ("softmax", "logistic") else _variation_of_targets(backend, data)
 
     def loss_and_score(self, flat: Array) -> list[float] | list[list[float]]:
         """Return the mean loss and the score; with an axis of models, lists with one number for each model."""
@@ -115,7 +115,7 @@ def _squared_errors(xp: Namespace, y_hat: Array, Y: Array, weights: Array | None
     return xp.sum(squares if weights is None else squares * xp.expand_dims(weights, axis=-1), axis=-2)
 
 
-def _variation(backend: Backend, data: Samples) -> Array:
+def _variation_of_targets(backend: Backend, data: Samples) -> Array:
     if isinstance(data, Stream):
         return backend.asarray(data.variation)
     xp, Y, weights = backend.xp, data.Y, data.weights

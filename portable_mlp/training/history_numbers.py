@@ -21,11 +21,11 @@ def kept_number(name: object, value: Any) -> Any:
     if not isinstance(name, str):
         raise ValueError(f"a callback keeps something in event.history under {name!r}; a name must be a text")
     try:
-        numbers = _plain(value)
+        numbers = _as_floats(value)
         _shape(numbers)
     except (TypeError, OverflowError, RecursionError):
         raise ValueError(
-            f"a callback keeps {_shortened(value)} in event.history[{name!r}]; the history holds numbers, or lists of "
+            f"a callback keeps {_one_line(value)} in event.history[{name!r}]; the history holds numbers, or lists of "
             "numbers, all lists within one of the same length: keep anything else in the callback itself"
         ) from None
     return numbers
@@ -39,11 +39,11 @@ def copied(numbers: Any) -> Any:
     return [copied(item) for item in numbers] if numbers and isinstance(numbers[0], list) else numbers[:]
 
 
-def _plain(value: Any) -> Any:
+def _as_floats(value: Any) -> Any:
     if hasattr(value, "tolist"):  # an array, or one of its numbers, of any library
         value = value.tolist()
     if isinstance(value, list | tuple):
-        return [_plain(item) for item in value]
+        return [_as_floats(item) for item in value]
     if not isinstance(value, float | int):
         raise TypeError
     return float(value)
@@ -58,6 +58,6 @@ def _shape(numbers: Any) -> tuple[int, ...]:
     return (len(numbers), *(shapes.pop() if shapes else ()))
 
 
-def _shortened(value: Any) -> str:
+def _one_line(value: Any) -> str:
     shown = " ".join(repr(value).split())
     return shown if len(shown) <= 80 else f"{shown[:77]}..."

@@ -2,46 +2,25 @@
 
 from __future__ import annotations
 
-import contextlib
 import signal
-import threading
-import types
-from typing import Any, Self
 
 from ..exit_codes import TERMINATED
+from ..signal_handlers import SignalHandlers
 
 
 class StopAsked(Exception):
     """Raised between two steps."""
 
 
-class Requests(contextlib.AbstractContextManager["Requests"]):
+class Requests(SignalHandlers):
     """Records Ctrl-C (SIGINT) and SIGTERM instead of letting them interrupt a step.
 
-    A second Ctrl-C takes effect at once, by the original handler. Outside the main thread, where Python receives no
-    signals, nothing changes.
+    A second Ctrl-C takes effect at once, by the original handler.
     """
 
     def __init__(self) -> None:
+        super().__init__(signal.SIGINT, signal.SIGTERM)
         self.received: int | None = None
-        self._before: dict[int, Any] = {}
-
-    def __enter__(self) -> Self:
-        if threading.current_thread() is threading.main_thread():
-            for number in (signal.SIGINT, signal.SIGTERM):
-                handler = signal.getsignal(number)
-                # A handler that is not Python's (None) cannot be restored, and an ignored signal stays ignored.
-                if handler is not None and handler is not signal.SIG_IGN:
-                    self._before[number] = handler
-                    signal.signal(number, self._take_note)
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: types.TracebackType | None
-    ) -> None:
-        """Restore the handlers."""
-        for number, handler in self._before.items():
-            signal.signal(number, handler)
 
     def check(self) -> None:
         """Raise StopAsked if there was a request."""
@@ -53,6 +32,7 @@ class Requests(contextlib.AbstractContextManager["Requests"]):
         if self.received == signal.SIGTERM:
             raise SystemExit(TERMINATED)
 
-    def _take_note(self, number: int, frame: types.FrameType | None) -> None:
+    def receive(self, number: int) -> None:
+        """Record a request."""
         self.received = number
-        signal.signal(number, self._before[number])
+        self.restore(number)

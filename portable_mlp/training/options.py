@@ -21,8 +21,9 @@ from ..kernels.options import (
     not_negative_number,
     positive_number,
 )
-from .monitor import MONITORED
+from ..kernels.step import Objective, Program
 from .schedules import SCHEDULES, needs_epochs
+from .stopping import MONITORED
 
 OF_OPTIMIZERS = frozenset(name for entry in OPTIMIZERS.values() for name in entry.options)
 """The options of any optimizer."""
@@ -141,6 +142,11 @@ def of_optimizer(options: Mapping[str, Any]) -> dict[str, Any]:
     """Return the keyword arguments of the solver's optimizer, in the order of its entry; none of "lbfgs"."""
     solver = options["solver"]
     return {name: options[name] for name in OPTIMIZERS[solver].options} if solver in OPTIMIZERS else {}
+
+
+def fields_of_step(kind: type[Objective | Program], options: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the options that are fields of what a step minimises, or adds to its optimizer."""
+    return {name: options[name] for name in kind._fields if name in options}
 
 
 def identity_of_options(options: Mapping[str, Any]) -> dict[str, Any]:

@@ -15,6 +15,7 @@ from ..kernels.parameters import Params, pack
 from ..kernels.step import Objective
 from .checkpointing import fingerprint
 from .data import checked_data
+from .options import fields_of_step
 from .stream import Samples, Stream
 from .weights import check_own_samples, learnt_class_weights, weighted
 
@@ -70,7 +71,8 @@ def checked_problem(
     ValueError, TypeError
         As `train`.
     """
-    objective = Objective(net, options["l2"], label_smoothing=_checked_smoothing(net, options["label_smoothing"]))
+    _check_smoothing(net, options["label_smoothing"])
+    objective = Objective(net, **fields_of_step(Objective, options))
     data = _checked_samples(net, params, X, y, sample_weight)
     backend = backend_of(params[0][0]).at_precision(options["precision"], params[0][0].dtype)
     hold_out = _checked_validation(net, params, validation)
@@ -80,7 +82,7 @@ def checked_problem(
     if hold_out is not None:
         with _named_validation():
             hold_out = weighted(backend, hold_out, by_class)
-    _check_patience(options["patience"], hold_out)
+    _check_there_is_validation(options["patience"], hold_out)
     _check_one_model(params, options)
     others = {
         "params": lambda: _content_of(backend, params),
@@ -90,11 +92,10 @@ def checked_problem(
     return Problem(backend, objective, params, data, hold_out, n_samples)
 
 
-def _checked_smoothing(net: Network, label_smoothing: float) -> float:
+def _check_smoothing(net: Network, label_smoothing: float) -> None:
     if label_smoothing and net.loss not in SMOOTHED_LOSSES:
         losses = " and ".join(map(repr, SMOOTHED_LOSSES))
         raise ValueError(f"label_smoothing is for the losses {losses}, but the network's is {net.loss!r}")
-    return label_smoothing
 
 
 def _checked_samples(net: Network, params: Params, X: Array, y: Array, sample_weight: Array | None = None) -> Samples:
@@ -128,7 +129,7 @@ def _named_validation() -> Iterator[None]:
         raise type(error)(f"in the validation data: {error}") from None
 
 
-def _check_patience(patience: int | None, hold_out: Samples | None) -> None:
+def _check_there_is_validation(patience: int | None, hold_out: Samples | None) -> None:
     if patience is not None and hold_out is None:
         raise ValueError("patience looks at the validation: give validation=(X_val, y_val) with it")
 

@@ -24,7 +24,7 @@ from .checkpointing import Checkpoints, checked_folder, entered_on_root, identit
 from .dropout import Dropout
 from .loop import make_loop
 from .monitor import Callback, LoopRecord, Monitor
-from .options import TRAINING_OPTIONS, checked, identity_of_options, of_optimizer
+from .options import TRAINING_OPTIONS, checked, fields_of_step, identity_of_options, of_optimizer
 from .order import KeyedOrder
 from .problem import Problem, checked_problem
 from .progress import Silent, shown_progress
@@ -32,6 +32,7 @@ from .result import TrainResult
 from .run import Run
 from .schedules import SCHEDULES, LossDrivenRates, OfEpoch, schedule_entry
 from .shuffle import Shuffle
+from .stopping import rules_of
 from .stream import Stream
 from .weights import weights_to_skip_by
 
@@ -229,7 +230,7 @@ def _monitor(problem: Problem, options: Mapping[str, Any], callbacks: tuple[Call
         problem.net,
         epochs=options["epochs"],
         validation=problem.hold_out,
-        patience=options["patience"],
+        rules=rules_of(options),
         monitored=options["monitor"],
         callbacks=callbacks,
         bar=bar,
@@ -251,7 +252,7 @@ def _by_batches(
 ) -> TrainResult:
     """Train a batch at a time; ``keep`` makes the `Checkpoints` of the run from its parts."""
     optimizer = OPTIMIZERS[options["solver"]].make(**of_optimizer(options))
-    program = Program(problem.objective, optimizer, options["clip_norm"], options["warmup_steps"])
+    program = Program(problem.objective, optimizer, **fields_of_step(Program, options))
     loop = make_loop(problem.backend, program, pack(problem.params))
     draws = Shuffle(random_state) if options["shuffle"] or options["dropout"] else None
     order = KeyedOrder(
@@ -269,7 +270,7 @@ def _by_batches(
     record = LoopRecord(loop, watch, rates)
     checkpoints = None
     if keep is not None:
-        identity = _identity(problem, options, random_state)
+        identity = _identity_of_run(problem, options, random_state)
         checkpoints = keep(identity=identity, loop=loop, record=record, rates=rates, order=order)
     run = Run(loop, problem.data, order, rates, record, epochs=options["epochs"], checkpoints=checkpoints)
     stopped_because = run.until_stopped()
@@ -283,7 +284,7 @@ def _dropout(problem: Problem, options: Mapping[str, Any], draws: Shuffle | None
     return Dropout(problem.backend, problem.net, options["dropout"], draws, problem.params[0][0].dtype)
 
 
-def _identity(problem: Problem, options: Mapping[str, Any], random_state: RandomState) -> dict[str, Any]:
+def _identity_of_run(problem: Problem, options: Mapping[str, Any], random_state: RandomState) -> dict[str, Any]:
     """Return what distinguishes this run from others, for JSON."""
     group = current_group()
     return identity_of(

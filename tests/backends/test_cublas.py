@@ -289,7 +289,7 @@ def test_the_constants_are_nvidias() -> None:
 
 def test_the_bindings_load_without_a_gpu() -> None:
     assert why_not() is None
-    assert _cublas._load() is cublas
+    assert _cublas._bindings() is cublas
 
 
 def test_missing_bindings_are_a_sentence_with_the_command(monkeypatch: pytest.MonkeyPatch) -> None:

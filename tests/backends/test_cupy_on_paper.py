@@ -38,7 +38,7 @@ def cupy(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
     monkeypatch.setitem(sys.modules, "array_api_compat.cupy", NAMESPACE)
     monkeypatch.setattr(array_api_compat, "cupy", NAMESPACE, raising=False)
     cublas = paper_cupy.Cublas()
-    monkeypatch.setattr(_cublas, "_load", lambda: cublas)
+    monkeypatch.setattr(_cublas, "_bindings", lambda: cublas)
     forget()
     GRAPHS.clear()
     loaded = {name: importlib.import_module(f"portable_mlp.backends.{name}") for name in OURS}
@@ -363,7 +363,7 @@ def test_without_bindings_steps_are_launched_one_by_one(cupy: Any, monkeypatch: 
 
     from portable_mlp.backends import _cublas
 
-    monkeypatch.setattr(_cublas, "_load", missing)
+    monkeypatch.setattr(_cublas, "_bindings", missing)
     cupy._cupy._why_no_graphs.cache_clear()
     with pytest.warns(
         RuntimeWarning, match=r"kernel by kernel: .*No module named 'nvmath'; pip install nvmath-python"

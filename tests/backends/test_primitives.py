@@ -12,7 +12,7 @@ import scipy.sparse
 
 import portable_mlp as pm
 from portable_mlp.backends import _numpy
-from portable_mlp.backends._numba_primitives import _UPDATES, NumbaPrimitives
+from portable_mlp.backends._numba_primitives import _LOOPS_OF_UPDATES, NumbaPrimitives
 from portable_mlp.backends._numpy import numpy_primitives
 from portable_mlp.backends._numpy_primitives import NumpyPrimitives
 from portable_mlp.kernels import optimizers
@@ -183,7 +183,7 @@ def test_rows_are_taken_and_labels_encoded_into_memory(labels: str, dtype: str, 
 def test_every_compiled_formula_is_compared(dtype: str, name: str) -> None:
     """A formula without a loop of its own is computed by NumPy."""
     formulas = {value for key, value in vars(optimizers).items() if key.endswith("_update")}
-    assert set(_UPDATES) == {optimizer.formula for optimizer in OPTIMIZERS.values()} <= formulas
+    assert set(_LOOPS_OF_UPDATES) == {optimizer.formula for optimizer in OPTIMIZERS.values()} <= formulas
 
 
 @on_both

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 import portable_mlp as pm
-from portable_mlp.backends._torch_primitives import _UPDATES, torch_primitives
+from portable_mlp.backends._torch_primitives import _IN_PLACE, torch_primitives
 from portable_mlp.kernels.activations import ACTIVATIONS
 from portable_mlp.kernels.optimizers import adam, sgd
 from portable_mlp.kernels.primitives import GradientSums, portable
@@ -96,4 +96,4 @@ def test_samples_products_and_sums_are_written_into_memory() -> None:
 
 def test_every_portable_formula_that_torch_users_meet_is_written_in_place() -> None:
     in_train = {sgd(0.0).formula, sgd(0.9, nesterov=False).formula, sgd(0.9).formula, adam().formula}
-    assert set(_UPDATES) == in_train
+    assert set(_IN_PLACE) == in_train

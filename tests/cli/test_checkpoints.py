@@ -11,6 +11,7 @@ import pytest
 from portable_mlp.cli.app import run
 
 TRAIN = ["train", "digits", "--hidden", "32", "--backend", "numpy", "--batch-size", "50"]
+TRAIN += ["--schedule", "constant", "--validation", "0.1", "--patience", "100"]
 
 
 def train(*options: str | pathlib.Path) -> int:

@@ -88,9 +88,7 @@ def predictions(*arguments: Any, capfd: pytest.CaptureFixture[str]) -> list[dict
 
 
 def test_text_classes_are_learnt_and_predicted(flowers, capfd) -> None:
-    summary = trained(
-        flowers, "--target", "kind", "--save", "model.safetensors", "--epochs", 60, "--learning-rate", 0.05, capfd=capfd
-    )
+    summary = trained(flowers, "--target", "kind", "--save", "model.safetensors", "--validation", 0.1, capfd=capfd)
     assert summary["task"] == "classification"
     assert summary["validation_accuracy"] == 1.0
     rows = predictions("model.safetensors", flowers, "--proba", capfd=capfd)
@@ -108,7 +106,7 @@ def test_predict_finds_its_columns_by_name_and_needs_no_target(flowers, capfd) -
 
 
 def test_a_quantity_is_predicted_in_its_own_units(houses, capfd) -> None:
-    summary = trained(houses, "--save", "m.safetensors", "--epochs", 200, "--batch-size", 10, capfd=capfd)
+    summary = trained(houses, "--save", "m.safetensors", "--l2", 0, "--validation", 0.1, "--epochs", 200, capfd=capfd)
     assert summary["task"] == "regression"
     assert summary["validation_r2"] > 0.99
     assert len(summary["history"]["loss"]) == 200
@@ -188,7 +186,7 @@ def test_options_reach_the_training(flowers, capfd) -> None:
     assert summary["history"]["learning_rate"] == [0.5, 0.25]
     assert "validation_loss" not in summary["history"]
     net, params, _ = pm.load_model("m.safetensors")
-    assert net.sizes == (2, 3)
+    assert net.sizes == (12, 3)  # with 8 pieces of a number, and 2 of the other, which has 3 values
     assert params[0].W.dtype == np.float64
 
 
@@ -204,14 +202,16 @@ def test_patience_reports_the_epoch_that_was_kept(flowers, capfd) -> None:
 
 
 def test_the_summary_is_readable(flowers, capfd) -> None:
-    code, out, err = command("train", flowers, "--target", "kind", "--epochs", 2, capfd=capfd)
+    options = ("--epochs", 2, "--validation", 0.2)
+    code, out, err = command("train", flowers, "--target", "kind", *options, capfd=capfd)
     assert code == 0
     shown = {line[:20].strip(): line[20:] for line in out.splitlines()}
     assert shown["task"] == "classification"
-    assert shown["network"] == "2-128-64-3"
+    assert shown["network"] == "12-128-64-3"
+    assert shown["held out"] == "12"
     assert float(shown["validation accuracy"]) >= 0.0
     assert "epoch 2/2" in err
-    assert "only 2 steps were taken" in err
+    assert "only 4 steps were taken" in err
     assert "saved               no (--save model.safetensors keeps the model)" in out
 
 
@@ -219,10 +219,10 @@ def test_inspect_shows_the_model(flowers, capfd) -> None:
     trained(flowers, "--target", "kind", "--save", "m.safetensors", "--epochs", 2, capfd=capfd)
     code, out, _ = command("inspect", "m.safetensors", capfd=capfd)
     assert code == 0
-    for word in ("2-128-64-3", "relu", "float32", "kind", r"'\xe4ster'", "'weight, g'"):
+    for word in ("12-128-64-3", "relu", "float32", "kind", r"'\xe4ster'", "'weight, g'"):
         assert word in out
     code, out, _ = command("inspect", "m.safetensors", "--json", capfd=capfd)
-    assert json.loads(out)["sizes"] == [2, 128, 64, 3]
+    assert json.loads(out)["sizes"] == [12, 128, 64, 3]
     assert json.loads(out)["metadata"]["preparation"]["classes"] == ["=rose", "tulip", "äster"]
 
 

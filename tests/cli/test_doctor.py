@@ -86,7 +86,7 @@ def test_a_library_that_breaks_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_difference_is_relative_to_the_largest_number() -> None:
     gradient, weights = agreement._computed(pm.get_backend("numpy"), "float64")
     assert len(weights) == 2 * (len(gradient) - 1)  # both solvers'; the loss stands with the gradient
-    assert agreement._difference(gradient + 1e-3 * np.max(np.abs(gradient)), gradient) == pytest.approx(1e-3)
+    assert agreement._relative_difference(gradient + 1e-3 * np.max(np.abs(gradient)), gradient) == pytest.approx(1e-3)
     single, trained = agreement._computed(pm.get_backend("numpy"), "float32")
-    assert 0 < agreement._difference(single, gradient) < 1e-6
-    assert 0 < agreement._difference(trained, weights) < 1e-5
+    assert 0 < agreement._relative_difference(single, gradient) < 1e-6
+    assert 0 < agreement._relative_difference(trained, weights) < 1e-5

@@ -14,6 +14,7 @@ import pytest
 import portable_mlp as pm
 from portable_mlp.backends.extras import install
 from portable_mlp.cli.app import run
+from portable_mlp.kernels.optimizers import OPTIMIZERS
 
 RTOL = {"float32": 1e-6, "float64": 1e-12}
 
@@ -60,7 +61,7 @@ def trained(name: str, dtype: str, capfd: pytest.CaptureFixture[str]) -> np.ndar
 
 def predicted(name: str, *options: str, capfd: pytest.CaptureFixture[str]) -> list[dict[str, str]]:
     code, out, err = command("predict", "m.safetensors", f"{name}.csv", *options, capfd=capfd)
-    assert (code, err) == (0, "")
+    assert code == 0, err
     return list(csv.DictReader(io.StringIO(out)))
 
 
@@ -97,6 +98,17 @@ def test_quantities_in_their_own_units(dtype: str, capfd: pytest.CaptureFixture[
     assert "classes" not in kept
 
 
+def test_predictions_stay_within_the_targets(dtype: str, capfd: pytest.CaptureFixture[str]) -> None:
+    X = trained("houses", dtype, capfd)
+    targets = [float(row["target"]) for row in csv.DictReader(open_text("houses.csv"))]
+    far = np.vstack([X.max(axis=0) + 1000, X.min(axis=0) - 1000, X.mean(axis=0)])
+    pathlib.Path("houses.csv").write_text('year,"price, ct",x\n' + "".join(f"{a},{b},{c}\n" for a, b, c in far))
+    expected = [[float(row["prediction"])] for row in predicted("houses", capfd=capfd)]
+    assert {answer for (answer,) in expected[:2]} <= {min(targets), max(targets)}
+    (prediction,) = exported(capfd=capfd).run(["prediction"], {"X": far.astype(dtype)})
+    np.testing.assert_allclose(prediction, expected, rtol=RTOL[dtype])
+
+
 @pytest.mark.parametrize(
     ("solver", "options"), [("adam", ()), ("adam", ("--solver", "adam")), ("sgd", ("--solver", "sgd"))]
 )
@@ -110,8 +122,9 @@ def test_the_training_step_goes_on_from_raw_rows(
     labels = np.asarray(
         [preparation["classes"].index(row["target"]) for row in csv.DictReader(open_text("flowers.csv"))]
     )
-    scaled = (X - preparation["input_mean"]) / preparation["input_scale"]
-    expected = pm.train(net, params, scaled, labels, solver=solver, batch_size=25, epochs=1, shuffle=False)
+    inputs = pm.TableEncoder(n_pieces=8).fit_transform(dict(zip(["year", "price", "x"], X.T, strict=True)))
+    assert inputs.shape == (60, 3 + 8 + 8)
+    expected = pm.train(net, params, inputs, labels, solver=solver, batch_size=25, epochs=1, shuffle=False)
     state: dict[str, Any] = {}
     names = [output.name for output in session.get_outputs()]
     for start in range(0, len(X), 25):
@@ -144,7 +157,7 @@ MISTAKES = {
     "a solver for nothing": (("m.safetensors", "m.onnx", "--solver", "adam"), "--solver goes with --training"),
     "another solver": (
         ("m.safetensors", "m.onnx", "--training", "--solver", "lbfgs"),
-        "solver must be one of 'adam', 'adamw', 'sgd'",
+        f"solver must be one of {', '.join(map(repr, OPTIMIZERS))}",
     ),
 }
 

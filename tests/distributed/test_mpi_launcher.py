@@ -84,13 +84,13 @@ def test_the_one_on_the_path_is_found_too(monkeypatch: pytest.MonkeyPatch, tmp_p
     [("MPICH Version: 5.0.2", "mpiexec (Open MPI) 5.0.11"), ("Open MPI v5.0.11", "HYDRA build details")],
 )
 def test_a_launcher_of_another_mpi_is_refused(library: str, launcher: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(mpi_launcher, "_answer", lambda command: launcher if "--version" in command else library)
+    monkeypatch.setattr(mpi_launcher, "_stdout_of", lambda command: launcher if "--version" in command else library)
     with pytest.raises(BackendUnavailable, match=r"mpi4py uses .* cannot start its programs: keep one MPI"):
         find_launcher()
 
 
 def test_a_library_that_does_not_load(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(mpi_launcher, "_answer", lambda command: None)
+    monkeypatch.setattr(mpi_launcher, "_stdout_of", lambda command: None)
     with pytest.raises(BackendUnavailable, match="mpi4py is installed but finds no MPI library"):
         find_launcher()
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import portable_mlp as pm
-from portable_mlp.tables.recipe import PRESETS, recipe
+from portable_mlp.tables.recipe import PRESETS, TableOptions, recipe
 
 SIZES = (1, 2, 20, 150, 299, 300, 1000, 2000, 10_000, 54_000, 1_000_000)
 
@@ -46,27 +46,63 @@ def test_penalty_where_rows_are_held_out_is_the_same_for_all() -> None:
 
 @pytest.mark.parametrize(("preset", "fewest"), [("default", 2000), ("best", 80)])
 def test_few_rows_are_all_trained_on(preset: str, fewest: int) -> None:
-    fewer, enough = recipe(fewest - 1, 2, preset), recipe(fewest, 2, preset)
+    fewer, enough = (recipe(n_rows, 2, TableOptions(preset)) for n_rows in (fewest - 1, fewest))
     assert (fewer.hold_out, "patience" in fewer.training) == (0.0, False)
     assert enough.hold_out > 0.0
     assert enough.training["patience"] == enough.training["epochs"]
 
 
 def test_the_ensemble_holds_out_every_row_once() -> None:
-    chosen = recipe(5000, 2, "best")
+    chosen = recipe(5000, 2, TableOptions("best"))
     assert chosen.n_networks > 1
     assert chosen.hold_out == 1 / chosen.n_networks
 
 
 def test_unknown_preset() -> None:
     with pytest.raises(ValueError, match="preset must be one of 'default', 'best'; got 'bets', did you mean 'best'"):
-        recipe(100, 2, "bets")
+        recipe(100, 2, TableOptions("bets"))
+
+
+def test_pieces_of_numbers_need_rows_where_the_target_is_a_quantity() -> None:
+    n_pieces = [recipe(*table).encoding["n_pieces"] for table in ((999, None), (1000, None), (10, 2))]
+    assert n_pieces == [0, 8, 8]
+
+
+def test_what_is_chosen_wins_and_the_rest_follows_it() -> None:
+    usual = recipe(300, 2)
+    chosen = recipe(
+        300, 2, TableOptions(hidden=[5], activation="tanh", training={"batch_size": 150}, encoding={"min_count": 1})
+    )
+    assert (chosen.hidden, chosen.activation, chosen.encoding["min_count"]) == ((5,), "tanh", 1)
+    assert chosen.training["epochs"] == 500 > usual.training["epochs"]  # as many steps
+    assert chosen.training["l2"] == usual.training["l2"]
+    held_out = recipe(300, 2, TableOptions(hold_out=0.2, training={"epochs": 7}))
+    assert (held_out.hold_out, held_out.training["patience"]) == (0.2, 7)
+    assert held_out.training["l2"] < usual.training["l2"]
+    patient = recipe(300, 2, TableOptions(training={"patience": 3}))
+    assert (patient.hold_out, patient.training["patience"]) == (0.1, 3)
+    several = recipe(300, 2, TableOptions(n_networks=3))
+    assert (several.n_networks, several.hold_out) == (3, 1 / 3)
+    assert recipe(5000, 2, TableOptions("best", hold_out=0.0)).hold_out == 0.0
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (TableOptions(n_networks=0), "n_networks must be at least 1, got 0"),
+        (TableOptions(training={"batch_size": 0}), "batch_size must be at least 1, got 0"),
+        (TableOptions(hold_out=1.0), "hold_out is a fraction of the rows, from 0 to below 1; got 1.0"),
+    ],
+)
+def test_mistakes(options: TableOptions, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        recipe(100, 2, options)
 
 
 @pytest.mark.parametrize("preset", PRESETS)
 @pytest.mark.parametrize("n_rows", [40, 4000])
 def test_train_takes_the_options(n_rows: int, preset: str) -> None:
-    chosen = recipe(n_rows, 2, preset)
+    chosen = recipe(n_rows, 2, TableOptions(preset))
     rng = np.random.default_rng(0)
     X = rng.normal(size=(n_rows, 3))
     y = (X[:, 0] > 0).astype(np.int64)

@@ -14,6 +14,7 @@ import portable_mlp as pm
 import portable_mlp.cli.train
 from portable_mlp.cli.app import app, run
 from portable_mlp.estimators.parameters import PARAMETER_OF
+from portable_mlp.kernels.optimizers import SOLVERS
 from portable_mlp.kernels.options import Choice, OrNone, Whole, flag
 from portable_mlp.training.options import (
     IN_EVERY_STATE,
@@ -140,7 +141,7 @@ def other(name: str) -> Any:
 def test_another_value_is_another_run(name: str) -> None:
     """So that none goes on from the states of another: an option that is new is in the identity by itself."""
     usual = {name: option.default for name, option in TRAINING_OPTIONS.items()}
-    runs = [usual, usual | {"solver": "adamw", "schedule": "cosine"}, usual | {"solver": "sgd"}]
+    runs = [usual, usual | {"schedule": "cosine"}, *(usual | {"solver": solver} for solver in SOLVERS)]
     assert any(identity_of_options(run) != identity_of_options(checked(run | {name: other(name)})) for run in runs)
 
 

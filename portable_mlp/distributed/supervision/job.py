@@ -133,10 +133,10 @@ class Job:
         """Return the outcome of the job, once it has ended."""
         for relay in self._relays:
             relay.pass_on()
-        errors = {int(path.stem): _text(path) for path in self._folder.glob("*.err")}
-        log = _text(self._log)
+        errors = {int(path.stem): _text_of_file(path) for path in self._folder.glob("*.err")}
+        log = _text_of_file(self._log)
         for path in self._folder.glob("*.pid"):
-            log = re.sub(rf"\bPID {_text(path)}\b", rf"\g<0> (rank {path.stem})", log)
+            log = re.sub(rf"\bPID {_text_of_file(path)}\b", rf"\g<0> (rank {path.stem})", log)
         return Outcome(self._mpiexec.returncode, {rank: text for rank, text in errors.items() if text.strip()}, log)
 
     @property
@@ -180,5 +180,5 @@ def _screen() -> dict[str, str]:
     return {"FORCE_COLOR": "1", "COLUMNS": str(os.get_terminal_size(sys.stderr.fileno()).columns)}
 
 
-def _text(path: pathlib.Path) -> str:
+def _text_of_file(path: pathlib.Path) -> str:
     return _NOISE.sub(b"", path.read_bytes()).decode("utf-8", errors="replace")

@@ -72,7 +72,7 @@ def find_launcher() -> Launcher:
             f"{install('mpi')}"
         )
     found = Launcher(path, library, vendor_of(library))
-    described = vendor_of(_answer([path, "--version"]) or "")
+    described = vendor_of(_stdout_of([path, "--version"]) or "")
     # MPICH and Intel's MPI, its descendant, start each other's programs; Open MPI has a way of its own.
     if (found.vendor == OPEN_MPI) != (described == OPEN_MPI):
         raise BackendUnavailable(
@@ -93,7 +93,7 @@ def mpi_library() -> str:
     if importlib.util.find_spec("mpi4py") is None:
         raise BackendUnavailable(f"several processes need mpi4py, which is missing: {install('mpi')}")
     # In another process: a library of MPI that was loaded once stays.
-    answer = _answer([sys.executable, "-m", "mpi4py", "--mpi-lib-version"])
+    answer = _stdout_of([sys.executable, "-m", "mpi4py", "--mpi-lib-version"])
     if answer is None:
         raise BackendUnavailable(f"mpi4py is installed but finds no MPI library: {install('mpi')}")
     return " ".join(answer.strip("\0\n ").splitlines()[0].split())
@@ -114,7 +114,7 @@ def vendor_of(description: str) -> str:
     return next((vendor for words, vendor in VENDORS.items() if words in description), "another MPI")
 
 
-def _answer(command: list[str]) -> str | None:
+def _stdout_of(command: list[str]) -> str | None:
     """Return the stdout of a program, None if it fails."""
     try:
         done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=SECONDS_TO_ANSWER)

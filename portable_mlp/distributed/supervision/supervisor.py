@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-import contextlib
 import pathlib
 import signal
 import sys
 import time
-import types
 from collections.abc import Sequence
-from typing import Any, NamedTuple, Self, TypeAlias
+from typing import NamedTuple, TypeAlias
 
 from ...exit_codes import GAVE_UP, INTERRUPTED, TERMINATED, USERS_MISTAKE
+from ...signal_handlers import SignalHandlers
 from ...storage.checkpoints import CheckpointFolder
 from ...storage.printable import printable
+from ..agreement import ranks_in_words
 from .cores import busy_cores, doubt, n_cores
 from .job import SECONDS_BETWEEN_LOOKS, Job, Outcome, started
 from .mpi_launcher import Launcher, find_launcher
@@ -80,7 +80,7 @@ def supervise(program: Sequence[str], again: Sequence[str], procs: int, rules: R
     reservation = doubt(procs, n_cores(), busy_cores())
     if reservation is not None:
         _report(reservation)
-    with _Requests() as requests:
+    with _RequestsOfJob() as requests:
         n_restarts = 0
         while True:
             before = _states(rules.checkpoint)
@@ -103,7 +103,9 @@ def supervise(program: Sequence[str], again: Sequence[str], procs: int, rules: R
                 return 128 + requests.received[0]
 
 
-def _one_start(launcher: Launcher, procs: int, program: Sequence[str], timeout: float, requests: _Requests) -> Outcome:
+def _one_start(
+    launcher: Launcher, procs: int, program: Sequence[str], timeout: float, requests: _RequestsOfJob
+) -> Outcome:
     """Run the program once, to its end or until it must be ended; report a failure."""
     with started(launcher, procs, program) as job:
         hung = _watch(job, timeout, requests)
@@ -119,7 +121,7 @@ def _one_start(launcher: Launcher, procs: int, program: Sequence[str], timeout: 
     return outcome
 
 
-def _watch(job: Job, timeout: float, requests: _Requests) -> bool:
+def _watch(job: Job, timeout: float, requests: _RequestsOfJob) -> bool:
     """Wait until the job has ended or must be ended; return whether it hangs. Pass on the first request to stop."""
     asked = False
     while not job.has_ended():
@@ -154,7 +156,8 @@ def _report_output_of_ranks(outcome: Outcome) -> None:
     reported = outcome.errors.get(0, "")
     for text in sorted({text for rank, text in outcome.errors.items() if rank}, key=len, reverse=True):
         if text.strip() not in reported:
-            _report(f"{_ranks(outcome, text)} wrote:\n{text.strip()}")
+            ranks = [rank for rank, other in sorted(outcome.errors.items()) if other == text]
+            _report(f"{ranks_in_words(ranks)} wrote:\n{text.strip()}")
             reported += text
 
 
@@ -164,36 +167,18 @@ def _last_lines(outcome: Outcome) -> str:
     return "".join(f"\n  rank {rank}: {line}" for rank, line in last.items())
 
 
-def _ranks(outcome: Outcome, text: str) -> str:
-    ranks = [str(rank) for rank, other in sorted(outcome.errors.items()) if other == text]
-    return f"rank {ranks[0]}" if len(ranks) == 1 else f"ranks {', '.join(ranks)}"
-
-
 def _report(message: str) -> None:
     lines = "\n".join(map(printable, message.splitlines()))
     sys.stderr.write(f"portable-mlp: {lines}\n")
     sys.stderr.flush()
 
 
-class _Requests(contextlib.AbstractContextManager["_Requests"]):
+class _RequestsOfJob(SignalHandlers):
     """A record of every request to stop; none of them ends this process half-way."""
 
     def __init__(self) -> None:
+        super().__init__(signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
         self.received: list[int] = []
-        self._before: dict[int, Any] = {}
-
-    def __enter__(self) -> Self:
-        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-            if signal.getsignal(number) is not signal.SIG_IGN:  # nohup
-                self._before[number] = signal.signal(number, self._take_note)
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: types.TracebackType | None
-    ) -> None:
-        """Put the handlers back."""
-        for number, handler in self._before.items():
-            signal.signal(number, handler)
 
     def wait(self, seconds: float) -> None:
         """Wait, or until there is a request."""
@@ -201,5 +186,6 @@ class _Requests(contextlib.AbstractContextManager["_Requests"]):
         while not self.received and time.monotonic() < end:
             time.sleep(SECONDS_BETWEEN_LOOKS)
 
-    def _take_note(self, number: int, frame: types.FrameType | None) -> None:
+    def receive(self, number: int) -> None:
+        """Record a request."""
         self.received.append(number)

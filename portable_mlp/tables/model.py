@@ -1,0 +1,95 @@
+"""A trained model of a table: rows in, predictions out, and one file for all of it."""
+
+from __future__ import annotations
+
+import pathlib
+from typing import Any, NamedTuple, Self
+
+import numpy as np
+
+from ..backends import Backend, backend_of
+from ..kernels.network import Network
+from ..kernels.parameters import Params
+from ..kernels.propagation import predict
+from ..storage.models import load_model, save_ensemble
+from ..storage.paths import FilePath
+from .columns import Columns
+from .preparation import Preparation, preparation_of
+
+__all__ = ["TableModel"]
+
+ROWS_AT_ONCE = 2**16
+"""So many rows are on the device at a time."""
+
+
+class TableModel(NamedTuple):
+    """A network with the preparation of its rows, or several networks with one preparation.
+
+    Attributes
+    ----------
+    preparation : Preparation
+        How rows become inputs, and outputs become predictions.
+    net : Network
+        The network, or each of several.
+    params : tuple of Layer
+        Its parameters, on any library and device; of several networks with a leading axis, whose outputs are averaged.
+    metadata : dict
+        What its file has beside the networks, the preparation among it.
+    """
+
+    preparation: Preparation
+    net: Network
+    params: Params
+    metadata: dict[str, Any]
+
+    @property
+    def n_networks(self) -> int:
+        """Number of networks."""
+        return self.params[0].W.shape[0] if self.params[0].W.ndim == 3 else 1
+
+    def outputs(self, X: np.ndarray | Columns) -> np.ndarray:
+        """Return what the networks say of raw rows, on the mean, (n_samples, n_outputs) in float64.
+
+        They are probabilities, a column for each class, or quantities as they were scaled for training.
+        """
+        return self.outputs_of_inputs(self.preparation.inputs(X))
+
+    def outputs_of_inputs(self, inputs: np.ndarray) -> np.ndarray:
+        """Return the same of encoded rows (n_samples, n_inputs)."""
+        backend, dtype = backend_of(self.params[0].W), self.params[0].W.dtype
+        pieces = [
+            backend.to_numpy(
+                predict(self.net, self.params, backend.asarray(inputs[start : start + ROWS_AT_ONCE], dtype=dtype))
+            )
+            for start in range(0, len(inputs), ROWS_AT_ONCE)
+        ]
+        outputs = np.concatenate(pieces, axis=-2).astype(np.float64)
+        return self.preparation.probabilities(outputs.mean(axis=0) if outputs.ndim == 3 else outputs)
+
+    def predictions(self, X: np.ndarray | Columns) -> np.ndarray:
+        """Return the class (n_samples,) of each raw row, or its quantities (n_samples, n_outputs)."""
+        return self.preparation.predictions(self.outputs(X))
+
+    def save(self, path: FilePath, **also: Any) -> None:
+        """Write the model to a file, which is replaced in one step.
+
+        Parameters
+        ----------
+        path : str, bytes or path
+            The path of the file.
+        **also
+            Further entries of the metadata.
+        """
+        save_ensemble(path, self.net, self.params, {**self.metadata, **also})
+
+    @classmethod
+    def load(cls, path: pathlib.Path, backend: str | Backend = "numpy") -> Self:
+        """Return the model of a file, whatever wrote it.
+
+        Raises
+        ------
+        ModelFileError
+            If it is no sound model file, or its preparation does not fit its network.
+        """
+        net, params, metadata = load_model(path, backend=backend)
+        return cls(preparation_of(path, net, metadata), net, params, metadata)
