@@ -176,10 +176,6 @@ def hold_out_scores(prepared: PreparedTable, model: TableModel) -> Scores | None
     held_out = prepared.part(0)[1]
     if prepared.recipe.n_networks > 1 or prepared.baseline is None or not isinstance(held_out, Rows):
         return None
+    outputs = model.outputs_of_inputs(held_out.X)
     preparation = prepared.preparation
-    y = (
-        preparation.predictions(held_out.y)
-        if preparation.classes is None
-        else np.asarray(preparation.classes)[held_out.y]
-    )
-    return scores_of_outputs(preparation, y, model.outputs_of_inputs(held_out.X), prepared.baseline)
+    return scores_of_outputs(preparation, preparation.restored(held_out.y), outputs, prepared.baseline)

@@ -113,11 +113,17 @@ class Preparation:
             return np.searchsorted(classes, y.astype(classes.dtype) if y.dtype.kind == "u" else y)
         return (_columns(y) - np.asarray(self.target_mean)) / np.asarray(self.target_scale)
 
+    def restored(self, targets: np.ndarray) -> np.ndarray:
+        """Return the classes of labels, or the quantities of standardised values: the inverse of `targets`."""
+        if self.classes is not None:
+            return np.asarray(self.classes)[targets]
+        return targets * np.asarray(self.target_scale) + np.asarray(self.target_mean)
+
     def predictions(self, outputs: np.ndarray) -> np.ndarray:
         """Return the class (n_samples,) of each row of `probabilities`, or values (n_samples, n_outputs) unscaled."""
         if self.classes is not None:
-            return np.asarray(self.classes)[np.argmax(outputs, axis=1)]
-        values = outputs * np.asarray(self.target_scale) + np.asarray(self.target_mean)
+            return self.restored(np.argmax(outputs, axis=1))
+        values = self.restored(outputs)
         return values if self.target_low is None else np.clip(values, self.target_low, self.target_high)
 
     def in_metadata(self) -> dict[str, Any]:
