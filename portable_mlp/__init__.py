@@ -2,7 +2,8 @@
 
 A fit goes through these modules, from the door to the matrix product::
 
-    cli.train               reads the table, calls pm.train
+    cli.train               the options of the command line, and what is printed
+    tables.fitting          prepare, PreparedTable.fit: a table's hold-out, encoding and recipe; calls pm.train
     training.train          checks options and samples; gives the loop an order, rates and a record
     estimators.base         the same for MLPClassifier and MLPRegressor, with scikit-learn's rules (stochastic)
     training.run            Run: the one loop over epochs

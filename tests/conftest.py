@@ -99,8 +99,14 @@ LIBRARIES = {
 }
 
 
+# A library whose every kind is tried by others: JAX and PyTorch in the other dtype, array-api-strict on another device.
+THOROUGH = {"strict-cpu", "torch-cpu-float32", "jax-float32"}
+
+
 def _marks(name: str) -> tuple[pytest.MarkDecorator, ...]:
     backend, device, _ = LIBRARIES[name]
+    if name in THOROUGH:
+        return (pytest.mark.thorough,)
     return (pytest.mark.gpu(backend),) if backend == "cupy" or device == "cuda" else ()
 
 

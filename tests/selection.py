@@ -44,6 +44,11 @@ def one_in(n: int, *axes: Iterable[Any], on: str = "") -> list[Any]:
     ]
 
 
+def rarely(*rows: Any) -> list[Any]:
+    """Return rows for a `parametrize`, each one value or a tuple of several, marked as thorough."""
+    return [pytest.param(*(row if isinstance(row, tuple) else (row,)), marks=pytest.mark.thorough) for row in rows]
+
+
 class Selection:
     """The plugin: leaves out tests marked `gpu` where no GPU answers, and `thorough` unless -m asks for them.
 

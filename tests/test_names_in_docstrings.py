@@ -1,10 +1,11 @@
 """Docstrings that list the names of a table list all of them, and none that is not there; the README lists all."""
 
+import ast
 import inspect
 import itertools
 import pathlib
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import pytest
@@ -55,3 +56,29 @@ def test_the_readme_names_them_all() -> None:
     readme = (pathlib.Path(__file__).parents[1] / "README.md").read_text(encoding="utf-8")
     missing = [name for name in itertools.chain(ACTIVATIONS, OUTPUTS, LOSSES) if f"`{name}`" not in readme]
     assert not missing
+
+
+def test_descriptions_have_more_than_three_words() -> None:
+    """A description says role, shape, unit or range; an entry whose name and type say all has none."""
+    package = pathlib.Path(pm.__file__).parent
+    short = [
+        f"{path.relative_to(package)}: {entry}: {description}"
+        for path in package.rglob("*.py")
+        for docstring in docstrings(path)
+        for entry, description in entries(docstring)
+        if 0 < len(description.split()) <= 3
+    ]
+    assert short == []
+
+
+def docstrings(path: pathlib.Path) -> Iterator[str]:
+    """Yield the docstrings of a module's classes and functions."""
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.ClassDef | ast.FunctionDef):
+            yield ast.get_docstring(node) or ""
+
+
+def entries(docstring: str) -> Iterator[tuple[str, str]]:
+    """Yield the entries of a docstring's parameters and attributes, each with its description."""
+    for section in re.findall(r"^(?:Parameters|Attributes)\n-+\n(.*?)(?=\n\n\S[^\n]*\n---|\Z)", docstring, re.M | re.S):
+        yield from re.findall(r"^(\S.*)((?:\n(?: +.*|(?=\n )))*)", section, re.M)

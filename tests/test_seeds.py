@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 import portable_mlp as pm
+from tests.selection import one_in
 
 METHODS = ("forward", "central", "backward")
 XOR = np.array([[0.0, 0.0], [0.0, 1.0], [1.0, 0.0], [1.0, 1.0]])
@@ -353,7 +354,7 @@ def test_004_weights_are_drawn_layer_by_layer_from_one_stream(lib: Any) -> None:
         assert np.all(lib.numpy(b) == 0.0)
 
 
-@pytest.mark.parametrize("sizes", [(2, 3, 2), (2, 4, 4, 2), (2, 8, 8, 8, 2)], ids=str)
+@pytest.mark.parametrize("sizes", one_in(3, [(2, 4, 4, 2), (2, 3, 2), (2, 8, 8, 8, 2)], on="jax"), ids=str)
 def test_004_xor_is_learnt_at_any_depth(lib: Any, sizes: tuple[int, ...]) -> None:
     net, params, X, Y = xor_net(lib, *sizes)
     result = pm.train(net, params, X, Y, solver="adam", learning_rate=0.05, epochs=200)

@@ -9,9 +9,10 @@ import numpy as np
 import typer
 
 from ..backends import get_backend
+from ..tables.assessment import scores_of_outputs
 from ..tables.known_targets import rows_with_targets
 from ..tables.model import TableModel
-from ..tables.scores import Baseline, Scores, class_scores, quantity_scores
+from ..tables.scores import Baseline, Scores
 from .options import BackendOption, DelimiterOption, JsonOption, MaxRowsOption, print_json
 from .saved_model import AnswerOptions, SavedModel, read_rows
 from .score_table import show_scores
@@ -53,12 +54,8 @@ def scores_of(model: TableModel, y: np.ndarray, outputs: np.ndarray) -> Scores |
     known = rows_with_targets(y)
     if not len(known):
         return None
-    y, outputs = y[known], outputs[known]
-    preparation = model.preparation
-    classes = preparation.classes
+    y, outputs, preparation = y[known], outputs[known], model.preparation
     kept = model.metadata.get("baseline")
-    baseline = Baseline.from_metadata(kept, preparation.n_outputs, classification=classes is not None)
-    baseline = baseline or Baseline.of(y, classes, "these rows")
-    if classes is not None:
-        return class_scores(y, outputs, classes, baseline)
-    return quantity_scores(y, preparation.predictions(outputs), baseline)
+    baseline = Baseline.from_metadata(kept, preparation.n_outputs, classification=preparation.classes is not None)
+    baseline = baseline or Baseline.of(y, preparation.classes, "these rows")
+    return scores_of_outputs(preparation, y, outputs, baseline)

@@ -10,7 +10,7 @@ from typing import Annotated, Any, TypeAlias
 import typer
 
 TABLE, NETWORK, TRAINING, OPTIMIZER = "Table", "Network", "Training", "Optimizer"
-BACKEND, PROCESSES, FILES = "Backend", "Processes", "Model and checkpoints"
+BACKEND, PROCESSES, FILES, SCORES = "Backend", "Processes", "Model and checkpoints", "Scores and report"
 """The panels of ``--help``, in which long lists of options are grouped."""
 
 BackendOption: TypeAlias = Annotated[

@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 from typing import Any
 
-from ..backends.extras import install
+from ..backends.extras import load
 
 
 def load_matplotlib() -> Any:
@@ -16,11 +16,7 @@ def load_matplotlib() -> Any:
     ImportError
         If matplotlib is missing; names the command that installs it.
     """
-    try:
-        from matplotlib.figure import Figure
-    except ImportError:
-        raise ImportError(f"the picture is drawn with matplotlib: {install('plot')}") from None
-    return Figure
+    return load("matplotlib.figure", "the picture is drawn with matplotlib", "plot").Figure
 
 
 def png(figure: Any) -> bytes:

@@ -21,6 +21,19 @@ from .score_table import number
 MOST_CLASSES = 40
 """The most classes whose confusion matrix a page has the width for."""
 
+_PYTHON = """import pandas as pd
+import portable_mlp as pm
+
+model = pm.{estimator}.load({model!r})
+frame = pd.read_csv("new.csv")
+print(model.predict(frame)){proba}"""
+
+_ONNX = """import onnxruntime
+
+session = onnxruntime.InferenceSession({onnx!r})
+print([(one.name, one.type, one.shape) for one in session.get_inputs()])
+print([(one.name, one.type, one.shape) for one in session.get_outputs()])"""
+
 REPORT_STYLE = """
 th:first-child, td:first-child { text-align: left; }
 table.left td, table.left th { text-align: left; }
@@ -107,7 +120,7 @@ class TrainingReport(NamedTuple):
                     for cell in (
                         MEASURES[name].words,
                         number(value),
-                        *((f"± {number(spread[name])}",) if spread else ()),
+                        *((f"± {spread[name]:.2g}",) if spread else ()),
                         number(scores.baseline[name]),
                     )
                 )
@@ -160,7 +173,7 @@ class TrainingReport(NamedTuple):
             "are shuffled. Columns that say the same share their importance.</p>"
         )
         rows = (
-            f"<tr>{html_cell(one.name)}{html_cell(number(one.mean))}{html_cell(f'± {number(one.spread)}')}"
+            f"<tr>{html_cell(one.name)}{html_cell(number(one.mean))}{html_cell(f'± {one.spread:.2g}')}"
             f'<td style="width: 50%; text-align: left"><span class="bar" '
             f'style="width: {100 * max(one.mean, 0.0) / largest:.1f}%"></span></td></tr>'
             for one in self.importances
@@ -183,18 +196,20 @@ class TrainingReport(NamedTuple):
         if self.saved is None:
             yield '<p class="warning">The model was not saved: <code>--save model.safetensors</code> keeps it.</p>'
         model = str(self.saved or "model.safetensors")
-        onnx = str(pathlib.PurePath(model).with_suffix(".onnx"))
-        estimator = "TableRegressor" if self.classes is None else "TableClassifier"
-        proba = "" if self.classes is None else " --proba"
-        proba_in_python = "" if self.classes is None else "\nmodel.predict_proba(frame)"
+        onnx, quoted = str(pathlib.PurePath(model).with_suffix(".onnx")), shlex.quote(model)
+        proba = self.classes is not None
         usage = {
-            "On the command line": f"portable-mlp predict {shlex.quote(model)} new.csv{proba} --output answers.csv\n"
-            f"portable-mlp evaluate {shlex.quote(model)} labelled.csv\nportable-mlp inspect {shlex.quote(model)}",
-            "In Python": "import pandas as pd\nimport portable_mlp as pm\n\n"
-            f'model = pm.{estimator}.load({model!r})\nframe = pd.read_csv("new.csv")\n'
-            f"model.predict(frame){proba_in_python}",
-            "As ONNX": f"portable-mlp export {shlex.quote(model)} {shlex.quote(onnx)}",
+            "On the command line": f"portable-mlp predict {quoted} new.csv{' --proba' * proba} --output answers.csv\n"
+            f"portable-mlp evaluate {quoted} labelled.csv\nportable-mlp inspect {quoted}"
         }
+        if self.columns:
+            usage["In Python"] = _PYTHON.format(
+                estimator="TableClassifier" if proba else "TableRegressor",
+                model=model,
+                proba="\nprint(model.predict_proba(frame))" * proba,
+            )
+        usage["As ONNX"] = f"portable-mlp export {quoted} {shlex.quote(onnx)}"
+        usage["ONNX in Python"] = _ONNX.format(onnx=onnx)
         for heading, lines in usage.items():
             yield f"<h3>{heading}</h3><pre>{escaped_lines(lines)}</pre>"
 

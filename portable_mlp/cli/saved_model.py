@@ -25,9 +25,9 @@ class SavedModel(NamedTuple):
     Attributes
     ----------
     path : path
-        The file.
+        Path of the model file.
     model : TableModel
-        Its model.
+        The model in that file.
     """
 
     path: pathlib.Path

@@ -10,6 +10,8 @@ from ..tables.scores import MEASURES, Scores
 from .misuse import PROGRAM
 from .terminal import echo
 
+_WIDEST_HEADING = 14
+
 MOST_CLASSES_SHOWN = 12
 """The most classes whose confusion matrix a terminal has the width for."""
 
@@ -18,15 +20,18 @@ def show_scores(scores: Scores, *, err: bool = False) -> None:
     """Print scores, and the warning of a model that is not better than the baseline on stderr."""
     for line in score_lines(scores):
         echo(line, err=err)
+    show_warning(scores)
+
+
+def show_warning(scores: Scores) -> None:
+    """Print on stderr that the model is not better than the baseline, if it is not."""
     if scores.warning is not None:
         echo(f"{PROGRAM}: {scores.warning}", err=True)
 
 
 def score_lines(scores: Scores) -> Iterator[str]:
     """Yield the lines of a table of scores."""
-    names = [
-        (MEASURES[name].words, number(value), number(scores.baseline[name])) for name, value in scores.model.items()
-    ]
+    names = [(MEASURES[name].words, with_spread(scores, name), number(scores.baseline[name])) for name in scores.model]
     yield from _aligned([(f"scores of {counted(scores.n_rows, 'row')}", "model", "baseline"), *names])
     yield f"{'baseline':<20}{scores.baseline_name}"
     if scores.n_unknown:
@@ -41,7 +46,18 @@ def score_lines(scores: Scores) -> Iterator[str]:
     yield from _aligned([("class", "rows", "precision", "recall", "F1"), *rows])
     if len(classes) <= MOST_CLASSES_SHOWN:
         counts = [(name, *map(str, row)) for name, row in zip(classes, scores.confusion.tolist(), strict=True)]
-        yield from _aligned([("true \\ predicted", *classes), *counts])
+        yield from _aligned([("true \\ predicted", *map(_shortened, classes)), *counts])
+
+
+def _shortened(name: str) -> str:
+    """Return the name of a class as the heading of a narrow column."""
+    return name if len(name) <= _WIDEST_HEADING else f"{name[: _WIDEST_HEADING - 2]}.."
+
+
+def with_spread(scores: Scores, name: str) -> str:
+    """Return a score of the model as text, with its spread over folds if there is one."""
+    spread = "" if scores.spread is None else f" ± {scores.spread[name]:.2g}"
+    return f"{number(scores.model[name])}{spread}"
 
 
 def number(value: float) -> str:

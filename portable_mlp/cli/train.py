@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import math
 import pathlib
-import time
 from collections.abc import Iterator
 from typing import Annotated, Any, NamedTuple
 
@@ -14,11 +13,9 @@ import typer
 from ..backends import Backend, get_backend
 from ..distributed.group import current_group, on_root
 from ..kernels.options import check_choice
-from ..storage.checkpoints import CheckpointFolder
-from ..storage.models import check_savable
 from ..tables.columns import RawTable, Table
 from ..tables.digits import digits, refuse_with_digits
-from ..tables.fitting import FittedTable, PreparedTable, counts, losses_of, prepare, prepare_source
+from ..tables.fitting import PreparedTable
 from ..tables.preparation import Preparation
 from ..tables.prepared_rows import open_if_large
 from ..tables.reading import (
@@ -31,6 +28,7 @@ from ..tables.reading import (
 )
 from ..tables.recipe import PRESETS, TableOptions
 from ..training.result import TrainResult
+from .assessed import AssessmentOptions, FoldsOption, ReportOption, TestOption
 from .network_options import (
     ActivationOption,
     HiddenOption,
@@ -40,7 +38,19 @@ from .network_options import (
     read_constants,
     read_sizes,
 )
-from .options import BackendOption, DelimiterOption, DeviceOption, JsonOption, MaxRowsOption, print_json
+from .options import (
+    BACKEND,
+    FILES,
+    PROCESSES,
+    TABLE,
+    TRAINING,
+    BackendOption,
+    DelimiterOption,
+    DeviceOption,
+    JsonOption,
+    MaxRowsOption,
+    print_json,
+)
 from .output_files import STREAM, check_folder, check_writable
 from .processes import (
     ProcsOption,
@@ -50,6 +60,8 @@ from .processes import (
     in_process_group,
     run_supervised,
 )
+from .report_writing import write_report
+from .score_table import show_scores, show_warning
 from .table_options import (
     CategoricalOption,
     DecimalOption,
@@ -62,10 +74,11 @@ from .table_options import (
     show_columns,
 )
 from .terminal import echo
+from .trainer import Trained, Trainer
 from .training_options import with_training_options
 
 TARGET_KINDS: dict[str, TargetKind] = {"auto": "unmixed", "classification": "any", "regression": "numbers"}
-"""What each task takes for targets."""
+"""The targets that each task accepts."""
 
 ONE_STANDARD_INPUT = "standard input goes to one process alone"
 
@@ -84,9 +97,15 @@ def train(
             help="digits, or a table: .csv/.tsv (.gz too), .parquet, .npz with X and y, .npy; - is standard input."
         ),
     ],
-    target: Annotated[str | None, typer.Option(help="Column to predict.", show_default="the last one")] = None,
+    target: Annotated[
+        str | None, typer.Option(help="Column to predict.", show_default="the last one", rich_help_panel=TABLE)
+    ] = None,
     task: Annotated[
-        str, typer.Option(help="auto, classification or regression; auto takes text and few whole numbers for classes.")
+        str,
+        typer.Option(
+            help="auto, classification or regression; auto takes text and few whole numbers for classes.",
+            rich_help_panel=TABLE,
+        ),
     ] = "auto",
     drop: DropOption = None,
     id: IdOption = None,
@@ -99,7 +118,11 @@ def train(
     delimiter: DelimiterOption = None,
     max_rows: MaxRowsOption = None,
     preset: Annotated[
-        str, typer.Option(help=f"{' or '.join(PRESETS)}: best averages eight networks, in about ten times as long.")
+        str,
+        typer.Option(
+            help=f"{' or '.join(PRESETS)}: best averages eight networks, in about ten times as long.",
+            rich_help_panel=TRAINING,
+        ),
     ] = "default",
     hidden: HiddenOption = None,
     activation: ActivationOption = None,
@@ -108,39 +131,65 @@ def train(
     training: dict[str, Any],
     validation: Annotated[
         float | None,
-        typer.Option(help="Fraction of the rows held out to validate on; 0 for none.", show_default="by the table"),
+        typer.Option(
+            help="Fraction of the rows held out to validate on; 0 for none.",
+            show_default="by the table",
+            rich_help_panel=TRAINING,
+        ),
     ] = None,
+    test: TestOption = None,
+    folds: FoldsOption = None,
+    report: ReportOption = None,
     seed: Annotated[
-        int, typer.Option(min=0, max=2**32 - 1, help="Seed of the first weights, the split and the shuffle.")
+        int,
+        typer.Option(
+            min=0, max=2**32 - 1, help="Seed of the first weights, the split and the shuffle.", rich_help_panel=TRAINING
+        ),
     ] = 0,
     backend: BackendOption = "auto",
     device: DeviceOption = None,
-    dtype: Annotated[str, typer.Option(help="float32 or float64.")] = "float32",
+    dtype: Annotated[str, typer.Option(help="float32 or float64.", rich_help_panel=BACKEND)] = "float32",
     procs: ProcsOption = None,
     restarts: RestartsOption = None,
     timeout: TimeoutOption = None,
-    save: Annotated[pathlib.Path | None, typer.Option(help="File for the model, such as model.safetensors.")] = None,
+    save: Annotated[
+        pathlib.Path | None, typer.Option(help="File for the model, such as model.safetensors.", rich_help_panel=FILES)
+    ] = None,
     checkpoint: Annotated[
         pathlib.Path | None,
-        typer.Option(metavar="DIR", help="Folder for the state of the run, written at the end of each epoch."),
+        typer.Option(
+            metavar="DIR",
+            help="Folder for the state of the run, written at the end of each epoch.",
+            rich_help_panel=FILES,
+        ),
     ] = None,
     checkpoint_every: Annotated[
         int | None,
-        typer.Option(metavar="N", help="Write the state after every N steps (batches) too, for long epochs."),
+        typer.Option(
+            metavar="N",
+            help="Write the state after every N steps (batches) too, for long epochs.",
+            rich_help_panel=FILES,
+        ),
     ] = None,
     resume: Annotated[
-        bool, typer.Option("--resume", help="Go on from the newest state in --checkpoint, if there is one.")
+        bool,
+        typer.Option(
+            "--resume", help="Resume from the newest state in --checkpoint, if there is one.", rich_help_panel=FILES
+        ),
     ] = False,
     reproducible: Annotated[
-        bool, typer.Option("--reproducible", help="Give the same bits on 1, 2, 4 or 8 processes; slower.")
+        bool,
+        typer.Option(
+            "--reproducible", help="Give the same bits on 1, 2, 4 or 8 processes; slower.", rich_help_panel=PROCESSES
+        ),
     ] = False,
     as_json: JsonOption = False,
 ) -> None:
     """Train a network on a table; --save keeps it.
 
-    The table may be as it is: numbers, texts, truth values, dates and gaps. What is done with each column is printed,
-    and the model file remembers it. Options that are not given follow the number of rows; what was chosen is printed. A
-    large .parquet or .npy table of numbers stays in its file, and may be larger than memory. Example:
+    Columns may hold numbers, text, truth values and dates, with missing cells. The treatment of each column is printed
+    and kept in the model file. Options that are not given depend on the number of rows; the choice is printed. A large
+    .parquet or .npy table of numbers stays in its file, and may be larger than memory. Example:
     portable-mlp train houses.csv --target price --save houses.safetensors
     """
     check_choice("--task", task, TARGET_KINDS)
@@ -164,6 +213,8 @@ def train(
     )
     if save is not None:
         check_writable("--save", save, sources=(data,), suffix=".safetensors")
+    asked = AssessmentOptions(test, folds, report)
+    asked.check(sources=(data,))
     library = get_backend(backend, device)
     options = ReadingOptions(
         target=target,
@@ -178,36 +229,25 @@ def train(
         strict=strict,
         max_rows=max_rows,
     )
-    prepared, notes = _prepared(context, _Reading(data, task, options), chosen, seed)
-    if loss is not None:
-        check_choice("--loss", loss, losses_of(classification=prepared.preparation.classes is not None))
-    _check_patience(prepared, validation)
-    if save is not None:
-        check_savable(prepared.net, prepared.metadata(), prepared.recipe.n_networks)
-    start = time.perf_counter()
-    fitted = prepared.fit(
-        library,
-        dtype,
-        seed,
-        progress=True,
-        checkpoint=checkpoint,
-        checkpoint_every=checkpoint_every,
-        resume=resume,
-    )
-    _raise_if_interrupted(fitted, checkpoint)
-    seconds = time.perf_counter() - start
+    saving = {"checkpoint_every": checkpoint_every, "resume": resume}
+    trainer = Trainer(chosen, options, task, library, dtype, seed, checkpoint, saving, save is not None)
+    trained, notes = _trained(context, _Reading(data, task, options), trainer, asked)
+    prepared, fitted = trained.prepared, trained.fitted
     if save is not None:
         on_root(lambda: fitted.model.save(save))
     summary = {
         **_setting(prepared, library, dtype),
         **_figures(prepared, fitted.results),
-        "seconds": round(seconds, 3),
+        "seconds": round(trained.seconds, 3),
         "saved": None if save is None else str(save),
     }
     with _saved_all_the_same(save):
         if not as_json:
             _show_table(prepared.preparation, notes)
-        _show(summary, _details(prepared.preparation, fitted.results) if as_json else None)
+        _show(summary, _details(trained) if as_json else None)
+        _show_assessment(trained, as_json=as_json)
+        if report is not None:
+            on_root(lambda: write_report(report, data, summary, trained, notes, save))
     _hint(prepared, fitted.results[0])
 
 
@@ -230,23 +270,8 @@ def _check_validation(fraction: float | None) -> None:
         raise ValueError(f"--validation is a fraction of the rows, from 0 to below 1; got {fraction}")
 
 
-def _check_patience(prepared: PreparedTable, validation: float | None) -> None:
-    if "patience" in prepared.options.training and not prepared.n_held_out:
-        raise ValueError(f"--patience needs rows to validate on, and --validation {validation} leaves none")
-
-
-def _raise_if_interrupted(fitted: FittedTable, checkpoint: pathlib.Path | None) -> None:
-    """Say what a run with checkpoints has left, and end the command as Ctrl-C does."""
-    if checkpoint is not None and fitted.was_interrupted:
-        reached = "has what was reached; the same command with --resume goes on"
-        folders = [checkpoint, *checkpoint.glob("network-*")]
-        written = any(CheckpointFolder(folder).has_states() for folder in folders)
-        echo(f"portable-mlp: {checkpoint} {reached if written else 'could not be written to'}", err=True)
-        raise KeyboardInterrupt
-
-
 class _Reading(NamedTuple):
-    """What table to read, and how."""
+    """A table to read, and the options for reading it."""
 
     data: str
     task: str
@@ -254,7 +279,7 @@ class _Reading(NamedTuple):
 
     @property
     def is_of_numbers(self) -> bool:
-        """Whether every cell must be a number, and nothing is said of single columns."""
+        """Whether every cell must be a number, and no option is about single columns."""
         options, usual = self.options, ReadingOptions(strict=True)
         return options == usual._replace(target=options.target, delimiter=options.delimiter, max_rows=options.max_rows)
 
@@ -289,28 +314,16 @@ class _Reading(NamedTuple):
         return open_if_large(self.data, options.target, TARGET_KINDS[self.task], options.max_rows)
 
 
-def _prepared(
-    context: typer.Context, reading: _Reading, chosen: TableOptions, seed: int
-) -> tuple[PreparedTable, tuple[str, ...]]:
-    """Read the table, or open it for as long as the command runs; return it prepared, and what was noticed of it."""
+def _trained(
+    context: typer.Context, reading: _Reading, trainer: Trainer, asked: AssessmentOptions
+) -> tuple[Trained, tuple[str, ...]]:
+    """Read the table, or open it for as long as the command runs; return its model, and what was noticed of it."""
     source = reading.open_if_large()
     if source is not None:
         context.with_resource(source)
-        _check_streamable(source, chosen)
-        return prepare_source(source, chosen, task=reading.task, seed=seed), ()
+        return trainer.of_source(source, asked), ()
     table = reading.table()
-    notes = table.notes if isinstance(table, RawTable) else ()
-    return prepare(table, chosen, task=reading.task, seed=seed, reading=reading.options), notes
-
-
-def _check_streamable(source: RowSource, chosen: TableOptions) -> None:
-    if chosen.training.get("solver") == "lbfgs":
-        raise ValueError(
-            f"{source.path}: --solver lbfgs takes all rows in every step, and the {source.n_rows} of this table are "
-            "read batch by batch: choose adam or sgd"
-        )
-    if counts(chosen.loss):
-        raise ValueError(f"{source.path}: --loss {chosen.loss} is for tables that fit into memory")
+    return trainer.of_table(table, asked), table.notes if isinstance(table, RawTable) else ()
 
 
 def _setting(prepared: PreparedTable, backend: Backend, dtype: str) -> dict[str, Any]:
@@ -359,14 +372,15 @@ def _figures_of(result: TrainResult, prepared: PreparedTable, *, patient: bool) 
     return figures
 
 
-def _details(preparation: Preparation, results: list[TrainResult]) -> dict[str, Any]:
-    """Return what is for programs alone: what is done with each column, and the history of each network."""
-    report = [] if preparation.encoder is None else preparation.encoder.report
-    histories = [result.history for result in results]
-    return {
-        "columns": [one._asdict() for one in report],
-        "history": histories[0] if len(histories) == 1 else histories,
-    }
+def _details(trained: Trained) -> dict[str, Any]:
+    """Return what is for programs alone: scores, what is done with each column, and the history of each network."""
+    encoder, assessment = trained.prepared.preparation.encoder, trained.assessment
+    histories = [result.history for result in trained.fitted.results]
+    details: dict[str, Any] = {}
+    if assessment is not None:
+        details["assessment"] = {"scored_on": assessment.scored_on, **assessment.scores.to_json()}
+    details["columns"] = [] if encoder is None else [one._asdict() for one in encoder.report]
+    return details | {"history": histories[0] if len(histories) == 1 else histories}
 
 
 @contextlib.contextmanager
@@ -402,6 +416,18 @@ def _show(summary: dict[str, Any], details: dict[str, Any] | None) -> None:
         if name == "saved" and value is None:
             shown = "no (--save model.safetensors keeps the model)"
         echo(f"{name.replace('_', ' '):<20}{shown}")
+
+
+def _show_assessment(trained: Trained, *, as_json: bool) -> None:
+    """Print the scores, if they were asked for, and the warning on stderr."""
+    scores = trained.scores()
+    if scores is None:
+        return
+    if trained.assessment is not None and not as_json:
+        echo(f"scored on {trained.assessment.scored_on}")
+        show_scores(scores)
+    else:
+        show_warning(scores)
 
 
 def _hint(prepared: PreparedTable, result: TrainResult) -> None:

@@ -124,10 +124,3 @@ def draw_weights(net: Network, scheme: str, random_state: RandomState, std: floa
     draw: Draw = SCHEMES.get(scheme, lambda rng, fan_in, fan_out: _normal(rng, scale, fan_in, fan_out))
     rng = as_sampler(random_state)
     return [draw(rng, fan_in, fan_out) for fan_in, fan_out in itertools.pairwise(net.sizes)]
-
-
-def draw_direction(n: int, random_state: RandomState) -> list[float]:
-    """Draw a direction in n dimensions, uniform on the unit sphere, as floats of the host."""
-    draw = as_sampler(random_state).normal(size=n)
-    direction: list[float] = (draw / np.linalg.norm(draw)).tolist()
-    return direction

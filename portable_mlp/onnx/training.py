@@ -82,7 +82,7 @@ def export_onnx_training(
     target_scaling : pair of array-like of shape (n_outputs,), optional
         As for `export_onnx`: y and the prediction are raw then, the loss is of the scaled targets.
     input_edges : sequence of sequences of float, optional
-        As for `export_onnx`.
+        The same as for `export_onnx`.
     **options : float
         Options of the optimizers, as for `train` and with its defaults: {options}. The file has those of its solver.
 

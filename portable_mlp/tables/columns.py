@@ -148,6 +148,11 @@ class RawTable(NamedTuple):
     target_name: str | None
     notes: tuple[str, ...]
 
+    def take(self, rows: NDArray[np.intp]) -> Self:
+        """Return some rows, by their numbers."""
+        y, ids = (None if x is None else x[rows] for x in (self.y, self.ids))
+        return self._replace(X=self.X[rows], y=y, ids=ids)
+
 
 class Table(NamedTuple):
     """A table of numbers, as `read_training_table` and `read_prediction_table` return it.
@@ -170,3 +175,7 @@ class Table(NamedTuple):
     y: NDArray[Any] | None
     feature_names: tuple[str, ...]
     target_name: str | None
+
+    def take(self, rows: NDArray[np.intp]) -> Self:
+        """Return some rows, by their numbers."""
+        return self._replace(X=self.X[rows], y=None if self.y is None else self.y[rows])

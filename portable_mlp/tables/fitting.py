@@ -1,4 +1,4 @@
-"""From a table to a trained model: what the command line and the estimators of tables do."""
+"""The way from a table to a trained model, for the command line and the estimators of tables."""
 
 from __future__ import annotations
 
@@ -30,16 +30,16 @@ from .row_sources import RowSource
 from .scores import Baseline
 from .targets import class_names, is_classification
 
-__all__ = ["FittedTable", "PreparedTable", "counts", "losses_of", "prepare", "prepare_source"]
+__all__ = ["FittedTable", "PreparedTable", "asks_for_classes", "counts", "losses_of", "prepare", "prepare_source"]
 
 
 class FittedTable(NamedTuple):
-    """A trained model, and how its training went.
+    """A trained model, with the results of its training.
 
     Attributes
     ----------
     model : TableModel
-        The model.
+        The trained model of the table.
     results : list of TrainResult
         The result of each of its networks.
     was_interrupted : bool
@@ -58,17 +58,17 @@ class PreparedTable:
     Attributes
     ----------
     preparation : Preparation
-        How its rows become inputs.
+        The conversion of its rows to inputs.
     recipe : Recipe
-        What is trained, and how.
+        The networks to train, and the options of their training.
     n_rows : int
-        How many rows there are, those held out among them.
+        Number of rows, including the hold-out.
     n_held_out : int
-        How many of them the first network holds out.
+        Number of rows that the first network holds out.
     part : callable
         From the number of a network to the rows that it is trained on and those held out, or None.
     options : TableOptions
-        What was chosen.
+        The options, with all choices made.
     baseline : Baseline or None
         Of the targets; None where they stay in their file.
     """
@@ -137,9 +137,9 @@ class PreparedTable:
         backend : Backend
             The library and device.
         dtype : {"float32", "float64"}
-            Of parameters and rows.
+            Dtype of parameters and rows.
         seed : int
-            Of the first weights and the shuffles.
+            Seed of the initial weights and the shuffles.
         checkpoint : path, optional
             A folder for the states; of several networks each has a folder within it.
         **saving
@@ -192,6 +192,20 @@ def losses_of(*, classification: bool) -> tuple[str, ...]:
     return tuple(name for name, loss in LOSSES.items() if "softmax" in loss.outputs)
 
 
+def asks_for_classes(y: np.ndarray, task: str) -> bool:
+    """Return whether targets are classes; ``task`` is "auto", "classification" or "regression".
+
+    Raises
+    ------
+    ValueError
+        If classes have several columns.
+    """
+    classification = is_classification(y) if task == "auto" else task == "classification"
+    if classification and y.ndim > 1:
+        raise ValueError(f"classification needs one target for each row, but y has shape {y.shape}")
+    return classification
+
+
 def prepare(
     table: Table | RawTable,
     options: TableOptions,
@@ -208,15 +222,15 @@ def prepare(
     Parameters
     ----------
     table : Table or RawTable
-        Rows with targets.
+        A table of rows with targets.
     options : TableOptions
         What is chosen of the model.
     task : {"auto", "classification", "regression"}
         What the targets are for.
     seed : int
-        Of the hold-out.
+        Seed of the hold-out.
     weights : ndarray of shape (n_samples,), optional
-        Of the rows.
+        Weights of the rows.
     reading : ReadingOptions, optional
         How the table was read, which its model remembers.
 
@@ -228,9 +242,7 @@ def prepare(
     """
     y = table.y
     assert y is not None  # a table to train on has targets
-    classification = is_classification(y) if task == "auto" else task == "classification"
-    if classification and y.ndim > 1:
-        raise ValueError(f"classification needs one target for each row, but y has shape {y.shape}")
+    classification = asks_for_classes(y, task)
     chosen = recipe(len(y), len(class_names(y)) if classification else None, options)
     splits = _splits(table, y, chosen, classification=classification, seed=seed)
     learnt_from = splits[0][0] if len(splits) == 1 else np.arange(len(y))

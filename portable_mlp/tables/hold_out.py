@@ -45,23 +45,23 @@ def split(y: np.ndarray, fraction: float, *, classification: bool, seed: int) ->
 def stratified_splits(
     y: np.ndarray, fraction: float, n_splits: int, *, classification: bool, seed: int
 ) -> list[tuple[np.ndarray, np.ndarray]]:
-    """Return several times the rows to train on and the rows held out, as indices, each class by its share.
+    """Return several splits into training rows and hold-out, as indices, stratified by class.
 
-    Every class keeps a row to train on. Where ``fraction`` is ``1 / n_splits``, each of the other rows is held out
-    once: the splits are folds.
+    Every class keeps at least one training row. With a ``fraction`` of ``1 / n_splits`` the splits are folds: each of
+    the other rows is held out once.
 
     Parameters
     ----------
     y : ndarray of shape (n_samples, ...)
-        Targets.
+        Targets, whose classes are spread evenly.
     fraction : float
-        How many of the rows to hold out in each split, in [0, 1).
+        Fraction of the rows to hold out in each split, in [0, 1).
     n_splits : int
         The number of splits.
     classification : bool
-        Whether targets are classes; else rows are held out whatever they are.
+        Whether targets are classes; quantities are not stratified.
     seed : int
-        Of the draw.
+        Seed of the permutation.
     """
     drawn = np.random.RandomState(seed).permutation(len(y))
     classes = np.unique(y, return_inverse=True)[1].reshape(-1) if classification else np.zeros(len(y), dtype=np.intp)

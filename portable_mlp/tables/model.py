@@ -44,7 +44,7 @@ class TableModel(NamedTuple):
 
     @property
     def n_networks(self) -> int:
-        """How many networks there are."""
+        """Number of networks."""
         return self.params[0].W.shape[0] if self.params[0].W.ndim == 3 else 1
 
     def outputs(self, X: np.ndarray | Columns) -> np.ndarray:
@@ -52,7 +52,10 @@ class TableModel(NamedTuple):
 
         They are probabilities, a column for each class, or quantities as they were scaled for training.
         """
-        inputs = self.preparation.inputs(X)
+        return self.outputs_of_inputs(self.preparation.inputs(X))
+
+    def outputs_of_inputs(self, inputs: np.ndarray) -> np.ndarray:
+        """Return the same of encoded rows (n_samples, n_inputs)."""
         backend, dtype = backend_of(self.params[0].W), self.params[0].W.dtype
         pieces = [
             backend.to_numpy(

@@ -1,6 +1,6 @@
-"""Between a table and a network: classes to labels and back, columns to zero mean and unit deviation and back.
+"""The preparation of a table for a network: classes as labels, numbers standardised, and predictions back again.
 
-What was learnt from the training rows travels in the model file's metadata, so that `predict` takes raw rows.
+It is learnt from the training rows and kept in the model file's metadata, so that `predict` takes raw rows.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from .raw import ReadingOptions
 from .targets import class_names, numeric_targets
 
 _TABLE_FIELDS: dict[str, Any] = {"id": str | None, "encoding": str | None, "delimiter": str | None, "header": bool}
-"""What is the same of a table to learn from and one to predict from, and its types."""
+"""Options that tables for training and for prediction share, with their types."""
 
 
 PREPARATION_ENTRY = "preparation"
@@ -34,7 +34,7 @@ _LATER_FIELDS = {"columns", "table", "target_low", "target_high"}
 
 @dataclass(frozen=True)
 class Preparation:
-    """How rows become inputs, and outputs become predictions.
+    """The conversion of rows to inputs, and of outputs to predictions.
 
     Attributes
     ----------
@@ -43,19 +43,19 @@ class Preparation:
     target_name : str or None
         The column that is predicted.
     input_mean, input_scale : list of float
-        Of each feature over the training rows.
+        Mean and scale of each feature over the training rows.
     classes : list or None
         The class of each output, sorted; None for regression.
     target_mean, target_scale : list of float or None
-        Of each target over the training rows, for regression.
+        Mean and scale of each target over the training rows, for regression.
     target_low, target_high : list of float or None
         The least and the greatest of each target over the training rows, between which predictions stay; None, in
         files of earlier releases, where they do not.
     columns : list of dict or None
-        Of a table as it is, what each of its columns becomes, as `Encoder.to_metadata` has it: ``feature_names`` are
-        then those of its features, which are scaled already unless each is a column.
+        The encoding of each column of a table that is not of numbers alone, as `Encoder.to_metadata` returns it:
+        ``feature_names`` are then those of its features, which are scaled already unless each is a column.
     table : dict or None
-        How that table was read: the fields of `ReadingOptions` that are the same for rows to predict from.
+        The fields of `ReadingOptions` for that table that apply to rows to predict from, too.
     """
 
     feature_names: list[str]
@@ -72,7 +72,7 @@ class Preparation:
 
     @functools.cached_property
     def encoder(self) -> Encoder | None:
-        """What makes the inputs of a table as it is; None where rows are numbers.
+        """The encoder of a table that is not of numbers alone; None for a table of numbers.
 
         Raises
         ------
@@ -89,7 +89,7 @@ class Preparation:
 
     @property
     def n_outputs(self) -> int:
-        """How many outputs the network has."""
+        """Number of outputs of the network."""
         return len(self.classes if self.classes is not None else self.target_mean or ())
 
     @property
@@ -113,11 +113,17 @@ class Preparation:
             return np.searchsorted(classes, y.astype(classes.dtype) if y.dtype.kind == "u" else y)
         return (_columns(y) - np.asarray(self.target_mean)) / np.asarray(self.target_scale)
 
+    def restored(self, targets: np.ndarray) -> np.ndarray:
+        """Return the classes of labels, or the quantities of standardised values: the inverse of `targets`."""
+        if self.classes is not None:
+            return np.asarray(self.classes)[targets]
+        return targets * np.asarray(self.target_scale) + np.asarray(self.target_mean)
+
     def predictions(self, outputs: np.ndarray) -> np.ndarray:
         """Return the class (n_samples,) of each row of `probabilities`, or values (n_samples, n_outputs) unscaled."""
         if self.classes is not None:
-            return np.asarray(self.classes)[np.argmax(outputs, axis=1)]
-        values = outputs * np.asarray(self.target_scale) + np.asarray(self.target_mean)
+            return self.restored(np.argmax(outputs, axis=1))
+        values = self.restored(outputs)
         return values if self.target_low is None else np.clip(values, self.target_low, self.target_high)
 
     def in_metadata(self) -> dict[str, Any]:

@@ -106,7 +106,7 @@ def read_raw(path: str, suffix: str, options: ReadingOptions, target_kind: Targe
     path, suffix : str
         Path of the file, and its format.
     options : ReadingOptions
-        The caller's options.
+        The options of the caller.
     target_kind : {"any", "unmixed", "numbers"}
         Targets to accept, as in `TargetKind`.
     last : bool

@@ -40,18 +40,18 @@ N_PIECES = 8
 """Pieces, between quantiles, that the encoder gives each number beside the number itself."""
 
 FEWEST_ROWS_WITH_PIECES_OF_QUANTITIES = 1000
-"""Where the target is a quantity, fewer rows are learnt better without pieces; classes have them always."""
+"""For quantities, pieces pay off from this number of rows on; for classes always."""
 
 
 class Recipe(NamedTuple):
-    """What to train on a table, and how.
+    """The networks to train on a table, and the options of their training.
 
     Attributes
     ----------
     hidden : tuple of int
         Units of the hidden layers.
     activation : str or sequence of str
-        Of the hidden layers, one for all or one for each.
+        Activation of the hidden layers, one for all or one for each.
     n_networks : int
         Networks whose outputs (probabilities, or predictions) are averaged. Where there are several and rows are held
         out, each holds out another of as many folds.
@@ -73,7 +73,7 @@ class Recipe(NamedTuple):
 
 
 class TableOptions(NamedTuple):
-    """What is chosen of a model of a table; where it is None, or is not there, it follows the table.
+    """Choices for the model of a table; those that are None or missing depend on the table.
 
     Attributes
     ----------
@@ -82,15 +82,15 @@ class TableOptions(NamedTuple):
     hidden : sequence of int, optional
         Units of the hidden layers.
     activation : str or sequence of str, optional
-        Of the hidden layers.
+        Activation of the hidden layers.
     loss : str, optional
         The loss; by default the natural one of the task.
     loss_options : mapping from str to float
         Constants of the loss.
     n_networks : int, optional
-        As in `Recipe`.
+        The same as in `Recipe`.
     hold_out : float, optional
-        As in `Recipe`.
+        The same as in `Recipe`.
     training, encoding : mapping from str to object
         As in `Recipe`, those that are chosen.
     """

@@ -82,8 +82,8 @@ class Baseline(NamedTuple):
 
         >>> Baseline.of(np.array(["a", "b", "a", "a"]), ["a", "b"]).shares
         [0.75, 0.25]
-        >>> Baseline.of(np.array([1.0, 2.0, 6.0]), None)
-        Baseline(shares=None, mean=[3.0], median=[2.0])
+        >>> Baseline.of(np.array([1.0, 2.0, 6.0]), None)[:3]
+        (None, [3.0], [2.0])
         """
         if classes is None:
             columns = numeric_targets(y, "regression")
@@ -110,7 +110,7 @@ class ClassScores(NamedTuple):
     Attributes
     ----------
     name : str, int, float or bool
-        The class.
+        The class, as the targets have it.
     n_rows : int
         The number of rows of this class.
     precision : float

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from typing import Any
 
 from ..backends import Backend
-from ..backends.extras import install
+from ..backends.extras import load
 from ..backends.interrupts import whole_imports
 from ..kernels.arrays import Array
 from ..kernels.step import Objective, make_objective
@@ -25,12 +25,8 @@ def load_scipy() -> Any:
     ImportError
         If SciPy is missing; names the command that installs it.
     """
-    try:
-        with whole_imports():
-            from scipy import optimize
-    except ImportError:
-        raise ImportError(f'solver "lbfgs" needs SciPy: {install("lbfgs")}') from None
-    return optimize
+    with whole_imports():
+        return load("scipy.optimize", 'solver "lbfgs" needs SciPy', "lbfgs")
 
 
 class HostObjective:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from ..backends import Backend
@@ -16,16 +16,13 @@ from .loop import Loop, all_finite
 from .progress import Silent
 from .result import EpochEnd, History, NonFiniteError, TrainResult
 from .schedules import LossDrivenRates
-from .stopping import Patience, best_epoch
+from .stopping import MONITORED, Rule, best_epoch
 from .stream import Samples
 
 if TYPE_CHECKING:
     from .run import EpochDone
 
 Callback: TypeAlias = Callable[[EpochEnd], Any]
-
-MONITORED = {"loss": ("validation_loss", 1.0), "score": ("validation_score", -1.0)}
-"""The numbers that `patience` may follow: the name in the history, and the sign with which it is minimised."""
 
 _OF_CALLBACKS = "callback_"
 """The prefix of the names of callbacks' numbers in a state."""
@@ -44,8 +41,8 @@ class Monitor:
         The largest number of epochs.
     validation : Data or Stream or None
         The samples to validate on.
-    patience : int or None
-        The number of epochs without a better validation after which training stops.
+    rules : dict of Rule
+        The rules for stopping, by name.
     monitored : {"loss", "score"}
         The number by which a validation is better.
     callbacks : sequence of callable
@@ -61,8 +58,8 @@ class Monitor:
         *,
         epochs: int,
         validation: Samples | None,
-        patience: int | None,
-        monitored: str = "loss",
+        rules: Mapping[str, Rule],
+        monitored: str,
         callbacks: Sequence[Callback],
         bar: Silent,
     ) -> None:
@@ -73,10 +70,9 @@ class Monitor:
         self._of_callbacks: dict[str, Any] = {}
         self.net = net
         self._backend, self._epochs = backend, epochs
-        self._keeps_best, self._callbacks = patience is not None, callbacks
+        self._rules, self._callbacks = rules, callbacks
         self._validation = None if validation is None else Evaluation(backend, net, validation)
         self._monitored, self._sign = MONITORED[monitored]
-        self._waiting = Patience(patience)
         self._best_flat: Array | None = None
 
     @property
@@ -105,12 +101,12 @@ class Monitor:
         for name, number in now.items():
             self._history[name].append(number)
         self.bar.epoch_end(self.n_epochs - 1, loss, samples_per_second)
-        if self._keeps_best and self._waiting.count(self._sign * now[self._monitored]):
+        reasons = [name for name, rule in self._rules.items() if rule.epoch_ends(now)]
+        if any(rule.is_best for rule in self._rules.values()):
             self._best_flat = snapshot(self._backend.xp, flat)
-        stop_asked = self.stop_asked(flat)
-        if self._waiting.is_over:
-            return "patience"
-        return "callback" if stop_asked else None
+        if self.stop_asked(flat):
+            reasons.append("callback")
+        return reasons[0] if reasons else None
 
     def stop_asked(self, flat: Array) -> bool:
         """Call the callbacks for the last epoch, which ended with the parameters ``flat``; return whether to stop."""
@@ -141,7 +137,7 @@ class Monitor:
         history = self.history
         left: dict[str, Any] = {f"history_{name}": history[name] for name in self._history}
         left |= {f"{_OF_CALLBACKS}{name}": numbers for name, numbers in self._of_callbacks.items()}
-        left["patience"] = [self._waiting.least, float(self._waiting.since_best)]
+        left |= {name: rule.memory() for name, rule in self._rules.items()}
         if self._best_flat is not None:
             left["best"] = self._backend.to_numpy(self._best_flat)
         return left
@@ -151,8 +147,8 @@ class Monitor:
         self._history = {name: memory[f"history_{name}"].tolist() for name in self._history}
         kept = {name: x.tolist() for name, x in memory.items() if name.startswith(_OF_CALLBACKS)}
         self._of_callbacks = {name.removeprefix(_OF_CALLBACKS): numbers for name, numbers in kept.items()}
-        self._waiting.least, since_best = memory["patience"].tolist()
-        self._waiting.since_best = int(since_best)
+        for name, rule in self._rules.items():
+            rule.restore(memory[name].tolist())
         if "best" in memory:
             self._best_flat = self._backend.asarray(memory["best"], dtype=memory["best"].dtype.name)
 

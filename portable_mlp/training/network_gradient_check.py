@@ -1,4 +1,4 @@
-"""A check of a network's gradient against differences of the loss: of every entry, or along a random direction.
+"""A check of a network's gradient against differences of the loss.
 
 The gradient is that of the parameters' own library, device and dtype; the losses it is compared with are NumPy's, in
 float64, so that a difference is as exact on every library. The parameters are moved many at a time: each moved copy is
@@ -8,8 +8,6 @@ one model on the leading axis of models, and a check costs a few wide forward pa
 from __future__ import annotations
 
 import itertools
-import math
-import sys
 from collections.abc import Sequence
 
 from ..backends import backend_of, get_backend
@@ -18,7 +16,6 @@ from ..kernels.activations import ACTIVATIONS, ELEMENTWISE_OUTPUTS
 from ..kernels.arrays import Array
 from ..kernels.batch import encode_targets
 from ..kernels.gradient_check import Difference, GradientCheck, check_options, compare, precision_of, tolerance_of
-from ..kernels.initializers import RandomState, draw_direction
 from ..kernels.network import Network
 from ..kernels.parameters import Layer, Params, pack, unpack
 from ..kernels.primitives import portable
@@ -96,41 +93,6 @@ def check_gradient(
         tolerance=tolerance_of(method, gradient, objective.flat),
     )
     return check._replace(worst=_locate(net, check.worst[0]))
-
-
-def check_direction(
-    net: Network,
-    params: Params,
-    X: Array,
-    y: Array,
-    *,
-    random_state: RandomState = 0,
-    l2: float = 0.0,
-    reduction: str = "mean",
-) -> float:
-    """Return the relative error of the gradient along one random direction: two losses instead of two per parameter.
-
-    Parameters
-    ----------
-    net, params, X, y, l2, reduction
-        As for `check_gradient`. No ReLU may be exactly at its kink.
-    random_state : None, int, RandomState or Generator
-        The source of the direction, which is uniform on the sphere.
-
-    Returns
-    -------
-    float
-        ``|g . v - (f(p + h v) - f(p - h v)) / (2 h)|`` over the length of g.
-    """
-    on_device = _gradient(net, params, X, y, l2, reduction)
-    objective = _OnHost(net, params, X, y, l2, reduction)
-    gradient = get_backend("numpy").asarray(backend_of(on_device).to_numpy(on_device), dtype="float64")
-    v = objective.xp.asarray(draw_direction(objective.flat.shape[0], random_state))
-    h = precision_of(objective.flat).step("central")
-    plus, minus = (float(objective.loss(objective.flat + s * h * v)) for s in (1.0, -1.0))
-    along = float(objective.xp.sum(gradient * v))
-    length = math.sqrt(float(objective.xp.sum(gradient * gradient)))
-    return abs(along - (plus - minus) / (2.0 * h)) / max(length, sys.float_info.min)
 
 
 def _gradient(net: Network, params: Params, X: Array, y: Array, l2: float, reduction: str) -> Array:

@@ -22,8 +22,8 @@ from ..kernels.options import (
     positive_number,
 )
 from ..kernels.step import Objective, Program
-from .monitor import MONITORED
 from .schedules import SCHEDULES, needs_epochs
+from .stopping import MONITORED
 
 OF_OPTIMIZERS = frozenset(name for entry in OPTIMIZERS.values() for name in entry.options)
 """The options of any optimizer."""

@@ -7,7 +7,7 @@ import sys
 import time
 from typing import Any, Self, TextIO, cast
 
-from ..backends.extras import install
+from ..backends.extras import load
 from .best_effort_stream import BestEffortStream
 
 SECONDS_BETWEEN_UPDATES = 0.1
@@ -46,10 +46,7 @@ def shown_progress(epochs: int, n_samples: int) -> Silent:
         If rich is missing; names the command that installs it.
     """
     stream = cast(TextIO, BestEffortStream(sys.stderr))
-    try:
-        from rich import console
-    except ImportError:
-        raise ImportError(f"progress=True draws with rich, which is missing: {install('cli')}") from None
+    console = load("rich.console", "progress=True draws with rich, which is missing", "cli")
     terminal = console.Console(file=stream)
     if terminal.is_terminal or terminal.is_jupyter:
         return Bar(epochs, n_samples, terminal)

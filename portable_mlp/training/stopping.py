@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, Protocol
+
+MONITORED = {"loss": ("validation_loss", 1.0), "score": ("validation_score", -1.0)}
+"""The numbers that `patience` may follow: the name in the history, and the sign with which it is minimised."""
 
 
 def best_epoch(objectives: Iterable[float]) -> int | None:
@@ -43,28 +47,69 @@ class Stall:
         return improved
 
 
+class Rule(Protocol):
+    """A rule for stopping a run of `portable_mlp.train`.
+
+    Attributes
+    ----------
+    is_best : bool
+        Whether the parameters after the last epoch are the best so far, which the run keeps.
+    """
+
+    is_best: bool
+
+    def epoch_ends(self, figures: Mapping[str, Any]) -> bool:
+        """Count an epoch, given its numbers in the history; return whether to stop."""
+
+    def memory(self) -> list[float]:
+        """Return the state on which later decisions depend."""
+
+    def restore(self, memory: list[float]) -> None:
+        """Continue from a result of `memory`."""
+
+
 class Patience:
-    """A wait for a new least objective.
+    """A wait for a better validation.
 
     Parameters
     ----------
-    n_epochs : int or None
-        The number of epochs to wait; None waits for ever.
+    n_epochs : int
+        The number of epochs to wait.
+    monitored : {"loss", "score"}
+        The number by which a validation is better.
     """
 
-    def __init__(self, n_epochs: int | None) -> None:
+    def __init__(self, n_epochs: int, monitored: str) -> None:
+        self.is_best = False
         self._n_epochs = n_epochs
-        self.least, self.since_best = math.inf, 0
+        self._name, self._sign = MONITORED[monitored]
+        self._least, self._since_best = math.inf, 0
 
-    def count(self, objective: float) -> bool:
-        """Count an epoch; return whether its objective is the least so far."""
-        self.since_best += 1
-        improved = objective < self.least
-        if improved:
-            self.least, self.since_best = objective, 0
-        return improved
+    def epoch_ends(self, figures: Mapping[str, Any]) -> bool:
+        """Count an epoch; return whether the wait is over."""
+        objective = self._sign * figures[self._name]
+        self.is_best = objective < self._least
+        if self.is_best:
+            self._least = objective
+        self._since_best = 0 if self.is_best else self._since_best + 1
+        return self._since_best >= self._n_epochs
 
-    @property
-    def is_over(self) -> bool:
-        """Whether the wait is over."""
-        return self._n_epochs is not None and self.since_best >= self._n_epochs
+    def memory(self) -> list[float]:
+        """Return the least objective, and the number of epochs since."""
+        return [self._least, float(self._since_best)]
+
+    def restore(self, memory: list[float]) -> None:
+        """Continue from a result of `memory`."""
+        self._least, since_best = memory
+        self._since_best = int(since_best)
+
+
+RULES: dict[str, Callable[[Mapping[str, Any]], Rule]] = {
+    "patience": lambda options: Patience(options["patience"], options["monitor"]),
+}
+"""Constructors of the rules from the options of a run; keys are the option, and the reason in ``stopped_because``."""
+
+
+def rules_of(options: Mapping[str, Any]) -> dict[str, Rule]:
+    """Return the rules that the options of a run ask for."""
+    return {name: make(options) for name, make in RULES.items() if options[name] is not None}

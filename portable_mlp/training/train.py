@@ -32,6 +32,7 @@ from .result import TrainResult
 from .run import Run
 from .schedules import SCHEDULES, LossDrivenRates, OfEpoch, schedule_entry
 from .shuffle import Shuffle
+from .stopping import rules_of
 from .stream import Stream
 from .weights import weights_to_skip_by
 
@@ -229,7 +230,7 @@ def _monitor(problem: Problem, options: Mapping[str, Any], callbacks: tuple[Call
         problem.net,
         epochs=options["epochs"],
         validation=problem.hold_out,
-        patience=options["patience"],
+        rules=rules_of(options),
         monitored=options["monitor"],
         callbacks=callbacks,
         bar=bar,

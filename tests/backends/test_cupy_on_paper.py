@@ -19,6 +19,7 @@ from portable_mlp.kernels.step import Objective, Program
 from portable_mlp.training.batches import Data, spans
 from portable_mlp.training.loop import make_loop
 from portable_mlp.training.shuffle import Shuffle
+from tests.selection import rarely
 
 from . import paper_cupy
 from .paper_cupy import FREED, GRAPHS, NAMESPACE, OURS, STATE, forget
@@ -175,7 +176,7 @@ def trained(
         return np.stack(losses), *map(backend.to_numpy, (loop.flat, *loop.state))
 
 
-@pytest.mark.parametrize("dtype", ["float64", "float32"])
+@pytest.mark.parametrize("dtype", ["float64", *rarely("float32")])
 @pytest.mark.parametrize(
     ("net", "optimizer", "weighted", "n_models"),
     [

@@ -9,6 +9,7 @@ import threading
 import pytest
 
 from portable_mlp.backends.interrupts import interrupts_held_back, whole_imports
+from tests.selection import rarely
 
 
 def interrupt(times: int, done: list[str]) -> None:
@@ -132,8 +133,7 @@ CTRL_C, RAISED = "os.kill(os.getpid(), signal.SIGINT)", "raise KeyboardInterrupt
             for how in (CTRL_C, RAISED)
         ),
         ("scipy", 30, CTRL_C, "trained"),
-        pytest.param("scipy", 30, RAISED, "trained", marks=pytest.mark.thorough),
-        pytest.param("scipy", 300, CTRL_C, "trained", marks=pytest.mark.thorough),
+        *rarely(("scipy", 30, RAISED, "trained"), ("scipy", 300, CTRL_C, "trained")),
         ("scipy", 300, RAISED, "trained"),
         ("sklearn", 400, CTRL_C, "MLPClassifier"),
         ("sklearn", 400, RAISED, "MLPClassifier"),

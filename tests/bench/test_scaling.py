@@ -212,6 +212,7 @@ def test_a_job_that_hangs_or_cannot_start_says_so(monkeypatch: pytest.MonkeyPatc
         launch(Job(RANK, TINY), 0.001)
 
 
+@pytest.mark.thorough
 def test_the_command(
     tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:

@@ -8,6 +8,8 @@ import textwrap
 
 import pytest
 
+from tests.selection import rarely
+
 SCRIPT = """
     import os, pickle, sys
     import numpy as np
@@ -41,7 +43,7 @@ def accelerate(*arguments: object) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=120, check=False)
 
 
-@pytest.mark.parametrize("backend", ["numpy", "torch"])
+@pytest.mark.parametrize("backend", ["torch", *rarely("numpy")])
 def test_a_script_runs_unchanged(script: pathlib.Path, backend: str) -> None:
     done = accelerate("--backend", backend, script, "--epochs", "3", "-v", "data.csv")
     assert done.returncode == 0, done.stderr

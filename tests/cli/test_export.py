@@ -14,6 +14,7 @@ import pytest
 import portable_mlp as pm
 from portable_mlp.backends.extras import install
 from portable_mlp.cli.app import run
+from portable_mlp.kernels.optimizers import OPTIMIZERS
 
 RTOL = {"float32": 1e-6, "float64": 1e-12}
 
@@ -156,7 +157,7 @@ MISTAKES = {
     "a solver for nothing": (("m.safetensors", "m.onnx", "--solver", "adam"), "--solver goes with --training"),
     "another solver": (
         ("m.safetensors", "m.onnx", "--training", "--solver", "lbfgs"),
-        "solver must be one of 'adam', 'adamw', 'sgd'",
+        f"solver must be one of {', '.join(map(repr, OPTIMIZERS))}",
     ),
 }
 

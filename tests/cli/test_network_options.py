@@ -1,14 +1,17 @@
 """What network ``train`` makes of its options."""
 
+import inspect
 import json
 import pathlib
 from typing import Any
 
 import numpy as np
 import pytest
+from typer.models import OptionInfo
 
 import portable_mlp as pm
 from portable_mlp.cli.app import run
+from portable_mlp.cli.train import train
 
 RNG = np.random.default_rng(0)
 X = RNG.normal(size=(60, 2))
@@ -89,3 +92,15 @@ def test_rare_classes_count_as_much(capfd: pytest.CaptureFixture[str]) -> None:
 def test_mistakes(arguments: Any, message: str, capfd: pytest.CaptureFixture[str]) -> None:
     assert run(["train", *arguments]) == 2
     assert message in capfd.readouterr().err
+
+
+def test_every_option_stands_in_a_panel() -> None:
+    """But those that every command has, which are listed first."""
+    described = {
+        name: one.annotation.__metadata__[0]
+        for name, one in inspect.signature(train).parameters.items()
+        if hasattr(one.annotation, "__metadata__")
+    }
+    assert len(described) > 40
+    without = [name for name, one in described.items() if isinstance(one, OptionInfo) and one.rich_help_panel is None]
+    assert without == ["as_json"], "give it rich_help_panel, one of cli/options.py"

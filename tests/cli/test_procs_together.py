@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from tests.selection import one_in
+from tests.selection import rarely
 
 PATIENCE = 120.0
 TRAIN = ["train", "digits", "--backend", "numpy", "--reproducible"]
@@ -56,7 +56,10 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> bytes:
     return training.model.read_bytes()
 
 
-@pytest.mark.parametrize(("number", "rank"), one_in(2, [signal.SIGKILL, signal.SIGSTOP], [0, 1]))
+@pytest.mark.parametrize(
+    ("number", "rank"),
+    [(signal.SIGKILL, 1), *rarely((signal.SIGKILL, 0), (signal.SIGSTOP, 0), (signal.SIGSTOP, 1))],
+)
 def test_a_rank_that_dies_or_hangs_changes_no_bit(rank: int, number: int, whole: bytes, tmp_path: pathlib.Path) -> None:
     training = Training(tmp_path, "--procs", 2, "--timeout", 10)
     training.wait_for_states(2)
@@ -68,9 +71,7 @@ def test_a_rank_that_dies_or_hangs_changes_no_bit(rank: int, number: int, whole:
     assert not list(training.temporary.iterdir())
 
 
-@pytest.mark.parametrize(
-    ("number", "code"), [(signal.SIGTERM, 143), pytest.param(signal.SIGHUP, 129, marks=pytest.mark.thorough)]
-)
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), *rarely((signal.SIGHUP, 129))])
 def test_what_was_stopped_on_two_goes_on_on_one(number: int, code: int, whole: bytes, tmp_path: pathlib.Path) -> None:
     training = Training(tmp_path, "--procs", 2)
     training.wait_for_states(2)

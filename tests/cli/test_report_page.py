@@ -1,5 +1,6 @@
 """The page of a training: all that is said of it, nothing fetched, and a stranger's names as text alone."""
 
+import html
 import html.parser
 import pathlib
 import re
@@ -72,11 +73,12 @@ def report(classes: list[Any] | None, n_rows: int = 60, **changes: Any) -> Train
 
 @pytest.mark.parametrize("classes", [["no", "yes"], [1, 2, 7], None], ids=["two", "three", "quantities"])
 def test_a_page_has_all_parts(classes: list[Any] | None) -> None:
-    page = Page(report(classes).page())
+    text = report(classes).page()
+    page = Page(text)
     for part in ("Scores", "baseline", "Learning curve", "Importance of the columns", "What is done with each column"):
         assert part in page.text
-    for text in ("flats.csv", "tells rows apart", "1 row without a target left out", "which no training saw"):
-        assert text in page.text
+    for words in ("flats.csv", "tells rows apart", "1 row without a target left out", "which no training saw"):
+        assert words in page.text
     assert ("Confusion matrix" in page.text) == (classes is not None)
     assert ("Calibration" in page.text) == (classes is not None)
     assert ("nine of ten within" in page.text) == (classes is None)
@@ -84,6 +86,10 @@ def test_a_page_has_all_parts(classes: list[Any] | None) -> None:
     assert "portable-mlp predict m.safetensors new.csv" in page.text
     assert ("pm.TableClassifier" in page.text) == (classes is not None)
     assert "portable-mlp export m.safetensors m.onnx" in page.text
+    for heading, lines in re.findall(r"<h3>([^<]*Python)</h3><pre>(.*?)</pre>", text, re.DOTALL):
+        compile(html.unescape(lines), heading, "exec")
+    # The estimators of tables do not load models of rows of numbers.
+    assert "pm.Table" not in report(classes, columns=[]).page()
 
 
 def test_nothing_is_fetched_and_no_script_runs() -> None:

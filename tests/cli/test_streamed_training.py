@@ -23,6 +23,7 @@ from portable_mlp.tables.hold_out import GroupSplit
 from portable_mlp.tables.parquet_files import ParquetMatrix
 from portable_mlp.tables.preparation import preparation_of
 from portable_mlp.training import stream
+from tests.selection import one_in, rarely
 
 RNG = np.random.default_rng(0)
 N_ROWS = 1000
@@ -80,8 +81,7 @@ def mistake(data: str, *options: Any, capfd: pytest.CaptureFixture[str]) -> str:
     return err[err.index("portable-mlp: ") :]
 
 
-@pytest.mark.parametrize("backend", ["numpy", "torch", "jax"])
-@pytest.mark.parametrize("data", FILES, ids="".join)
+@pytest.mark.parametrize(("data", "backend"), one_in(3, FILES, ["numpy", "torch", "jax"]))
 def test_a_table_of_one_group_gives_the_very_model_that_it_gives_in_memory(
     data: tuple[str, str], backend: str, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
@@ -171,7 +171,9 @@ sys.exit(main())
 """
 
 
-@pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130), (signal.SIGKILL, -9)])
+@pytest.mark.parametrize(
+    ("number", "code"), [(signal.SIGTERM, 143), *rarely((signal.SIGINT, 130), (signal.SIGKILL, -9))]
+)
 def test_a_signal_in_the_middle_loses_nothing(number: int, code: int, capfd: pytest.CaptureFixture[str]) -> None:
     name = saved("kind", ".parquet", group_rows=30)
     command = ["train", name, *OPTIONS, "--epochs", "60", "--checkpoint", "states", "--checkpoint-every", "7"]
@@ -356,7 +358,7 @@ def peak(name: str, streamed_bytes: float = 0.0) -> int:
     return int(n_bytes)
 
 
-@pytest.mark.parametrize("suffix", [".npy", ".parquet"])
+@pytest.mark.parametrize("suffix", [".parquet", *rarely(".npy")])
 def test_eight_times_the_rows_need_no_more_memory(suffix: str) -> None:
     """From a few more groups than are in memory together, and pieces than are read ahead, to eight times these."""
     few, many = large(suffix, 6), large(suffix, 48)

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 from portable_mlp.distributed.supervision.shared_memory import leftovers_removed
+from tests.selection import one_in, rarely
 
 ROOT = pathlib.Path(__file__).parent.parent.parent
 RANK = pathlib.Path(__file__).with_name("mpi_rank.py")
@@ -58,7 +59,7 @@ def test_the_same_bits_on_one_two_and_four_ranks(tmp_path: pathlib.Path) -> None
         assert found["numpy"] == alone["numpy"]
 
 
-@pytest.mark.parametrize("size", [2, pytest.param(4, marks=pytest.mark.thorough)])
+@pytest.mark.parametrize("size", [2, *rarely(4)])
 def test_fast_training_is_that_of_one_process(size: int, tmp_path: pathlib.Path) -> None:
     (alone,) = outcomes(1, tmp_path / "1", "fast")
     together = outcomes(size, tmp_path / "group", "fast")
@@ -139,7 +140,10 @@ def test_ctrl_c_on_one_rank_ends_the_fit_of_all(tmp_path: pathlib.Path) -> None:
 # The command line.
 
 
-@pytest.mark.parametrize("launcher", [("-m", "portable_mlp"), ("-m", "mpi4py", "-m", "portable_mlp")])
+@pytest.mark.parametrize(
+    "launcher",
+    one_in(2, [("-m", "portable_mlp"), ("-m", "mpi4py", "-m", "portable_mlp")]),
+)
 def test_the_command_line_trains_together(launcher: tuple[str, ...], tmp_path: pathlib.Path) -> None:
     command = ("train", "digits", "--epochs", "2", "--hidden", "16", "--reproducible", "--json", "--save")
     done = mpiexec(2, *launcher, *command, tmp_path / "two.safetensors")

@@ -18,7 +18,7 @@ import pytest
 from portable_mlp.distributed.supervision import members
 from portable_mlp.distributed.supervision.job import Outcome
 from portable_mlp.distributed.supervision.supervisor import _report_output_of_ranks
-from tests.selection import one_in
+from tests.selection import one_in, rarely
 
 WORKER = pathlib.Path(__file__).parent / "worker.py"
 SUPERVISE = """
@@ -277,7 +277,7 @@ def test_a_stopped_rank_goes_with_its_killed_supervisor(rank: int, supervised: S
     killed(supervised, process)
 
 
-@pytest.mark.parametrize("kills", [1, pytest.param(5, marks=pytest.mark.thorough)])
+@pytest.mark.parametrize("kills", [1, *rarely(5)])
 def test_a_supervisor_that_is_killed_at_its_start(kills: int, supervised: Supervised) -> None:
     """At moments drawn at random, from before its guardian and its ranks are there to after."""
     draw = random.Random(0)

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import portable_mlp as pm
-from portable_mlp.kernels.initializers import as_sampler, draw_direction
+from portable_mlp.kernels.initializers import as_sampler
 from tests.reference import assert_close
 
 NET = pm.Network((5, 4, 3, 2))
@@ -95,14 +95,6 @@ def test_two_calls_share_no_memory():
     params = pm.init_params(NET)
     arrays = [x for layer in params for x in layer]
     assert not any(np.shares_memory(x, y) for i, x in enumerate(arrays) for y in arrays[:i])
-
-
-@pytest.mark.parametrize("seed", SEEDS)
-def test_direction_has_length_1(seed):
-    v = draw_direction(50, SEEDS[seed]())
-    expected = sampler(SEEDS[seed]()).normal(size=50)
-    assert all(type(v_i) is float for v_i in v)
-    assert_close(v, expected / math.sqrt(sum(x * x for x in expected)), rtol=1e-14)
 
 
 REFUSED = [

@@ -8,6 +8,7 @@ import pytest
 import torch
 from sklearn.neural_network._stochastic_optimizers import AdamOptimizer, SGDOptimizer
 
+from portable_mlp.kernels import optimizers
 from portable_mlp.kernels.optimizers import adam, sgd
 from tests.reference import assert_close, float32_exact
 
@@ -49,6 +50,11 @@ def steps(xp, optimizer, p, gradients, rates):
     for t, (rate, g) in enumerate(zip(rates, gradients, strict=False), start=1):
         p, state = optimizer.update(xp, p, g, state, optimizer.scalars(t, rate))
     return p, state
+
+
+def test_every_formula_is_compared_with_torch():
+    compared = {make().formula for make, _ in OPTIMIZERS.values()}
+    assert {entry.make().formula for entry in optimizers.OPTIMIZERS.values()} <= compared
 
 
 @pytest.mark.parametrize("rates", RATES)

@@ -15,6 +15,7 @@ import torch
 
 import portable_mlp as pm
 from portable_mlp.kernels.activations import ACTIVATIONS
+from portable_mlp.kernels.optimizers import OPTIMIZERS
 
 RTOL = {"float32": 1e-5, "float64": 1e-12}
 N_SAMPLES, BATCH_SIZE = 195, 10  # 20 steps, the last of 5 samples
@@ -226,7 +227,7 @@ def test_raw_rows_and_targets_are_scaled_in_the_graph(dtype: str, path: pathlib.
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"solver": "lbfgs"}, "solver must be one of 'adam', 'adamw', 'sgd'; got 'lbfgs'"),
+        ({"solver": "lbfgs"}, f"solver must be one of {', '.join(map(repr, OPTIMIZERS))}; got 'lbfgs'"),
         ({"solver": "sgd", "momentum": 1.0}, r"momentum must lie in \[0, 1\)"),
         ({"beta_1": -0.1}, r"beta_1 must lie in \[0, 1\)"),
         ({"beta_2": 2.0}, r"beta_2 must lie in \[0, 1\)"),

@@ -201,9 +201,12 @@ def test_a_fold_may_lack_a_class() -> None:
     first = class_scores(without, proba, ["a", "b"], Baseline.of(without, ["a", "b"]))
     y, proba = drawn(["a", "b", "c"])
     second = class_scores(y, proba, ["a", "b", "c"], Baseline.of(y, ["a", "b", "c"]))
+    second_baseline = Baseline.of(y[y != "b"], ["a", "c"])
     third = class_scores(np.array(["b"]), np.array([[0.5, 0.5]]), ["a", "b"], Baseline.of(without, ["a", "b"]))
-    together = averaged([first, second, third])
+    fourth = class_scores(np.array(["c", "c"]), np.array([[0.2, 0.8], [0.4, 0.6]]), ["a", "c"], second_baseline)
+    together = averaged([first, second, third, fourth])
     assert [one.name for one in together.by_class] == ["a", "b", "c"]
-    assert [one.n_rows for one in together.by_class] == [2 + np.sum(y == "a"), 2 + np.sum(y == "b"), np.sum(y == "c")]
+    n_rows = [2 + np.sum(y == "a"), 2 + np.sum(y == "b"), 2 + np.sum(y == "c")]
+    assert [one.n_rows for one in together.by_class] == n_rows
     assert math.isnan(third.model["roc_auc"])
     assert together.model["roc_auc"] == pytest.approx((first.model["roc_auc"] + second.model["roc_auc"]) / 2)

@@ -18,7 +18,7 @@ from portable_mlp.backends._scan_runner import ScanRunner
 from portable_mlp.backends.runner import RunnerCall
 from portable_mlp.storage import checkpoints as storage
 from portable_mlp.storage.checkpoints import CheckpointFolder
-from tests.selection import one_in
+from tests.selection import one_in, rarely
 
 pytestmark = pytest.mark.compiled_steps
 
@@ -75,7 +75,7 @@ VARIETIES: dict[str, dict[str, Any]] = {
 }
 
 
-@pytest.mark.parametrize(("variety", "every"), one_in(3, VARIETIES, [None, 1, 4], on="jax"))
+@pytest.mark.parametrize(("variety", "every"), one_in(3, VARIETIES, [None, 1, 4]))
 def test_a_run_goes_on_to_the_last_bit(lib: Any, variety: str, every: int | None, tmp_path: pathlib.Path) -> None:
     def options() -> dict[str, Any]:
         chosen = dict(VARIETIES[variety])
@@ -387,8 +387,10 @@ def finished(folder: pathlib.Path, solver: str = "adam") -> str:
     return done.removeprefix("ready\n")
 
 
-@pytest.mark.parametrize("kills", [2, pytest.param(10, marks=pytest.mark.thorough)])
-@pytest.mark.parametrize("solver", ["adam", "sgd"])
+@pytest.mark.parametrize(
+    ("solver", "kills"),
+    [("adam", 2), *rarely(("adam", 10), ("sgd", 10))],
+)
 def test_kill_minus_nine_at_random_moments(solver: str, kills: int, tmp_path: pathlib.Path) -> None:
     """Over the time that a whole run takes."""
     rng = random.Random(solver)
@@ -441,7 +443,7 @@ def test_written_in_place_a_killed_run_loses_its_state(tmp_path: pathlib.Path, m
         train(OnNumPy, checkpoint=tmp_path, resume=True)
 
 
-@pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 0)])
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), *rarely((signal.SIGINT, 0))])
 def test_a_signal_leaves_a_last_state(number: int, code: int, tmp_path: pathlib.Path) -> None:
     expected = finished(tmp_path / "whole")
     process = started(tmp_path / "stopped", every=10**6)

@@ -32,7 +32,7 @@ def expected(net: pm.Network, params: Any, Y: np.ndarray) -> tuple[float, float]
     return 0.5 * ((y_hat - Y) ** 2).sum(axis=1).mean(), r2_score(Y, y_hat)
 
 
-@pytest.mark.parametrize(("output", "at_once"), one_in(3, TARGETS, [8, 8 * 5, 8 * 37, 10**6], on="jax"))
+@pytest.mark.parametrize(("output", "at_once"), one_in(3, TARGETS, [8, 8 * 5, 8 * 37, 10**6]))
 def test_blocks_add_up(lib: Any, output: str, at_once: int, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(evaluation, "ACTIVATIONS_AT_ONCE", at_once)
     net = pm.Network((5, 8, 3), "tanh", output=output)

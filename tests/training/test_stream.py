@@ -69,7 +69,7 @@ def in_memory(lib: Any, kind: str, n_samples: int = 143) -> tuple[Any, Any]:
     return lib.array(X)[:n_samples, :], y[:n_samples, ...]
 
 
-@pytest.mark.parametrize(("kind", "solver"), one_in(2, NETS, ["adam", "sgd"], on="jax"))
+@pytest.mark.parametrize(("kind", "solver"), one_in(2, NETS, ["adam", "sgd"]))
 def test_one_group_trains_as_from_memory_to_the_last_bit(lib: Any, kind: str, solver: str) -> None:
     expected = train(lib, kind, in_memory(lib, kind), in_memory(lib, kind, 40), solver=solver)
     found = train(lib, kind, (stream(lib, kind), None), (stream(lib, kind, 40), None), solver=solver)
@@ -100,7 +100,7 @@ def test_a_group_trains_from_files_to_the_same_bits(size: int) -> None:
     np.testing.assert_allclose(alone.history["loss"], fast.history["loss"], rtol=1e-6)
 
 
-@pytest.mark.parametrize(("kind", "every"), one_in(2, NETS, [None, 1, 4], on="jax"))
+@pytest.mark.parametrize(("kind", "every"), one_in(2, NETS, [None, 1, 4]))
 def test_a_run_goes_on_to_the_last_bit(lib: Any, kind: str, every: int | None, tmp_path: pathlib.Path) -> None:
     """From each of the states that are written, among them those before the last, short batch."""
 

@@ -14,6 +14,8 @@ import torch
 from sklearn.datasets import load_digits
 
 import portable_mlp as pm
+from portable_mlp.kernels.optimizers import SOLVERS
+from portable_mlp.training.stopping import RULES
 from tests.selection import one_in
 
 pytestmark = pytest.mark.compiled_steps
@@ -275,6 +277,34 @@ def test_a_resumed_run_monitors_the_same(tmp_path: Any) -> None:
         run(**(options | {"monitor": "loss"}), epochs=80, checkpoint=tmp_path, resume=True)
 
 
+class AfterThreeEpochs:
+    """A made-up rule for stopping."""
+
+    is_best = False
+
+    def __init__(self) -> None:
+        self.n_epochs = 0
+
+    def epoch_ends(self, figures: dict[str, Any]) -> bool:
+        self.n_epochs += 1
+        assert figures.keys() == {"loss", "learning_rate", "samples_per_second"}
+        return self.n_epochs == 3
+
+    def memory(self) -> list[float]:
+        return [float(self.n_epochs)]
+
+    def restore(self, memory: list[float]) -> None:
+        (self.n_epochs,) = map(int, memory)
+
+
+def test_a_rule_for_stopping_is_an_entry_of_a_table(monkeypatch: pytest.MonkeyPatch, tmp_path: Any) -> None:
+    monkeypatch.setitem(RULES, "l2", lambda options: AfterThreeEpochs())
+    run(epochs=2, checkpoint=tmp_path)
+    resumed = run(epochs=10, checkpoint=tmp_path, resume=True)
+    assert (resumed.n_epochs, resumed.stopped_because) == (3, "l2")
+    assert run(epochs=10, solver="lbfgs").stopped_because == "l2"
+
+
 def test_callbacks_see_every_epoch_and_can_stop() -> None:
     seen = []
 
@@ -508,7 +538,7 @@ def _bad(**change: Any) -> Any:
 
 
 BAD_OPTIONS = [
-    (_bad(solver="sdg"), "solver must be one of 'adam', 'adamw', 'sgd', 'lbfgs'; got 'sdg'"),
+    (_bad(solver="sdg"), f"solver must be one of {', '.join(map(repr, SOLVERS))}; got 'sdg'"),
     (_bad(schedule="warm"), "schedule must be one of 'constant', 'exponential', .*; got 'warm'"),
     (_bad(schedule=lambda epoch: -1.0), "schedule gave the learning rate -1.0 for epoch 0"),
     (_bad(schedule=lambda epoch: None), "the schedule gave no learning rate for epoch 0"),
@@ -570,13 +600,13 @@ def test_truth_values_of_any_kind(value: Any) -> None:
 
 
 def test_progress_without_rich_names_the_command(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(sys.modules, "rich", None)
+    monkeypatch.setitem(sys.modules, "rich.console", None)
     with pytest.raises(ImportError, match=r'needs? .*|rich, which is missing: pip install "\.\[cli\]"'):
         run(progress=True)
 
 
 def test_lbfgs_without_scipy_names_the_command(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(sys.modules, "scipy", None)
+    monkeypatch.setitem(sys.modules, "scipy.optimize", None)
     with pytest.raises(ImportError, match=r'"lbfgs" needs SciPy: pip install "\.\[lbfgs\]"'):
         run(solver="lbfgs")
 

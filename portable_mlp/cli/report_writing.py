@@ -1,0 +1,42 @@
+"""The report of ``train`` as a file."""
+
+from __future__ import annotations
+
+import pathlib
+from typing import Any
+
+from ..storage.atomic import replace_file
+from .report_page import TrainingReport
+from .terminal import echo
+from .trainer import Trained
+
+
+def write_report(
+    path: pathlib.Path,
+    data: str,
+    summary: dict[str, Any],
+    trained: Trained,
+    notes: tuple[str, ...],
+    saved: pathlib.Path | None,
+) -> None:
+    """Write the page of a training whose model was scored, in one step."""
+    assessment, encoder = trained.assessment, trained.prepared.preparation.encoder
+    assert assessment is not None  # a report asks for it
+    report = TrainingReport(
+        data=data,
+        summary=summary,
+        histories=[result.history for result in trained.fitted.results],
+        scored_on=assessment.scored_on,
+        scores=assessment.scores,
+        y=assessment.y,
+        answers=assessment.answers,
+        classes=assessment.classes,
+        importances=assessment.importances(),
+        columns=[] if encoder is None else encoder.report,
+        notes=notes,
+        saved=saved,
+    )
+    content = report.page().encode("utf-8")
+    with replace_file(path) as file:
+        file.write(content)
+    echo(f"report written to {path}", err=True)

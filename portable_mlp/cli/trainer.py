@@ -1,0 +1,161 @@
+"""The trainings of one command: that of the model, and those of the parts of a table by which it is scored."""
+
+from __future__ import annotations
+
+import pathlib
+import time
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+from ..backends import Backend
+from ..kernels.options import check_choice
+from ..storage.checkpoints import CheckpointFolder
+from ..storage.models import check_savable
+from ..tables.assessment import Assessment, assess, hold_out_scores
+from ..tables.columns import RawTable, Table
+from ..tables.fitting import FittedTable, PreparedTable, asks_for_classes, counts, losses_of, prepare, prepare_source
+from ..tables.model import TableModel
+from ..tables.raw import ReadingOptions
+from ..tables.recipe import TableOptions
+from ..tables.row_sources import RowSource
+from ..tables.scores import Scores
+from .assessed import AssessmentOptions
+from .misuse import PROGRAM
+from .terminal import echo
+
+
+class Trained(NamedTuple):
+    """A trained model.
+
+    Attributes
+    ----------
+    prepared : PreparedTable
+        What it was trained on.
+    fitted : FittedTable
+        The model, and how its training went.
+    seconds : float
+        The time of this training.
+    assessment : Assessment or None
+        How good it is, where that was asked for.
+    """
+
+    prepared: PreparedTable
+    fitted: FittedTable
+    seconds: float
+    assessment: Assessment | None = None
+
+    def scores(self) -> Scores | None:
+        """Return the scores of rows that the training left out, if it left out any."""
+        if self.assessment is not None:
+            return self.assessment.scores
+        return hold_out_scores(self.prepared, self.fitted.model)
+
+
+class Trainer(NamedTuple):
+    """The settings that all trainings of a command share.
+
+    Attributes
+    ----------
+    chosen : TableOptions
+        What was chosen of the model.
+    reading : ReadingOptions
+        How the table was read.
+    task : str
+        "auto", "classification" or "regression".
+    backend : Backend
+        The library and device.
+    dtype : str
+        Of parameters and rows.
+    seed : int
+        Of the splits, the first weights and the shuffles.
+    checkpoint : path or None
+        The folder for states; that of a fold is within it.
+    saving : mapping from str to object
+        Other options of `train` about states.
+    is_saved : bool
+        Whether the model will be written to a file.
+    """
+
+    chosen: TableOptions
+    reading: ReadingOptions
+    task: str
+    backend: Backend
+    dtype: str
+    seed: int
+    checkpoint: pathlib.Path | None
+    saving: Mapping[str, Any]
+    is_saved: bool
+
+    def of_table(self, table: Table | RawTable, asked: AssessmentOptions) -> Trained:
+        """Train on a table in memory; with ``asked`` on parts of it too."""
+        assert table.y is not None  # a table to train on has targets
+        classification = asks_for_classes(table.y, self.task)
+        every = self._replace(task="classification" if classification else "regression")
+        splits = asked.splits(table.y, classification=classification, seed=self.seed)
+        if not splits:
+            return every._of_rows(table, self.checkpoint)
+        done: list[Trained] = []
+
+        def fit(part: Table | RawTable, number: int) -> TableModel:
+            folder = self.checkpoint
+            if len(splits) > 1:
+                echo(f"fold {number + 1} of {len(splits)}", err=True)
+                folder = None if folder is None else folder / f"fold-{number + 1}"
+            done.append(every._of_rows(part, folder))
+            if len(splits) > 1 and done[-1].fitted.was_interrupted:
+                raise KeyboardInterrupt
+            return done[-1].fitted.model
+
+        assessment = assess(table, splits, fit, classification=classification)
+        if len(splits) > 1:
+            echo("all rows", err=True)
+            done.append(every._of_rows(table, self.checkpoint))
+        return done[-1]._replace(assessment=assessment)
+
+    def of_source(self, source: RowSource, asked: AssessmentOptions) -> Trained:
+        """Train on a table that stays in its file."""
+        if asked.is_asked:
+            raise ValueError(
+                f"{source.path}: --test, --folds and --report are for tables that fit into memory, and this one is "
+                "read batch by batch: split the file, and score the model by portable-mlp evaluate"
+            )
+        if self.chosen.training.get("solver") == "lbfgs":
+            raise ValueError(
+                f"{source.path}: --solver lbfgs takes all rows in every step, and the {source.n_rows} of this table "
+                "are read batch by batch: choose adam or sgd"
+            )
+        if counts(self.chosen.loss):
+            raise ValueError(f"{source.path}: --loss {self.chosen.loss} is for tables that fit into memory")
+        return self._fit(prepare_source(source, self.chosen, task=self.task, seed=self.seed), self.checkpoint)
+
+    def _of_rows(self, table: Table | RawTable, folder: pathlib.Path | None) -> Trained:
+        prepared = prepare(table, self.chosen, task=self.task, seed=self.seed, reading=self.reading)
+        return self._fit(prepared, folder)
+
+    def _fit(self, prepared: PreparedTable, folder: pathlib.Path | None) -> Trained:
+        self._check(prepared)
+        if self.saving["resume"] and folder is not None and not _has_states(folder):
+            echo(f"{PROGRAM}: {folder} has no state: training starts from the beginning", err=True)
+        start = time.perf_counter()
+        fitted = prepared.fit(self.backend, self.dtype, self.seed, progress=True, checkpoint=folder, **self.saving)
+        if folder is not None and fitted.was_interrupted:
+            reached = "has what was reached; the same command with --resume goes on"
+            written = reached if _has_states(folder) else "could not be written to"
+            echo(f"{PROGRAM}: {self.checkpoint} {written}", err=True)
+            raise KeyboardInterrupt
+        return Trained(prepared, fitted, time.perf_counter() - start)
+
+    def _check(self, prepared: PreparedTable) -> None:
+        """Refuse before the training what cannot be trained or saved."""
+        loss, hold_out = self.chosen.loss, self.chosen.hold_out
+        if loss is not None:
+            check_choice("--loss", loss, losses_of(classification=prepared.preparation.classes is not None))
+        if "patience" in self.chosen.training and not prepared.n_held_out:
+            raise ValueError(f"--patience needs rows to validate on, and --validation {hold_out} leaves none")
+        if self.is_saved:
+            check_savable(prepared.net, prepared.metadata(), prepared.recipe.n_networks)
+
+
+def _has_states(folder: pathlib.Path) -> bool:
+    """Return whether a folder has a state of a network, or the folder of one of several networks."""
+    return any(CheckpointFolder(path).has_states() for path in (folder, *folder.glob("network-*")))

@@ -1,0 +1,181 @@
+"""Scores of the models of a table on rows that they were not trained on: a test part, or folds."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, NamedTuple, TypeAlias
+
+import numpy as np
+
+from .columns import RawTable, Table
+from .errors import counted
+from .fitting import PreparedTable
+from .importance import Importance, permutation_importance
+from .model import TableModel
+from .preparation import Preparation
+from .prepared_rows import Rows
+from .scores import Baseline, Scores, averaged, class_scores, quantity_scores
+from .targets import class_names
+
+__all__ = ["Assessment", "TrainingSplit", "Trial", "assess", "hold_out_scores", "scores_of_outputs"]
+
+TrainingSplit: TypeAlias = tuple[np.ndarray, np.ndarray]
+"""The rows to train on, and the rows to score."""
+
+
+def scores_of_outputs(preparation: Preparation, y: np.ndarray, outputs: np.ndarray, baseline: Baseline) -> Scores:
+    """Return the scores of a model's outputs (n_rows, n_outputs) for rows with the targets ``y``."""
+    if preparation.classes is not None:
+        return class_scores(y, outputs, preparation.classes, baseline)
+    return quantity_scores(y, preparation.predictions(outputs), baseline)
+
+
+class Trial(NamedTuple):
+    """A model, and rows that it was not trained on.
+
+    Attributes
+    ----------
+    model : TableModel
+        The trained model that is scored.
+    inputs : ndarray of shape (n_rows, n_features)
+        The encoded rows that it has not seen.
+    y : ndarray of shape (n_rows,) or (n_rows, n_outputs)
+        The targets of these rows.
+    outputs : ndarray of shape (n_rows, n_outputs)
+        The model's outputs for them.
+    scores : Scores
+        The scores of these outputs.
+    """
+
+    model: TableModel
+    inputs: np.ndarray
+    y: np.ndarray
+    outputs: np.ndarray
+    scores: Scores
+
+    @classmethod
+    def of(cls, model: TableModel, table: Table | RawTable, split: TrainingSplit) -> Trial:
+        """Return the trial of a model that was trained on one part of a table, by the other."""
+        kept, scored = split
+        assert table.y is not None
+        preparation, y = model.preparation, table.y[scored]
+        inputs = preparation.inputs(table.X[scored])
+        outputs = model.outputs_of_inputs(inputs)
+        baseline = Baseline.of(table.y[kept], preparation.classes)
+        return cls(model, inputs, y, outputs, scores_of_outputs(preparation, y, outputs, baseline))
+
+    def importances(self) -> list[Importance]:
+        """Return how much the log loss, or the RMSE, rises when a column is shuffled."""
+        preparation = self.model.preparation
+        baseline = Baseline.of(self.y, preparation.classes)
+        measure = "rmse" if preparation.classes is None else "log_loss"
+
+        def loss(inputs: np.ndarray, rows: np.ndarray) -> float:
+            outputs = self.model.outputs_of_inputs(inputs)
+            return scores_of_outputs(preparation, self.y[rows], outputs, baseline).model[measure]
+
+        return permutation_importance(loss, self.inputs, list(_widths(preparation)))
+
+    def answers(self, classes: Sequence[Any] | None) -> np.ndarray:
+        """Return the probabilities of these classes, 0 for one that the model does not know, or the quantities."""
+        known = self.model.preparation.classes
+        if classes is None or known is None:
+            return self.model.preparation.predictions(self.outputs)
+        answers = np.zeros((len(self.outputs), len(classes)))
+        answers[:, [classes.index(name) for name in known]] = self.outputs
+        return answers
+
+
+class Assessment(NamedTuple):
+    """The scores of the models of a table.
+
+    Attributes
+    ----------
+    scored_on : str
+        The rows that were scored, in words.
+    trials : list of Trial
+        One for the test part, or one for each fold.
+    classes : list or None
+        All classes of the table; None for quantities.
+    """
+
+    scored_on: str
+    trials: list[Trial]
+    classes: list[Any] | None
+
+    @property
+    def scores(self) -> Scores:
+        """The scores of the test part, or their means over the folds."""
+        return self.trials[0].scores if len(self.trials) == 1 else averaged([one.scores for one in self.trials])
+
+    @property
+    def y(self) -> np.ndarray:
+        """The targets of all rows that were scored."""
+        return np.concatenate([one.y for one in self.trials])
+
+    @property
+    def answers(self) -> np.ndarray:
+        """The probabilities of `classes`, or the predicted quantities, of all these rows."""
+        return np.concatenate([one.answers(self.classes) for one in self.trials])
+
+    def importances(self) -> list[Importance]:
+        """Return the importance of the columns, on the mean over the folds; the most important first."""
+        found: dict[str, list[Importance]] = {}
+        for one in (one for trial in self.trials for one in trial.importances()):
+            found.setdefault(one.name, []).append(one)
+        means = (
+            Importance(name, float(np.mean([one.mean for one in each])), float(np.mean([one.spread for one in each])))
+            for name, each in found.items()
+        )
+        return sorted(means, key=lambda one: -one.mean)
+
+
+def assess(
+    table: Table | RawTable,
+    splits: Sequence[TrainingSplit],
+    fit: Callable[[Table | RawTable, int], TableModel],
+    *,
+    classification: bool,
+) -> Assessment:
+    """Return how good the models are that are trained on one part of a table each, by the other part.
+
+    Parameters
+    ----------
+    table : Table or RawTable
+        A table with targets.
+    splits : sequence of (ndarray, ndarray)
+        The rows to train on, and the rows to score, of each trial.
+    fit : callable
+        ``fit(table, number)`` returns the model of some rows; ``number`` counts the trials from 0.
+    classification : bool
+        Whether the targets are classes.
+    """
+    assert table.y is not None
+    trials = [Trial.of(fit(table.take(split[0]), i), table, split) for i, split in enumerate(splits)]
+    n_scored = counted(sum(len(scored) for _, scored in splits), "row")
+    seen = (
+        f"each by the model that has not seen its fold of {len(splits)}" if len(splits) > 1 else "which no training saw"
+    )
+    return Assessment(f"{n_scored}, {seen}", trials, class_names(table.y) if classification else None)
+
+
+def _widths(preparation: Preparation) -> Iterator[tuple[str, int]]:
+    """Yield the name of each column, and how many inputs it becomes."""
+    if preparation.encoder is None:
+        names = preparation.feature_names or [f"x{i}" for i in range(len(preparation.input_mean))]
+        yield from ((name, 1) for name in names)
+        return
+    yield from ((one.name, one.n_features) for one in preparation.encoder.report)
+
+
+def hold_out_scores(prepared: PreparedTable, model: TableModel) -> Scores | None:
+    """Return the scores of the rows that the one network of a model did not train on; None if there are none in memory.
+
+    Training was stopped by these rows, so that the scores are a little too good.
+    """
+    held_out = prepared.part(0)[1]
+    if prepared.recipe.n_networks > 1 or prepared.baseline is None or not isinstance(held_out, Rows):
+        return None
+    outputs = model.outputs_of_inputs(held_out.X)
+    preparation = prepared.preparation
+    return scores_of_outputs(preparation, preparation.restored(held_out.y), outputs, prepared.baseline)
