@@ -17,7 +17,7 @@ from ._base import INSTALL, PRECISIONS, Backend, BackendInfo, BackendUnavailable
 from .interrupts import whole_imports
 
 __all__ = [
-    "NAMES",
+    "BACKENDS",
     "PRECISIONS",
     "Backend",
     "BackendInfo",
@@ -47,11 +47,11 @@ _REGISTRY = {
     "strict": _Entry("_strict", "StrictBackend", "array_api_strict", "array_api_strict"),
 }
 
-NAMES = tuple(_REGISTRY)
+BACKENDS = tuple(_REGISTRY)
 """The names of the backends."""
 
 
-@documented_with(names=quoted(NAMES))
+@documented_with(names=quoted(BACKENDS))
 @suggesting
 def backends() -> list[BackendInfo]:
     """List every backend: whether it can be used here, its version and devices, or why not.
@@ -79,7 +79,7 @@ def backends() -> list[BackendInfo]:
     return infos
 
 
-@documented_with(names=quoted(NAMES))
+@documented_with(names=quoted(BACKENDS))
 @suggesting
 def get_backend(name: str | Backend = "auto", device: Any = None) -> Backend:
     """Return an array library on a device.

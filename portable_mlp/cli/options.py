@@ -9,7 +9,7 @@ from typing import Annotated, Any, TypeAlias
 
 import typer
 
-from ..backends import NAMES
+from ..backends import BACKENDS
 
 TABLE, NETWORK, TRAINING, OPTIMIZER = "Table", "Network", "Training", "Optimizer"
 BACKEND, PROCESSES, FILES, SCORES = "Backend", "Processes", "Model and checkpoints", "Scores and report"
@@ -18,7 +18,7 @@ BACKEND, PROCESSES, FILES, SCORES = "Backend", "Processes", "Model and checkpoin
 BackendOption: TypeAlias = Annotated[
     str,
     typer.Option(
-        help=f"Array library: auto (CuPy where a GPU answers, else NumPy), {', '.join(NAMES)}.",
+        help=f"Array library: auto (CuPy where a GPU answers, else NumPy), {', '.join(BACKENDS)}.",
         rich_help_panel=BACKEND,
     ),
 ]

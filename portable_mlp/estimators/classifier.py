@@ -14,7 +14,7 @@ from sklearn.utils import column_or_1d
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.multiclass import _check_partial_fit_first_call, type_of_target, unique_labels
 
-from ..backends import NAMES, Backend, backend_of
+from ..backends import BACKENDS, Backend, backend_of
 from ..kernels.activations import ACTIVATIONS
 from ..kernels.arrays import Array
 from ..kernels.docstrings import documented_with, quoted
@@ -33,7 +33,7 @@ from .state import draft_of, of_one_moment
 
 @suggesting_class
 @documented_with(
-    activations=quoted(ACTIVATIONS), backends=quoted(NAMES), solvers=quoted(SOLVERS), schedules=quoted(SCHEDULES)
+    activations=quoted(ACTIVATIONS), backends=quoted(BACKENDS), solvers=quoted(SOLVERS), schedules=quoted(SCHEDULES)
 )
 class MLPClassifier(ClassifierMixin, BaseMLP):
     """Multi-layer perceptron for classes: scikit-learn's, with the same numbers, on any array library.

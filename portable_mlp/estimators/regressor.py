@@ -9,7 +9,7 @@ from sklearn.base import RegressorMixin, _fit_context
 from sklearn.metrics import r2_score
 from sklearn.utils._param_validation import StrOptions
 
-from ..backends import NAMES
+from ..backends import BACKENDS
 from ..kernels.activations import ACTIVATIONS
 from ..kernels.docstrings import documented_with, quoted
 from ..kernels.losses import LOSSES, REGRESSION_LOSSES
@@ -27,7 +27,7 @@ from .state import draft_of, of_one_moment
 @suggesting_class
 @documented_with(
     activations=quoted(ACTIVATIONS),
-    backends=quoted(NAMES),
+    backends=quoted(BACKENDS),
     solvers=quoted(SOLVERS),
     schedules=quoted(SCHEDULES),
     losses=quoted(REGRESSION_LOSSES),
