@@ -21,7 +21,7 @@ def by_hand(X: pd.DataFrame, X_test: pd.DataFrame) -> tuple[np.ndarray, np.ndarr
     preparation = make_column_transformer(
         (make_pipeline(SimpleImputer(strategy="median"), StandardScaler()), numbers), (one_hot, texts)
     )
-    X, X_test = (frame.assign(**{name: _spelled(frame[name]) for name in texts}) for frame in (X, X_test))
+    X, X_test = (_with(frame, {name: _spelled(frame[name]) for name in texts}) for frame in (X, X_test))
     return preparation.fit_transform(X), preparation.transform(X_test)
 
 
@@ -31,7 +31,7 @@ def as_categories(X: pd.DataFrame, X_test: pd.DataFrame, most: int | None) -> tu
     for name in filter(lambda name: is_text(X[name]), X.columns):
         kinds[name] = pd.CategoricalDtype(_spelled(X[name]).value_counts().index[:most])
     as_kinds = ({name: _spelled(frame[name]).astype(kind) for name, kind in kinds.items()} for frame in (X, X_test))
-    return tuple(frame.assign(**kinds) for frame, kinds in zip((X, X_test), as_kinds, strict=True))
+    return tuple(_with(frame, columns) for frame, columns in zip((X, X_test), as_kinds, strict=True))
 
 
 def without_gaps(X: pd.DataFrame, X_test: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
@@ -43,7 +43,12 @@ def without_gaps(X: pd.DataFrame, X_test: pd.DataFrame) -> tuple[pd.DataFrame, p
             columns[name] = frame[name].fillna(median).astype(np.float32)
             if has_gaps:
                 columns[f"{name} is missing"] = frame[name].isna().astype(np.float32)
-    return X.assign(**new[0]), X_test.assign(**new[1])
+    return _with(X, new[0]), _with(X_test, new[1])
+
+
+def _with(frame: pd.DataFrame, columns: dict[str, pd.Series]) -> pd.DataFrame:
+    """Return a frame with columns added or replaced, of any names: a column may be called "self"."""
+    return pd.DataFrame({**{name: frame[name] for name in frame}, **columns})
 
 
 def _spelled(column: pd.Series) -> pd.Series:

@@ -30,7 +30,7 @@ class Trained(NamedTuple):
     Attributes
     ----------
     prepared : PreparedTable
-        The prepared table.
+        The table, ready to be trained on.
     fitted : FittedTable
         The model, and the results of its training.
     seconds : float

@@ -355,14 +355,14 @@ class TableClassifier(ClassifierMixin, _TableEstimator):
     ----------
     {parameters}
     label_smoothing : float, optional
-        As for `MLPClassifier`.
+        The share of each label that training spreads over all classes.
     class_weight : dict from classes to weights, or "balanced", optional
         The weight of each class, 1 for those that a dict omits.
 
     Attributes
     ----------
     classes_ : ndarray of shape (n_classes,)
-        The classes, sorted.
+        The classes in sorted order.
     {attributes}
 
     See Also
@@ -485,7 +485,7 @@ class TableClassifier(ClassifierMixin, _TableEstimator):
         Parameters
         ----------
         X : as in `predict`
-            Rows.
+            The rows to classify.
 
         Returns
         -------
@@ -510,7 +510,7 @@ class TableRegressor(RegressorMixin, _TableEstimator):
     ----------
     {parameters}
     loss : str, optional
-        One of {losses}.
+        The loss to minimise, one of {losses}.
     loss_options : dict from str to float, optional
         Constants of the loss.
 
@@ -591,7 +591,7 @@ class TableRegressor(RegressorMixin, _TableEstimator):
         X : data frame, mapping, Columns, or array-like of shape (n_samples, n_features)
             The training rows, as for `TableEncoder`.
         y : array-like of shape (n_samples,) or (n_samples, n_outputs)
-            Their targets.
+            The targets of these rows.
         sample_weight : array-like of shape (n_samples,), optional
             The weight of each row, not negative. The encoder counts all rows alike.
 

@@ -42,7 +42,7 @@ class Trial(NamedTuple):
     y : ndarray of shape (n_rows,) or (n_rows, n_outputs)
         The targets of these rows.
     outputs : ndarray of shape (n_rows, n_outputs)
-        The model's outputs.
+        The outputs of the model for these rows.
     scores : Scores
         The scores of these outputs.
     """
