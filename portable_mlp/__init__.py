@@ -48,7 +48,7 @@ from .training.train import train
 from .version import __version__ as __version__
 
 if TYPE_CHECKING:
-    from .estimators import MLPClassifier, MLPRegressor, TableEncoder
+    from .estimators import MLPClassifier, MLPRegressor, TableClassifier, TableEncoder, TableRegressor
 
 
 __all__ = [
@@ -66,7 +66,9 @@ __all__ = [
     "NonFiniteError",
     "Params",
     "RawTable",
+    "TableClassifier",
     "TableEncoder",
+    "TableRegressor",
     "TrainResult",
     "backends",
     "check_gradient",
@@ -88,6 +90,9 @@ __all__ = [
 ]
 
 
+_ESTIMATORS = {"MLPClassifier", "MLPRegressor", "TableClassifier", "TableEncoder", "TableRegressor"}
+
+
 def __dir__() -> list[str]:
     """List the public names, the estimators among them, and what every module has; not what is only used here."""
     return sorted({*__all__, *(name for name in globals() if name.startswith("__"))})
@@ -95,7 +100,7 @@ def __dir__() -> list[str]:
 
 def __getattr__(name: str) -> Any:
     """Load the estimators when they are first asked for: they need scikit-learn, which takes a second to import."""
-    if name not in ("MLPClassifier", "MLPRegressor", "TableEncoder"):
+    if name not in _ESTIMATORS:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}{did_you_mean(name, __all__)}")
     try:
         with whole_imports():

@@ -38,7 +38,7 @@ def test_the_estimators_run_as_shown(
     tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    swap, one_word, imbalanced, _, onnx, together = blocks("python")[2:]
+    swap, one_word, imbalanced, _, _, onnx, together = blocks("python")[2:]
     X, y = load_digits(return_X_y=True)
     clf = neural_network.MLPClassifier((100,), random_state=0).fit(X / 16, y)
     names: dict[str, Any] = {"X": X, "y": y, "pm": pm}
@@ -67,8 +67,12 @@ def test_a_table_becomes_a_matrix_as_shown(
     monkeypatch.chdir(tmp_path)
     rows = [f"{500 + 10 * i},{1 + i % 4},{('north', '', 'south', 'east')[i % 4]}\n" for i in range(40)]
     pathlib.Path("flats.csv").write_text("rent,rooms,district\n" + "".join(rows))
-    exec(blocks("python")[5], {"pm": pm})
+    names: dict[str, Any] = {"pm": pm}
+    exec(blocks("python")[5], names)
     assert "district category 4 3 categories, gaps as one of their own\n" in capsys.readouterr().out
+    exec(blocks("python")[6], names)
+    assert -1.0 < float(capsys.readouterr().out) < 1.0
+    assert (tmp_path / "flats.safetensors").exists()
 
 
 def test_the_two_commands_come_first() -> None:

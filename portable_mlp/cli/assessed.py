@@ -1,4 +1,4 @@
-"""The options of ``train`` that say how good its model is: ``--test``, ``--folds`` and ``--report``."""
+"""The options of ``train`` for scores and a report: ``--test``, ``--folds`` and ``--report``."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from .output_files import check_writable
 from .pictures import load_matplotlib
 
 FOLDS_OF_A_REPORT = 5
-"""The folds by which a report is scored where neither a test part nor folds are asked for."""
+"""The number of folds of a report without ``--test`` and ``--folds``."""
 
 TestOption: TypeAlias = Annotated[
     float | None,

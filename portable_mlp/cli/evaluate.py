@@ -32,7 +32,7 @@ def evaluate(
     backend: BackendOption = "auto",
     as_json: JsonOption = False,
 ) -> None:
-    """Score a saved model on a table with targets, beside a baseline that looks at no feature.
+    """Score a saved model on a table with targets, beside a baseline that ignores the features.
 
     Example: portable-mlp evaluate houses.safetensors sold-last-year.csv
     """

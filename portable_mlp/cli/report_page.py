@@ -1,4 +1,4 @@
-"""The report of a training as one page: scores, pictures, what each column is for, and how to use the model."""
+"""The report of a training as one page: scores, pictures, the treatment of columns, and the use of the model."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from .report_pictures import learning_curve, predicted_and_true, reliability
 from .score_table import number
 
 MOST_CLASSES = 40
-"""The most classes whose confusion matrix a page has the width for."""
+"""The most classes whose confusion matrix fits a page."""
 
 _PYTHON = """import pandas as pd
 import portable_mlp as pm
@@ -90,7 +90,7 @@ class TrainingReport(NamedTuple):
 
     def page(self) -> str:
         """Return the page, in HTML."""
-        title = f"{self.summary['target'] or 'y'}, learnt from {pathlib.PurePath(self.data).name}"
+        title = f"A model of {self.summary['target'] or 'y'}, trained on {pathlib.PurePath(self.data).name}"
         sections = (
             f"<h1>{escaped(title)}</h1>",
             *self._scores(),
@@ -106,7 +106,7 @@ class TrainingReport(NamedTuple):
         return document(title, REPORT_STYLE, "\n".join(sections))
 
     def _scores(self) -> Iterator[str]:
-        """Yield the scores beside the baseline, and what was taken for what."""
+        """Yield the scores beside the baseline, and the confusion matrix."""
         scores = self.scores
         yield f"<h2>Scores</h2><p>Of {escaped(self.scored_on)}. The baseline is {escaped(scores.baseline_name)}.</p>"
         if scores.warning is not None:
@@ -144,11 +144,11 @@ class TrainingReport(NamedTuple):
         if self.classes is None:
             yield from self._quantities()
             return
-        what = f"of {self.classes[1]!r}" if len(self.classes) == 2 else "of the class that is answered"
+        what = f"of {self.classes[1]!r}" if len(self.classes) == 2 else "of the predicted class"
         groups = calibration(*confidences(self.answers, Labels.of(self.y, self.classes).codes))
         yield (
             f"<p>Predicted probability {escaped(what)}, and how often it was right, in groups of rows with similar "
-            "probabilities: above the line the model is too careful, below it too sure.</p>"
+            "probabilities: above the line the model is underconfident, below it overconfident.</p>"
         )
         yield image(reliability(groups, "predicted probability"), "Observed frequency over predicted probability")
 
@@ -234,7 +234,7 @@ def _confusion(scores: Scores) -> Iterator[str]:
             (html_row(map(html_cell, (names[i], names[j], mistakes[i, j]))) for i, j in pairs),
         )
         return
-    yield "<h2>Confusion matrix</h2><p>Each line is a true class; each column is what its rows were taken for.</p>"
+    yield "<h2>Confusion matrix</h2><p>Rows are true classes, columns predicted ones.</p>"
     shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
     rows = (
         html_row(

@@ -1,4 +1,4 @@
-"""A saved model and the rows that it answers, for the commands that predict and evaluate."""
+"""A saved model and the rows to predict, for the commands that predict and evaluate."""
 
 from __future__ import annotations
 
@@ -75,7 +75,7 @@ class AnswerOptions(NamedTuple):
 
 
 class KnownRows(NamedTuple):
-    """Rows that a model answers.
+    """The rows of a table, as a model reads them.
 
     Attributes
     ----------

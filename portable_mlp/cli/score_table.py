@@ -1,4 +1,4 @@
-"""Scores as text: the model beside the baseline, each class, and what was taken for what."""
+"""Scores as text: the model beside the baseline, the scores of each class, the confusion matrix."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from .terminal import echo
 _WIDEST_HEADING = 14
 
 MOST_CLASSES_SHOWN = 12
-"""The most classes whose confusion matrix a terminal has the width for."""
+"""The most classes whose confusion matrix fits a terminal."""
 
 
 def show_scores(scores: Scores, *, err: bool = False) -> None:

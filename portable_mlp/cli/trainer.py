@@ -1,4 +1,4 @@
-"""The trainings of one command: that of the model, and those of the parts of a table by which it is scored."""
+"""The trainings of one command: of the model, and of the models of folds."""
 
 from __future__ import annotations
 
@@ -30,13 +30,13 @@ class Trained(NamedTuple):
     Attributes
     ----------
     prepared : PreparedTable
-        What it was trained on.
+        The prepared table.
     fitted : FittedTable
-        The model, and how its training went.
+        The model, and the results of its training.
     seconds : float
         The time of this training.
     assessment : Assessment or None
-        How good it is, where that was asked for.
+        The scores, if they were asked for.
     """
 
     prepared: PreparedTable
@@ -45,7 +45,7 @@ class Trained(NamedTuple):
     assessment: Assessment | None = None
 
     def scores(self) -> Scores | None:
-        """Return the scores of rows that the training left out, if it left out any."""
+        """Return the scores of held-out rows; None if no rows were held out."""
         if self.assessment is not None:
             return self.assessment.scores
         return hold_out_scores(self.prepared, self.fitted.model)
@@ -146,7 +146,7 @@ class Trainer(NamedTuple):
         return Trained(prepared, fitted, time.perf_counter() - start)
 
     def _check(self, prepared: PreparedTable) -> None:
-        """Refuse before the training what cannot be trained or saved."""
+        """Raise ValueError for a model that cannot be trained or saved."""
         loss, hold_out = self.chosen.loss, self.chosen.hold_out
         if loss is not None:
             check_choice("--loss", loss, losses_of(classification=prepared.preparation.classes is not None))

@@ -3,5 +3,6 @@
 from .classifier import MLPClassifier
 from .regressor import MLPRegressor
 from .table_encoder import TableEncoder
+from .tables import TableClassifier, TableRegressor
 
-__all__ = ["MLPClassifier", "MLPRegressor", "TableEncoder"]
+__all__ = ["MLPClassifier", "MLPRegressor", "TableClassifier", "TableEncoder", "TableRegressor"]

@@ -167,10 +167,10 @@ def _described(estimator: Any) -> dict[str, Any]:
     parameters = estimator.get_params(deep=False).items()
     return {
         "kind": _kind(type(estimator)),
-        "parameters": {name: _encoded(value, name) for name, value in parameters if name not in _PLACE},
-        "feature_names": None if names is None else _encoded(names, "feature_names_in_"),
+        "parameters": {name: encoded_value(value, name) for name, value in parameters if name not in _PLACE},
+        "feature_names": None if names is None else encoded_value(names, "feature_names_in_"),
         "targets": _described_targets(estimator) if isinstance(estimator, ClassifierMixin) else None,
-        "record": {name: _encoded(getattr(estimator, name), name) for name in _RECORD if hasattr(estimator, name)},
+        "record": {name: encoded_value(getattr(estimator, name), name) for name in _RECORD if hasattr(estimator, name)},
     }
 
 
@@ -216,7 +216,7 @@ def _changed_parameter(again: dict[str, Any], description: dict[str, Any]) -> st
 
 
 def _estimator_of(cls: type[Any], net: Network, description: dict[str, Any], place: dict[str, Any]) -> Any:
-    parameters = {name: _decoded(value) for name, value in description["parameters"].items()}
+    parameters = {name: decoded_value(value) for name, value in description["parameters"].items()}
     if isinstance(parameters.get("class_weight"), tuple):
         parameters["class_weight"] = list(parameters["class_weight"])
     unknown = parameters.keys() - (set(cls._get_param_names()) - set(_PLACE))
@@ -239,7 +239,7 @@ def _estimator_of(cls: type[Any], net: Network, description: dict[str, Any], pla
     if description["targets"] is not None:
         _restore_targets(estimator, description["targets"])
     for name, value in description["record"].items():
-        setattr(estimator, name, _RECORD[name](_decoded(value)))
+        setattr(estimator, name, _RECORD[name](decoded_value(value)))
     if estimator._network(net.sizes) != net:
         raise ValueError(f"it makes another network than {net}")
     return estimator
@@ -304,7 +304,7 @@ def _restore_targets(estimator: Any, targets: dict[str, Any]) -> None:
     estimator.classes_, estimator._label_binarizer = classes, binarizer
 
 
-def _encoded(value: Any, name: str) -> Any:
+def encoded_value(value: Any, name: str) -> Any:
     """Return a parameter or an attribute as JSON; dicts, and numbers that JSON lacks, are marked as such."""
     if value is None or isinstance(value, bool | np.bool_):
         return None if value is None else bool(value)
@@ -316,11 +316,11 @@ def _encoded(value: Any, name: str) -> Any:
         number = float(value)
         return number if math.isfinite(number) else {"float": repr(number)}
     if isinstance(value, dict):
-        return {"dict": [[_encoded(key, name), _encoded(inner, name)] for key, inner in value.items()]}
+        return {"dict": [[encoded_value(key, name), encoded_value(inner, name)] for key, inner in value.items()]}
     if isinstance(value, list | tuple | range):
-        return [_encoded(inner, name) for inner in value]
+        return [encoded_value(inner, name) for inner in value]
     if is_foreign(value) or (hasattr(value, "__array__") and not isinstance(value, np.generic)):
-        return _encoded(np.asarray(on_host(value)).tolist(), name)
+        return encoded_value(np.asarray(on_host(value)).tolist(), name)
     advice = ""
     if name == "random_state":
         advice = "; what is predicted does not depend on it: estimator.set_params(random_state=None) leaves it out"
@@ -330,13 +330,15 @@ def _encoded(value: Any, name: str) -> Any:
     )
 
 
-def _decoded(value: Any) -> Any:
-    """Return the value that `_encoded` received; a sequence as a tuple."""
+def decoded_value(value: Any) -> Any:
+    """Return the value that `encoded_value` received; a sequence as a tuple."""
     if isinstance(value, list):
-        return tuple(map(_decoded, value))
+        return tuple(map(decoded_value, value))
     if isinstance(value, dict):
         ((mark, content),) = value.items()
-        return float(content) if mark == "float" else {_decoded(key): _decoded(inner) for key, inner in content}
+        return (
+            float(content) if mark == "float" else {decoded_value(key): decoded_value(inner) for key, inner in content}
+        )
     return value
 
 

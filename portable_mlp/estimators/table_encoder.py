@@ -166,14 +166,7 @@ class TableEncoder(TransformerMixin, BaseEstimator):
             If a column is lacking, or a cell contradicts what its column was when it was learnt.
         """
         check_is_fitted(self)
-        columns = self._columns(X, reset=False)
-        readings = self._encoder.readings
-        lacking = [name for name in readings if name not in columns]
-        if lacking:
-            raise ValueError(f"X lacks the columns {', '.join(map(repr, lacking))}, which {type(self).__name__} learnt")
-        return self._encoder.transform(
-            Columns({name: conformed(columns[name], reading) for name, reading in readings.items()})
-        )
+        return self._encoder.transform(self._known(X, self))
 
     def get_feature_names_out(self, input_features: Any = None) -> np.ndarray:
         """Return the names of the features.
@@ -199,20 +192,35 @@ class TableEncoder(TransformerMixin, BaseEstimator):
         except AttributeError:
             raise AttributeError(f"{type(self).__name__} has no attribute 'columns_' before it is fitted") from None
 
-    def _fit(self, X: Any, y: Any) -> np.ndarray:
-        self._validate_params()
+    def _known(self, X: Any, learner: BaseEstimator) -> Columns:
+        """Return the columns of rows, each read as what it was when the learner, whom messages name, learnt it."""
+        columns = self._columns(X, reset=False)
+        readings = self._encoder.readings
+        lacking = [name for name in readings if name not in columns]
+        if lacking:
+            names = ", ".join(map(repr, lacking))
+            raise ValueError(f"X lacks the columns {names}, which {type(learner).__name__} learnt")
+        return Columns({name: conformed(columns[name], reading) for name, reading in readings.items()})
+
+    def _understood(self, X: Any) -> Columns:
+        """Return the columns of training rows, each read as what its cells are."""
         columns = self._columns(X, reset=True)
         unknown = [name for name in (*self.categorical, *self.drop) if name not in columns]
         if unknown:
             raise ValueError(f"X has no column {unknown[0]!r}; its columns are {', '.join(map(repr, columns))}")
         kept = {name: column for name, column in columns.items() if name not in self.drop}
         as_text = Reading("text", "code")
-        understood = {
-            name: conformed(column, as_text) if name in self.categorical else column.recognised(self.decimal)
-            for name, column in kept.items()
-        }
+        return Columns(
+            {
+                name: conformed(column, as_text) if name in self.categorical else column.recognised(self.decimal)
+                for name, column in kept.items()
+            }
+        )
+
+    def _fit(self, X: Any, y: Any) -> np.ndarray:
+        self._validate_params()
+        table = self._understood(X)
         outputs = None if y is None else numeric_targets(np.asarray(y), self.target_type)
-        table = Columns(understood)
         if outputs is not None and len(outputs) != table.shape[0]:
             raise ValueError(
                 f"Found input variables with inconsistent numbers of samples: [{table.shape[0]}, {len(outputs)}]"

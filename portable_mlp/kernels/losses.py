@@ -70,7 +70,7 @@ def squared_error(xp: Namespace, z: Array, Y: Array, output: str = "identity") -
     return losses, dz
 
 
-def huber(xp: Namespace, z: Array, Y: Array, output: str = "identity", delta: float = 1.0) -> tuple[Array, Array]:
+def huber(xp: Namespace, z: Array, Y: Array, output: str = "identity", *, delta: float) -> tuple[Array, Array]:
     """Return Huber's loss of e = y_hat - Y with y_hat = output(z), and its gradient.
 
     The sum over outputs of ``e^2 / 2`` where |e| <= delta, else ``delta (|e| - delta / 2)`` (Huber 1964,

@@ -42,7 +42,7 @@ class Trial(NamedTuple):
     y : ndarray of shape (n_rows,) or (n_rows, n_outputs)
         The targets of these rows.
     outputs : ndarray of shape (n_rows, n_outputs)
-        The model's outputs for them.
+        The model's outputs.
     scores : Scores
         The scores of these outputs.
     """
@@ -55,7 +55,7 @@ class Trial(NamedTuple):
 
     @classmethod
     def of(cls, model: TableModel, table: Table | RawTable, split: TrainingSplit) -> Trial:
-        """Return the trial of a model that was trained on one part of a table, by the other."""
+        """Return the trial of a model that was trained on the first part of a split."""
         kept, scored = split
         assert table.y is not None
         preparation, y = model.preparation, table.y[scored]
@@ -87,7 +87,7 @@ class Trial(NamedTuple):
 
 
 class Assessment(NamedTuple):
-    """The scores of the models of a table.
+    """The scores of the models of several splits of a table.
 
     Attributes
     ----------
@@ -137,7 +137,7 @@ def assess(
     *,
     classification: bool,
 ) -> Assessment:
-    """Return how good the models are that are trained on one part of a table each, by the other part.
+    """Train a model on one part of a table, and score it on the other, for each split.
 
     Parameters
     ----------
@@ -154,7 +154,9 @@ def assess(
     trials = [Trial.of(fit(table.take(split[0]), i), table, split) for i, split in enumerate(splits)]
     n_scored = counted(sum(len(scored) for _, scored in splits), "row")
     seen = (
-        f"each by the model that has not seen its fold of {len(splits)}" if len(splits) > 1 else "which no training saw"
+        f"each predicted by the model of the other {len(splits) - 1} folds"
+        if len(splits) > 1
+        else "held out from training"
     )
     return Assessment(f"{n_scored}, {seen}", trials, class_names(table.y) if classification else None)
 
@@ -169,9 +171,9 @@ def _widths(preparation: Preparation) -> Iterator[tuple[str, int]]:
 
 
 def hold_out_scores(prepared: PreparedTable, model: TableModel) -> Scores | None:
-    """Return the scores of the rows that the one network of a model did not train on; None if there are none in memory.
+    """Return the scores of a single network on its hold-out; None for an ensemble, and without a hold-out in memory.
 
-    Training was stopped by these rows, so that the scores are a little too good.
+    The hold-out chose the epoch, so that these scores are slightly optimistic.
     """
     held_out = prepared.part(0)[1]
     if prepared.recipe.n_networks > 1 or prepared.baseline is None or not isinstance(held_out, Rows):

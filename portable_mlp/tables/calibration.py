@@ -1,4 +1,4 @@
-"""Calibration: what is predicted, and what is observed, in groups of rows with similar predictions."""
+"""Calibration: mean predictions and mean observations in groups of rows with similar predictions."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def calibration(predicted: NDArray[np.float64], observed: NDArray[np.float64], n
 def confidences(
     proba: NDArray[np.float64], codes: NDArray[np.int64]
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Return what `calibration` compares of probabilities: of two classes the second, else the class that is answered.
+    """Return the probability of the second of two classes, else of the predicted class, and whether it was correct.
 
     Parameters
     ----------
@@ -69,7 +69,7 @@ def confidences(
     Returns
     -------
     predicted, observed : ndarray of shape (n_rows,), float64
-        The probability, and 1 where it is that of the true class, else 0.
+        The probability; 1 where it belongs to the true class, else 0.
     """
     if proba.shape[1] == 2:
         return proba[:, 1], (codes == 1).astype(np.float64)

@@ -1,4 +1,4 @@
-"""The importance of a column: how much worse the predictions become when its cells are shuffled among the rows."""
+"""The permutation importance of columns: the rise of the loss when the cells of a column are shuffled."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from numpy.typing import NDArray
 __all__ = ["Importance", "permutation_importance"]
 
 MOST_ROWS = 2000
-"""More rows than this make the numbers no more useful, and take longer."""
+"""The most rows to predict; more would cost time and change little."""
 
 MOST_PREDICTIONS = 1000
-"""The most predictions of all rows, columns times repetitions."""
+"""The most passes over the rows: columns times repetitions."""
 
 REPETITIONS = 5
 
@@ -27,7 +27,7 @@ class Importance(NamedTuple):
     name : str
         The name of the column.
     mean : float
-        How much the loss rises, on the mean over the repetitions.
+        The rise of the loss, averaged over the repetitions.
     spread : float
         The standard deviation over the repetitions.
     """
@@ -62,7 +62,7 @@ def permutation_importance(
     Returns
     -------
     list of Importance
-        Empty where there are more columns than predictions can be made in a reasonable time.
+        The importances; empty for tables of more than ``MOST_PREDICTIONS`` columns.
     """
     encoded = [(name, width) for name, width in columns if width]
     repetitions = min(REPETITIONS, MOST_PREDICTIONS // max(1, len(encoded)))

@@ -164,8 +164,8 @@ def recipe(n_rows: int, n_classes: int | None, options: TableOptions = NOTHING_C
         "relu" if options.activation is None else options.activation,
         n_networks,
         hold_out,
-        MappingProxyType(training),
-        MappingProxyType(encoding),
+        training,
+        encoding,
     )
 
 

@@ -1,4 +1,4 @@
-"""Scores of predictions beside those of a baseline, which knows the training targets and no feature.
+"""Scores of predictions beside those of a baseline, a constant prediction fitted to the training targets.
 
 The formulas are those of ``sklearn.metrics``, in float64 on the host. What training validates by, on the device and a
 block at a time, is `portable_mlp.training.evaluation`.
@@ -58,17 +58,18 @@ MEASURES = {
 
 
 class Baseline(NamedTuple):
-    """The answers of a model that looks at no feature.
+    """The baseline of a model: constant predictions, fitted to the training targets.
 
     Attributes
     ----------
     shares : list of float or None
-        The share of each class among the training rows, in the order of the classes; None for quantities. The answer is
-        the class with the largest share, with the shares for probabilities.
+        The share of each class among the training rows, in the order of the classes; None for quantities. The
+        prediction is the class with the largest share; the shares are the probabilities.
     mean, median : list of float or None
-        Of each target over the training rows, for quantities. The answer is the mean; the median for MAE.
+        The mean and the median of each target over the training rows; None for classes. The prediction is the mean; the
+        median for MAE.
     rows : str
-        The rows whose targets these are, in words.
+        A description of the training rows.
     """
 
     shares: list[float] | None = None
@@ -92,12 +93,12 @@ class Baseline(NamedTuple):
         return cls((counts / max(1, counts.sum())).tolist(), rows=rows)
 
     def to_metadata(self) -> dict[str, Any]:
-        """Return what a model file keeps."""
+        """Return the entry of the metadata of a model file."""
         return {name: value for name, value in self._asdict().items() if name != "rows" and value is not None}
 
     @classmethod
     def from_metadata(cls, described: Any, n_outputs: int, *, classification: bool) -> Baseline | None:
-        """Return the baseline that a model file keeps; None if it keeps none, or one that does not fit."""
+        """Return the baseline of an entry of the metadata; None if it is not one of such a model."""
         names = ("shares",) if classification else ("mean", "median")
         if not isinstance(described, dict) or described.keys() != set(names):
             return None
@@ -114,11 +115,11 @@ class ClassScores(NamedTuple):
     n_rows : int
         The number of rows of this class.
     precision : float
-        The share of right answers among the rows that are predicted as this class; NaN where there are none.
+        The share of correct predictions among the rows that are predicted as this class; NaN where there are none.
     recall : float
-        The share of right answers among the rows of this class; NaN where there are none.
+        The share of correct predictions among the rows of this class; NaN where there are none.
     f1 : float
-        The harmonic mean of the two; NaN where the class is neither there nor predicted.
+        The harmonic mean of the two; NaN where the class neither occurs nor is predicted.
     """
 
     name: Any
@@ -138,13 +139,13 @@ class Scores(NamedTuple):
     model, baseline : mapping from str to float
         The scores by their names in `MEASURES`; NaN where one is not defined, as ROC AUC of rows of a single class.
     baseline_name : str
-        The answer of the baseline.
+        A description of the constant prediction.
     by_class : tuple of ClassScores
-        Classes of the model, in order, then those that only the rows have; empty for quantities.
+        One entry for each class of the model, in order, then for each unknown class; empty for quantities.
     confusion : ndarray of shape (n_classes, n_classes), int64, or None
         The number of rows of each class (first axis) that were predicted as each class (second axis).
     n_unknown : int
-        The number of rows whose class the model does not know.
+        The number of rows of unknown classes.
     spread : mapping from str to float, or None
         The standard deviation of the model's scores over folds, of which ``model`` and ``baseline`` have the means.
     """
@@ -160,7 +161,7 @@ class Scores(NamedTuple):
 
     @property
     def warning(self) -> str | None:
-        """One sentence where the model is not better than the baseline by every score; else None."""
+        """A sentence that names the scores that are not better than the baseline's; None if there are none."""
         behind = [
             f"{measure.words} {self.model[name]:.4g} against {self.baseline[name]:.4g}"
             for name, measure in MEASURES.items()
@@ -171,7 +172,7 @@ class Scores(NamedTuple):
         return f"the model is not better than the baseline ({self.baseline_name}): {', '.join(behind)}"
 
     def to_json(self) -> dict[str, Any]:
-        """Return the scores as values that JSON has, NaN apart."""
+        """Return the scores as JSON values; those that are not defined are NaN."""
         described: dict[str, Any] = {
             "rows": self.n_rows,
             "scores": dict(self.model),
@@ -194,13 +195,13 @@ def class_scores(y: NDArray[Any], proba: NDArray[np.float64], classes: Sequence[
     Parameters
     ----------
     y : ndarray of shape (n_rows,)
-        The true classes; at least one row. One that the model does not know has the probability 0.
+        The true classes; at least one row. An unknown class has the probability 0.
     proba : ndarray of shape (n_rows, n_classes), float64
-        The predicted probabilities; the most probable class is the answer.
+        The predicted probabilities; the most probable class is the prediction.
     classes : sequence of length n_classes
-        The classes that the model knows, in the order of the columns.
+        The classes of the model, in the order of the columns.
     baseline : Baseline
-        What to compare with.
+        The baseline to compare with.
 
     Examples
     --------
@@ -233,7 +234,7 @@ def quantity_scores(y: NDArray[Any], predictions: NDArray[Any], baseline: Baseli
     y, predictions : ndarray of shape (n_rows,) or (n_rows, n_outputs)
         The true and the predicted quantities; at least one row.
     baseline : Baseline
-        What to compare with.
+        The baseline to compare with.
     """
     y = numeric_targets(y, "regression")
     by_mean = _quantity_measures(y, np.asarray(baseline.mean))
@@ -248,9 +249,9 @@ def quantity_scores(y: NDArray[Any], predictions: NDArray[Any], baseline: Baseli
 
 
 def averaged(folds: Sequence[Scores]) -> Scores:
-    """Return the mean of the scores of some folds, and their spread; rows of classes are added up.
+    """Return the mean of the scores over folds, and their spread; confusion matrices are added up.
 
-    A fold for which a score is not defined has no part in its mean.
+    The mean of a score leaves out folds for which it is not defined.
     """
     names = list(dict.fromkeys(one.name for scores in folds for one in scores.by_class))
     together = Scores(
@@ -276,14 +277,14 @@ def _over_folds(folds: Sequence[Mapping[str, float]], statistic: Callable[[list[
 
 
 class Labels(NamedTuple):
-    """True classes by their numbers.
+    """True classes as integer codes.
 
     Attributes
     ----------
     names : list
-        The classes that the model knows, then others, sorted.
+        The classes of the model, then the unknown ones, sorted.
     codes : ndarray of shape (n_rows,), int64
-        The class of each row.
+        The code of each row.
     """
 
     names: list[Any]
@@ -291,7 +292,7 @@ class Labels(NamedTuple):
 
     @classmethod
     def of(cls, y: NDArray[Any], classes: Sequence[Any]) -> Labels:
-        """Number the classes of the rows."""
+        """Return the codes of the classes ``y``."""
         code = {name: i for i, name in enumerate(classes)}
         present = class_names(y)
         for name in present:
@@ -305,7 +306,7 @@ class Labels(NamedTuple):
         return np.bincount(self.codes, minlength=len(self.names))
 
     def confusion(self, proba: NDArray[np.float64]) -> NDArray[np.int64]:
-        """Return how many rows of each class were predicted as each class."""
+        """Return the confusion matrix."""
         n = len(self.names)
         return np.bincount(n * self.codes + np.argmax(proba, axis=1), minlength=n * n).reshape(n, n)
 

@@ -30,7 +30,7 @@ def in_a_folder_with_flats(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPat
     FLATS.to_csv("flats.csv", index=False)
 
 
-def told(*arguments: object, capfd: Capture, code: int = 0) -> tuple[str, str]:
+def printed(*arguments: object, capfd: Capture, code: int = 0) -> tuple[str, str]:
     """Run a command; return what it prints on stdout and on stderr."""
     capfd.readouterr()
     assert run([str(argument) for argument in arguments]) == code, capfd.readouterr().err
@@ -39,13 +39,13 @@ def told(*arguments: object, capfd: Capture, code: int = 0) -> tuple[str, str]:
 
 
 def train(target: str, *arguments: object, data: str = "flats.csv", capfd: Capture) -> dict[str, Any]:
-    out, _ = told("train", data, "--target", target, *QUICK, "--json", *arguments, capfd=capfd)
+    out, _ = printed("train", data, "--target", target, *QUICK, "--json", *arguments, capfd=capfd)
     summary: dict[str, Any] = json.loads(out)
     return summary
 
 
 def evaluated(model: str, data: str, capfd: Capture) -> dict[str, Any]:
-    described: dict[str, Any] = json.loads(told("evaluate", model, data, "--json", capfd=capfd)[0])
+    described: dict[str, Any] = json.loads(printed("evaluate", model, data, "--json", capfd=capfd)[0])
     return described
 
 
@@ -67,7 +67,7 @@ def test_a_test_part_is_held_out_from_everything(target: str, capfd: Capture) ->
     expected = evaluated("kept.safetensors", "scored.csv", capfd)
     assert found["scores"] == pytest.approx(expected["scores"], rel=1e-12)
     assert found["baseline"] == pytest.approx(expected["baseline"], rel=1e-12)
-    assert found["scored_on"] == "30 rows, which no training saw"
+    assert found["scored_on"] == "30 rows, held out from training"
 
 
 @pytest.mark.parametrize("target", ["dear", "rent"])
@@ -92,12 +92,12 @@ def test_folds_are_scored_by_models_that_have_not_seen_them(target: str, capfd: 
 
 
 def test_scores_are_printed_at_the_end(capfd: Capture) -> None:
-    out, err = told("train", "flats.csv", "--target", "dear", "--test", 0.2, *QUICK, capfd=capfd)
-    last = out[out.index("30 rows, which no training saw") :]
+    out, err = printed("train", "flats.csv", "--target", "dear", "--test", 0.2, *QUICK, capfd=capfd)
+    last = out[out.index("30 rows, held out from training") :]
     assert re.search(r"accuracy +[\d.]+ +[\d.]+\n", last)
     assert "baseline" in last
     assert "'cheap'" in last
-    out, err = told("train", "flats.csv", "--target", "rent", "--folds", 3, *QUICK, capfd=capfd)
+    out, err = printed("train", "flats.csv", "--target", "rent", "--folds", 3, *QUICK, capfd=capfd)
     assert "fold 1 of 3" in err
     assert re.search(r"R² +0\.\d+ ± 0\.\d+ +-0\.\d+\n", out)
 
@@ -107,7 +107,7 @@ def test_a_model_that_is_not_better_is_said_to_be_so(capfd: Capture) -> None:
     noise = pd.DataFrame({"x": RNG.normal(size=200), "y": np.where(np.arange(200) % 20, "common", "rare")})
     noise.to_csv("noise.csv", index=False)
     for option in ("--test", "--validation"):
-        _, err = told("train", "noise.csv", "--target", "y", option, 0.3, *QUICK, capfd=capfd)
+        _, err = printed("train", "noise.csv", "--target", "y", option, 0.3, *QUICK, capfd=capfd)
         assert "portable-mlp: the model is not better than the baseline (always 'common', the largest class" in err
         assert "accuracy 0.95 against 0.95" in err
 
@@ -116,7 +116,7 @@ def test_a_model_that_is_not_better_is_said_to_be_so(capfd: Capture) -> None:
 @pytest.mark.parametrize("target", ["dear", "rent"])
 def test_a_report_is_one_page(target: str, arguments: tuple[object, ...], capfd: Capture) -> None:
     saved = ("--save", "m.safetensors", "--report", "report.html")
-    told("train", "flats.csv", "--target", target, *QUICK, *saved, *arguments, capfd=capfd)
+    printed("train", "flats.csv", "--target", target, *QUICK, *saved, *arguments, capfd=capfd)
     text = pathlib.Path("report.html").read_text(encoding="utf-8")
     assert not re.findall(r"""(?:src|href)=["'](?!data:)""", text)
     assert "<script" not in text
@@ -125,7 +125,7 @@ def test_a_report_is_one_page(target: str, arguments: tuple[object, ...], capfd:
     assert "Importance of the columns" in text
     assert "portable-mlp predict m.safetensors" in text
     if not arguments:
-        assert "its fold of 5" in text
+        assert "of the other 4 folds" in text
 
 
 def test_rare_classes_count_as_much_as_others(capfd: Capture) -> None:
@@ -135,7 +135,8 @@ def test_rare_classes_count_as_much_as_others(capfd: Capture) -> None:
     table.assign(y=np.where(rare, "rare", "common")).to_csv("rare.csv", index=False)
     options = ("train", "rare.csv", "--target", "y", "--test", 0.3, "--json")
     plain, balanced = (
-        json.loads(told(*options, *more, capfd=capfd)[0])["assessment"] for more in ((), ("--class-weight", "balanced"))
+        json.loads(printed(*options, *more, capfd=capfd)[0])["assessment"]
+        for more in ((), ("--class-weight", "balanced"))
     )
     assert balanced["classes"][1]["recall"] > plain["classes"][1]["recall"] + 0.2
     assert balanced["scores"]["balanced_accuracy"] > plain["scores"]["balanced_accuracy"]
@@ -169,7 +170,7 @@ def test_folds_resume(capfd: Capture) -> None:
     ids=lambda x: " ".join(map(str, x)) if isinstance(x, tuple) else "",
 )
 def test_mistakes(arguments: tuple[object, ...], message: str, capfd: Capture) -> None:
-    out, err = told("train", "flats.csv", "--target", "rent", *arguments, capfd=capfd, code=2)
+    out, err = printed("train", "flats.csv", "--target", "rent", *arguments, capfd=capfd, code=2)
     assert out == ""
     assert message in err
 
@@ -177,7 +178,7 @@ def test_mistakes(arguments: tuple[object, ...], message: str, capfd: Capture) -
 def test_a_table_that_stays_in_its_file_is_not_split(monkeypatch: pytest.MonkeyPatch, capfd: Capture) -> None:
     monkeypatch.setattr("portable_mlp.tables.prepared_rows.STREAMED_BYTES", 100)
     FLATS[["size", "rent"]].to_parquet("flats.parquet")
-    err = told("train", "flats.parquet", "--target", "rent", "--test", 0.2, capfd=capfd, code=2)[1]
+    err = printed("train", "flats.parquet", "--target", "rent", "--test", 0.2, capfd=capfd, code=2)[1]
     assert "flats.parquet: --test, --folds and --report are for tables that fit into memory" in err
 
 

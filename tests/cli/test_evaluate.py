@@ -47,7 +47,7 @@ def in_a_folder_with_flats(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPat
     FLATS.to_csv("flats.csv", index=False)
 
 
-def told(*arguments: object, capfd: Capture, code: int = 0) -> tuple[str, str]:
+def printed(*arguments: object, capfd: Capture, code: int = 0) -> tuple[str, str]:
     """Run a command; return what it prints on stdout and on stderr."""
     capfd.readouterr()
     assert run([str(argument) for argument in arguments]) == code, capfd.readouterr().err
@@ -56,18 +56,18 @@ def told(*arguments: object, capfd: Capture, code: int = 0) -> tuple[str, str]:
 
 
 def train(target: str, *arguments: object, data: str = "flats.csv", capfd: Capture) -> None:
-    told("train", data, "--target", target, *TRAINING, *arguments, capfd=capfd)
+    printed("train", data, "--target", target, *TRAINING, *arguments, capfd=capfd)
 
 
 def evaluated(data: str = "flats.csv", *arguments: object, capfd: Capture) -> dict[str, Any]:
     described: dict[str, Any] = json.loads(
-        told("evaluate", "m.safetensors", data, "--json", *arguments, capfd=capfd)[0]
+        printed("evaluate", "m.safetensors", data, "--json", *arguments, capfd=capfd)[0]
     )
     return described
 
 
 def predicted(data: str = "flats.csv", *arguments: object, capfd: Capture) -> pd.DataFrame:
-    return pd.read_csv(io.StringIO(told("predict", "m.safetensors", data, *arguments, capfd=capfd)[0]))
+    return pd.read_csv(io.StringIO(printed("predict", "m.safetensors", data, *arguments, capfd=capfd)[0]))
 
 
 @pytest.mark.parametrize("target", ["dear", "floor"])
@@ -120,13 +120,13 @@ def test_the_baseline_is_of_the_rows_of_training(capfd: Capture) -> None:
 
 def test_predict_scores_on_stderr_what_has_targets(capfd: Capture) -> None:
     train("dear", capfd=capfd)
-    out, err = told("predict", "m.safetensors", "flats.csv", capfd=capfd)
+    out, err = printed("predict", "m.safetensors", "flats.csv", capfd=capfd)
     assert list(pd.read_csv(io.StringIO(out))) == ["prediction"]
-    shown, warned = told("evaluate", "m.safetensors", "flats.csv", capfd=capfd)
+    shown, warned = printed("evaluate", "m.safetensors", "flats.csv", capfd=capfd)
     assert (err, warned) == (shown, "")
     assert shown.startswith("scores of 120 rows")
     FLATS.drop(columns="dear").to_csv("new.csv", index=False)
-    assert told("predict", "m.safetensors", "new.csv", capfd=capfd) == (out, "")
+    assert printed("predict", "m.safetensors", "new.csv", capfd=capfd) == (out, "")
 
 
 def test_rows_without_a_target_are_predicted_and_not_scored(capfd: Capture) -> None:
@@ -138,22 +138,22 @@ def test_rows_without_a_target_are_predicted_and_not_scored(capfd: Capture) -> N
     pd.testing.assert_frame_equal(predicted("some.csv", capfd=capfd), before)
     assert evaluated("some.csv", capfd=capfd)["rows"] == N - 10
     some.assign(rent=None).to_csv("none.csv", index=False)
-    out, err = told("predict", "m.safetensors", "none.csv", capfd=capfd)
+    out, err = printed("predict", "m.safetensors", "none.csv", capfd=capfd)
     assert len(out.splitlines()) == N + 1
     assert err == ""
-    assert "none.csv: no row has a target" in told("evaluate", "m.safetensors", "none.csv", capfd=capfd, code=2)[1]
+    assert "none.csv: no row has a target" in printed("evaluate", "m.safetensors", "none.csv", capfd=capfd, code=2)[1]
 
 
 def test_targets_that_cannot_be_read_cost_no_predictions(capfd: Capture) -> None:
     train("rent", "--drop", "dear", capfd=capfd)
     FLATS.astype({"rent": object}).replace({"rent": {FLATS["rent"][3]: "dear"}}).to_csv("odd.csv", index=False)
-    out, err = told("predict", "m.safetensors", "odd.csv", capfd=capfd)
+    out, err = printed("predict", "m.safetensors", "odd.csv", capfd=capfd)
     assert len(out.splitlines()) == N + 1
     assert err == "portable-mlp: not scored: odd.csv:5:3: 'dear' is not a number\n"
-    err = told("evaluate", "m.safetensors", "odd.csv", capfd=capfd, code=2)[1]
+    err = printed("evaluate", "m.safetensors", "odd.csv", capfd=capfd, code=2)[1]
     assert err == "portable-mlp: odd.csv:5:3: 'dear' is not a number\n"
     FLATS.drop(columns="rent").to_csv("new.csv", index=False)
-    err = told("evaluate", "m.safetensors", "new.csv", capfd=capfd, code=2)[1]
+    err = printed("evaluate", "m.safetensors", "new.csv", capfd=capfd, code=2)[1]
     assert "new.csv: no column 'rent'; the columns are" in err
 
 
@@ -163,7 +163,7 @@ def test_classes_that_the_model_does_not_know_count_as_wrong(capfd: Capture) -> 
     described = evaluated("other.csv", capfd=capfd)
     assert described["rows_of_unknown_classes"] == (FLATS["floor"] == 7).sum()
     assert [one["name"] for one in described["classes"]] == [1, 2, 7, 6.5]
-    out, _ = told("evaluate", "m.safetensors", "other.csv", capfd=capfd)
+    out, _ = printed("evaluate", "m.safetensors", "other.csv", capfd=capfd)
     assert f"{(FLATS['floor'] == 7).sum()} rows of classes that the model does not know count as wrong" in out
 
 
@@ -172,7 +172,7 @@ def test_a_model_that_is_not_better_is_said_to_be_so(capfd: Capture) -> None:
     noise.head(150).to_csv("noise.csv", index=False)
     noise.tail(50).to_csv("more.csv", index=False)
     train("y", "--epochs", 200, "--hidden", 64, data="noise.csv", capfd=capfd)
-    out, err = told("evaluate", "m.safetensors", "more.csv", capfd=capfd)
+    out, err = printed("evaluate", "m.safetensors", "more.csv", capfd=capfd)
     assert err.startswith("portable-mlp: the model is not better than the baseline (always '")
     assert "log loss" in err
     assert "warning" not in out
@@ -192,7 +192,7 @@ def test_targets_of_every_kind_of_file(suffix: str, capfd: Capture) -> None:
     else:
         np.save(data, table.to_numpy(dtype=float))
     arguments = () if suffix in (".npz", ".npy") else ("--target", "rent")
-    told("train", data, *arguments, *TRAINING, capfd=capfd)
+    printed("train", data, *arguments, *TRAINING, capfd=capfd)
     answers = predicted(data, capfd=capfd)["prediction"]
     scores = evaluated(data, capfd=capfd)["scores"]
     assert scores["r2"] == pytest.approx(metrics.r2_score(table["rent"], answers), rel=1e-12)
@@ -219,7 +219,7 @@ def test_models_of_numbers_and_of_estimators(capfd: Capture) -> None:
     train("rent", "--strict", data="numbers.csv", capfd=capfd)
     expected = evaluated("numbers.csv", capfd=capfd)
     assert expected["scores"]["r2"] > 0.5
-    assert "scores of 120 rows" in told("predict", "m.safetensors", "numbers.csv", capfd=capfd)[1]
+    assert "scores of 120 rows" in printed("predict", "m.safetensors", "numbers.csv", capfd=capfd)[1]
     X, y = load_digits(return_X_y=True)
     frame = pd.DataFrame(X, columns=[f"pixel {i}" for i in range(64)]).assign(digit=y)
     frame.to_csv("digits.csv", index=False)
@@ -231,7 +231,7 @@ def test_models_of_numbers_and_of_estimators(capfd: Capture) -> None:
     frame.drop(columns="digit").to_csv("new.csv", index=False)
     answers = predicted("new.csv", capfd=capfd)["prediction"]
     assert scores["accuracy"] == metrics.accuracy_score(y, answers)
-    err = told("evaluate", "m.safetensors", "new.csv", capfd=capfd, code=2)[1]
+    err = printed("evaluate", "m.safetensors", "new.csv", capfd=capfd, code=2)[1]
     assert "no target is known; --target names its column" in err
 
 
@@ -245,5 +245,5 @@ def test_standard_input(monkeypatch: pytest.MonkeyPatch, capfd: Capture) -> None
     train("rent", "--strict", data="numbers.csv", capfd=capfd)
     with open("numbers.csv") as file:
         monkeypatch.setattr("sys.stdin", file)
-        err = told("evaluate", "m.safetensors", "-", capfd=capfd, code=2)[1]
+        err = printed("evaluate", "m.safetensors", "-", capfd=capfd, code=2)[1]
     assert "standard input can be read once" in err

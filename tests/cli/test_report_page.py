@@ -58,7 +58,7 @@ def report(classes: list[Any] | None, n_rows: int = 60, **changes: Any) -> Train
         data="folder/flats.csv",
         summary={"task": "classification", "target": "rent", "rows": n_rows, "loss": 0.123456, "saved": None},
         histories=[HISTORY],
-        scored_on=f"{n_rows} rows, which no training saw",
+        scored_on=f"{n_rows} rows, held out from training",
         scores=scores,
         y=y,
         answers=answers,
@@ -77,7 +77,7 @@ def test_a_page_has_all_parts(classes: list[Any] | None) -> None:
     page = Page(text)
     for part in ("Scores", "baseline", "Learning curve", "Importance of the columns", "What is done with each column"):
         assert part in page.text
-    for words in ("flats.csv", "tells rows apart", "1 row without a target left out", "which no training saw"):
+    for words in ("flats.csv", "tells rows apart", "1 row without a target left out", "held out from training"):
         assert words in page.text
     assert ("Confusion matrix" in page.text) == (classes is not None)
     assert ("Calibration" in page.text) == (classes is not None)

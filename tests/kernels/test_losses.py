@@ -19,9 +19,15 @@ def logits_problem(output, loss, n_outputs=3):
     return random_problem(net, n_samples=6)._replace(params=[(np.eye(n_outputs), np.zeros(n_outputs))])
 
 
+def usual_constants(name):
+    return {constant: entry.default for constant, entry in LOSSES[name].constants.items()}
+
+
 def call(lib, name, z, Y, output):
     """Return the losses and the gradient on the host."""
-    losses, dz = LOSSES[name].formula(lib.xp, lib.array(np.asarray(z)), lib.array(np.asarray(Y)), output)
+    losses, dz = LOSSES[name].formula(
+        lib.xp, lib.array(np.asarray(z)), lib.array(np.asarray(Y)), output, **usual_constants(name)
+    )
     return lib.numpy(losses), lib.numpy(dz)
 
 
@@ -55,7 +61,7 @@ def test_gradient_equals_autograd(lib, output, loss):
 @pytest.mark.parametrize(("output", "loss"), PAIRS)
 def test_gradient_equals_jax(output, loss):
     p = logits_problem(output, loss)
-    _, dz = LOSSES[loss].formula(jnp, jnp.asarray(p.X), jnp.asarray(p.Y), output)
+    _, dz = LOSSES[loss].formula(jnp, jnp.asarray(p.X), jnp.asarray(p.Y), output, **usual_constants(loss))
     assert_close(np.sum(np.asarray(dz), axis=0) / len(p.X), reference.jax_gradient(p)[0][1], rtol=1e-12)
 
 
@@ -77,7 +83,7 @@ def test_models_share_targets_or_have_their_own(lib, output, loss):
 def test_arguments_are_left_alone(lib, output, loss):
     p = logits_problem(output, loss)
     z, Y = lib.array(p.X.copy()), lib.array(p.Y.copy())
-    LOSSES[loss].formula(lib.xp, z, Y, output)
+    LOSSES[loss].formula(lib.xp, z, Y, output, **usual_constants(loss))
     assert_close(lib.numpy(z), p.X, rtol=0)
     assert_close(lib.numpy(Y), p.Y, rtol=0)
 

@@ -269,7 +269,7 @@ def test_a_scaling_that_changes_nothing_leaves_no_node(path: pathlib.Path) -> No
         ),
         ({"input_scaling": ([0.0] * 4, [1.0, 1.0, 1e-60, 1.0])}, "every scale positive, in float32"),
         ({"input_scaling": ([math.inf] * 4, [1.0] * 4)}, "input_scaling must be finite"),
-        ({"input_edges": [[0.0, 1.0], [], []]}, "3 columns and 1 pieces between input_edges are not the 4 inputs of"),
+        ({"input_edges": [[0.0, 1.0], []]}, "2 columns and 1 pieces between input_edges are not the 4 inputs of"),
         ({"input_edges": [[1.0, 1.0]]}, "input_edges must be finite, and ascend in every column"),
         ({"input_edges": [[-math.inf, 1.0]]}, "input_edges must be finite, and ascend"),
         ({"input_scaling": 3.0}, r"input_scaling must be a pair \(mean, scale\)"),

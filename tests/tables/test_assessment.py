@@ -75,7 +75,7 @@ def test_importances_follow_the_columns_of_the_table(y: np.ndarray) -> None:
     order = np.concatenate([scored for _, scored in splits])
     np.testing.assert_array_equal(assessment.y, y[order])
     assert assessment.answers.shape == (N, 3 if classification else 1)
-    assert assessment.scored_on == "120 rows, each by the model that has not seen its fold of 3"
+    assert assessment.scored_on == "120 rows, each predicted by the model of the other 2 folds"
 
 
 def test_a_fold_without_a_class_gives_it_probability_0() -> None:

@@ -11,11 +11,12 @@ import pytest
 from sklearn import neural_network
 
 import portable_mlp as pm
-import portable_mlp.cli.train
 from portable_mlp.cli.app import app, run
+from portable_mlp.cli.training_options import BY_THE_TABLE
 from portable_mlp.estimators.parameters import PARAMETER_OF
 from portable_mlp.kernels.optimizers import SOLVERS
 from portable_mlp.kernels.options import Choice, OrNone, Whole, flag
+from portable_mlp.tables import fitting
 from portable_mlp.training.options import (
     IN_EVERY_STATE,
     NOT_OF_ESTIMATORS,
@@ -98,7 +99,10 @@ def test_the_command_line_has_the_options_with_their_help() -> None:
         assert option.help[1:] in one.help, name
         assert one.opts == [f"--{'no-' if turned_off else ''}{name.replace('_', '-')}"]
         assert one.secondary_opts == []
-        assert one.default == (False if turned_off else {"l2": 1e-4}.get(name, option.default))
+        # What is not typed has no value: the recipe of the table, or `train`, has the default.
+        assert one.default is (False if option.check is flag else None)
+        usual = "by the table" if name in BY_THE_TABLE else option.default is not None and str(option.default)
+        assert one.show_default == (False if turned_off else usual)
 
 
 def test_what_is_typed_reaches_the_training(monkeypatch: pytest.MonkeyPatch, tmp_path: pathlib.Path) -> None:
@@ -108,7 +112,7 @@ def test_what_is_typed_reaches_the_training(monkeypatch: pytest.MonkeyPatch, tmp
         received.update(options)
         raise ValueError("enough")
 
-    monkeypatch.setattr(portable_mlp.cli.train, "fit", fit)
+    monkeypatch.setattr(fitting, "train", fit)
     typed = {name: other(name) for name in TRAINING_OPTIONS}
     words = [
         f"--{'' if value else 'no-'}{name.replace('_', '-')}" if isinstance(value, bool)

@@ -8,6 +8,8 @@ import pytest
 import torch
 
 import portable_mlp as pm
+from portable_mlp.kernels.step import Objective, Program
+from portable_mlp.training.options import TRAINING_OPTIONS
 from tests.reference import assert_close, float32_exact
 from tests.selection import one_in
 
@@ -30,6 +32,11 @@ OPTIONS: dict[str, dict[str, Any]] = {
     "warmed up": {"warmup_steps": 7},
     "all": {"clip_norm": 0.5, "l2": 0.05, "label_smoothing": 0.1, "warmup_steps": 5},
 }
+
+
+def test_whatever_a_step_adds_is_compared() -> None:
+    added = {name for kind in (Objective, Program) for name in kind._fields if name in TRAINING_OPTIONS}
+    assert {name for options in OPTIONS.values() for name in options} == added
 
 
 def trained(lib: Any, **options: Any) -> np.ndarray:
