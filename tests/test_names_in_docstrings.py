@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 import portable_mlp as pm
+from portable_mlp.backends import BACKENDS
 from portable_mlp.kernels.activations import ACTIVATIONS, OUTPUTS
 from portable_mlp.kernels.initializers import SCHEMES
 from portable_mlp.kernels.losses import LOSSES, REGRESSION_LOSSES, SMOOTHED_LOSSES
@@ -27,6 +28,9 @@ LISTED: dict[tuple[Any, str], Iterable[str]] = {
     },
     (pm.init_params, "scheme"): (*SCHEMES, "normal"),
     (pm.train, "solver"): SOLVERS,
+    (pm.get_backend, "name"): {"auto", *BACKENDS},
+    (pm.MLPClassifier, "backend"): {"auto", *BACKENDS},
+    (pm.MLPRegressor, "backend"): {"auto", *BACKENDS},
     (pm.train, "schedule"): SCHEDULES,
     (pm.train, "label_smoothing"): SMOOTHED_LOSSES,
     (pm.export_onnx_training, "solver"): OPTIMIZERS,

@@ -11,11 +11,13 @@ from typing import Any, NamedTuple
 
 import array_api_compat
 
+from ..kernels.docstrings import documented_with, quoted
 from ..kernels.suggestions import did_you_mean, suggesting
 from ._base import INSTALL, PRECISIONS, Backend, BackendInfo, BackendUnavailable, dtype_name
 from .interrupts import whole_imports
 
 __all__ = [
+    "BACKENDS",
     "PRECISIONS",
     "Backend",
     "BackendInfo",
@@ -45,7 +47,11 @@ _REGISTRY = {
     "strict": _Entry("_strict", "StrictBackend", "array_api_strict", "array_api_strict"),
 }
 
+BACKENDS = tuple(_REGISTRY)
+"""The names of the backends."""
 
+
+@documented_with(names=quoted(BACKENDS))
 @suggesting
 def backends() -> list[BackendInfo]:
     """List every backend: whether it can be used here, its version and devices, or why not.
@@ -55,7 +61,7 @@ def backends() -> list[BackendInfo]:
     Returns
     -------
     list of BackendInfo
-        In the order "numpy", "cupy", "torch", "jax", "strict".
+        In the order {names}.
 
     Examples
     --------
@@ -73,6 +79,7 @@ def backends() -> list[BackendInfo]:
     return infos
 
 
+@documented_with(names=quoted(BACKENDS))
 @suggesting
 def get_backend(name: str | Backend = "auto", device: Any = None) -> Backend:
     """Return an array library on a device.
@@ -80,7 +87,7 @@ def get_backend(name: str | Backend = "auto", device: Any = None) -> Backend:
     Parameters
     ----------
     name : str
-        "auto" (CuPy where a GPU answers, else NumPy), "numpy", "cupy", "torch", "jax" or "strict". A backend is
+        "auto" (CuPy where a GPU answers, else NumPy), {names}. A backend is
         returned as it is.
     device : str, optional
         One of the backend's devices, such as "cpu", "cuda:0" or "device1"; by default the library's own default.

@@ -96,5 +96,11 @@ class AssessmentOptions(NamedTuple):
             return []
         splits = stratified_splits(y, fraction, n_folds or 1, classification=classification, seed=seed)
         if not all(len(scored) for _, scored in splits):
-            raise ValueError(f"too few of the {len(y)} rows can be held out: every class keeps one to train on")
+            raise ValueError(f"too few of the {len(y)} rows can be held out{_hint(y) if classification else ''}")
         return splits
+
+
+def _hint(y: np.ndarray) -> str:
+    """Return why few rows of classes can be held out, and what may be meant."""
+    quantity = "; --task regression takes whole numbers as a quantity" if y.dtype.kind in "iuf" else ""
+    return f": every class keeps one to train on{quantity}"

@@ -9,6 +9,8 @@ from typing import Annotated, Any, TypeAlias
 
 import typer
 
+from ..backends import BACKENDS
+
 TABLE, NETWORK, TRAINING, OPTIMIZER = "Table", "Network", "Training", "Optimizer"
 BACKEND, PROCESSES, FILES, SCORES = "Backend", "Processes", "Model and checkpoints", "Scores and report"
 """The panels of ``--help``, in which long lists of options are grouped."""
@@ -16,7 +18,7 @@ BACKEND, PROCESSES, FILES, SCORES = "Backend", "Processes", "Model and checkpoin
 BackendOption: TypeAlias = Annotated[
     str,
     typer.Option(
-        help="Array library: auto (CuPy where a GPU answers, else NumPy), numpy, cupy, torch, jax, strict.",
+        help=f"Array library: auto (CuPy where a GPU answers, else NumPy), {', '.join(BACKENDS)}.",
         rich_help_panel=BACKEND,
     ),
 ]

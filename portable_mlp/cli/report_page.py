@@ -32,7 +32,8 @@ _ONNX = """import onnxruntime
 
 session = onnxruntime.InferenceSession({onnx!r})
 print([(one.name, one.type, one.shape) for one in session.get_inputs()])
-print([(one.name, one.type, one.shape) for one in session.get_outputs()])"""
+print([(one.name, one.type, one.shape) for one in session.get_outputs()])
+print(session.get_modelmeta().custom_metadata_map.get("feature_names"))"""
 
 REPORT_STYLE = """
 th:first-child, td:first-child { text-align: left; }

@@ -348,10 +348,10 @@ def _setting(prepared: PreparedTable, backend: Backend, dtype: str) -> dict[str,
 def _figures(prepared: PreparedTable, results: list[TrainResult]) -> dict[str, Any]:
     """Return what the training came to; of several networks the mean."""
     each = [_figures_of(result, prepared, patient="patience" in prepared.training()) for result in results]
-    return {
-        name: value if len(each) == 1 or not isinstance(value, float) else sum(one[name] for one in each) / len(each)
-        for name, value in each[0].items()
-    }
+    if len(each) == 1:
+        return each[0]
+    means = {name: sum(one[name] for one in each) / len(each) for name, x in each[0].items() if isinstance(x, float)}
+    return {name: means.get(name, x) for name, x in each[0].items() if name != "best_epoch"}
 
 
 def _figures_of(result: TrainResult, prepared: PreparedTable, *, patient: bool) -> dict[str, Any]:

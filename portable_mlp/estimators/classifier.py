@@ -14,7 +14,7 @@ from sklearn.utils import column_or_1d
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.multiclass import _check_partial_fit_first_call, type_of_target, unique_labels
 
-from ..backends import Backend, backend_of
+from ..backends import BACKENDS, Backend, backend_of
 from ..kernels.activations import ACTIVATIONS
 from ..kernels.arrays import Array
 from ..kernels.docstrings import documented_with, quoted
@@ -32,7 +32,9 @@ from .state import draft_of, of_one_moment
 
 
 @suggesting_class
-@documented_with(activations=quoted(ACTIVATIONS), solvers=quoted(SOLVERS), schedules=quoted(SCHEDULES))
+@documented_with(
+    activations=quoted(ACTIVATIONS), backends=quoted(BACKENDS), solvers=quoted(SOLVERS), schedules=quoted(SCHEDULES)
+)
 class MLPClassifier(ClassifierMixin, BaseMLP):
     """Multi-layer perceptron for classes: scikit-learn's, with the same numbers, on any array library.
 
@@ -89,7 +91,7 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
     max_fun : int
         The largest number of evaluations of the loss by "lbfgs".
     backend : str, optional
-        The library that computes: "numpy", "cupy", "torch", "jax", "strict", or "auto" (CuPy where a GPU answers). X is
+        The library that computes: {backends}, or "auto" (CuPy where a GPU answers). X is
         moved there once, and predictions are of the library of X. By default everything stays where X is. float64 data
         become float32 where the library, or its setting, has no float64 (JAX without x64).
     device : str, optional

@@ -9,6 +9,7 @@ from sklearn.base import RegressorMixin, _fit_context
 from sklearn.metrics import r2_score
 from sklearn.utils._param_validation import StrOptions
 
+from ..backends import BACKENDS
 from ..kernels.activations import ACTIVATIONS
 from ..kernels.docstrings import documented_with, quoted
 from ..kernels.losses import LOSSES, REGRESSION_LOSSES
@@ -26,6 +27,7 @@ from .state import draft_of, of_one_moment
 @suggesting_class
 @documented_with(
     activations=quoted(ACTIVATIONS),
+    backends=quoted(BACKENDS),
     solvers=quoted(SOLVERS),
     schedules=quoted(SCHEDULES),
     losses=quoted(REGRESSION_LOSSES),
@@ -89,7 +91,7 @@ class MLPRegressor(RegressorMixin, BaseMLP):
     max_fun : int
         The largest number of evaluations of the loss by "lbfgs".
     backend : str, optional
-        The library that computes: "numpy", "cupy", "torch", "jax", "strict", or "auto" (CuPy where a GPU answers). X is
+        The library that computes: {backends}, or "auto" (CuPy where a GPU answers). X is
         moved there once, and predictions are of the library of X. By default everything stays where X is. float64 data
         become float32 where the library, or its setting, has no float64 (JAX without x64).
     device : str, optional

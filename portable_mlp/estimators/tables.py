@@ -33,8 +33,8 @@ from ..tables.columns import Columns, RawTable
 from ..tables.fitting import prepare
 from ..tables.model import TableModel
 from ..tables.recipe import PRESETS, TableOptions, recipe
-from ..training.monitor import MONITORED
 from ..training.schedules import SCHEDULES
+from ..training.stopping import MONITORED
 from .base import parameters_among
 from .files import decoded_value, encoded_value
 from .parameters import PARAMETER_OF, constraints

@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 
 import portable_mlp as pm
-from portable_mlp.backends import backend_of
+from portable_mlp.backends import BACKENDS, backend_of
+from portable_mlp.backends._base import INSTALL
 
 from . import paper_cupy
 
@@ -25,6 +26,10 @@ def test_every_test_library_is_available() -> None:
         assert infos[name].version
         assert infos[name].devices
         assert infos[name].reason is None
+
+
+def test_every_backend_has_the_command_that_installs_it() -> None:
+    assert list(INSTALL) == list(BACKENDS)
 
 
 def test_every_listed_device_opens() -> None:

@@ -9,7 +9,6 @@ import pandas as pd
 import pytest
 from table_suite import run as running
 from table_suite.collect import as_csv, listed
-from table_suite.ours import piecewise
 from table_suite.splits import read, split
 from table_suite.summary import summary
 
@@ -55,17 +54,6 @@ def test_a_split_is_a_matter_of_its_seed(folder: pathlib.Path) -> None:
     assert len(first.y_test) == 10
     assert not set(first.y.tolist()) & set(first.y_test.tolist())
     assert first.y.tolist() != other.y.tolist()
-
-
-def test_pieces_add_up_to_the_number(folder: pathlib.Path) -> None:
-    rows = split(folder, "tips", 0, 40)
-    pieces, test_pieces = piecewise(rows.X, rows.X_test, 4)
-    assert pieces.shape == (30, 4)
-    bill = rows.X["total_bill"].fillna(rows.X["total_bill"].median()).to_numpy()
-    edges = np.quantile(bill, [0.0, 0.25, 0.5, 0.75, 1.0])
-    np.testing.assert_allclose(edges[0] + pieces @ np.diff(edges), bill)
-    beyond = rows.X_test["total_bill"].clip(edges[0], edges[-1]).fillna(rows.X["total_bill"].median())
-    np.testing.assert_allclose(edges[0] + test_pieces @ np.diff(edges), beyond)
 
 
 def test_what_is_recorded_is_not_run_again(

@@ -1,5 +1,6 @@
 """`train --test`, `--folds` and `--report`: the scores are those of rows that the model has not seen."""
 
+import html
 import json
 import pathlib
 import re
@@ -128,6 +129,29 @@ def test_a_report_is_one_page(target: str, arguments: tuple[object, ...], capfd:
         assert "of the other 4 folds" in text
 
 
+@pytest.mark.parametrize("target", ["dear", "rent"])
+def test_the_lines_of_a_report_do_what_they_say(target: str, capfd: Capture) -> None:
+    train(target, "--test", 0.2, "--save", "m.safetensors", "--report", "report.html", capfd=capfd)
+    text = pathlib.Path("report.html").read_text(encoding="utf-8")
+    lines = dict(re.findall(r"<h3>([^<]*)</h3><pre>(.*?)</pre>", text, re.DOTALL))
+    FLATS.drop(columns=target).to_csv("new.csv", index=False)
+    FLATS.to_csv("labelled.csv", index=False)
+    for command in html.unescape(lines["On the command line"] + "\n" + lines["As ONNX"]).splitlines():
+        printed(*command.split()[1:], capfd=capfd)
+    answers = pd.read_csv("answers.csv")
+    namespace: dict[str, Any] = {}
+    exec(html.unescape(lines["In Python"]), namespace)
+    exec(html.unescape(lines["ONNX in Python"]), namespace)
+    predictions = namespace["model"].predict(namespace["frame"])
+    if target == "dear":
+        assert predictions.tolist() == answers["prediction"].tolist()
+    else:
+        np.testing.assert_allclose(predictions, answers["prediction"], rtol=1e-12)
+    out = capfd.readouterr().out
+    assert "tensor(double)" in out
+    assert "district_north" in out
+
+
 def test_rare_classes_count_as_much_as_others(capfd: Capture) -> None:
     n = 600
     rare = RNG.random(n) < 0.07
@@ -173,6 +197,13 @@ def test_mistakes(arguments: tuple[object, ...], message: str, capfd: Capture) -
     out, err = printed("train", "flats.csv", "--target", "rent", *arguments, capfd=capfd, code=2)
     assert out == ""
     assert message in err
+
+
+def test_whole_numbers_of_one_row_each_are_no_classes_to_hold_out(capfd: Capture) -> None:
+    pd.DataFrame({"x": range(16), "y": np.arange(16) ** 2}).to_csv("few.csv", index=False)
+    err = printed("train", "few.csv", "--target", "y", "--folds", 4, capfd=capfd, code=2)[1]
+    assert "every class keeps one to train on; --task regression takes whole numbers as a quantity" in err
+    train("y", "--folds", 4, "--task", "regression", data="few.csv", capfd=capfd)
 
 
 def test_a_table_that_stays_in_its_file_is_not_split(monkeypatch: pytest.MonkeyPatch, capfd: Capture) -> None:

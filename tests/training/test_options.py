@@ -16,7 +16,9 @@ from portable_mlp.cli.training_options import BY_THE_TABLE
 from portable_mlp.estimators.parameters import PARAMETER_OF
 from portable_mlp.kernels.optimizers import SOLVERS
 from portable_mlp.kernels.options import Choice, OrNone, Whole, flag
+from portable_mlp.kernels.step import Objective, Program
 from portable_mlp.tables import fitting
+from portable_mlp.training import options as training_options
 from portable_mlp.training.options import (
     IN_EVERY_STATE,
     NOT_OF_ESTIMATORS,
@@ -26,6 +28,8 @@ from portable_mlp.training.options import (
     class_weights,
     identity_of_options,
 )
+from portable_mlp.training.schedules import SCHEDULES
+from portable_mlp.training.stopping import RULES
 
 NO_OPTIONS = {
     "sample_weight": "belongs to the samples",
@@ -84,6 +88,15 @@ def test_scikit_learns_parameters_keep_its_constraints(estimator: Any) -> None:
     choices = {"activation", "solver", "learning_rate", "loss"}  # of which there are more here
     for name in theirs.keys() & inspect.signature(ESTIMATORS[estimator]).parameters.keys() - choices:
         assert list(map(str, ours[name])) == list(map(str, theirs[name])), name
+
+
+def test_every_option_does_something() -> None:
+    """By a table, or where `train` reads it."""
+    of_schedules = {name for entry in SCHEDULES.values() for name in entry.options}
+    by_tables = {*Objective._fields, *Program._fields, *OF_OPTIMIZERS, *of_schedules, *RULES}
+    files = pathlib.Path(training_options.__file__).parent.glob("*.py")
+    read = {name for file in files for name in re.findall(r'options\["(\w+)"\]', file.read_text(encoding="utf-8"))}
+    assert TRAINING_OPTIONS.keys() <= by_tables | read
 
 
 def test_what_the_estimators_lack_has_a_reason() -> None:
