@@ -41,14 +41,20 @@ LARGEST_EXACT = 2**53
 def is_classification(y: NDArray[Any]) -> bool:
     """Tell classes from quantities: text, booleans, or whole numbers with few distinct values are classes.
 
-    Whole numbers may have any dtype: a column of 0 and 1 becomes one of floats when tables are joined.
+    Whole numbers may have any dtype: a column of 0 and 1 becomes one of floats when tables are joined. Where each of
+    more than two occurs once, as the years of a short table, they are a quantity.
 
     >>> is_classification(np.array([0.0, 1.0, 1.0])), is_classification(np.array([0.0, 0.5, 1.0]))
     (True, False)
+    >>> is_classification(np.array([1947, 1948, 1949]))
+    False
     """
-    if y.ndim > 1:
+    if y.dtype.kind in "USb" or y.ndim > 1:
+        return y.ndim == 1
+    if not are_whole(y):
         return False
-    return y.dtype.kind in "USb" or (are_whole(y) and len(np.unique(y)) <= MOST_WHOLE_NUMBER_CLASSES)
+    n_values = len(np.unique(y))
+    return n_values <= 2 or n_values <= min(MOST_WHOLE_NUMBER_CLASSES, len(y) - 1)
 
 
 def are_whole(y: NDArray[Any]) -> bool:

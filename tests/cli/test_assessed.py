@@ -199,11 +199,14 @@ def test_mistakes(arguments: tuple[object, ...], message: str, capfd: Capture) -
     assert message in err
 
 
-def test_whole_numbers_of_one_row_each_are_no_classes_to_hold_out(capfd: Capture) -> None:
-    pd.DataFrame({"x": range(16), "y": np.arange(16) ** 2}).to_csv("few.csv", index=False)
-    err = printed("train", "few.csv", "--target", "y", "--folds", 4, capfd=capfd, code=2)[1]
+def test_whole_numbers_that_all_differ_are_a_quantity(capfd: Capture) -> None:
+    table = pd.DataFrame({"x": range(16), "y": np.arange(16) ** 2})
+    table.to_csv("few.csv", index=False)
+    assert train("y", "--folds", 4, data="few.csv", capfd=capfd)["task"] == "regression"
+    table.assign(y=[*range(15), 0]).to_csv("few.csv", index=False)
+    assert train("y", data="few.csv", capfd=capfd)["task"] == "classification"
+    err = printed("train", "few.csv", "--target", "y", "--folds", 16, capfd=capfd, code=2)[1]
     assert "every class keeps one to train on; --task regression takes whole numbers as a quantity" in err
-    train("y", "--folds", 4, "--task", "regression", data="few.csv", capfd=capfd)
 
 
 def test_a_table_that_stays_in_its_file_is_not_split(monkeypatch: pytest.MonkeyPatch, capfd: Capture) -> None:
