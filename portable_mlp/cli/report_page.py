@@ -12,11 +12,10 @@ import numpy as np
 from ..tables.calibration import calibration, confidences
 from ..tables.encoding import ColumnReport
 from ..tables.importance import Importance
-from ..tables.scores import MEASURES, Labels, Scores
+from ..tables.scores import MEASURES, Labels, Scores, score_text
 from ..training.result import History
 from .html_page import document, escaped, html_cell, html_row, html_table, image
 from .report_pictures import learning_curve, predicted_and_true, reliability
-from .score_table import number
 
 MOST_CLASSES = 40
 """The most classes whose confusion matrix fits a page."""
@@ -120,9 +119,9 @@ class TrainingReport(NamedTuple):
                     html_cell(cell)
                     for cell in (
                         MEASURES[name].words,
-                        number(value),
-                        *((f"± {spread[name]:.2g}",) if spread else ()),
-                        number(scores.baseline[name]),
+                        score_text(value),
+                        *((f"± {score_text(spread[name], 2)}",) if spread else ()),
+                        score_text(scores.baseline[name]),
                     )
                 )
                 for name, value in scores.model.items()
@@ -133,7 +132,9 @@ class TrainingReport(NamedTuple):
             yield html_table(
                 ("class", "rows", "precision", "recall", "F1"),
                 (
-                    html_row(map(html_cell, (one.name, one.n_rows, *map(number, (one.precision, one.recall, one.f1)))))
+                    html_row(
+                        map(html_cell, (one.name, one.n_rows, *map(score_text, (one.precision, one.recall, one.f1))))
+                    )
                     for one in scores.by_class
                 ),
             )
@@ -160,7 +161,7 @@ class TrainingReport(NamedTuple):
             half, most = np.quantile(np.abs(true - predicted), (0.5, 0.9))
             yield (
                 f"<p>{f'Output {output}: half' if y.shape[1] > 1 else 'Half'} of the predictions are within "
-                f"{number(half)} of the truth, nine of ten within {number(most)}.</p>"
+                f"{score_text(half)} of the truth, nine of ten within {score_text(most)}.</p>"
             )
             yield image(predicted_and_true(true, predicted, calibration(predicted, true)), "True over predicted")
 
@@ -174,7 +175,7 @@ class TrainingReport(NamedTuple):
             "are shuffled. Columns that say the same share their importance.</p>"
         )
         rows = (
-            f"<tr>{html_cell(one.name)}{html_cell(number(one.mean))}{html_cell(f'± {one.spread:.2g}')}"
+            f"<tr>{html_cell(one.name)}{html_cell(score_text(one.mean))}{html_cell(f'± {score_text(one.spread, 2)}')}"
             f'<td style="width: 50%; text-align: left"><span class="bar" '
             f'style="width: {100 * max(one.mean, 0.0) / largest:.1f}%"></span></td></tr>'
             for one in self.importances
@@ -255,7 +256,7 @@ def _confusion(scores: Scores) -> Iterator[str]:
 def _facts(summary: dict[str, Any]) -> str:
     shown = {name.replace("_", " "): value for name, value in summary.items() if value is not None}
     rows = (
-        html_row(map(html_cell, (name, number(value) if isinstance(value, float) else value)))
+        html_row(map(html_cell, (name, score_text(value) if isinstance(value, float) else value)))
         for name, value in shown.items()
     )
     return html_table(("", ""), rows)

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator, Sequence
 
 from ..tables.errors import counted, shown
-from ..tables.scores import MEASURES, Scores
+from ..tables.scores import MEASURES, Scores, score_text
 from .misuse import PROGRAM
 from .terminal import echo
 
@@ -31,7 +30,9 @@ def show_warning(scores: Scores) -> None:
 
 def score_lines(scores: Scores) -> Iterator[str]:
     """Yield the lines of a table of scores."""
-    names = [(MEASURES[name].words, with_spread(scores, name), number(scores.baseline[name])) for name in scores.model]
+    names = [
+        (MEASURES[name].words, with_spread(scores, name), score_text(scores.baseline[name])) for name in scores.model
+    ]
     yield from _aligned([(f"scores of {counted(scores.n_rows, 'row')}", "model", "baseline"), *names])
     yield f"{'baseline':<20}{scores.baseline_name}"
     if scores.n_unknown:
@@ -40,7 +41,7 @@ def score_lines(scores: Scores) -> Iterator[str]:
         return
     classes = [shown(str(one.name)) if isinstance(one.name, str) else str(one.name) for one in scores.by_class]
     rows = [
-        (name, str(one.n_rows), number(one.precision), number(one.recall), number(one.f1))
+        (name, str(one.n_rows), score_text(one.precision), score_text(one.recall), score_text(one.f1))
         for name, one in zip(classes, scores.by_class, strict=True)
     ]
     yield from _aligned([("class", "rows", "precision", "recall", "F1"), *rows])
@@ -56,13 +57,8 @@ def _shortened(name: str) -> str:
 
 def with_spread(scores: Scores, name: str) -> str:
     """Return a score of the model as text, with its spread over folds if there is one."""
-    spread = "" if scores.spread is None else f" ± {scores.spread[name]:.2g}"
-    return f"{number(scores.model[name])}{spread}"
-
-
-def number(value: float) -> str:
-    """Return a score as text: four digits, a dash where it is not defined."""
-    return "-" if math.isnan(value) else f"{value:.4g}"
+    spread = "" if scores.spread is None else f" ± {score_text(scores.spread[name], 2)}"
+    return f"{score_text(scores.model[name])}{spread}"
 
 
 def _aligned(rows: Sequence[tuple[str, ...]]) -> Iterator[str]:

@@ -317,7 +317,10 @@ class _TableEstimator(BaseEstimator):
             try:
                 estimator = cls(**{name: decoded_value(value) for name, value in described["parameters"].items()})
                 estimator._validate_params()
-                same = canonical(estimator._described()) == canonical(described)
+                again = estimator._described()
+                # This release may have parameters that did not exist when the file was written.
+                again["parameters"] = {name: again["parameters"][name] for name in described["parameters"]}
+                same = canonical(again) == canonical(described)
             # For values of arbitrary types any error may come of it.
             except Exception as error:
                 raise Defect(f"its estimator is not one that was saved: {type(error).__name__}: {error}") from None

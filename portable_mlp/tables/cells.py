@@ -208,8 +208,11 @@ def _readings(present: Sequence[str], decimal: str) -> Iterator[Reading]:
     written = _number_form(present, decimal)
     if written != decimal:
         yield Reading("number", written)
+    lowered = {text.lower() for text in present}
     for words in TRUTH_WORDS:
-        if any(text.lower() in words for text in present[:2]):
+        # Of two letters both are needed, unless there is nothing else: beside m, f is no truth value.
+        is_word = len(words[0]) > 1 or lowered <= set(words) or set(words) <= lowered
+        if is_word and any(text.lower() in words for text in present[:2]):
             yield Reading("truth", "/".join(words))
     # A column of dates may have a mistake among its first cells.
     for some in (present, present[:1], present[1:2]):

@@ -289,11 +289,11 @@ def _is_sound(preparation: Preparation, net: Network) -> bool:
         return False
     if not _is_encoded_soundly(preparation):
         return False
+    low, high = preparation.target_low, preparation.target_high
     if preparation.classes is not None:
-        return _are_labels(preparation.classes, _n_classes(net))
+        return low is None and high is None and _are_labels(preparation.classes, _n_classes(net))
     if not are_numbers(preparation.target_mean, n_outputs) or not are_numbers(preparation.target_scale, n_outputs):
         return False
-    low, high = preparation.target_low, preparation.target_high
     if low is None or high is None:
         return low is None and high is None
     return are_numbers(low, n_outputs) and are_numbers(high, n_outputs) and bool(np.less_equal(low, high).all())

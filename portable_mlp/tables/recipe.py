@@ -30,7 +30,7 @@ STEPS = 1000
 BATCH_SIZES = (32, 256)
 """The smallest and the largest; between them a batch is about a 32nd of the rows, as a power of 2."""
 
-PENALTY_OF_CLASSES, PENALTY_OF_QUANTITIES, PENALTY_BESIDE_STOPPING = 30.0, 10.0, 10.0
+PENALTY = 10.0
 """``l2`` times the rows: the penalty is a prior, which counts for less as rows are more."""
 
 PENALTIES = (1e-4, 0.1)
@@ -134,8 +134,8 @@ def recipe(n_rows: int, n_classes: int | None, options: TableOptions = NOTHING_C
     --------
     >>> recipe(200, None).hold_out, recipe(2000, None).hold_out
     (0.0, 0.1)
-    >>> recipe(1000, 3).training["l2"], recipe(1000, None).training["l2"]
-    (0.03, 0.01)
+    >>> recipe(1000, 3).training["l2"], recipe(5000, 3).training["l2"]
+    (0.01, 0.002)
     >>> recipe(1000, 3, TableOptions(training={"l2": 0.0})).training["l2"]
     0.0
     """
@@ -152,7 +152,7 @@ def recipe(n_rows: int, n_classes: int | None, options: TableOptions = NOTHING_C
         "schedule": "cosine",
         "batch_size": batch_size,
         "epochs": epochs,
-        "l2": _penalty(n_rows, n_classes, bool(hold_out)),
+        "l2": _penalty(n_rows),
         **options.training,
     }
     if hold_out:
@@ -188,7 +188,6 @@ def _batch_size(n_trained: int) -> int:
     return min(max(2 ** round(math.log2(n_trained / 32)), smallest), largest)
 
 
-def _penalty(n_rows: int, n_classes: int | None, may_stop: bool) -> float:
-    to_the_end = PENALTY_OF_QUANTITIES if n_classes is None else PENALTY_OF_CLASSES
+def _penalty(n_rows: int) -> float:
     smallest, largest = PENALTIES
-    return min(max((PENALTY_BESIDE_STOPPING if may_stop else to_the_end) / n_rows, smallest), largest)
+    return min(max(PENALTY / n_rows, smallest), largest)

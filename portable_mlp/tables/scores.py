@@ -57,6 +57,17 @@ MEASURES = {
 """All scores by their names: those of classes, then those of quantities."""
 
 
+def score_text(value: float, digits: int = 4) -> str:
+    """Return a score as text: some significant digits, whole numbers if it is large, a dash if it is not defined.
+
+    >>> score_text(0.123456), score_text(1234567.8), score_text(math.nan), score_text(0.123456, 2), score_text(141.0, 2)
+    ('0.1235', '1,234,568', '-', '0.12', '141')
+    """
+    if math.isnan(value):
+        return "-"
+    return f"{value:,.0f}" if 10**digits <= abs(value) < 1e15 else f"{value:.{digits}g}"
+
+
 class Baseline(NamedTuple):
     """The baseline of a model: constant predictions, fitted to the training targets.
 
@@ -163,7 +174,7 @@ class Scores(NamedTuple):
     def warning(self) -> str | None:
         """A sentence that names the scores that are not better than the baseline's; None if there are none."""
         behind = [
-            f"{measure.words} {self.model[name]:.4g} against {self.baseline[name]:.4g}"
+            f"{measure.words} {score_text(self.model[name])} against {score_text(self.baseline[name])}"
             for name, measure in MEASURES.items()
             if name in self.model and measure.sign * self.model[name] <= measure.sign * self.baseline[name]
         ]

@@ -72,6 +72,8 @@ NAN = float("nan")
         (["True", "False", ""], ("truth", "false/true"), [True, False, None]),
         (["yes", "no", "Yes"], ("truth", "no/yes"), [True, False, True]),
         (["Y", "N"], ("truth", "n/y"), [True, False]),
+        (["f"] * 19 + ["m"], ("text", ""), ["f"] * 19 + ["m"]),
+        (["f", "t", ""], ("truth", "f/t"), [False, True, None]),
         (["red", "NA", "blue"], ("text", ""), ["red", None, "blue"]),
         (["None", "blue"], ("text", ""), ["None", "blue"]),
         (["007", "012"], ("text", ""), ["007", "012"]),

@@ -35,15 +35,6 @@ def test_the_penalty_shrinks_as_rows_grow(n_classes: int | None) -> None:
     assert penalties == sorted(penalties, reverse=True)
 
 
-def test_classes_need_more_penalty_than_quantities() -> None:
-    assert recipe(1000, 2).training["l2"] == 0.03
-    assert recipe(1000, None).training["l2"] == 0.01
-
-
-def test_penalty_where_rows_are_held_out_is_the_same_for_all() -> None:
-    assert recipe(5000, 2).training["l2"] == recipe(5000, None).training["l2"] == 0.002
-
-
 @pytest.mark.parametrize(("preset", "fewest"), [("default", 2000), ("best", 80)])
 def test_few_rows_are_all_trained_on(preset: str, fewest: int) -> None:
     fewer, enough = (recipe(n_rows, 2, TableOptions(preset)) for n_rows in (fewest - 1, fewest))
@@ -78,7 +69,7 @@ def test_what_is_chosen_wins_and_the_rest_follows_it() -> None:
     assert chosen.training["l2"] == usual.training["l2"]
     held_out = recipe(300, 2, TableOptions(hold_out=0.2, training={"epochs": 7}))
     assert (held_out.hold_out, held_out.training["patience"]) == (0.2, 7)
-    assert held_out.training["l2"] < usual.training["l2"]
+    assert held_out.training["l2"] == usual.training["l2"]
     patient = recipe(300, 2, TableOptions(training={"patience": 3}))
     assert (patient.hold_out, patient.training["patience"]) == (0.1, 3)
     several = recipe(300, 2, TableOptions(n_networks=3))
