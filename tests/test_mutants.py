@@ -9,6 +9,8 @@ from typing import NamedTuple
 
 import pytest
 
+from tests.selection import rarely
+
 ROOT = pathlib.Path(__file__).parents[1]
 
 
@@ -177,9 +179,7 @@ def test_some_bugs_of_each_folder_are_tried_each_time() -> None:
     assert {MUTANTS[name].file.split("/")[0] for name in EACH_TIME} == {x.file.split("/")[0] for x in MUTANTS.values()}
 
 
-@pytest.mark.parametrize(
-    "name", [name if name in EACH_TIME else pytest.param(name, marks=pytest.mark.thorough) for name in MUTANTS]
-)
+@pytest.mark.parametrize("name", [*sorted(EACH_TIME), *rarely(*(name for name in MUTANTS if name not in EACH_TIME))])
 def test_a_bug_is_found(name: str, tmp_path: pathlib.Path) -> None:
     mutant = MUTANTS[name]
     ignored = shutil.ignore_patterns("__pycache__", "golden")

@@ -20,7 +20,7 @@ from numba.extending import intrinsic
 from portable_mlp.backends import _compiled_files, _numba_primitives
 from portable_mlp.backends._compiled_files import CompiledFiles, code_fingerprint
 from portable_mlp.backends._numba_primitives import _compiled, _kept
-from tests.selection import one_in
+from tests.selection import one_in, rarely
 
 PACKAGE = pathlib.Path(_compiled_files.__file__).parents[1]
 FACTOR = 2.0
@@ -266,7 +266,7 @@ print(pm.__file__, type(pm.get_backend("numpy").primitives).__name__, result.his
 """
 
 
-@pytest.mark.parametrize("named", [False, True])
+@pytest.mark.parametrize("named", [True, *rarely(False)])
 def test_training_follows_the_formulas(named: bool, tmp_path: pathlib.Path) -> None:
     """A file that has changed, with the times and the size of the old one, as a checkout or an image may leave it."""
     package = tmp_path / "portable_mlp"

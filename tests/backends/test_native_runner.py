@@ -103,10 +103,9 @@ def assert_same_bits(the_program: Program, data: Data, calls: list[int], **optio
     assert found == epochs(loop(PortableRunner, the_program, dtype), data, **options)
 
 
-@pytest.mark.parametrize("dtype", ["float32", "float64"])
-@pytest.mark.parametrize("optimizer", OPTIMIZERS)
-@pytest.mark.parametrize("l2", [0.0, 0.01])
-@pytest.mark.parametrize("clip_norm", [None, 0.1])
+@pytest.mark.parametrize(
+    ("optimizer", "l2", "clip_norm", "dtype"), one_in(3, OPTIMIZERS, [0.0, 0.01], [None, 0.1], ["float32", "float64"])
+)
 def test_optimizers(optimizer: str, l2: float, clip_norm: float | None, dtype: str, calls: list[int]) -> None:
     net = pm.Network((4, 6, 5, 3), ("tanh", "relu"))
     the_program = program(net, OPTIMIZERS[optimizer], l2=l2, clip_norm=clip_norm)

@@ -8,7 +8,7 @@ import textwrap
 
 import pytest
 
-from tests.selection import rarely
+from tests.selection import one_in, rarely
 
 SCRIPT = """
     import os, pickle, sys
@@ -68,7 +68,7 @@ ENDS = {
 }
 
 
-@pytest.mark.parametrize("line", ENDS)
+@pytest.mark.parametrize("line", one_in(2, ENDS))
 def test_it_ends_as_the_script_ends(tmp_path: pathlib.Path, line: str) -> None:
     path = tmp_path / "end.py"
     path.write_text(f"import sys\n{line}\n")
@@ -78,7 +78,9 @@ def test_it_ends_as_the_script_ends(tmp_path: pathlib.Path, line: str) -> None:
     assert done.stderr.partition("\n")[2] == end
 
 
-@pytest.mark.parametrize("line", ["def f():\n    return [][0]\nf()", "this is no Python", "import no_such_module"])
+@pytest.mark.parametrize(
+    "line", one_in(3, ["def f():\n    return [][0]\nf()", "this is no Python", "import no_such_module"])
+)
 def test_its_mistakes_look_as_they_do_without_us(tmp_path: pathlib.Path, line: str) -> None:
     path = tmp_path / "mistake.py"
     path.write_text(line + "\n")

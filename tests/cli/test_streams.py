@@ -212,6 +212,7 @@ def test_a_terminal_gets_escaped_what_it_cannot_show(encoding: str, shown: str) 
     assert len(seen.splitlines()) == 31
 
 
+@pytest.mark.thorough
 def test_tables_and_words_for_people_are_escaped_too() -> None:
     done = shell(f"{PROGRAM} doctor", PYTHONIOENCODING="ascii")
     assert done.returncode == 0, done.stderr

@@ -129,7 +129,7 @@ def test_gradient_equals_torch(lib, name):
     assert_layers_close(grads, expected.grads, rtol=gradient_rtol(lib), to_numpy=lib.numpy)
 
 
-@pytest.mark.parametrize("name", NINE_LAYERS)
+@pytest.mark.parametrize("name", one_in(3, NINE_LAYERS))
 def test_gradient_equals_torch_and_jax_through_nine_layers(lib, name):
     p, expected = oracle(name)
     _, grads = call(lib, p)
@@ -229,7 +229,7 @@ def everything_on_numpy(name):
     return p, leaves(everything(p.net, *on_backend(pm.get_backend("numpy"), p)))
 
 
-@pytest.mark.parametrize("name", EVERYTHING)
+@pytest.mark.parametrize("name", one_in(3, EVERYTHING))
 def test_jit_traces_every_kernel(name):
     p, expected = everything_on_numpy(name)
     compiled = jax.jit(functools.partial(everything, p.net))(*on_backend(pm.get_backend("jax"), p))
