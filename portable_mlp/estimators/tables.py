@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import pathlib
+from dataclasses import replace
 from numbers import Integral, Real
 from typing import Any, ClassVar, Self
 
@@ -188,6 +189,10 @@ class _TableEstimator(BaseEstimator):
         table = RawTable(columns, y, None, None, ())
         options = self._options(n_rows, n_classes)
         prepared = prepare(table, options, task=self._task, seed=int(seed), weights=weights)
+        if len(self.drop):
+            # An array that a loaded model predicts from has these columns too.
+            names = getattr(encoder, "feature_names_in_", numbered_names(encoder.n_features_in_))
+            prepared = replace(prepared, preparation=prepared.preparation.among(names))
         backend = get_backend(self.backend, self.device)
         fitted = prepared.fit(backend, self.dtype, int(seed), progress=self.verbose)
         self._adopt(fitted.model, encoder.set_params(n_pieces=prepared.recipe.encoding["n_pieces"]))
@@ -231,8 +236,12 @@ class _TableEstimator(BaseEstimator):
             self.feature_names_in_ = encoder.feature_names_in_
 
     def _columns(self, X: Any) -> Columns:
+        """Return the columns of rows to predict from, at least one."""
         check_is_fitted(self)
-        return self.encoder_._known(X, self)
+        columns = self.encoder_._known(X, self)
+        if not columns.shape[0]:
+            raise ValueError(f"X has 0 rows, but {type(self).__name__} predicts from one at least")
+        return columns
 
     def save(self, path: FilePath) -> None:
         """Write the fitted estimator to a model file, which is replaced in one step.
@@ -457,7 +466,8 @@ class TableClassifier(ClassifierMixin, _TableEstimator):
         assert_all_finite(y, input_name="y")
         check_classification_targets(y)
         classes, labels = np.unique(y, return_inverse=True)
-        names = np.array(classes.tolist())
+        # A list of both small and large unsigned integers would become floats, in which neighbours are one.
+        names = classes if classes.dtype.kind == "u" else np.array(classes.tolist())
         self._fit(X, names[labels], len(classes), sample_weight)
         self.classes_ = classes
         return self
