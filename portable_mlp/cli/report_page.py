@@ -150,11 +150,16 @@ class TrainingReport(NamedTuple):
         if self.classes is None:
             yield from self._quantities()
             return
-        what = f"of {self.classes[1]!r}" if len(self.classes) == 2 else "of the predicted class"
+        if len(self.classes) == 2:
+            what, right = f"of {self.classes[1]!r}", "it occurred"
+            sides = "above the line it occurs more often than predicted, below it less often"
+        else:
+            what, right = "of the predicted class", "it was right"
+            sides = "above the line the model is underconfident, below it overconfident"
         groups = calibration(*confidences(self.answers, Labels.of(self.y, self.classes).codes))
         yield (
-            f"<p>Predicted probability {escaped(what)}, and how often it was right, in groups of rows with similar "
-            "probabilities: above the line the model is underconfident, below it overconfident.</p>"
+            f"<p>Predicted probability {escaped(what)}, and how often {right}, in groups of rows with similar "
+            f"probabilities: {sides}.</p>"
         )
         yield image(reliability(groups, "predicted probability"), "Observed frequency over predicted probability")
 

@@ -11,6 +11,7 @@ from typing import Any, ClassVar, Self
 import numpy as np
 from sklearn.base import BaseEstimator, ClassifierMixin, RegressorMixin
 from sklearn.utils import check_array, check_random_state
+from sklearn.utils._missing import is_pandas_na
 from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import (
@@ -234,6 +235,8 @@ class _TableEstimator(BaseEstimator):
         self.encoder_, self.n_features_in_, self._model = encoder, encoder.n_features_in_, model
         if hasattr(encoder, "feature_names_in_"):
             self.feature_names_in_ = encoder.feature_names_in_
+        elif hasattr(self, "feature_names_in_"):
+            del self.feature_names_in_
 
     def _columns(self, X: Any) -> Columns:
         """Return the columns of rows to predict from, at least one."""
@@ -463,6 +466,8 @@ class TableClassifier(ClassifierMixin, _TableEstimator):
         """
         self._validate_params()
         y = column_or_1d(y, warn=True)
+        if y.dtype.kind == "O" and any(one is None or is_pandas_na(one) for one in y):
+            raise ValueError("y has missing values, but the class of each row is needed")
         assert_all_finite(y, input_name="y")
         check_classification_targets(y)
         classes, labels = np.unique(y, return_inverse=True)

@@ -16,6 +16,7 @@ from ..storage.paths import FilePath
 from .column_names import numbered_names
 from .columns import Columns
 from .preparation import Preparation, cast, preparation_of
+from .scores import Baseline
 
 __all__ = ["TableModel"]
 
@@ -47,6 +48,15 @@ class TableModel(NamedTuple):
     def n_networks(self) -> int:
         """Number of networks."""
         return self.params[0].W.shape[0] if self.params[0].W.ndim == 3 else 1
+
+    @property
+    def baseline(self) -> Baseline | None:
+        """The baseline of the rows that it was trained on; None if its file has none."""
+        preparation = self.preparation
+        classification = preparation.classes is not None
+        return Baseline.from_metadata(
+            self.metadata.get("baseline"), preparation.n_outputs, classification=classification
+        )
 
     def outputs(self, X: np.ndarray | Columns) -> np.ndarray:
         """Return what the networks say of raw rows, on the mean, (n_samples, n_outputs) in float64.

@@ -331,7 +331,7 @@ def cast(scaled: np.ndarray, dtype: str, place: Callable[[int, int], str]) -> np
     Parameters
     ----------
     scaled : ndarray of shape (n_rows, n_columns), float64
-        Inputs, or targets.
+        Inputs of a network, or targets.
     dtype : {"float32", "float64"}
         The dtype that a network computes in.
     place : callable

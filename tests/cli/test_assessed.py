@@ -236,3 +236,10 @@ def test_the_lines_of_a_report_read_cells_as_they_are_written(capfd: Capture) ->
     exec(re.findall(r"<h3>In Python</h3><pre>(.*?)</pre>", lines, re.DOTALL)[0], namespace)
     predictions = namespace["model"].predict(namespace["frame"])
     np.testing.assert_allclose(predictions, pd.read_csv("answers.csv")["prediction"], rtol=1e-12)
+
+
+def test_patience_says_how_many_rows_there_are(capfd: Capture) -> None:
+    FLATS.head(4).to_csv("four.csv", index=False)
+    command = ("train", "four.csv", "--target", "rent", *QUICK, "--patience", 5)
+    assert "of 4 rows each network would hold out 0.1" in printed(*command, capfd=capfd, code=2)[1]
+    assert "--validation 0.0 leaves none of 4 rows" in printed(*command, "--validation", 0, capfd=capfd, code=2)[1]

@@ -255,3 +255,34 @@ def test_tables_without_rows_are_refused(frame: str) -> None:
     model = pm.TableRegressor(**QUICK).fit(FLATS, RENT)
     with pytest.raises(ValueError, match="X has 0 rows, but TableRegressor predicts from one at least"):
         model.predict(FRAMES[frame](FLATS.iloc[:0]))
+
+
+@pytest.mark.parametrize("missing", [None, pd.NA])
+@pytest.mark.parametrize("dtype", ["object", "string"])
+def test_missing_classes_are_refused(missing: Any, dtype: str) -> None:
+    y = KIND.astype(dtype)
+    y[3] = missing
+    with pytest.raises(ValueError, match="y has missing values, but the class of each row is needed"):
+        pm.TableClassifier(**QUICK).fit(FLATS, y)
+
+
+def test_a_new_fit_on_an_array_forgets_the_names_of_a_frame() -> None:
+    model = pm.TableRegressor(**QUICK).fit(FLATS, RENT).fit(RNG.normal(size=(N, 3)), RENT)
+    assert not hasattr(model, "feature_names_in_")
+
+
+@pytest.mark.parametrize(
+    ("unknown", "known"),
+    [
+        ("lr", "learning_rate_init"),
+        ("early_stopping", "n_iter_no_change"),
+        ("patience", "n_iter_no_change"),
+        ("epochs", "max_iter"),
+        ("l2", "alpha"),
+        ("penalty", "alpha"),
+        ("seed", "random_state"),
+    ],
+)
+def test_names_of_other_interfaces_suggest_the_parameter(unknown: str, known: str) -> None:
+    with pytest.raises(TypeError, match=f"'{unknown}', did you mean '{known}'"):
+        pm.TableClassifier(**{unknown: 1})

@@ -96,6 +96,23 @@ def test_a_fold_without_a_class_gives_it_probability_0() -> None:
     assert {one.name for one in assessment.importances()} == {"p", "q"}
 
 
+def test_a_column_that_a_fold_drops_has_no_importance_there() -> None:
+    halves = np.arange(N) < N // 2
+    seldom = Columns(
+        {"size": X.column("size"), "seldom": Column(Reading("number"), np.where(halves, 1.0, RNG.normal(size=N)))}
+    )
+    halves_of_rows = np.flatnonzero(halves), np.flatnonzero(~halves)
+    assessment = assess(
+        RawTable(seldom, RENT, None, "rent", ()),
+        [halves_of_rows, halves_of_rows[::-1]],
+        lambda part, _: prepare(part, QUICK).fit(NUMPY).model,
+        classification=False,
+    )
+    (alone,) = (one for one in assessment.trials[1].importances() if one.name == "seldom")
+    (found,) = (one for one in assessment.importances() if one.name == "seldom")
+    assert found == alone._replace(mean=alone.mean / 2, spread=alone.spread / 2)
+
+
 def test_rows_of_a_table_keep_their_names() -> None:
     whole = table(RENT)._replace(ids=np.array([f"id {i}" for i in range(N)], dtype=object))
     kept, _ = split(RENT, 0.5, classification=False, seed=1)
