@@ -121,16 +121,17 @@ def read_rows(saved: SavedModel, data: str, options: AnswerOptions) -> KnownRows
 def _raw_rows(preparation: Preparation, data: str, options: AnswerOptions) -> KnownRows:
     """Read a table as it is, and its targets beside it."""
     assert preparation.encoder is not None
-    reading = ReadingOptions(**preparation.table or {}, max_rows=options.max_rows)
+    reading = ReadingOptions(**preparation.table or {}, target=options.target, max_rows=options.max_rows)
     reading = reading._replace(
         delimiter=options.delimiter or reading.delimiter, encoding=options.encoding or reading.encoding
     )
     name = options.target or preparation.target_name
     if name is None and data.lower().endswith(".npy"):
-        # Its last column, as for training.
-        name = numbered_names(len(preparation.encoder.columns) + 1)[-1]
+        # Its last column, as for training; where a column before it was dropped, that is a feature.
+        last = numbered_names(len(preparation.encoder.columns) + 1)[-1]
+        name = None if last in preparation.encoder.readings else last
     commas = any(kind == "number" and form.startswith(",") for kind, form in preparation.encoder.readings.values())
-    target = KnownTarget(name, preparation.classes, options.is_scored, "," if commas else ".")
+    target = KnownTarget(name, preparation.classes, options.is_scored, "," if commas else reading.decimal)
     table = read_known_columns(data, preparation.encoder.readings, reading, target)
     return KnownRows(table.X, table.y, table.ids, _reason(table))
 
@@ -148,7 +149,8 @@ def _rows_of_numbers(preparation: Preparation, data: str, options: AnswerOptions
         return KnownRows(X)
     if target.name is None and not options.is_scored and not data.lower().endswith(".npz"):
         return KnownRows(X)
-    table = read_known_columns(data, {}, ReadingOptions(delimiter=options.delimiter, max_rows=options.max_rows), target)
+    reading = ReadingOptions(target=options.target, delimiter=options.delimiter, max_rows=options.max_rows)
+    table = read_known_columns(data, {}, reading, target)
     return KnownRows(X, table.y, note=_reason(table))
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from numbers import Integral
 from typing import Any, Self
 
@@ -200,7 +201,7 @@ class TableEncoder(TransformerMixin, BaseEstimator):
         if lacking:
             names = ", ".join(map(repr, lacking))
             raise ValueError(f"X lacks the columns {names}, which {type(learner).__name__} learnt")
-        return Columns({name: conformed(columns[name], reading) for name, reading in readings.items()})
+        return Columns({name: conformed(columns[name](), reading) for name, reading in readings.items()})
 
     def _understood(self, X: Any) -> Columns:
         """Return the columns of training rows, each read as what its cells are."""
@@ -208,7 +209,7 @@ class TableEncoder(TransformerMixin, BaseEstimator):
         unknown = [name for name in (*self.categorical, *self.drop) if name not in columns]
         if unknown:
             raise ValueError(f"X has no column {unknown[0]!r}; its columns are {', '.join(map(repr, columns))}")
-        kept = {name: column for name, column in columns.items() if name not in self.drop}
+        kept = {name: column() for name, column in columns.items() if name not in self.drop}
         as_text = Reading("text", "code")
         return Columns(
             {
@@ -229,8 +230,8 @@ class TableEncoder(TransformerMixin, BaseEstimator):
         self._encoder, matrix = Encoder.learn(table, outputs, options)
         return matrix
 
-    def _columns(self, X: Any, *, reset: bool) -> dict[str, RawColumn]:
-        """Return the columns by their names."""
+    def _columns(self, X: Any, *, reset: bool) -> dict[str, Callable[[], RawColumn]]:
+        """Return functions that give the columns, by their names."""
         if is_frame(X):
             columns = columns_of_frame(X)
             if reset:

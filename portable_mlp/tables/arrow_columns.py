@@ -7,7 +7,7 @@ from typing import IO, Any
 
 import numpy as np
 
-from .cells import MISSING_NUMBERS, Cells, recognised
+from .cells import MISSING_NUMBERS, Cells, read_as, recognised
 from .column_names import BLANKS
 from .columns import Column, Reading
 from .errors import DataError, broken_file, shown
@@ -82,14 +82,13 @@ def arrow_column(name: str, array: Any, path: str, place: Callable[[int], object
     DataError
         If the type is not one of numbers, truth values, texts, dates and times, or a number is infinite.
     """
-    pa, pc = load_pyarrow(), load_pyarrow("pyarrow.compute")
+    pa = load_pyarrow()
     types, kind = pa.types, array.type
     with broken_file(path, f"column {shown(name)}"):
         if types.is_dictionary(kind) and _is_text(types, kind.value_type):
-            texts = array.cast(pa.string()).to_numpy(zero_copy_only=False)
-            return TypedColumn(name, Column(Reading("text"), texts), texts, place)
+            return ArrowCategories(name, _stripped(array), place)
         if _is_text(types, kind):
-            return ArrowColumn(name, pc.utf8_trim(pc.fill_null(array.cast(pa.string()), ""), BLANKS), place)
+            return ArrowColumn(name, _stripped(array), place)
         if types.is_null(kind):
             return number_column(name, np.full(len(array), np.nan), place)
         if types.is_date(kind) or types.is_timestamp(kind):
@@ -114,6 +113,12 @@ def arrow_column(name: str, array: Any, path: str, place: Callable[[int], object
             f"{place(int(np.argmax(infinite)))}: {numbers.stored[np.argmax(infinite)]} is not a finite number"
         )
     return numbers
+
+
+def _stripped(array: Any) -> Any:
+    """Return the texts of a PyArrow array without blanks around them, empty where they are missing."""
+    pa, pc = load_pyarrow(), load_pyarrow("pyarrow.compute")
+    return pc.utf8_trim(pc.fill_null(array.cast(pa.string()), ""), BLANKS)
 
 
 def _is_text(types: Any, kind: Any) -> bool:
@@ -160,3 +165,11 @@ class ArrowColumn:
         if not pc.all(pc.is_finite(values)).as_py():
             return None
         return Column(Reading("number", "."), np.array(values.to_numpy(), dtype=np.float64))
+
+
+class ArrowCategories(ArrowColumn):
+    """A column of categories in PyArrow's memory: text, whatever its cells look like."""
+
+    def recognised(self, decimal: str) -> Column:
+        """Return the column as text."""
+        return read_as(self.cells(), Reading("text"))

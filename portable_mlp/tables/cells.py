@@ -147,10 +147,11 @@ def read_as(cells: Cells, reading: Reading) -> Column:
     if reading.kind == "text":
         spelt = _code if reading.form == "code" else str
         return Column(reading, cells.spread([None if text in MISSING else spelt(text) for text in cells.texts], object))
-    values = [None if text in MISSING_NUMBERS else _value(text, reading) for text in cells.texts]
+    noted = _with_form(reading, [text for text in cells.texts if text not in MISSING_NUMBERS])
+    values = [None if text in MISSING_NUMBERS else _value(text, noted) for text in cells.texts]
     wrong = [value is None and text not in MISSING_NUMBERS for text, value in zip(cells.texts, values, strict=True)]
     if any(wrong):
-        raise _contradiction(cells, wrong, reading)
+        raise _contradiction(cells, wrong, noted)
     if reading.kind == "date":
         return Column(reading, cells.spread([np.datetime64(v, "us") for v in values], "datetime64[us]"))
     return Column(reading, cells.spread([math.nan if v is None else v for v in values], np.float64))
@@ -236,8 +237,21 @@ def _value(text: str, reading: Reading) -> Any:
         return next(
             (float(words.index(text.lower())) for words in _truth_words(reading) if text.lower() in words), None
         )
-    form = reading.form or date_form([text])
-    return parsed_date(text, form) if form else None
+    return parsed_date(text, reading.form) if reading.form else None
+
+
+def _with_form(reading: Reading, present: Sequence[str]) -> Reading:
+    """Return a reading with one notation for all texts where it has none, that of the first text if they differ."""
+    if reading.form or reading.kind == "number" or not present:
+        return reading
+    form_of = date_form if reading.kind == "date" else _truth_form
+    return reading._replace(form=form_of(present) or form_of(present[:1]) or "")
+
+
+def _truth_form(texts: Sequence[str]) -> str | None:
+    """Return the pair of words that all texts are of, None if there is none."""
+    lowered = {text.lower() for text in texts}
+    return next(("/".join(words) for words in TRUTH_WORDS if lowered <= set(words)), None)
 
 
 def _truth_words(reading: Reading) -> Sequence[tuple[str, ...]]:

@@ -75,6 +75,11 @@ class Columns(Mapping[str, NDArray[Any]]):
     columns : dict of str to Column
         All of one length.
 
+    Raises
+    ------
+    ValueError
+        If two columns have different lengths; the message names both.
+
     Examples
     --------
     >>> ages = Columns({"age": Column(Reading("number"), np.array([31.0, np.nan, 27.0]))})
@@ -86,6 +91,11 @@ class Columns(Mapping[str, NDArray[Any]]):
 
     def __init__(self, columns: dict[str, Column]) -> None:
         self._columns = dict(columns)
+        n_rows, _ = self.shape
+        for name, column in columns.items():
+            if len(column.values) != n_rows:
+                first = next(iter(columns))
+                raise ValueError(f"column {name!r} has {len(column.values)} rows, but column {first!r} has {n_rows}")
 
     @property
     def shape(self) -> tuple[int, int]:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import datetime
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any
 
 import numpy as np
 
 from ..backends.extras import load
-from .cells import Cells, recognised
+from .cells import Cells, read_as, recognised
 from .column_names import BLANKS
 from .columns import Column, Columns, Reading
 from .errors import DataError, shown
@@ -26,8 +27,8 @@ def is_frame(X: Any) -> bool:
     return isinstance(X, Mapping) or any(hasattr(type(X), mark) for mark in marks)
 
 
-def columns_of_frame(X: Any) -> dict[str, RawColumn]:
-    """Return the columns of a table in memory by name.
+def columns_of_frame(X: Any) -> dict[str, Callable[[], RawColumn]]:
+    """Return functions by name that give the columns of a table in memory, so that only those in use are checked.
 
     Parameters
     ----------
@@ -37,37 +38,47 @@ def columns_of_frame(X: Any) -> dict[str, RawColumn]:
     Raises
     ------
     TypeError
-        If it is something else, or a column has an unsupported type.
+        If it is something else; from the functions, if a column has an unsupported type.
     ValueError
-        If two columns have the same name, or a number is infinite.
+        If two columns have the same name; from the functions, if a number is infinite.
     ImportError
         If narwhals is missing, for a data frame.
     """
     if isinstance(X, Columns):
-        return {name: _known(name, X.column(name)) for name in X}
+        return {name: partial(_known, name, X.column(name)) for name in X}
     if isinstance(X, Mapping):
-        return {str(name): array_column(str(name), np.asarray(values)) for name, values in X.items()}
+        _check_different(list(map(str, X)))
+        return {str(name): partial(array_column, str(name), values) for name, values in X.items()}
     narwhals = load("narwhals", "data frames need narwhals", "tables")
     try:
         frame = narwhals.from_native(X, eager_only=True)
+    except narwhals.exceptions.DuplicateError:
+        names = X.columns if hasattr(X, "iloc") else X.column_names  # of pandas, or of PyArrow
+        _check_different(list(map(str, names)))
+        raise
     except TypeError:
         raise TypeError(
             f"a table in memory is a data frame of pandas, polars or PyArrow, a mapping of names to arrays, or what "
             f"read_table gives; got {type(X).__name__}"
         ) from None
-    columns = {str(series.name): _series_column(narwhals, series) for series in frame.iter_columns()}
-    if len(columns) < frame.shape[1]:
-        raise ValueError(f"{frame.shape[1]} columns have {len(columns)} different names; each needs one of its own")
-    return columns
+    _check_different(list(map(str, frame.columns)))
+    return {str(series.name): partial(_series_column, narwhals, series) for series in frame.iter_columns()}
 
 
-def columns_of_array(X: np.ndarray, names: list[str]) -> dict[str, RawColumn]:
-    """Return the columns of an array (n_rows, n_columns) of numbers, truth values, text or objects."""
-    return {name: array_column(name, X[:, j]) for j, name in enumerate(names)}
+def _check_different(names: list[str]) -> None:
+    """Raise ValueError if two columns have the same name."""
+    if len(set(names)) < len(names):
+        raise ValueError(f"{len(names)} columns have {len(set(names))} different names; each needs one of its own")
 
 
-def array_column(name: str, values: np.ndarray) -> RawColumn:
-    """Return a 1-D array as a column."""
+def columns_of_array(X: np.ndarray, names: list[str]) -> dict[str, Callable[[], RawColumn]]:
+    """Return the same for an array (n_rows, n_columns) of numbers, truth values, text or objects."""
+    return {name: partial(array_column, name, X[:, j]) for j, name in enumerate(names)}
+
+
+def array_column(name: str, values: Any) -> RawColumn:
+    """Return a 1-D array-like as a column."""
+    values = np.asarray(values)
     if values.ndim != 1:
         raise TypeError(f"column {shown(name)} has {values.ndim} dimensions; 1 is expected")
     if values.dtype.kind in "biuf":
@@ -110,6 +121,14 @@ class TextsInMemory:
         return value.isoformat() if isinstance(value, datetime.date | datetime.time) else text_of(value)
 
 
+class CategoriesInMemory(TextsInMemory):
+    """A column of categories: text, whatever its cells look like."""
+
+    def recognised(self, decimal: str) -> Column:
+        """Return the column as text."""
+        return read_as(self.cells(), Reading("text"))
+
+
 def _is_missing(value: object) -> bool:
     """Tell whether an object is None, or a NaN, NaT or NA of any library."""
     if value is None or type(value).__name__ == "NAType":
@@ -124,10 +143,7 @@ def _series_column(narwhals: Any, series: Any) -> RawColumn:
     """Return a column of a data frame."""
     name, dtype = str(series.name), series.dtype
     if isinstance(dtype, narwhals.Categorical | narwhals.Enum):
-        values = np.array([*(None if _is_missing(v) else text_of(v) for v in series.to_list()), None], dtype=object)[
-            :-1
-        ]
-        return TypedColumn(name, Column(Reading("text"), values), values, _place_in(name))
+        return CategoriesInMemory(name, [None if _is_missing(v) else text_of(v) for v in series.to_list()])
     if dtype.is_numeric() or isinstance(dtype, narwhals.Boolean):
         stored = series.to_numpy()
         if stored.dtype.kind not in "biuf":

@@ -13,6 +13,7 @@ from .arrow_columns import ParquetColumn
 from .cells import MISSING, numbers_of, read_as
 from .columns import Reading
 from .errors import DataError
+from .targets import SHORT_INTEGER
 from .typed_columns import RawColumn, TypedColumn, conformed
 
 __all__ = ["KnownTarget", "rows_with_targets"]
@@ -54,7 +55,8 @@ class KnownTarget(NamedTuple):
         values = _numbers(column, Reading("truth") if kind is bool else Reading("number", self.decimal))
         if self.classes is None:
             return values
-        return _objects([None if math.isnan(value) else _class(value, kind) for value in values.tolist()])
+        exact = _exact(column, values) if kind is int else values.tolist()
+        return _objects([None if math.isnan(value) else _class(value, kind) for value in exact])
 
     def of_array(self, y: NDArray[Any], path: str) -> NDArray[Any]:
         """Return the targets of an array, as `read` does.
@@ -91,6 +93,16 @@ def _numbers(column: RawColumn, reading: Reading) -> NDArray[np.float64]:
     cells = column.cells()
     grouped = numbers_of(cells, reading.form) if reading.kind == "number" else None
     return (grouped or read_as(cells, reading)).values
+
+
+def _exact(column: RawColumn, values: NDArray[np.float64]) -> list[float]:
+    """Return whole numbers as they are stored or written, since float64 has gaps beyond 2**53; others as read."""
+    if isinstance(column, TypedColumn):
+        whole: list[float] = (column.stored if column.stored.dtype.kind in "iu" else values).tolist()
+        return whole
+    cells = column.cells()
+    integers = cells.spread([int(text) if SHORT_INTEGER.fullmatch(text) else None for text in cells.texts], object)
+    return [value if integer is None else integer for integer, value in zip(integers, values.tolist(), strict=True)]
 
 
 def _class(value: float, kind: type) -> Any:

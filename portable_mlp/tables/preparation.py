@@ -26,6 +26,9 @@ from .targets import class_names, numeric_targets
 _TABLE_FIELDS: dict[str, Any] = {"id": str | None, "encoding": str | None, "delimiter": str | None, "header": bool}
 """Options that tables for training and for prediction share, with their types."""
 
+_LATER_TABLE_FIELDS: dict[str, Any] = {"decimal": str}
+"""Further options, which files have where they are not the default."""
+
 
 PREPARATION_ENTRY = "preparation"
 """The entry of a model file's metadata for the preparation."""
@@ -190,9 +193,16 @@ def learn_encoded(
         "input_mean": mean,
         "input_scale": scale,
         "columns": encoder.to_metadata(),
-        "table": {name: getattr(table, name) for name in _TABLE_FIELDS},
+        "table": _shared_options(table),
     }
     return _with_targets(class_names(y) if classification else Moments.of(_columns(y)), target_name, learnt), inputs
+
+
+def _shared_options(table: ReadingOptions) -> dict[str, Any]:
+    """Return the options of a table for training that apply to tables for prediction too."""
+    later = {name: getattr(table, name) for name in _LATER_TABLE_FIELDS}
+    unusual = {name: value for name, value in later.items() if value != ReadingOptions._field_defaults[name]}
+    return {**{name: getattr(table, name) for name in _TABLE_FIELDS}, **unusual}
 
 
 def made_of(
@@ -320,9 +330,10 @@ def _is_encoded_soundly(preparation: Preparation) -> bool:
         return False
     if encoder is None or encoder.feature_names != preparation.feature_names:
         return False
-    if not isinstance(table, dict) or table.keys() != _TABLE_FIELDS.keys():
+    fields = {**_TABLE_FIELDS, **_LATER_TABLE_FIELDS}
+    if not isinstance(table, dict) or not _TABLE_FIELDS.keys() <= table.keys() <= fields.keys():
         return False
-    return all(isinstance(table[name], kind) for name, kind in _TABLE_FIELDS.items())
+    return all(isinstance(value, fields[name]) for name, value in table.items())
 
 
 def cast(scaled: np.ndarray, dtype: str, place: Callable[[int, int], str]) -> np.ndarray:

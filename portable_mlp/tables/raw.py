@@ -77,6 +77,14 @@ class OpenedTable(NamedTuple):
                     f"{self.name}: no column {shown(name)}{hint}; the columns are {listed(tuple(self.columns))}"
                 )
 
+    def check_target(self, name: str | None) -> None:
+        """Raise DataError if a target column is chosen, though the targets are an array of their own."""
+        if name is not None and self.y is not None:
+            raise DataError(
+                f"{self.name}: the target of an .npz file is the array y; the target column {shown(name)} cannot be "
+                "chosen"
+            )
+
 
 @contextlib.contextmanager
 def opened_raw(path: str, suffix: str, options: ReadingOptions) -> Iterator[OpenedTable]:
@@ -113,11 +121,8 @@ def read_raw(path: str, suffix: str, options: ReadingOptions, target_kind: Targe
         Whether the last column is the default target.
     """
     with opened_raw(path, suffix, options) as raw:
+        raw.check_target(options.target)
         target = options.target
-        if target is not None and raw.y is not None:
-            raise DataError(
-                f"{path}: the target of an .npz file is the array y; the target column {shown(target)} cannot be chosen"
-            )
         if target is None and last and raw.y is None:
             target = [name for name in raw.columns if name not in options.drop and name != options.id][-1]
         names = _feature_names(raw, options, target)
@@ -130,7 +135,7 @@ def read_raw(path: str, suffix: str, options: ReadingOptions, target_kind: Targe
     if rows is not None and len(rows) < X.shape[0]:
         notes = (*notes, f"{counted(X.shape[0] - len(rows), 'row')} without a target left out")
         X, ids = X[rows], None if ids is None else ids[rows]
-    return RawTable(X, y, ids, None if suffix in ARRAY_SUFFIXES else target, notes)
+    return RawTable(X, y, ids, target, notes)
 
 
 def _feature_names(raw: OpenedTable, options: ReadingOptions, target: str | None) -> list[str]:
@@ -210,16 +215,18 @@ def read_known(
     readings : dict of str to Reading
         Kind and notation of each column of the model.
     options : ReadingOptions
-        The caller's options; the id may be missing from the file.
+        The caller's options; the id may be missing from the file, and a target is checked alone.
     target : KnownTarget, optional
         The target to read too, for every row, as `KnownTarget.read` gives it.
 
     Raises
     ------
     DataError
-        If a column is missing, or a cell is not of its column's kind; the message names it.
+        If a column is missing, or a cell is not of its column's kind; the message names it. If a target column is
+        chosen, and the file has an array of targets.
     """
     with opened_raw(path, suffix, options) as raw:
+        raw.check_target(options.target)
         if suffix in ARRAY_SUFFIXES and len(raw.columns) == len(readings) and not raw.columns.keys() <= readings.keys():
             # An array has no names: its columns are those of the model, in order.
             raw = raw._replace(columns=dict(zip(readings, raw.columns.values(), strict=True)))

@@ -18,6 +18,7 @@ from .text_numbers import TRUTH_VALUES, Place, as_float, is_code, not_a_number, 
 __all__ = [
     "LARGEST_EXACT",
     "MOST_WHOLE_NUMBER_CLASSES",
+    "SHORT_INTEGER",
     "TargetKind",
     "Targets",
     "are_whole",
@@ -89,7 +90,9 @@ def numeric_targets(y: NDArray[Any], target_type: str) -> NDArray[np.float64]:
     return one_hot[:, 1:] if len(classes) == 2 else one_hot
 
 
-_SHORT_INTEGER = re.compile(r"[+-]?[0-9]{1,19}")
+SHORT_INTEGER = re.compile(r"[+-]?[0-9]{1,19}")
+"""A whole number of no more digits than int64 holds."""
+
 _INTEGER = re.compile(r"[+-]?[0-9]+")
 
 
@@ -188,7 +191,7 @@ class _TargetTexts:
         """Return the targets as integers, None if one is not whole or does not fit into int64."""
         found = array("q")
         for text, value in zip(self._texts, values, strict=True):
-            if _SHORT_INTEGER.fullmatch(text):
+            if SHORT_INTEGER.fullmatch(text):
                 number = int(text)
             elif abs(value) <= LARGEST_EXACT and value.is_integer():
                 number = int(value)

@@ -198,6 +198,63 @@ def test_targets_of_every_kind_of_file(suffix: str, capfd: Capture) -> None:
     assert scores["r2"] == pytest.approx(metrics.r2_score(table["rent"], answers), rel=1e-12)
 
 
+@pytest.mark.parametrize(
+    ("arguments", "target"), [(["--drop", "x1"], 3), (["--id", "x0"], 3), (["--target", "x0", "--drop", "x3"], 0)]
+)
+def test_the_target_of_an_array_is_the_one_of_training(arguments: list[str], target: int, capfd: Capture) -> None:
+    rows = FLATS[["size", "floor", "size", "rent"]].to_numpy(dtype=float)
+    rows[:, 2] += RNG.normal(size=N)
+    np.save("flats.npy", rows)
+    printed("train", "flats.npy", *arguments, *TRAINING, capfd=capfd)
+    answers = predicted("flats.npy", capfd=capfd)["prediction"]
+    scores = evaluated("flats.npy", capfd=capfd)["scores"]
+    assert scores["r2"] == pytest.approx(metrics.r2_score(rows[:, target], answers), rel=1e-12)
+
+
+def test_a_feature_of_an_array_is_no_target(capfd: Capture) -> None:
+    np.save("flats.npy", FLATS[["size", "floor", "size", "rent"]].to_numpy(dtype=float))
+    printed("train", "flats.npy", "--drop", "x1", *TRAINING, capfd=capfd)
+    # As files of earlier releases are.
+    net, params, metadata = load_model("m.safetensors")
+    metadata["preparation"]["target_name"] = None
+    save_model("m.safetensors", net, params, metadata)
+    assert "scores" not in printed("predict", "m.safetensors", "flats.npy", capfd=capfd)[1]
+    err = printed("evaluate", "m.safetensors", "flats.npy", capfd=capfd, code=2)[1]
+    assert "no target is known; --target names its column" in err
+    assert evaluated("flats.npy", "--target", "x3", capfd=capfd)["scores"]["r2"] > 0
+
+
+@pytest.mark.parametrize("arguments", [(), ("--strict",)])
+def test_no_column_is_the_target_beside_an_array_of_targets(arguments: tuple[str, ...], capfd: Capture) -> None:
+    np.savez("flats.npz", X=FLATS[["size", "floor"]], y=FLATS["rent"])
+    printed("train", "flats.npz", *TRAINING, *arguments, capfd=capfd)
+    err = printed("evaluate", "m.safetensors", "flats.npz", "--target", "x0", capfd=capfd, code=2)[1]
+    assert "flats.npz: the target of an .npz file is the array y; the target column 'x0' cannot be chosen" in err
+
+
+@pytest.mark.parametrize("suffix", [".csv", ".parquet"])
+def test_large_whole_numbers_are_classes(suffix: str, capfd: Capture) -> None:
+    table = FLATS[["size"]].assign(code=2**60 + 1 + (FLATS["rent"] > 500), district=FLATS["district"])
+    table.to_csv(data := "codes.csv", index=False)
+    if suffix == ".parquet":
+        pq.write_table(pa.Table.from_pandas(table), data := "codes.parquet")
+    train("code", "--task", "classification", data=data, capfd=capfd)
+    described = evaluated(data, capfd=capfd)
+    assert [one["name"] for one in described["classes"]] == [2**60 + 1, 2**60 + 2]
+    lines = printed("predict", "m.safetensors", data, capfd=capfd)[0].split()[1:]
+    assert described["scores"]["accuracy"] == (table["code"].to_numpy() == np.array(lines, dtype=int)).mean() > 0.8
+
+
+def test_decimal_commas_of_the_target_alone(capfd: Capture) -> None:
+    german = FLATS[["district", "rent"]].assign(rent=lambda t: t["rent"] / 1000)
+    german.to_csv("german.csv", index=False, sep=";", decimal=",")
+    train("rent", "--decimal", ",", data="german.csv", capfd=capfd)
+    answers = predicted("german.csv", capfd=capfd)["prediction"]
+    assert evaluated("german.csv", capfd=capfd)["scores"]["mae"] == pytest.approx(
+        metrics.mean_absolute_error(german["rent"], answers), rel=1e-12
+    )
+
+
 def test_targets_with_decimal_commas_and_truth_values(capfd: Capture) -> None:
     german = FLATS[["size", "rent"]].assign(size=lambda t: t["size"] + 0.05)
     german.to_csv("german.csv", index=False, sep=";", decimal=",")

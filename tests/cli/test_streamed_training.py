@@ -358,7 +358,8 @@ def peak(name: str, streamed_bytes: float = 0.0) -> int:
     return int(n_bytes)
 
 
-@pytest.mark.parametrize("suffix", [".parquet", *rarely(".npy")])
+@pytest.mark.thorough  # each time: test_row_source, of reading alone
+@pytest.mark.parametrize("suffix", [".parquet", ".npy"])
 def test_eight_times_the_rows_need_no_more_memory(suffix: str) -> None:
     """From a few more groups than are in memory together, and pieces than are read ahead, to eight times these."""
     few, many = large(suffix, 6), large(suffix, 48)

@@ -183,7 +183,9 @@ def test_other_options_on_the_command_line(tmp_path: pathlib.Path) -> None:
         return ("-m", "portable_mlp", "train", "digits", "--epochs", "1", *options)
 
     save = ("--save", str(tmp_path / "model.safetensors"))
-    done = mpiexec(1, *command(*save), ":", "-n", "1", sys.executable, *command("--l2", "0.5", "--json"))
+    done = mpiexec(
+        1, *command("--l2", "0.0001", *save), ":", "-n", "1", sys.executable, *command("--l2", "0.5", "--json")
+    )
     assert (done.returncode, done.stdout) == (2, "")
     assert "portable-mlp: all ranks must give the command the same options, but l2 is 0.0001 on rank 0" in done.stderr
     assert "and 0.5 on rank 1; save is '" in done.stderr

@@ -150,7 +150,10 @@ def test_options() -> None:
         ({**NEW, "text": np.array([["x"]])}, TypeError, "column 'text' has 2 dimensions; 1 is expected"),
         (pd.DataFrame({**NEW, "text": [["x"]]}), TypeError, "column 'text' holds a list; numbers, texts, truth values"),
         (pl.DataFrame({**NEW, "text": [["x"]]}), TypeError, "column 'text' has the type List"),
-        (pd.DataFrame([[1, 2]], columns=["a", "a"]), ValueError, "a"),
+        (pd.DataFrame([[1, 2]], columns=["a", "a"]), ValueError, "2 columns have 1 different names; each needs one"),
+        (pa.table([[1], [2]], names=["a", "a"]), ValueError, "2 columns have 1 different names; each needs one"),
+        ({"a": [1], "b": [2], 1: [3], "1": [4]}, ValueError, "4 columns have 3 different names; each needs one"),
+        ({**NEW, "text": ["a", "b"]}, ValueError, "column 'text' has 2 rows, but column 'number' has 1"),
         (pl.DataFrame(NEW).lazy(), TypeError, "a table in memory is a data frame of pandas, polars or PyArrow"),
     ],
 )  # fmt: skip
@@ -158,6 +161,47 @@ def test_what_is_refused(X: Any, error: type[Exception], message: str) -> None:
     with pytest.raises(error) as caught:
         pm.TableEncoder().fit(COLUMNS).transform(X)
     assert message in str(caught.value)
+
+
+@pytest.mark.parametrize("bad", [[1.0, np.inf], [[1], [2]]])
+@pytest.mark.parametrize("library", [dict, pd.DataFrame, pl.DataFrame])
+def test_a_column_that_is_not_used_may_hold_anything(library: Any, bad: list[Any]) -> None:
+    good = {"a": [1.0, 2.0]}
+    encoder = pm.TableEncoder(drop=["bad"]).fit(library({**good, "bad": bad}))
+    assert (encoder.n_features_in_, encoder.get_feature_names_out().tolist()) == (2, ["a"])
+    expected = pm.TableEncoder().fit(good)
+    for table in (library(good), library({"more": bad, **good})):
+        assert_array_equal(encoder.transform(table), expected.transform(good))
+
+
+@pytest.mark.parametrize("library", ["pandas", "polars", "PyArrow"])
+def test_categories_are_the_same_as_texts(library: str) -> None:
+    cells = ["NA", " a", "b", "null", "nan", "", "a ", None, "1", "b", "1"]
+    if library == "pandas":
+        table: Any = pd.DataFrame({"c": pd.Categorical(cells)})
+    else:
+        table = pa.table({"c": pa.array(cells).dictionary_encode()})
+        table = pl.DataFrame({"c": pl.Series(cells, dtype=pl.Categorical)}) if library == "polars" else table
+    encoder = pm.TableEncoder()
+    matrix = encoder.fit_transform(table)
+    assert encoder.get_feature_names_out().tolist() == ["c_1", "c_a", "c_b", "c_missing"]
+    missing = [i in (0, 3, 4, 5, 7) for i in range(len(cells))]
+    assert_array_equal(matrix[:, 3], missing)
+    assert_array_equal(matrix.sum(axis=1), np.ones(len(cells)))
+    assert_array_equal(encoder.transform(table), matrix)
+    assert_array_equal(encoder.transform({"c": cells}), matrix)
+
+
+def test_texts_for_a_typed_column_have_one_notation() -> None:
+    days = np.array(["2024-04-03", "2024-04-25", "2023-01-01"], dtype="datetime64[us]")
+    encoder = pm.TableEncoder().fit({"d": days, "t": [True, False, True]})
+    expected = encoder.transform({"d": days[:2], "t": [True, False]})
+    assert_array_equal(encoder.transform({"d": ["03/04/2024", "25/04/2024"], "t": ["Yes", "no"]}), expected)
+    # Dates alone, as no order of day and month fits all of them.
+    with pytest.raises(ValueError, match="row 2: '25/04/2024' is not a date of the form MM/DD/YYYY"):
+        encoder.transform({"d": ["04/03/2024", "25/04/2024", "04/25/2024"], "t": [True, True, True]})
+    with pytest.raises(ValueError, match="column 't', row 2: 'false' is not yes or no"):
+        encoder.transform({"d": days[:2], "t": ["yes", "false"]})
 
 
 def test_arrays_are_columns_by_their_numbers() -> None:

@@ -345,6 +345,7 @@ def test_columns_of_parquet(tmp_path: Path) -> None:
         "text": pa.array([" a", None]),
         "numbers": pa.array(["1,000", "2"]),
         "level": pa.array(["1", "2"]).dictionary_encode(),
+        "padded": pa.array([" p", "NA"]).dictionary_encode(),
         "when": pa.array(when),
         "day": pa.array(when).cast(pa.date32(), safe=False),
         "none": pa.nulls(2),
@@ -362,16 +363,18 @@ def test_columns_of_parquet(tmp_path: Path) -> None:
         "text": ("text", ""),
         "numbers": ("number", ".,"),
         "level": ("text", ""),
+        "padded": ("text", ""),
         "when": ("date", ""),
         "day": ("date", ""),
         "none": ("number", ""),
         "decimal": ("number", ""),
     }
-    assert [table.X[name].tolist() for name in ("float", "bool", "text", "level", "numbers", "decimal")] == [
+    assert [table.X[name].tolist() for name in ("float", "bool", "text", "level", "padded", "numbers", "decimal")] == [
         [1.5, 2.5],
         [True, None],
         ["a", None],
         ["1", "2"],
+        ["p", None],
         [1000.0, 2.0],
         [1.0, 2.0],
     ]
