@@ -181,6 +181,8 @@ class _TableEstimator(BaseEstimator):
         n_rows = columns.shape[0]
         if len(y) != n_rows:
             raise ValueError(f"Found input variables with inconsistent numbers of samples: [{n_rows}, {len(y)}]")
+        if not n_rows:
+            raise ValueError(f"X has 0 rows, but {type(self).__name__} learns from one at least")
         weights = None
         if sample_weight is not None:
             weights = _check_sample_weight(sample_weight, np.empty((n_rows, 1)), ensure_non_negative=True)

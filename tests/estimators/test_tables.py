@@ -255,6 +255,8 @@ def test_tables_without_rows_are_refused(frame: str) -> None:
     model = pm.TableRegressor(**QUICK).fit(FLATS, RENT)
     with pytest.raises(ValueError, match="X has 0 rows, but TableRegressor predicts from one at least"):
         model.predict(FRAMES[frame](FLATS.iloc[:0]))
+    with pytest.raises(ValueError, match="X has 0 rows, but TableClassifier learns from one at least"):
+        pm.TableClassifier().fit(FRAMES[frame](FLATS.iloc[:0]), [])
 
 
 @pytest.mark.parametrize("missing", [None, pd.NA])
