@@ -1,5 +1,6 @@
 """Sessions: ``nox -s tests`` installs what the tests need and runs them; ``nox -l`` lists the others."""
 
+import os
 import pathlib
 import sys
 
@@ -9,7 +10,9 @@ nox.options.sessions = ["tests", "oldest", "lint", "typing"]
 nox.options.default_venv_backend = "virtualenv"
 
 PYPROJECT = nox.project.load_toml("pyproject.toml")
-ON_EVERY_CORE = ("-n", "logical", "--maxprocesses", "8", "--dist", "worksteal")
+# Many tests wait, for a process that they have started or for a time to pass: three processes keep two cores busy.
+N_PROCESSES = min((os.cpu_count() or 1) * 3 // 2, 8)
+SIDE_BY_SIDE = ("-n", str(N_PROCESSES), "--dist", "worksteal")
 
 
 def install_for_tests(session: nox.Session) -> None:
@@ -21,7 +24,7 @@ def install_for_tests(session: nox.Session) -> None:
 def tests(session: nox.Session) -> None:
     """Run the tests on every library that has a CPU build; arguments go to pytest."""
     install_for_tests(session)
-    session.run("pytest", *ON_EVERY_CORE, *session.posargs)
+    session.run("pytest", *SIDE_BY_SIDE, *session.posargs)
 
 
 @nox.session
@@ -29,7 +32,7 @@ def thorough(session: nox.Session) -> None:
     """Run the long tests, and those of random examples with many of them; arguments go to pytest."""
     install_for_tests(session)
     chosen = ("-m", "thorough or hypothesis", "--hypothesis-profile", "many")
-    session.run("pytest", *ON_EVERY_CORE, *chosen, *session.posargs)
+    session.run("pytest", *SIDE_BY_SIDE, *chosen, *session.posargs)
 
 
 @nox.session
