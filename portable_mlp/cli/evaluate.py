@@ -55,7 +55,5 @@ def scores_of(model: TableModel, y: np.ndarray, outputs: np.ndarray) -> Scores |
     if not len(known):
         return None
     y, outputs, preparation = y[known], outputs[known], model.preparation
-    kept = model.metadata.get("baseline")
-    baseline = Baseline.from_metadata(kept, preparation.n_outputs, classification=preparation.classes is not None)
-    baseline = baseline or Baseline.of(y, preparation.classes, "these rows")
+    baseline = model.baseline or Baseline.of(y, preparation.classes, "these rows")
     return scores_of_outputs(preparation, y, outputs, baseline)

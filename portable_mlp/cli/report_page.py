@@ -12,6 +12,7 @@ import numpy as np
 from ..tables.calibration import calibration, confidences
 from ..tables.encoding import ColumnReport
 from ..tables.importance import Importance
+from ..tables.raw import ReadingOptions
 from ..tables.scores import MEASURES, Labels, Scores, score_text
 from ..training.result import History
 from .html_page import document, escaped, html_cell, html_row, html_table, image
@@ -24,7 +25,7 @@ _PYTHON = """import pandas as pd
 import portable_mlp as pm
 
 model = pm.{estimator}.load({model!r})
-frame = pd.read_csv("new.csv")
+frame = {frame}
 print(model.predict(frame)){proba}"""
 
 _ONNX = """import onnxruntime
@@ -73,6 +74,8 @@ class TrainingReport(NamedTuple):
         Remarks on the table, such as an unusual delimiter.
     saved : path or None
         The file of the model.
+    reading : ReadingOptions
+        How the table was read.
     """
 
     data: str
@@ -87,6 +90,7 @@ class TrainingReport(NamedTuple):
     columns: Sequence[ColumnReport]
     notes: tuple[str, ...]
     saved: pathlib.Path | None
+    reading: ReadingOptions = ReadingOptions()
 
     def page(self) -> str:
         """Return the page, in HTML."""
@@ -146,11 +150,16 @@ class TrainingReport(NamedTuple):
         if self.classes is None:
             yield from self._quantities()
             return
-        what = f"of {self.classes[1]!r}" if len(self.classes) == 2 else "of the predicted class"
+        if len(self.classes) == 2:
+            what, right = f"of {self.classes[1]!r}", "it occurred"
+            sides = "above the line it occurs more often than predicted, below it less often"
+        else:
+            what, right = "of the predicted class", "it was right"
+            sides = "above the line the model is underconfident, below it overconfident"
         groups = calibration(*confidences(self.answers, Labels.of(self.y, self.classes).codes))
         yield (
-            f"<p>Predicted probability {escaped(what)}, and how often it was right, in groups of rows with similar "
-            "probabilities: above the line the model is underconfident, below it overconfident.</p>"
+            f"<p>Predicted probability {escaped(what)}, and how often {right}, in groups of rows with similar "
+            f"probabilities: {sides}.</p>"
         )
         yield image(reliability(groups, "predicted probability"), "Observed frequency over predicted probability")
 
@@ -208,12 +217,26 @@ class TrainingReport(NamedTuple):
             usage["In Python"] = _PYTHON.format(
                 estimator="TableClassifier" if proba else "TableRegressor",
                 model=model,
+                frame=_read_by_pandas(self.reading),
                 proba="\nprint(model.predict_proba(frame))" * proba,
             )
         usage["As ONNX"] = f"portable-mlp export {quoted} {shlex.quote(onnx)}"
         usage["ONNX in Python"] = _ONNX.format(onnx=onnx)
         for heading, lines in usage.items():
             yield f"<h3>{heading}</h3><pre>{escaped_lines(lines)}</pre>"
+
+
+def _read_by_pandas(reading: ReadingOptions) -> str:
+    """Return the call that reads a text table like the one that was trained on, its cells as they are written.
+
+    >>> _read_by_pandas(ReadingOptions(delimiter=";"))
+    "pd.read_csv('new.csv', dtype=str, keep_default_na=False, sep=';')"
+    """
+    arguments = ["'new.csv'", "dtype=str", "keep_default_na=False"]
+    arguments += [] if reading.delimiter is None else [f"sep={reading.delimiter!r}"]
+    arguments += [] if reading.encoding is None else [f"encoding={reading.encoding!r}"]
+    called = f"pd.read_csv({', '.join(arguments)}"
+    return f"{called})" if reading.header else f"{called}, header=None).add_prefix('x')"
 
 
 def escaped_lines(text: str) -> str:

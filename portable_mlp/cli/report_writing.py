@@ -6,6 +6,7 @@ import pathlib
 from typing import Any
 
 from ..storage.atomic import replace_file
+from ..tables.raw import ReadingOptions
 from .report_page import TrainingReport
 from .terminal import echo
 from .trainer import Trained
@@ -18,6 +19,7 @@ def write_report(
     trained: Trained,
     notes: tuple[str, ...],
     saved: pathlib.Path | None,
+    reading: ReadingOptions,
 ) -> None:
     """Write the page of a training whose model was scored, in one step."""
     assessment, encoder = trained.assessment, trained.prepared.preparation.encoder
@@ -35,6 +37,7 @@ def write_report(
         columns=[] if encoder is None else encoder.report,
         notes=notes,
         saved=saved,
+        reading=reading,
     )
     content = report.page().encode("utf-8")
     with replace_file(path) as file:

@@ -247,7 +247,7 @@ def train(
         _show(summary, _details(trained) if as_json else None)
         _show_assessment(trained, as_json=as_json)
         if report is not None:
-            on_root(lambda: write_report(report, data, summary, trained, notes, save))
+            on_root(lambda: write_report(report, data, summary, trained, notes, save, options))
     _hint(prepared, fitted.results[0])
 
 

@@ -13,6 +13,7 @@ from ..storage.checkpoints import CheckpointFolder
 from ..storage.models import check_savable
 from ..tables.assessment import Assessment, assess, hold_out_scores
 from ..tables.columns import RawTable, Table
+from ..tables.errors import counted
 from ..tables.fitting import FittedTable, PreparedTable, asks_for_classes, counts, losses_of, prepare, prepare_source
 from ..tables.model import TableModel
 from ..tables.raw import ReadingOptions
@@ -147,11 +148,12 @@ class Trainer(NamedTuple):
 
     def _check(self, prepared: PreparedTable) -> None:
         """Raise ValueError for a model that cannot be trained or saved."""
-        loss, hold_out = self.chosen.loss, self.chosen.hold_out
+        loss = self.chosen.loss
         if loss is not None:
             check_choice("--loss", loss, losses_of(classification=prepared.preparation.classes is not None))
         if "patience" in self.chosen.training and not prepared.n_held_out:
-            raise ValueError(f"--patience needs rows to validate on, and --validation {hold_out} leaves none")
+            hold_out, rows = prepared.recipe.hold_out, counted(prepared.n_rows, "row")
+            raise ValueError(f"--patience needs rows to validate on, and --validation {hold_out} leaves none of {rows}")
         if self.is_saved:
             check_savable(prepared.net, prepared.metadata(), prepared.recipe.n_networks)
 

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import os
 import pathlib
+from dataclasses import replace
 from numbers import Integral, Real
 from typing import Any, ClassVar, Self
 
 import numpy as np
 from sklearn.base import BaseEstimator, ClassifierMixin, RegressorMixin
 from sklearn.utils import check_array, check_random_state
+from sklearn.utils._missing import is_pandas_na
 from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import (
@@ -179,6 +181,8 @@ class _TableEstimator(BaseEstimator):
         n_rows = columns.shape[0]
         if len(y) != n_rows:
             raise ValueError(f"Found input variables with inconsistent numbers of samples: [{n_rows}, {len(y)}]")
+        if not n_rows:
+            raise ValueError(f"X has 0 rows, but {type(self).__name__} learns from one at least")
         weights = None
         if sample_weight is not None:
             weights = _check_sample_weight(sample_weight, np.empty((n_rows, 1)), ensure_non_negative=True)
@@ -188,6 +192,10 @@ class _TableEstimator(BaseEstimator):
         table = RawTable(columns, y, None, None, ())
         options = self._options(n_rows, n_classes)
         prepared = prepare(table, options, task=self._task, seed=int(seed), weights=weights)
+        if len(self.drop):
+            # An array that a loaded model predicts from has these columns too.
+            names = getattr(encoder, "feature_names_in_", numbered_names(encoder.n_features_in_))
+            prepared = replace(prepared, preparation=prepared.preparation.among(names))
         backend = get_backend(self.backend, self.device)
         fitted = prepared.fit(backend, self.dtype, int(seed), progress=self.verbose)
         self._adopt(fitted.model, encoder.set_params(n_pieces=prepared.recipe.encoding["n_pieces"]))
@@ -229,10 +237,16 @@ class _TableEstimator(BaseEstimator):
         self.encoder_, self.n_features_in_, self._model = encoder, encoder.n_features_in_, model
         if hasattr(encoder, "feature_names_in_"):
             self.feature_names_in_ = encoder.feature_names_in_
+        elif hasattr(self, "feature_names_in_"):
+            del self.feature_names_in_
 
     def _columns(self, X: Any) -> Columns:
+        """Return the columns of rows to predict from, at least one."""
         check_is_fitted(self)
-        return self.encoder_._known(X, self)
+        columns = self.encoder_._known(X, self)
+        if not columns.shape[0]:
+            raise ValueError(f"X has 0 rows, but {type(self).__name__} predicts from one at least")
+        return columns
 
     def save(self, path: FilePath) -> None:
         """Write the fitted estimator to a model file, which is replaced in one step.
@@ -454,10 +468,13 @@ class TableClassifier(ClassifierMixin, _TableEstimator):
         """
         self._validate_params()
         y = column_or_1d(y, warn=True)
+        if y.dtype.kind == "O" and any(one is None or is_pandas_na(one) for one in y):
+            raise ValueError("y has missing values, but the class of each row is needed")
         assert_all_finite(y, input_name="y")
         check_classification_targets(y)
         classes, labels = np.unique(y, return_inverse=True)
-        names = np.array(classes.tolist())
+        # A list of both small and large unsigned integers would become floats, in which neighbours are one.
+        names = classes if classes.dtype.kind == "u" else np.array(classes.tolist())
         self._fit(X, names[labels], len(classes), sample_weight)
         self.classes_ = classes
         return self

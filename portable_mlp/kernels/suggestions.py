@@ -15,13 +15,16 @@ C = TypeVar("C", bound=type)
 
 USUAL = {
     "alpha": "l2",
-    "early-stopping": "patience",
+    "early-stopping": "patience n-iter-no-change",
+    "epochs": "max-iter",
     "eta": "learning-rate",
     "fit": "train",
     "iterations": "epochs",
+    "l2": "alpha",
     "label": "target",
     "layers": "hidden",
     "linear": "identity",
+    "lr": "learning-rate-init",
     "max-iter": "epochs",
     "model": "save",
     "mse": "squared-error",
@@ -30,8 +33,10 @@ USUAL = {
     "out": "save",
     "outfile": "output",
     "output": "save",
-    "penalty": "l2",
+    "patience": "n-iter-no-change",
+    "penalty": "l2 alpha",
     "random-state": "seed",
+    "seed": "random-state",
     "sep": "delimiter",
     "separator": "delimiter",
     "sigmoid": "logistic",
@@ -40,7 +45,7 @@ USUAL = {
     "test-size": "validation",
     "workers": "procs",
 }
-"""Names in other programs and their counterparts here, in lower case with dashes."""
+"""Names in other programs and their counterparts here, in lower case with dashes; several are separated by spaces."""
 
 ALIKE = 0.7
 """The least similarity of the letters of two names, as `difflib` measures it from 0 to 1."""
@@ -72,7 +77,7 @@ def nearest(name: str, known: Iterable[str]) -> str | None:
     ['--learning-rate', '--batch-size', '--hidden', '--l2', None]
     """
     words = _words(name)
-    usual = _words(USUAL.get("-".join(words), ""))
+    usual = [_words(one) for one in USUAL.get("-".join(words), "").split()]
     scores = {other: _likeness(words, _words(other), usual) for other in known}
     best = max(scores, key=lambda other: scores[other], default=None)
     return best if best is not None and scores[best] > 0.0 else None
@@ -129,11 +134,11 @@ def _words(name: str) -> list[str]:
     return re.findall(r"[^\W_]+", re.sub(r"(?<=[a-z])(?=[A-Z])", "-", name).lower())
 
 
-def _likeness(words: list[str], others: list[str], usual: list[str]) -> float:
+def _likeness(words: list[str], others: list[str], usual: list[list[str]]) -> float:
     """Return how near two names are, given as their words: above 1 if they are the same, 0 if they are not alike."""
     if not words or not others:
         return 0.0
-    if others in (words, usual):
+    if others in (words, *usual):
         return 2.0
     if len(others) > 1 and "".join(words) == "".join(word[0] for word in others):
         return 1.0

@@ -61,7 +61,7 @@ class Trial(NamedTuple):
         preparation, y = model.preparation, table.y[scored]
         inputs = preparation.inputs(table.X[scored])
         outputs = model.outputs_of_inputs(inputs)
-        baseline = Baseline.of(table.y[kept], preparation.classes)
+        baseline = model.baseline or Baseline.of(table.y[kept], preparation.classes)
         return cls(model, inputs, y, outputs, scores_of_outputs(preparation, y, outputs, baseline))
 
     def importances(self) -> list[Importance]:
@@ -119,12 +119,16 @@ class Assessment(NamedTuple):
         return np.concatenate([one.answers(self.classes) for one in self.trials])
 
     def importances(self) -> list[Importance]:
-        """Return the importance of the columns, on the mean over the folds; the most important first."""
+        """Return the importance of the columns, on the mean over the folds; the most important first.
+
+        A column that a fold drops has no importance there.
+        """
         found: dict[str, list[Importance]] = {}
         for one in (one for trial in self.trials for one in trial.importances()):
             found.setdefault(one.name, []).append(one)
+        n = len(self.trials)
         means = (
-            Importance(name, float(np.mean([one.mean for one in each])), float(np.mean([one.spread for one in each])))
+            Importance(name, sum(one.mean for one in each) / n, sum(one.spread for one in each) / n)
             for name, each in found.items()
         )
         return sorted(means, key=lambda one: -one.mean)

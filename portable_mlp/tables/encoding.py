@@ -142,6 +142,11 @@ class Encoder(NamedTuple):
         """Return the matrix (n_rows, n_features) of rows with the kinds and notations of `readings`."""
         return np.column_stack([c.transform(X.column(c.name).values) for c in self.columns if c.reading is not None])
 
+    def among(self, names: Sequence[str]) -> Encoder:
+        """Return the encoder of a table with all these columns, of which those that are not known were left out."""
+        known = {encoding.name: encoding for encoding in self.columns}
+        return Encoder(tuple(known.get(name, DroppedColumn(name, _AS_ASKED)) for name in names))
+
     def to_metadata(self) -> list[dict[str, Any]]:
         """Return a description for JSON."""
         return list(map(_described, self.columns))

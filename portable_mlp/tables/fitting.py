@@ -20,6 +20,7 @@ from ..training.result import TrainResult
 from ..training.train import train
 from .columns import RawTable, Table
 from .encoding import EncoderOptions
+from .errors import counted
 from .hold_out import split, stratified_splits
 from .model import TableModel
 from .preparation import Preparation, learn, learn_encoded
@@ -164,14 +165,17 @@ class PreparedTable:
         self, net: Network, number: int, backend: Backend, dtype: str, seed: int, **saving: Any
     ) -> TrainResult:
         kept, held_out = self.part(number)
-        first = self.recipe.activation if isinstance(self.recipe.activation, str) else self.recipe.activation[0]
+        chosen = self.recipe.activation
+        # Without hidden layers there may be none.
+        first = chosen if isinstance(chosen, str) else next(iter(chosen), "relu")
         params = init_params(net, scheme=ACTIVATIONS[first].scheme, random_state=seed, backend=backend, dtype=dtype)
         X, y = kept.moved(backend, dtype)
         weights = kept.moved_weights(backend, dtype)
         validation = None
         if held_out is not None:
             validation = held_out.moved(backend, dtype)
-            validation += () if weights is None else (held_out.moved_weights(backend, dtype),)
+            own_weights = held_out.moved_weights(backend, dtype)
+            validation += () if own_weights is None else (own_weights,)
         return train(
             net,
             params,
@@ -237,14 +241,20 @@ def prepare(
     Raises
     ------
     ValueError
-        If there is only one class, no feature is left, a column's numbers are too large to be scaled, or classes have
-        several columns.
+        If there is only one class, no feature is left, a column's numbers are too large to be scaled, classes have
+        several columns, or a network has no row to validate on.
     """
     y = table.y
     assert y is not None  # a table to train on has targets
     classification = asks_for_classes(y, task)
     chosen = recipe(len(y), len(class_names(y)) if classification else None, options)
     splits = _splits(table, y, chosen, classification=classification, seed=seed)
+    n_held_out = [len(held_out) for _, held_out in splits]
+    if chosen.hold_out and not all(n_held_out) and (any(n_held_out) or options.training.get("patience") is not None):
+        rows_in_words = counted(len(y), "row")
+        raise ValueError(
+            f"too few rows to validate on: of {rows_in_words} each network would hold out {chosen.hold_out:.3g}"
+        )
     learnt_from = splits[0][0] if len(splits) == 1 else np.arange(len(y))
     preparation, inputs = _learnt(
         table, y, learnt_from, chosen, classification=classification, reading=reading or ReadingOptions()
@@ -256,10 +266,16 @@ def prepare(
 
     def part(number: int) -> tuple[Rows, Rows | None]:
         kept, held_out = splits[number]
-        return rows.take(kept), rows.take(held_out) if len(held_out) else None
+        if not len(held_out):
+            return rows.take(kept), None
+        others = rows.take(held_out)
+        if others.weights is not None and not others.weights.any():
+            # By chance none of the rows that count is held out; then these count alike.
+            others = others._replace(weights=None)
+        return rows.take(kept), others
 
-    baseline = Baseline.of(y, preparation.classes)
-    return PreparedTable(preparation, chosen, len(y), len(splits[0][1]), part, options, baseline)
+    baseline = Baseline.of(y[learnt_from], preparation.classes)
+    return PreparedTable(preparation, chosen, len(y), n_held_out[0], part, options, baseline)
 
 
 def prepare_source(source: RowSource, options: TableOptions, *, task: str = "auto", seed: int = 0) -> PreparedTable:

@@ -7,14 +7,16 @@ from typing import Any, NamedTuple, Self
 
 import numpy as np
 
-from ..backends import Backend, backend_of
+from ..backends import Backend, backend_of, dtype_name
 from ..kernels.network import Network
 from ..kernels.parameters import Params
 from ..kernels.propagation import predict
 from ..storage.models import load_model, save_ensemble
 from ..storage.paths import FilePath
+from .column_names import numbered_names
 from .columns import Columns
-from .preparation import Preparation, preparation_of
+from .preparation import Preparation, cast, preparation_of
+from .scores import Baseline
 
 __all__ = ["TableModel"]
 
@@ -47,6 +49,15 @@ class TableModel(NamedTuple):
         """Number of networks."""
         return self.params[0].W.shape[0] if self.params[0].W.ndim == 3 else 1
 
+    @property
+    def baseline(self) -> Baseline | None:
+        """The baseline of the rows that it was trained on; None if its file has none."""
+        preparation = self.preparation
+        classification = preparation.classes is not None
+        return Baseline.from_metadata(
+            self.metadata.get("baseline"), preparation.n_outputs, classification=classification
+        )
+
     def outputs(self, X: np.ndarray | Columns) -> np.ndarray:
         """Return what the networks say of raw rows, on the mean, (n_samples, n_outputs) in float64.
 
@@ -55,16 +66,29 @@ class TableModel(NamedTuple):
         return self.outputs_of_inputs(self.preparation.inputs(X))
 
     def outputs_of_inputs(self, inputs: np.ndarray) -> np.ndarray:
-        """Return the same of encoded rows (n_samples, n_inputs)."""
-        backend, dtype = backend_of(self.params[0].W), self.params[0].W.dtype
+        """Return the same of encoded rows (n_samples, n_inputs), at least one.
+
+        Raises
+        ------
+        DataError
+            If a number is too large for the dtype of the networks.
+        """
+        backend = backend_of(self.params[0].W)
         pieces = [
-            backend.to_numpy(
-                predict(self.net, self.params, backend.asarray(inputs[start : start + ROWS_AT_ONCE], dtype=dtype))
-            )
+            backend.to_numpy(predict(self.net, self.params, backend.asarray(self._cast(inputs, start))))
             for start in range(0, len(inputs), ROWS_AT_ONCE)
         ]
         outputs = np.concatenate(pieces, axis=-2).astype(np.float64)
         return self.preparation.probabilities(outputs.mean(axis=0) if outputs.ndim == 3 else outputs)
+
+    def _cast(self, inputs: np.ndarray, start: int) -> np.ndarray:
+        """Return some of the inputs in the dtype of the networks."""
+        names = self.preparation.feature_names or numbered_names(inputs.shape[1])
+        return cast(
+            inputs[start : start + ROWS_AT_ONCE],
+            dtype_name(self.params[0].W.dtype),
+            lambda i, j: f"row {start + i + 1}, column {names[j]!r}",
+        )
 
     def predictions(self, X: np.ndarray | Columns) -> np.ndarray:
         """Return the class (n_samples,) of each raw row, or its quantities (n_samples, n_outputs)."""

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import functools
 import pathlib
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -17,6 +18,7 @@ from ..storage.model_errors import refusal
 from ..storage.models import ESTIMATOR_ENTRY
 from .columns import Columns
 from .encoding import Encoder, EncoderOptions
+from .errors import DataError
 from .moments import Moments
 from .raw import ReadingOptions
 from .targets import class_names, numeric_targets
@@ -84,6 +86,11 @@ class Preparation:
         """
         return None if self.columns is None else Encoder.from_metadata(self.columns)
 
+    def among(self, names: Sequence[str]) -> Preparation:
+        """Return the preparation of a table with all these columns, of which those that are not known were left out."""
+        assert self.encoder is not None  # a table as it is
+        return replace(self, columns=self.encoder.among(names).to_metadata())
+
     def probabilities(self, outputs: np.ndarray) -> np.ndarray:
         """Return a column for each class; of two classes the network may give the second one's alone."""
         if self.classes is not None and outputs.shape[1] == 1:
@@ -147,7 +154,8 @@ def learn(
     Raises
     ------
     ValueError
-        If there is only one class, or a column's numbers are too large to be scaled.
+        If there is only one class, one is a whole number too large for int64, or a column's numbers are too large to be
+        scaled.
     """
     targets = class_names(y) if classification else Moments.of(_columns(y))
     return made_of(Moments.of(X), targets, feature_names=feature_names, target_name=target_name)
@@ -226,6 +234,8 @@ def _with_targets(targets: list[Any] | Moments, target_name: str | None, learnt:
         )
     if len(targets) < 2:
         raise ValueError(f"classification needs at least two classes, but every target is {targets[0]!r}")
+    if isinstance(targets[-1], int) and targets[-1] > np.iinfo(np.int64).max:
+        raise ValueError(f"classes that are whole numbers must fit into int64, but one of them is {targets[-1]}")
     return Preparation(target_name=target_name, classes=targets, **learnt)
 
 
@@ -323,6 +333,34 @@ def _is_encoded_soundly(preparation: Preparation) -> bool:
         return False
     known = table.get(_DECIMAL, ".") in (".", ",")
     return known and all(isinstance(table[name], kind) for name, kind in _TABLE_FIELDS.items())
+
+
+def cast(scaled: np.ndarray, dtype: str, place: Callable[[int, int], str]) -> np.ndarray:
+    """Cast scaled numbers (n_rows, n_columns) to ``dtype``, which an outlier may overflow.
+
+    Parameters
+    ----------
+    scaled : ndarray of shape (n_rows, n_columns), float64
+        Inputs of a network, or targets.
+    dtype : {"float32", "float64"}
+        The dtype that a network computes in.
+    place : callable
+        Function from a row and a column, counted from 0, to the place in the message.
+
+    Raises
+    ------
+    DataError
+        If a number is too large.
+    """
+    with np.errstate(over="ignore"):
+        numbers = scaled.astype(dtype)
+    finite = np.isfinite(numbers)
+    if not finite.all():
+        i, j = map(int, np.unravel_index(np.argmin(finite), finite.shape))
+        raise DataError(
+            f"{place(i, j)}: scaled like the rows to train on, the value is {scaled[i, j]:g}, too large for {dtype}"
+        )
+    return numbers
 
 
 def are_numbers(values: Any, length: int) -> bool:

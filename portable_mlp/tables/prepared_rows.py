@@ -13,7 +13,7 @@ from ..training.group_order import Selection
 from ..training.stream import Stream
 from .errors import opened
 from .parquet_files import ParquetLayout
-from .preparation import Preparation
+from .preparation import Preparation, cast
 from .reading import DataError, RowSource, TargetKind, open_training_rows
 from .survey import survey
 
@@ -135,15 +135,7 @@ class StreamedRows:
 
     def _cast(self, scaled: np.ndarray, rows: np.ndarray, names: Sequence[str], dtype: str) -> np.ndarray:
         """Cast scaled numbers to ``dtype``; an outlier of the hold-out may overflow it, which is an error."""
-        numbers = scaled.astype(dtype)
-        finite = np.isfinite(numbers)
-        if not finite.all():
-            i, j = map(int, np.unravel_index(np.argmin(finite), finite.shape))
-            place = f"{self.source.path}: row {rows[i] + 1}, column {names[j]!r}"
-            raise DataError(
-                f"{place}: scaled like the rows to train on, the value is {scaled[i, j]:g}, too large for {dtype}"
-            )
-        return numbers
+        return cast(scaled, dtype, lambda i, j: f"{self.source.path}: row {rows[i] + 1}, column {names[j]!r}")
 
 
 PreparedRows: TypeAlias = Rows | StreamedRows

@@ -143,7 +143,7 @@ def recipe(n_rows: int, n_classes: int | None, options: TableOptions = NOTHING_C
     of_preset = FOLDS if options.preset == "best" else 1
     n_networks = of_preset if options.n_networks is None else Whole(1)("n_networks", options.n_networks)
     hold_out = _hold_out(n_rows, n_networks, options)
-    n_trained = n_rows - round(n_rows * hold_out)
+    n_trained = max(1, n_rows - round(n_rows * hold_out))
     batch_size = Whole(1)("batch_size", options.training.get("batch_size", _batch_size(n_trained)))
     epochs = max(1, round(_n_steps(n_trained) / math.ceil(n_trained / batch_size)))
     training: dict[str, Any] = {
@@ -175,8 +175,9 @@ def _hold_out(n_rows: int, n_networks: int, options: TableOptions) -> float:
             raise ValueError(f"hold_out is a fraction of the rows, from 0 to below 1; got {options.hold_out}")
         return options.hold_out
     share, fewest = (1.0 / n_networks, FEWEST_ROWS_OF_A_FOLD) if n_networks > 1 else (HOLD_OUT, FEWEST_ROWS_TO_STOP_ON)
-    # Who asks for patience asks for rows to validate on.
-    return share if n_rows * share >= fewest or options.training.get("patience") is not None else 0.0
+    # Who asks for patience, or says what it follows, asks for rows to validate on.
+    is_asked = any(options.training.get(name) is not None for name in ("patience", "monitor"))
+    return share if n_rows * share >= fewest or is_asked else 0.0
 
 
 def _n_steps(n_trained: int) -> float:

@@ -269,7 +269,9 @@ def averaged(folds: Sequence[Scores]) -> Scores:
         sum(scores.n_rows for scores in folds),
         _over_folds([scores.model for scores in folds], np.mean),
         _over_folds([scores.baseline for scores in folds], np.mean),
-        folds[0].baseline_name,
+        folds[0].baseline_name
+        if len({scores.baseline_name for scores in folds}) == 1
+        else "always the largest class of the training rows of each fold",
         n_unknown=sum(scores.n_unknown for scores in folds),
         spread=_over_folds([scores.model for scores in folds], np.std),
     )

@@ -220,3 +220,26 @@ def test_a_report_takes_five_folds() -> None:
     asked = assessed.AssessmentOptions(report=pathlib.Path("report.html"))
     assert len(asked.splits(np.arange(20.0), classification=False, seed=0)) == 5
     assert assessed.AssessmentOptions().splits(np.arange(20.0), classification=False, seed=0) == []
+
+
+def test_the_lines_of_a_report_read_cells_as_they_are_written(capfd: Capture) -> None:
+    """Codes keep their zeros, and None is a text where it was one in training."""
+    codes = FLATS.assign(code=np.where(FLATS["dear"] == "cheap", "01234", "05678"))[["code", "size", "rent"]]
+    codes["code"] = codes["code"].where(np.arange(N) % 3 > 0, "None")
+    codes.to_csv("codes.csv", index=False, sep=";")
+    options = ("--delimiter", ";", "--test", 0.2, "--save", "m.safetensors", "--report", "report.html")
+    train("rent", *options, data="codes.csv", capfd=capfd)
+    lines = html.unescape(pathlib.Path("report.html").read_text(encoding="utf-8"))
+    codes.to_csv("new.csv", index=False, sep=";")
+    printed("predict", "m.safetensors", "new.csv", "--delimiter", ";", "--output", "answers.csv", capfd=capfd)
+    namespace: dict[str, Any] = {}
+    exec(re.findall(r"<h3>In Python</h3><pre>(.*?)</pre>", lines, re.DOTALL)[0], namespace)
+    predictions = namespace["model"].predict(namespace["frame"])
+    np.testing.assert_allclose(predictions, pd.read_csv("answers.csv")["prediction"], rtol=1e-12)
+
+
+def test_patience_says_how_many_rows_there_are(capfd: Capture) -> None:
+    FLATS.head(4).to_csv("four.csv", index=False)
+    command = ("train", "four.csv", "--target", "rent", *QUICK, "--patience", 5)
+    assert "of 4 rows each network would hold out 0.1" in printed(*command, capfd=capfd, code=2)[1]
+    assert "--validation 0.0 leaves none of 4 rows" in printed(*command, "--validation", 0, capfd=capfd, code=2)[1]

@@ -92,6 +92,14 @@ def test_a_page_has_all_parts(classes: list[Any] | None) -> None:
     assert "pm.Table" not in report(classes, columns=[]).page()
 
 
+@pytest.mark.parametrize(("classes", "words"), [(["no", "yes"], "it occurs more often"), ([1, 2, 7], "underconfident")])
+def test_the_line_of_calibration_is_explained(classes: list[Any], words: str) -> None:
+    """Of two classes the curve is that of the second one, which may be improbable."""
+    text = Page(report(classes).page()).text
+    assert f"above the line {'' if len(classes) == 2 else 'the model is '}{words}" in text
+    assert ("confident" in text) == (len(classes) > 2)
+
+
 def test_nothing_is_fetched_and_no_script_runs() -> None:
     page = Page(report(["no", "yes"]).page())
     assert {"script", "link", "iframe", "object", "base"} & {*page.tags} == set()

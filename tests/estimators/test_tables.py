@@ -221,3 +221,70 @@ def test_mistakes(parameters: dict[str, Any], message: str) -> None:
         pm.TableClassifier(**{**QUICK, **parameters}).fit(FLATS, KIND)
     with pytest.raises(ValueError, match="X lacks the columns 'district', which TableClassifier learnt"):
         pm.TableClassifier(**QUICK).fit(FLATS, KIND).predict(FLATS.drop(columns="district"))
+
+
+@pytest.mark.parametrize("classes", [[1, 2**63 + 1], [2**63 + 1, 2**63 + 2]])
+def test_classes_beyond_int64_are_refused(classes: list[int]) -> None:
+    """As floats, neighbours among them would be one class."""
+    y = np.array([*classes, 2**63 + 5], dtype=np.uint64)[np.arange(N) % 3]
+    with pytest.raises(ValueError, match="must fit into int64, but one of them is 9223372036854775813"):
+        pm.TableClassifier(**QUICK).fit(FLATS, y)
+
+
+def test_a_number_too_large_for_the_network_is_refused() -> None:
+    model = pm.TableClassifier(**QUICK).fit(FLATS[["size"]], KIND)
+    rows = pd.DataFrame({"size": [80.0, 1e300]})
+    with pytest.raises(ValueError, match=r"row 2, column 'size.*the value is .*e[+]29., too large for float32"):
+        model.predict_proba(rows)
+    wide = pm.TableClassifier(dtype="float64", **QUICK).fit(FLATS[["size"]], KIND)
+    assert np.isfinite(wide.predict_proba(rows)).all()
+
+
+def test_a_loaded_model_takes_arrays_with_the_columns_that_were_dropped(tmp_path: pathlib.Path) -> None:
+    numbers = RNG.normal(size=(N, 4))
+    model = pm.TableClassifier(drop=["x1"], **QUICK).fit(numbers, KIND)
+    model.save(tmp_path / "m.safetensors")
+    again = pm.TableClassifier.load(tmp_path / "m.safetensors")
+    assert (again.n_features_in_, hasattr(again, "feature_names_in_")) == (4, False)
+    assert_array_equal(again.predict_proba(numbers), model.predict_proba(numbers))
+    assert [one.treatment for one in again.encoder_.columns_][1] == "left out as asked"
+
+
+@pytest.mark.parametrize("frame", FRAMES)
+def test_tables_without_rows_are_refused(frame: str) -> None:
+    model = pm.TableRegressor(**QUICK).fit(FLATS, RENT)
+    with pytest.raises(ValueError, match="X has 0 rows, but TableRegressor predicts from one at least"):
+        model.predict(FRAMES[frame](FLATS.iloc[:0]))
+    with pytest.raises(ValueError, match="X has 0 rows, but TableClassifier learns from one at least"):
+        pm.TableClassifier().fit(FRAMES[frame](FLATS.iloc[:0]), [])
+
+
+@pytest.mark.parametrize("missing", [None, pd.NA])
+@pytest.mark.parametrize("dtype", ["object", "string"])
+def test_missing_classes_are_refused(missing: Any, dtype: str) -> None:
+    y = KIND.astype(dtype)
+    y[3] = missing
+    with pytest.raises(ValueError, match="y has missing values, but the class of each row is needed"):
+        pm.TableClassifier(**QUICK).fit(FLATS, y)
+
+
+def test_a_new_fit_on_an_array_forgets_the_names_of_a_frame() -> None:
+    model = pm.TableRegressor(**QUICK).fit(FLATS, RENT).fit(RNG.normal(size=(N, 3)), RENT)
+    assert not hasattr(model, "feature_names_in_")
+
+
+@pytest.mark.parametrize(
+    ("unknown", "known"),
+    [
+        ("lr", "learning_rate_init"),
+        ("early_stopping", "n_iter_no_change"),
+        ("patience", "n_iter_no_change"),
+        ("epochs", "max_iter"),
+        ("l2", "alpha"),
+        ("penalty", "alpha"),
+        ("seed", "random_state"),
+    ],
+)
+def test_names_of_other_interfaces_suggest_the_parameter(unknown: str, known: str) -> None:
+    with pytest.raises(TypeError, match=f"'{unknown}', did you mean '{known}'"):
+        pm.TableClassifier(**{unknown: 1})

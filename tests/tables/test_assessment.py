@@ -96,6 +96,22 @@ def test_a_fold_without_a_class_gives_it_probability_0() -> None:
     assert {one.name for one in assessment.importances()} == {"p", "q"}
 
 
+def test_a_column_that_a_fold_drops_has_no_importance_there() -> None:
+    rows = np.arange(N)
+    seldom = np.where(rows < 40, 1.0, RENT + RNG.normal(size=N))
+    columns = Columns({"useless": X.column("useless"), "seldom": Column(Reading("number"), seldom)})
+    assessment = assess(
+        RawTable(columns, RENT, None, "rent", ()),
+        [(rows[:40], rows[40:]), (rows[40:80], rows[80:])],
+        lambda part, _: prepare(part, QUICK).fit(NUMPY).model,
+        classification=False,
+    )
+    (alone,) = (one for one in assessment.trials[1].importances() if one.name == "seldom")
+    (found,) = (one for one in assessment.importances() if one.name == "seldom")
+    assert alone.mean > 0
+    assert found == alone._replace(mean=alone.mean / 2, spread=alone.spread / 2)
+
+
 def test_rows_of_a_table_keep_their_names() -> None:
     whole = table(RENT)._replace(ids=np.array([f"id {i}" for i in range(N)], dtype=object))
     kept, _ = split(RENT, 0.5, classification=False, seed=1)

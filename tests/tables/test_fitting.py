@@ -129,6 +129,44 @@ def test_weights_count_rows_and_classes() -> None:
     assert_array_equal(others.moved_weights(NUMPY, "float64"), weights[held_out])
 
 
+@pytest.mark.parametrize(
+    ("n_rows", "options", "message"),
+    [
+        (6, TableOptions(n_networks=8, training={"patience": 3}), "of 6 rows each network would hold out 0.125"),
+        (6, TableOptions(n_networks=8, hold_out=0.125), "of 6 rows each network would hold out 0.125"),
+        (4, TableOptions(training={"patience": 3}), "of 4 rows each network would hold out 0.1"),
+    ],
+)
+def test_each_network_has_rows_to_validate_on(n_rows: int, options: TableOptions, message: str) -> None:
+    few = Table(RNG.normal(size=(n_rows, 2)), RENT[:n_rows], ("a", "b"), "rent")
+    with pytest.raises(ValueError, match=f"too few rows to validate on: {message}"):
+        prepare(few, options)
+
+
+def test_held_out_rows_of_weight_0_count_alike() -> None:
+    options = TableOptions(hold_out=0.1, training=FEW)
+    ((_, held_out),) = stratified_splits(RENT, 0.1, 1, classification=False, seed=0)
+    weights = np.ones(N)
+    weights[held_out] = 0.0
+    fitted = prepare(table(RENT), options, weights=weights).fit(NUMPY, "float64")
+    assert np.isfinite(fitted.results[0].history["validation_loss"]).all()
+
+
+def test_the_baseline_is_of_the_rows_that_were_learnt_from() -> None:
+    ((kept, _),) = stratified_splits(RENT, 0.25, 1, classification=False, seed=0)
+    prepared = prepare(table(RENT), TableOptions(hold_out=0.25, training=FEW))
+    assert prepared.baseline is not None
+    assert prepared.baseline.mean == [RENT[kept].mean()]
+    assert prepared.fit(NUMPY).model.baseline == prepared.baseline
+
+
+def test_without_hidden_layers_there_may_be_no_activation() -> None:
+    options = TableOptions(hidden=(), activation=[], training=FEW)
+    found = prepare(table(RENT), options).fit(NUMPY).model.params
+    expected = prepare(table(RENT), options._replace(activation=None)).fit(NUMPY).model.params
+    assert_array_equal(pm.pack(found), pm.pack(expected))
+
+
 def test_tables_of_numbers_alone_are_scaled() -> None:
     numbers = RNG.normal(3.0, 2.0, (N, 2))
     chosen = TableOptions(hidden=[4], activation="tanh", training=FEW, n_networks=2)

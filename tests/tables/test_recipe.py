@@ -77,6 +77,14 @@ def test_what_is_chosen_wins_and_the_rest_follows_it() -> None:
     assert recipe(5000, 2, TableOptions("best", hold_out=0.0)).hold_out == 0.0
 
 
+def test_a_hold_out_leaves_a_row_to_train_on() -> None:
+    assert recipe(10, 2, TableOptions(hold_out=0.96)).training["batch_size"] == 32
+
+
+def test_who_says_what_is_monitored_asks_for_a_hold_out() -> None:
+    assert recipe(300, 2, TableOptions(training={"monitor": "score"})).hold_out == 0.1
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [

@@ -205,6 +205,8 @@ def test_a_fold_may_lack_a_class() -> None:
     third = class_scores(np.array(["b"]), np.array([[0.5, 0.5]]), ["a", "b"], Baseline.of(without, ["a", "b"]))
     fourth = class_scores(np.array(["c", "c"]), np.array([[0.2, 0.8], [0.4, 0.6]]), ["a", "c"], second_baseline)
     together = averaged([first, second, third, fourth])
+    assert averaged([first, first]).baseline_name == "always 'a', the largest class of the training rows"
+    assert together.baseline_name == "always the largest class of the training rows of each fold"
     assert [one.name for one in together.by_class] == ["a", "b", "c"]
     n_rows = [2 + np.sum(y == "a"), 2 + np.sum(y == "b"), 2 + np.sum(y == "c")]
     assert [one.n_rows for one in together.by_class] == n_rows
