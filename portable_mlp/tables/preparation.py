@@ -26,8 +26,8 @@ from .targets import class_names, numeric_targets
 _TABLE_FIELDS: dict[str, Any] = {"id": str | None, "encoding": str | None, "delimiter": str | None, "header": bool}
 """Options that tables for training and for prediction share, with their types."""
 
-_LATER_TABLE_FIELDS: dict[str, Any] = {"decimal": str}
-"""Further options, which files have where they are not the default."""
+_DECIMAL = "decimal"
+"""A further such option, which files have where it is not the point."""
 
 
 PREPARATION_ENTRY = "preparation"
@@ -200,9 +200,8 @@ def learn_encoded(
 
 def _shared_options(table: ReadingOptions) -> dict[str, Any]:
     """Return the options of a table for training that apply to tables for prediction too."""
-    later = {name: getattr(table, name) for name in _LATER_TABLE_FIELDS}
-    unusual = {name: value for name, value in later.items() if value != ReadingOptions._field_defaults[name]}
-    return {**{name: getattr(table, name) for name in _TABLE_FIELDS}, **unusual}
+    shared = {name: getattr(table, name) for name in _TABLE_FIELDS}
+    return shared if table.decimal == "." else {**shared, _DECIMAL: table.decimal}
 
 
 def made_of(
@@ -330,10 +329,10 @@ def _is_encoded_soundly(preparation: Preparation) -> bool:
         return False
     if encoder is None or encoder.feature_names != preparation.feature_names:
         return False
-    fields = {**_TABLE_FIELDS, **_LATER_TABLE_FIELDS}
-    if not isinstance(table, dict) or not _TABLE_FIELDS.keys() <= table.keys() <= fields.keys():
+    if not isinstance(table, dict) or table.keys() - {_DECIMAL} != _TABLE_FIELDS.keys():
         return False
-    return all(isinstance(value, fields[name]) for name, value in table.items())
+    known = table.get(_DECIMAL, ".") in (".", ",")
+    return known and all(isinstance(table[name], kind) for name, kind in _TABLE_FIELDS.items())
 
 
 def cast(scaled: np.ndarray, dtype: str, place: Callable[[int, int], str]) -> np.ndarray:

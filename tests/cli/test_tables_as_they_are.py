@@ -227,6 +227,7 @@ def test_a_description_of_columns_that_was_changed_is_refused(capfd: Capture) ->
     for changed in (
         {"columns": columns[:-2]}, {"columns": 3}, {"columns": None}, {"table": None}, {"table": {}},
         {"table": {**sound["table"], "header": 1}}, {"table": {**sound["table"], "more": 1}},
+        {"table": {**sound["table"], "decimal": ""}}, {"table": {**sound["table"], "decimal": [","]}},
         {"columns": [{**columns[0], "kind": "os"}, *columns[1:]]},
     ):  # fmt: skip
         pm.save_model("m.safetensors", net, params, {"preparation": {**sound, **changed}})
