@@ -9,7 +9,7 @@ from typing import Any, Self
 import numpy as np
 from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.utils._param_validation import Interval, StrOptions
-from sklearn.utils.validation import check_is_fitted, validate_data
+from sklearn.utils.validation import check_consistent_length, check_is_fitted, validate_data
 
 from ..kernels.suggestions import suggesting_class
 from ..tables.column_names import numbered_names
@@ -19,11 +19,22 @@ from ..tables.frames import columns_of_array, columns_of_frame, is_frame
 from ..tables.targets import numeric_targets
 from ..tables.typed_columns import RawColumn, conformed
 
-__all__ = ["TableEncoder"]
+__all__ = ["TableEncoder", "TakesTables"]
+
+
+class TakesTables:
+    """An estimator whose inputs may be texts and categories, and may have gaps."""
+
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()  # type: ignore[misc]
+        tags.input_tags.allow_nan = True
+        tags.input_tags.string = True
+        tags.input_tags.categorical = True
+        return tags
 
 
 @suggesting_class
-class TableEncoder(TransformerMixin, BaseEstimator):
+class TableEncoder(TakesTables, TransformerMixin, BaseEstimator):
     """Encode tables with numbers, texts, truth values, dates and missing cells as a real matrix.
 
     A column is treated according to its cells: numbers are scaled to zero mean and unit deviation, their gaps become
@@ -222,10 +233,7 @@ class TableEncoder(TransformerMixin, BaseEstimator):
         self._validate_params()
         table = self._understood(X)
         outputs = None if y is None else numeric_targets(np.asarray(y), self.target_type)
-        if outputs is not None and len(outputs) != table.shape[0]:
-            raise ValueError(
-                f"Found input variables with inconsistent numbers of samples: [{table.shape[0]}, {len(outputs)}]"
-            )
+        check_consistent_length(table, outputs)
         options = EncoderOptions(max_levels=self.max_levels, min_count=self.min_count, n_pieces=self.n_pieces)
         self._encoder, matrix = Encoder.learn(table, outputs, options)
         return matrix
@@ -244,10 +252,3 @@ class TableEncoder(TransformerMixin, BaseEstimator):
 
     def __sklearn_is_fitted__(self) -> bool:
         return hasattr(self, "_encoder")
-
-    def __sklearn_tags__(self) -> Any:
-        tags = super().__sklearn_tags__()
-        tags.input_tags.allow_nan = True
-        tags.input_tags.string = True
-        tags.input_tags.categorical = True
-        return tags

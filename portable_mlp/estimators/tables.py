@@ -17,6 +17,7 @@ from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import (
     _check_sample_weight,
     assert_all_finite,
+    check_consistent_length,
     check_is_fitted,
     column_or_1d,
 )
@@ -40,7 +41,7 @@ from ..training.stopping import MONITORED
 from .base import parameters_among
 from .files import decoded_value, encoded_value
 from .parameters import PARAMETER_OF, constraints
-from .table_encoder import TableEncoder
+from .table_encoder import TableEncoder, TakesTables
 
 __all__ = ["TableClassifier", "TableRegressor"]
 
@@ -122,7 +123,7 @@ _ATTRIBUTES = """n_features_in_ : int
         The history of each network, as `TrainResult.history`."""
 
 
-class _TableEstimator(BaseEstimator):
+class _TableEstimator(TakesTables, BaseEstimator):
     """What both estimators have in common."""
 
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
@@ -178,9 +179,8 @@ class _TableEstimator(BaseEstimator):
             target_type=self._task,
         )
         columns = encoder._understood(X)
+        check_consistent_length(columns, y)
         n_rows = columns.shape[0]
-        if len(y) != n_rows:
-            raise ValueError(f"Found input variables with inconsistent numbers of samples: [{n_rows}, {len(y)}]")
         if not n_rows:
             raise ValueError(f"X has 0 rows, but {type(self).__name__} learns from one at least")
         weights = None
@@ -350,13 +350,6 @@ class _TableEstimator(BaseEstimator):
 
     def __sklearn_is_fitted__(self) -> bool:
         return hasattr(self, "_model")
-
-    def __sklearn_tags__(self) -> Any:
-        tags = super().__sklearn_tags__()
-        tags.input_tags.allow_nan = True
-        tags.input_tags.string = True
-        tags.input_tags.categorical = True
-        return tags
 
 
 @suggesting_class

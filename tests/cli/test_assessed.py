@@ -12,10 +12,8 @@ import pytest
 
 import portable_mlp as pm
 from portable_mlp.cli import assessed
-from portable_mlp.cli.app import run
 from portable_mlp.tables.hold_out import stratified_splits
-
-Capture = pytest.CaptureFixture[str]
+from tests.cli.commands import Capture, printed
 
 RNG = np.random.default_rng(0)
 N = 150
@@ -29,14 +27,6 @@ QUICK = ("--epochs", 15, "--hidden", 8, "--batch-size", 20, "--learning-rate", 0
 def in_a_folder_with_flats(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     FLATS.to_csv("flats.csv", index=False)
-
-
-def printed(*arguments: object, capfd: Capture, code: int = 0) -> tuple[str, str]:
-    """Run a command; return what it prints on stdout and on stderr."""
-    capfd.readouterr()
-    assert run([str(argument) for argument in arguments]) == code, capfd.readouterr().err
-    out, err = capfd.readouterr()
-    return out, err
 
 
 def train(target: str, *arguments: object, data: str = "flats.csv", capfd: Capture) -> dict[str, Any]:

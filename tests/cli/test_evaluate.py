@@ -14,10 +14,8 @@ from sklearn import metrics
 from sklearn.datasets import load_digits
 
 import portable_mlp as pm
-from portable_mlp.cli.app import run
 from portable_mlp.storage.models import load_model, save_model
-
-Capture = pytest.CaptureFixture[str]
+from tests.cli.commands import Capture, printed
 
 RNG = np.random.default_rng(0)
 N = 120
@@ -45,14 +43,6 @@ TRAINING = (
 def in_a_folder_with_flats(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     FLATS.to_csv("flats.csv", index=False)
-
-
-def printed(*arguments: object, capfd: Capture, code: int = 0) -> tuple[str, str]:
-    """Run a command; return what it prints on stdout and on stderr."""
-    capfd.readouterr()
-    assert run([str(argument) for argument in arguments]) == code, capfd.readouterr().err
-    out, err = capfd.readouterr()
-    return out, err
 
 
 def train(target: str, *arguments: object, data: str = "flats.csv", capfd: Capture) -> None:
