@@ -3,20 +3,17 @@
 from __future__ import annotations
 
 import contextlib
-import math
 import pathlib
 from collections.abc import Iterator
 from typing import Annotated, Any, NamedTuple
 
 import typer
 
-from ..backends import Backend, get_backend
+from ..backends import get_backend
 from ..distributed.group import current_group, on_root
 from ..kernels.options import check_choice
 from ..tables.columns import RawTable, Table
 from ..tables.digits import digits, refuse_with_digits
-from ..tables.fitting import PreparedTable
-from ..tables.preparation import Preparation
 from ..tables.prepared_rows import open_if_large
 from ..tables.reading import (
     MixedTargetError,
@@ -27,7 +24,6 @@ from ..tables.reading import (
     read_training_table,
 )
 from ..tables.recipe import PRESETS, TableOptions
-from ..training.result import TrainResult
 from .assessed import AssessmentOptions, FoldsOption, ReportOption, TestOption
 from .network_options import (
     ActivationOption,
@@ -49,7 +45,6 @@ from .options import (
     DeviceOption,
     JsonOption,
     MaxRowsOption,
-    print_json,
 )
 from .output_files import STREAM, check_folder, check_writable
 from .processes import (
@@ -61,7 +56,6 @@ from .processes import (
     run_supervised,
 )
 from .report_writing import write_report
-from .score_table import show_scores, show_warning
 from .table_options import (
     CategoricalOption,
     DecimalOption,
@@ -71,9 +65,8 @@ from .table_options import (
     IdOption,
     NoHeaderOption,
     StrictOption,
-    show_columns,
 )
-from .terminal import echo
+from .train_output import details, figures, hint, setting, show_assessment, show_summary, show_table
 from .trainer import Trained, Trainer
 from .training_options import with_training_options
 
@@ -81,9 +74,6 @@ TARGET_KINDS: dict[str, TargetKind] = {"auto": "unmixed", "classification": "any
 """The targets that each task accepts."""
 
 ONE_STANDARD_INPUT = "standard input goes to one process alone"
-
-FEW_STEPS = 200
-"""Fewer steps than this leave most networks half-trained."""
 
 
 @in_process_group
@@ -236,19 +226,19 @@ def train(
     if save is not None:
         on_root(lambda: fitted.model.save(save))
     summary = {
-        **_setting(prepared, library, dtype),
-        **_figures(prepared, fitted.results),
+        **setting(prepared, library, dtype),
+        **figures(prepared, fitted.results),
         "seconds": round(trained.seconds, 3),
         "saved": None if save is None else str(save),
     }
     with _saved_all_the_same(save):
         if not as_json:
-            _show_table(prepared.preparation, notes)
-        _show(summary, _details(trained) if as_json else None)
-        _show_assessment(trained, as_json=as_json)
+            show_table(prepared.preparation, notes)
+        show_summary(summary, details(trained) if as_json else None)
+        show_assessment(trained, as_json=as_json)
         if report is not None:
             on_root(lambda: write_report(report, data, summary, trained, notes, save, options))
-    _hint(prepared, fitted.results[0])
+    hint(prepared, fitted.results[0])
 
 
 def _check_checkpoint(checkpoint: pathlib.Path | None, every: int | None, resume: bool) -> None:
@@ -326,63 +316,6 @@ def _trained(
     return trainer.of_table(table, asked), table.notes if isinstance(table, RawTable) else ()
 
 
-def _setting(prepared: PreparedTable, backend: Backend, dtype: str) -> dict[str, Any]:
-    """Return what was trained, and on what."""
-    preparation, training = prepared.preparation, prepared.recipe.training
-    several = {"networks": prepared.recipe.n_networks} if prepared.recipe.n_networks > 1 else {}
-    return {
-        "task": "regression" if preparation.classes is None else "classification",
-        "target": preparation.target_name,
-        "outputs": preparation.n_outputs,
-        "rows": prepared.n_rows,
-        "held_out": prepared.n_held_out,
-        **several,
-        "network": "-".join(map(str, prepared.net.sizes)),
-        **{name: training[name] for name in ("solver", "learning_rate", "schedule", "batch_size", "l2")},
-        "backend": backend.name,
-        "device": backend.device_name,
-        "dtype": dtype,
-    }
-
-
-def _figures(prepared: PreparedTable, results: list[TrainResult]) -> dict[str, Any]:
-    """Return what the training came to; of several networks the mean."""
-    each = [_figures_of(result, prepared, patient="patience" in prepared.training()) for result in results]
-    if len(each) == 1:
-        return each[0]
-    means = {name: sum(one[name] for one in each) / len(each) for name, x in each[0].items() if isinstance(x, float)}
-    return {name: means.get(name, x) for name, x in each[0].items() if name != "best_epoch"}
-
-
-def _figures_of(result: TrainResult, prepared: PreparedTable, *, patient: bool) -> dict[str, Any]:
-    """Return what a training came to: the losses of the epoch whose parameters were kept."""
-    history = result.history
-    # With patience the parameters are those of the best epoch, also where it did not run out.
-    kept = result.best_epoch - 1 if patient and result.best_epoch is not None else -1
-    figures: dict[str, Any] = {
-        "epochs": result.n_epochs,
-        "stopped_because": result.stopped_because,
-        "loss": history["loss"][kept] if history["loss"] else None,
-    }
-    if history.get("validation_loss"):
-        score = "validation_r2" if prepared.preparation.classes is None else "validation_accuracy"
-        figures["best_epoch"] = result.best_epoch
-        figures["validation_loss"] = history["validation_loss"][kept]
-        figures[score] = history["validation_score"][kept]
-    return figures
-
-
-def _details(trained: Trained) -> dict[str, Any]:
-    """Return what is for programs alone: scores, what is done with each column, and the history of each network."""
-    encoder, assessment = trained.prepared.preparation.encoder, trained.assessment
-    histories = [result.history for result in trained.fitted.results]
-    details: dict[str, Any] = {}
-    if assessment is not None:
-        details["assessment"] = {"scored_on": assessment.scored_on, **assessment.scores.to_json()}
-    details["columns"] = [] if encoder is None else [one._asdict() for one in encoder.report]
-    return details | {"history": histories[0] if len(histories) == 1 else histories}
-
-
 @contextlib.contextmanager
 def _saved_all_the_same(save: pathlib.Path | None) -> Iterator[None]:
     """Add to the words of an error of printing that the model was saved."""
@@ -392,50 +325,3 @@ def _saved_all_the_same(save: pathlib.Path | None) -> Iterator[None]:
         if save is not None:
             error.strerror = f"{error.strerror}; {save} has the model"
         raise
-
-
-def _show_table(preparation: Preparation, notes: tuple[str, ...]) -> None:
-    """Print what was noticed of the table, and what is done with each of its columns."""
-    for note in notes:
-        echo(f"  {note}")
-    if preparation.encoder is not None:
-        show_columns(preparation.encoder.report)
-    if preparation.target_low is not None:
-        echo(f"  predictions stay {preparation.range_in_words}, as the targets do")
-
-
-def _show(summary: dict[str, Any], details: dict[str, Any] | None) -> None:
-    """Print the summary for people; with the details, as JSON for programs."""
-    if details is not None:
-        print_json({**summary, **details})
-        return
-    for name, value in summary.items():
-        shown = f"{value:.6g}" if isinstance(value, float) else value
-        if name == "held_out" and not value:
-            shown = "none: trained to the end on all rows"
-        if name == "saved" and value is None:
-            shown = "no (--save model.safetensors keeps the model)"
-        echo(f"{name.replace('_', ' '):<20}{shown}")
-
-
-def _show_assessment(trained: Trained, *, as_json: bool) -> None:
-    """Print the scores, if they were asked for, and the warning on stderr."""
-    scores = trained.scores()
-    if scores is None:
-        return
-    if trained.assessment is not None and not as_json:
-        echo(f"scored on {trained.assessment.scored_on}")
-        show_scores(scores)
-    else:
-        show_warning(scores)
-
-
-def _hint(prepared: PreparedTable, result: TrainResult) -> None:
-    """Say on stderr when so few steps were taken that the network can hardly have learnt."""
-    n_trained = prepared.n_rows - prepared.n_held_out
-    n_steps = result.n_epochs * math.ceil(n_trained / prepared.recipe.training["batch_size"])
-    if result.stopped_because == "max_epochs" and n_steps < FEW_STEPS:
-        echo(
-            f"portable-mlp: only {n_steps} steps were taken; a smaller --batch-size or more --epochs may fit better",
-            err=True,
-        )
