@@ -30,8 +30,11 @@ EXPECTED_FAILURES = {
 }
 
 
+BRIEF = {"max_iter": 100, **SMALL}  # by default the epochs follow the rows: 1,000 for those few that the checks have
+
+
 @parametrize_with_checks(
-    [pm.TableClassifier(**SMALL), pm.TableRegressor(**SMALL)], expected_failed_checks=lambda _: EXPECTED_FAILURES
+    [pm.TableClassifier(**BRIEF), pm.TableRegressor(**BRIEF)], expected_failed_checks=lambda _: EXPECTED_FAILURES
 )
 def test_scikit_learns_checks(estimator: Any, check: Callable[[Any], None]) -> None:
     check(estimator)
