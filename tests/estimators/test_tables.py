@@ -30,7 +30,8 @@ EXPECTED_FAILURES = {
 }
 
 
-BRIEF = {"max_iter": 100, **SMALL}  # by default the epochs follow the rows: 1,000 for those few that the checks have
+# By default the epochs follow the rows: 1,000 for those few that the checks have.
+BRIEF = {"max_iter": 30, "learning_rate_init": 0.02, **SMALL}
 
 
 @parametrize_with_checks(
