@@ -11,6 +11,7 @@ import torch
 
 import portable_mlp as pm
 from portable_mlp.kernels.optimizers import adam, sgd
+from portable_mlp.kernels.propagation import output_of
 from tests import reference
 from tests.kernels.tiny_library import TinyArray, from_tiny, tiny, to_tiny
 from tests.reference import HIDDEN, LAYOUTS, PAIRS, WRITEABLE, Problem, assert_close, random_problem
@@ -164,6 +165,19 @@ def test_the_dtype_is_that_of_the_parameters(lib):
         assert_layers_close(grads, reference.torch_gradient(p), rtol=2e-4, to_numpy=lib.numpy)
         for h in pm.forward(p.net, lib.params(p.params), X):
             lib.assert_home(h)
+
+
+@pytest.mark.parametrize("name", one_in(2, NINE_LAYERS, on="jax"))
+def test_predictions_have_the_bits_of_forward(lib, monkeypatch, name):
+    """However layers are freed, overwritten and computed some rows at a time."""
+    ops = lib.backend.primitives_of_predictions
+    monkeypatch.setattr(type(ops), "numbers_at_once", ops.numbers_at_once and 15)
+    p = oracle(name)[0]
+    params, X = lib.params(p.params), lib.array(p.X)
+    expected = lib.numpy(pm.forward(p.net, params, X)[-1])
+    with lib.backend.running():
+        np.testing.assert_array_equal(lib.numpy(output_of(ops, p.net, params, X)), expected)
+    np.testing.assert_array_equal(lib.numpy(pm.predict(p.net, params, X)), expected)
 
 
 def test_a_numpy_scalar_as_l2_changes_no_dtype(lib):
