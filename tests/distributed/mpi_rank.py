@@ -42,6 +42,21 @@ def digest(folder: pathlib.Path) -> str:
     return hashlib.sha256(b"".join(found.arrays[name].tobytes() for name in names)).hexdigest()
 
 
+def classifier(max_iter: int, **options: Any) -> tuple[Any, list[str]]:
+    """Return a fitted estimator that does not stop by itself, and the warnings of its fit."""
+    model = pm.MLPClassifier((9,), random_state=0, max_iter=max_iter, tol=0.0, n_iter_no_change=10**6, **options)
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        model.fit(X, Y)
+    return model, [str(warning.message) for warning in caught]
+
+
+def fitted() -> list[float]:
+    """Return the numbers of an estimator after some epochs."""
+    model, _ = classifier(max_iter=8, early_stopping=True)
+    return numbers([*zip(model.coefs_, model.intercepts_, strict=True)])
+
+
 def _signal_in_step(group: Any, number: int, rank: int = 1, step: int = 30) -> None:
     original, done = group.summed, []
 
@@ -79,13 +94,12 @@ def bits(group: Any) -> Any:
 
 
 def fast(group: Any) -> Any:
-    """Without the promise of bits: both dtypes, and an estimator."""
-    model = pm.MLPClassifier((9,), random_state=0, max_iter=8, early_stopping=True, tol=0.0, n_iter_no_change=99)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        model.fit(X, Y)
-    fitted = numbers([*zip(model.coefs_, model.intercepts_, strict=True)])
-    return {"float32": numbers(train().params), "float64": numbers(train(dtype="float64").params), "fitted": fitted}
+    """Without the promise of bits: both dtypes, an estimator, and one whose fit Ctrl-C ends on one rank."""
+    found = {"float32": numbers(train().params), "float64": numbers(train(dtype="float64").params), "fitted": fitted()}
+    _signal_in_step(group, signal.SIGINT)
+    model, messages = classifier(max_iter=100_000)
+    kept = numbers([*zip(model.coefs_, model.intercepts_, strict=True)])
+    return {**found, "interrupted": [messages, model.n_iter_, kept]}
 
 
 def own(group: Any) -> Any:
@@ -111,20 +125,20 @@ def bad_data(group: Any) -> Any:
 
 
 def unlike(group: Any) -> Any:
+    """Options of rank 1 alone, one set of them after the other; return the errors."""
+    found = []
+    for options in map(json.loads, ARGUMENTS):
+        try:
+            train(**(options if group.rank else {}))
+        except ValueError as error:
+            found.append(f"{type(error).__name__}: {error}")
+    return found
+
+
+def unlike_to_the_end(group: Any) -> Any:
     """Options of rank 1 alone."""
     with error_kept(group):
         train(**(json.loads(ARGUMENTS[0]) if group.rank else {}))
-
-
-def interrupted(group: Any) -> Any:
-    """Ctrl-C reaches one rank in the middle of a fit, which keeps what was reached."""
-    _signal_in_step(group, signal.SIGINT)
-    model = pm.MLPClassifier((9,), random_state=0, max_iter=100_000, tol=0.0, n_iter_no_change=10**6)
-    with warnings.catch_warnings(record=True) as caught:
-        warnings.simplefilter("always")
-        model.fit(X, Y)
-    fitted = numbers([*zip(model.coefs_, model.intercepts_, strict=True)])
-    return [[str(warning.message) for warning in caught], model.n_iter_, fitted]
 
 
 def terminated(group: Any) -> Any:
