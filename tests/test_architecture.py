@@ -21,7 +21,7 @@ PACKAGE = ROOT / "portable_mlp"
 CONTRIBUTING = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
 ROOMS = ("kernels", "backends", "storage", "distributed", "training", "tables", "onnx", "estimators", "bench", "cli")
 """From the ground up: a room may import those before it."""
-NEIGHBOURS = {("tables", "onnx"), ("estimators", "bench")}
+NEIGHBOURS = {("estimators", "bench")}
 """Rooms side by side, which do not know each other."""
 MAY_IMPORT = {room: {other for other in ROOMS[:i] if (other, room) not in NEIGHBOURS} for i, room in enumerate(ROOMS)}
 LIBRARIES = {"numpy", "cupy", "torch", "jax", "array_api_strict"}

@@ -27,6 +27,7 @@ from ..kernels.docstrings import documented_with, quoted
 from ..kernels.losses import REGRESSION_LOSSES
 from ..kernels.optimizers import SOLVERS
 from ..kernels.suggestions import suggesting_class
+from ..onnx.table_models import export_table_model
 from ..storage.json_values import canonical
 from ..storage.model_errors import Defect, refusal
 from ..storage.models import ESTIMATOR_ENTRY
@@ -270,6 +271,35 @@ class _TableEstimator(TakesTables, BaseEstimator):
         """
         check_is_fitted(self)
         self._model.save(path, **{ESTIMATOR_ENTRY: self._described()})
+
+    def to_onnx(self, path: FilePath) -> None:
+        """Write the fitted model as an ONNX file, which onnxruntime and many other programs run (extra ``onnx``).
+
+        It takes raw rows. Where all columns are numbers without gaps, its input is ``X`` (n_samples, n_columns). Else
+        it has an input (n_samples, 1) for each column that is needed, of the column's name: numbers, in ``dtype``, NaN
+        for a gap; truth values as 1 and 0; texts, the empty one for a gap. Numbers that were texts, such as "27,000",
+        are numbers; truth values that were words, such as "yes", are texts. The output is ``proba`` (n_samples,
+        n_classes), with the classes as JSON in the metadata property "classes", or ``prediction`` (n_samples,
+        n_outputs); if a column has this name, there is an underscore behind it.
+
+        Parameters
+        ----------
+        path : str, bytes or path
+            The path of the file, usually "*.onnx", which is replaced in one step.
+
+        Raises
+        ------
+        ValueError
+            If a column is of dates.
+        ImportError
+            If onnx is missing.
+        NotFittedError
+            If it is not fitted.
+        OSError
+            If the file cannot be written.
+        """
+        check_is_fitted(self)
+        export_table_model(path, self._model)
 
     def _described(self) -> dict[str, Any]:
         parameters = self.get_params(deep=False).items()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import json
+import math
 from collections.abc import Sequence
 from typing import Any, NamedTuple, TypeAlias
 
@@ -12,8 +13,9 @@ import numpy as np
 from .. import version
 from ..backends import backend_of, dtype_name
 from ..backends.extras import load
+from ..kernels.arguments import check_params
 from ..kernels.network import Network
-from ..kernels.parameters import Params, n_parameters, pack
+from ..kernels.parameters import Params, check_dtype, n_parameters, pack
 from ..storage.atomic import replace_file
 from ..storage.model_descriptions import network_fields
 from ..storage.models import check_one_model
@@ -49,14 +51,31 @@ def host_vector(net: Network, params: Params, *, copies: int = 1) -> np.ndarray:
     TypeError
         If they are not float32 or float64.
     """
-    checked = check_one_model(net, params, "an ONNX file")
-    n_bytes = copies * n_parameters(net.sizes) * np.dtype(dtype_name(checked[0].W.dtype)).itemsize
+    return _on_host(net, check_one_model(net, params, "an ONNX file"), copies)
+
+
+def host_vectors(net: Network, params: Params) -> np.ndarray:
+    """Return what `host_vector` returns; of several models, a vector of each (n_models, n_parameters).
+
+    Raises
+    ------
+    ValueError, TypeError
+        As `host_vector`.
+    """
+    checked = check_params(net, params)
+    check_dtype(checked)
+    return _on_host(net, checked, math.prod(checked[0].W.shape[:-2]))
+
+
+def _on_host(net: Network, params: Params, copies: int) -> np.ndarray:
+    """Return checked parameters, flat and on the host, if they are finite and their copies fit into a file."""
+    n_bytes = copies * n_parameters(net.sizes) * np.dtype(dtype_name(params[0].W.dtype)).itemsize
     if n_bytes > LARGEST_FILE:
         raise ValueError(
             f"the numbers of {net} take {n_bytes:,} bytes, but an ONNX file can have {LARGEST_FILE:,} at most; "
             "save_model writes files of any size"
         )
-    flat = backend_of(checked[0].W).to_numpy(pack(checked))
+    flat = backend_of(params[0].W).to_numpy(pack(params))
     if not np.all(np.isfinite(flat)):
         raise ValueError("params hold NaN or infinity: such a model predicts nothing")
     return flat.astype(flat.dtype.newbyteorder("="), copy=False)
@@ -108,15 +127,30 @@ class Pieces(NamedTuple):
         The number of each piece's column.
     low, width : ndarray of shape (n_pieces,), float64
         Where each piece begins, and how wide it is.
-    order : ndarray of shape (n_columns + n_pieces,), int64
-        The features: their places among all columns, followed by all pieces.
     """
 
     n_columns: int
     column: np.ndarray
     low: np.ndarray
     width: np.ndarray
-    order: np.ndarray
+
+    @property
+    def order(self) -> np.ndarray:
+        """The features, each column and behind it its pieces: their places among all columns, followed by all pieces.
+
+        Of shape (n_columns + n_pieces,), int64.
+        """
+        return np.argsort(np.concatenate([np.arange(self.n_columns), self.column]), kind="stable")
+
+
+def pieces_between(edges: Sequence[Sequence[float]]) -> Pieces | None:
+    """Return the pieces between the edges of each column, which ascend; None where there are no edges."""
+    if not any(map(len, edges)):
+        return None
+    bounds = [np.asarray(column, dtype=np.float64) for column in edges]
+    widths = [np.diff(column) for column in bounds]
+    column = np.repeat(np.arange(len(bounds)), [len(width) for width in widths])
+    return Pieces(len(bounds), column, np.concatenate([bound[:-1] for bound in bounds]), np.concatenate(widths))
 
 
 def checked_edges(net: Network, edges: Sequence[Sequence[float]] | None) -> Pieces | None:
@@ -127,22 +161,17 @@ def checked_edges(net: Network, edges: Sequence[Sequence[float]] | None) -> Piec
     ValueError
         If the edges of a column do not ascend, or the network has not an input for each column and piece.
     """
-    if edges is None or not any(map(len, edges)):
+    pieces = None if edges is None else pieces_between(edges)
+    if pieces is None:
         return None
-    bounds = [np.asarray(column, dtype=np.float64) for column in edges]
-    widths = [np.diff(column) for column in bounds]
-    if not all(np.isfinite(width).all() and (width > 0).all() for width in widths):
+    if not (np.isfinite(pieces.width).all() and (pieces.width > 0).all()):
         raise ValueError("input_edges must be finite, and ascend in every column")
-    n_columns, n_pieces = len(bounds), sum(map(len, widths))
+    n_columns, n_pieces = pieces.n_columns, len(pieces.width)
     if n_columns + n_pieces != net.sizes[0]:
         raise ValueError(
             f"{n_columns} columns and {n_pieces} pieces between input_edges are not the {net.sizes[0]} inputs of {net}"
         )
-    column = np.repeat(np.arange(n_columns), [len(width) for width in widths])
-    # Each column, and behind it its pieces.
-    order = np.argsort(np.concatenate([np.arange(n_columns), column]), kind="stable")
-    low = np.concatenate([bound[:-1] for bound in bounds])
-    return Pieces(n_columns, column, low, np.concatenate(widths), order)
+    return pieces
 
 
 def write_model(path: FilePath, model: Any, net: Network, metadata: dict[str, Any] | None, **also: Any) -> None:

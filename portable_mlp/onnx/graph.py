@@ -11,39 +11,65 @@ from .files import load_onnx
 OPSET = 20
 """The first version of ONNX's operators that has Gelu; onnxruntime runs these graphs from 1.18 (May 2024) on."""
 
+ML_DOMAIN, ML_OPSET = "ai.onnx.ml", 3
+"""The operators of classical machine learning, of which LabelEncoder is the one that reads texts."""
+
 IR_VERSION = 9
 """The version of the file format that came with it."""
 
 
 class Graph:
-    """Nodes in the order of computation, each named after its result, and constants."""
+    """Inputs, nodes in the order of computation, each named after its result, and constants.
+
+    The names of inputs are given, perhaps those of a table's columns. Inputs come first: the name of a constant or
+    node that is one of an input gets underscores behind it.
+    """
 
     def __init__(self) -> None:
         self._helper = load_onnx("onnx.helper")
+        self._inputs: dict[str, Any] = {}
         self._nodes: list[Any] = []
         self._constants: dict[str, np.ndarray] = {}
 
+    def input(self, name: str, dtype: Any, n_columns: int) -> str:
+        """Add an input (n_samples, n_columns), of texts if the dtype is object; return its name."""
+        self._inputs[name] = self._matrix(name, dtype, n_columns)
+        return name
+
     def constant(self, name: str, value: np.ndarray) -> str:
         """Add an array under a name; return the name."""
-        self._constants[name] = value
-        return name
+        free = self._free(name)
+        self._constants[free] = value
+        return free
 
     def node(self, operator: str, *inputs: str, to: str, **attributes: Any) -> str:
         """Append a node; return the name of its output."""
-        self._nodes.append(self._helper.make_node(operator, inputs, [to], name=to, **attributes))
-        return to
+        free = self._free(to)
+        self._nodes.append(self._helper.make_node(operator, inputs, [free], name=free, **attributes))
+        return free
 
-    def model(self, n_features: int, output: str, n_outputs: int, dtype: np.dtype) -> Any:
-        """Return the model from X to the result of the last node, which is named ``output``."""
-        make_value, to_tensor = self._helper.make_tensor_value_info, load_onnx("onnx.numpy_helper").from_array
-        kind = self._helper.np_dtype_to_tensor_dtype(dtype)
-        self._nodes[-1].name = self._nodes[-1].output[0] = output
+    def model(self, output: str, n_outputs: int, dtype: np.dtype) -> Any:
+        """Return the model from the inputs to the result of the last node, which is named ``output``."""
+        to_tensor = load_onnx("onnx.numpy_helper").from_array
+        free = self._free(output)
+        self._nodes[-1].name = self._nodes[-1].output[0] = free
         graph = self._helper.make_graph(
             self._nodes,
             "multi-layer perceptron",
-            [make_value("X", kind, ["n_samples", n_features])],
-            [make_value(output, kind, ["n_samples", n_outputs])],
+            list(self._inputs.values()),
+            [self._matrix(free, dtype, n_outputs)],
             [to_tensor(value, name) for name, value in self._constants.items()],
         )
-        opset = self._helper.make_opsetid("", OPSET)
-        return self._helper.make_model(graph, opset_imports=[opset], ir_version=IR_VERSION)
+        versions = {"": OPSET, ML_DOMAIN: ML_OPSET}
+        used = ["", *sorted({node.domain for node in self._nodes} - {""})]
+        opsets = [self._helper.make_opsetid(domain, versions[domain]) for domain in used]
+        return self._helper.make_model(graph, opset_imports=opsets, ir_version=IR_VERSION)
+
+    def _matrix(self, name: str, dtype: Any, n_columns: int) -> Any:
+        kind = self._helper.np_dtype_to_tensor_dtype(np.dtype(dtype))
+        return self._helper.make_tensor_value_info(name, kind, ["n_samples", n_columns])
+
+    def _free(self, name: str) -> str:
+        while name in self._inputs:
+            name += "_"
+        return name

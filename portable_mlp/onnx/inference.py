@@ -8,11 +8,12 @@ from typing import Any
 import numpy as np
 
 from ..kernels.network import Network
-from ..kernels.parameters import Layer, Params, unpack
+from ..kernels.parameters import Params, unpack
 from ..kernels.suggestions import suggesting
 from ..storage.paths import FilePath
 from .activations import formula
-from .files import Pieces, Scaling, checked_edges, checked_scaling, checked_target_scaling, host_vector, write_model
+from .features import in_order, pieces_of_columns, scaled_columns
+from .files import Scaling, checked_edges, checked_scaling, checked_target_scaling, host_vector, write_model
 from .graph import Graph
 
 
@@ -89,22 +90,65 @@ def export_onnx(
     n_columns = net.sizes[0] if pieces is None else pieces.n_columns
     in_scaling = checked_scaling("input_scaling", input_scaling, n_columns, flat.dtype)
     out_scaling = checked_target_scaling(net, target_scaling, flat.dtype)
-    bounds = _checked_range(net, target_range)
+    bounds = checked_range(net, target_range)
     graph = Graph()
-    x, layers = "X", unpack(net, flat)
+    x, layers = graph.input("X", flat.dtype, n_columns), unpack(net, flat)
+    scaled = x
     if in_scaling is not None:
-        x, layers = _scale_input(graph, layers, *in_scaling, pieces)
+        places = np.arange(n_columns) if pieces is None else np.flatnonzero(pieces.order < n_columns)
+        scaled, layers = scaled_columns(graph, x, layers, in_scaling, places)
+    features = scaled
     if pieces is not None:
-        x = _add_pieces(graph, x, pieces, flat.dtype)
+        features = in_order(graph, [scaled, pieces_of_columns(graph, x, pieces, flat.dtype)], pieces.order)
+    y = append_network(graph, features, net, layers)
+    append_answers(graph, y, out_scaling, bounds, flat.dtype)
+    write_model(path, graph.model(output_name(net), net.sizes[-1], flat.dtype), net, metadata)
+
+
+def append_network(graph: Graph, x: str, net: Network, layers: Params) -> str:
+    """Append the layers of a network, or of several with a leading axis, whose outputs are averaged.
+
+    Parameters
+    ----------
+    graph : Graph
+        The graph so far.
+    x : str
+        The inputs of the network (n_samples, n_inputs).
+    net : Network
+        The network, or each of several.
+    layers : tuple of Layer
+        Its parameters on the host.
+
+    Returns
+    -------
+    str
+        The outputs (n_samples, n_outputs).
+    """
+    several = layers[0].W.ndim == 3
     for i, ((W, b), name) in enumerate(zip(layers, (*net.activations, net.output), strict=True), start=1):
-        z = graph.node("Gemm", x, graph.constant(f"W{i}", W), graph.constant(f"b{i}", b), to=f"z{i}")
-        x = formula(name, flat.dtype)(graph, z, f"h{i}")
-    if out_scaling is not None:
-        x = _scale_output(graph, x, *(number.astype(flat.dtype) for number in out_scaling))
+        weights, biases = graph.constant(f"W{i}", W), graph.constant(f"b{i}", b[:, None, :] if several else b)
+        if several:
+            z = graph.node("Add", graph.node("MatMul", x, weights, to=f"product{i}"), biases, to=f"z{i}")
+        else:
+            z = graph.node("Gemm", x, weights, biases, to=f"z{i}")
+        x = formula(name, W.dtype)(graph, z, f"h{i}")
+    if several:
+        x = graph.node("ReduceMean", x, graph.constant("models", np.asarray([0])), to="mean", keepdims=0)
+    return x
+
+
+def append_answers(
+    graph: Graph, y: str, scaling: Scaling | None, bounds: tuple[np.ndarray, np.ndarray] | None, dtype: np.dtype
+) -> None:
+    """Append ``y scale + mean``, between the least and the greatest answers; ONNX's Clip takes one pair for all."""
+    if scaling is not None:
+        mean, scale = (number.astype(dtype) for number in scaling)
+        scaled = graph.node("Mul", y, graph.constant("target_scale", scale), to="y_scaled")
+        y = graph.node("Add", scaled, graph.constant("target_mean", mean), to="y")
     if bounds is not None:
-        _keep_in_range(graph, x, *(number.astype(flat.dtype) for number in bounds))
-    model = graph.model(n_columns, output_name(net), net.sizes[-1], flat.dtype)
-    write_model(path, model, net, metadata)
+        low, high = (bound.astype(dtype) for bound in bounds)
+        raised = graph.node("Max", y, graph.constant("target_low", low), to="y_raised")
+        graph.node("Min", raised, graph.constant("target_high", high), to="y_in_range")
 
 
 def output_name(net: Network) -> str:
@@ -112,45 +156,7 @@ def output_name(net: Network) -> str:
     return "proba" if net.output in ("softmax", "logistic") else "prediction"
 
 
-def _scale_input(
-    graph: Graph, layers: Params, mean: np.ndarray, scale: np.ndarray, pieces: Pieces | None
-) -> tuple[str, Params]:
-    """Append ``(X - mean) / scale``; return the name of the result, and the layers that take it.
-
-    It is not folded into the first weights: far from zero, ``X W / scale`` and ``mean W / scale`` would cancel in the
-    product's sum, each rounded, where the difference ``X - mean`` of two such numbers is exact. What the mean itself
-    loses where it is rounded to float32 is made good in the biases.
-    """
-    (W, b), *others = layers
-    rounded = mean.astype(b.dtype)
-    centred = graph.node("Sub", "X", graph.constant("input_mean", rounded), to="X_centred")
-    scaled = graph.node("Div", centred, graph.constant("input_scale", scale.astype(b.dtype)), to="X_scaled")
-    lost = (mean - rounded) / scale
-    W_of_columns = (W if pieces is None else W[np.flatnonzero(pieces.order < pieces.n_columns)]).astype(np.float64)
-    return scaled, (Layer(W, (b - lost @ W_of_columns).astype(b.dtype)), *others)
-
-
-def _add_pieces(graph: Graph, x: str, pieces: Pieces, dtype: np.dtype) -> str:
-    """Append the pieces of the columns of X to x, which are the same columns, scaled; return the name of all features.
-
-    Pieces are of the raw numbers: near an edge their difference is exact.
-    """
-    zero, one = (graph.constant(name, np.asarray(value, dtype)) for name, value in (("zero", 0), ("one", 1)))
-    of_piece = graph.node("Gather", "X", graph.constant("piece_column", pieces.column), to="X_of_pieces", axis=1)
-    above = graph.node("Sub", of_piece, graph.constant("piece_low", pieces.low.astype(dtype)), to="above_low")
-    ratio = graph.node("Div", above, graph.constant("piece_width", pieces.width.astype(dtype)), to="ratio")
-    within = graph.node("Clip", ratio, zero, one, to="pieces")
-    both = graph.node("Concat", x, within, to="columns_and_pieces", axis=1)
-    return graph.node("Gather", both, graph.constant("feature_order", pieces.order), to="features", axis=1)
-
-
-def _scale_output(graph: Graph, y: str, mean: np.ndarray, scale: np.ndarray) -> str:
-    """Append ``y scale + mean``; return the name of the result."""
-    scaled = graph.node("Mul", y, graph.constant("target_scale", scale), to="y_scaled")
-    return graph.node("Add", scaled, graph.constant("target_mean", mean), to="y")
-
-
-def _checked_range(net: Network, bounds: tuple[Any, Any] | None) -> tuple[np.ndarray, np.ndarray] | None:
+def checked_range(net: Network, bounds: tuple[Any, Any] | None) -> tuple[np.ndarray, np.ndarray] | None:
     """Return the least and the greatest answers (n_outputs,), if given; raise ValueError where they do not fit."""
     if bounds is None:
         return None
@@ -158,9 +164,3 @@ def _checked_range(net: Network, bounds: tuple[Any, Any] | None) -> tuple[np.nda
     if low.shape != (net.sizes[-1],) or high.shape != low.shape or not (low <= high).all():
         raise ValueError(f"target_range must be a pair (low, high) of shape ({net.sizes[-1]},) each, low <= high")
     return low, high
-
-
-def _keep_in_range(graph: Graph, y: str, low: np.ndarray, high: np.ndarray) -> None:
-    """Append ``min(max(y, low), high)``; ONNX's Clip takes one pair for all outputs."""
-    raised = graph.node("Max", y, graph.constant("target_low", low), to="y_raised")
-    graph.node("Min", raised, graph.constant("target_high", high), to="y_in_range")

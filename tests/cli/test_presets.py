@@ -7,6 +7,7 @@ import shutil
 from typing import Any
 
 import numpy as np
+import onnxruntime
 import pandas as pd
 import pytest
 
@@ -49,8 +50,12 @@ def test_networks_of_an_ensemble_are_averaged(capfd: pytest.CaptureFixture[str])
     expected = pm.predict(net, params, inputs.astype(np.float32)).astype(float).mean(axis=0)
     assert params[0].W.shape == (8, inputs.shape[1], 4)
     np.testing.assert_allclose([[float(row["proba_cheap"]), float(row["proba_dear"])] for row in rows], expected, 1e-5)
-    assert run(["export", "m.safetensors", "m.onnx"]) == 2
-    assert "m.safetensors is an ensemble of 8 networks, and an ONNX file holds one" in capfd.readouterr().err
+    done("export", "m.safetensors", "m.onnx", capfd=capfd)
+    columns = {"size": FLATS[["size"]].to_numpy(np.float32), "district": FLATS[["district"]].to_numpy(object)}
+    (proba,) = onnxruntime.InferenceSession("m.onnx").run(["proba"], columns)
+    np.testing.assert_allclose(proba, expected, rtol=0, atol=1e-6)
+    assert run(["export", "m.safetensors", "m.onnx", "--training"]) == 2
+    assert "the model is an ensemble of 8 networks, but a training step is of one" in capfd.readouterr().err
 
 
 def test_an_ensemble_that_was_stopped_is_resumed_to_the_same_file(capfd: pytest.CaptureFixture[str]) -> None:

@@ -69,8 +69,7 @@ def test_a_summary_that_cannot_be_printed_costs_no_model(broken: str, code: int,
 
 
 def test_who_reads_the_progress_may_leave() -> None:
-    done = shell(f"({TRAIN} 2>&1; echo $? >code) | head -c 1")
-    assert len(done.stdout) == 1
+    shell(f"({TRAIN} 2>&1; echo $? >code) | true")
     assert pathlib.Path("code").read_text() == "141\n"
     assert pathlib.Path("new.safetensors").exists()
 

@@ -1,0 +1,254 @@
+"""Models of tables as ONNX files, which take the raw columns and answer as `TableModel` does."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Sequence
+from typing import Any, TypeGuard
+
+import numpy as np
+
+from ..kernels.parameters import Params, unpack
+from ..storage.paths import FilePath
+from ..tables.cells import MISSING, MISSING_NUMBERS, Cells, read_as
+from ..tables.column_encodings import CategoryColumn, ColumnEncoding, NumberColumn, TargetMeanColumn
+from ..tables.date_encoding import DateColumn
+from ..tables.errors import listed, shown
+from ..tables.model import TableModel
+from ..tables.preparation import Preparation
+from .features import in_order, pieces_of_columns, scaled_columns
+from .files import checked_scaling, checked_target_scaling, host_vectors, pieces_between, write_model
+from .graph import ML_DOMAIN, Graph
+from .inference import append_answers, append_network, checked_range, output_name
+from .training import export_onnx_training
+
+
+def export_table_model(path: FilePath, model: TableModel) -> None:
+    """Write the model of a table as an ONNX file that takes raw rows.
+
+    Where all columns are numbers without gaps, the graph has one input ``X`` (n_samples, n_columns). Else it has one
+    input (n_samples, 1) for each column that the model needs, of the column's name: numbers, and truth values that were
+    no text in the table, in the dtype of the parameters, NaN for a gap; texts, and truth values that are words, as
+    texts, the empty text for a gap. The output is ``proba``, or ``prediction`` in the target's own units; of an
+    ensemble the mean. If a column has the output's name, the output has an underscore behind it.
+
+    Parameters
+    ----------
+    path : str, bytes or path
+        File to create or to replace in one step, usually "*.onnx".
+    model : TableModel
+        The model, on any library and device.
+
+    Raises
+    ------
+    ValueError
+        If a column has no ONNX form, such as dates; if the parameters exceed the 2 GB that an ONNX file can have.
+    ImportError
+        If onnx is missing.
+    OSError
+        If the file cannot be written.
+    """
+    preparation, net = model.preparation, model.net
+    columns = _columns(preparation)
+    flat = host_vectors(net, model.params)
+    graph = Graph()
+    features, layers = _append_features(graph, columns, unpack(net, flat))
+    y = append_network(graph, features, net, layers)
+    scaling = checked_target_scaling(net, _target_scaling(preparation), flat.dtype)
+    append_answers(graph, y, scaling, checked_range(net, _target_range(preparation)), flat.dtype)
+    described = _metadata(preparation, columns)
+    write_model(path, graph.model(output_name(net), net.sizes[-1], flat.dtype), net, described)
+
+
+def export_table_training(path: FilePath, model: TableModel, solver: str) -> None:
+    """Write the training step of a table's model as an ONNX file, as `export_onnx_training` does for a network.
+
+    Raises
+    ------
+    ValueError
+        If the model is an ensemble, or a column is neither of numbers nor of truth values, which ``X`` has as 1 and 0,
+        or has gaps; as `export_onnx_training`.
+    TypeError, ImportError, OSError
+        As `export_onnx_training`.
+    """
+    if model.n_networks > 1:
+        raise ValueError(f"the model is an ensemble of {model.n_networks} networks, but a training step is of one")
+    columns = _columns(model.preparation)
+    numbers = [column for column in columns if isinstance(column, NumberColumn) and not column.gaps]
+    if len(numbers) < len(columns):
+        others = listed([column.name for column in columns if column not in numbers])
+        raise ValueError(
+            f"the training step takes a matrix of numbers, but the columns {others} have texts, dates or gaps: train "
+            "on a table of numbers, or export the model without its training step"
+        )
+    export_onnx_training(
+        path,
+        model.net,
+        model.params,
+        _metadata(model.preparation, columns),
+        solver=solver,
+        input_scaling=([column.mean for column in numbers], [column.scale for column in numbers]),
+        input_edges=[column.edges for column in numbers],
+        target_scaling=_target_scaling(model.preparation),
+    )
+
+
+def _columns(preparation: Preparation) -> list[ColumnEncoding]:
+    """Return the encodings of the columns that are needed, in the table's order."""
+    if preparation.encoder is not None:
+        return [column for column in preparation.encoder.columns if column.reading is not None]
+    # A matrix of numbers, whose columns may have no names, and whose gaps are no median.
+    names = preparation.feature_names or [""] * len(preparation.input_mean)
+    scaling = zip(names, preparation.input_mean, preparation.input_scale, strict=True)
+    return [NumberColumn(name, "", math.nan, mean, scale, gaps=False) for name, mean, scale in scaling]
+
+
+def _target_scaling(preparation: Preparation) -> tuple[Any, Any] | None:
+    return None if preparation.classes is not None else (preparation.target_mean, preparation.target_scale)
+
+
+def _target_range(preparation: Preparation) -> tuple[Any, Any] | None:
+    return None if preparation.target_low is None else (preparation.target_low, preparation.target_high)
+
+
+def _metadata(preparation: Preparation, columns: Sequence[ColumnEncoding]) -> dict[str, Any]:
+    """Return the metadata of the file: names of classes, columns and target, where they are known."""
+    named = {
+        "classes": preparation.classes,
+        "feature_names": [column.name for column in columns if column.name],
+        "target_name": preparation.target_name,
+    }
+    return {name: value for name, value in named.items() if value}
+
+
+def _append_features(graph: Graph, columns: Sequence[ColumnEncoding], layers: Params) -> tuple[str, Params]:
+    """Append the inputs of the network (n_samples, n_inputs); return their name, and the layers that take them.
+
+    Numbers are a matrix: all of them are scaled at once. Each text has a row in a table of its column.
+    """
+    dtype = layers[0].W.dtype
+    x = _append_inputs(graph, columns, dtype)
+    starts = itertools.accumulate((len(column.feature_names) for column in columns), initial=0)
+    placed = list(zip(starts, columns, strict=False))
+    numbers = [(start, column) for start, column in placed if _is_number(column)]
+    parts, places = [], []
+    if numbers:
+        number_parts, number_places, layers = _append_numbers(graph, x, numbers, layers)
+        parts += number_parts
+        places += number_places
+    for i, (start, column) in enumerate(placed):
+        if not _is_number(column):
+            parts.append(_append_texts(graph, column, i, dtype))
+            places += range(start, start + len(column.feature_names))
+    return in_order(graph, parts, np.argsort(places)), layers
+
+
+def _append_inputs(graph: Graph, columns: Sequence[ColumnEncoding], dtype: np.dtype) -> str:
+    """Append the inputs; return the matrix of the numbers (n_samples, n_columns), empty if there are none."""
+    if all(_is_number(column) and not column.gaps for column in columns):
+        return graph.input("X", dtype, len(columns))
+    _check_inputs(columns)
+    for column in columns:
+        graph.input(column.name, dtype if _is_number(column) else object, 1)
+    numbers = [column.name for column in columns if _is_number(column)]
+    return graph.node("Concat", *numbers, to="X", axis=1) if numbers else ""
+
+
+def _check_inputs(columns: Sequence[ColumnEncoding]) -> None:
+    """Raise ValueError unless the graph can have an input for each column."""
+    dates = [column.name for column in columns if isinstance(column, DateColumn)]
+    if dates:
+        raise ValueError(
+            f"dates have no ONNX form yet: train without the columns {listed(dates)}, or on a table that has numbers "
+            "there, such as days since 2000"
+        )
+    for name in (column.name for column in columns):
+        if not name or name != name.encode(errors="ignore").decode():
+            raise ValueError(f"an input of an ONNX file cannot have the name {shown(name)}: rename the column")
+
+
+def _is_number(column: ColumnEncoding) -> TypeGuard[NumberColumn]:
+    """Tell whether the graph takes a column as numbers; truth values that are words in the table are texts."""
+    return isinstance(column, NumberColumn) and (column.kind == "number" or not column.form)
+
+
+def _append_numbers(
+    graph: Graph, x: str, placed: Sequence[tuple[int, NumberColumn]], layers: Params
+) -> tuple[list[str], list[int], Params]:
+    """Append the features of the numbers, whose first ones have these places among the inputs of the network.
+
+    Returns
+    -------
+    parts : list of str
+        The scaled numbers, their pieces, and the indicators of their gaps.
+    places : list of int
+        The place of each of these features.
+    layers : tuple of Layer
+        The layers that take them.
+    """
+    starts, columns = zip(*placed, strict=True)
+    raw, dtype = x, layers[0].W.dtype
+    medians = np.asarray([column.median for column in columns], dtype)
+    if not np.isnan(medians).all():
+        missing = graph.node("IsNaN", raw, to="X_missing")
+        x = graph.node("Where", missing, graph.constant("medians", medians), raw, to="X_filled")
+    scaling = [column.mean for column in columns], [column.scale for column in columns]
+    checked = checked_scaling("input_scaling", scaling, len(columns), dtype)
+    parts, places = [x], list(starts)
+    if checked is not None:
+        parts[0], layers = scaled_columns(graph, x, layers, checked, np.asarray(starts))
+    pieces = pieces_between([column.edges for column in columns])
+    if pieces is not None:
+        parts.append(pieces_of_columns(graph, x, pieces, dtype))
+        places += [start + i for start, column in placed for i in range(1, len(column.edges))]
+    with_gaps = [i for i, column in enumerate(columns) if column.gaps]
+    if with_gaps:
+        parts.append(_append_indicators(graph, raw, with_gaps, dtype))
+        places += [start + len(column.feature_names) - 1 for start, column in placed if column.gaps]
+    return parts, places, layers
+
+
+def _append_indicators(graph: Graph, x: str, columns: Sequence[int], dtype: np.dtype) -> str:
+    """Append 1 where a column of x, one of these, has a gap, else 0."""
+    chosen = graph.node("Gather", x, graph.constant("columns_with_gaps", np.asarray(columns)), to="X_of_gaps", axis=1)
+    zero, one = (graph.constant(name, np.asarray(value, dtype)) for name, value in (("zero", 0), ("one", 1)))
+    return graph.node("Where", graph.node("IsNaN", chosen, to="gaps"), one, zero, to="indicators")
+
+
+def _append_texts(graph: Graph, column: ColumnEncoding, number: int, dtype: np.dtype) -> str:
+    """Append the features of a column of texts, the one with this number: each text has a row in a table.
+
+    An unknown text has the last row. A word that is no truth value has a row that does not exist, and is an error, as
+    in `predict`.
+    """
+    assert column.reading is not None  # a column that is needed
+    texts = _known_texts(column)
+    # Longer than any other, it is none of them.
+    unknown = ["?" * (1 + max(map(len, texts)))] if column.reading.kind == "text" else []
+    cells = Cells.of(column.name, [*texts, *unknown], str)
+    rows = column.transform(read_as(cells, column.reading).values).astype(dtype)
+    row = graph.node(
+        "LabelEncoder",
+        column.name,
+        to=f"row{number}",
+        domain=ML_DOMAIN,
+        keys_strings=texts,
+        values_int64s=list(range(len(texts))),
+        default_int64=len(texts),
+    )
+    found = graph.node("Gather", graph.constant(f"rows{number}", rows), row, to=f"found{number}", axis=0)
+    return graph.node("Flatten", found, to=f"texts{number}", axis=1)
+
+
+def _known_texts(column: ColumnEncoding) -> list[str]:
+    """Return the texts that are not encoded as an unknown one, missing cells among them."""
+    if isinstance(column, NumberColumn):
+        words = (
+            map("".join, itertools.product(*zip(word, word.upper(), strict=True))) for word in column.form.split("/")
+        )
+        return [*itertools.chain.from_iterable(words), *sorted(MISSING_NUMBERS)]
+    assert isinstance(column, CategoryColumn | TargetMeanColumn)
+    # Data frames turn whole numbers beside gaps into 3.0.
+    codes = [f"{level}.0" for level in column.levels if column.form == "code"]
+    return list(dict.fromkeys([*column.levels, *codes, *sorted(MISSING)]))

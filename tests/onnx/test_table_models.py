@@ -1,0 +1,259 @@
+"""Models of tables as ONNX files: onnxruntime takes the raw columns and answers as predict does."""
+
+import json
+import pathlib
+from typing import Any
+
+import numpy as np
+import onnx
+import onnxruntime
+import pandas as pd
+import pytest
+from onnxruntime.capi.onnxruntime_pybind11_state import InvalidArgument
+from sklearn.datasets import load_diabetes, load_iris, load_wine
+from sklearn.exceptions import NotFittedError
+
+import portable_mlp as pm
+from portable_mlp.onnx import files
+from portable_mlp.onnx.table_models import export_table_model, export_table_training
+from portable_mlp.tables.model import TableModel
+
+RTOL = {"float32": 1e-6, "float64": 1e-12}
+TYPES: dict[str, Any] = {"tensor(float)": np.float32, "tensor(double)": np.float64}
+N = 60
+
+
+def flats() -> pd.DataFrame:
+    """Return a table with every kind of column that an ONNX file takes; numbers are those of float32."""
+    rng = np.random.default_rng(0)
+    frame = pd.DataFrame(
+        {
+            "size": rng.integers(100, 900, N) / 8.0,
+            "rooms": rng.integers(1, 7, N),
+            "price": [f"{price:,}" for price in rng.integers(900, 3000, N)],
+            "district": rng.choice(["north", "south", "west"], N).astype(object),
+            "street": rng.choice([f"street {i}" for i in range(20)], N).astype(object),
+            "zone": rng.choice([3.0, 7.0, 12.0], N),
+            "lift": rng.choice(["yes", "No", "YES"], N).astype(object),
+            "plot": rng.integers(1_000_000, 1_000_100, N),  # far from 0, as float32 sees it
+            "garden": pd.array(rng.integers(0, 2, N).astype(bool), "boolean"),
+        }
+    )
+    frame.loc[::9, "size"] = None
+    frame.loc[::8, ["district", "street", "zone", "garden"]] = None
+    frame.loc[1::7, "lift"] = None
+    frame.loc[5, "district"] = "a rare one"
+    return frame
+
+
+FLATS = flats()
+RENT = 5.0 * FLATS["size"].fillna(60) + 30.0 * (FLATS["district"] == "west") + FLATS["rooms"]
+KIND = np.where(RENT.median() < RENT, "dear", np.where(FLATS["rooms"] < 3, "small", "cheap"))
+OPTIONS: dict[str, Any] = {"categorical": ["zone"], "max_levels": 6, "max_iter": 4, "random_state": 0}
+
+NEW = pd.concat([FLATS[:20]] * 2, ignore_index=True)
+"""Rows with unknown texts and with gaps where no training row has one."""
+NEW.loc[::5, ["district", "street"]] = "never seen"
+NEW.loc[::6, "zone"] = 99.0
+NEW.loc[::4, "rooms"] = np.nan
+NEW.loc[::3, "price"] = "NA"
+
+
+@pytest.fixture
+def path(tmp_path: pathlib.Path) -> pathlib.Path:
+    return tmp_path / "model.onnx"
+
+
+def session_of(path: pathlib.Path) -> onnxruntime.InferenceSession:
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = 4
+    return onnxruntime.InferenceSession(path, options)
+
+
+def fed(session: onnxruntime.InferenceSession, frame: pd.DataFrame) -> dict[str, np.ndarray]:
+    """Return the columns of a frame as the inputs of a session."""
+    columns = {}
+    for one in session.get_inputs():
+        column = frame[one.name]
+        assert one.shape == ["n_samples", 1]
+        if one.type == "tensor(string)":
+            values = column.astype(object).where(column.notna(), "").astype(str).to_numpy(object)
+        else:
+            unmarked = column.astype(object).replace("NA", None).map(lambda cell: str(cell).replace(",", ""))
+            numbers = pd.to_numeric(unmarked.replace({"True": "1", "False": "0"}), errors="coerce")
+            values = numbers.to_numpy(TYPES[one.type])
+        columns[one.name] = values[:, None]
+    return columns
+
+
+def answers(path: pathlib.Path, frame: pd.DataFrame) -> np.ndarray:
+    session = session_of(path)
+    (answer,) = session.run(None, fed(session, frame))
+    return answer
+
+
+def expected_of(model: Any, X: Any) -> np.ndarray:
+    return model.predict_proba(X) if hasattr(model, "classes_") else model.predict(X).reshape(len(X), -1)
+
+
+def assert_close(actual: np.ndarray, expected: np.ndarray, dtype: str) -> None:
+    """Compare relative to the largest value."""
+    assert (actual.dtype, actual.shape) == (np.dtype(dtype), expected.shape)
+    np.testing.assert_allclose(actual, expected, rtol=0, atol=RTOL[dtype] * np.abs(expected).max())
+
+
+@pytest.mark.parametrize("n_networks", [1, 3])
+@pytest.mark.parametrize("dtype", RTOL)
+@pytest.mark.parametrize("task", ["classes", "quantities"])
+def test_raw_columns_are_answered_as_by_predict(task: str, dtype: str, n_networks: int, path: pathlib.Path) -> None:
+    cls, y = (pm.TableClassifier, KIND) if task == "classes" else (pm.TableRegressor, RENT)
+    model = cls(dtype=dtype, n_networks=n_networks, n_pieces=4, **OPTIONS).fit(FLATS, y)
+    kinds = {column.name: column.kind for column in model.encoder_.columns_}
+    assert [kinds[name] for name in ("street", "zone", "lift")] == ["many categories", "category", "truth"]
+    model.to_onnx(path)
+    for frame in (FLATS, NEW, FLATS[:1]):
+        actual, expected = answers(path, frame), expected_of(model, frame)
+        assert_close(actual, expected, dtype)
+        if task == "classes":
+            assert model.classes_[actual.argmax(axis=1)].tolist() == model.predict(frame).tolist()
+    assert answers(path, FLATS[:0]).shape == (0, expected.shape[1])
+
+
+def test_the_file_says_what_it_takes(path: pathlib.Path) -> None:
+    pm.TableClassifier(**OPTIONS).fit(FLATS, KIND).to_onnx(path)
+    session = session_of(path)
+    texts = {"district", "street", "zone", "lift"}
+    assert {one.name: one.type for one in session.get_inputs()} == {
+        name: "tensor(string)" if name in texts else "tensor(float)" for name in FLATS
+    }
+    assert [(one.name, one.shape) for one in session.get_outputs()] == [("proba", ["n_samples", 3])]
+    kept = session.get_modelmeta().custom_metadata_map
+    assert json.loads(kept["feature_names"]) == list(FLATS)
+    assert json.loads(kept["classes"]) == ["cheap", "dear", "small"]
+    opsets = {entry.domain: entry.version for entry in onnx.load(path).opset_import}
+    assert opsets == {"": 20, "ai.onnx.ml": 3}
+
+
+@pytest.mark.parametrize("dtype", RTOL)
+@pytest.mark.parametrize(("load", "cls"), [(load_wine, pm.TableClassifier), (load_diabetes, pm.TableRegressor)])
+def test_numbers_alone_are_a_matrix(load: Any, cls: Any, dtype: str, path: pathlib.Path) -> None:
+    """Gaps where no training row has one are the median, as in predict."""
+    X, y = load(return_X_y=True)
+    X = X.astype(np.float32)
+    model = cls(dtype=dtype, n_networks=2, max_iter=3, random_state=0).fit(X, y)
+    model.to_onnx(path)
+    X[::3, 4] = np.nan
+    (actual,) = session_of(path).run(None, {"X": X.astype(dtype)})
+    assert_close(actual, expected_of(model, X), dtype)
+
+
+@pytest.mark.parametrize("columns", [["size"], ["district"], ["garden", "street"]])
+def test_a_table_of_one_kind_of_column(columns: list[str], path: pathlib.Path) -> None:
+    model = pm.TableRegressor(n_pieces=0, **{**OPTIONS, "categorical": []}).fit(FLATS[columns], RENT)
+    model.to_onnx(path)
+    assert_close(answers(path, NEW[columns]), expected_of(model, NEW[columns]), "float32")
+
+
+def test_gaps_and_codes_may_be_spelt_as_in_a_file(path: pathlib.Path) -> None:
+    model = pm.TableClassifier(**OPTIONS).fit(FLATS, KIND)
+    model.to_onnx(path)
+    session = session_of(path)
+    spelt = {
+        "district": ["", "NA", "N/A", "n/a", "<NA>", "#N/A", "NaN", "nan", "NULL", "null", "None", "?"],
+        "zone": ["", "NA", "null", "3", "3.0", "12", "12.0", "7", "7.5", "07", "abc", "nan"],
+        "lift": ["", "None", "?", "-", ".", "yes", "Yes", "YES", "yeS", "no", "NO", "nan"],
+    }
+    frame = pd.concat([FLATS[:1]] * 12, ignore_index=True).assign(**spelt)
+    (actual,) = session.run(None, {**fed(session, frame), **{k: np.array(v)[:, None] for k, v in spelt.items()}})
+    assert_close(actual, expected_of(model, frame), "float32")
+
+
+def test_a_word_that_is_no_truth_value_is_refused_there_too(path: pathlib.Path) -> None:
+    model = pm.TableRegressor(**OPTIONS).fit(FLATS, RENT)
+    model.to_onnx(path)
+    wrong = FLATS[:3].assign(lift=["yes", "perhaps", "no"])
+    with pytest.raises(ValueError, match="'perhaps' is not yes or no"):
+        model.predict(wrong)
+    with pytest.raises(InvalidArgument, match="out of data bounds"):
+        answers(path, wrong)
+
+
+HOSTILE = [
+    "proba",
+    "W1",
+    "X",
+    "h1",
+    "rows0",
+    "X_filled",
+    "feature_order",
+    "feature_order_",
+    "a\nb",
+    "$\"'\\",
+    "äöü",
+    "/a:0",
+]
+
+
+@pytest.mark.parametrize("name", HOSTILE)
+def test_a_column_may_have_any_name(name: str, path: pathlib.Path) -> None:
+    """A name of the graph's own gives way."""
+    frame = FLATS[["size", "district"]].rename(columns={"size": name})
+    frame["rows1"] = FLATS["street"]
+    model = pm.TableClassifier(**{**OPTIONS, "categorical": []}).fit(frame, KIND)
+    model.to_onnx(path)
+    session = session_of(path)
+    assert session.get_outputs()[0].name == ("proba_" if name == "proba" else "proba")
+    assert_close(answers(path, frame), model.predict_proba(frame), "float32")
+
+
+@pytest.mark.parametrize("name", ["", "\ud800"])
+def test_a_name_that_no_input_can_have_is_refused(name: str, path: pathlib.Path) -> None:
+    model = pm.TableRegressor(**{**OPTIONS, "categorical": []}).fit({name: FLATS["size"].to_numpy()}, RENT)
+    with pytest.raises(ValueError, match=r"an input of an ONNX file cannot have the name '.*': rename the column"):
+        model.to_onnx(path)
+    assert not path.exists()
+
+
+def test_dates_are_refused_by_name(path: pathlib.Path) -> None:
+    dates = pd.date_range("2020-01-31", periods=N, freq="MS")
+    frame = FLATS.assign(**{"let, since": dates, "built": dates.astype(str)})
+    model = pm.TableRegressor(**OPTIONS).fit(frame, RENT)
+    with pytest.raises(
+        ValueError, match=r"dates have no ONNX form yet: train without the columns 'let, since', 'built', or"
+    ):
+        model.to_onnx(path)
+    assert not path.exists()
+
+
+def test_all_networks_of_an_ensemble_fit_into_a_file(path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    model = pm.TableRegressor(n_networks=3, hidden_layer_sizes=(10,), max_iter=1).fit(
+        {"size": [1.0, 2.0, 4.0]}, [1, 2, 3]
+    )
+    n_bytes = 3 * 4 * (10 + 10 + 10 + 1)
+    monkeypatch.setattr(files, "LARGEST_FILE", n_bytes - 1)
+    with pytest.raises(ValueError, match=f"take {n_bytes} bytes"):
+        model.to_onnx(path)
+
+
+def test_it_is_fitted_first(path: pathlib.Path) -> None:
+    with pytest.raises(NotFittedError):
+        pm.TableClassifier().to_onnx(path)
+
+
+def test_a_training_step_is_of_one_network_and_of_numbers(path: pathlib.Path) -> None:
+    ensemble = pm.TableClassifier(n_networks=2, max_iter=1).fit(*load_iris(return_X_y=True))
+    texts = pm.TableRegressor(**OPTIONS).fit(FLATS, RENT)
+    with pytest.raises(ValueError, match="the model is an ensemble of 2 networks, but a training step is of one"):
+        export_table_training(path, ensemble._model, "adam")
+    with pytest.raises(ValueError, match=r"but the columns 'size', 'district', 'street', .* have texts, dates or gaps"):
+        export_table_training(path, texts._model, "adam")
+    assert not path.exists()
+
+
+def test_a_file_gives_the_same_bytes_as_the_estimator(path: pathlib.Path) -> None:
+    model = pm.TableClassifier(n_networks=2, **OPTIONS).fit(FLATS, KIND)
+    model.to_onnx(path)
+    before = path.read_bytes()
+    model.save(path.with_suffix(".safetensors"))
+    export_table_model(path, TableModel.load(path.with_suffix(".safetensors")))
+    assert path.read_bytes() == before
