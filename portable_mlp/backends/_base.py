@@ -224,6 +224,11 @@ class Backend:
         """Return the primitives of a training step; by default the portable ones."""
         return portable(self.xp)
 
+    @property
+    def primitives_of_predictions(self) -> Primitives:
+        """Return the primitives of a forward pass alone; by default those of a step."""
+        return self.primitives
+
     def undisturbed(self, dtype: Any = None) -> contextlib.AbstractContextManager[Any]:
         """Return the context in which the library computes as by default, whatever its settings.
 

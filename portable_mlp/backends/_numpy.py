@@ -6,6 +6,7 @@ import contextlib
 import functools
 import importlib.util
 import os
+import sys
 import warnings
 from typing import Any
 
@@ -42,6 +43,11 @@ class NumpyBackend(Backend):
         """Return the primitives that write into existing memory."""
         return numpy_primitives()
 
+    @property
+    def primitives_of_predictions(self) -> Primitives:
+        """Return the compiled ones once a fit has loaded them; else plain ones of the same bits, without Numba."""
+        return self.primitives if _COMPILED in sys.modules else plain_primitives()
+
     def runner(self, program: Program) -> Runner:
         """Return what takes the steps: compiled, many in one call, where Numba is installed."""
         if self.takes_sparse or type(self.primitives) is NumpyPrimitives:
@@ -65,12 +71,21 @@ class NumpyBackend(Backend):
 
 
 @functools.cache
+def plain_primitives() -> NumpyPrimitives:
+    """Return the primitives that are not compiled; they take sparse inputs, too."""
+    return TakesSparse()
+
+
+@functools.cache
 def numpy_primitives(takes_sparse: bool = False) -> NumpyPrimitives:
     """Return the fastest primitives available: compiled if Numba is installed, else plain."""
     if not takes_sparse:
         return _fastest()()
     kind = type(numpy_primitives())
     return type(f"Sparse{kind.__name__}", (TakesSparse, kind), {})()
+
+
+_COMPILED = f"{__package__}._numba_primitives"
 
 
 def _fastest() -> type[NumpyPrimitives]:

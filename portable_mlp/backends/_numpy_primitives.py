@@ -22,6 +22,7 @@ class NumpyPrimitives(Primitives):
     """Plain NumPy, without a temporary where an output is given."""
 
     writes = True
+    numbers_at_once = 2**15  # they and their temporaries stay in a core's own cache
 
     def __init__(self, xp: Any = array_api_compat.numpy) -> None:
         super().__init__(xp)

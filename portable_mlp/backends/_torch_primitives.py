@@ -29,6 +29,7 @@ class TorchPrimitives(Primitives):
     """
 
     writes = True
+    numbers_at_once = 2**20  # enough for all threads, or for a GPU
 
     def __init__(self, in_bfloat16: bool = False) -> None:
         super().__init__(array_api_compat.torch)

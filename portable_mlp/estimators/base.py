@@ -38,7 +38,8 @@ from ..kernels.losses import LossOptions, checked_loss_options
 from ..kernels.network import Network
 from ..kernels.optimizers import OPTIMIZERS, SOLVERS
 from ..kernels.parameters import Layer, Params, pack
-from ..kernels.propagation import Trace, forward_pass
+from ..kernels.primitives import Primitives
+from ..kernels.propagation import ForwardPass, last_hidden, logits_of
 from ..kernels.step import Objective
 from ..kernels.suggestions import suggesting_class
 from ..storage.paths import FilePath
@@ -478,8 +479,8 @@ class BaseMLP(
         if self.backend is None and self.device is None:
             check_same_device(self, X, backend, method)
 
-    def _trace(self, X: Any, method: str) -> tuple[Trace, Inputs]:
-        """Return the end of the forward pass of X, and the checked X."""
+    def _computed(self, X: Any, method: str, compute: ForwardPass) -> tuple[Array, Inputs]:
+        """Return ``compute(ops, net, params, X)``, and the checked X."""
         if "coefs_" not in vars(self):
             check_is_fitted(self, "coefs_")  # raises; called only here, since it is slow where it does not
         backend = self._fitted_backend()
@@ -490,13 +491,15 @@ class BaseMLP(
         dtype = np.dtype(name) if backend.name == "numpy" else backend.dtype(name)
         with _computing(backend):
             net, params = self._fitted_network(backend, dtype)
-            return forward_pass(backend.primitives, net, params, inputs.on_device(dtype), keep=False), inputs
+            return compute(backend.primitives_of_predictions, net, params, inputs.on_device(dtype)), inputs
 
     def _outputs(self, X: Any, method: str) -> tuple[Array, Inputs]:
         """Return the network's outputs (n_samples, n_outputs), and the checked inputs."""
-        trace, inputs = self._trace(X, method)
-        with _computing(inputs.backend):
-            return outputs_of(inputs.backend.xp, self.out_activation_, trace.logits), inputs
+
+        def outputs(ops: Primitives, net: Network, params: Params, X: Array) -> Array:
+            return ops.by_rows(lambda z: outputs_of(ops.xp, self.out_activation_, z), logits_of(ops, net, params, X))
+
+        return self._computed(X, method, outputs)
 
     @by_blocks
     @of_one_moment
@@ -513,9 +516,8 @@ class BaseMLP(
         array of shape (n_samples, n_units)
             The activations of the last hidden layer; a copy of X, floating, where there is none. In the library of X.
         """
-        trace, inputs = self._trace(X, "transform")
-        last = dense(trace.inputs[-1])
-        return inputs.answer(last if trace.hidden else snapshot(inputs.backend.xp, last))
+        last, inputs = self._computed(X, "transform", last_hidden)
+        return inputs.answer(last if len(self.coefs_) > 1 else snapshot(inputs.backend.xp, dense(last)))
 
     @property
     def _n_features_out(self) -> int:

@@ -8,7 +8,8 @@ used up. The returned value is the result either way, so that the same lines run
 from __future__ import annotations
 
 import functools
-from collections.abc import Sequence
+import math
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple, TypeAlias
 
 from .activations import ACTIVATIONS, softmax
@@ -54,9 +55,12 @@ class Primitives:
         The library's namespace of the array API standard.
     writes : bool
         Whether results are written into ``out`` and into arguments that are used up.
+    numbers_at_once : int or None
+        The most numbers that `by_rows` passes on at a time; None for all.
     """
 
     writes = False
+    numbers_at_once: int | None = None
 
     def __init__(self, xp: Namespace) -> None:
         self.xp = xp
@@ -111,6 +115,29 @@ class Primitives:
         z = self.add_bias(z, b)
         activation = ACTIVATIONS[name]
         return activation.value(self.xp, z), z if activation.needs_z else None
+
+    def activated(self, name: str, z: Array, b: Array) -> Array:
+        """Return ``h = f(z + b)`` alone, for predictions; ``z`` is used up."""
+        if self.writes:
+            return self.by_rows(lambda part: self.activate(name, part, b)[0], z)
+        z = self.add_bias(z, b)
+        return ACTIVATIONS[name].value(self.xp, z)
+
+    def by_rows(self, function: Callable[[Array], Array], z: Array) -> Array:
+        """Return ``function(z)``, a function of each row by itself; ``z`` is used up.
+
+        With `numbers_at_once` they are computed some at a time, and written into ``z``, so that temporaries are small.
+        """
+        if self.numbers_at_once is None or math.prod(z.shape) <= self.numbers_at_once:
+            return function(z)
+        n_rows = z.shape[-2]
+        size = max(1, self.numbers_at_once * n_rows // math.prod(z.shape))
+        for start in range(0, n_rows, size):
+            part = z[..., start : start + size, :]
+            computed = function(part)
+            if computed is not part:
+                part[...] = computed
+        return z
 
     def d_activate(self, name: str, dh: Array, z: Array | None, h: Array) -> Array:
         """Return ``dz = dh f'(z)``; ``dh`` is used up."""

@@ -6,7 +6,8 @@ the array API standard. Nothing here reads a value back from a device, or writes
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import functools
+from collections.abc import Callable, Sequence
 from typing import NamedTuple, TypeAlias
 
 from .activations import OUTPUTS
@@ -19,6 +20,9 @@ from .workspace import Workspace
 
 Masks: TypeAlias = Sequence[Array] | None
 """The factors of each hidden layer's units, or None for no dropout."""
+
+ForwardPass: TypeAlias = Callable[[Primitives, Network, Params, Array], Array]
+"""A forward pass without checks, as `logits_of`."""
 
 
 class Trace(NamedTuple):
@@ -49,27 +53,42 @@ def forward_pass(
     X: Array,
     masks: Masks = None,
     workspace: Workspace | None = None,
-    *,
-    keep: bool = True,
 ) -> Trace:
-    """Compute every layer, without checks: z = h W + b, h = f(z); with dropout the next layer receives h * mask.
-
-    Without ``keep`` the trace holds the last hidden layer alone, for callers without a backward pass: two layers are in
-    memory at a time.
-    """
+    """Compute every layer, without checks: z = h W + b, h = f(z); with dropout the next layer receives h * mask."""
     inputs: list[Array] = [X]
     hidden: list[Array] = []
     pre_activations: list[Array] = []
     for i, ((W, b), name) in enumerate(zip(params[:-1], net.activations, strict=True)):
         h, z = ops.activate(name, ops.matmul(inputs[-1], W, out=workspace and workspace.hidden[i]), b)
-        if not keep:
-            inputs, hidden, pre_activations, z = [], [], [], None
         inputs.append(h if masks is None else h * masks[i])
         hidden.append(h)
         pre_activations.append(z)
     W, b = params[-1]
     logits = ops.add_bias(ops.matmul(inputs[-1], W, out=workspace and workspace.logits), b)
     return Trace(inputs, hidden, pre_activations, logits)
+
+
+def last_hidden(ops: Primitives, net: Network, params: Params, X: Array) -> Array:
+    """Return the input of the last layer, without checks: the last hidden activations, or X where there are none.
+
+    No layer is kept for a backward pass: two are in memory at a time.
+    """
+    layer = [X]
+    for (W, b), name in zip(params[:-1], net.activations, strict=True):
+        # Popped, a layer is freed by its product, before the activation makes the next one.
+        layer.append(ops.activated(name, ops.matmul(layer.pop(), W), b))
+    return layer.pop()
+
+
+def logits_of(ops: Primitives, net: Network, params: Params, X: Array) -> Array:
+    """Return ``z`` of the output layer, without checks and without keeping hidden layers."""
+    W, b = params[-1]
+    return ops.add_bias(ops.matmul(last_hidden(ops, net, params, X), W), b)
+
+
+def output_of(ops: Primitives, net: Network, params: Params, X: Array) -> Array:
+    """Return the activations of the output layer, without checks and without keeping hidden layers."""
+    return ops.by_rows(functools.partial(OUTPUTS[net.output], ops.xp), logits_of(ops, net, params, X))
 
 
 def backward_pass(
@@ -176,5 +195,4 @@ def predict(net: Network, params: Params, X: Array) -> Array:
     array([[210.5]])
     """
     call = check_inputs(net, params, X)
-    trace = forward_pass(portable(call.xp), net, call.params, call.X, keep=False)
-    return OUTPUTS[net.output](call.xp, trace.logits)
+    return output_of(portable(call.xp), net, call.params, call.X)

@@ -8,9 +8,9 @@ from typing import Any, NamedTuple, Self
 import numpy as np
 
 from ..backends import Backend, backend_of, dtype_name
+from ..backends.ambient import predict
 from ..kernels.network import Network
 from ..kernels.parameters import Params
-from ..kernels.propagation import predict
 from ..storage.models import load_model, save_ensemble
 from ..storage.paths import FilePath
 from .column_names import numbered_names

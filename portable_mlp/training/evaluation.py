@@ -14,7 +14,7 @@ from ..kernels.batch import encode_targets
 from ..kernels.network import Network
 from ..kernels.parameters import unpack
 from ..kernels.primitives import Primitives, portable
-from ..kernels.propagation import forward_pass
+from ..kernels.propagation import logits_of
 from ..kernels.step import FUNCTIONS_KEPT, Objective, data_loss, weight_of
 from .batches import Data, blocks
 from .stream import Samples, Stream
@@ -89,7 +89,7 @@ def make_totals(xp: Namespace, net: Network) -> Callable[[Array, Data], Totals]:
 
     def totals(flat: Array, data: Data) -> Totals:
         rows = encode_targets(portable(xp), net, data)
-        logits = forward_pass(portable(xp), net, unpack(net, flat), rows.X, keep=False).logits
+        logits = logits_of(portable(xp), net, unpack(net, flat), rows.X)
         loss, _ = data_loss(portable(xp), Objective(net), logits, rows, divisor=1.0)
         return loss, measure(xp, OUTPUTS[net.output](xp, logits), rows.Y, rows.weights)
 
@@ -150,7 +150,7 @@ def make_logits(ops: Primitives, objective: Objective) -> Callable[[Array, Data]
 
     def logits_and_loss(flat: Array, data: Data) -> tuple[Array, Array]:
         net = objective.net
-        logits = forward_pass(ops, net, unpack(net, flat), data.X, keep=False).logits
+        logits = logits_of(ops, net, unpack(net, flat), data.X)
         batch = encode_targets(ops, net, data)
         loss, _ = data_loss(ops, objective, logits, batch, weight_of(ops, batch))
         return logits, loss
