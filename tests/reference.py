@@ -185,8 +185,9 @@ def torch_gradient(p: "Problem") -> list[tuple[np.ndarray, np.ndarray]]:
 
 
 def jax_gradient(p: "Problem") -> list[tuple[np.ndarray, np.ndarray]]:
+    # Operator by operator: compiled, each problem would be a program of its own.
     params, X, Y, weights = jax.tree.map(jnp.asarray, (p.params, p.X, p.Y, p.plain_weights))
-    grads = jax.jit(jax.grad(lambda params: _objective(JAX, p, params, X, Y, weights)))(params)
+    grads = jax.grad(lambda params: _objective(JAX, p, params, X, Y, weights))(params)
     return [(np.asarray(dW), np.asarray(db)) for dW, db in grads]
 
 

@@ -111,7 +111,7 @@ def assert_layers_close(actual, expected, *, rtol, to_numpy=np.asarray):
 # --- values, gradient, type: `lib.numpy` looks at library, device and dtype, `assert_close` at the shape -----------
 
 
-@pytest.mark.parametrize("name", one_in(4, CASES, on="jax-float32"))  # JAX compiles each; in float64 it does all
+@pytest.mark.parametrize("name", one_in(4, CASES, on="jax"))  # which compiles each
 def test_values_equal_the_loop(lib, name):
     p, expected = oracle(name)
     params, X = lib.params(p.params), lib.array(p.X)
@@ -123,7 +123,7 @@ def test_values_equal_the_loop(lib, name):
     assert_close(lib.numpy(call(lib, p)[0]), expected.loss, rtol=lib.rtol)
 
 
-@pytest.mark.parametrize("name", one_in(4, CASES, on="jax-float32"))
+@pytest.mark.parametrize("name", one_in(4, CASES, on="jax"))
 def test_gradient_equals_torch(lib, name):
     p, expected = oracle(name)
     _, grads = call(lib, p)
@@ -243,7 +243,7 @@ def everything_on_numpy(name):
     return p, leaves(everything(p.net, *on_backend(pm.get_backend("numpy"), p)))
 
 
-@pytest.mark.parametrize("name", one_in(3, EVERYTHING))
+@pytest.mark.parametrize("name", one_in(6, EVERYTHING))
 def test_jit_traces_every_kernel(name):
     p, expected = everything_on_numpy(name)
     compiled = jax.jit(functools.partial(everything, p.net))(*on_backend(pm.get_backend("jax"), p))
@@ -416,7 +416,7 @@ def assert_equals_single_calls(lib, models):
             assert_close(x[m], lib.numpy(y), rtol=10 * lib.rtol)
 
 
-@pytest.mark.parametrize("name", ["labels shared", "all their own"])
+@pytest.mark.parametrize("name", one_in(2, ["labels shared", "all their own"], on="jax"))
 def test_an_axis_of_models_equals_single_calls(lib, name):
     assert_equals_single_calls(lib, MODELS[name])
 
@@ -437,8 +437,8 @@ def test_samples_without_weight_leave_the_penalty_alone():
 
 def test_the_loss_is_an_array_of_the_library(lib):
     """NumPy's own reductions would give a scalar of another type."""
-    net = pm.Network((3, 2))
+    net = pm.Network((5, 3))
     params = pm.init_params(net, backend=lib.backend, dtype=lib.dtype)
-    loss, grads = pm.loss_and_grad(net, params, lib.array(np.ones((4, 3))), lib.array(np.zeros(4, int)))
+    loss, grads = pm.loss_and_grad(net, params, lib.array(np.ones((6, 5))), lib.array(np.zeros(6, int)))
     assert type(loss) is type(grads[0].W)
     assert loss.shape == ()

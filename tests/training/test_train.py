@@ -60,7 +60,7 @@ OPTIONS = {
 }
 
 
-@pytest.mark.parametrize("options", one_in(4, OPTIONS.values(), on="jax-float32"), ids=OPTIONS)
+@pytest.mark.parametrize("options", one_in(4, OPTIONS.values(), on="jax"), ids=OPTIONS)
 def test_every_library_trains_alike(lib, options: dict[str, Any]) -> None:
     X, y = problem(20, seed=1)
     validation = (lib.array(X), lib.array(y))
@@ -78,12 +78,16 @@ def test_every_library_trains_alike(lib, options: dict[str, Any]) -> None:
 
 @pytest.mark.parametrize(("backend", "device"), [("strict", "device1"), ("torch", "cpu"), ("jax", "cpu")])
 def test_twenty_epochs_of_digits_agree(backend: str, device: str) -> None:
-    X, y = load_digits(return_X_y=True)
+    X, y = (part[:800] for part in load_digits(return_X_y=True))
     net = pm.Network((64, 30, 10))
     histories = []
     for chosen in (pm.get_backend("numpy"), pm.get_backend(backend, device=device)):
         params = pm.init_params(net, backend=chosen)
-        histories.append(pm.train(net, params, chosen.asarray(X / 16), chosen.asarray(y), epochs=20).history["loss"])
+        histories.append(
+            pm.train(net, params, chosen.asarray(X / 16), chosen.asarray(y), epochs=20, learning_rate=3e-3).history[
+                "loss"
+            ]
+        )
     np.testing.assert_allclose(histories[1], histories[0], rtol=1e-10)
     assert histories[0][-1] < 0.5 * histories[0][0]
 
