@@ -14,6 +14,9 @@ PYPROJECT = nox.project.load_toml("pyproject.toml")
 N_PROCESSES = min((os.cpu_count() or 1) * 3 // 2, 8)
 SIDE_BY_SIDE = ("-n", str(N_PROCESSES), "--dist", "worksteal")
 
+# LLVM's optimisations are most of the time that JAX compiles; `thorough` and plain pytest leave them on.
+LESS_COMPILING = "--xla_backend_optimization_level=0"
+
 
 def install_for_tests(session: nox.Session) -> None:
     """Install the package and what its tests need."""
@@ -24,7 +27,7 @@ def install_for_tests(session: nox.Session) -> None:
 def tests(session: nox.Session) -> None:
     """Run the tests on every library that has a CPU build; arguments go to pytest."""
     install_for_tests(session)
-    session.run("pytest", *SIDE_BY_SIDE, *session.posargs)
+    session.run("pytest", *SIDE_BY_SIDE, *session.posargs, env={"XLA_FLAGS": LESS_COMPILING})
 
 
 @nox.session

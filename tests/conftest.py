@@ -1,6 +1,7 @@
 """The libraries every kernel is tested on, and the surroundings of the tests."""
 
 import os
+import pathlib
 import re
 import signal
 
@@ -18,6 +19,9 @@ if foreign := re.findall(
 if "PYTEST_XDIST_WORKER" in os.environ:  # one of several, which would wait for each other's threads
     os.environ |= dict.fromkeys(("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS"), "1")
 os.environ["JAX_ENABLE_X64"] = "1"  # read when JAX is imported
+# Most of JAX's time is compiling: what one process of the tests has compiled the others read.
+os.environ["JAX_COMPILATION_CACHE_DIR"] = str(pathlib.Path(__file__).parents[1] / ".pytest_cache/d/jax")
+os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0"
 os.environ["SCIPY_ARRAY_API"] = "1"  # read when SciPy is; scikit-learn asks for it before it dispatches
 
 from dataclasses import dataclass

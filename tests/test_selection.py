@@ -7,6 +7,8 @@ import sys
 
 import pytest
 
+from tests.selection import rarely
+
 ROOT = pathlib.Path(__file__).parents[1]
 
 CONFTEST = """
@@ -63,8 +65,8 @@ def run(folder: pathlib.Path, tests: str, *options: str) -> tuple[int, list[str]
     return done.returncode, done.stdout.splitlines()
 
 
-@pytest.mark.parametrize("options", [(), ("-n", "2")], ids=["alone", "in two workers"])
-def test_a_run_says_what_it_leaves_out_and_fails_on_a_skip(options: tuple[str, ...], tmp_path: pathlib.Path) -> None:
+@pytest.mark.parametrize("options", [["-n", "2"], *rarely([])])
+def test_a_run_says_what_it_leaves_out_and_fails_on_a_skip(options: list[str], tmp_path: pathlib.Path) -> None:
     code, lines = run(tmp_path, TESTS + SKIP, *options)
     assert code == pytest.ExitCode.TESTS_FAILED
     assert lines.count(NO_GPU) == lines.count(THOROUGH) == 1
@@ -82,7 +84,7 @@ def test_a_file_may_not_skip_either(tmp_path: pathlib.Path) -> None:
 
 @pytest.mark.parametrize(
     ("expression", "passed", "said"),
-    [("thorough", "1 passed", []), ("gpu", "", [NO_GPU]), ("not gpu", "1 passed", [THOROUGH])],
+    [("thorough", "1 passed", []), *rarely(("gpu", "", [NO_GPU]), ("not gpu", "1 passed", [THOROUGH]))],
 )
 def test_others_are_asked_for(expression: str, passed: str, said: list[str], tmp_path: pathlib.Path) -> None:
     code, lines = run(tmp_path, TESTS, "-m", expression)

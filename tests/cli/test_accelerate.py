@@ -1,6 +1,5 @@
 """`portable-mlp accelerate`, run as its user runs it: a script for scikit-learn that knows nothing of us."""
 
-import os
 import pathlib
 import subprocess
 import sys
@@ -8,6 +7,7 @@ import textwrap
 
 import pytest
 
+from tests.processes import environment
 from tests.selection import one_in, rarely
 
 SCRIPT = """
@@ -39,12 +39,15 @@ def script(tmp_path: pathlib.Path) -> pathlib.Path:
 
 def accelerate(*arguments: object) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-W", "ignore", "-m", "portable_mlp", "accelerate", *map(str, arguments)]
-    environment = os.environ | {"PYTHONWARNINGS": "ignore"}
-    return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=120, check=False)
+    variables = environment(PYTHONWARNINGS="ignore")
+    return subprocess.run(command, env=variables, capture_output=True, text=True, timeout=120, check=False)
 
 
-@pytest.mark.parametrize("backend", ["torch", *rarely("numpy")])
-def test_a_script_runs_unchanged(script: pathlib.Path, backend: str) -> None:
+@pytest.mark.parametrize(
+    ("backend", "library"),
+    [("strict", "array_api_strict._array_object"), *rarely(("numpy", "numpy"), ("torch", "torch"))],
+)
+def test_a_script_runs_unchanged(script: pathlib.Path, backend: str, library: str) -> None:
     done = accelerate("--backend", backend, script, "--epochs", "3", "-v", "data.csv")
     assert done.returncode == 0, done.stderr
     assert done.stderr == (
@@ -54,8 +57,8 @@ def test_a_script_runs_unchanged(script: pathlib.Path, backend: str) -> None:
     assert done.stdout.splitlines() == [
         "['--epochs', '3', '-v', 'data.csv'] __main__ train_model.py MLPClassifier(hidden_layer_sizes=(5,), "
         "max_iter=5, random_state=0)",
-        f"{backend} numpy",
-        f"{backend} portable_mlp.estimators.classifier",
+        f"{library} numpy",
+        f"{library} portable_mlp.estimators.classifier",
         "its neighbour can be imported",
     ]
 

@@ -17,6 +17,7 @@ import pytest
 
 import portable_mlp as pm
 from portable_mlp.backends.extras import install
+from portable_mlp.cli import demo
 from portable_mlp.cli.app import run
 from portable_mlp.storage import tensor_files
 from tests.estimators.problems import quietly
@@ -344,7 +345,8 @@ def test_gradcheck_fails_on_a_wrong_gradient(monkeypatch: pytest.MonkeyPatch, ca
     assert "tanh" in out
 
 
-def test_demo_learns_the_digits(capfd) -> None:
+def test_demo_learns_the_digits(monkeypatch: pytest.MonkeyPatch, capfd) -> None:
+    monkeypatch.setattr(demo, "TIMED_EPOCHS", 2)
     code, out, err = command("demo", "--output", "out", capfd=capfd)
     assert code == 0, err
     accuracy = float(out.split("test accuracy ")[1].split()[0])

@@ -11,6 +11,8 @@ import pytest
 from portable_mlp.cli import processes
 from portable_mlp.cli.app import run
 from portable_mlp.distributed.supervision.supervisor import Rules
+from tests.cli.commands import printed, table_of_kinds
+from tests.processes import environment
 
 START = [sys.executable, "-m", "mpi4py", "-m", "portable_mlp", "train"]
 
@@ -81,21 +83,23 @@ def test_under_mpiexec_it_is_refused(
     assert not supervised
 
 
-def test_the_real_command(tmp_path: pathlib.Path) -> None:
+def test_the_real_command(tmp_path: pathlib.Path, capfd: pytest.CaptureFixture[str]) -> None:
     """One rank, with a state and a model; stdout is JSON alone, and the same command without --procs agrees."""
-
-    def train(name: str, *options: str) -> tuple[Any, bytes]:
-        model = tmp_path / name
-        command = [sys.executable, "-m", "portable_mlp", "train", "digits", "--backend", "numpy", "--hidden", "16"]
-        command += ["--epochs", "2", "--json", "--save", str(model), *options]
-        done = subprocess.run(command, capture_output=True, text=True, timeout=120)
-        assert done.returncode == 0, done.stderr
-        return json.loads(done.stdout)["history"]["loss"], model.read_bytes()
-
-    states = tmp_path / "states"
-    losses, _ = train("one", "--procs", "1", "--checkpoint", str(states))
+    model, states = tmp_path / "model", tmp_path / "states"
+    command = ["train", str(table_of_kinds(tmp_path, 90)), "--backend", "numpy", "--hidden", "16", "--epochs", "2"]
+    of_a_rank = [*command, "--procs", "1", "--checkpoint", str(states), "--save", str(model), "--json"]
+    done = subprocess.run(
+        [sys.executable, "-m", "portable_mlp", *of_a_rank],
+        capture_output=True,
+        text=True,
+        timeout=120,
+        env=environment(),
+    )
+    assert done.returncode == 0, done.stderr
     assert list(states.glob("step-*"))
-    assert losses == train("two")[0]
+    assert model.exists()
+    alone, _ = printed(*command, "--json", capfd=capfd)
+    assert json.loads(done.stdout)["history"]["loss"] == json.loads(alone)["history"]["loss"]
 
 
 def test_a_mistake_in_the_real_command(tmp_path: pathlib.Path) -> None:

@@ -10,11 +10,13 @@ from typing import Any
 
 import pytest
 
+from portable_mlp.cli.app import run
+from tests.cli.commands import table_of_kinds
+from tests.processes import environment
 from tests.selection import rarely
 
 PATIENCE = 120.0
-TRAIN = ["train", "digits", "--backend", "numpy", "--reproducible"]
-TRAIN += ["--hidden", "32", "--batch-size", "50", "--epochs", "40"]
+TRAIN = ["--backend", "numpy", "--reproducible", "--hidden", "32", "--batch-size", "50", "--epochs", "40"]
 
 
 class Training:
@@ -23,13 +25,14 @@ class Training:
     def __init__(self, folder: pathlib.Path, *options: Any) -> None:
         self.temporary, self.states, self.model = folder / "temporary", folder / "states", folder / "model.safetensors"
         self.temporary.mkdir(exist_ok=True)
+        table = table_of_kinds(folder, 1000)
         places = ["--checkpoint", self.states, "--checkpoint-every", 20, "--save", self.model]
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "portable_mlp", *TRAIN, *map(str, [*places, *options])],
+            [sys.executable, "-m", "portable_mlp", "train", *TRAIN, *map(str, [*places, *options, table])],
             stdout=subprocess.DEVNULL,
             stderr=subprocess.PIPE,
             text=True,
-            env={**os.environ, "TMPDIR": str(self.temporary)},
+            env=environment(TMPDIR=str(self.temporary)),
         )
 
     def wait_for_states(self, n: int) -> None:
@@ -51,9 +54,10 @@ class Training:
 @pytest.fixture(scope="module")
 def whole(tmp_path_factory: pytest.TempPathFactory) -> bytes:
     """The model of one process that nobody disturbs."""
-    training = Training(tmp_path_factory.mktemp("whole"))
-    assert training.end()[0] == 0
-    return training.model.read_bytes()
+    folder = tmp_path_factory.mktemp("whole")
+    model = folder / "model.safetensors"
+    assert run(["train", *TRAIN, "--save", str(model), str(table_of_kinds(folder, 1000))]) == 0
+    return model.read_bytes()
 
 
 @pytest.mark.parametrize(

@@ -23,6 +23,7 @@ from portable_mlp.tables.hold_out import GroupSplit
 from portable_mlp.tables.parquet_files import ParquetMatrix
 from portable_mlp.tables.preparation import preparation_of
 from portable_mlp.training import stream
+from tests.processes import environment
 from tests.selection import one_in, rarely
 
 RNG = np.random.default_rng(0)
@@ -176,9 +177,12 @@ sys.exit(main())
 )
 def test_a_signal_in_the_middle_loses_nothing(number: int, code: int, capfd: pytest.CaptureFixture[str]) -> None:
     name = saved("kind", ".parquet", group_rows=30)
-    command = ["train", name, *OPTIONS, "--epochs", "60", "--checkpoint", "states", "--checkpoint-every", "7"]
+    command = ["train", name, *OPTIONS, "--epochs", "20", "--checkpoint", "states", "--checkpoint-every", "7"]
     process = subprocess.Popen(
-        [sys.executable, "-c", STREAMED_MAIN, *command, "--save", "parts"], stderr=subprocess.PIPE, text=True
+        [sys.executable, "-c", STREAMED_MAIN, *command, "--save", "parts"],
+        stderr=subprocess.PIPE,
+        text=True,
+        env=environment(),
     )
     while not list(pathlib.Path("states").glob("step-*")):
         time.sleep(0.01)

@@ -13,6 +13,8 @@ import portable_mlp as pm
 from portable_mlp.cli.app import run
 from portable_mlp.training.best_effort_stream import BestEffortStream
 from tests.cli.test_terminal import read_or_end
+from tests.processes import environment
+from tests.selection import one_in, rarely
 
 PROGRAM = f"{sys.executable} -m portable_mlp"
 TRAIN = f"{PROGRAM} train table.csv --epochs 2 --save new.safetensors"
@@ -31,18 +33,18 @@ def in_a_folder_with_a_model(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyP
     pathlib.Path("new.csv").write_text("a,b\n" + "".join(f"{i % 7},{i - 9}\n" for i in range(30)), encoding="utf-8")
 
 
-def shell(line: str, **environment: str) -> subprocess.CompletedProcess[bytes]:
+def shell(line: str, **variables: str) -> subprocess.CompletedProcess[bytes]:
     """Run a line by the shell; no traceback may come of it."""
     # Streams are buffered, as they are for who has not asked for something else.
-    usual = {name: value for name, value in os.environ.items() if name != "PYTHONUNBUFFERED"}
-    done = subprocess.run(["sh", "-c", line], capture_output=True, timeout=120, env={**usual, **environment})
+    usual = {name: value for name, value in environment(**variables).items() if name != "PYTHONUNBUFFERED"}
+    done = subprocess.run(["sh", "-c", line], capture_output=True, timeout=120, env=usual)
     for output in (done.stdout, done.stderr):
         assert b"Traceback" not in output, output.decode()
         assert b"Exception ignored" not in output, output.decode()
     return done
 
 
-@pytest.mark.parametrize("broken", ["2>&-", "2>/dev/full", "2>&- <&-"])
+@pytest.mark.parametrize("broken", ["2>&-", "2>/dev/full", *rarely("2>&- <&-")])
 def test_progress_that_cannot_be_drawn_costs_no_model(broken: str) -> None:
     done = shell(f"{TRAIN} {broken}")
     assert done.returncode == 0
@@ -67,17 +69,19 @@ def test_a_summary_that_cannot_be_printed_costs_no_model(broken: str, code: int,
 
 
 def test_who_reads_the_progress_may_leave() -> None:
-    done = shell(f"({TRAIN} 2>&1; echo $? >code) | head -c 1")
-    assert len(done.stdout) == 1
+    shell(f"({TRAIN} 2>&1; echo $? >code) | true")
     assert pathlib.Path("code").read_text() == "141\n"
     assert pathlib.Path("new.safetensors").exists()
 
 
 @pytest.mark.parametrize(
-    "line",
-    [PREDICT, f"{PROGRAM} inspect model.safetensors", f"{PROGRAM} gradcheck --backend numpy"],
+    ("line", "broken"),
+    one_in(
+        2,
+        [PREDICT, f"{PROGRAM} inspect model.safetensors", f"{PROGRAM} gradcheck --backend numpy"],
+        [">&-", ">/dev/full"],
+    ),
 )
-@pytest.mark.parametrize("broken", [">&-", ">/dev/full"])
 def test_a_result_that_cannot_be_printed_is_a_mistake_that_names_the_stream(line: str, broken: str) -> None:
     done = shell(f"{line} {broken}")
     assert done.returncode == 2
@@ -184,7 +188,7 @@ def test_a_program_that_imports_the_package_keeps_its_interrupts() -> None:
     subprocess.run([sys.executable, "-c", code, "-m", "portable_mlp"], check=True, timeout=120)
 
 
-@pytest.mark.parametrize("encoding", ["ascii", "cp1252", "utf-8"])
+@pytest.mark.parametrize("encoding", ["cp1252", *rarely("ascii", "utf-8")])
 def test_predictions_in_a_pipe_are_those_of_a_file(encoding: str) -> None:
     line = PREDICT + " --proba"
     done = shell(line, PYTHONIOENCODING=encoding)
@@ -200,8 +204,9 @@ def test_predictions_in_a_pipe_are_those_of_a_file(encoding: str) -> None:
 def test_a_terminal_gets_escaped_what_it_cannot_show(encoding: str, shown: str) -> None:
     terminal, end = os.openpty()
     command = [*PREDICT.split(), "--proba"]
-    environment = {**os.environ, "PYTHONIOENCODING": encoding}
-    with subprocess.Popen(command, stdout=end, stderr=subprocess.PIPE, env=environment) as process:
+    with subprocess.Popen(
+        command, stdout=end, stderr=subprocess.PIPE, env=environment(PYTHONIOENCODING=encoding)
+    ) as process:
         os.close(end)
         seen = b""
         while chunk := read_or_end(terminal):

@@ -15,7 +15,7 @@ import pytest
 
 import portable_mlp as pm
 from portable_mlp.distributed.supervision.shared_memory import leftovers_removed
-from tests.cli.commands import printed
+from tests.cli.commands import printed, table_of_kinds
 from tests.distributed import mpi_rank
 from tests.processes import environment
 from tests.selection import one_in, rarely
@@ -174,8 +174,7 @@ def test_sigterm_to_one_rank_ends_all_with_a_state(tmp_path: pathlib.Path) -> No
 def test_the_command_line_trains_together(
     launcher: tuple[str, ...], tmp_path: pathlib.Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    table = tmp_path / "table.csv"
-    table.write_text("a,b,kind\n" + "".join(f"{i % 7},{i},{'xyz'[i % 3]}\n" for i in range(90)))
+    table = table_of_kinds(tmp_path, 90)
     command = ("train", table, "--epochs", 2, "--hidden", 16, "--reproducible", "--json", "--save")
     done = mpiexec(2, *launcher, *command, tmp_path / "two.safetensors")
     assert done.returncode == 0, done.stderr
