@@ -233,8 +233,8 @@ def _read_by_pandas(reading: ReadingOptions) -> str:
     "pd.read_csv('new.csv', dtype=str, keep_default_na=False, sep=';')"
     """
     arguments = ["'new.csv'", "dtype=str", "keep_default_na=False"]
-    arguments += [] if reading.delimiter is None else [f"sep={reading.delimiter!r}"]
-    arguments += [] if reading.encoding is None else [f"encoding={reading.encoding!r}"]
+    arguments += [] if reading.delimiter in (None, ",") else [f"sep={reading.delimiter!r}"]
+    arguments += [] if reading.encoding in (None, "utf-8") else [f"encoding={reading.encoding!r}"]
     called = f"pd.read_csv({', '.join(arguments)}"
     return f"{called})" if reading.header else f"{called}, header=None).add_prefix('x')"
 

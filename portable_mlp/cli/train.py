@@ -221,7 +221,7 @@ def train(
     )
     saving = {"checkpoint_every": checkpoint_every, "resume": resume}
     trainer = Trainer(chosen, options, task, library, dtype, seed, checkpoint, saving, save is not None)
-    trained, notes = _trained(context, _Reading(data, task, options), trainer, asked)
+    trained, notes, found = _trained(context, _Reading(data, task, options), trainer, asked)
     prepared, fitted = trained.prepared, trained.fitted
     if save is not None:
         on_root(lambda: fitted.model.save(save))
@@ -237,7 +237,7 @@ def train(
         show_summary(summary, details(trained) if as_json else None)
         show_assessment(trained, as_json=as_json)
         if report is not None:
-            on_root(lambda: write_report(report, data, summary, trained, notes, save, options))
+            on_root(lambda: write_report(report, data, summary, trained, notes, save, found))
     hint(prepared, fitted.results[0])
 
 
@@ -306,14 +306,27 @@ class _Reading(NamedTuple):
 
 def _trained(
     context: typer.Context, reading: _Reading, trainer: Trainer, asked: AssessmentOptions
-) -> tuple[Trained, tuple[str, ...]]:
-    """Read the table, or open it for as long as the command runs; return its model, and what was noticed of it."""
+) -> tuple[Trained, tuple[str, ...], ReadingOptions]:
+    """Read the table, or open it for as long as the command runs.
+
+    Returns
+    -------
+    trained : Trained
+        Its model.
+    notes : tuple of str
+        Remarks on the table.
+    found : ReadingOptions
+        The options, with the delimiter and the encoding that were found.
+    """
     source = reading.open_if_large()
     if source is not None:
         context.with_resource(source)
-        return trainer.of_source(source, asked), ()
+        return trainer.of_source(source, asked), (), reading.options
     table = reading.table()
-    return trainer.of_table(table, asked), table.notes if isinstance(table, RawTable) else ()
+    trained = trainer.of_table(table, asked)
+    if not isinstance(table, RawTable):
+        return trained, (), reading.options
+    return trained, table.notes, reading.options._replace(**{} if table.text is None else table.text._asdict())
 
 
 @contextlib.contextmanager

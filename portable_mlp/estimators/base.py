@@ -497,7 +497,7 @@ class BaseMLP(
         """Return the network's outputs (n_samples, n_outputs), and the checked inputs."""
 
         def outputs(ops: Primitives, net: Network, params: Params, X: Array) -> Array:
-            return ops.by_rows(lambda z: outputs_of(ops.xp, self.out_activation_, z), logits_of(ops, net, params, X))
+            return ops.by_rows(lambda z: outputs_of(ops, self.out_activation_, z), logits_of(ops, net, params, X))
 
         return self._computed(X, method, outputs)
 

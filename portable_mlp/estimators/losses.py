@@ -61,7 +61,7 @@ REPORTED: dict[str, Report] = {
 """The loss that scikit-learn reports for each of its losses, at its natural output; others are reported unchanged."""
 
 
-def outputs_of(xp: Namespace, output: str, z: Array) -> Array:
+def outputs_of(ops: Primitives, output: str, z: Array) -> Array:
     """Return the activation of the output layer, with the same logistic function as the losses.
 
     Raises
@@ -70,7 +70,9 @@ def outputs_of(xp: Namespace, output: str, z: Array) -> Array:
         If there is no such output: a user can set the attribute ``out_activation_``.
     """
     check_choice("out_activation_", output, OUTPUTS)
-    return expit(xp, z) if output == "logistic" else OUTPUTS[output](xp, z)
+    if output == "softmax":
+        return ops.softmax(z)
+    return expit(ops.xp, z) if output == "logistic" else OUTPUTS[output](ops.xp, z)
 
 
 def _divided_sum(xp: Namespace, terms: Array, weights: Array | None, divisor: float | Array) -> Array:

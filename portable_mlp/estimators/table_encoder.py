@@ -15,6 +15,7 @@ from ..kernels.suggestions import suggesting_class
 from ..tables.column_names import numbered_names
 from ..tables.columns import Columns, Reading
 from ..tables.encoding import ColumnReport, Encoder, EncoderOptions
+from ..tables.errors import listed
 from ..tables.frames import columns_of_array, columns_of_frame, is_frame
 from ..tables.targets import numeric_targets
 from ..tables.typed_columns import RawColumn, conformed
@@ -209,6 +210,11 @@ class TableEncoder(TakesTables, TransformerMixin, BaseEstimator):
         columns = self._columns(X, reset=False)
         readings = self._encoder.readings
         lacking = [name for name in readings if name not in columns]
+        if lacking and not hasattr(self, "feature_names_in_"):
+            raise ValueError(
+                f"{type(learner).__name__} was fitted to an array, whose columns have no names, and X has the columns "
+                f"{listed(list(columns))}: give it an array too, such as X.to_numpy()"
+            )
         if lacking:
             names = ", ".join(map(repr, lacking))
             raise ValueError(f"X lacks the columns {names}, which {type(learner).__name__} learnt")

@@ -34,8 +34,10 @@ from ..storage.models import ESTIMATOR_ENTRY
 from ..storage.paths import FilePath
 from ..tables.column_names import numbered_names
 from ..tables.columns import Columns, RawTable
+from ..tables.errors import counted
 from ..tables.fitting import prepare
 from ..tables.model import TableModel
+from ..tables.raw import ReadingOptions
 from ..tables.recipe import PRESETS, TableOptions, recipe
 from ..training.schedules import SCHEDULES
 from ..training.stopping import MONITORED
@@ -150,6 +152,7 @@ class _TableEstimator(TakesTables, BaseEstimator):
 
     preset: str
     n_networks: int | None
+    n_iter_no_change: int | None
     hidden_layer_sizes: Any
     activation: Any
     validation_fraction: float | None
@@ -192,7 +195,13 @@ class _TableEstimator(TakesTables, BaseEstimator):
             seed = check_random_state(seed).randint(2**31 - 1)
         table = RawTable(columns, y, None, None, ())
         options = self._options(n_rows, n_classes)
-        prepared = prepare(table, options, task=self._task, seed=int(seed), weights=weights)
+        reading = ReadingOptions(decimal=self.decimal)
+        prepared = prepare(table, options, task=self._task, seed=int(seed), weights=weights, reading=reading)
+        if self.n_iter_no_change is not None and not prepared.n_held_out:
+            raise ValueError(
+                f"n_iter_no_change needs rows to validate on, and validation_fraction={self.validation_fraction} "
+                f"leaves none of {counted(n_rows, 'row')}"
+            )
         if len(self.drop):
             # An array that a loaded model predicts from has these columns too.
             names = getattr(encoder, "feature_names_in_", numbered_names(encoder.n_features_in_))
@@ -382,6 +391,12 @@ class _TableEstimator(TakesTables, BaseEstimator):
         return hasattr(self, "_model")
 
 
+def _check_none_missing(y: np.ndarray, what: str) -> None:
+    """Raise ValueError if a target is None, or pandas' NA, which are no numbers."""
+    if y.dtype.kind == "O" and any(one is None or is_pandas_na(one) for one in y.flat):
+        raise ValueError(f"y has missing values, but the {what} of each row is needed")
+
+
 @suggesting_class
 @documented_with(parameters=_PARAMETERS, attributes=_ATTRIBUTES)
 @documented_with(solvers=quoted(SOLVERS), schedules=quoted(SCHEDULES))
@@ -491,8 +506,7 @@ class TableClassifier(ClassifierMixin, _TableEstimator):
         """
         self._validate_params()
         y = column_or_1d(y, warn=True)
-        if y.dtype.kind == "O" and any(one is None or is_pandas_na(one) for one in y):
-            raise ValueError("y has missing values, but the class of each row is needed")
+        _check_none_missing(y, "class")
         assert_all_finite(y, input_name="y")
         check_classification_targets(y)
         classes, labels = np.unique(y, return_inverse=True)
@@ -646,6 +660,7 @@ class TableRegressor(RegressorMixin, _TableEstimator):
         self._validate_params()
         if y is None:
             raise ValueError("This TableRegressor estimator requires y to be passed, but the target y is None.")
+        _check_none_missing(np.asarray(y), "target")
         return self._fit(X, check_array(y, ensure_2d=False, dtype=np.float64, input_name="y"), None, sample_weight)
 
     def predict(self, X: Any) -> np.ndarray:

@@ -44,7 +44,7 @@ class Validation:
 
     def score(self) -> float:
         """Return the score at the parameters of the last call of `loss`."""
-        outputs = outputs_of(self._backend.xp, self._output, self._logits)
+        outputs = outputs_of(self._backend.primitives, self._output, self._logits)
         return self._score(self._hold_out.Y, self._backend.to_numpy(outputs), self._hold_out.weights)
 
 

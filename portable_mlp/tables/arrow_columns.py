@@ -13,7 +13,7 @@ from .columns import Column, Reading
 from .errors import DataError, broken_file, shown
 from .limits import check_rows
 from .parquet_files import ParquetLayout, group_batches, load_pyarrow, opened_parquet
-from .typed_columns import TypedColumn, number_column
+from .typed_columns import TypedColumn, number_column, whole_numbers
 
 __all__ = ["ArrowColumn", "ParquetColumn", "arrow_column", "parquet_columns"]
 
@@ -97,6 +97,9 @@ def arrow_column(name: str, array: Any, path: str, place: Callable[[int], object
         if types.is_boolean(kind) and array.null_count:
             truths = array.cast(pa.int8()).to_numpy().astype(np.float64)
             return TypedColumn(name, Column(Reading("truth"), truths), array.to_numpy(zero_copy_only=False), place)
+        if _may_lack_digits(types, array):
+            numbers = array.cast(pa.float64(), safe=False).to_numpy(zero_copy_only=False)
+            return number_column(name, whole_numbers(numbers, lambda: list(map(_whole, array.to_pylist()))), place)
         if types.is_decimal(kind) or types.is_duration(kind):
             array = array.cast(pa.float64() if types.is_decimal(kind) else pa.int64())
         elif not (types.is_integer(kind) or types.is_floating(kind) or types.is_boolean(kind)):
@@ -113,6 +116,16 @@ def arrow_column(name: str, array: Any, path: str, place: Callable[[int], object
             f"{place(int(np.argmax(infinite)))}: {numbers.stored[np.argmax(infinite)]} is not a finite number"
         )
     return numbers
+
+
+def _may_lack_digits(types: Any, array: Any) -> bool:
+    """Tell whether an array has whole numbers that NumPy keeps as float64: beside gaps, or decimals of any size."""
+    whole_decimals = types.is_decimal(array.type) and array.type.scale <= 0
+    return whole_decimals or (types.is_integer(array.type) and bool(array.null_count))
+
+
+def _whole(value: Any) -> int | None:
+    return None if value is None else int(value)
 
 
 def _stripped(array: Any) -> Any:

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple, Self, overload
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["Column", "Columns", "RawTable", "Reading", "Table"]
+__all__ = ["Column", "Columns", "RawTable", "Reading", "Table", "TextFormat"]
 
 
 class Reading(NamedTuple):
@@ -134,6 +134,13 @@ class Columns(Mapping[str, NDArray[Any]]):
         return importlib.import_module("pandas").DataFrame(dict(self))
 
 
+class TextFormat(NamedTuple):
+    """The format of a text file: what separates its cells, and the encoding of the text, by Python's name."""
+
+    delimiter: str
+    encoding: str
+
+
 class RawTable(NamedTuple):
     """A table with columns of any kind, as `read_table` returns it.
 
@@ -150,6 +157,8 @@ class RawTable(NamedTuple):
         Name of the target column.
     notes : tuple of str
         Remarks for the user: an unusual delimiter or encoding, rows left out because their target is missing.
+    text : TextFormat or None
+        The format of the file, if it is a text file.
     """
 
     X: Columns
@@ -157,6 +166,7 @@ class RawTable(NamedTuple):
     ids: NDArray[Any] | None
     target_name: str | None
     notes: tuple[str, ...]
+    text: TextFormat | None = None
 
     def take(self, rows: NDArray[np.intp]) -> Self:
         """Return some rows, by their numbers."""

@@ -14,7 +14,7 @@ from .cells import Cells, read_as, recognised
 from .column_names import BLANKS
 from .columns import Column, Columns, Reading
 from .errors import DataError, shown
-from .typed_columns import RawColumn, TypedColumn, number_column, text_of
+from .typed_columns import RawColumn, TypedColumn, number_column, text_of, whole_numbers
 
 __all__ = ["columns_of_array", "columns_of_frame", "is_frame"]
 
@@ -148,6 +148,8 @@ def _series_column(narwhals: Any, series: Any) -> RawColumn:
         stored = series.to_numpy()
         if stored.dtype.kind not in "biuf":
             stored = series.cast(narwhals.Float64).to_numpy().astype(np.float64)
+        if dtype.is_integer() and stored.dtype.kind == "f":
+            stored = whole_numbers(stored, lambda: [None if _is_missing(v) else int(v) for v in series.to_list()])
         column = number_column(name, stored, _place_in(name))
         if isinstance(dtype, narwhals.Boolean):
             column.column = column.column._replace(reading=Reading("truth"))

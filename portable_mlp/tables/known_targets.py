@@ -98,8 +98,8 @@ def _numbers(column: RawColumn, reading: Reading) -> NDArray[np.float64]:
 def _exact(column: RawColumn, values: NDArray[np.float64]) -> list[float]:
     """Return whole numbers as they are stored or written, since float64 has gaps beyond 2**53; others as read."""
     if isinstance(column, TypedColumn):
-        whole: list[float] = (column.stored if column.stored.dtype.kind in "iu" else values).tolist()
-        return whole
+        stored = column.stored if column.stored.dtype.kind in "iuO" else values
+        return [math.nan if value is None else value for value in stored.tolist()]
     cells = column.cells()
     integers = cells.spread([int(text) if SHORT_INTEGER.fullmatch(text) else None for text in cells.texts], object)
     return [value if integer is None else integer for integer, value in zip(integers, values.tolist(), strict=True)]

@@ -14,7 +14,7 @@ from .array_files import ARRAY_SUFFIXES, read_arrays_with_gaps
 from .arrow_columns import ParquetColumn, parquet_columns
 from .cells import MISSING, MISSING_NUMBERS, Cells, as_strict, numbers_of, read_as
 from .column_names import BLANKS, no_feature, numbered_names
-from .columns import Column, Columns, RawTable, Reading
+from .columns import Column, Columns, RawTable, Reading, TextFormat
 from .errors import DataError, counted, listed, opened, shown
 from .known_targets import KnownTarget
 from .targets import TargetKind, are_whole, target_vector
@@ -55,12 +55,15 @@ class OpenedTable(NamedTuple):
         The array ``y`` of an ``.npz`` file.
     notes : tuple of str
         Remarks for the user, such as an unusual delimiter.
+    text : TextFormat or None
+        The format of a text file.
     """
 
     name: str
     columns: Mapping[str, RawColumn]
     y: NDArray[Any] | None = None
     notes: tuple[str, ...] = ()
+    text: TextFormat | None = None
 
     def column(self, name: str) -> RawColumn:
         """Return a column by name; the error for an unknown name suggests the nearest."""
@@ -103,7 +106,8 @@ def opened_raw(path: str, suffix: str, options: ReadingOptions) -> Iterator[Open
     else:
         with opened_text(path, options.encoding) as text:
             table = read_text_table(text, suffix, TextTableOptions(options.delimiter, options.header, options.max_rows))
-        yield OpenedTable(table.name, {column.name: column for column in table.columns}, notes=table.notes)
+        columns = {column.name: column for column in table.columns}
+        yield OpenedTable(table.name, columns, notes=table.notes, text=table.format)
 
 
 def read_raw(path: str, suffix: str, options: ReadingOptions, target_kind: TargetKind, last: bool) -> RawTable:
@@ -135,7 +139,7 @@ def read_raw(path: str, suffix: str, options: ReadingOptions, target_kind: Targe
     if rows is not None and len(rows) < X.shape[0]:
         notes = (*notes, f"{counted(X.shape[0] - len(rows), 'row')} without a target left out")
         X, ids = X[rows], None if ids is None else ids[rows]
-    return RawTable(X, y, ids, target, notes)
+    return RawTable(X, y, ids, target, notes, raw.text)
 
 
 def _feature_names(raw: OpenedTable, options: ReadingOptions, target: str | None) -> list[str]:
@@ -241,7 +245,7 @@ def read_known(
         ids = None if options.id is None or options.id not in raw.columns else _ids(raw.columns[options.id])
         y, reason = (None, None) if target is None else _known_targets(raw, target)
     name = None if target is None or (y is None and reason is None) else target.name
-    return RawTable(X, y, ids, name, raw.notes if reason is None else (*raw.notes, reason))
+    return RawTable(X, y, ids, name, raw.notes if reason is None else (*raw.notes, reason), raw.text)
 
 
 def _known_targets(raw: OpenedTable, target: KnownTarget) -> tuple[NDArray[Any] | None, str | None]:

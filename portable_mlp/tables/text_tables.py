@@ -14,7 +14,7 @@ from .arrow_columns import ArrowColumn
 from .arrow_csv import LoadedText, read_arrow_csv
 from .cells import Cells, recognised
 from .column_names import BLANKS, feature_columns, target_column
-from .columns import Column, Reading, Table
+from .columns import Column, Reading, Table, TextFormat
 from .errors import DataError
 from .limits import RowLimit, check_bytes, row_limit
 from .targets import TargetKind, Targets
@@ -59,12 +59,15 @@ class TextTable(NamedTuple):
         One column per name.
     notes : tuple of str
         Remarks for the user, such as an unusual delimiter.
+    format : TextFormat
+        The format of the file.
     """
 
     name: str
     names: tuple[str, ...]
     columns: Sequence[TextColumn] | Sequence[ArrowColumn]
     notes: tuple[str, ...]
+    format: TextFormat
 
 
 class TextColumn:
@@ -131,6 +134,7 @@ def read_text_table(file: TextFile, suffix: str, options: TextTableOptions) -> T
     notes = [] if supposed in (None, delimiter) else [f"the cells are separated by {DELIMITER_NAMES[delimiter]}"]
     if file.encoding != "utf-8":
         notes.append(f"the text is in {file.encoding}")
+    found = TextFormat(delimiter, file.encoding)
     loaded = LoadedText(file)
     if loaded.complete:
         copy = file._replace(stream=io.BytesIO(loaded.data))
@@ -138,9 +142,9 @@ def read_text_table(file: TextFile, suffix: str, options: TextTableOptions) -> T
         most_rows = _row_limit(names, options).rows
         columns = read_arrow_csv(loaded.data, file.name, names, delimiter, header=options.header, most_rows=most_rows)
         if columns is not None:
-            return TextTable(file.name, names, columns, tuple(notes))
+            return TextTable(file.name, names, columns, tuple(notes), found)
     names, ours = _by_records(loaded.rewound(), delimiter, options)
-    return TextTable(file.name, names, ours, tuple(notes))
+    return TextTable(file.name, names, ours, tuple(notes), found)
 
 
 def _row_limit(names: Sequence[str], options: TextTableOptions) -> RowLimit:

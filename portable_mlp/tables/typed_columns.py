@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
 import numpy as np
@@ -12,7 +12,10 @@ from .cells import PLURAL, Cells, read_as
 from .columns import Column, Reading
 from .errors import DataError, shown
 
-__all__ = ["RawColumn", "TypedColumn", "conformed", "number_column", "text_of"]
+__all__ = ["RawColumn", "TypedColumn", "conformed", "number_column", "text_of", "whole_numbers"]
+
+_FIRST_GAP = 2**53
+"""The first whole number whose successor is not one of float64."""
 
 
 class RawColumn(Protocol):
@@ -91,13 +94,35 @@ def text_of(value: object) -> str:
     >>> text_of(2.0), text_of(2.5), text_of(True)
     ('2', '2.5', 'True')
     """
-    if isinstance(value, float) and value.is_integer() and abs(value) <= 2**53:
+    if isinstance(value, float) and value.is_integer() and abs(value) <= _FIRST_GAP:
         return str(int(value))
     return str(value)
 
 
 def number_column(name: str, stored: NDArray[Any], place: Callable[[int], object]) -> TypedColumn:
-    """Return a column of real numbers or truth values, whose NaN are missing cells."""
+    """Return a column of real numbers or truth values, whose NaN are missing cells; or of objects, int or None."""
     kind = "truth" if stored.dtype.kind == "b" else "number"
     with np.errstate(over="ignore"):
         return TypedColumn(name, Column(Reading(kind), stored.astype(np.float64)), stored, place)
+
+
+def whole_numbers(numbers: NDArray[np.float64], exact: Callable[[], Sequence[int | None]]) -> NDArray[Any]:
+    """Return whole numbers with gaps as they are to be stored.
+
+    Parameters
+    ----------
+    numbers : ndarray of shape (n_rows,), float64
+        The numbers, NaN where a cell is missing.
+    exact : callable
+        Function that returns them as int, None where a cell is missing; called where float64 cannot tell them apart.
+
+    Returns
+    -------
+    ndarray of shape (n_rows,), float64 or object
+        ``numbers``, or int and None.
+    """
+    if not (np.abs(numbers) >= _FIRST_GAP).any():
+        return numbers
+    stored = np.empty(len(numbers), dtype=object)
+    stored[:] = exact()
+    return stored

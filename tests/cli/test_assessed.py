@@ -142,6 +142,21 @@ def test_the_lines_of_a_report_do_what_they_say(target: str, capfd: Capture) -> 
     assert "tensor(double)" in out
 
 
+def test_the_lines_of_a_report_read_the_delimiter_and_the_encoding(capfd: Capture) -> None:
+    """Those that were found in the table, not named."""
+    written: dict[str, Any] = {"index": False, "sep": ";", "encoding": "utf-16"}
+    FLATS.drop(columns="dear").to_csv("flats.csv", **written)
+    train("rent", "--test", 0.2, "--save", "m.safetensors", "--report", "report.html", capfd=capfd)
+    text = pathlib.Path("report.html").read_text(encoding="utf-8")
+    lines = dict(re.findall(r"<h3>([^<]*)</h3><pre>(.*?)</pre>", text, re.DOTALL))
+    FLATS[["size", "district"]].to_csv("new.csv", **written)
+    namespace: dict[str, Any] = {}
+    exec(html.unescape(lines["In Python"]), namespace)
+    printed("predict", "m.safetensors", "new.csv", "--output", "answers.csv", capfd=capfd)
+    predictions = namespace["model"].predict(namespace["frame"])
+    np.testing.assert_allclose(predictions, pd.read_csv("answers.csv")["prediction"], rtol=1e-12)
+
+
 def test_rare_classes_count_as_much_as_others(capfd: Capture) -> None:
     n = 600
     rare = RNG.random(n) < 0.07

@@ -272,6 +272,40 @@ def test_missing_classes_are_refused(missing: Any, dtype: str) -> None:
         pm.TableClassifier(**QUICK).fit(FLATS, y)
 
 
+@pytest.mark.parametrize(
+    "y", [np.array([1, None] * (N // 2), object), np.array([[1.5, pd.NA], [2, 3]] * (N // 2), object)]
+)
+def test_missing_quantities_are_refused(y: Any) -> None:
+    with pytest.raises(ValueError, match="y has missing values, but the target of each row is needed"):
+        pm.TableRegressor(**QUICK).fit(FLATS, y)
+
+
+def test_rows_to_validate_on_are_needed_to_stop() -> None:
+    model = pm.TableRegressor(validation_fraction=0, n_iter_no_change=3, **QUICK)
+    with pytest.raises(ValueError, match=f"n_iter_no_change needs .* validation_fraction=0 leaves none of {N} rows"):
+        model.fit(FLATS, RENT)
+
+
+@pytest.mark.parametrize("frame", FRAMES)
+def test_a_frame_is_not_what_an_array_was(frame: str) -> None:
+    rows = FRAMES[frame](FLATS[["size"]])
+    message = "was fitted to an array, whose columns have no names, and X has the columns 'size': give it an array"
+    model = pm.TableRegressor(**QUICK).fit(FLATS[["size"]].to_numpy(), RENT)
+    with pytest.raises(ValueError, match=f"TableRegressor {message}"):
+        model.predict(rows)
+    with pytest.raises(ValueError, match=f"TableEncoder {message}"):
+        pm.TableEncoder().fit(FLATS[["size"]].to_numpy()).transform(rows)
+
+
+def test_the_decimal_mark_goes_with_the_file(tmp_path: pathlib.Path, capfd: pytest.CaptureFixture[str]) -> None:
+    """The command line reads the target by it, where no column of numbers is written with it."""
+    pm.TableRegressor(decimal=",", **QUICK).fit(FLATS[["district"]], RENT).save(tmp_path / "m.safetensors")
+    table = FLATS[["district"]].assign(target=RENT)
+    table.to_csv(tmp_path / "t.csv", sep=";", decimal=",", index=False)
+    arguments = [str(tmp_path / "m.safetensors"), str(tmp_path / "t.csv"), "--target", "target", "--json"]
+    assert run(["evaluate", *arguments]) == 0, capfd.readouterr().err
+
+
 def test_a_new_fit_on_an_array_forgets_the_names_of_a_frame() -> None:
     model = pm.TableRegressor(**QUICK).fit(FLATS, RENT).fit(RNG.normal(size=(N, 3)), RENT)
     assert not hasattr(model, "feature_names_in_")

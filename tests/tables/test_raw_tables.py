@@ -1,8 +1,10 @@
 """Tables as people have them: what is read is what pandas reads, by both of our readers, and mistakes are named."""
 
 import codecs
+import functools
 import gzip
 import io
+import math
 import re
 from collections.abc import Callable
 from pathlib import Path
@@ -10,6 +12,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import polars as pl
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -21,6 +24,7 @@ import portable_mlp as pm
 from portable_mlp.tables import arrow_csv
 from portable_mlp.tables.columns import Reading
 from portable_mlp.tables.dates import DATE_FORMS, parsed_date
+from portable_mlp.tables.known_targets import KnownTarget
 from portable_mlp.tables.reading import DataError, ReadingOptions, read_known_columns
 
 Save = Callable[..., Path]
@@ -392,6 +396,34 @@ def test_columns_of_parquet(tmp_path: Path) -> None:
 
 
 # --- Columns
+
+
+@pytest.mark.parametrize(
+    "kind", [pa.int64(), pa.uint64(), pa.decimal128(20), pa.decimal256(40)], ids=["int64", "uint64", "20", "40 digits"]
+)
+def test_whole_numbers_beyond_float64_are_exact_beside_gaps(tmp_path: Path, kind: Any) -> None:
+    """As identifiers, texts and targets; as quantities they are rounded, as those of a column without gaps."""
+    exact = [2**53 + 1, None, 2**53 + 3, 2**62 + 1]
+    texts = [None if number is None else str(number) for number in exact]
+    table = pa.table({"key": pa.array(exact, kind), "size": [1.0, 2.0, 3.0, 4.0], "rooms": [1, 2, 2, 3]})
+    pq.write_table(table, tmp_path / "t.parquet")
+    read = functools.partial(pm.read_table, tmp_path / "t.parquet")
+    assert read(target="size", id="key").ids.tolist() == texts
+    assert read(target="size", categorical=["key"]).X["key"].tolist() == texts
+    assert read(target="key").y.tolist() == [number for number in exact if number is not None]
+    known = KnownTarget("key", [number for number in exact if number is not None])
+    assert read_known_columns(tmp_path / "t.parquet", {}, ReadingOptions(), known).y.tolist() == exact
+    numbers = read(target="size").X["key"]
+    assert_array_equal(numbers, [math.nan if number is None else float(number) for number in exact])
+
+
+@pytest.mark.parametrize(
+    "frame", [lambda x: pd.DataFrame({"key": pd.array(x, "Int64")}), lambda x: pl.DataFrame({"key": x})]
+)
+def test_they_are_exact_in_data_frames_too(frame: Any) -> None:
+    exact = [2**53 + 1, None, 2**53 + 3] * 2
+    names = pm.TableEncoder(categorical=["key"]).fit(frame(exact)).get_feature_names_out().tolist()
+    assert names == ["key_9007199254740993", "key_9007199254740995", "key_missing"]
 
 
 def test_columns_become_data_frames(save: Save) -> None:
