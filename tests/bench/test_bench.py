@@ -147,9 +147,9 @@ def test_a_candidate_that_computes_something_else_is_not_timed() -> None:
 
 
 def test_the_data_neither_saturate_nor_diverge() -> None:
-    for case in CASES[:2]:
+    for case in CASES[:3]:
         losses = candidates.ours_on("numpy")(case, "float64").first_losses()
-        assert all(0.5 < loss < 10 for loss in losses)
+        assert all(0.3 < loss < 10 for loss in losses)
 
 
 def test_the_command_prints_a_table_and_writes_the_figures(
