@@ -9,6 +9,9 @@ from sklearn import neural_network
 
 import portable_mlp as pm
 
+OPTIONS: dict[str, Any] = {"hidden_layer_sizes": (6,), "max_iter": 8, "random_state": 0, "learning_rate_init": 0.02}
+"""Parameters of a small fit; where tests share them, JAX compiles it once."""
+
 
 class Problem(NamedTuple):
     """Inputs, targets, and the name of the estimator with the parameter that the targets ask for."""

@@ -19,9 +19,8 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 import portable_mlp as pm
-from tests.estimators.problems import numbers, ours, problem, quietly, theirs
+from tests.estimators.problems import OPTIONS, numbers, ours, problem, quietly, theirs
 
-OPTIONS: dict[str, Any] = {"hidden_layer_sizes": (6,), "max_iter": 8, "random_state": 0, "learning_rate_init": 0.02}
 X, y = problem("classes").X, problem("classes").y
 
 pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")

@@ -17,10 +17,9 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 import portable_mlp as pm
-from tests.estimators.problems import KINDS, ours, problem, quietly
+from tests.estimators.problems import KINDS, OPTIONS, ours, problem, quietly
 from tests.selection import one_in
 
-OPTIONS: dict[str, Any] = {"hidden_layer_sizes": (6,), "max_iter": 8, "random_state": 0, "learning_rate_init": 0.02}
 METHODS = {
     "MLPClassifier": ("predict", "predict_proba", "predict_log_proba", "transform"),
     "MLPRegressor": ("predict", "transform"),

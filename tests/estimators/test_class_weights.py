@@ -10,9 +10,8 @@ from sklearn.utils import compute_class_weight
 from sklearn.utils.class_weight import compute_sample_weight
 
 import portable_mlp as pm
-from tests.estimators.problems import assert_same, numbers, ours, problem, quietly
+from tests.estimators.problems import OPTIONS, assert_same, numbers, ours, problem, quietly
 
-OPTIONS: dict[str, Any] = {"hidden_layer_sizes": (6,), "max_iter": 8, "random_state": 0, "learning_rate_init": 0.02}
 X, Y = problem("labels").X, problem("labels").y
 RARE = np.where(np.arange(70) % 7 == 0, "rare", "usual").astype(object)
 OTHERS = np.where(np.arange(70) % 2 == 0, "rare", "usual").astype(object)

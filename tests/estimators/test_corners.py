@@ -12,9 +12,8 @@ import torch
 from sklearn import neural_network
 
 import portable_mlp as pm
-from tests.estimators.problems import assert_same, ours, problem, quietly, theirs
+from tests.estimators.problems import OPTIONS, assert_same, ours, problem, quietly, theirs
 
-OPTIONS: dict[str, Any] = {"hidden_layer_sizes": (5,), "max_iter": 6, "random_state": 0, "learning_rate_init": 0.05}
 X, y = problem("classes").X, problem("classes").y
 LABELS = np.unique(y, return_inverse=True)[1]
 

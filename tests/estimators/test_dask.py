@@ -15,9 +15,8 @@ import scipy.sparse
 from sklearn import config_context
 
 import portable_mlp as pm
-from tests.estimators.problems import KINDS, assert_same, ours, problem, quietly, weights
+from tests.estimators.problems import KINDS, OPTIONS, assert_same, ours, problem, quietly, weights
 
-OPTIONS: dict[str, Any] = {"hidden_layer_sizes": (6,), "max_iter": 8, "random_state": 0, "learning_rate_init": 0.02}
 ROWS = (20, 0, 33, 17)
 """Blocks as a filter leaves them: of several sizes, one empty."""
 

@@ -11,9 +11,7 @@ from sklearn.metrics import log_loss, recall_score
 from sklearn.utils.class_weight import compute_class_weight, compute_sample_weight
 
 import portable_mlp as pm
-from tests.estimators.problems import KINDS, assert_same, ours, problem, quietly, theirs, weights
-
-OPTIONS: dict[str, Any] = {"hidden_layer_sizes": (6,), "max_iter": 8, "random_state": 0, "learning_rate_init": 0.02}
+from tests.estimators.problems import KINDS, OPTIONS, assert_same, ours, problem, quietly, theirs, weights
 
 
 @pytest.mark.parametrize("kind", ["classes", "two classes", "labels"])

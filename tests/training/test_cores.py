@@ -57,8 +57,8 @@ def test_no_global_setting_is_touched() -> None:
     for name in ("numpy", "torch", "jax"):
         backend = pm.get_backend(name)
         params = pm.init_params(NET, dtype="float32", backend=backend)
-        pm.train(NET, params, backend.asarray(X), backend.asarray(y), epochs=1)
-    pm.MLPClassifier((20,), max_iter=1).fit(X, y)
+        pm.train(NET, params, backend.asarray(X), backend.asarray(y), epochs=1, batch_size=4_000)
+    pm.MLPClassifier((20,), max_iter=1).fit(X[:500], y[:500])
     assert settings() == before
 
 
