@@ -123,6 +123,7 @@ def steps_one_by_one(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyP
     """
     if request.node.get_closest_marker("compiled_steps") is None:
         monkeypatch.setattr(NumpyBackend, "runner", Backend.runner)
+        monkeypatch.setattr(NumpyBackend, "load", Backend.load)
 
 
 @pytest.fixture(params=[pytest.param(name, id=name, marks=_marks(name)) for name in LIBRARIES])

@@ -219,8 +219,8 @@ class Backend:
         """Return the runner of a training run; here one that takes one step a call, by the portable function."""
         return PortableRunner(self, program)
 
-    def load(self) -> None:
-        """Load now what a long training run would load in its course; for measurements."""
+    def load(self, dtype: Any = None) -> None:
+        """Load what a long training run would load in its course, and compile what is for a dtype; for measurements."""
 
     @property
     def primitives(self) -> Primitives:

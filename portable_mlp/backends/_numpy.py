@@ -39,9 +39,11 @@ class NumpyBackend(Backend):
         """Return NumPy's version."""
         return BackendInfo(cls.name, True, np.__version__, ("cpu",))
 
-    def load(self) -> None:
-        """Import the compiled primitives, if Numba is installed; see `PatientRunner`."""
-        numpy_primitives()
+    def load(self, dtype: Any = None) -> None:
+        """Import the compiled primitives, if Numba is there, and compile the steps of a dtype; see `PatientRunner`."""
+        native = self._native()
+        if native is not None and dtype is not None:
+            native.compiled_steps.compile(np.dtype(dtype))
 
     @property
     def primitives(self) -> Primitives:
@@ -60,14 +62,19 @@ class NumpyBackend(Backend):
         return PatientRunner(self, program, plain_primitives(), self._compiled_runner)
 
     def _compiled_runner(self, program: Program) -> Runner:
+        native = self._native()
+        return super().runner(program) if native is None else native.NativeRunner(self, program)
+
+    def _native(self) -> Any:
+        """Return the module of compiled steps, None where there are none."""
         if self.takes_sparse or type(self.primitives) is NumpyPrimitives:
-            return super().runner(program)
+            return None
         try:
             with whole_imports():
-                from ._native_runner import NativeRunner
+                from . import _native_runner
         except Exception:  # another Numba or NumPy than it knows; its loops are used all the same
-            return super().runner(program)
-        return NativeRunner(self, program)
+            return None
+        return _native_runner
 
     def running(self) -> contextlib.AbstractContextManager[Any]:
         """Silence floating-point warnings; training detects non-finite numbers itself."""
