@@ -87,6 +87,9 @@ class NativeRunner(PortableRunner):
 
     def calls(self, spans: Sequence[Span], n_steps: int, every: int | None) -> Iterator[Sequence[Span]]:
         """Divide batches into calls: one batch each until steps are recorded, then as many as keep Ctrl-C prompt."""
+        if len(spans) == 1:
+            yield spans
+            return
         done = 0
         while done < len(spans):
             size = _n_samples(spans[done])

@@ -53,6 +53,7 @@ class Ours:
 
     def __init__(self, case: Case, dtype: str, backend: Backend, rate: float = RATE) -> None:
         self._rate = rate
+        backend.load()
         self.backend, task = backend, problem(case)
         self._program = Program(Objective(case.net), TIMED_OPTIMIZERS[case.solver])
         self._params = [Layer(*(backend.asarray(x, dtype=dtype) for x in layer)) for layer in task.params]

@@ -69,11 +69,6 @@ class AssessmentOptions(NamedTuple):
             load_matplotlib()
 
     @property
-    def is_asked(self) -> bool:
-        """Whether any was given."""
-        return any(option is not None for option in self)
-
-    @property
     def n_folds(self) -> int:
         """The number of folds, 0 for none."""
         if self.folds is None and self.test is None and self.report is not None:

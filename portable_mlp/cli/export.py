@@ -30,9 +30,10 @@ def export(
 ) -> None:
     """Write a model as an ONNX file, for onnxruntime and other programs; needs the extra onnx.
 
-    It takes raw rows, as predict does: a matrix X of numbers, or, where the table has texts, truth values or gaps, an
-    input for each column, of its name. It gives probabilities of classes, or quantities in their own units; its
-    metadata name the classes and columns, as JSON. Example: portable-mlp export houses.safetensors houses.onnx
+    It takes raw rows, as predict does: a matrix X of numbers, or, where the table has texts, truth values, dates or
+    gaps, an input for each column, of its name; dates are seconds since 1970. It gives probabilities of classes, or
+    quantities in their own units; its metadata name the classes and columns, as JSON. Example: portable-mlp export
+    houses.safetensors houses.onnx
     """
     if solver is not None and not training:
         raise ValueError("--solver goes with --training: a model that only predicts has no solver")

@@ -11,11 +11,12 @@ from ..backends import Backend
 from ..kernels.options import check_choice
 from ..storage.checkpoints import CheckpointFolder
 from ..storage.models import check_savable
-from ..tables.assessment import Assessment, assess, hold_out_scores
+from ..tables.assessment import Assessment, assess, assess_test_part, hold_out_scores
 from ..tables.columns import RawTable, Table
 from ..tables.errors import counted
 from ..tables.fitting import FittedTable, PreparedTable, asks_for_classes, counts, losses_of, prepare, prepare_source
 from ..tables.model import TableModel
+from ..tables.prepared_rows import without_test_part
 from ..tables.raw import ReadingOptions
 from ..tables.recipe import TableOptions
 from ..tables.row_sources import RowSource
@@ -114,11 +115,11 @@ class Trainer(NamedTuple):
         return done[-1]._replace(assessment=assessment)
 
     def of_source(self, source: RowSource, asked: AssessmentOptions) -> Trained:
-        """Train on a table that stays in its file."""
-        if asked.is_asked:
+        """Train on a table that stays in its file; ``asked`` may hold a test part out, drawn from each group."""
+        if asked.n_folds:
             raise ValueError(
-                f"{source.path}: --test, --folds and --report are for tables that fit into memory, and this one is "
-                "read batch by batch: split the file, and score the model by portable-mlp evaluate"
+                f"{source.path}: --folds, and --report without --test, are for tables that fit into memory, and this "
+                "one is read batch by batch: --test 0.2 holds rows out, to score the model"
             )
         if self.chosen.training.get("solver") == "lbfgs":
             raise ValueError(
@@ -127,7 +128,13 @@ class Trainer(NamedTuple):
             )
         if counts(self.chosen.loss):
             raise ValueError(f"{source.path}: --loss {self.chosen.loss} is for tables that fit into memory")
-        return self._fit(prepare_source(source, self.chosen, task=self.task, seed=self.seed), self.checkpoint)
+        held_out = None
+        if asked.test is not None:
+            source, held_out = without_test_part(source, asked.test, self.seed)
+        done = self._fit(prepare_source(source, self.chosen, task=self.task, seed=self.seed), self.checkpoint)
+        if held_out is None:
+            return done
+        return done._replace(assessment=assess_test_part(done.fitted.model, held_out))
 
     def _of_rows(self, table: Table | RawTable, folder: pathlib.Path | None) -> Trained:
         prepared = prepare(table, self.chosen, task=self.task, seed=self.seed, reading=self.reading)

@@ -286,10 +286,11 @@ class _TableEstimator(TakesTables, BaseEstimator):
 
         It takes raw rows. Where all columns are numbers without gaps, its input is ``X`` (n_samples, n_columns). Else
         it has an input (n_samples, 1) for each column that is needed, of the column's name: numbers, in ``dtype``, NaN
-        for a gap; truth values as 1 and 0; texts, the empty one for a gap. Numbers that were texts, such as "27,000",
-        are numbers; truth values that were words, such as "yes", are texts. The output is ``proba`` (n_samples,
-        n_classes), with the classes as JSON in the metadata property "classes", or ``prediction`` (n_samples,
-        n_outputs); if a column has this name, there is an underscore behind it.
+        for a gap; truth values as 1 and 0; texts, the empty one for a gap; dates as seconds since 1970, UTC, in
+        float64, NaN for a gap. Numbers that were texts, such as "27,000", are numbers; truth values that were words,
+        such as "yes", are texts. The output is ``proba`` (n_samples, n_classes), with the classes as JSON in the
+        metadata property "classes", or ``prediction`` (n_samples, n_outputs); if a column has this name, there is an
+        underscore behind it.
 
         Parameters
         ----------
@@ -299,7 +300,7 @@ class _TableEstimator(TakesTables, BaseEstimator):
         Raises
         ------
         ValueError
-            If a column is of dates.
+            If a column has a name that no input of an ONNX file can have, as the empty one.
         ImportError
             If onnx is missing.
         NotFittedError

@@ -112,7 +112,7 @@ OPERATORS = {
     "minimum": "Min",
     "where": "Where",
     "abs": "Abs",
-    **{name: name.capitalize() for name in ("exp", "log", "sqrt", "tanh")},
+    **{name: name.capitalize() for name in ("exp", "log", "sqrt", "tanh", "sin", "floor")},
 }
 """The operator of each operation of a traced formula."""
 
@@ -154,7 +154,11 @@ class Nodes(Tracer):
         return self.where(x > 1.0, self.exp(x) - 1.0, 2.0 * t / (1.0 - t))
 
     def _text(self, x: Symbol | float) -> str:
-        return str(x) if isinstance(x, Symbol) else self._graph.constant(f"constant_{x!r}", np.asarray(x, self._dtype))
+        return (
+            str(x)
+            if isinstance(x, Symbol)
+            else self._graph.constant(f"{self._dtype}_{x!r}", np.asarray(x, self._dtype))
+        )
 
 
 def _traced_from_kernel(name: str, dtype: np.dtype) -> NodeFormula:

@@ -17,6 +17,7 @@ from ..tables.date_encoding import DateColumn
 from ..tables.errors import listed, shown
 from ..tables.model import TableModel
 from ..tables.preparation import Preparation
+from .dates import append_dates
 from .features import in_order, pieces_of_columns, scaled_columns
 from .files import checked_scaling, checked_target_scaling, host_vectors, pieces_between, write_model
 from .graph import ML_DOMAIN, Graph
@@ -30,8 +31,9 @@ def export_table_model(path: FilePath, model: TableModel) -> None:
     Where all columns are numbers without gaps, the graph has one input ``X`` (n_samples, n_columns). Else it has one
     input (n_samples, 1) for each column that the model needs, of the column's name: numbers, and truth values that were
     no text in the table, in the dtype of the parameters, NaN for a gap; texts, and truth values that are words, as
-    texts, the empty text for a gap. The output is ``proba``, or ``prediction`` in the target's own units; of an
-    ensemble the mean. If a column has the output's name, the output has an underscore behind it.
+    texts, the empty text for a gap; dates as seconds since 1970, UTC, in float64, NaN for a gap. The output is
+    ``proba``, or ``prediction`` in the target's own units; of an ensemble the mean. If a column has the output's name,
+    the output has an underscore behind it.
 
     Parameters
     ----------
@@ -43,7 +45,7 @@ def export_table_model(path: FilePath, model: TableModel) -> None:
     Raises
     ------
     ValueError
-        If a column has no ONNX form, such as dates; if the parameters exceed the 2 GB that an ONNX file can have.
+        If a column has a name that no input can have; if the parameters exceed the 2 GB that an ONNX file can have.
     ImportError
         If onnx is missing.
     OSError
@@ -139,7 +141,10 @@ def _append_features(graph: Graph, columns: Sequence[ColumnEncoding], layers: Pa
         places += number_places
     for i, (start, column) in enumerate(placed):
         if not _is_number(column):
-            parts.append(_append_texts(graph, column, i, dtype))
+            if isinstance(column, DateColumn):
+                parts.append(append_dates(graph, column, i, dtype))
+            else:
+                parts.append(_append_texts(graph, column, i, dtype))
             places += range(start, start + len(column.feature_names))
     return in_order(graph, parts, np.argsort(places)), layers
 
@@ -150,22 +155,23 @@ def _append_inputs(graph: Graph, columns: Sequence[ColumnEncoding], dtype: np.dt
         return graph.input("X", dtype, len(columns))
     _check_inputs(columns)
     for column in columns:
-        graph.input(column.name, dtype if _is_number(column) else object, 1)
+        graph.input(column.name, _dtype_of_input(column, dtype), 1)
     numbers = [column.name for column in columns if _is_number(column)]
     return graph.node("Concat", *numbers, to="X", axis=1) if numbers else ""
 
 
 def _check_inputs(columns: Sequence[ColumnEncoding]) -> None:
     """Raise ValueError unless the graph can have an input for each column."""
-    dates = [column.name for column in columns if isinstance(column, DateColumn)]
-    if dates:
-        raise ValueError(
-            f"dates have no ONNX form yet: train without the columns {listed(dates)}, or on a table that has numbers "
-            "there, such as days since 2000"
-        )
     for name in (column.name for column in columns):
         if not name or name != name.encode(errors="ignore").decode():
             raise ValueError(f"an input of an ONNX file cannot have the name {shown(name)}: rename the column")
+
+
+def _dtype_of_input(column: ColumnEncoding, dtype: np.dtype) -> Any:
+    """Return the dtype of a column's input: object for texts, float64 for the seconds of dates."""
+    if isinstance(column, DateColumn):
+        return np.float64
+    return dtype if _is_number(column) else object
 
 
 def _is_number(column: ColumnEncoding) -> TypeGuard[NumberColumn]:

@@ -17,7 +17,7 @@ from .prepared_rows import Rows
 from .scores import Baseline, Scores, averaged, class_scores, quantity_scores
 from .targets import class_names
 
-__all__ = ["Assessment", "TrainingSplit", "Trial", "assess", "hold_out_scores", "scores_of_outputs"]
+__all__ = ["Assessment", "TrainingSplit", "Trial", "assess", "assess_test_part", "hold_out_scores", "scores_of_outputs"]
 
 TrainingSplit: TypeAlias = tuple[np.ndarray, np.ndarray]
 """The rows to train on, and the rows to score."""
@@ -54,14 +54,13 @@ class Trial(NamedTuple):
     scores: Scores
 
     @classmethod
-    def of(cls, model: TableModel, table: Table | RawTable, split: TrainingSplit) -> Trial:
-        """Return the trial of a model that was trained on the first part of a split."""
-        kept, scored = split
-        assert table.y is not None
-        preparation, y = model.preparation, table.y[scored]
-        inputs = preparation.inputs(table.X[scored])
+    def of(cls, model: TableModel, scored: Table | RawTable) -> Trial:
+        """Return the trial of a model on rows with targets; a model without a baseline has that of these rows."""
+        preparation, y = model.preparation, scored.y
+        assert y is not None
+        inputs = preparation.inputs(scored.X)
         outputs = model.outputs_of_inputs(inputs)
-        baseline = model.baseline or Baseline.of(table.y[kept], preparation.classes)
+        baseline = model.baseline or Baseline.of(y, preparation.classes, "these rows")
         return cls(model, inputs, y, outputs, scores_of_outputs(preparation, y, outputs, baseline))
 
     def importances(self) -> list[Importance]:
@@ -155,7 +154,7 @@ def assess(
         Whether the targets are classes.
     """
     assert table.y is not None
-    trials = [Trial.of(fit(table.take(split[0]), i), table, split) for i, split in enumerate(splits)]
+    trials = [Trial.of(fit(table.take(kept), i), table.take(scored)) for i, (kept, scored) in enumerate(splits)]
     n_scored = counted(sum(len(scored) for _, scored in splits), "row")
     seen = (
         f"each predicted by the model of the other {len(splits) - 1} folds"
@@ -163,6 +162,14 @@ def assess(
         else "held out from training"
     )
     return Assessment(f"{n_scored}, {seen}", trials, class_names(table.y) if classification else None)
+
+
+def assess_test_part(model: TableModel, scored: Table) -> Assessment:
+    """Return the scores of a model on rows that it was not trained on."""
+    y, classes = scored.y, model.preparation.classes
+    assert y is not None
+    known = None if classes is None else class_names(np.concatenate([np.asarray(classes), y]))
+    return Assessment(f"{counted(len(y), 'row')}, held out from training", [Trial.of(model, scored)], known)
 
 
 def _widths(preparation: Preparation) -> Iterator[tuple[str, int]]:

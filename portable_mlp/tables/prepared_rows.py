@@ -11,13 +11,25 @@ import numpy as np
 from ..backends import Backend
 from ..training.group_order import Selection
 from ..training.stream import Stream
+from .columns import Table
 from .errors import opened
+from .hold_out import GroupSplit
+from .limits import check_rows
 from .parquet_files import ParquetLayout
 from .preparation import Preparation, cast
 from .reading import DataError, RowSource, TargetKind, open_training_rows
+from .row_sources import SelectedRows
 from .survey import survey
 
-__all__ = ["STREAMED_BYTES", "PreparedRows", "Rows", "StreamedRows", "open_if_large", "prepare_streamed"]
+__all__ = [
+    "STREAMED_BYTES",
+    "PreparedRows",
+    "Rows",
+    "StreamedRows",
+    "open_if_large",
+    "prepare_streamed",
+    "without_test_part",
+]
 
 
 class Rows(NamedTuple):
@@ -128,17 +140,38 @@ class StreamedRows:
         known = classes[np.minimum(targets, len(classes) - 1)] == y
         if not known.all():
             i = int(np.argmin(known))
-            raise DataError(
-                f"{self.source.path}: row {rows[i] + 1} has become {y[i].item()!r}: the file was changed meanwhile"
-            )
+            raise DataError(f"{self._row(rows, i)} has become {y[i].item()!r}: the file was changed meanwhile")
         return targets[:, None]
 
     def _cast(self, scaled: np.ndarray, rows: np.ndarray, names: Sequence[str], dtype: str) -> np.ndarray:
         """Cast scaled numbers to ``dtype``; an outlier of the hold-out may overflow it, which is an error."""
-        return cast(scaled, dtype, lambda i, j: f"{self.source.path}: row {rows[i] + 1}, column {names[j]!r}")
+        return cast(scaled, dtype, lambda i, j: f"{self._row(rows, i)}, column {names[j]!r}")
+
+    def _row(self, rows: np.ndarray, i: int) -> str:
+        """Return the place of a row, for messages."""
+        return f"{self.source.path}: row {self.source.row_numbers(rows[i : i + 1])[0] + 1}"
 
 
 PreparedRows: TypeAlias = Rows | StreamedRows
+
+
+def without_test_part(source: RowSource, fraction: float, seed: int) -> tuple[RowSource, Table]:
+    """Return the rows to train on, which stay in their file, and rows to score a model on, drawn from each group.
+
+    Raises
+    ------
+    DataError
+        If the rows to score do not fit into memory, or cannot be read.
+    ValueError
+        If there are none.
+    """
+    split = GroupSplit(source.groups, fraction, seed)
+    held_out = SelectedRows(source, split.held_out)
+    if not held_out.n_rows:
+        raise ValueError(f"too few of the {source.n_rows} rows can be held out")
+    check_rows(f"{source.path}: a test part", held_out.n_rows, 8 * 3 * (source.n_features + 1), None)
+    X, y = held_out.rows(np.arange(held_out.n_rows))
+    return SelectedRows(source, split.kept), Table(X, y, source.feature_names, source.target_name)
 
 
 def prepare_streamed(

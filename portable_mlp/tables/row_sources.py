@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import abc
 import contextlib
+import functools
 import os
 from collections import OrderedDict
 from collections.abc import Iterator
@@ -13,6 +14,7 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
+from ..training.group_order import Selection
 from .array_files import check_feature_left, check_magic, check_matrix, read_array_header
 from .column_names import numbered_names, target_column
 from .errors import DataError, broken_file, opened
@@ -20,7 +22,7 @@ from .limits import row_limit
 from .parquet_files import ParquetLayout, ParquetMatrix
 from .targets import TargetKind
 
-__all__ = ["NpyRows", "ParquetRows", "RowSource"]
+__all__ = ["NpyRows", "ParquetRows", "RowSource", "SelectedRows"]
 
 
 class RowSource(abc.ABC):
@@ -84,6 +86,10 @@ class RowSource(abc.ABC):
         if indices.min() < 0 or indices.max() >= self.n_rows:
             raise IndexError(f"rows {indices.min()} to {indices.max()} were asked for; there are {self.n_rows}")
         return self._rows(indices)
+
+    def row_numbers(self, indices: NDArray[Any]) -> NDArray[Any]:
+        """Return the numbers in the file of rows of this source, for messages."""
+        return indices
 
     def blocks(self, size: int) -> Iterator[tuple[NDArray[Any], NDArray[Any]]]:
         """Yield all rows in the file's order, ``size`` at a time, as `rows` returns them."""
@@ -244,3 +250,42 @@ class ParquetRows(RowSource):
                 f"{layout.path}: {n_groups} row groups of {largest} rows, which are read at a time, are "
                 f"{limit.reason}; write the file with smaller row groups"
             )
+
+
+class SelectedRows(RowSource):
+    """Some rows of another source, counted from 0. It does not close the other one.
+
+    Parameters
+    ----------
+    source : RowSource
+        The other source, which stays open.
+    selection : Selection
+        The rows, by their numbers there.
+    """
+
+    def __init__(self, source: RowSource, selection: Selection) -> None:
+        self.path = source.path
+        self.feature_names, self.target_name = source.feature_names, source.target_name
+        self.groups, self.groups_in_memory = selection.counts, source.groups_in_memory
+        self._source = source
+        self._starts = np.cumsum((0, *self.groups))
+        self._of_group = functools.lru_cache(maxsize=self.groups_in_memory)(selection.of_group)
+
+    def close(self) -> None:
+        """Leave the other source open."""
+
+    def row_numbers(self, indices: NDArray[Any]) -> NDArray[Any]:
+        """Return the numbers of these rows in the file."""
+        return self._source.row_numbers(self._selected(indices))
+
+    def _rows(self, indices: NDArray[Any]) -> tuple[NDArray[Any], NDArray[Any]]:
+        return self._source.rows(self._selected(indices))
+
+    def _selected(self, indices: NDArray[Any]) -> NDArray[Any]:
+        """Return the numbers of these rows in the other source."""
+        group_of = np.searchsorted(self._starts, indices, side="right") - 1
+        numbers = np.empty_like(indices)
+        for group in np.unique(group_of).tolist():
+            inside = group_of == group
+            numbers[inside] = self._of_group(group)[indices[inside] - self._starts[group]]
+        return numbers

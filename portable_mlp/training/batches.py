@@ -27,7 +27,7 @@ class Data(Batch):
 
     def pieces(self, order: np.ndarray | None, batches: Sequence[Span], done: int = 0) -> Generator[Piece]:
         """Yield the one piece that all samples are, with the batches after those that are done."""
-        yield Piece(self, order, batches[done:])
+        yield Piece(self, order, batches[done:] if done else batches)
 
 
 class Piece(NamedTuple):

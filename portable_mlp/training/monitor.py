@@ -221,8 +221,8 @@ class LoopRecord:
         loop, backend = self._loop, self._loop.backend
 
         def read() -> tuple[bool, Any]:
-            numbers = backend.to_numpy(backend.xp.stack([mean_loss, loop.differences()]))
-            return all_finite(numbers), numbers[0].tolist()
+            loss = backend.to_numpy(mean_loss + loop.differences())
+            return all_finite(loss), loss.tolist()
 
         is_finite, loss = on_root(read)
         if not is_finite:

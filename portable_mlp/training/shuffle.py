@@ -24,16 +24,21 @@ class Shuffle:
         sampler = as_sampler(random_state)
         draw = sampler.integers if isinstance(sampler, np.random.Generator) else sampler.randint
         self.key = on_root(lambda: int(draw(0, 2**63 - 1, dtype=np.int64)))
+        # An epoch may be as short as making a generator, which reads the system's entropy: orders reset one.
+        self._generator = np.random.Generator(np.random.Philox(key=self.key))
+        self._fresh = self._generator.bit_generator.state
 
     def order(self, epoch: int, n_samples: int, part: int = 0) -> np.ndarray:
         """Return the permutation (n_samples,) of an epoch, int64; or of one of its parts, drawn independently."""
-        return self._generator(epoch, 0, part).permutation(n_samples)
+        self._generator.bit_generator.state = {**self._fresh, "state": self._place(epoch, 0, part)}
+        return self._generator.permutation(n_samples)
 
     def generator_of_batch(self, epoch: int, batch: int) -> np.random.Generator:
         """Return the random generator of a batch of an epoch, independent of the order."""
-        return self._generator(epoch, batch, 2**64 - 1)  # no order has so many parts
+        no_part_of_an_order = 2**64 - 1
+        return np.random.Generator(np.random.Philox(**self._place(epoch, batch, no_part_of_an_order)))
 
-    def _generator(self, epoch: int, batch: int, part: int) -> np.random.Generator:
+    def _place(self, epoch: int, batch: int, part: int) -> dict[str, np.ndarray]:
+        """Return the key and the counter from which a generator starts."""
         key = np.asarray([self.key, epoch], dtype=np.uint64)
-        counter = np.asarray([0, 0, batch, part], dtype=np.uint64)
-        return np.random.Generator(np.random.Philox(key=key, counter=counter))
+        return {"key": key, "counter": np.asarray([0, 0, batch, part], dtype=np.uint64)}

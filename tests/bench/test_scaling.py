@@ -4,6 +4,7 @@ import io
 import json
 import pathlib
 import subprocess
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -13,7 +14,7 @@ from rich.console import Console
 from scaling_study import jobs as jobs_module
 from scaling_study import report, study
 from scaling_study.jobs import ALONE, RANK, Job, Setup, jobs_of, launch, seconds_of
-from scaling_study.model import ASSUMPTIONS, Compute, Link, forecast
+from scaling_study.model import ASSUMPTIONS, Compute, Forecast, Link, forecast
 from scaling_study.rank import N_FLOATS, Task, answer
 from scaling_study.study import Measured, summary
 
@@ -96,16 +97,39 @@ def test_the_model_is_fitted_to_one_process_one_rank_and_mpi() -> None:
     assert [(row.mpi, row.step, row.gloo) for row in found.reduces[:1]] == [pytest.approx((2.004, 4.008, 6.012))]
 
 
-def text_of(found: Measured, link: Link | None = None) -> str:
+def without_mpi() -> Measured:
+    medians = {
+        (job, what): time
+        for (job, what), time in made_up(RANK_COMPUTES, ALONE_COMPUTES, LINK).items()
+        if job.setup.engine != "mpi"
+    }
+    return summary(jobs_of(TINY, 2), medians, {"2 MPI ranks": "not in round 1: it is missing"})
+
+
+def with_a_gap() -> Measured:
+    medians = made_up(RANK_COMPUTES, ALONE_COMPUTES, LINK)
+    del medians[Job(Setup("mpi", 2), TINY), "step"]
+    return summary(jobs_of(TINY, 2), medians, {})
+
+
+def reported(found: Measured, link: Link | None = None) -> tuple[Measured, list[Forecast], str]:
+    """Return what tables and picture are made of, with the network's own speed or a given one."""
     forecasts = [
         forecast(name, 16, model if link is None else model._replace(link=link)) for name, model in found.models.items()
     ]
+    return found, forecasts, report.network_of(forecasts, given=link is not None)
+
+
+def text_of(found: Measured, link: Link | None = None) -> str:
     console = Console(file=io.StringIO(), width=80)
-    network = report.network_of(forecasts, given=link is not None)
-    for table in report.tables(found, forecasts, network):
+    for table in report.tables(*reported(found, link)):
         console.print(table)
-    assert report.picture(found, forecasts, network).startswith(b"\x89PNG")
     return console.file.getvalue()
+
+
+@pytest.mark.parametrize("found", [measured, without_mpi, with_a_gap])
+def test_the_picture_is_drawn(found: Callable[[], Measured]) -> None:
+    assert report.picture(*reported(found())).startswith(b"\x89PNG")
 
 
 def test_the_tables_say_what_is_a_model_and_of_which_network() -> None:
@@ -119,12 +143,7 @@ def test_the_tables_say_what_is_a_model_and_of_which_network() -> None:
 
 
 def test_without_mpi_there_is_no_model() -> None:
-    medians = {
-        (job, what): time
-        for (job, what), time in made_up(RANK_COMPUTES, ALONE_COMPUTES, LINK).items()
-        if job.setup.engine != "mpi"
-    }
-    found = summary(jobs_of(TINY, 2), medians, {"2 MPI ranks": "not in round 1: it is missing"})
+    found = without_mpi()
     assert found.models == {}
     text = text_of(found)
     assert text.count("not here") == 5 + 2 * len(N_FLOATS)
@@ -166,9 +185,7 @@ def test_figures_whose_rounds_disagree_are_marked() -> None:
 
 
 def test_a_setup_that_could_not_be_timed_leaves_a_gap() -> None:
-    medians = made_up(RANK_COMPUTES, ALONE_COMPUTES, LINK)
-    del medians[Job(Setup("mpi", 2), TINY), "step"]
-    assert text_of(summary(jobs_of(TINY, 2), medians, {})).count("not here") == 1
+    assert text_of(with_a_gap()).count("not here") == 1
 
 
 def test_a_process_alone_takes_the_steps_of_the_candidate() -> None:

@@ -214,11 +214,19 @@ def test_whole_numbers_that_all_differ_are_a_quantity(capfd: Capture) -> None:
     assert "every class keeps one to train on; --task regression takes whole numbers as a quantity" in err
 
 
-def test_a_table_that_stays_in_its_file_is_not_split(monkeypatch: pytest.MonkeyPatch, capfd: Capture) -> None:
+def test_a_table_that_stays_in_its_file_has_a_test_part_and_no_folds(
+    monkeypatch: pytest.MonkeyPatch, capfd: Capture
+) -> None:
     monkeypatch.setattr("portable_mlp.tables.prepared_rows.STREAMED_BYTES", 100)
-    FLATS[["size", "rent"]].to_parquet("flats.parquet")
-    err = printed("train", "flats.parquet", "--target", "rent", "--test", 0.2, capfd=capfd, code=2)[1]
-    assert "flats.parquet: --test, --folds and --report are for tables that fit into memory" in err
+    FLATS[["size", "rent"]].to_parquet("flats.parquet", row_group_size=40)
+    for option in (("--folds", 3), ("--report", "report.html")):
+        err = printed("train", "flats.parquet", "--target", "rent", *option, capfd=capfd, code=2)[1]
+        assert "flats.parquet: --folds, and --report without --test, are for tables that fit into memory" in err
+    err = printed("train", "flats.parquet", "--target", "rent", "--test", 0.001, capfd=capfd, code=2)[1]
+    assert "too few of the 150 rows can be held out" in err
+    summary = train("rent", "--test", 0.2, "--report", "report.html", data="flats.parquet", capfd=capfd)
+    assert (summary["rows"], summary["assessment"]["scored_on"]) == (120, "30 rows, held out from training")
+    assert "Importance of the columns" in pathlib.Path("report.html").read_text(encoding="utf-8")
 
 
 def test_a_report_takes_five_folds() -> None:

@@ -110,6 +110,33 @@ def test_a_table_of_one_group_gives_the_very_model_that_it_gives_in_memory(
 
 
 @pytest.mark.parametrize("data", FILES, ids="".join)
+def test_a_part_of_each_group_is_held_out_of_everything(
+    data: tuple[str, str], capfd: pytest.CaptureFixture[str]
+) -> None:
+    """The score is scikit-learn's for these rows; scaling is learnt from the others."""
+    name = saved(*data)
+    options = ["--epochs", 20, "--validation", 0, "--test", 0.2, "--save", "model", "--learning-rate", 0.01]
+    summary = trained(name, *options, capfd=capfd)
+    net, params, metadata = pm.load_model("model")
+    preparation = preparation_of(pathlib.Path("model"), net, metadata)
+    groups = [N_ROWS] if name.endswith(".npy") else [130] * 7 + [90]
+    held_out = GroupSplit(groups, 0.2, 0).held_out
+    rows = np.concatenate([held_out.of_group(group) for group in range(len(groups))])
+    assert (len(rows), summary["rows"]) == (200, 800)
+    np.testing.assert_allclose(preparation.input_mean, np.delete(X, rows, axis=0).mean(axis=0, dtype=float), rtol=1e-9)
+    outputs = pm.predict(net, params, preparation.inputs(X[rows]).astype(np.float32))
+    predictions, y = preparation.predictions(outputs), TARGETS[data[0]][rows]
+    assert summary["assessment"]["scored_on"] == "200 rows, held out from training"
+    scores = summary["assessment"]["scores"]
+    if data[0] == "quantity":
+        assert scores["r2"] == pytest.approx(r2_score(y, predictions), rel=1e-5)
+        assert scores["r2"] > 0.9
+    else:
+        assert scores["accuracy"] == pytest.approx(accuracy_score(y, predictions))
+        assert scores["accuracy"] > 0.9
+
+
+@pytest.mark.parametrize("data", FILES, ids="".join)
 def test_many_groups_are_learnt_and_validated(data: tuple[str, str], capfd: pytest.CaptureFixture[str]) -> None:
     """The score is the one that scikit-learn gives the predictions for the rows that were held out."""
     name = saved(*data)

@@ -15,7 +15,10 @@ from sklearn.exceptions import NotFittedError
 
 import portable_mlp as pm
 from portable_mlp.onnx import files
+from portable_mlp.onnx.activations import FORMULAS
+from portable_mlp.onnx.dates import date_parts
 from portable_mlp.onnx.table_models import export_table_model, export_table_training
+from portable_mlp.tables.date_encoding import DATE_PARTS
 from portable_mlp.tables.model import TableModel
 
 RTOL = {"float32": 1e-6, "float64": 1e-12}
@@ -214,15 +217,53 @@ def test_a_name_that_no_input_can_have_is_refused(name: str, path: pathlib.Path)
     assert not path.exists()
 
 
-def test_dates_are_refused_by_name(path: pathlib.Path) -> None:
-    dates = pd.date_range("2020-01-31", periods=N, freq="MS")
-    frame = FLATS.assign(**{"let, since": dates, "built": dates.astype(str)})
-    model = pm.TableRegressor(**OPTIONS).fit(frame, RENT)
-    with pytest.raises(
-        ValueError, match=r"dates have no ONNX form yet: train without the columns 'let, since', 'built', or"
-    ):
-        model.to_onnx(path)
-    assert not path.exists()
+DATES = pd.Series(pd.to_datetime(np.random.default_rng(1).integers(-(10**18), 2 * 10**18, N)).floor("s"))
+"""From 1938 to 2033, at any second."""
+DATES[::7] = None
+
+
+@pytest.mark.parametrize("dtype", RTOL)
+@pytest.mark.parametrize(
+    "dates",
+    [DATES, DATES.dt.strftime("%d.%m.%Y %H:%M:%S"), DATES.dt.floor("D"), DATES.dt.strftime("%H:%M"), DATES.bfill()],
+    ids=["dates", "texts", "days", "times", "no gaps"],
+)
+def test_dates_are_seconds(dates: pd.Series, dtype: str, path: pathlib.Path) -> None:
+    """Gaps and dates outside of the training rows among them."""
+    frame = FLATS[["district", "size"]].assign(**{"let, since": dates})
+    model = pm.TableRegressor(dtype=dtype, **{**OPTIONS, "categorical": []}).fit(frame[:50], RENT[:50])
+    assert [column.kind for column in model.encoder_.columns_] == ["category", "number", "date"]
+    model.to_onnx(path)
+    session = session_of(path)
+    assert {one.name: one.type for one in session.get_inputs()}["let, since"] == "tensor(double)"
+    form = "%H:%M" if dates.dropna().astype(str).str.len().max() == 5 else "%d.%m.%Y %H:%M:%S"
+    read = dates if dates.dtype.kind == "M" else pd.to_datetime(dates, format=form)
+    start = pd.Timestamp(1900, 1, 1) if form == "%H:%M" else pd.Timestamp(0)
+    seconds = ((read - start) / pd.Timedelta(seconds=1)).to_numpy(float)[:, None]
+    others = {name: fed(session, frame.assign(**{"let, since": 0.0}))[name] for name in ("district", "size")}
+    (actual,) = session.run(None, {**others, "let, since": seconds})
+    assert_close(actual, expected_of(model, frame), dtype)
+
+
+def test_constants_of_dates_and_of_a_traced_activation_are_of_two_dtypes(
+    path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delitem(FORMULAS, "elu")
+    frame = pd.DataFrame({"since": DATES.bfill()})
+    model = pm.TableRegressor(activation="elu", **{**OPTIONS, "categorical": []}).fit(frame, RENT)
+    model.to_onnx(path)
+    seconds = ((frame["since"] - pd.Timestamp(0)) / pd.Timedelta(seconds=1)).to_numpy(float)[:, None]
+    (actual,) = session_of(path).run(None, {"since": seconds})
+    assert_close(actual, expected_of(model, frame), "float32")
+
+
+def test_parts_of_dates_are_those_of_numpys_calendar() -> None:
+    days = np.arange("0001-01-01", "4001-01-01", dtype="datetime64[D]").astype("datetime64[us]")
+    dates = days + np.random.default_rng(0).integers(0, 86_400 * 10**6, len(days))
+    parts = date_parts(np, dates.astype(np.int64) / 1e6)
+    assert parts.keys() == DATE_PARTS.keys()
+    for name, numbers in parts.items():
+        np.testing.assert_allclose(numbers, DATE_PARTS[name][0](dates), rtol=1e-13, atol=1e-8, err_msg=name)
 
 
 def test_all_networks_of_an_ensemble_fit_into_a_file(path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> None:

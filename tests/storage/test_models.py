@@ -302,7 +302,7 @@ def test_a_file_says_nothing_of_where_and_when_it_was_written(path, tmp_path) ->
     folder.mkdir()
     code = (
         "import sys, time, portable_mlp as pm; time.time = lambda: 0.0\n"
-        "net = pm.Network((3, 4, 2), activation='tanh'); params = pm.init_params(net, backend='torch')\n"
+        "net = pm.Network((3, 4, 2), activation='tanh'); params = pm.init_params(net, backend='strict')\n"
         f"pm.save_model('other.safetensors', net, params, {METADATA!r})"
     )
     environment = {

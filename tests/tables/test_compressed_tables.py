@@ -131,7 +131,7 @@ def bomb(line: bytes, repeats: int) -> bytes:
     return b"".join([packer.compress(b"a,y\n"), *(packer.compress(line) for _ in range(repeats)), packer.flush()])
 
 
-HALF = "more than 50000 rows, which take half of this machine's memory"
+HALF = "more than 20000 rows, which take half of this machine's memory"
 BOMBS = {
     "a line without end": (b"1" * 2**20, 64, ":2: the row is longer than {bytes} bytes"),
     "a cell without end": (b'"' + b"1" * 2**20 + b"\n", 64, ":2: a cell is too long (is a closing quote missing?)"),
@@ -140,8 +140,8 @@ BOMBS = {
     ),
     "blank lines": (b"\n" * 2**20, 2, ":2: more than 10000 blank lines"),
     "blank lines of Windows": (b"\r\n" * 2**20, 2, ":2: more than 10000 blank lines"),
-    "rows": (b"1,2\n" * 2**12, 16, f":50002: {HALF}"),
-    "labels": (b"1,x\n" * 2**12, 16, f":50002: {HALF}"),
+    "rows": (b"1,2\n" * 2**12, 16, f":20002: {HALF}"),
+    "labels": (b"1,x\n" * 2**12, 16, f":20002: {HALF}"),
     "long labels": (
         b"1," + b"x" * 100_000 + b"\n", 20, ":12:2: the targets up to here are longer than 1000000 bytes"
     ),
@@ -152,7 +152,7 @@ BOMBS = {
 def test_a_bomb_is_found_before_it_fills_the_memory(
     data_csv_gz: WriteGzip, monkeypatch: pytest.MonkeyPatch, line: bytes, repeats: int, message: str
 ) -> None:
-    monkeypatch.setattr(table_limits, "table_bytes", lambda: 50_000 * 8 * 4)
+    monkeypatch.setattr(table_limits, "table_bytes", lambda: 20_000 * 8 * 4)
     monkeypatch.setattr("portable_mlp.tables.targets.MAX_LABEL_BYTES", 1_000_000)
     path = data_csv_gz(bomb(line, repeats))
     assert path.stat().st_size < 70_000

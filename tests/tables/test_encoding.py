@@ -1,11 +1,12 @@
 """What columns become: what scikit-learn's encoders make of them, and descriptions that come back."""
 
+import functools
 import json
 from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from numpy.testing import assert_allclose, assert_array_equal
 from sklearn.impute import SimpleImputer
@@ -258,6 +259,7 @@ COLUMNS = Columns(
 )
 
 
+@functools.cache
 def described() -> list[dict[str, Any]]:
     y = np.array([[0.0, 1.0], [1.0, 0.0], [2.0, 0.5], [0.5, 0.1]])
     first, _ = Encoder.learn(COLUMNS, y, EncoderOptions())
@@ -276,7 +278,6 @@ def test_descriptions_come_back() -> None:
 JSON = st.recursive(st.none() | st.booleans() | st.integers() | st.floats() | st.text(), lambda inner: st.lists(inner))
 
 
-@settings(max_examples=200, deadline=None)
 @given(st.data(), JSON)
 def test_a_description_that_was_changed_is_refused_or_works(data: st.DataObject, value: Any) -> None:
     columns = json.loads(json.dumps(described()))

@@ -270,9 +270,12 @@ def test_rows_and_memory_are_looked_at_before_reading(
         read_training_table(path)
 
 
-def test_labels_that_would_fill_the_memory_are_refused(data_parquet: SaveColumns) -> None:
+def test_labels_that_would_fill_the_memory_are_refused(
+    data_parquet: SaveColumns, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """One long label on many rows, within one piece and over all of them."""
-    for n_rows, n_characters in ((60_000, 5_000), (200_000, 1_500)):
+    monkeypatch.setattr(table_limits, "MAX_LABEL_BYTES", 2**24)
+    for n_rows, n_characters in ((60_000, 100), (200_000, 30)):
         labels = pa.DictionaryArray.from_arrays(pa.array(np.zeros(n_rows, np.int32)), pa.array(["x" * n_characters]))
         path = data_parquet({"a": np.zeros(n_rows), "y": labels})
         assert path.stat().st_size < 100_000
@@ -347,7 +350,7 @@ from portable_mlp.tables.reading import DataError, read_training_table
 path, rng, n_refused = sys.argv[1], np.random.default_rng(0), 0
 with open(path, "rb") as file:
     whole = file.read()
-for position in rng.integers(0, len(whole), 2000):
+for position in rng.integers(0, len(whole), 1000):
     changed = bytearray(whole)
     changed[position] ^= 1 << int(rng.integers(8))
     with open(path, "wb") as file:
@@ -367,7 +370,7 @@ def test_changed_bits_end_in_a_data_error_or_in_finite_numbers(data_parquet: Sav
     path = data_parquet({"a": np.arange(50) / 7, "y": ["u", "v"] * 25}, write_page_checksum=True)
     done = subprocess.run([sys.executable, "-c", FLIPS, path], capture_output=True, text=True, timeout=120)
     assert (done.returncode, done.stderr) == (0, "")
-    assert int(done.stdout) > 1000
+    assert int(done.stdout) > 500
 
 
 LOST_BYTES = """
@@ -422,7 +425,8 @@ def test_without_pyarrow_the_command_is_named(data_parquet: SaveColumns, monkeyp
 def test_memory_is_a_small_multiple_of_the_table(data_parquet: SaveColumns) -> None:
     """Of NumPy and of PyArrow: the table, and a row group of the file, which here is all of it and not compressed."""
     rng = np.random.default_rng(0)
-    path = data_parquet({name: rng.normal(size=1_000_000) for name in "abcdefghiy"})
+    columns = {name: rng.normal(size=1_000_000) for name in "abcdefghiy"}
+    path = data_parquet(columns, use_dictionary=False, compression="none")
     code = f"""
 import tracemalloc, pyarrow
 from portable_mlp.tables.reading import read_training_table

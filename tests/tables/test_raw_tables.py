@@ -550,7 +550,7 @@ CELLS = st.sampled_from(
 )
 
 
-@settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.lists(CELLS, max_size=20))
 def test_both_readers_give_the_same_of_whatever_there_is(tmp_path: Path, pieces: list[str]) -> None:
     content = ("a,b\n" + "".join(pieces)).encode()
@@ -567,7 +567,7 @@ def test_pyarrow_does_read_what_it_can(save: Save, monkeypatch: pytest.MonkeyPat
 TEXT = st.text(st.characters(codec="utf-8", exclude_characters="\0", exclude_categories=["Cs"]), max_size=5)
 
 
-@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.lists(st.tuples(TEXT, st.floats(allow_nan=False, allow_infinity=False) | st.none()), min_size=1, max_size=8))
 @pytest.mark.parametrize("smallest", [0, 2**60])
 def test_what_pandas_writes_comes_back(tmp_path: Path, smallest: int, rows: list[tuple[str, float | None]]) -> None:

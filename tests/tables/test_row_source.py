@@ -14,7 +14,10 @@ from numpy.testing import assert_array_equal
 
 from portable_mlp.tables import limits as table_limits
 from portable_mlp.tables.parquet_files import ParquetMatrix
+from portable_mlp.tables.prepared_rows import without_test_part
 from portable_mlp.tables.reading import DataError, RowSource, open_training_rows
+from portable_mlp.tables.row_sources import SelectedRows
+from portable_mlp.training.group_order import Selection
 
 N_ROWS = 1000
 
@@ -260,7 +263,8 @@ def test_an_array_larger_than_the_memory_that_is_allowed(tmp_path: Path) -> None
             [sys.executable, "-c", ALL_ROWS, path, how], capture_output=True, text=True, timeout=120, check=False
         )
 
-    assert (read("rows").stdout, read("rows").stderr) == ("6000000\n", "")
+    rows = read("rows")
+    assert (rows.stdout, rows.stderr) == ("6000000\n", "")
     assert "Unable to allocate" in read("whole").stderr
 
 
@@ -272,8 +276,8 @@ from portable_mlp.tables.reading import open_training_rows
 tracemalloc.start()
 with open_training_rows(sys.argv[1]) as source:
     rng = np.random.default_rng(0)
-    n_rows = sum(len(y) for _, y in source.blocks(1000))
-    for _ in range(20):
+    n_rows = sum(len(y) for _, y in source.blocks(5000))
+    for _ in range(3):
         source.rows(np.sort(rng.integers(0, source.n_rows, 50)))
 print(n_rows, tracemalloc.get_traced_memory()[1] + pyarrow.default_memory_pool().max_memory())
 """
@@ -284,7 +288,7 @@ def test_memory_does_not_grow_with_the_number_of_row_groups(tmp_path: Path) -> N
     peaks = []
     for n_groups in (6, 60):
         path = tmp_path / f"{n_groups}.parquet"
-        with pq.ParquetWriter(path, group.schema) as writer:
+        with pq.ParquetWriter(path, group.schema, use_dictionary=False, compression="none") as writer:
             for _ in range(n_groups):
                 writer.write_table(group)
         done = subprocess.run(
@@ -295,3 +299,31 @@ def test_memory_does_not_grow_with_the_number_of_row_groups(tmp_path: Path) -> N
         peaks.append(peak)
     assert peaks[1] < 1.2 * peaks[0]
     assert peaks[1] < 60 * 20_000 * 10 * 8 / 2
+
+
+def test_selected_rows_are_those_of_the_other_source(tmp_path: Path, suffix: str) -> None:
+    X, y = np.arange(4000.0).reshape(1000, 4), np.arange(1000.0)
+    with open_training_rows(saved(tmp_path, suffix, X, y)) as source:
+        chosen = [np.array([3, 1, 2]), *[np.empty(0, np.int64)] * (len(source.groups) - 2), np.array([999, 990])]
+        chosen = chosen if len(source.groups) > 1 else [np.array([3, 1, 2, 999, 990])]
+        some = SelectedRows(source, Selection(tuple(map(len, chosen)), chosen.__getitem__))
+        assert (some.n_rows, some.feature_names, some.target_name) == (5, source.feature_names, source.target_name)
+        wanted = np.array([4, 0, 3, 3, 1])
+        numbers = np.array([990, 3, 999, 999, 1])
+        assert_array_equal(some.row_numbers(wanted), numbers)
+        for found, expected in zip(some.rows(wanted), (X[numbers], y[numbers]), strict=True):
+            assert_array_equal(found, expected)
+        nested = SelectedRows(some, Selection((2,), lambda _: np.array([4, 1])))
+        assert_array_equal(nested.row_numbers(np.array([1, 0])), [1, 990])
+        assert_array_equal(nested.rows(np.array([1, 0]))[1], [1.0, 990.0])
+        some.close()
+        assert_array_equal(source.rows(np.array([7]))[1], [7.0])
+
+
+def test_a_test_part_has_to_fit_into_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = saved(tmp_path, ".npy", np.ones((1000, 4)), np.ones(1000))
+    with open_training_rows(path) as source:
+        monkeypatch.setattr(table_limits, "table_bytes", lambda: 199 * 8 * 3 * 5)
+        with pytest.raises(DataError, match=r"data.npy: a test part: 200 rows are more than 199 rows, which take half"):
+            without_test_part(source, 0.2, 0)
+        assert without_test_part(source, 0.199, 0)[0].n_rows == 801

@@ -118,7 +118,7 @@ def test_equal_numbers_are_constant_however_many(value: float, size: int) -> Non
 
 def test_numbers_that_are_nearly_equal_are_no_constant_in_a_long_column() -> None:
     x = np.where(np.arange(200_000) % 2, 0.1, 0.1 + 1e-15)[:, None]
-    assert Moments.of(x).mean_and_scale(["x"])[1] == pytest.approx([exactly(x[:, 0])[1]], rel=1e-6)
+    assert Moments.of(x).mean_and_scale(["x"])[1] == pytest.approx([exactly(x[:2, 0])[1]], rel=1e-6)
 
 
 def test_one_number_that_float64_hardly_holds_is_no_deviation() -> None:

@@ -764,10 +764,10 @@ def test_delimiters_that_cannot_be(tmp_path: Path) -> None:
 
 
 class OneByOne(io.BytesIO):
-    """A pipe into which bytes are written one by one."""
+    """A pipe into which bytes are written one by one, those after a thousand in larger pieces."""
 
     def read1(self, size: int | None = -1, /) -> bytes:
-        return self.read(1)
+        return self.read(1 if self.tell() < 1000 else 1000)
 
 
 @pytest.fixture
