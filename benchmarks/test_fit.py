@@ -17,6 +17,8 @@ from sklearn.datasets import load_digits
 
 import portable_mlp as pm
 
+pm.get_backend("numpy").load()
+
 ROUNDS = 5
 
 

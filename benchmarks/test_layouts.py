@@ -19,6 +19,8 @@ from sklearn import neural_network
 
 import portable_mlp as pm
 
+pm.get_backend("numpy").load()
+
 N_SAMPLES = int(os.environ.get("LAYOUTS_N_SAMPLES", "80000"))
 N_FEATURES, N_CLASSES, ROUNDS = 54, 7, 3
 OPTIONS: dict[str, Any] = {"hidden_layer_sizes": (100,), "max_iter": 1, "random_state": 0}

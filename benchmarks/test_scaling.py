@@ -13,6 +13,8 @@ from pytest_benchmark.fixture import BenchmarkFixture
 
 import portable_mlp as pm
 
+pm.get_backend("numpy").load()
+
 BATCH_SIZE = 200
 
 

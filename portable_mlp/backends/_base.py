@@ -219,14 +219,17 @@ class Backend:
         """Return the runner of a training run; here one that takes one step a call, by the portable function."""
         return PortableRunner(self, program)
 
+    def load(self) -> None:
+        """Load now what a long training run would load in its course; for measurements."""
+
     @property
     def primitives(self) -> Primitives:
         """Return the primitives of a training step; by default the portable ones."""
         return portable(self.xp)
 
     @property
-    def primitives_of_predictions(self) -> Primitives:
-        """Return the primitives of a forward pass alone; by default those of a step."""
+    def primitives_outside_steps(self) -> Primitives:
+        """Return the primitives of predictions and the like; by default those of a step."""
         return self.primitives
 
     def undisturbed(self, dtype: Any = None) -> contextlib.AbstractContextManager[Any]:

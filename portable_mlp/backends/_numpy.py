@@ -17,6 +17,7 @@ from ..kernels.primitives import Primitives
 from ..kernels.step import Program
 from ._base import Backend, BackendInfo, numpy_is_quiet
 from ._numpy_primitives import NumpyPrimitives, TakesSparse
+from ._patient_runner import PatientRunner, plain_steps
 from .interrupts import whole_imports
 from .runner import Runner
 
@@ -38,18 +39,27 @@ class NumpyBackend(Backend):
         """Return NumPy's version."""
         return BackendInfo(cls.name, True, np.__version__, ("cpu",))
 
+    def load(self) -> None:
+        """Import the compiled primitives, if Numba is installed; see `PatientRunner`."""
+        numpy_primitives()
+
     @property
     def primitives(self) -> Primitives:
         """Return the primitives that write into existing memory."""
         return numpy_primitives()
 
     @property
-    def primitives_of_predictions(self) -> Primitives:
+    def primitives_outside_steps(self) -> Primitives:
         """Return the compiled ones once a fit has loaded them; else plain ones of the same bits, without Numba."""
         return self.primitives if _COMPILED in sys.modules else plain_primitives()
 
     def runner(self, program: Program) -> Runner:
-        """Return what takes the steps: compiled, many in one call, where Numba is installed."""
+        """Return what takes the steps: compiled where Numba is installed, once a process has trained for a while."""
+        if _COMPILED in sys.modules or not plain_steps.suffice:
+            return self._compiled_runner(program)
+        return PatientRunner(self, program, plain_primitives(), self._compiled_runner)
+
+    def _compiled_runner(self, program: Program) -> Runner:
         if self.takes_sparse or type(self.primitives) is NumpyPrimitives:
             return super().runner(program)
         try:

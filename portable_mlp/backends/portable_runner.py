@@ -6,6 +6,7 @@ import functools
 from typing import TYPE_CHECKING, Any
 
 from ..kernels.arrays import Array
+from ..kernels.primitives import Primitives
 from ..kernels.step import Carry, Program, step
 from .runner import Runner, RunnerCall
 
@@ -16,8 +17,8 @@ if TYPE_CHECKING:
 class PortableRunner(Runner):
     """Takes one step a call, on any library."""
 
-    def __init__(self, backend: Backend, program: Program) -> None:
-        super().__init__(backend, program)
+    def __init__(self, backend: Backend, program: Program, ops: Primitives | None = None) -> None:
+        super().__init__(backend, program, ops)
         self._step: Any = functools.partial(step, self._ops, program)
 
     def take(self, carry: Carry, call: RunnerCall) -> tuple[Carry, Array]:

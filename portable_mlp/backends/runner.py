@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from ..kernels.arrays import Array, snapshot
 from ..kernels.batch import Batch, Span
 from ..kernels.optimizers import Scalars, State
-from ..kernels.primitives import KeptParameters
+from ..kernels.primitives import KeptParameters, Primitives
 from ..kernels.propagation import Masks
 from ..kernels.step import Carry, Program
 from ..kernels.workspace import Workspace, make_workspace
@@ -58,6 +58,8 @@ class Runner(abc.ABC):
         The library and device of all arrays.
     program : Program
         The definition of a step.
+    ops : Primitives, optional
+        The primitives of the steps, by default the backend's.
 
     Attributes
     ----------
@@ -69,10 +71,14 @@ class Runner(abc.ABC):
 
     steps_a_call = 1
 
-    def __init__(self, backend: Backend, program: Program) -> None:
+    def __init__(self, backend: Backend, program: Program, ops: Primitives | None = None) -> None:
         self.program = program
-        self._backend, self._ops = backend, backend.primitives
+        self._backend, self._ops = backend, ops or backend.primitives
         self._workspaces: dict[tuple[int, bool], Workspace] = {}
+
+    def compile_ahead(self, dtype: Any) -> None:
+        """Compile now what a training in ``dtype`` would compile once it has taken some time; here nothing."""
+        return
 
     def start(self, flat: Array, moments: State, total: Array) -> Carry:
         """Return a carry of flat parameters and moments, which are copied, and the epoch's loss so far.

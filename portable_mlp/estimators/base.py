@@ -491,7 +491,7 @@ class BaseMLP(
         dtype = np.dtype(name) if backend.name == "numpy" else backend.dtype(name)
         with _computing(backend):
             net, params = self._fitted_network(backend, dtype)
-            return compute(backend.primitives_of_predictions, net, params, inputs.on_device(dtype)), inputs
+            return compute(backend.primitives_outside_steps, net, params, inputs.on_device(dtype)), inputs
 
     def _outputs(self, X: Any, method: str) -> tuple[Array, Inputs]:
         """Return the network's outputs (n_samples, n_outputs), and the checked inputs."""

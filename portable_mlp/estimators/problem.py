@@ -48,7 +48,7 @@ class FitSamples(NamedTuple):
 
     def part(self, backend: Backend, rows: np.ndarray) -> FitSamples:
         """Return the samples at some rows."""
-        gather, on_device = backend.primitives.take, backend.asarray(rows)
+        gather, on_device = backend.primitives_outside_steps.take, backend.asarray(rows)
         X, Y, weights, _ = self.data
         data = Data(
             gather(X, on_device, -2),

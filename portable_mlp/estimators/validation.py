@@ -34,7 +34,8 @@ class Validation:
 
     def __init__(self, backend: Backend, objective: Objective, hold_out: FitSamples, score: Score) -> None:
         self._backend, self._hold_out, self._score = backend, hold_out, score
-        self._evaluate, self._output = backend.compile(make_logits(backend.primitives, objective)), objective.net.output
+        self._ops, self._output = backend.primitives_outside_steps, objective.net.output
+        self._evaluate = backend.compile(make_logits(self._ops, objective))
         self._logits: Array | None = None
 
     def loss(self, flat: Array) -> np.float64:
@@ -44,7 +45,7 @@ class Validation:
 
     def score(self) -> float:
         """Return the score at the parameters of the last call of `loss`."""
-        outputs = outputs_of(self._backend.primitives, self._output, self._logits)
+        outputs = outputs_of(self._ops, self._output, self._logits)
         return self._score(self._hold_out.Y, self._backend.to_numpy(outputs), self._hold_out.weights)
 
 

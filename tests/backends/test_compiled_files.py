@@ -260,6 +260,7 @@ def test_a_numba_with_other_internals_compiles_in_memory(
 
 TRAIN = """
 import numpy as np, portable_mlp as pm
+pm.get_backend("numpy").load()
 net = pm.Network((3, 4, 2))
 result = pm.train(net, pm.init_params(net, random_state=0), np.ones((9, 3)), np.arange(9) % 2, epochs=3)
 print(pm.__file__, type(pm.get_backend("numpy").primitives).__name__, result.history["loss"])

@@ -94,6 +94,7 @@ class Interrupting:
             {interrupt}
 
 def numpy():
+    pm.get_backend("numpy").load()
     net = pm.Network((3, 4, 2))
     result = pm.train(net, pm.init_params(net), np.ones((9, 3)), np.arange(9) % 2, epochs=1)
     if result.stopped_because == "interrupted":

@@ -259,6 +259,7 @@ def in_a_new_python(code: str) -> str:
 
 TRAIN = """
 import numpy as np, portable_mlp as pm
+pm.get_backend("numpy").load()
 net = pm.Network((3, 4, 2))
 pm.train(net, pm.init_params(net), np.ones((9, 3)), np.arange(9) % 2, epochs=1)
 print(type(pm.get_backend("numpy").primitives).__name__)
@@ -307,6 +308,7 @@ def fail_at_last(self, signature):
         raise MemoryError("no page may hold code\\nfurther lines")
     return honest(self, signature)
 dispatcher.Dispatcher.compile = fail_at_last
+pm.get_backend("numpy").load()
 rng = np.random.default_rng(0)
 X, y = rng.normal(size=(40, 6)).astype("float32"), np.arange(40) % 3
 net = pm.Network((6, 5, 4, 3), ("tanh", "relu"))

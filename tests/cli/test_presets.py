@@ -4,6 +4,8 @@ import csv
 import json
 import pathlib
 import shutil
+import subprocess
+import sys
 from typing import Any
 
 import numpy as np
@@ -13,6 +15,7 @@ import pytest
 
 import portable_mlp as pm
 from portable_mlp.cli.app import run
+from tests.processes import environment
 
 N = 90
 RNG = np.random.default_rng(0)
@@ -70,7 +73,9 @@ def test_an_ensemble_that_was_stopped_is_resumed_to_the_same_file(capfd: pytest.
 
 def test_several_processes_give_the_same_file(capfd: pytest.CaptureFixture[str]) -> None:
     done("train", "flats.csv", *BEST, "one", "--reproducible", capfd=capfd)
-    done("train", "flats.csv", *BEST, "two", "--reproducible", "--procs", 2, capfd=capfd)
+    together = [*BEST, "two", "--reproducible", "--procs", "2"]
+    command = [sys.executable, "-m", "portable_mlp", "train", "flats.csv", *together]
+    subprocess.run(command, check=True, env=environment(), timeout=120)
     assert pathlib.Path("two").read_bytes() == pathlib.Path("one").read_bytes()
 
 

@@ -170,7 +170,7 @@ def test_the_dtype_is_that_of_the_parameters(lib):
 @pytest.mark.parametrize("name", one_in(2, NINE_LAYERS, on="jax"))
 def test_predictions_have_the_bits_of_forward(lib, monkeypatch, name):
     """However layers are freed, overwritten and computed some rows at a time."""
-    ops = lib.backend.primitives_of_predictions
+    ops = lib.backend.primitives_outside_steps
     monkeypatch.setattr(type(ops), "numbers_at_once", ops.numbers_at_once and 15)
     p = oracle(name)[0]
     params, X = lib.params(p.params), lib.array(p.X)
