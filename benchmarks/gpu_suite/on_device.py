@@ -231,8 +231,8 @@ class JaxJit(peers.JaxJit):
     def _cast(self, tree: Any) -> Any:
         return self._jax.tree.map(lambda x: x.astype(self._products_dtype), tree)
 
-    def _logits(self, params: Any, X: Any) -> Any:
-        return super()._logits(self._cast(params), self._cast(X)).astype("float32")
+    def _outputs(self, params: Any, X: Any) -> Any:
+        return super()._outputs(self._cast(params), self._cast(X)).astype("float32")
 
     def multiply(self, a: np.ndarray, b: np.ndarray) -> np.ndarray:
         """Return a product as a forward pass computes it."""

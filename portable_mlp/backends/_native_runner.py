@@ -79,6 +79,10 @@ class NativeRunner(PortableRunner):
         self._memory: list[Any] = []
         self._recordings: dict[int, _TapedSteps | None] = {}
 
+    def compile_ahead(self, dtype: Any) -> None:
+        """Compile the code that replays tapes, or load it from disk."""
+        compiled_steps.compile(np.dtype(dtype))
+
     def start(self, flat: Array, moments: State, total: Array) -> Carry:
         """Return the first carry; drop recordings of other memory."""
         self._bind([])

@@ -76,6 +76,10 @@ class Runner(abc.ABC):
         self._backend, self._ops = backend, ops or backend.primitives
         self._workspaces: dict[tuple[int, bool], Workspace] = {}
 
+    def compile_ahead(self, dtype: Any) -> None:
+        """Compile now what a training in ``dtype`` would compile once it has taken some time; here nothing."""
+        return
+
     def start(self, flat: Array, moments: State, total: Array) -> Carry:
         """Return a carry of flat parameters and moments, which are copied, and the epoch's loss so far.
 

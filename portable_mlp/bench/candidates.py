@@ -56,6 +56,7 @@ class Ours:
         backend.load()
         self.backend, task = backend, problem(case)
         self._program = Program(Objective(case.net), TIMED_OPTIMIZERS[case.solver])
+        backend.runner(self._program).compile_ahead(dtype)
         self._params = [Layer(*(backend.asarray(x, dtype=dtype) for x in layer)) for layer in task.params]
         X, y = backend.asarray(task.X, dtype=dtype), backend.asarray(task.y)
         Y = check_targets(backend.xp, case.net, y, n_samples=len(task.y), models=(), dtype=X.dtype)

@@ -29,9 +29,9 @@ class Textbook:
 
     def __init__(self, case: Case, dtype: str) -> None:
         self._case, self._dtype = case, dtype
-        one_hot = np.eye(case.sizes[-1], dtype=dtype)[problem(case).y]
-        X = problem(case).X.astype(dtype)
-        self._batches = list(zip(np.split(X, N_BATCHES), np.split(one_hot, N_BATCHES), strict=True))
+        X, y = problem(case).X.astype(dtype), problem(case).y
+        Y = np.eye(case.sizes[-1], dtype=dtype)[y] if case.output == "softmax" else y.astype(dtype)
+        self._batches = list(zip(np.split(X, N_BATCHES), np.split(Y, N_BATCHES), strict=True))
         self._state = self._start()
 
     def _start(self) -> dict[str, Any]:
@@ -42,15 +42,21 @@ class Textbook:
         weights, biases = state["p"][::2], state["p"][1::2]
         activations = [X]
         for W, b in zip(weights[:-1], biases[:-1], strict=True):
-            activations.append(np.maximum(activations[-1] @ W + b, 0))
+            z = activations[-1] @ W + b
+            activations.append(np.maximum(z, 0) if self._case.activation == "relu" else np.tanh(z))
         z = activations[-1] @ weights[-1] + biases[-1]
-        e = np.exp(z - z.max(axis=1, keepdims=True))
-        proba = e / e.sum(axis=1, keepdims=True)
-        loss = -np.log((proba * Y).sum(axis=1)).mean()
-        d, grads = (proba - Y) / len(X), []
+        if self._case.output == "softmax":
+            e = np.exp(z - z.max(axis=1, keepdims=True))
+            out = e / e.sum(axis=1, keepdims=True)
+            loss = -np.log((out * Y).sum(axis=1)).mean()
+        else:
+            out = z
+            loss = 0.5 * ((out - Y) ** 2).sum(axis=1).mean()
+        d, grads = (out - Y) / len(X), []
         for h, W in zip(activations[::-1], weights[::-1], strict=True):
             grads += [d.sum(axis=0), h.T @ d]
-            d = (d @ W.T) * (h > 0) if h is not X else d
+            if h is not X:
+                d = (d @ W.T) * ((h > 0) if self._case.activation == "relu" else 1 - h * h)
         self._update(state, grads[::-1])
         return float(loss)
 
@@ -85,8 +91,9 @@ class TorchEager:
 
         self._torch, self._case, self._device, self._dtype = torch, case, device, getattr(torch, dtype)
         X, y = np.split(problem(case).X, N_BATCHES), np.split(problem(case).y, N_BATCHES)
+        dtype_of_y = None if case.output == "softmax" else self._dtype
         self._batches = [
-            (torch.tensor(a, dtype=self._dtype, device=device), torch.tensor(b, device=device))
+            (torch.tensor(a, dtype=self._dtype, device=device), torch.tensor(b, dtype=dtype_of_y, device=device))
             for a, b in zip(X, y, strict=True)
         ]
         self._turns = itertools.cycle(self._batches)
@@ -99,7 +106,7 @@ class TorchEager:
             with torch.no_grad():
                 linear.weight.copy_(torch.tensor(W.T))
                 linear.bias.copy_(torch.tensor(b))
-            layers += [linear, torch.nn.ReLU()]
+            layers += [linear, torch.nn.ReLU() if self._case.activation == "relu" else torch.nn.Tanh()]
         model = torch.nn.Sequential(*layers[:-1])
         return model, self._make_optimizer(model.parameters(), rate)
 
@@ -109,7 +116,9 @@ class TorchEager:
         return self._torch.optim.Adam(parameters, lr=rate, fused=True)
 
     def _loss(self, model: Any, X: Any, y: Any) -> Any:
-        return self._torch.nn.functional.cross_entropy(model(X), y)
+        if self._case.output == "softmax":
+            return self._torch.nn.functional.cross_entropy(model(X), y)
+        return 0.5 * self._torch.nn.functional.mse_loss(model(X), y, reduction="sum") / len(X)
 
     def _step(self, model: Any, optimizer: Any, X: Any, y: Any) -> Any:
         loss = self._loss(model, X, y)
@@ -163,7 +172,10 @@ class JaxJit:
 
         self._jax, self._jnp, self._case, self._dtype = jax, jnp, case, dtype
         X, y = np.split(problem(case).X, N_BATCHES), np.split(problem(case).y, N_BATCHES)
-        self._batches = [(jnp.asarray(a, dtype=dtype), jnp.asarray(b)) for a, b in zip(X, y, strict=True)]
+        dtype_of_y = None if case.output == "softmax" else dtype
+        self._batches = [
+            (jnp.asarray(a, dtype=dtype), jnp.asarray(b, dtype=dtype_of_y)) for a, b in zip(X, y, strict=True)
+        ]
         self._turns = itertools.cycle(self._batches)
         self._params = problem(case).params
         self._step = jax.jit(self._one_step, donate_argnums=0)
@@ -176,13 +188,16 @@ class JaxJit:
         return params, m, v, jnp.zeros((), "int32"), jnp.asarray(rate, dtype=self._dtype)
 
     def _loss(self, params: Any, X: Any, y: Any) -> Any:
-        log_p = self._jax.nn.log_softmax(self._logits(params, X))
+        z = self._outputs(params, X)
+        if self._case.output == "identity":
+            return 0.5 * ((z - y) ** 2).sum() / len(X)
+        log_p = self._jax.nn.log_softmax(z)
         return -self._jnp.take_along_axis(log_p, y[:, None], axis=1).mean()
 
-    def _logits(self, params: Any, X: Any) -> Any:
-        h = X
+    def _outputs(self, params: Any, X: Any) -> Any:
+        h, activation = X, self._jax.nn.relu if self._case.activation == "relu" else self._jnp.tanh
         for W, b in params[:-1]:
-            h = self._jax.nn.relu(h @ W + b)
+            h = activation(h @ W + b)
         W, b = params[-1]
         return h @ W + b
 
@@ -256,7 +271,7 @@ class ScikitLearn:
         self._batches = np.split(problem(case).X.astype(dtype), N_BATCHES), np.split(problem(case).y, N_BATCHES)
         times = math.ceil(SAMPLES_A_CALL / len(problem(case).y))
         self._X = np.tile(problem(case).X.astype(dtype), (times, 1))
-        self._y = np.tile(problem(case).y, times)
+        self._y = np.concatenate([problem(case).y] * times)
         self._mlp = self._start()
 
     def _start(self) -> Any:
@@ -264,10 +279,17 @@ class ScikitLearn:
         from sklearn.neural_network import _multilayer_perceptron as theirs
 
         case, dtype = self._case, self._X.dtype
-        classes = np.arange(case.sizes[-1])
+        is_softmax = case.output == "softmax"
         options: dict[str, Any] = {"alpha": 0.0, "batch_size": case.batch_size, "learning_rate_init": RATE}
-        mlp = theirs.MLPClassifier(case.sizes[1:-1], solver=case.solver, shuffle=False, **options)
-        mlp.partial_fit(self._X[: case.batch_size], self._y[: case.batch_size], classes=classes)
+        mlp = (theirs.MLPClassifier if is_softmax else theirs.MLPRegressor)(
+            hidden_layer_sizes=case.sizes[1:-1],
+            activation=case.activation,
+            solver=case.solver,
+            shuffle=False,
+            **options,
+        )
+        first = self._X[: case.batch_size], self._targets(self._y[: case.batch_size])
+        mlp.partial_fit(*first, **({"classes": np.arange(case.sizes[-1])} if is_softmax else {}))
         mlp.coefs_ = [W.astype(dtype) for W, _ in self._params]
         mlp.intercepts_ = [b.astype(dtype) for _, b in self._params]
         kind = {"adam": theirs.AdamOptimizer, "sgd": theirs.SGDOptimizer}[case.solver]
@@ -277,7 +299,11 @@ class ScikitLearn:
     def run(self, n_steps: int) -> None:
         """Take steps over the batches in turn, as many whole calls as come nearest from above."""
         for _ in range(math.ceil(n_steps / self.steps_a_call)):
-            self._mlp.partial_fit(self._X, self._y)
+            self._mlp.partial_fit(self._X, self._targets(self._y))
+
+    def _targets(self, y: np.ndarray) -> np.ndarray:
+        """Return targets as scikit-learn takes them: a column is a vector there."""
+        return y[:, 0] if y.ndim == 2 and y.shape[1] == 1 else y
 
     @property
     def steps_a_call(self) -> int:
@@ -287,7 +313,7 @@ class ScikitLearn:
     def first_losses(self) -> list[float]:
         """Take one step for each batch, from the start; return the losses."""
         mlp = self._start()
-        return [float(mlp.partial_fit(X, y).loss_) for X, y in zip(*self._batches, strict=True)]
+        return [float(mlp.partial_fit(X, self._targets(y)).loss_) for X, y in zip(*self._batches, strict=True)]
 
 
 PEERS: dict[str, tuple[str, Make]] = {

@@ -31,7 +31,7 @@ FileOption: TypeAlias = pathlib.Path | None
 
 
 def bench(
-    quick: Annotated[bool, typer.Option("--quick", help="The three smaller cases, fewer rounds.")] = False,
+    quick: Annotated[bool, typer.Option("--quick", help="The four smaller cases, fewer rounds.")] = False,
     json_file: Annotated[FileOption, typer.Option("--json", help="File for all figures.", show_default="none")] = None,
     plot: Annotated[FileOption, typer.Option(help="File for a picture, .png.", show_default="none")] = None,
     html: Annotated[FileOption, typer.Option(help="File for one page with everything.", show_default="none")] = None,
