@@ -28,12 +28,12 @@ from .training import export_onnx_training
 def export_table_model(path: FilePath, model: TableModel) -> None:
     """Write the model of a table as an ONNX file that takes raw rows.
 
-    Where all columns are numbers without gaps, the graph has one input ``X`` (n_samples, n_columns). Else it has one
-    input (n_samples, 1) for each column that the model needs, of the column's name: numbers, and truth values that were
-    no text in the table, in the dtype of the parameters, NaN for a gap; texts, and truth values that are words, as
-    texts, the empty text for a gap; dates as seconds since 1970, UTC, in float64, NaN for a gap. The output is
-    ``proba``, or ``prediction`` in the target's own units; of an ensemble the mean. If a column has the output's name,
-    the output has an underscore behind it.
+    Numbers, and truth values that were no text in the table, are numbers in the dtype of the parameters. Where all
+    columns are such, without gaps, the graph has one input ``X`` (n_samples, n_columns). Else it has one input
+    (n_samples, 1) for each column that the model needs, of the column's name: numbers, NaN for a gap; texts, and truth
+    values that are words, as texts, the empty text for a gap; dates as seconds since 1970, UTC, in float64, NaN for a
+    gap. The output is ``proba``, or ``prediction`` in the target's own units; of an ensemble the mean. If a column has
+    the output's name, the output has an underscore behind it.
 
     Parameters
     ----------

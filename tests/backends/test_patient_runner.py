@@ -50,7 +50,7 @@ class Clock:
     now = 0.0
 
     def __call__(self) -> float:
-        self.now += 0.5
+        self.now += 1.0
         return self.now
 
 

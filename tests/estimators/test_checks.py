@@ -9,7 +9,8 @@ from sklearn.utils.estimator_checks import estimator_checks_generator
 
 import portable_mlp as pm
 
-ESTIMATORS = [pm.MLPClassifier(max_iter=100), pm.MLPRegressor(max_iter=100)]
+SMALL = {"hidden_layer_sizes": (20,), "max_iter": 40, "learning_rate_init": 0.02}
+ESTIMATORS = [pm.MLPClassifier(**SMALL), pm.MLPRegressor(**SMALL)]
 # Hardware and libraries that this library does not claim; and a method that a classifier with probabilities lacks.
 OUT_OF_SCOPE = {"xpu", "mps", "dpnp"}
 NOT_OURS = {"check_classifiers_multilabel_output_format_decision_function"}

@@ -111,7 +111,7 @@ def assert_layers_close(actual, expected, *, rtol, to_numpy=np.asarray):
 # --- values, gradient, type: `lib.numpy` looks at library, device and dtype, `assert_close` at the shape -----------
 
 
-@pytest.mark.parametrize("name", one_in(4, CASES, on="jax"))  # which compiles each
+@pytest.mark.parametrize("name", one_in(8, CASES, on="jax"))  # which compiles each
 def test_values_equal_the_loop(lib, name):
     p, expected = oracle(name)
     params, X = lib.params(p.params), lib.array(p.X)
@@ -123,7 +123,7 @@ def test_values_equal_the_loop(lib, name):
     assert_close(lib.numpy(call(lib, p)[0]), expected.loss, rtol=lib.rtol)
 
 
-@pytest.mark.parametrize("name", one_in(4, CASES, on="jax"))
+@pytest.mark.parametrize("name", one_in(8, CASES, on="jax"))
 def test_gradient_equals_torch(lib, name):
     p, expected = oracle(name)
     _, grads = call(lib, p)
@@ -243,7 +243,7 @@ def everything_on_numpy(name):
     return p, leaves(everything(p.net, *on_backend(pm.get_backend("numpy"), p)))
 
 
-@pytest.mark.parametrize("name", one_in(6, EVERYTHING))
+@pytest.mark.parametrize("name", one_in(12, EVERYTHING))
 def test_jit_traces_every_kernel(name):
     p, expected = everything_on_numpy(name)
     compiled = jax.jit(functools.partial(everything, p.net))(*on_backend(pm.get_backend("jax"), p))

@@ -1,6 +1,7 @@
 """A run that is killed and gone on with gives every bit of the run that was left alone."""
 
 import contextlib
+import functools
 import os
 import pathlib
 import random
@@ -66,7 +67,7 @@ def assert_same(lib: Any, found: pm.TrainResult, expected: pm.TrainResult) -> No
     assert (found.n_epochs, found.stopped_because) == (expected.n_epochs, expected.stopped_because)
 
 
-SLOW_ON_JAX = pytest.mark.thorough_on("jax")  # which compiles each solver
+SLOW_ON_JAX = pytest.mark.thorough_on("jax")  # which compiles each solver, and each number of steps
 VARIETIES: dict[str, dict[str, Any]] = {
     "adam": {},
     "nesterov, adaptive": {"solver": "sgd", "schedule": "adaptive"},
@@ -80,9 +81,10 @@ VARIETIES: dict[str, dict[str, Any]] = {
     ("variety", "every"),
     [
         ("adam", None),
-        ("patience", 1),
         ("a generator", 4),
-        *(pytest.param(*row, marks=SLOW_ON_JAX) for row in (("nesterov, adaptive", 4), ("in order", None))),
+        pytest.param("patience", 1, marks=SLOW_ON_JAX),
+        pytest.param("nesterov, adaptive", 4, marks=SLOW_ON_JAX),
+        pytest.param("in order", None, marks=SLOW_ON_JAX),
     ],
 )
 def test_a_run_goes_on_to_the_last_bit(lib: Any, variety: str, every: int | None, tmp_path: pathlib.Path) -> None:
@@ -396,16 +398,23 @@ def finished(folder: pathlib.Path, solver: str = "adam") -> str:
     return done.removeprefix("ready\n")
 
 
-@pytest.mark.parametrize(
-    ("solver", "kills"),
-    [("adam", 1), *rarely(("adam", 10), ("sgd", 10))],
-)
-def test_kill_minus_nine_at_random_moments(solver: str, kills: int, tmp_path: pathlib.Path) -> None:
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory: pytest.TempPathFactory) -> Any:
+    """Return a function of the solver: what an undisturbed run prints, and the seconds that it takes."""
+
+    @functools.cache
+    def of(solver: str = "adam") -> tuple[str, float]:
+        start = time.monotonic()
+        return finished(tmp_path_factory.mktemp("whole"), solver), time.monotonic() - start
+
+    return of
+
+
+@pytest.mark.parametrize(("solver", "kills"), [("adam", 1), *rarely(("adam", 10), ("sgd", 10))])
+def test_kill_minus_nine_at_random_moments(solver: str, kills: int, whole: Any, tmp_path: pathlib.Path) -> None:
     """Over the time that a whole run takes."""
     rng = random.Random(solver)
-    start = time.monotonic()
-    expected = finished(tmp_path / "whole", solver)
-    seconds = time.monotonic() - start
+    expected, seconds = whole(solver)
     for i in range(kills):
         folder = tmp_path / str(i)
         process = started(folder, solver)
@@ -453,8 +462,8 @@ def test_written_in_place_a_killed_run_loses_its_state(tmp_path: pathlib.Path, m
 
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), *rarely((signal.SIGINT, 0))])
-def test_a_signal_leaves_a_last_state(number: int, code: int, tmp_path: pathlib.Path) -> None:
-    expected = finished(tmp_path / "whole")
+def test_a_signal_leaves_a_last_state(number: int, code: int, whole: Any, tmp_path: pathlib.Path) -> None:
+    expected, _ = whole()
     process = started(tmp_path / "stopped", every=10**6)
     assert process.stdout is not None
     process.stdout.readline()

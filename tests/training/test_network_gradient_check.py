@@ -61,7 +61,7 @@ def error_along_a_random_direction(net, params, X, y, *, seed=0, **options):
     return abs(float(gradient @ v) - (plus - minus) / (2.0 * h)) / np.linalg.norm(gradient)
 
 
-@pytest.mark.parametrize("activation", one_in(3, HIDDEN, on="jax-float32"))
+@pytest.mark.parametrize("activation", one_in(3, HIDDEN, on="jax"))
 def test_right_gradients_agree_along_a_random_direction(lib, activation):
     i = HIDDEN.index(activation)
     # A relu output has kinks, over which a step may fall.

@@ -60,7 +60,7 @@ OPTIONS = {
 }
 
 
-@pytest.mark.parametrize("options", one_in(4, OPTIONS.values(), on="jax"), ids=OPTIONS)
+@pytest.mark.parametrize("options", one_in(8, OPTIONS.values(), on="jax"), ids=OPTIONS)
 def test_every_library_trains_alike(lib, options: dict[str, Any]) -> None:
     X, y = problem(20, seed=1)
     validation = (lib.array(X), lib.array(y))
