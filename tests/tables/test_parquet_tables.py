@@ -19,6 +19,7 @@ from numpy.testing import assert_array_equal
 from portable_mlp.tables import limits as table_limits
 from portable_mlp.tables.parquet_files import ParquetLayout, ParquetMatrix
 from portable_mlp.tables.reading import DataError, read_prediction_table, read_training_table
+from tests.selection import rarely
 
 SaveColumns = Callable[..., Path]
 

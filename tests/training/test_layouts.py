@@ -51,6 +51,7 @@ LAYOUTS: dict[str, Callable[[np.ndarray], np.ndarray]] = {
 @pytest.fixture(scope="module")
 def table() -> tuple[np.ndarray, np.ndarray]:
     X, y = RNG.normal(size=(N_SAMPLES, N_FEATURES)), RNG.integers(0, 3, N_SAMPLES)
+    pm.get_backend("numpy").load()
     pm.train(NET, pm.init_params(NET), X[:BATCH], y[:BATCH], epochs=1)  # what is loaded at first is not counted
     return X, y
 
