@@ -57,7 +57,7 @@ class PatientRunner(PortableRunner):
     Parameters
     ----------
     backend : Backend
-        NumPy.
+        NumPy, on the host.
     program : Program
         The definition of a step.
     plain : Primitives

@@ -28,7 +28,7 @@ class Case(NamedTuple):
     activation : str
         "relu" or "tanh", of the hidden layers.
     output : str
-        "softmax" or "identity".
+        "softmax" or "identity", of the last layer.
     """
 
     name: str
