@@ -27,7 +27,8 @@ def install_for_tests(session: nox.Session) -> None:
 def tests(session: nox.Session) -> None:
     """Run the tests on every library that has a CPU build; arguments go to pytest."""
     install_for_tests(session)
-    session.run("pytest", *SIDE_BY_SIDE, *session.posargs, env={"XLA_FLAGS": LESS_COMPILING})
+    flags = f"{LESS_COMPILING} {os.environ.get('XLA_FLAGS', '')}"  # of two values of a flag the last one counts
+    session.run("pytest", *SIDE_BY_SIDE, *session.posargs, env={"XLA_FLAGS": flags})
 
 
 @nox.session
