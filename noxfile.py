@@ -19,8 +19,8 @@ LESS_COMPILING = "--xla_backend_optimization_level=0"
 
 
 def install_for_tests(session: nox.Session) -> None:
-    """Install the package and what its tests need."""
-    session.install("-e", ".[demo,lbfgs]", *nox.project.dependency_groups(PYPROJECT, "test"))
+    """Install the package and what its tests need; modules are compiled when they are imported, which few are."""
+    session.install("--no-compile", "-e", ".[demo,lbfgs]", *nox.project.dependency_groups(PYPROJECT, "test"))
 
 
 @nox.session
