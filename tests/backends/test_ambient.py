@@ -244,7 +244,7 @@ def test_numpy_goes_straight_to_the_kernel(kernel: str, kind: Any, monkeypatch: 
     getattr(pm, kernel)(NET, pm.init_params(NET), X.view(kind), *arguments)
 
 
-@pytest.mark.parametrize("name", ["torch", "jax"])
+@pytest.mark.parametrize("name", ["torch", *rarely("jax")])
 def test_bfloat16_is_taken_wherever_a_number_is(name: str) -> None:
     """NumPy does not have it: what comes to the host is float32."""
     backend = pm.get_backend(name)
