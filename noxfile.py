@@ -10,8 +10,8 @@ nox.options.sessions = ["tests", "oldest", "lint", "typing"]
 nox.options.default_venv_backend = "virtualenv"
 
 PYPROJECT = nox.project.load_toml("pyproject.toml")
-# Many tests wait, for a process that they have started or for a time to pass: three processes keep two cores busy.
-N_PROCESSES = min((os.cpu_count() or 1) * 3 // 2, 8)
+# Many tests wait, for a process that they have started or for a time to pass: four processes keep two cores busy.
+N_PROCESSES = min((os.cpu_count() or 1) * 2, 8)
 SIDE_BY_SIDE = ("-n", str(N_PROCESSES), "--dist", "worksteal")
 
 # LLVM's optimisations are most of the time that JAX compiles; `thorough` and plain pytest leave them on.
@@ -19,15 +19,16 @@ LESS_COMPILING = "--xla_backend_optimization_level=0"
 
 
 def install_for_tests(session: nox.Session) -> None:
-    """Install the package and what its tests need."""
-    session.install("-e", ".[demo,lbfgs]", *nox.project.dependency_groups(PYPROJECT, "test"))
+    """Install the package and what its tests need; modules are compiled when they are imported, which few are."""
+    session.install("--no-compile", "-e", ".[demo,lbfgs]", *nox.project.dependency_groups(PYPROJECT, "test"))
 
 
 @nox.session
 def tests(session: nox.Session) -> None:
     """Run the tests on every library that has a CPU build; arguments go to pytest."""
     install_for_tests(session)
-    session.run("pytest", *SIDE_BY_SIDE, *session.posargs, env={"XLA_FLAGS": LESS_COMPILING})
+    flags = f"{LESS_COMPILING} {os.environ.get('XLA_FLAGS', '')}"  # of two values of a flag the last one counts
+    session.run("pytest", *SIDE_BY_SIDE, *session.posargs, env={"XLA_FLAGS": flags})
 
 
 @nox.session

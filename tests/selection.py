@@ -49,6 +49,13 @@ def rarely(*rows: Any) -> list[Any]:
     return [pytest.param(*(row if isinstance(row, tuple) else (row,)), marks=pytest.mark.thorough) for row in rows]
 
 
+def and_rarely_others(rows: Iterable[Any], *axes: Iterable[Any]) -> list[Any]:
+    """Return rows for a `parametrize`, then all other combinations of values, these marked as thorough."""
+    rows = list(rows)
+    chosen = [tuple(getattr(row, "values", row)) for row in rows]
+    return [*rows, *rarely(*(row for row in itertools.product(*axes) if row not in chosen))]
+
+
 class Selection:
     """The plugin: leaves out tests marked `gpu` where no GPU answers, and `thorough` unless -m asks for them.
 

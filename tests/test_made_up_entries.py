@@ -26,6 +26,7 @@ from portable_mlp.kernels.optimizers import OPTIMIZERS, Optimizer, OptimizerEntr
 from portable_mlp.kernels.options import positive_number
 from portable_mlp.training.schedules import SCHEDULES, Progress, ScheduleEntry
 from tests.reference import assert_close, float32_exact
+from tests.selection import one_in
 from tests.training.test_checkpoints import killed_after
 
 RNG = np.random.default_rng(0)
@@ -150,7 +151,7 @@ def start_of(net: pm.Network) -> list[Any]:
     return [tuple(map(float32_exact, layer)) for layer in pm.init_params(net)]
 
 
-@pytest.mark.parametrize("classes", [False, True])
+@pytest.mark.parametrize("classes", one_in(2, [False, True], on="jax"))
 def test_train(lib: Any, made_up: MadeUp, classes: bool) -> None:
     net, y = (made_up.classifier_net, LABELS) if classes else (made_up.net, Y)
     start = start_of(net)

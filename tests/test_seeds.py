@@ -302,6 +302,7 @@ def test_003_the_right_gradient_of_the_network_passes(lib: Any, method: str) -> 
     assert (check.n_checked, check.n_skipped) == (115, 0)
 
 
+@pytest.mark.thorough_on("jax")
 def test_003_the_network_can_be_checked_as_a_function_of_its_packed_parameters(lib: Any) -> None:
     net, flat, X, Y = logistic_net(lib)
 

@@ -220,7 +220,7 @@ class Backend:
         return PortableRunner(self, program)
 
     def load(self, dtype: Any = None) -> None:
-        """Load what a long training run would load in its course, and compile what is for a dtype; for measurements."""
+        """Load what a long training run would load later, and compile the steps of a dtype; for measurements."""
 
     @property
     def primitives(self) -> Primitives:

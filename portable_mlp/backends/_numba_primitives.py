@@ -288,14 +288,14 @@ class NumbaPrimitives(NumpyPrimitives):
 
     def add_bias(self, z: Array, b: Array) -> Array:
         """Return ``z + b``, in ``z``."""
-        if not _is_contiguous_matrix(z):
+        if not _adds(z, b):
             return super().add_bias(z, b)
         self._run(_bias, z, b)
         return z
 
     def activate(self, name: str, z: Array, b: Array) -> tuple[Array, Array | None]:
         """Return ``h = f(z + b)``, in ``z`` for the commonest."""
-        if name != "relu" or not _is_contiguous_matrix(z):
+        if name != "relu" or not _adds(z, b):
             return super().activate(name, z, b)
         self._run(_bias_relu, z, b, self._scalar(0, z.dtype))
         return z, None
@@ -382,3 +382,8 @@ class NumbaPrimitives(NumpyPrimitives):
 
 def _is_contiguous_matrix(x: Array) -> bool:
     return x.ndim == 2 and x.flags.c_contiguous
+
+
+def _adds(z: Array, b: Array) -> bool:
+    """Return whether a loop adds ``b``: Numba fails for other numbers, and compiles another loop for other memory."""
+    return _is_contiguous_matrix(z) and z.dtype.char in "fd" and b.dtype == z.dtype and b.flags.carray

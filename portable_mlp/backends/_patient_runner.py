@@ -37,7 +37,7 @@ class PlainSteps:
 
     @property
     def suffice(self) -> bool:
-        """Whether so few steps have been taken that compiled ones would not have paid."""
+        """Whether the steps so far have taken too little time for a compiler to be worth loading."""
         return self._seconds < SECONDS_OF_PLAIN_STEPS
 
     @contextlib.contextmanager
@@ -87,6 +87,7 @@ class PatientRunner(PortableRunner):
             if plain_steps.suffice:
                 with plain_steps.counted():
                     return super().take(carry, call)
+            self._workspaces = {}  # the next runner has its own
             self._next = self._make_next(self.program)
             carry = self._next.start(*carry)
         return self._next.take(carry, call)

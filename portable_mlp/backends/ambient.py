@@ -16,11 +16,14 @@ import numpy as np
 from ..kernels import loss_and_grad as gradients
 from ..kernels import propagation
 from ..kernels.arguments import check_inputs
+from ..kernels.arrays import Array
 from ..kernels.network import Network
+from ..kernels.parameters import Params
+from ..kernels.primitives import portable
 from ..kernels.propagation import output_of
 from ..kernels.suggestions import suggesting
 from . import backend_of
-from ._numpy import plain_primitives
+from ._numpy import NumpyBackend
 
 Kernel = TypeVar("Kernel", bound=Callable[..., Any])
 
@@ -31,21 +34,12 @@ def undisturbed(kernel: Kernel) -> Kernel:
     @functools.wraps(kernel)
     def door(net: Network, params: Any, X: Any, *args: Any, **kwargs: Any) -> Any:
         # The kernel itself refuses what is not an array.
-        if type(X) is np.ndarray or not array_api_compat.is_array_api_obj(X) or array_api_compat.is_dask_array(X):
+        if isinstance(X, np.ndarray) or not array_api_compat.is_array_api_obj(X) or array_api_compat.is_dask_array(X):
             return kernel(net, params, X, *args, **kwargs)
         with backend_of(X).undisturbed(X.dtype):
             return kernel(net, params, X, *args, **kwargs)
 
     return cast(Kernel, door)
-
-
-@functools.wraps(propagation.predict)
-def _predict(net: Network, params: Any, X: Any) -> Any:
-    # Other libraries may be recording this, to differentiate it: nothing is overwritten there.
-    if type(X) is not np.ndarray:
-        return propagation.predict(net, params, X)
-    call = check_inputs(net, params, X)
-    return output_of(plain_primitives(), net, call.params, call.X)
 
 
 def _public(kernel: Kernel) -> Kernel:
@@ -56,5 +50,36 @@ def _public(kernel: Kernel) -> Kernel:
 
 
 forward = _public(propagation.forward)
-predict = _public(_predict)
 loss_and_grad = _public(gradients.loss_and_grad)
+
+
+@_public
+def predict(net: Network, params: Params, X: Array) -> Array:
+    """Compute the output alone.
+
+    Parameters
+    ----------
+    net : Network
+        The network to evaluate.
+    params : tuple of Layer
+        Weights W (fan_in, fan_out) and biases b (fan_out,), as for `forward`.
+    X : array of shape (n_samples, n_features) or (n_models, n_samples, n_features)
+        Inputs, from the library and device of ``params``.
+
+    Returns
+    -------
+    array of shape (n_samples, n_outputs), or (n_models, n_samples, n_outputs)
+        Probabilities for softmax and logistic, else the predicted values.
+
+    Examples
+    --------
+    >>> import numpy as np, portable_mlp as pm
+    >>> net = pm.Network((2, 1), output="identity")
+    >>> pm.predict(net, (pm.Layer(np.asarray([[1.0], [2.0]]), np.asarray([0.5])),), np.asarray([[10.0, 100.0]]))
+    array([[210.5]])
+    """
+    call = check_inputs(net, params, X)
+    # Other libraries may be recording this, to differentiate it: nothing is overwritten there.
+    is_numpy = isinstance(call.X, np.ndarray)
+    ops = NumpyBackend.open().primitives_outside_steps if is_numpy else portable(call.xp)
+    return output_of(ops, net, call.params, call.X)

@@ -77,7 +77,8 @@ def _computed(backend: Backend, dtype: str) -> tuple[np.ndarray, np.ndarray]:
     X = backend.asarray(rng.normal(size=(N_SAMPLES, NET.sizes[0])), dtype=dtype)
     y = backend.asarray(rng.integers(0, NET.sizes[-1], N_SAMPLES))
     params = init_params(NET, random_state=0, backend=backend, dtype=dtype)
-    loss, grads = loss_and_grad(NET, params, X, y, l2=0.01)
+    # Operator by operator, JAX would compile a hundred programs.
+    loss, grads = backend.compile(lambda params, X, y: loss_and_grad(NET, params, X, y, l2=0.01))(params, X, y)
     gradient = np.append(backend.to_numpy(pack(grads)), backend.to_numpy(loss))
     weights = [
         pack(train(NET, params, X, y, solver=solver, batch_size=BATCH_SIZE, epochs=EPOCHS, random_state=0).params)

@@ -13,9 +13,9 @@ from rich.table import Table
 from rich.text import Text
 
 from ..backends import Backend, backends, get_backend
+from ..backends.ambient import predict
 from ..backends.extras import install
 from ..kernels.network import Network
-from ..kernels.propagation import predict
 from ..storage.models import save_model
 from ..tables.digits import BRIGHTEST, digits
 from ..tables.preparation import Preparation

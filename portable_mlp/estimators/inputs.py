@@ -26,7 +26,7 @@ from ..kernels.parameters import DTYPES
 FLOATS = (np.float64, np.float32)
 
 FEW_NUMBERS = 2**14
-"""So few numbers are computed sooner than they are validated."""
+"""The most numbers of an input whose validation would take longer than its prediction."""
 
 _ZEROS_ALLOWED = dict.fromkeys(
     {"allow_all_zero_weights"} & inspect.signature(_check_sample_weight).parameters.keys(), True

@@ -168,31 +168,3 @@ def forward(net: Network, params: Params, X: Array) -> tuple[Array, ...]:
     call = check_inputs(net, params, X)
     trace = forward_pass(portable(call.xp), net, call.params, call.X)
     return (*trace.inputs[1:], OUTPUTS[net.output](call.xp, trace.logits))
-
-
-def predict(net: Network, params: Params, X: Array) -> Array:
-    """Compute the output alone.
-
-    Parameters
-    ----------
-    net : Network
-        The network to evaluate.
-    params : tuple of Layer
-        Weights W (fan_in, fan_out) and biases b (fan_out,), as for `forward`.
-    X : array of shape (n_samples, n_features) or (n_models, n_samples, n_features)
-        Inputs, from the library and device of ``params``.
-
-    Returns
-    -------
-    array of shape (n_samples, n_outputs), or (n_models, n_samples, n_outputs)
-        Probabilities for softmax and logistic, else the predicted values.
-
-    Examples
-    --------
-    >>> import numpy as np, portable_mlp as pm
-    >>> net = pm.Network((2, 1), output="identity")
-    >>> pm.predict(net, (pm.Layer(np.asarray([[1.0], [2.0]]), np.asarray([0.5])),), np.asarray([[10.0, 100.0]]))
-    array([[210.5]])
-    """
-    call = check_inputs(net, params, X)
-    return output_of(portable(call.xp), net, call.params, call.X)

@@ -29,7 +29,10 @@ class Shuffle:
         self._fresh = self._generator.bit_generator.state
 
     def order(self, epoch: int, n_samples: int, part: int = 0) -> np.ndarray:
-        """Return the permutation (n_samples,) of an epoch, int64; or of one of its parts, drawn independently."""
+        """Return the permutation (n_samples,) of an epoch, int64; or of one of its parts, drawn independently.
+
+        One thread at a time: all orders come from one generator.
+        """
         self._generator.bit_generator.state = {**self._fresh, "state": self._place(epoch, 0, part)}
         return self._generator.permutation(n_samples)
 

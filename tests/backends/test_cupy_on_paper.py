@@ -206,7 +206,7 @@ def untraceable(p: Any, g: Any, total: Any, rate: float) -> tuple[Any, Any]:
     return p - rate * g / (total**0.5 + 0.01), total
 
 
-@pytest.mark.parametrize("n_models", [0, 3])
+@pytest.mark.parametrize("n_models", [0, *rarely(3)])
 def test_formulas_that_are_no_kernel_train_all_the_same(
     n_models: int, cupy: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -223,7 +223,7 @@ def test_formulas_that_are_no_kernel_train_all_the_same(
         np.testing.assert_allclose(ours, theirs, rtol=1e-10, atol=1e-12)
 
 
-@pytest.mark.parametrize("n_models", [0, 3])
+@pytest.mark.parametrize("n_models", [3, *rarely(0)])
 def test_clipped_and_decaying_steps_are_recorded_too(n_models: int, cupy: Any) -> None:
     data = problem(NETS["digits"], "float64", weighted=True)
     found, expected = (

@@ -4,6 +4,7 @@ import os
 import pathlib
 import subprocess
 import sys
+import weakref
 from typing import Any
 
 import numpy as np
@@ -11,10 +12,12 @@ import pytest
 
 import portable_mlp as pm
 from portable_mlp.backends import _patient_runner
+from portable_mlp.backends import runner as runners_module
 from portable_mlp.backends._numba_primitives import NumbaPrimitives
 from portable_mlp.backends._numpy import NumpyBackend, plain_primitives
 from portable_mlp.backends._patient_runner import PatientRunner, PlainSteps
 from portable_mlp.backends.portable_runner import PortableRunner
+from tests.selection import rarely
 
 SHORT = """
 import os, sys, warnings
@@ -70,31 +73,121 @@ def runners(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
     return made
 
 
-def train(solver: str) -> tuple[list[float], list[np.ndarray]]:
-    rng = np.random.default_rng(0)
-    X, y = rng.normal(size=(70, 5)), np.arange(70) % 3
+rng = np.random.default_rng(0)
+X, Y = rng.normal(size=(70, 5)), np.arange(70) % 3
+
+
+def train(**options: Any) -> tuple[Any, list[np.ndarray]]:
     net = pm.Network((5, 8, 3))
-    result = pm.train(net, pm.init_params(net, random_state=0), X, y, solver=solver, epochs=4, batch_size=16, l2=0.1)
-    return result.history["loss"], [x for layer in result.params for x in layer]
+    params = pm.init_params(net, random_state=0)
+    result = pm.train(net, params, X, Y, **{"epochs": 4, "batch_size": 16, "l2": 0.1, **options})
+    history = {name: numbers for name, numbers in result.history.items() if name != "samples_per_second"}
+    return history, [x for layer in result.params for x in layer]
+
+
+def plain_for(seconds: float, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let a new process begin, in which a plain step takes a second, and compiled ones begin after some."""
+    monkeypatch.setattr(_patient_runner, "plain_steps", PlainSteps(Clock()))
+    monkeypatch.setattr(_patient_runner, "SECONDS_OF_PLAIN_STEPS", seconds)
+
+
+OPTIONS: dict[str, dict[str, Any]] = {
+    "adam": {},
+    "sgd": {"solver": "sgd"},
+    "adamw": {"solver": "adamw", "weight_decay": 0.1},
+    "dropout": {"dropout": 0.3},
+    "clipping": {"clip_norm": 0.5},
+    "smoothing": {"label_smoothing": 0.1},
+    "weights": {"sample_weight": 1.0 + np.arange(70) % 4},
+    "validation": {"validation": (X[:20], Y[:20]), "patience": 2},
+    "warm-up": {"warmup_steps": 12},
+    "in order": {"shuffle": False},
+}
 
 
 @pytest.mark.compiled_steps
-@pytest.mark.parametrize("seconds", [0.0, 2.5, 5.0, 7.5])  # of five steps an epoch
-@pytest.mark.parametrize("solver", ["adam", "sgd"])
+@pytest.mark.parametrize(
+    ("name", "seconds"),  # of five steps an epoch
+    [
+        *((name, seconds) for name in ("adam", "sgd") for seconds in (0.0, 2.5, 5.0, 7.5)),
+        *rarely(*((name, seconds) for name in list(OPTIONS)[2:] for seconds in (2.5, 5.0))),
+    ],
+)
 def test_compiled_steps_go_on_where_plain_ones_ended(
-    solver: str, seconds: float, runners: list[Any], monkeypatch: pytest.MonkeyPatch
+    name: str, seconds: float, runners: list[Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(_patient_runner, "plain_steps", PlainSteps(Clock()))
-    monkeypatch.setattr(_patient_runner, "SECONDS_OF_PLAIN_STEPS", 100.0)
-    losses, parameters = train(solver)
+    plain_for(100.0, monkeypatch)
+    history, parameters = train(**OPTIONS[name])
     assert runners == []
-    monkeypatch.setattr(_patient_runner, "plain_steps", PlainSteps(Clock()))
-    monkeypatch.setattr(_patient_runner, "SECONDS_OF_PLAIN_STEPS", seconds)
-    others, other_parameters = train(solver)
+    plain_for(seconds, monkeypatch)
+    other_history, other_parameters = train(**OPTIONS[name])
     assert [type(one._ops) for one in runners] == [NumbaPrimitives]
-    assert losses == others
+    assert history == other_history
     for x, other in zip(parameters, other_parameters, strict=True):
         np.testing.assert_array_equal(x, other)
+
+
+@pytest.mark.compiled_steps
+@pytest.mark.usefixtures("runners")
+def test_the_memory_of_plain_steps_is_freed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Compiled steps have a workspace of their own for each of the two sizes of batches."""
+    made: list[Any] = []
+    n_there: list[int] = []
+    honest = runners_module.make_workspace
+
+    def noted(*arguments: Any, **options: Any) -> Any:
+        made.append(weakref.ref((workspace := honest(*arguments, **options)).logits))
+        return workspace
+
+    monkeypatch.setattr(runners_module, "make_workspace", noted)
+    plain_for(7.5, monkeypatch)
+    train(callbacks=[lambda event: n_there.append(sum(array() is not None for array in made))])
+    assert len(made) == 4
+    assert n_there == [2, 2, 2, 2]
+
+
+ACROSS = """
+import hashlib, signal, sys
+import numpy as np, portable_mlp as pm
+from portable_mlp.backends._patient_runner import plain_steps
+folder, interrupted = sys.argv[1:]
+rng = np.random.default_rng(0)
+X, y = rng.normal(size=(2_000, 100)), rng.integers(0, 5, 2_000)
+net = pm.Network((100, 300, 300, 5))
+
+def interrupt(event):
+    if interrupted == ("before" if plain_steps.suffice else "after"):
+        signal.raise_signal(signal.SIGINT)
+
+result = pm.train(net, pm.init_params(net, random_state=0), X, y, epochs=30, validation=(X[:300], y[:300]),
+                  callbacks=[interrupt], checkpoint=folder, resume=True)
+numbers = [result.history["loss"], result.history["validation_loss"]]
+digest = hashlib.sha256(b"".join(W.tobytes() + b.tobytes() for W, b in result.params) + repr(numbers).encode())
+print(result.stopped_because, "numba" in sys.modules, digest.hexdigest())
+"""
+
+
+@pytest.mark.thorough
+@pytest.mark.parametrize("interrupted", ["before", "after"])
+def test_a_run_is_interrupted_and_resumed_beside_the_change_to_compiled_steps(
+    interrupted: str, tmp_path: pathlib.Path
+) -> None:
+    def run(folder: str, interrupted: str, **variables: str) -> list[str]:
+        done = subprocess.run(
+            [sys.executable, "-c", ACROSS, str(tmp_path / folder), interrupted],
+            env={**os.environ, **variables},
+            check=True,
+            capture_output=True,
+            text=True,
+            timeout=300,
+        )
+        return done.stdout.split()
+
+    reason, compiled, expected = run("plain", "never", NUMBA_DISABLE_JIT="1")
+    assert (reason, compiled) == ("max_epochs", "False")
+    reason, compiled, _ = run("resumed", interrupted)
+    assert (reason, compiled) == ("interrupted", str(interrupted == "after"))
+    assert run("resumed", "never") == ["max_epochs", "True", expected]
 
 
 @pytest.mark.compiled_steps

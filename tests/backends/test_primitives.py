@@ -3,6 +3,7 @@
 import importlib.util
 import subprocess
 import sys
+from collections.abc import Callable
 from typing import Any
 
 import array_api_compat.numpy as xp
@@ -11,21 +12,24 @@ import pytest
 import scipy.sparse
 
 import portable_mlp as pm
-from portable_mlp.backends import _numpy
+from portable_mlp.backends import _numba_primitives, _numpy
 from portable_mlp.backends._numba_primitives import _LOOPS_OF_UPDATES, NumbaPrimitives
-from portable_mlp.backends._numpy import numpy_primitives
+from portable_mlp.backends._numpy import NumpyBackend, numpy_primitives
 from portable_mlp.backends._numpy_primitives import NumpyPrimitives
 from portable_mlp.kernels import optimizers
 from portable_mlp.kernels.activations import ACTIVATIONS
 from portable_mlp.kernels.optimizers import adam
 from portable_mlp.kernels.primitives import GradientSums, Primitives, portable
 from portable_mlp.kernels.workspace import make_workspace
+from portable_mlp.tables.model import TableModel
+from portable_mlp.tables.preparation import Preparation
 from tests.selection import rarely
 
 from .optimizers import OPTIMIZERS
 
 FAST: dict[str, Primitives] = {"plain": NumpyPrimitives(), "compiled": NumbaPrimitives()}
 PORTABLE = portable(xp)
+NET = pm.Network((4, 6, 3))
 SHAPES = [(1, 1), (7, 1), (1, 9), (40, 3), (33, 17), (5, 128), (4, 129), (3, 6, 5)]
 
 EVERYWHERE = [pytest.mark.parametrize("name", FAST), pytest.mark.parametrize("dtype", ["float64", "float32"])]
@@ -334,3 +338,54 @@ def test_what_cannot_be_compiled_is_left_to_numpy_to_the_same_bits(every: int) -
             f"{works + 1} RuntimeWarning: Numba cannot compile here: MemoryError: no page may hold code; "
             "plain NumPy gives the same results, more slowly"
         )
+
+
+def layers(alter: Callable[[np.ndarray], np.ndarray]) -> Any:
+    return tuple(pm.Layer(alter(W), alter(b)) for W, b in pm.init_params(NET, random_state=0))
+
+
+def read_only(x: np.ndarray) -> np.ndarray:
+    return np.broadcast_to(x, x.shape)
+
+
+PARAMETERS = {
+    "as they are": layers(lambda x: x),
+    "read-only": layers(read_only),
+    "strided": layers(lambda x: np.repeat(x, 2, axis=-1)[..., ::2]),
+    "columns": layers(np.asfortranarray),
+    "not aligned": layers(lambda x: np.frombuffer(b"." + x.tobytes(), offset=1).reshape(x.shape)),
+    "float16": layers(lambda x: x.astype("float16")),
+    "longdouble": layers(lambda x: x.astype("longdouble")),
+    "big-endian": layers(lambda x: x.astype(">f8")),
+    "models": layers(lambda x: np.stack([x, 2.0 * x])),
+}
+
+
+@pytest.mark.parametrize("kind", PARAMETERS)
+def test_any_parameters_predict_beside_compiled_loops(kind: str) -> None:
+    """What no loop is compiled for is computed by NumPy; nothing is compiled for a prediction, nothing fails."""
+    X, loops = numbers((50, 4), "float64", special=False), (_numba_primitives._bias, _numba_primitives._bias_relu)
+    numpy_primitives()
+    pm.predict(NET, PARAMETERS["as they are"], X)
+    before = [list(loop.signatures) for loop in loops]
+    found = pm.predict(NET, PARAMETERS[kind], X)
+    same(found, pm.forward(NET, PARAMETERS[kind], X)[-1])
+    assert [list(loop.signatures) for loop in loops] == before
+    assert not _numba_primitives._failures
+
+
+def test_predictions_are_computed_by_the_primitives_of_the_backend(monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[str] = []
+
+    class Noting(NumpyPrimitives):
+        def activate(self, name: str, z: Any, b: Any) -> Any:
+            seen.append(name)
+            return super().activate(name, z, b)
+
+    monkeypatch.setattr(NumpyBackend, "primitives_outside_steps", Noting())
+    X, params = numbers((50, 4), "float64", special=False), PARAMETERS["models"]
+    pm.predict(NET, params, X)
+    preparation = Preparation([], None, [], [], classes=["a", "b", "c"])
+    TableModel(preparation, NET, params, {}).outputs_of_inputs(X)
+    pm.MLPRegressor(hidden_layer_sizes=(6,), random_state=0).partial_fit(X, X[:, 0]).predict(X)
+    assert seen == ["relu", "relu", "relu"]

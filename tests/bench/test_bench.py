@@ -1,5 +1,6 @@
 """The benchmark: candidates that compute the same, a floor that multiplies what a step multiplies, honest rows."""
 
+import itertools
 import json
 import pathlib
 import re
@@ -16,7 +17,7 @@ from portable_mlp.cli import bench as command
 from portable_mlp.cli import bench_report
 from portable_mlp.cli.app import run
 from tests import reference
-from tests.selection import one_in
+from tests.selection import one_in, rarely
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*torch.jit.*:DeprecationWarning")  # torch.compile's own
 
@@ -68,12 +69,16 @@ def expected_losses(case: Case) -> list[float]:
     return losses
 
 
+DTYPES, CASES_OF_TESTS = ["float64", "float32"], [TINY, SGD, REAL]
 MAKES = {**{name: candidates.ours_on(name) for name in ("numpy", "torch", "jax", "strict")}, **peers.peers()}
 
 
 @pytest.mark.parametrize(
     ("name", "dtype", "case"),
-    one_in(4, MAKES, ["float64", "float32"], [TINY, SGD, REAL]),
+    [
+        *one_in(4, [name for name in MAKES if name != "torch.compile"], DTYPES, CASES_OF_TESTS),
+        *rarely(*itertools.product(["torch.compile"], DTYPES, CASES_OF_TESTS)),  # calls a C++ compiler
+    ],
     ids=lambda x: f"{x.solver}-{x.output}" if isinstance(x, Case) else None,
 )
 def test_every_candidate_takes_the_same_steps(name: str, dtype: str, case: Case) -> None:

@@ -15,6 +15,7 @@ from portable_mlp.cli import doctor as command
 from portable_mlp.cli.app import run
 from portable_mlp.distributed import all_reduce_latency
 from portable_mlp.distributed.supervision.mpi_launcher import Launcher, find_launcher
+from tests.selection import rarely
 
 
 @pytest.fixture
@@ -23,10 +24,13 @@ def without_jax(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(agreement, "backends", lambda: [info for info in pm.backends() if info.name != "jax"])
 
 
-def test_it_finds_what_is_here(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
-    # A short last batch, and each solver, would be another program for JAX to compile.
-    monkeypatch.setattr(agreement, "N_SAMPLES", 2 * agreement.BATCH_SIZE)
-    monkeypatch.setattr(agreement, "_SOLVERS", ("adam",))
+@pytest.mark.parametrize("whole", [False, *rarely(True)])
+def test_it_finds_what_is_here(
+    whole: bool, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if not whole:  # a short last batch, and each solver, would be another program for JAX to compile
+        monkeypatch.setattr(agreement, "N_SAMPLES", 2 * agreement.BATCH_SIZE)
+        monkeypatch.setattr(agreement, "_SOLVERS", ("adam",))
     assert run(["doctor", "--json"]) == 0
     found = json.loads(capsys.readouterr().out)
     usable = {info.name for info in pm.backends() if info.available}

@@ -19,7 +19,7 @@ from portable_mlp.backends._scan_runner import ScanRunner
 from portable_mlp.backends.runner import RunnerCall
 from portable_mlp.storage import checkpoints as storage
 from portable_mlp.storage.checkpoints import CheckpointFolder
-from tests.selection import rarely
+from tests.selection import and_rarely_others, rarely
 
 pytestmark = pytest.mark.compiled_steps
 
@@ -79,13 +79,17 @@ VARIETIES: dict[str, dict[str, Any]] = {
 
 @pytest.mark.parametrize(
     ("variety", "every"),
-    [
-        ("adam", None),
-        ("a generator", 4),
-        pytest.param("patience", 1, marks=SLOW_ON_JAX),
-        pytest.param("nesterov, adaptive", 4, marks=SLOW_ON_JAX),
-        pytest.param("in order", None, marks=SLOW_ON_JAX),
-    ],
+    and_rarely_others(
+        [
+            ("adam", None),
+            ("a generator", 4),
+            pytest.param("patience", 1, marks=SLOW_ON_JAX),
+            pytest.param("nesterov, adaptive", 4, marks=SLOW_ON_JAX),
+            pytest.param("in order", None, marks=SLOW_ON_JAX),
+        ],
+        VARIETIES,
+        [None, 1, 4],
+    ),
 )
 def test_a_run_goes_on_to_the_last_bit(lib: Any, variety: str, every: int | None, tmp_path: pathlib.Path) -> None:
     def options() -> dict[str, Any]:

@@ -1,5 +1,6 @@
 """Predictions and validation hold a layer and the next, however many there are."""
 
+import pathlib
 import warnings
 from collections.abc import Callable
 from typing import Any
@@ -45,6 +46,15 @@ def test_predict_holds_two_layers_at_a_time(activation: str, output: str) -> Non
     params = pm.init_params(net, random_state=0)
     assert peak_of(lambda: pm.predict(net, params, X)) < 2.1 * LAYER
     np.testing.assert_array_equal(pm.predict(net, params, X), pm.forward(net, params, X)[-1])
+
+
+def test_predict_of_a_mapped_file_holds_two_layers_too(tmp_path: pathlib.Path) -> None:
+    np.save(tmp_path / "X.npy", X)
+    mapped = np.load(tmp_path / "X.npy", mmap_mode="r")
+    net = pm.Network((20, *(N_UNITS,) * 4), activation="tanh")
+    params = pm.init_params(net, random_state=0)
+    assert peak_of(lambda: pm.predict(net, params, mapped)) < 2.1 * LAYER
+    np.testing.assert_array_equal(pm.predict(net, params, mapped), pm.forward(net, params, X)[-1])
 
 
 @pytest.mark.parametrize("method", ["predict", "predict_proba", "predict_log_proba", "transform"])

@@ -22,6 +22,7 @@ from portable_mlp.training.read_ahead import read_ahead
 from portable_mlp.training.stream import Stream
 from tests.conftest import Library
 from tests.distributed.fakes import on_ranks
+from tests.selection import and_rarely_others
 from tests.training.test_checkpoints import assert_same, killed_after
 
 RNG = np.random.default_rng(0)
@@ -70,7 +71,10 @@ def in_memory(lib: Any, kind: str, n_samples: int = N) -> tuple[Any, Any]:
     return lib.array(X)[:n_samples, :], y[:n_samples, ...]
 
 
-@pytest.mark.parametrize(("kind", "solver"), [("labels", "adam"), pytest.param("values", "sgd", marks=SLOW_ON_JAX)])
+@pytest.mark.parametrize(
+    ("kind", "solver"),
+    and_rarely_others([("labels", "adam"), pytest.param("values", "sgd", marks=SLOW_ON_JAX)], NETS, ["adam", "sgd"]),
+)
 def test_one_group_trains_as_from_memory_to_the_last_bit(lib: Any, kind: str, solver: str) -> None:
     expected = train(lib, kind, in_memory(lib, kind), in_memory(lib, kind, 40), solver=solver)
     found = train(lib, kind, (stream(lib, kind), None), (stream(lib, kind, 40), None), solver=solver)
@@ -103,11 +107,15 @@ def test_a_group_trains_from_files_to_the_same_bits(size: int) -> None:
 
 @pytest.mark.parametrize(
     ("kind", "every"),
-    [
-        ("labels", 4),
-        pytest.param("labels", None, marks=SLOW_ON_JAX),
-        pytest.param("values", 1, marks=SLOW_ON_JAX),
-    ],
+    and_rarely_others(
+        [
+            ("labels", 4),
+            pytest.param("labels", None, marks=SLOW_ON_JAX),
+            pytest.param("values", 1, marks=SLOW_ON_JAX),
+        ],
+        NETS,
+        [None, 1, 4],
+    ),
 )
 def test_a_run_goes_on_to_the_last_bit(lib: Any, kind: str, every: int | None, tmp_path: pathlib.Path) -> None:
     """From each of the states that are written, among them those before the last, short batch."""
