@@ -14,6 +14,7 @@ from ..distributed.group import current_group, on_root
 from ..kernels.options import check_choice
 from ..tables.columns import RawTable, Table
 from ..tables.digits import digits, refuse_with_digits
+from ..tables.errors import DataError
 from ..tables.prepared_rows import open_if_large
 from ..tables.reading import (
     MixedTargetError,
@@ -225,6 +226,7 @@ def train(
     prepared, fitted = trained.prepared, trained.fitted
     if save is not None:
         on_root(lambda: fitted.model.save(save))
+    trained = _scored(trained, data, save)
     summary = {
         **setting(prepared, library, dtype),
         **figures(prepared, fitted.results),
@@ -327,6 +329,15 @@ def _trained(
     if not isinstance(table, RawTable):
         return trained, (), reading.options
     return trained, table.notes, reading.options._replace(**{} if table.text is None else table.text._asdict())
+
+
+def _scored(trained: Trained, data: str, save: pathlib.Path | None) -> Trained:
+    """Score the model, if this was asked for; an error names the file, and the one that has the model."""
+    try:
+        return trained.scored()
+    except DataError as error:
+        kept = "" if save is None else f"; {save} has the model"
+        raise DataError(f"{data}: {error}{kept}") from None
 
 
 @contextlib.contextmanager

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import pathlib
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Any, NamedTuple
 
 from ..backends import Backend
 from ..kernels.options import check_choice
 from ..storage.checkpoints import CheckpointFolder
 from ..storage.models import check_savable
-from ..tables.assessment import Assessment, assess, assess_test_part, hold_out_scores
+from ..tables.assessment import Assessment, TrainingSplit, assess, assess_test_part, hold_out_scores
 from ..tables.columns import RawTable, Table
 from ..tables.errors import counted
 from ..tables.fitting import FittedTable, PreparedTable, asks_for_classes, counts, losses_of, prepare, prepare_source
@@ -37,14 +38,21 @@ class Trained(NamedTuple):
         The model, and the results of its training.
     seconds : float
         The time of this training.
+    assess : callable or None
+        Function that returns the scores, if they were asked for: a model is saved before it is scored.
     assessment : Assessment or None
-        The scores, if they were asked for.
+        The scores, once `scored` has them.
     """
 
     prepared: PreparedTable
     fitted: FittedTable
     seconds: float
+    assess: Callable[[], Assessment] | None = None
     assessment: Assessment | None = None
+
+    def scored(self) -> Trained:
+        """Return the same with the scores, if they were asked for."""
+        return self if self.assess is None else self._replace(assessment=self.assess())
 
     def scores(self) -> Scores | None:
         """Return the scores of held-out rows; None if no rows were held out."""
@@ -89,30 +97,33 @@ class Trainer(NamedTuple):
     is_saved: bool
 
     def of_table(self, table: Table | RawTable, asked: AssessmentOptions) -> Trained:
-        """Train on a table in memory; with ``asked`` on parts of it too."""
+        """Train on a table in memory; on parts of it, too, if ``asked``."""
         assert table.y is not None  # a table to train on has targets
         classification = asks_for_classes(table.y, self.task)
         every = self._replace(task="classification" if classification else "regression")
         splits = asked.splits(table.y, classification=classification, seed=self.seed)
         if not splits:
             return every._of_rows(table, self.checkpoint)
-        done: list[Trained] = []
-
-        def fit(part: Table | RawTable, number: int) -> TableModel:
-            folder = self.checkpoint
-            if len(splits) > 1:
-                echo(f"fold {number + 1} of {len(splits)}", err=True)
-                folder = None if folder is None else folder / f"fold-{number + 1}"
-            done.append(every._of_rows(part, folder))
-            if len(splits) > 1 and done[-1].fitted.was_interrupted:
-                raise KeyboardInterrupt
-            return done[-1].fitted.model
-
-        assessment = assess(table, splits, fit, classification=classification)
-        if len(splits) > 1:
+        if len(splits) == 1:
+            done = every._of_rows(table.take(splits[0][0]), self.checkpoint)
+            models = [done.fitted.model]
+        else:
+            models = every._of_folds(table, splits)
             echo("all rows", err=True)
-            done.append(every._of_rows(table, self.checkpoint))
-        return done[-1]._replace(assessment=assessment)
+            done = every._of_rows(table, self.checkpoint)
+        return done._replace(assess=partial(assess, table, splits, models, classification=classification))
+
+    def _of_folds(self, table: Table | RawTable, splits: Sequence[TrainingSplit]) -> list[TableModel]:
+        """Return the model of each fold."""
+        models = []
+        for number, (kept, _) in enumerate(splits, start=1):
+            echo(f"fold {number} of {len(splits)}", err=True)
+            folder = None if self.checkpoint is None else self.checkpoint / f"fold-{number}"
+            fitted = self._of_rows(table.take(kept), folder).fitted
+            if fitted.was_interrupted:
+                raise KeyboardInterrupt
+            models.append(fitted.model)
+        return models
 
     def of_source(self, source: RowSource, asked: AssessmentOptions) -> Trained:
         """Train on a table that stays in its file; ``asked`` may hold a test part out, drawn from each group."""
@@ -128,13 +139,14 @@ class Trainer(NamedTuple):
             )
         if counts(self.chosen.loss):
             raise ValueError(f"{source.path}: --loss {self.chosen.loss} is for tables that fit into memory")
-        held_out = None
-        if asked.test is not None:
-            source, held_out = without_test_part(source, asked.test, self.seed)
-        done = self._fit(prepare_source(source, self.chosen, task=self.task, seed=self.seed), self.checkpoint)
-        if held_out is None:
-            return done
-        return done._replace(assessment=assess_test_part(done.fitted.model, held_out))
+        if asked.test is None:
+            return self._of_streamed(source, self.task)
+        source, held_out, task = without_test_part(source, self.task, asked.test, self.seed)
+        done = self._of_streamed(source, task)
+        return done._replace(assess=partial(assess_test_part, done.fitted.model, held_out))
+
+    def _of_streamed(self, source: RowSource, task: str) -> Trained:
+        return self._fit(prepare_source(source, self.chosen, task=task, seed=self.seed), self.checkpoint)
 
     def _of_rows(self, table: Table | RawTable, folder: pathlib.Path | None) -> Trained:
         prepared = prepare(table, self.chosen, task=self.task, seed=self.seed, reading=self.reading)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
@@ -59,7 +59,7 @@ class Trial(NamedTuple):
         preparation, y = model.preparation, scored.y
         assert y is not None
         inputs = preparation.inputs(scored.X)
-        outputs = model.outputs_of_inputs(inputs)
+        outputs = model.outputs_of_inputs(inputs, scored.rows)
         baseline = model.baseline or Baseline.of(y, preparation.classes, "these rows")
         return cls(model, inputs, y, outputs, scores_of_outputs(preparation, y, outputs, baseline))
 
@@ -136,11 +136,11 @@ class Assessment(NamedTuple):
 def assess(
     table: Table | RawTable,
     splits: Sequence[TrainingSplit],
-    fit: Callable[[Table | RawTable, int], TableModel],
+    models: Sequence[TableModel],
     *,
     classification: bool,
 ) -> Assessment:
-    """Train a model on one part of a table, and score it on the other, for each split.
+    """Score the models of splits of a table, each on the rows that it was not trained on.
 
     Parameters
     ----------
@@ -148,13 +148,18 @@ def assess(
         A table with targets.
     splits : sequence of (ndarray, ndarray)
         The rows to train on, and the rows to score, of each trial.
-    fit : callable
-        ``fit(table, number)`` returns the model of some rows; ``number`` counts the trials from 0.
+    models : sequence of TableModel
+        The model of each split, trained on the first part of it.
     classification : bool
         Whether the targets are classes.
+
+    Raises
+    ------
+    DataError
+        If a number to score is too large for the dtype of the networks.
     """
     assert table.y is not None
-    trials = [Trial.of(fit(table.take(kept), i), table.take(scored)) for i, (kept, scored) in enumerate(splits)]
+    trials = [Trial.of(model, table.take(scored)) for model, (_, scored) in zip(models, splits, strict=True)]
     n_scored = counted(sum(len(scored) for _, scored in splits), "row")
     seen = (
         f"each predicted by the model of the other {len(splits) - 1} folds"
@@ -165,7 +170,7 @@ def assess(
 
 
 def assess_test_part(model: TableModel, scored: Table) -> Assessment:
-    """Return the scores of a model on rows that it was not trained on."""
+    """Return the scores of a model on rows that it was not trained on; raise DataError as `assess`."""
     y, classes = scored.y, model.preparation.classes
     assert y is not None
     known = None if classes is None else class_names(np.concatenate([np.asarray(classes), y]))

@@ -159,6 +159,8 @@ class RawTable(NamedTuple):
         Remarks for the user: an unusual delimiter or encoding, rows left out because their target is missing.
     text : TextFormat or None
         The format of the file, if it is a text file.
+    rows : ndarray of shape (n_samples,), or None
+        The numbers of the rows in the file, counted from 0, if some were left out.
     """
 
     X: Columns
@@ -167,11 +169,12 @@ class RawTable(NamedTuple):
     target_name: str | None
     notes: tuple[str, ...]
     text: TextFormat | None = None
+    rows: NDArray[np.intp] | None = None
 
     def take(self, rows: NDArray[np.intp]) -> Self:
         """Return some rows, by their numbers."""
         y, ids = (None if x is None else x[rows] for x in (self.y, self.ids))
-        return self._replace(X=self.X[rows], y=y, ids=ids)
+        return self._replace(X=self.X[rows], y=y, ids=ids, rows=rows if self.rows is None else self.rows[rows])
 
 
 class Table(NamedTuple):
@@ -189,13 +192,17 @@ class Table(NamedTuple):
         One name per column of ``X``: the header, or ``"x0"``, ``"x1"``, ... for arrays.
     target_name : str or None
         Name of the target column; None for arrays and in a table read for prediction.
+    rows : ndarray of shape (n_samples,), or None
+        The numbers of the rows in the file, counted from 0, if these are some of them.
     """
 
     X: NDArray[np.float64]
     y: NDArray[Any] | None
     feature_names: tuple[str, ...]
     target_name: str | None
+    rows: NDArray[np.intp] | None = None
 
     def take(self, rows: NDArray[np.intp]) -> Self:
         """Return some rows, by their numbers."""
-        return self._replace(X=self.X[rows], y=None if self.y is None else self.y[rows])
+        y = None if self.y is None else self.y[rows]
+        return self._replace(X=self.X[rows], y=y, rows=rows if self.rows is None else self.rows[rows])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pathlib
+from collections.abc import Sequence
 from typing import Any, NamedTuple, Self
 
 import numpy as np
@@ -65,29 +66,31 @@ class TableModel(NamedTuple):
         """
         return self.outputs_of_inputs(self.preparation.inputs(X))
 
-    def outputs_of_inputs(self, inputs: np.ndarray) -> np.ndarray:
+    def outputs_of_inputs(self, inputs: np.ndarray, rows: np.ndarray | None = None) -> np.ndarray:
         """Return the same of encoded rows (n_samples, n_inputs), at least one.
 
         Raises
         ------
         DataError
-            If a number is too large for the dtype of the networks.
+            If a number is too large for the dtype of the networks; names the row, by its number among ``rows``
+            (n_samples,), counted from 0, if there are such.
         """
+        numbers = range(len(inputs)) if rows is None else rows
         backend = backend_of(self.params[0].W)
         pieces = [
-            backend.to_numpy(predict(self.net, self.params, backend.asarray(self._cast(inputs, start))))
+            backend.to_numpy(predict(self.net, self.params, backend.asarray(self._cast(inputs, numbers, start))))
             for start in range(0, len(inputs), ROWS_AT_ONCE)
         ]
         outputs = np.concatenate(pieces, axis=-2).astype(np.float64)
         return self.preparation.probabilities(outputs.mean(axis=0) if outputs.ndim == 3 else outputs)
 
-    def _cast(self, inputs: np.ndarray, start: int) -> np.ndarray:
+    def _cast(self, inputs: np.ndarray, numbers: Sequence[int] | np.ndarray, start: int) -> np.ndarray:
         """Return some of the inputs in the dtype of the networks."""
         names = self.preparation.feature_names or numbered_names(inputs.shape[1])
         return cast(
             inputs[start : start + ROWS_AT_ONCE],
             dtype_name(self.params[0].W.dtype),
-            lambda i, j: f"row {start + i + 1}, column {names[j]!r}",
+            lambda i, j: f"row {numbers[start + i] + 1}, column {names[j]!r}",
         )
 
     def predictions(self, X: np.ndarray | Columns) -> np.ndarray:

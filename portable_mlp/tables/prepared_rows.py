@@ -13,13 +13,12 @@ from ..training.group_order import Selection
 from ..training.stream import Stream
 from .columns import Table
 from .errors import opened
-from .hold_out import GroupSplit
 from .limits import check_rows
 from .parquet_files import ParquetLayout
 from .preparation import Preparation, cast
 from .reading import DataError, RowSource, TargetKind, open_training_rows
 from .row_sources import SelectedRows
-from .survey import survey
+from .survey import survey, test_split
 
 __all__ = [
     "STREAMED_BYTES",
@@ -155,23 +154,28 @@ class StreamedRows:
 PreparedRows: TypeAlias = Rows | StreamedRows
 
 
-def without_test_part(source: RowSource, fraction: float, seed: int) -> tuple[RowSource, Table]:
+def without_test_part(source: RowSource, task: str, fraction: float, seed: int) -> tuple[RowSource, Table, str]:
     """Return the rows to train on, which stay in their file, and rows to score a model on, drawn from each group.
+
+    Every class keeps a row to train on. The third item is the task, "classification" or "regression", which all rows
+    decide where ``task`` is "auto".
 
     Raises
     ------
     DataError
-        If the rows to score do not fit into memory, or cannot be read.
+        If the rows to score do not fit into memory, or a row cannot be read.
     ValueError
         If there are none.
     """
-    split = GroupSplit(source.groups, fraction, seed)
+    split, decided = test_split(source, task=task, fraction=fraction, seed=seed)
     held_out = SelectedRows(source, split.held_out)
     if not held_out.n_rows:
         raise ValueError(f"too few of the {source.n_rows} rows can be held out")
     check_rows(f"{source.path}: a test part", held_out.n_rows, 8 * 3 * (source.n_features + 1), None)
-    X, y = held_out.rows(np.arange(held_out.n_rows))
-    return SelectedRows(source, split.kept), Table(X, y, source.feature_names, source.target_name)
+    every = np.arange(held_out.n_rows)
+    X, y = held_out.rows(every)
+    table = Table(X, y, source.feature_names, source.target_name, held_out.row_numbers(every))
+    return SelectedRows(source, split.kept), table, decided
 
 
 def prepare_streamed(

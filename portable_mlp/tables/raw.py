@@ -138,7 +138,7 @@ def read_raw(path: str, suffix: str, options: ReadingOptions, target_kind: Targe
     X = Columns(features)
     if rows is not None and len(rows) < X.shape[0]:
         notes = (*notes, f"{counted(X.shape[0] - len(rows), 'row')} without a target left out")
-        X, ids = X[rows], None if ids is None else ids[rows]
+        return RawTable(X[rows], y, None if ids is None else ids[rows], target, notes, raw.text, rows)
     return RawTable(X, y, ids, target, notes, raw.text)
 
 

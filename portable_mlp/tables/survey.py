@@ -57,21 +57,35 @@ def survey(source: RowSource, *, task: str, fraction: float, seed: int) -> Surve
     ValueError
         If there is only one class, or a column's numbers are too large to be scaled.
     """
-    protected: set[int] = set()
-    while True:
-        split = GroupSplit(source.groups, fraction, seed, protected)
-        found = _Pass(source, split, task)
-        lost = found.classes.without_training_rows()
-        if not lost:
-            break
-        # All rows of a rare class are in the hold-out: the last of them becomes a training row.
-        protected |= lost
+    split, found = _split(source, task, fraction, seed)
     names: dict[str, Any] = {"feature_names": source.feature_names, "target_name": source.target_name}
     digest, classes = found.digest.hexdigest(), found.classes.in_order()
     if classes is not None:
         return Survey(split, made_of(found.inputs.moments, classes, **names), None, digest)
     preparation = made_of(found.inputs.moments, found.targets.moments, **names)
     return Survey(split, preparation, _variation(found.held_out, np.asarray(preparation.target_scale)), digest)
+
+
+def test_split(source: RowSource, *, task: str, fraction: float, seed: int) -> tuple[GroupSplit, str]:
+    """Return the split into rows to train on and rows to score a model on, and the task, which all rows decide.
+
+    Every class keeps a row to train on. Parameters and errors are those of `survey`.
+    """
+    split, found = _split(source, task, fraction, seed)
+    return split, "regression" if found.classes.in_order() is None else "classification"
+
+
+def _split(source: RowSource, task: str, fraction: float, seed: int) -> tuple[GroupSplit, _Pass]:
+    """Return a split in which every class keeps a training row, and what the pass over it found."""
+    protected: set[int] = set()
+    while True:
+        split = GroupSplit(source.groups, fraction, seed, protected)
+        found = _Pass(source, split, task)
+        lost = found.classes.without_training_rows()
+        if not lost:
+            return split, found
+        # All rows of a rare class are in the hold-out: the last of them becomes a training row.
+        protected |= lost
 
 
 def _variation(held_out: _RunningMoments, scale: np.ndarray) -> np.ndarray:

@@ -19,7 +19,7 @@ from sklearn.metrics import accuracy_score, r2_score
 import portable_mlp as pm
 from portable_mlp.cli.app import run
 from portable_mlp.tables import prepared_rows
-from portable_mlp.tables.hold_out import GroupSplit
+from portable_mlp.tables.hold_out import GroupSplit, stratified_splits
 from portable_mlp.tables.parquet_files import ParquetMatrix
 from portable_mlp.tables.preparation import preparation_of
 from portable_mlp.training import stream
@@ -308,6 +308,55 @@ def test_a_row_held_out_that_is_too_far_from_the_others(capfd: pytest.CaptureFix
         assert "e+3" in message or "e+4" in message
         assert message.endswith("too large for float32\n")
         assert trained("far.npy", "--dtype", "float64", "--epochs", 1, capfd=capfd)["rows"] == N_ROWS
+
+
+@pytest.mark.parametrize("way", ["streamed", "strict", "as it is"])
+def test_an_outlier_of_the_test_part_costs_no_model(
+    way: str, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """The error names the row by its place in the file."""
+    y: list[float | None] = [n + 0.1 for n in range(100)]
+    if way == "streamed":
+        row = int(GroupSplit([10] * 10, 0.3, 0).held_out.of_group(5)[0])
+    else:
+        monkeypatch.setattr(prepared_rows, "STREAMED_BYTES", 2**28)
+        left_out = way == "as it is"  # rows without a target, which count all the same
+        y[:left_out] = [None] * left_out
+        known = np.arange(left_out, 100)
+        row = int(known[stratified_splits(known, 0.3, 1, classification=False, seed=0)[0][1][-1]])
+    columns: dict[str, Any] = {"a": np.arange(100.0), "b": np.arange(100.0), "y": y}
+    columns["b"][row] = 1e45
+    pq.write_table(pa.table(columns), "far.parquet", row_group_size=10)
+    options = ["--epochs", "1", "--validation", "0", "--test", "0.3", "--save", "model.safetensors"]
+    assert run(["train", "far.parquet", *OPTIONS[way == "as it is" :], *options]) == 2
+    err = capfd.readouterr().err
+    assert (
+        f"portable-mlp: far.parquet: row {row + 1}, column 'b': scaled like the rows to train on, the value is" in err
+    )
+    assert err.endswith("too large for float32; model.safetensors has the model\n")
+    assert pm.load_model("model.safetensors")[0].sizes[0] == 2
+
+
+def test_classes_keep_a_row_outside_of_the_test_part(capfd: pytest.CaptureFixture[str]) -> None:
+    for names in (np.array(["a", "b"]), np.array([0, 1])):
+        y = np.repeat(names, 25)
+        pq.write_table(pa.table({"x": np.arange(50.0), "y": y}), "t.parquet", row_group_size=10)
+        summary = trained("t.parquet", "--epochs", 1, "--test", 0.99, "--save", "model", capfd=capfd)
+        assert pm.load_model("model")[2]["preparation"]["classes"] == names.tolist()
+        assert (summary["rows"], summary["task"]) == (2, "classification")
+        assert summary["assessment"]["scored_on"] == "48 rows, held out from training"
+
+
+def test_the_rows_of_the_test_part_decide_on_the_task_too(capfd: pytest.CaptureFixture[str]) -> None:
+    """As in memory: one quantity among whole numbers makes all of them quantities."""
+    row = int(GroupSplit([50], 0.3, 0).held_out.of_group(0)[0])
+    y = np.arange(50) % 2 * 1.0
+    y[row] = 0.5
+    np.save("t.npy", np.column_stack((RNG.normal(size=50), y)))
+    assert trained("t.npy", "--epochs", 1, "--test", 0.3, capfd=capfd)["task"] == "regression"
+    y[row] = 1.0
+    np.save("t.npy", np.column_stack((RNG.normal(size=50), y)))
+    assert trained("t.npy", "--epochs", 1, "--test", 0.3, capfd=capfd)["task"] == "classification"
 
 
 def test_what_the_road_cannot_do_is_said(capfd: pytest.CaptureFixture[str]) -> None:

@@ -9,7 +9,6 @@ from portable_mlp.tables.assessment import assess, hold_out_scores
 from portable_mlp.tables.columns import Column, Columns, RawTable, Reading, Table
 from portable_mlp.tables.fitting import prepare
 from portable_mlp.tables.hold_out import split, stratified_splits
-from portable_mlp.tables.model import TableModel
 from portable_mlp.tables.recipe import TableOptions
 
 NUMPY = pm.get_backend("numpy")
@@ -67,9 +66,8 @@ def test_importances_follow_the_columns_of_the_table(y: np.ndarray) -> None:
     classification = y is KIND
     splits = stratified_splits(y, 1 / 3, 3, classification=classification, seed=0)
     options = TableOptions(training={"epochs": 60, "batch_size": 20})
-    assessment = assess(
-        table(y), splits, lambda part, _: prepare(part, options).fit(NUMPY).model, classification=classification
-    )
+    models = [prepare(table(y).take(kept), options).fit(NUMPY).model for kept, _ in splits]
+    assessment = assess(table(y), splits, models, classification=classification)
     names = [one.name for one in assessment.importances()]
     assert names == ["size", "district", "useless"]
     order = np.concatenate([scored for _, scored in splits])
@@ -84,11 +82,8 @@ def test_a_fold_without_a_class_gives_it_probability_0() -> None:
     numbers = Table(RNG.normal(size=(41, 2)), y, ("p", "q"), "y")
     kept = np.flatnonzero((y == "a") | (y == "b"))
     splits = [(kept[:30], np.append(kept[30:], 40))]
-
-    def fit(part: RawTable | Table, number: int) -> TableModel:
-        return prepare(part, QUICK).fit(NUMPY).model
-
-    assessment = assess(numbers, splits, fit, classification=True)
+    models = [prepare(numbers.take(splits[0][0]), QUICK).fit(NUMPY).model]
+    assessment = assess(numbers, splits, models, classification=True)
     assert assessment.classes == ["a", "b", "rare"]
     assert assessment.answers[:, 2].tolist() == [0.0] * 11
     np.testing.assert_allclose(assessment.answers.sum(axis=1), 1.0, rtol=1e-6)
@@ -100,12 +95,10 @@ def test_a_column_that_a_fold_drops_has_no_importance_there() -> None:
     rows = np.arange(N)
     seldom = np.where(rows < 40, 1.0, RENT + RNG.normal(size=N))
     columns = Columns({"useless": X.column("useless"), "seldom": Column(Reading("number"), seldom)})
-    assessment = assess(
-        RawTable(columns, RENT, None, "rent", ()),
-        [(rows[:40], rows[40:]), (rows[40:80], rows[80:])],
-        lambda part, _: prepare(part, QUICK).fit(NUMPY).model,
-        classification=False,
-    )
+    whole = RawTable(columns, RENT, None, "rent", ())
+    splits = [(rows[:40], rows[40:]), (rows[40:80], rows[80:])]
+    models = [prepare(whole.take(kept), QUICK).fit(NUMPY).model for kept, _ in splits]
+    assessment = assess(whole, splits, models, classification=False)
     (alone,) = (one for one in assessment.trials[1].importances() if one.name == "seldom")
     (found,) = (one for one in assessment.importances() if one.name == "seldom")
     assert alone.mean > 0

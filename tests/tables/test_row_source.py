@@ -325,5 +325,5 @@ def test_a_test_part_has_to_fit_into_memory(tmp_path: Path, monkeypatch: pytest.
     with open_training_rows(path) as source:
         monkeypatch.setattr(table_limits, "table_bytes", lambda: 199 * 8 * 3 * 5)
         with pytest.raises(DataError, match=r"data.npy: a test part: 200 rows are more than 199 rows, which take half"):
-            without_test_part(source, 0.2, 0)
-        assert without_test_part(source, 0.199, 0)[0].n_rows == 801
+            without_test_part(source, "auto", 0.2, 0)
+        assert without_test_part(source, "auto", 0.199, 0)[0].n_rows == 801
