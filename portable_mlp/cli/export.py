@@ -31,9 +31,10 @@ def export(
     """Write a model as an ONNX file, for onnxruntime and other programs; needs the extra onnx.
 
     It takes raw rows, as predict does: a matrix X of numbers, or, where the table has texts, truth values, dates or
-    gaps, an input for each column, of its name; dates are seconds since 1970. It gives probabilities of classes, or
-    quantities in their own units; its metadata name the classes and columns, as JSON. Example: portable-mlp export
-    houses.safetensors houses.onnx
+    gaps, an input for each column, of its name; dates are seconds since 1970, and texts have no blanks around them,
+    which predict strips. Numbers are in float64 where float32 would be too coarse for a column. It gives
+    probabilities of classes, or quantities in their own units; its metadata name the classes and columns, as JSON.
+    Example: portable-mlp export houses.safetensors houses.onnx
     """
     if solver is not None and not training:
         raise ValueError("--solver goes with --training: a model that only predicts has no solver")

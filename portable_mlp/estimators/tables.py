@@ -285,10 +285,16 @@ class _TableEstimator(TakesTables, BaseEstimator):
         """Write the fitted model as an ONNX file, which onnxruntime and many other programs run (extra ``onnx``).
 
         It takes raw rows. Where all columns are numbers without gaps, its input is ``X`` (n_samples, n_columns). Else
-        it has an input (n_samples, 1) for each column that is needed, of the column's name: numbers, in ``dtype``, NaN
-        for a gap; truth values as 1 and 0; texts, the empty one for a gap; dates as seconds since 1970, UTC, in
-        float64, NaN for a gap. Numbers that were texts, such as "27,000", are numbers; truth values that were words,
-        such as "yes", are texts. The output is ``proba`` (n_samples, n_classes), with the classes as JSON in the
+        it has an input (n_samples, 1) for each column that is needed, of the column's name: numbers, NaN for a gap;
+        truth values as 1 and 0; texts, the empty one for a gap; dates as seconds since 1970, UTC, in float64, NaN for a
+        gap. Numbers that were texts, such as "27,000", are numbers; truth values that were words, such as "yes", are
+        texts. Blanks around a text, which `predict` strips, are part of it here: strip them before.
+
+        Numbers and truth values are in ``dtype``. They are all in float64 where float32 does not have the numbers of a
+        column up to a small part of their spread: Julian days or Unix times within a day, numbers beyond 1e35. The
+        session's ``get_inputs()`` tells which.
+
+        The output is ``proba`` (n_samples, n_classes), with the classes as JSON in the
         metadata property "classes", or ``prediction`` (n_samples, n_outputs); if a column has this name, there is an
         underscore behind it.
 
@@ -300,7 +306,8 @@ class _TableEstimator(TakesTables, BaseEstimator):
         Raises
         ------
         ValueError
-            If a column has a name that no input of an ONNX file can have, as the empty one.
+            If a column has a name that no input of an ONNX file can have, as the empty one, or a text that UTF-8 cannot
+            write; if the target's numbers are too large or too small for ``dtype``.
         ImportError
             If onnx is missing.
         NotFittedError

@@ -154,11 +154,7 @@ class Nodes(Tracer):
         return self.where(x > 1.0, self.exp(x) - 1.0, 2.0 * t / (1.0 - t))
 
     def _text(self, x: Symbol | float) -> str:
-        return (
-            str(x)
-            if isinstance(x, Symbol)
-            else self._graph.constant(f"{self._dtype}_{x!r}", np.asarray(x, self._dtype))
-        )
+        return str(x) if isinstance(x, Symbol) else self._graph.number(x, self._dtype)
 
 
 def _traced_from_kernel(name: str, dtype: np.dtype) -> NodeFormula:

@@ -57,7 +57,7 @@ def append_dates(graph: Graph, column: DateColumn, number: int, dtype: np.dtype)
 
     They are computed in float64, since float32 has no seconds that far from 1970.
     """
-    zero = graph.constant("no_seconds", np.asarray(0.0))
+    zero = graph.number(0.0, np.float64)
     missing = graph.node("IsNaN", column.name, to=f"missing{number}")
     seconds = graph.node("Where", missing, zero, column.name, to=f"seconds{number}")
 
@@ -76,9 +76,10 @@ def append_dates(graph: Graph, column: DateColumn, number: int, dtype: np.dtype)
     each = map(str, trace(features, Nodes(graph, f"date{number}", np.dtype(np.float64)), seconds))
     joined = graph.node("Concat", *each, to=f"parts{number}", axis=1)
     there = graph.node("Where", missing, zero, joined, to=f"dates{number}")
-    no, yes = (graph.constant(name, np.asarray(value, dtype)) for name, value in (("zero", 0), ("one", 1)))
-    cast = graph.node("CastLike", there, no, to=f"cast{number}")
+    cast = graph.node("CastLike", there, graph.number(0.0, dtype), to=f"cast{number}")
     if not column.gaps:
         return cast
-    indicator = graph.node("Where", missing, yes, no, to=f"indicator{number}")
+    indicator = graph.node(
+        "Where", missing, graph.number(1.0, dtype), graph.number(0.0, dtype), to=f"indicator{number}"
+    )
     return graph.node("Concat", cast, indicator, to=f"marked{number}", axis=1)

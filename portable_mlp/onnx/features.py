@@ -11,12 +11,14 @@ from .files import Pieces, Scaling
 from .graph import Graph
 
 
-def scaled_columns(graph: Graph, x: str, layers: Params, scaling: Scaling, places: np.ndarray) -> tuple[str, Params]:
+def scaled_columns(
+    graph: Graph, x: str, layers: Params, scaling: Scaling, places: np.ndarray, dtype: np.dtype
+) -> tuple[str, Params]:
     """Append ``(x - mean) / scale``.
 
     It is not folded into the first weights: far from zero, ``x W / scale`` and ``mean W / scale`` would cancel in the
     product's sum, each rounded, where the difference ``x - mean`` of two such numbers is exact. What the mean itself
-    loses where it is rounded to float32 is made good in the biases.
+    loses where it is rounded to ``dtype`` is made good in the biases.
 
     Parameters
     ----------
@@ -30,18 +32,20 @@ def scaled_columns(graph: Graph, x: str, layers: Params, scaling: Scaling, place
         Mean and scale of each column.
     places : ndarray of shape (n_columns,)
         The place of each column among the inputs of the network.
+    dtype : dtype
+        Dtype of the columns.
 
     Returns
     -------
     scaled : str
-        The scaled columns (n_samples, n_columns).
+        The scaled columns (n_samples, n_columns), in ``dtype``.
     layers : tuple of Layer
         The layers that take them.
     """
     ((W, b), *others), (mean, scale) = layers, scaling
-    rounded = mean.astype(b.dtype)
+    rounded = mean.astype(dtype)
     centred = graph.node("Sub", x, graph.constant("input_mean", rounded), to="X_centred")
-    scaled = graph.node("Div", centred, graph.constant("input_scale", scale.astype(b.dtype)), to="X_scaled")
+    scaled = graph.node("Div", centred, graph.constant("input_scale", scale.astype(dtype)), to="X_scaled")
     lost = (mean - rounded) / scale
     return scaled, (Layer(W, (b - lost @ W[..., places, :].astype(np.float64)).astype(b.dtype)), *others)
 
@@ -49,13 +53,13 @@ def scaled_columns(graph: Graph, x: str, layers: Params, scaling: Scaling, place
 def pieces_of_columns(graph: Graph, x: str, pieces: Pieces, dtype: np.dtype) -> str:
     """Append the pieces of raw columns (n_samples, n_columns); return the name of the result (n_samples, n_pieces).
 
-    Pieces are of the raw numbers: near an edge their difference is exact.
+    Pieces are of the raw numbers: near an edge their difference is exact. No width may be 0 in ``dtype``, that of the
+    columns: 0 / 0 would be NaN.
     """
-    zero, one = (graph.constant(name, np.asarray(value, dtype)) for name, value in (("zero", 0), ("one", 1)))
     of_piece = graph.node("Gather", x, graph.constant("piece_column", pieces.column), to="X_of_pieces", axis=1)
     above = graph.node("Sub", of_piece, graph.constant("piece_low", pieces.low.astype(dtype)), to="above_low")
     ratio = graph.node("Div", above, graph.constant("piece_width", pieces.width.astype(dtype)), to="ratio")
-    return graph.node("Clip", ratio, zero, one, to="pieces")
+    return graph.node("Clip", ratio, graph.number(0.0, dtype), graph.number(1.0, dtype), to="pieces")
 
 
 def in_order(graph: Graph, parts: Sequence[str], order: np.ndarray) -> str:

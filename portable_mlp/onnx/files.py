@@ -153,19 +153,26 @@ def pieces_between(edges: Sequence[Sequence[float]]) -> Pieces | None:
     return Pieces(len(bounds), column, np.concatenate([bound[:-1] for bound in bounds]), np.concatenate(widths))
 
 
-def checked_edges(net: Network, edges: Sequence[Sequence[float]] | None) -> Pieces | None:
+def checked_edges(net: Network, edges: Sequence[Sequence[float]] | None, dtype: Any) -> Pieces | None:
     """Return the pieces between the edges of each column; None where there are no edges.
 
     Raises
     ------
     ValueError
-        If the edges of a column do not ascend, or the network has not an input for each column and piece.
+        If the edges of a column are not finite, or do not ascend, in ``dtype``, or the network has not an input for
+        each column and piece.
     """
     pieces = None if edges is None else pieces_between(edges)
     if pieces is None:
         return None
-    if not (np.isfinite(pieces.width).all() and (pieces.width > 0).all()):
-        raise ValueError("input_edges must be finite, and ascend in every column")
+    with np.errstate(over="ignore"):
+        low, width = pieces.low.astype(dtype), pieces.width.astype(dtype)
+    is_sound = np.isfinite(low) & np.isfinite(width) & (width > 0)
+    if not is_sound.all():
+        column = pieces.column[np.argmin(is_sound)]
+        raise ValueError(
+            f"input_edges must be finite, and ascend in every column; those of column {column} do not, in {dtype}"
+        )
     n_columns, n_pieces = pieces.n_columns, len(pieces.width)
     if n_columns + n_pieces != net.sizes[0]:
         raise ValueError(
@@ -211,10 +218,17 @@ def _entries(metadata: dict[str, Any] | None, own: dict[str, Any]) -> dict[str, 
     for name in own.keys() & given.keys():
         raise ValueError(f"metadata has the entry {name!r}, which an ONNX file has of its own; give it another name")
     try:
-        return {
+        entries = {
             name: json.dumps(value, sort_keys=True, allow_nan=False, ensure_ascii=False)
             for name, value in sorted({**given, **own}.items())
         }
+        for text in (*entries, *entries.values()):
+            text.encode()
+        return entries
+    except UnicodeEncodeError as error:
+        raise ValueError(
+            f"metadata must hold texts that UTF-8 can write, without {error.object[error.start]!a}"
+        ) from None
     except (TypeError, ValueError) as error:
         kind = TypeError if isinstance(error, TypeError) else ValueError
         raise kind(f"metadata must hold what JSON can say (numbers, texts, lists, dicts): {error}") from None

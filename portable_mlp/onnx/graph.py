@@ -42,6 +42,10 @@ class Graph:
         self._constants[free] = value
         return free
 
+    def number(self, value: float, dtype: Any) -> str:
+        """Add a number, once for each dtype; return its name."""
+        return self.constant(f"{np.dtype(dtype)}_{value!r}", np.asarray(value, dtype))
+
     def node(self, operator: str, *inputs: str, to: str, **attributes: Any) -> str:
         """Append a node; return the name of its output."""
         free = self._free(to)

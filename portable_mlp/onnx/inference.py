@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+import array_api_compat
 import numpy as np
 
 from ..kernels.network import Network
-from ..kernels.parameters import Params, unpack
+from ..kernels.parameters import Layer, Params, unpack
 from ..kernels.suggestions import suggesting
 from ..storage.paths import FilePath
 from .activations import formula
@@ -86,7 +87,7 @@ def export_onnx(
     [array([[0.5, 0.5]])]
     """
     flat = host_vector(net, params)
-    pieces = checked_edges(net, input_edges)
+    pieces = checked_edges(net, input_edges, flat.dtype)
     n_columns = net.sizes[0] if pieces is None else pieces.n_columns
     in_scaling = checked_scaling("input_scaling", input_scaling, n_columns, flat.dtype)
     out_scaling = checked_target_scaling(net, target_scaling, flat.dtype)
@@ -96,7 +97,7 @@ def export_onnx(
     scaled = x
     if in_scaling is not None:
         places = np.arange(n_columns) if pieces is None else np.flatnonzero(pieces.order < n_columns)
-        scaled, layers = scaled_columns(graph, x, layers, in_scaling, places)
+        scaled, layers = scaled_columns(graph, x, layers, in_scaling, places, flat.dtype)
     features = scaled
     if pieces is not None:
         features = in_order(graph, [scaled, pieces_of_columns(graph, x, pieces, flat.dtype)], pieces.order)
@@ -154,6 +155,17 @@ def append_answers(
 def output_name(net: Network) -> str:
     """Return the name of the graph's output."""
     return "proba" if net.output in ("softmax", "logistic") else "prediction"
+
+
+def with_both_classes(net: Network, params: Params) -> tuple[Network, Params]:
+    """Return a network of one logistic output with a probability for either class.
+
+    logistic(z) is the second entry of softmax(0, z). Parameters may have a leading axis of models.
+    """
+    W, b = params[-1]
+    xp = array_api_compat.array_namespace(W)
+    both = Layer(xp.concat([xp.zeros_like(W), W], axis=-1), xp.concat([xp.zeros_like(b), b], axis=-1))
+    return Network((*net.sizes[:-1], 2), net.activation), (*params[:-1], both)
 
 
 def checked_range(net: Network, bounds: tuple[Any, Any] | None) -> tuple[np.ndarray, np.ndarray] | None:

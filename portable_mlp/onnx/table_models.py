@@ -9,10 +9,17 @@ from typing import Any, TypeGuard
 
 import numpy as np
 
+from ..backends import dtype_name
 from ..kernels.parameters import Params, unpack
 from ..storage.paths import FilePath
 from ..tables.cells import MISSING, MISSING_NUMBERS, Cells, read_as
-from ..tables.column_encodings import CategoryColumn, ColumnEncoding, NumberColumn, TargetMeanColumn
+from ..tables.column_encodings import (
+    CategoryColumn,
+    ColumnEncoding,
+    NumberColumn,
+    TargetMeanColumn,
+    is_number_without_gaps,
+)
 from ..tables.date_encoding import DateColumn
 from ..tables.errors import listed, shown
 from ..tables.model import TableModel
@@ -21,19 +28,21 @@ from .dates import append_dates
 from .features import in_order, pieces_of_columns, scaled_columns
 from .files import checked_scaling, checked_target_scaling, host_vectors, pieces_between, write_model
 from .graph import ML_DOMAIN, Graph
-from .inference import append_answers, append_network, checked_range, output_name
+from .inference import append_answers, append_network, checked_range, output_name, with_both_classes
 from .training import export_onnx_training
 
 
 def export_table_model(path: FilePath, model: TableModel) -> None:
     """Write the model of a table as an ONNX file that takes raw rows.
 
-    Numbers, and truth values that were no text in the table, are numbers in the dtype of the parameters. Where all
-    columns are such, without gaps, the graph has one input ``X`` (n_samples, n_columns). Else it has one input
-    (n_samples, 1) for each column that the model needs, of the column's name: numbers, NaN for a gap; texts, and truth
-    values that are words, as texts, the empty text for a gap; dates as seconds since 1970, UTC, in float64, NaN for a
-    gap. The output is ``proba``, or ``prediction`` in the target's own units; of an ensemble the mean. If a column has
-    the output's name, the output has an underscore behind it.
+    Numbers, and truth values that were no text in the table, are numbers in the dtype of the parameters; in float64
+    where float32 does not have the numbers of a column, such as Julian days or Unix times within a day, up to a small
+    part of their spread. Where all columns are such, without gaps, the graph has one input ``X`` (n_samples,
+    n_columns). Else it has one input (n_samples, 1) for each column that the model needs, of the column's name:
+    numbers, NaN for a gap; texts, and truth values that are words, as texts without blanks around them, the empty text
+    for a gap; dates as seconds since 1970, UTC, in float64, NaN for a gap. The output is ``proba``, a column for each
+    class, or ``prediction`` in the target's own units; of an ensemble the mean. If a column has the output's name, the
+    output has an underscore behind it.
 
     Parameters
     ----------
@@ -45,19 +54,22 @@ def export_table_model(path: FilePath, model: TableModel) -> None:
     Raises
     ------
     ValueError
-        If a column has a name that no input can have; if the parameters exceed the 2 GB that an ONNX file can have.
+        If a column has a name that no input can have, or a text that UTF-8 cannot write; if the target's numbers are
+        too large or too small for the dtype; if the parameters exceed the 2 GB that an ONNX file can have.
     ImportError
         If onnx is missing.
     OSError
         If the file cannot be written.
     """
-    preparation, net = model.preparation, model.net
+    preparation, net, params = model.preparation, model.net, model.params
+    if preparation.classes is not None and net.sizes[-1] == 1:
+        net, params = with_both_classes(net, params)
     columns = _columns(preparation)
-    flat = host_vectors(net, model.params)
+    flat = host_vectors(net, params)
     graph = Graph()
     features, layers = _append_features(graph, columns, unpack(net, flat))
     y = append_network(graph, features, net, layers)
-    scaling = checked_target_scaling(net, _target_scaling(preparation), flat.dtype)
+    scaling = checked_target_scaling(net, _target_scaling(preparation, flat.dtype), flat.dtype)
     append_answers(graph, y, scaling, checked_range(net, _target_range(preparation)), flat.dtype)
     described = _metadata(preparation, columns)
     write_model(path, graph.model(output_name(net), net.sizes[-1], flat.dtype), net, described)
@@ -70,19 +82,26 @@ def export_table_training(path: FilePath, model: TableModel, solver: str) -> Non
     ------
     ValueError
         If the model is an ensemble, or a column is neither of numbers nor of truth values, which ``X`` has as 1 and 0,
-        or has gaps; as `export_onnx_training`.
+        or has gaps, or numbers that the dtype of the parameters does not have; as `export_onnx_training`.
     TypeError, ImportError, OSError
         As `export_onnx_training`.
     """
     if model.n_networks > 1:
         raise ValueError(f"the model is an ensemble of {model.n_networks} networks, but a training step is of one")
     columns = _columns(model.preparation)
-    numbers = [column for column in columns if isinstance(column, NumberColumn) and not column.gaps]
+    numbers = list(filter(is_number_without_gaps, columns))
     if len(numbers) < len(columns):
         others = listed([column.name for column in columns if column not in numbers])
         raise ValueError(
             f"the training step takes a matrix of numbers, but the columns {others} have texts, dates or gaps: train "
             "on a table of numbers, or export the model without its training step"
+        )
+    dtype = np.dtype(dtype_name(model.params[0].W.dtype))
+    coarse = [column.name for column in numbers if not _has_numbers(column, dtype)]
+    if coarse:
+        raise ValueError(
+            f"the training step takes numbers in {dtype}, which does not have those of {listed(coarse)} up to a small "
+            "part of their spread: train with the dtype float64, or export the model without its training step"
         )
     export_onnx_training(
         path,
@@ -92,7 +111,7 @@ def export_table_training(path: FilePath, model: TableModel, solver: str) -> Non
         solver=solver,
         input_scaling=([column.mean for column in numbers], [column.scale for column in numbers]),
         input_edges=[column.edges for column in numbers],
-        target_scaling=_target_scaling(model.preparation),
+        target_scaling=_target_scaling(model.preparation, dtype),
     )
 
 
@@ -106,8 +125,19 @@ def _columns(preparation: Preparation) -> list[ColumnEncoding]:
     return [NumberColumn(name, "", math.nan, mean, scale, gaps=False) for name, mean, scale in scaling]
 
 
-def _target_scaling(preparation: Preparation) -> tuple[Any, Any] | None:
-    return None if preparation.classes is not None else (preparation.target_mean, preparation.target_scale)
+def _target_scaling(preparation: Preparation, dtype: np.dtype) -> tuple[Any, Any] | None:
+    """Return mean and scale of the targets, None for classes; raise ValueError where the dtype does not have them."""
+    if preparation.classes is not None:
+        return None
+    mean, scale = np.asarray(preparation.target_mean), np.asarray(preparation.target_scale)
+    with np.errstate(over="ignore"):
+        has_them = np.isfinite(mean.astype(dtype)) & np.isfinite(scale.astype(dtype)) & (scale.astype(dtype) > 0)
+    if not has_them.all():
+        name = shown(preparation.target_name or "y")
+        raise ValueError(
+            f"the numbers of the target {name} are too large or too small for {dtype}: train with the dtype float64"
+        )
+    return mean, scale
 
 
 def _target_range(preparation: Preparation) -> tuple[Any, Any] | None:
@@ -130,13 +160,15 @@ def _append_features(graph: Graph, columns: Sequence[ColumnEncoding], layers: Pa
     Numbers are a matrix: all of them are scaled at once. Each text has a row in a table of its column.
     """
     dtype = layers[0].W.dtype
-    x = _append_inputs(graph, columns, dtype)
+    exact = all(_has_numbers(column, dtype) for column in columns if _is_number(column))
+    dtype_of_numbers = dtype if exact else np.dtype(np.float64)
+    x = _append_inputs(graph, columns, dtype_of_numbers)
     starts = itertools.accumulate((len(column.feature_names) for column in columns), initial=0)
     placed = list(zip(starts, columns, strict=False))
     numbers = [(start, column) for start, column in placed if _is_number(column)]
     parts, places = [], []
     if numbers:
-        number_parts, number_places, layers = _append_numbers(graph, x, numbers, layers)
+        number_parts, number_places, layers = _append_numbers(graph, x, numbers, layers, dtype_of_numbers)
         parts += number_parts
         places += number_places
     for i, (start, column) in enumerate(placed):
@@ -150,8 +182,11 @@ def _append_features(graph: Graph, columns: Sequence[ColumnEncoding], layers: Pa
 
 
 def _append_inputs(graph: Graph, columns: Sequence[ColumnEncoding], dtype: np.dtype) -> str:
-    """Append the inputs; return the matrix of the numbers (n_samples, n_columns), empty if there are none."""
-    if all(_is_number(column) and not column.gaps for column in columns):
+    """Append the inputs; return the matrix of the numbers (n_samples, n_columns), empty if there are none.
+
+    The numbers are in ``dtype``.
+    """
+    if all(_is_number(column) and is_number_without_gaps(column) for column in columns):
         return graph.input("X", dtype, len(columns))
     _check_inputs(columns)
     for column in columns:
@@ -163,8 +198,13 @@ def _append_inputs(graph: Graph, columns: Sequence[ColumnEncoding], dtype: np.dt
 def _check_inputs(columns: Sequence[ColumnEncoding]) -> None:
     """Raise ValueError unless the graph can have an input for each column."""
     for name in (column.name for column in columns):
-        if not name or name != name.encode(errors="ignore").decode():
+        if not name or not _is_utf8(name):
             raise ValueError(f"an input of an ONNX file cannot have the name {shown(name)}: rename the column")
+
+
+def _is_utf8(text: str) -> bool:
+    """Tell whether UTF-8, and so an ONNX file, can write a text: it has no lone surrogate."""
+    return text == text.encode(errors="ignore").decode()
 
 
 def _dtype_of_input(column: ColumnEncoding, dtype: np.dtype) -> Any:
@@ -174,27 +214,50 @@ def _dtype_of_input(column: ColumnEncoding, dtype: np.dtype) -> Any:
     return dtype if _is_number(column) else object
 
 
+_SMALL_PART = 2.0**-13
+"""The part of a column's spread, or of a piece's width, that an input may be rounded by."""
+_HEADROOM = 2.0**10
+"""The factor by which other numbers, and differences of them, may exceed those that are known."""
+
+
+def _has_numbers(column: NumberColumn, dtype: np.dtype) -> bool:
+    """Tell whether a dtype has the numbers of a column, up to a small part of their spread and of the pieces' widths.
+
+    The edges of pieces are numbers of the column: where the dtype has them, it has the column. Without pieces, half the
+    spacing of the dtype's numbers at the mean is what a number may lose.
+    """
+    if dtype == np.float64:
+        return True  # in which `predict` reads them
+    edges = np.asarray(column.edges)
+    if np.abs([column.mean, column.scale, *edges]).max() > np.finfo(dtype).max / _HEADROOM:
+        return False
+    if not column.edges:
+        return float(np.spacing(dtype.type(abs(column.mean)))) / 2.0 <= _SMALL_PART * column.scale
+    lost = np.abs(edges.astype(dtype) - edges)
+    return bool((np.maximum(lost[:-1], lost[1:]) <= _SMALL_PART * np.diff(edges)).all())
+
+
 def _is_number(column: ColumnEncoding) -> TypeGuard[NumberColumn]:
     """Tell whether the graph takes a column as numbers; truth values that are words in the table are texts."""
     return isinstance(column, NumberColumn) and (column.kind == "number" or not column.form)
 
 
 def _append_numbers(
-    graph: Graph, x: str, placed: Sequence[tuple[int, NumberColumn]], layers: Params
+    graph: Graph, x: str, placed: Sequence[tuple[int, NumberColumn]], layers: Params, dtype: np.dtype
 ) -> tuple[list[str], list[int], Params]:
-    """Append the features of the numbers, whose first ones have these places among the inputs of the network.
+    """Append the features of the numbers in ``dtype``, whose first ones have these places among the network's inputs.
 
     Returns
     -------
     parts : list of str
-        The scaled numbers, their pieces, and the indicators of their gaps.
+        The scaled numbers, their pieces, and the indicators of their gaps, in the dtype of the layers.
     places : list of int
         The place of each of these features.
     layers : tuple of Layer
         The layers that take them.
     """
     starts, columns = zip(*placed, strict=True)
-    raw, dtype = x, layers[0].W.dtype
+    raw = x
     medians = np.asarray([column.median for column in columns], dtype)
     if not np.isnan(medians).all():
         missing = graph.node("IsNaN", raw, to="X_missing")
@@ -203,7 +266,7 @@ def _append_numbers(
     checked = checked_scaling("input_scaling", scaling, len(columns), dtype)
     parts, places = [x], list(starts)
     if checked is not None:
-        parts[0], layers = scaled_columns(graph, x, layers, checked, np.asarray(starts))
+        parts[0], layers = scaled_columns(graph, x, layers, checked, np.asarray(starts), dtype)
     pieces = pieces_between([column.edges for column in columns])
     if pieces is not None:
         parts.append(pieces_of_columns(graph, x, pieces, dtype))
@@ -212,13 +275,16 @@ def _append_numbers(
     if with_gaps:
         parts.append(_append_indicators(graph, raw, with_gaps, dtype))
         places += [start + len(column.feature_names) - 1 for start, column in placed if column.gaps]
+    if dtype != layers[0].W.dtype:
+        zero = graph.number(0.0, layers[0].W.dtype)
+        parts = [graph.node("CastLike", part, zero, to=f"{part}_cast") for part in parts]
     return parts, places, layers
 
 
 def _append_indicators(graph: Graph, x: str, columns: Sequence[int], dtype: np.dtype) -> str:
     """Append 1 where a column of x, one of these, has a gap, else 0."""
     chosen = graph.node("Gather", x, graph.constant("columns_with_gaps", np.asarray(columns)), to="X_of_gaps", axis=1)
-    zero, one = (graph.constant(name, np.asarray(value, dtype)) for name, value in (("zero", 0), ("one", 1)))
+    one, zero = graph.number(1.0, dtype), graph.number(0.0, dtype)
     return graph.node("Where", graph.node("IsNaN", chosen, to="gaps"), one, zero, to="indicators")
 
 
@@ -230,6 +296,11 @@ def _append_texts(graph: Graph, column: ColumnEncoding, number: int, dtype: np.d
     """
     assert column.reading is not None  # a column that is needed
     texts = _known_texts(column)
+    for text in texts:
+        if not _is_utf8(text):
+            raise ValueError(
+                f"column {shown(column.name)} has the text {shown(text)}, which UTF-8 cannot write: change it"
+            )
     # Longer than any other, it is none of them.
     unknown = ["?" * (1 + max(map(len, texts)))] if column.reading.kind == "text" else []
     cells = Cells.of(column.name, [*texts, *unknown], str)
@@ -255,6 +326,6 @@ def _known_texts(column: ColumnEncoding) -> list[str]:
         )
         return [*itertools.chain.from_iterable(words), *sorted(MISSING_NUMBERS)]
     assert isinstance(column, CategoryColumn | TargetMeanColumn)
-    # Data frames turn whole numbers beside gaps into 3.0.
-    codes = [f"{level}.0" for level in column.levels if column.form == "code"]
+    # Data frames turn whole numbers beside gaps into 3.0; files may have 3. and 3.00.
+    codes = [f"{level}{end}" for level in column.levels if column.form == "code" for end in (".", ".0", ".00")]
     return list(dict.fromkeys([*column.levels, *codes, *sorted(MISSING)]))

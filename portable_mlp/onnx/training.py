@@ -127,7 +127,7 @@ def export_onnx_training(
     own = of_optimizer(checked({"solver": solver, **options}))
     optimizer = OPTIMIZERS[solver].make(**own)
     flat = host_vector(net, params, copies=1 + len(optimizer.moments))
-    pieces = checked_edges(net, input_edges)
+    pieces = checked_edges(net, input_edges, flat.dtype)
     n_columns = net.sizes[0] if pieces is None else pieces.n_columns
     step = _Step(
         Program(Objective(net), optimizer),

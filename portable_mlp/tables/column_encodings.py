@@ -9,7 +9,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar, Self, TypeGuard
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,6 +26,7 @@ __all__ = [
     "NumberColumn",
     "TargetMeanColumn",
     "TruthColumn",
+    "is_number_without_gaps",
     "scaling_of",
 ]
 
@@ -205,6 +206,11 @@ class TruthColumn(NumberColumn):
     def is_sound(self) -> bool:
         """Whether the scale is positive; two numbers have no pieces."""
         return super().is_sound and not self.edges
+
+
+def is_number_without_gaps(encoding: ColumnEncoding) -> TypeGuard[NumberColumn]:
+    """Tell whether a column is of numbers, or of truth values, none of which is missing: what any matrix may hold."""
+    return isinstance(encoding, NumberColumn) and not encoding.gaps
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,15 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from .column_encodings import CategoryColumn, ColumnEncoding, DroppedColumn, NumberColumn, TargetMeanColumn, TruthColumn
+from .column_encodings import (
+    CategoryColumn,
+    ColumnEncoding,
+    DroppedColumn,
+    NumberColumn,
+    TargetMeanColumn,
+    TruthColumn,
+    is_number_without_gaps,
+)
 from .columns import Column, Columns, Reading
 from .date_encoding import DateColumn
 from .errors import counted, shown
@@ -130,7 +138,7 @@ class Encoder(NamedTuple):
     def numbers(self) -> list[NumberColumn] | None:
         """The columns that are needed, if all of them are numbers without gaps: what any matrix may hold."""
         needed = [encoding for encoding in self.columns if encoding.reading is not None]
-        numbers = [encoding for encoding in needed if isinstance(encoding, NumberColumn) and not encoding.gaps]
+        numbers = list(filter(is_number_without_gaps, needed))
         return numbers if len(numbers) == len(needed) else None
 
     @property

@@ -15,6 +15,7 @@ import portable_mlp as pm
 from portable_mlp.backends.extras import install
 from portable_mlp.cli.app import run
 from portable_mlp.kernels.optimizers import OPTIMIZERS
+from tests.estimators.problems import quietly
 
 RTOL = {"float32": 1e-6, "float64": 1e-12}
 
@@ -89,13 +90,31 @@ def test_classes_of_raw_rows(dtype: str, capfd: pytest.CaptureFixture[str]) -> N
 def test_quantities_in_their_own_units(dtype: str, capfd: pytest.CaptureFixture[str]) -> None:
     X = trained("houses", dtype, capfd)
     session = exported(capfd=capfd)
-    (prediction,) = session.run(["prediction"], {"X": X.astype(dtype)})
+    # Without pieces, nothing tells that float32 has the prices, which are whole.
+    assert session.get_inputs()[0].type == "tensor(double)"
+    (prediction,) = session.run(["prediction"], {"X": X})
     expected = [[float(row["prediction"])] for row in predicted("houses", capfd=capfd)]
     np.testing.assert_allclose(prediction, expected, rtol=RTOL[dtype])
     kept = session.get_modelmeta().custom_metadata_map
     assert json.loads(kept["feature_names"]) == ["year", "price, ct", "x"]
     assert json.loads(kept["target_name"]) == "target"
     assert "classes" not in kept
+
+
+@pytest.mark.parametrize("classes", [["no", "yes"], [3, 7]])
+def test_two_classes_of_one_output_have_a_column_each(classes: list[Any], capfd: pytest.CaptureFixture[str]) -> None:
+    """As in the file that the estimator itself writes."""
+    X = np.random.default_rng(0).normal(size=(40, 3))
+    y = np.asarray(classes)[(X[:, 0] > 0).astype(int)]
+    model = quietly(pm.MLPClassifier((4,), max_iter=50, random_state=0).fit, X, y)
+    model.save("m.safetensors")
+    session = exported(capfd=capfd)
+    (proba,) = session.run(["proba"], {"X": X})
+    np.testing.assert_allclose(proba, model.predict_proba(X), rtol=0, atol=1e-12)
+    named = json.loads(session.get_modelmeta().custom_metadata_map["classes"])
+    assert [named[i] for i in proba.argmax(axis=1)] == model.predict(X).tolist()
+    model.to_onnx("own.onnx")
+    np.testing.assert_array_equal(onnxruntime.InferenceSession("own.onnx").run(["proba"], {"X": X})[0], proba)
 
 
 def test_predictions_stay_within_the_targets(dtype: str, capfd: pytest.CaptureFixture[str]) -> None:
@@ -105,7 +124,7 @@ def test_predictions_stay_within_the_targets(dtype: str, capfd: pytest.CaptureFi
     pathlib.Path("houses.csv").write_text('year,"price, ct",x\n' + "".join(f"{a},{b},{c}\n" for a, b, c in far))
     expected = [[float(row["prediction"])] for row in predicted("houses", capfd=capfd)]
     assert {answer for (answer,) in expected[:2]} <= {min(targets), max(targets)}
-    (prediction,) = exported(capfd=capfd).run(["prediction"], {"X": far.astype(dtype)})
+    (prediction,) = exported(capfd=capfd).run(["prediction"], {"X": far})
     np.testing.assert_allclose(prediction, expected, rtol=RTOL[dtype])
 
 

@@ -176,6 +176,8 @@ def test_header_and_metadata_say_what_it_is(path: pathlib.Path) -> None:
         ({"x": np.float32(1)}, TypeError, "metadata must hold what JSON can say"),
         ({1: "x"}, TypeError, "metadata must be a dict whose keys are texts"),
         (["x"], TypeError, "metadata must be a dict whose keys are texts"),
+        ({"classes": ["\ud800"]}, ValueError, "metadata must hold texts that UTF-8 can write, without '.ud800'"),
+        ({"\ud800": 1}, ValueError, "metadata must hold texts that UTF-8 can write, without '.ud800'"),
     ],
 )
 def test_metadata_that_cannot_be_kept_is_refused(
@@ -270,6 +272,8 @@ def test_a_scaling_that_changes_nothing_leaves_no_node(path: pathlib.Path) -> No
         ({"input_edges": [[0.0, 1.0], []]}, "2 columns and 1 pieces between input_edges are not the 4 inputs of"),
         ({"input_edges": [[1.0, 1.0]]}, "input_edges must be finite, and ascend in every column"),
         ({"input_edges": [[-math.inf, 1.0]]}, "input_edges must be finite, and ascend"),
+        ({"input_edges": [[0.0, 1.0], [0.0, 1e-60]]}, "every column; those of column 1 do not, in float32"),
+        ({"input_edges": [[0.0, 1.0], [1e39, 2e39]]}, "every column; those of column 1 do not, in float32"),
         ({"input_scaling": 3.0}, r"input_scaling must be a pair \(mean, scale\)"),
         ({"input_scaling": (["x"] * 4, [1.0] * 4)}, r"input_scaling must be a pair \(mean, scale\)"),
         ({"target_scaling": ([1.0] * 3, [1.0] * 3)}, "target_scaling does not go with the output 'softmax'"),
