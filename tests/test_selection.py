@@ -95,7 +95,7 @@ def test_others_are_asked_for(expression: str, passed: str, said: list[str], tmp
 
 TABLE = """
 import pytest
-from tests.selection import one_in
+from tests.selection import and_rarely_others, one_in
 
 @pytest.fixture(params=["numpy", "jax", "jax-float32"])
 def lib(request): pass
@@ -105,6 +105,9 @@ def test_of_no_library(a, b, c): pass
 
 @pytest.mark.parametrize(("a", "b"), one_in(2, range(4), range(2), on="jax"))
 def test_of_some(lib, a, b): pass
+
+@pytest.mark.parametrize(("a", "b"), and_rarely_others([("m", 5), pytest.param("n", 6)], "mn", [5, 6]))
+def test_of_the_chosen(a, b): pass
 """
 
 
@@ -116,7 +119,9 @@ def test_a_thinned_table_keeps_each_value(tmp_path: pathlib.Path) -> None:
     alone = {"0-x-False]", "2-y-False]", "1-z-False]", "2-x-True]", "1-y-True]", "0-z-True]"}
     on_jax = {"0-0]", "1-1]", "2-0]", "3-1]"}
     on_all = {f"{a}-{b}]" for a in range(4) for b in range(2)}
-    assert found == alone | {f"numpy-{x}" for x in on_all} | {
+    chosen = {"m-5]", "n-6]"}
+    assert found == alone | chosen | {f"numpy-{x}" for x in on_all} | {
         f"{jax}-{x}" for x in on_jax for jax in ("jax", "jax-float32")
     }
-    assert len(others) == 2 * len(alone) + 2 * len(on_jax)
+    assert {"m-6]", "n-5]"} <= others
+    assert len(others) == 2 * len(alone) + 2 * len(on_jax) + len(chosen)

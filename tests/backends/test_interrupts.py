@@ -101,6 +101,15 @@ def numpy():
         raise KeyboardInterrupt
     return type(pm.get_backend("numpy").primitives).__name__
 
+def handover():
+    from portable_mlp.backends import _patient_runner
+    _patient_runner.SECONDS_OF_PLAIN_STEPS = 1e-9  # the second step is compiled
+    net = pm.Network((3, 4, 2))
+    result = pm.train(net, pm.init_params(net), np.ones((9, 3)), np.arange(9) % 2, epochs=2, batch_size=3)
+    if result.stopped_because == "interrupted":
+        raise KeyboardInterrupt
+    return type(pm.get_backend("numpy").primitives).__name__
+
 def scipy():
     net = pm.Network((3, 4, 2))
     pm.train(net, pm.init_params(net), np.ones((9, 3)), np.arange(9) % 2, epochs=1, solver="lbfgs")
@@ -136,6 +145,7 @@ CTRL_C, RAISED = "os.kill(os.getpid(), signal.SIGINT)", "raise KeyboardInterrupt
             *(("numpy", left, how, "NumbaPrimitives") for left in (2, 120, 180) for how in (CTRL_C, RAISED)),
             ("numpy", 30, RAISED, "NumbaPrimitives"),
             ("numpy", 240, CTRL_C, "NumbaPrimitives"),
+            *(("handover", left, how, "NumbaPrimitives") for left in (30, 240) for how in (CTRL_C, RAISED)),
             ("scipy", 30, CTRL_C, "trained"),
             ("scipy", 30, RAISED, "trained"),
             ("scipy", 300, CTRL_C, "trained"),
