@@ -141,11 +141,14 @@ def append_network(graph: Graph, x: str, net: Network, layers: Params) -> str:
 def append_answers(
     graph: Graph, y: str, scaling: Scaling | None, bounds: tuple[np.ndarray, np.ndarray] | None, dtype: np.dtype
 ) -> None:
-    """Append ``y scale + mean``, between the least and the greatest answers; ONNX's Clip takes one pair for all."""
+    """Append ``y scale + mean``, between the least and the greatest answers; ONNX's Clip takes one pair for all.
+
+    It is written ``mean - y (-scale)``, for the reason of `scaled_columns`.
+    """
     if scaling is not None:
         mean, scale = (number.astype(dtype) for number in scaling)
-        scaled = graph.node("Mul", y, graph.constant("target_scale", scale), to="y_scaled")
-        y = graph.node("Add", scaled, graph.constant("target_mean", mean), to="y")
+        scaled = graph.node("Mul", y, graph.constant("target_scale", -scale), to="y_scaled")
+        y = graph.node("Sub", graph.constant("target_mean", mean), scaled, to="y")
     if bounds is not None:
         low, high = (bound.astype(dtype) for bound in bounds)
         raised = graph.node("Max", y, graph.constant("target_low", low), to="y_raised")
