@@ -48,7 +48,7 @@ def export_onnx(
         Such as ``{"classes": ["no", "yes"]}``: each entry becomes a metadata property of the file, as JSON.
     input_scaling : pair of array-like of shape (n_columns,), optional
         Mean and scale of each column, for a network that was trained on ``(X - mean) / scale``: the graph then takes
-        raw rows.
+        raw rows. Numbers that float32 rounds too coarsely, such as Julian days, need parameters of float64.
     target_scaling : pair of array-like of shape (n_outputs,), optional
         Mean and scale of each target, for a network that was trained on ``(y - mean) / scale``: the graph then answers
         in the targets' own units.
