@@ -14,7 +14,10 @@ from .graph import Graph
 def scaled_columns(
     graph: Graph, x: str, layers: Params, scaling: Scaling, places: np.ndarray, dtype: np.dtype
 ) -> tuple[str, Params]:
-    """Append ``(x - mean) / scale``.
+    """Append ``(x - mean) / scale``, as ``(mean - x) / -scale``, which has the same bits.
+
+    onnxruntime leaves out a subtraction of 0 and a division by 1, and takes numbers of float64 for these that become
+    them in float32, such as a mean of 1e-50.
 
     It is not folded into the first weights: far from zero, ``x W / scale`` and ``mean W / scale`` would cancel in the
     product's sum, each rounded, where the difference ``x - mean`` of two such numbers is exact. What the mean itself
@@ -44,8 +47,8 @@ def scaled_columns(
     """
     ((W, b), *others), (mean, scale) = layers, scaling
     rounded = mean.astype(dtype)
-    centred = graph.node("Sub", x, graph.constant("input_mean", rounded), to="X_centred")
-    scaled = graph.node("Div", centred, graph.constant("input_scale", scale.astype(dtype)), to="X_scaled")
+    centred = graph.node("Sub", graph.constant("input_mean", rounded), x, to="X_centred")
+    scaled = graph.node("Div", centred, graph.constant("input_scale", -scale.astype(dtype)), to="X_scaled")
     lost = (mean - rounded) / scale
     return scaled, (Layer(W, (b - lost @ W[..., places, :].astype(np.float64)).astype(b.dtype)), *others)
 

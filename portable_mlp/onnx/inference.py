@@ -48,7 +48,7 @@ def export_onnx(
         Such as ``{"classes": ["no", "yes"]}``: each entry becomes a metadata property of the file, as JSON.
     input_scaling : pair of array-like of shape (n_columns,), optional
         Mean and scale of each column, for a network that was trained on ``(X - mean) / scale``: the graph then takes
-        raw rows.
+        raw rows. Numbers that float32 rounds too coarsely, such as Julian days, need parameters of float64.
     target_scaling : pair of array-like of shape (n_outputs,), optional
         Mean and scale of each target, for a network that was trained on ``(y - mean) / scale``: the graph then answers
         in the targets' own units.
@@ -141,11 +141,14 @@ def append_network(graph: Graph, x: str, net: Network, layers: Params) -> str:
 def append_answers(
     graph: Graph, y: str, scaling: Scaling | None, bounds: tuple[np.ndarray, np.ndarray] | None, dtype: np.dtype
 ) -> None:
-    """Append ``y scale + mean``, between the least and the greatest answers; ONNX's Clip takes one pair for all."""
+    """Append ``y scale + mean``, between the least and the greatest answers; ONNX's Clip takes one pair for all.
+
+    It is written ``mean - y (-scale)``, for the reason of `scaled_columns`.
+    """
     if scaling is not None:
         mean, scale = (number.astype(dtype) for number in scaling)
-        scaled = graph.node("Mul", y, graph.constant("target_scale", scale), to="y_scaled")
-        y = graph.node("Add", scaled, graph.constant("target_mean", mean), to="y")
+        scaled = graph.node("Mul", y, graph.constant("target_scale", -scale), to="y_scaled")
+        y = graph.node("Sub", graph.constant("target_mean", mean), scaled, to="y")
     if bounds is not None:
         low, high = (bound.astype(dtype) for bound in bounds)
         raised = graph.node("Max", y, graph.constant("target_low", low), to="y_raised")

@@ -78,6 +78,8 @@ def export_table_model(path: FilePath, model: TableModel) -> None:
 def export_table_training(path: FilePath, model: TableModel, solver: str) -> None:
     """Write the training step of a table's model as an ONNX file, as `export_onnx_training` does for a network.
 
+    Of two classes and one output, ``proba`` is that of the second class, and y is 1 for it.
+
     Raises
     ------
     ValueError

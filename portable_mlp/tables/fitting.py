@@ -165,6 +165,8 @@ class PreparedTable:
         self, net: Network, number: int, backend: Backend, dtype: str, seed: int, **saving: Any
     ) -> TrainResult:
         kept, held_out = self.part(number)
+        if isinstance(held_out, Rows):
+            held_out.check_outliers(self.preparation, dtype)
         chosen = self.recipe.activation
         # Without hidden layers there may be none.
         first = chosen if isinstance(chosen, str) else next(iter(chosen), "relu")
@@ -268,7 +270,7 @@ def prepare(
         kept, held_out = splits[number]
         if not len(held_out):
             return rows.take(kept), None
-        others = rows.take(held_out)
+        others = rows.take(held_out)._replace(numbers=held_out if table.rows is None else table.rows[held_out])
         if others.weights is not None and not others.weights.any():
             # By chance none of the rows that count is held out; then these count alike.
             others = others._replace(weights=None)

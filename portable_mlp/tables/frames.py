@@ -148,7 +148,8 @@ def _series_column(narwhals: Any, series: Any) -> RawColumn:
         stored = series.to_numpy()
         if stored.dtype.kind not in "biuf":
             stored = series.cast(narwhals.Float64).to_numpy().astype(np.float64)
-        if dtype.is_integer() and stored.dtype.kind == "f":
+        whole = dtype.is_integer() or (isinstance(dtype, narwhals.Decimal) and _has_no_decimals(series))
+        if whole and stored.dtype.kind == "f":
             stored = whole_numbers(stored, lambda: [None if _is_missing(v) else int(v) for v in series.to_list()])
         column = number_column(name, stored, _place_in(name))
         if isinstance(dtype, narwhals.Boolean):
@@ -164,6 +165,12 @@ def _series_column(narwhals: Any, series: Any) -> RawColumn:
     if isinstance(dtype, narwhals.String | narwhals.Object | narwhals.Time | narwhals.Unknown):
         return TextsInMemory(name, series.to_list())
     raise TypeError(f"column {shown(name)} has the type {dtype}; numbers, texts, truth values and dates are expected")
+
+
+def _has_no_decimals(series: Any) -> bool:
+    """Tell whether decimals, which all have as many digits behind the point, have none; narwhals 2.0 keeps no scale."""
+    first = next((value for value in series.to_list() if not _is_missing(value)), None)
+    return first is None or first.as_tuple().exponent >= 0
 
 
 def _known(name: str, column: Column) -> TypedColumn:

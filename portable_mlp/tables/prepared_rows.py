@@ -11,6 +11,7 @@ import numpy as np
 from ..backends import Backend
 from ..training.group_order import Selection
 from ..training.stream import Stream
+from .column_names import numbered_names
 from .columns import Table
 from .errors import opened
 from .limits import check_rows
@@ -32,11 +33,15 @@ __all__ = [
 
 
 class Rows(NamedTuple):
-    """Inputs (n_samples, n_features), targets (n_samples,) or (n_samples, n_outputs), perhaps weights, on the host."""
+    """Inputs (n_samples, n_features), targets (n_samples,) or (n_samples, n_outputs), perhaps weights, on the host.
+
+    ``numbers`` (n_samples,) are those of rows that are held out, in their table, counted from 0.
+    """
 
     X: np.ndarray
     y: np.ndarray
     weights: np.ndarray | None = None
+    numbers: np.ndarray | None = None
 
     @property
     def n_samples(self) -> int:
@@ -51,6 +56,18 @@ class Rows(NamedTuple):
     def moved_weights(self, backend: Backend, dtype: str) -> Any:
         """Bring the weights to a backend, if there are any."""
         return None if self.weights is None else backend.asarray(self.weights, dtype=dtype)
+
+    def check_outliers(self, preparation: Preparation, dtype: str) -> None:
+        """Raise DataError if a number of a row that is held out overflows ``dtype``."""
+        numbers = self.numbers
+        assert numbers is not None  # rows to train on are scaled by themselves
+
+        def check(scaled: np.ndarray, names: Sequence[str]) -> None:
+            cast(scaled, dtype, lambda i, j: f"row {numbers[i] + 1}, column {names[j]!r}")
+
+        check(self.X, preparation.feature_names or numbered_names(self.X.shape[1]))
+        if preparation.classes is None:
+            check(self.y, [preparation.target_name or "y"] * preparation.n_outputs)
 
     def take(self, rows: np.ndarray) -> Rows:
         """Return rows by their numbers; all of them without a copy."""

@@ -186,6 +186,22 @@ def test_numbers_that_float32_does_not_have_are_float64(name: str, n_pieces: int
         assert_close(actual, model.predict_proba(table), "float32")
 
 
+@pytest.mark.parametrize("dtype", RTOL)
+@pytest.mark.parametrize(("factor", "offset"), [(1e-60, 5.0), (1.0 + 1e-9, 3.0)])
+def test_no_constant_is_taken_for_0_or_1(factor: float, offset: float, dtype: str, path: pathlib.Path) -> None:
+    """onnxruntime leaves out a subtraction of 1e-50 from one column, in float64, and a division by 1 + 1e-9."""
+    numbers = np.tile([-1.0, 1.0], N // 2)
+    frame = pd.DataFrame({"numbers": factor * (numbers + offset)})
+    for model in (
+        pm.TableClassifier(dtype=dtype, **{**OPTIONS, "categorical": []}).fit(frame, numbers > 0),
+        pm.TableRegressor(dtype="float64", **{**OPTIONS, "categorical": []}).fit(frame, frame["numbers"]),
+    ):
+        model.to_onnx(path)
+        session = session_of(path)
+        (actual,) = session.run(None, {"X": frame.to_numpy(TYPES[session.get_inputs()[0].type])})
+        assert_close(actual, expected_of(model, frame), model.dtype)
+
+
 def test_a_training_step_refuses_numbers_that_its_dtype_does_not_have(path: pathlib.Path) -> None:
     X = {name: SPREADS[name] for name in ("Julian days", "large")}
     y = np.arange(N) % 2
@@ -211,7 +227,7 @@ def test_a_target_that_float32_does_not_have_is_named(factor: float, path: pathl
                 ):
                     write(path, model._model)
             assert not path.exists()
-        elif factor > 1.0:  # onnxruntime 1.32 leaves an addition out whose number is 0 in float32
+        else:
             model.to_onnx(path)
             (actual,) = session_of(path).run(None, {"X": frame.to_numpy(float)})
             assert_close(actual, expected_of(model, frame), dtype)

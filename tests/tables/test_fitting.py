@@ -10,6 +10,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 import portable_mlp as pm
 from portable_mlp.storage.models import read_model_file
 from portable_mlp.tables.columns import Column, Columns, RawTable, Reading, Table
+from portable_mlp.tables.errors import DataError
 from portable_mlp.tables.fitting import prepare
 from portable_mlp.tables.hold_out import stratified_splits
 from portable_mlp.tables.model import TableModel
@@ -53,6 +54,27 @@ def test_one_network_of_classes() -> None:
     proba = pm.predict(net, expected, inputs)
     assert_allclose(fitted.model.outputs(X), proba, rtol=1e-12)
     assert_array_equal(fitted.model.predictions(X), names[proba.argmax(axis=1)])
+
+
+@pytest.mark.parametrize("kind", ["table", "matrix"])
+def test_an_outlier_that_is_held_out_is_named(kind: str) -> None:
+    """By its row in the file; as in a table that stays in its file."""
+    whole: RawTable | Table = table(RENT)
+    if kind == "matrix":
+        whole = Table(np.column_stack([np.nan_to_num(SIZE), RENT]), RENT, ("size", "rent"), "target")
+    whole = whole.take(np.arange(10, N))
+    options = TableOptions(hold_out=0.3, training=FEW)
+    row = int(prepare(whole, options).part(0)[1].numbers[2])
+    y, size = RENT.copy(), SIZE.copy()
+    size[row] = 1e45
+    y[row] = -1e45
+    X_far: Any = Columns({"size": Column(Reading("number"), size), "district": X.column("district")})
+    if kind == "matrix":
+        X_far = np.column_stack([np.nan_to_num(size), RENT])
+    for far, name in ((whole._replace(X=X_far[10:]), "size"), (whole._replace(y=y[10:]), "target")):
+        with pytest.raises(DataError, match=rf"row {row + 1}, column '{name}': scaled like .* too large for float32"):
+            prepare(far, options).fit(NUMPY)
+        prepare(far, options).fit(NUMPY, "float64")
 
 
 def test_a_quantity_is_standardised_and_stays_between_its_training_targets() -> None:

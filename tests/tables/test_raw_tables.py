@@ -7,6 +7,7 @@ import io
 import math
 import re
 from collections.abc import Callable
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -417,13 +418,33 @@ def test_whole_numbers_beyond_float64_are_exact_beside_gaps(tmp_path: Path, kind
     assert_array_equal(numbers, [math.nan if number is None else float(number) for number in exact])
 
 
+def decimals(numbers: list[int | None]) -> list[Decimal | None]:
+    return [None if number is None else Decimal(number) for number in numbers]
+
+
 @pytest.mark.parametrize(
-    "frame", [lambda x: pd.DataFrame({"key": pd.array(x, "Int64")}), lambda x: pl.DataFrame({"key": x})]
+    "frame",
+    [
+        lambda x: pd.DataFrame({"key": pd.array(x, "Int64")}),
+        lambda x: pd.DataFrame({"key": pd.array(decimals(x), pd.ArrowDtype(pa.decimal128(20)))}),
+        lambda x: pl.DataFrame({"key": x}),
+        lambda x: pl.DataFrame({"key": pl.Series(decimals(x), dtype=pl.Decimal(38, 0))}),
+        lambda x: pa.table({"key": pa.array(x, pa.uint64())}),
+        lambda x: pa.table({"key": pa.array(decimals(x), pa.decimal128(20))}),
+    ],
+    ids=["pandas", "pandas decimals", "polars", "polars decimals", "PyArrow", "PyArrow decimals"],
 )
 def test_they_are_exact_in_data_frames_too(frame: Any) -> None:
     exact = [2**53 + 1, None, 2**53 + 3] * 2
     names = pm.TableEncoder(categorical=["key"]).fit(frame(exact)).get_feature_names_out().tolist()
     assert names == ["key_9007199254740993", "key_9007199254740995", "key_missing"]
+
+
+def test_decimals_with_a_fraction_keep_it_beside_large_ones() -> None:
+    numbers = [None, Decimal("9007199254740993.00"), Decimal("1.25")] * 2
+    for frame in (pa.table({"key": pa.array(numbers)}), pl.DataFrame({"key": numbers})):
+        names = pm.TableEncoder(categorical=["key"]).fit(frame).get_feature_names_out().tolist()
+        assert names == ["key_1.25", "key_9007199254740992", "key_missing"]
 
 
 def test_columns_become_data_frames(save: Save) -> None:
