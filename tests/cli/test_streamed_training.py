@@ -388,6 +388,7 @@ def test_a_small_table_is_read_whole(monkeypatch: pytest.MonkeyPatch, capfd: pyt
 PEAK = """
 import sys, tracemalloc
 import numpy, pyarrow, pyarrow.parquet
+from portable_mlp.backends import get_backend
 from portable_mlp.tables import prepared_rows
 from portable_mlp.cli.app import run
 from portable_mlp.tables import row_sources
@@ -396,6 +397,7 @@ from portable_mlp.training import evaluation, stream
 # Small parts, so that a few groups fill all that is in memory at a time.
 row_sources._GROUP_ROWS, evaluation.ACTIVATIONS_AT_ONCE, stream.NUMBERS_A_PIECE = 2**12, 2**15, 2**15
 prepared_rows.STREAMED_BYTES = float(sys.argv[1])
+get_backend("numpy").load()  # Numba's import would count in long runs alone
 tracemalloc.start()
 code = run(sys.argv[2:])
 print(code, tracemalloc.get_traced_memory()[1] + pyarrow.default_memory_pool().max_memory())
