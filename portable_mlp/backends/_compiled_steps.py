@@ -8,11 +8,10 @@ function called from Python. Addresses are arguments: the compiled code, which i
 
 from __future__ import annotations
 
-import contextlib
 import ctypes
 import functools
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -44,6 +43,7 @@ from ._numba_primitives import (
     _weighted_log,
     _without_maximum,
 )
+from ._step_clock import StepClock
 
 (
     BIAS,
@@ -348,8 +348,8 @@ SECONDS_BEFORE_COMPILING = 10.0
 """Thresholds of a process: reading the code from disk takes some tenths of a second, compiling it about ten seconds."""
 
 
-class CompiledSteps:
-    """The compiled function for each dtype, loaded once it pays off.
+class CompiledSteps(StepClock):
+    """The compiled function for each dtype, loaded once it pays off: steps are counted that are taken without it.
 
     Parameters
     ----------
@@ -358,10 +358,9 @@ class CompiledSteps:
     """
 
     def __init__(self, clock: Callable[[], float] = time.perf_counter) -> None:
-        self._clock = clock
+        super().__init__(clock)
         self._there: set[Any] = set()
         self._looked_for: set[Any] = set()
-        self._steps, self._seconds = 0, 0.0
 
     @property
     def may_pay(self) -> bool:
@@ -386,14 +385,6 @@ class CompiledSteps:
         take_steps.compile(_signature(dtype))
         if not _failures:
             self._there.add(dtype)
-
-    @contextlib.contextmanager
-    def doing_without(self) -> Iterator[None]:
-        """Count a step computed without it, and its time."""
-        before = self._clock()
-        yield
-        self._steps += 1
-        self._seconds += self._clock() - before
 
 
 def _is_on_disk(dtype: Any) -> bool:

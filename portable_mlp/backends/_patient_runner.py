@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
-import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING
 
 from ..kernels.arrays import Array
@@ -12,6 +10,7 @@ from ..kernels.batch import Span
 from ..kernels.optimizers import State
 from ..kernels.primitives import Primitives
 from ..kernels.step import Carry, Program
+from ._step_clock import StepClock
 from .portable_runner import PortableRunner
 from .runner import Runner, RunnerCall
 
@@ -22,30 +21,13 @@ SECONDS_OF_PLAIN_STEPS = 0.25
 """How long a process takes plain steps: importing Numba takes half a second, compiling its loops a few seconds."""
 
 
-class PlainSteps:
-    """The time that a process has spent on plain steps.
-
-    Parameters
-    ----------
-    clock : callable
-        Returns the time in seconds, from any origin.
-    """
-
-    def __init__(self, clock: Callable[[], float] = time.perf_counter) -> None:
-        self._clock = clock
-        self._seconds = 0.0
+class PlainSteps(StepClock):
+    """The time that a process has spent on plain steps."""
 
     @property
     def suffice(self) -> bool:
         """Whether the steps so far have taken too little time for a compiler to be worth loading."""
         return self._seconds < SECONDS_OF_PLAIN_STEPS
-
-    @contextlib.contextmanager
-    def counted(self) -> Iterator[None]:
-        """Count the time of a step."""
-        before = self._clock()
-        yield
-        self._seconds += self._clock() - before
 
 
 plain_steps = PlainSteps()

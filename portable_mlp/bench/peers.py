@@ -268,10 +268,11 @@ class ScikitLearn:
 
     def __init__(self, case: Case, dtype: str) -> None:
         self._case, self._params = case, problem(case).params
-        self._batches = np.split(problem(case).X.astype(dtype), N_BATCHES), np.split(problem(case).y, N_BATCHES)
-        times = math.ceil(SAMPLES_A_CALL / len(problem(case).y))
-        self._X = np.tile(problem(case).X.astype(dtype), (times, 1))
-        self._y = np.concatenate([problem(case).y] * times)
+        X, y = problem(case).X.astype(dtype), problem(case).y
+        y = y[:, 0] if y.shape[1:] == (1,) else y  # a column of targets is a vector there
+        self._batches = np.split(X, N_BATCHES), np.split(y, N_BATCHES)
+        times = math.ceil(SAMPLES_A_CALL / len(y))
+        self._X, self._y = np.concatenate([X] * times), np.concatenate([y] * times)
         self._mlp = self._start()
 
     def _start(self) -> Any:
@@ -288,7 +289,7 @@ class ScikitLearn:
             shuffle=False,
             **options,
         )
-        first = self._X[: case.batch_size], self._targets(self._y[: case.batch_size])
+        first = self._X[: case.batch_size], self._y[: case.batch_size]
         mlp.partial_fit(*first, **({"classes": np.arange(case.sizes[-1])} if is_softmax else {}))
         mlp.coefs_ = [W.astype(dtype) for W, _ in self._params]
         mlp.intercepts_ = [b.astype(dtype) for _, b in self._params]
@@ -299,11 +300,7 @@ class ScikitLearn:
     def run(self, n_steps: int) -> None:
         """Take steps over the batches in turn, as many whole calls as come nearest from above."""
         for _ in range(math.ceil(n_steps / self.steps_a_call)):
-            self._mlp.partial_fit(self._X, self._targets(self._y))
-
-    def _targets(self, y: np.ndarray) -> np.ndarray:
-        """Return targets as scikit-learn takes them: a column is a vector there."""
-        return y[:, 0] if y.ndim == 2 and y.shape[1] == 1 else y
+            self._mlp.partial_fit(self._X, self._y)
 
     @property
     def steps_a_call(self) -> int:
@@ -313,7 +310,7 @@ class ScikitLearn:
     def first_losses(self) -> list[float]:
         """Take one step for each batch, from the start; return the losses."""
         mlp = self._start()
-        return [float(mlp.partial_fit(X, self._targets(y)).loss_) for X, y in zip(*self._batches, strict=True)]
+        return [float(mlp.partial_fit(X, y).loss_) for X, y in zip(*self._batches, strict=True)]
 
 
 PEERS: dict[str, tuple[str, Make]] = {
