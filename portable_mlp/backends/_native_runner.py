@@ -4,7 +4,8 @@ The tape (`_tape`) records the step of `portable_mlp.kernels.step` itself, so th
 made of NumPy's own functions is supported, to the same bits. Steps are computed one by one, to the same bits again, for
 
 - several models at once, float16, labels other than int64, inputs that are not in row order;
-- dropout, whose masks come from the host; large batches in the samples' own order, which are not gathered;
+- dropout, whose masks come from the host; large batches in the samples' own order, which are not gathered, unless they
+  are all samples;
 - formulas that read a value or call a function that tapes do not support, and optimizers without a loop;
 - all steps until the compiled code is loaded: from disk after the first few steps of a process, or by compilation once
   the process has trained for so long that the delay does not matter.
@@ -77,7 +78,7 @@ class NativeRunner(PortableRunner):
         super().__init__(backend, program)
         self._dtype: Any = None
         self._memory: list[Any] = []
-        self._recordings: dict[int, _TapedSteps | None] = {}
+        self._recordings: dict[tuple[int, bool], _TapedSteps | None] = {}
 
     def start(self, flat: Array, moments: State, total: Array) -> Carry:
         """Return the first carry; drop recordings of other memory."""
@@ -93,7 +94,8 @@ class NativeRunner(PortableRunner):
         done = 0
         while done < len(spans):
             size = _n_samples(spans[done])
-            is_native = self._recordings.get(size) is not None and compiled_steps.is_there(self._dtype)
+            recorded = any(self._recordings.get((size, gathers)) for gathers in (True, False))
+            is_native = recorded and compiled_steps.is_there(self._dtype)
             n_now = self._most(size) if is_native else 1
             if every is not None:
                 n_now = min(n_now, every - (n_steps + done) % every)
@@ -108,8 +110,8 @@ class NativeRunner(PortableRunner):
         size = _n_samples(spans[0])
         # In the samples' own order no gathering is needed, and copying a large batch would cost more than it saves.
         gathers = order is not None or 2 * size <= data.n_samples
-        if masks is None and gathers and compiled_steps.may_pay:
-            recording = self._recorded(carry, data, size, len(scalars[0]))
+        if masks is None and (gathers or size == data.n_samples) and compiled_steps.may_pay:
+            recording = self._recorded(carry, data, size, len(scalars[0]), gathers=gathers)
             if recording is not None and compiled_steps.get(self._dtype):
                 return _replayed(recording, carry, order, spans, scalars)
         if len(spans) == 1:
@@ -131,22 +133,24 @@ class NativeRunner(PortableRunner):
         if len(memory) != len(self._memory) or any(a is not b for a, b in zip(memory, self._memory, strict=True)):
             self._memory, self._recordings = memory, {}
 
-    def _recorded(self, carry: Carry, data: Batch, size: int, n_scalars: int) -> _TapedSteps | None:
+    def _recorded(self, carry: Carry, data: Batch, size: int, n_scalars: int, *, gathers: bool) -> _TapedSteps | None:
         """Return the recording for batches of this size, None if the step cannot be recorded."""
         self._bind([carry.parameters, *carry.state, *data])
-        if size not in self._recordings:
+        key = size, gathers
+        if key not in self._recordings:
             try:
-                self._recordings[size] = self._record(carry, data, size, n_scalars)
+                self._recordings[key] = self._record(carry, data, size, n_scalars, gathers=gathers)
             except Exception:  # a real error is raised again when the step is computed
-                self._recordings[size] = None
-        return self._recordings[size]
+                self._recordings[key] = None
+        return self._recordings[key]
 
-    def _record(self, carry: Carry, data: Batch, size: int, n_scalars: int) -> _TapedSteps:
+    def _record(self, carry: Carry, data: Batch, size: int, n_scalars: int, *, gathers: bool) -> _TapedSteps:
         flat = carry.parameters
         if flat.ndim != 1 or flat.dtype not in (np.float32, np.float64) or data.X.dtype != flat.dtype:
             raise Untapeable("several models, or numbers of another kind")
-        tape, workspace = Tape(flat.dtype), self._workspace(flat, size)
-        rows, numbers, total = np.empty(size, np.int64), np.empty(n_scalars, flat.dtype), np.empty((), flat.dtype)
+        tape, workspace = Tape(flat.dtype), self._workspace(flat, size, gathers=gathers)
+        rows = np.empty(size if gathers else 0, np.int64)
+        numbers, total = np.empty(n_scalars, flat.dtype), np.empty((), flat.dtype)
         taped_numbers: Any = tuple(map(tape.of, np.split(numbers, n_scalars)))
         before = Carry(tape.of(flat), tuple(map(tape.of, carry.state)), tape.of(total))
         after, loss = step(
@@ -154,7 +158,7 @@ class NativeRunner(PortableRunner):
             self.program,
             before,
             _taped(tape, Batch(*data[:3])),
-            tape.of(rows),
+            tape.of(rows) if gathers else None,
             taped_numbers,
             _taped(tape, workspace),
         )
@@ -189,11 +193,14 @@ def _replayed(
     dtype = recording.loss.dtype
     losses = np.empty(len(spans), dtype)
     recording.total[...] = carry.total
-    stretches = [np.arange(*some) if order is None else order[slice(*some)] for _, some in runs(spans)]
-    rows = np.concatenate(stretches, dtype=np.int64)
+    if recording.rows.size:
+        stretches = [np.arange(*some) if order is None else order[slice(*some)] for _, some in runs(spans)]
+        rows = np.concatenate(stretches, dtype=np.int64)
+    else:  # all samples, as they are
+        rows = np.empty(0, np.int64)
     take_steps(
         recording.operations,
-        rows.reshape(len(spans), -1),
+        rows.reshape(len(spans), recording.rows.size),
         recording.rows,
         np.asarray(scalars, dtype=dtype),
         recording.scalars,

@@ -17,7 +17,7 @@ from scipy.special import _ufuncs
 
 import portable_mlp as pm
 from portable_mlp.backends import _compiled_steps, _native_runner
-from portable_mlp.backends._compiled_steps import LOOPS, CompiledSteps, compiled_steps, inner_loop
+from portable_mlp.backends._compiled_steps import LOOPS, TAKE, TAKE_LABELS, CompiledSteps, compiled_steps, inner_loop
 from portable_mlp.backends._native_runner import NativeRunner
 from portable_mlp.backends._numba_primitives import _LOOPS_OF_UPDATES
 from portable_mlp.backends._tape import Tape, Untapeable
@@ -221,11 +221,24 @@ def test_other_memory_is_left_to_single_steps(other: Callable[[Data], Data], cal
 KINDS = (NativeRunner, PortableRunner)
 
 
-def test_large_batches_in_the_samples_own_order_are_not_copied(calls: list[int]) -> None:
-    net = pm.Network((4, 6, 3))
-    runs = [epochs(loop(kind, program(net), "float64"), data_for(net, "float64"), 43, shuffle=False) for kind in KINDS]
+@pytest.mark.parametrize("batch_size", [30, 43])
+def test_large_batches_in_the_samples_own_order_are_not_copied(
+    batch_size: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    recorded, honest = [], NativeRunner._record
+
+    def kept(*arguments: Any, **options: Any) -> Any:
+        recorded.append(honest(*arguments, **options))
+        return recorded[-1]
+
+    monkeypatch.setattr(NativeRunner, "_record", kept)
+    net, data = pm.Network((4, 6, 3)), data_for(pm.Network((4, 6, 3)), "float64")
+    runs = [epochs(loop(kind, program(net), "float64"), data, batch_size, shuffle=False) for kind in KINDS]
     assert runs[0] == runs[1]
-    assert calls == []
+    # Of 43 samples a batch of 30 is computed where it is by a single step, its rest of 13 is gathered.
+    (recording,) = recorded
+    gathered = {TAKE, TAKE_LABELS} & set(recording.operations[:, 0])
+    assert bool(gathered) == (recording.rows.size == 13) == (batch_size == 30)
 
 
 def by_value(xp: Any, z: Any) -> Any:
