@@ -35,7 +35,7 @@ class JoinedEpochs:
     loop : Loop
         The loop, which has the parameters of one model.
     data : Data
-        All training samples.
+        All training samples, in memory.
     order, rates, monitor
         The order of each epoch, its learning rate, and its record; see `nothing_between_epochs`.
     epochs : int

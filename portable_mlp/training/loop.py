@@ -182,11 +182,11 @@ class Loop:
         Parameters
         ----------
         data : Data
-            All training samples.
+            All training samples, in memory: a step takes all of them.
         orders : sequence of ndarray of shape (n_samples,), int64, or of None
             The order of the samples in each of these epochs, on the host; None keeps their order.
         rate : callable
-            As for `epoch`.
+            The learning rate of a step, as for `epoch`.
         """
         n_samples = data.n_samples
         order, batches = joined_orders(orders, n_samples)
