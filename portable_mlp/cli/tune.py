@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from typing import Annotated, Any
 
 import typer
+from threadpoolctl import threadpool_limits
 
 from ..backends import get_backend
 from ..distributed.supervision.mpi_environment import started_by_mpi
@@ -115,14 +116,9 @@ def tune(
     rows = table.read()
     search = _search(rows, trainer, asked, folds)
     with _states(checkpoint, search, resume=resume) as states, shown_trials(search, trials) as show:
-        try:
-            searched = run_trials(search, trials, time, states, show, evaluate)
-        except ChildProcessError as error:
-            echo(f"{PROGRAM}: {error}", err=True)
-            raise typer.Exit(GAVE_UP) from None
+        searched = _searched(functools.partial(run_trials, search, trials, time, states, show, evaluate))
     if searched.stopped_because == "interrupted" and checkpoint is not None:
         echo(f"{PROGRAM}: {checkpoint} has the finished trials; the same command with --resume goes on", err=True)
-    _check_found(searched)
     if plot is not None:
         _draw(plot, search, searched)
     record = SearchRecord.of(search, searched.trials)
@@ -199,8 +195,24 @@ def _states(checkpoint: pathlib.Path | None, search: TableSearch, *, resume: boo
         yield SearchStates(entered, search)
 
 
-def _check_found(searched: Searched) -> None:
-    """Raise KeyboardInterrupt if Ctrl-C came before any trial was finished, ValueError if training always diverged."""
+def _searched(run: Callable[[], Searched]) -> Searched:
+    """Run a search with one thread of BLAS, here as in processes: another number would be other bits.
+
+    Raises
+    ------
+    typer.Exit
+        If a process died.
+    KeyboardInterrupt
+        If Ctrl-C came before any trial was finished.
+    ValueError
+        If training diverged in every trial.
+    """
+    try:
+        with threadpool_limits(1, "blas"):
+            searched = run()
+    except ChildProcessError as error:
+        echo(f"{PROGRAM}: {error}", err=True)
+        raise typer.Exit(GAVE_UP) from None
     if not searched.trials:
         raise KeyboardInterrupt
     if all(trial.diverged for trial in searched.trials):

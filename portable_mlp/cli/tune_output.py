@@ -37,7 +37,9 @@ def show_search(
     """Print the outcome of a search for people, or as JSON for programs."""
     if as_json:
         found: dict[str, Any] = {"search": {**record.to_metadata(), "stopped_because": searched.stopped_because}}
-        found["trials"] = [trial._asdict() for trial in searched.trials]
+        found["trials"] = [
+            {**trial._asdict(), "parameters": search.space.resolved(trial.parameters)} for trial in searched.trials
+        ]
         show_summary(summary, {**found, **details(trained)})
     else:
         show_table(trained.prepared.preparation, notes)

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from ..tables.scores import MEASURES
+from ..tables.scores import MEASURES, score_text
 from ..tables.search import TableSearch, TrialScores
 from ..tables.search_space import LogUniform
 from .pictures import load_matplotlib, png
@@ -33,7 +33,7 @@ def picture_of_trials(search: TableSearch, trials: Sequence[TrialScores]) -> byt
         axes.set_axis_off()
     for axes in panels[::n_columns]:
         axes.set_ylabel(MEASURES[search.measure].words)
-    _limit(panels[0], search, scored)
+    _limit(panels[0], [trial.mean(search.measure) for trial in scored])
     handles, labels = panels[0].get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside upper center", ncols=len(labels), frameon=False)
     return png(figure)
@@ -45,6 +45,11 @@ def _draw_panel(axes: Any, name: str, search: TableSearch, trials: Sequence[Tria
     if isinstance(search.space.distributions[name], LogUniform):
         x = np.asarray(values, dtype=np.float64)
         axes.set_xscale("log")
+        low, high = x.min() / 1.1, x.max() * 1.1
+        ticks = [tick for tick in _ticks(low, high) if low <= tick <= high]
+        axes.set_xticks(ticks, [f"{tick:g}" for tick in ticks])
+        axes.set_xticks([], minor=True)
+        axes.set_xlim(low, high)
     else:
         x = _placed(axes, values)
     best = trials.index(search.ranked(trials)[0])
@@ -52,7 +57,9 @@ def _draw_panel(axes: Any, name: str, search: TableSearch, trials: Sequence[Tria
     axes.plot(x, scores, "o", color=BLUE, markersize=4, alpha=0.6, label="a trial")
     axes.plot(x[is_default], scores[is_default], "D", color="black", markersize=7, mfc="none", label="the default")
     axes.plot(x[best], scores[best], "*", color=VERMILION, markersize=14, label="the best")
-    axes.axhline(search.baseline.mean(search.measure), color=GREY, linestyle="--", linewidth=1, label="the baseline")
+    baseline = search.baseline.mean(search.measure)
+    label = f"the baseline, {score_text(baseline)}"
+    axes.axhline(baseline, color=GREY, linestyle="--", linewidth=1, label=label)
     axes.set_xlabel(name.replace("_", " "))
     axes.grid(alpha=0.3)
 
@@ -73,12 +80,16 @@ def _key(value: Any) -> tuple[Any, ...]:
     return (math.prod(value), *value) if isinstance(value, list) else (value,)
 
 
-def _limit(axes: Any, search: TableSearch, trials: Sequence[TrialScores]) -> None:
+def _ticks(low: float, high: float) -> list[float]:
+    """Return round numbers of a logarithmic axis: powers of ten, and 2 and 5 times these where there are few."""
+    decades = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
+    factors = (1,) if high > 100 * low else (1, 2, 5)
+    return [factor * 10.0**decade for decade in decades for factor in factors]
+
+
+def _limit(axes: Any, scores: Sequence[float]) -> None:
     """Leave trials that are far worse than most below the picture: they would flatten all others."""
-    scores = [trial.mean(search.measure) for trial in trials]
-    baseline = search.baseline.mean(search.measure)
-    top = max(*scores, baseline)
-    height = max(top - baseline, top - float(np.median(scores)))
-    lowest = max(min(*scores, baseline), top - 2 * height)
+    top = max(scores)
+    lowest = max(min(scores), top - 3 * (top - float(np.median(scores))))
     margin = 0.06 * max(top - lowest, 1e-3)
     axes.set_ylim(lowest - margin, top + margin)

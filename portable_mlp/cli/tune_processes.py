@@ -43,7 +43,8 @@ def evaluate_in_processes(search: TableSearch, numbers: Iterator[int], ended: En
         while True:
             while idle and (number := next(numbers, None)) is not None:
                 busy.append(idle.pop())
-                busy[-1].send(number)
+                with _alive():
+                    busy[-1].send(number)
             if not busy:
                 return
             for connection in wait(busy):
@@ -86,13 +87,18 @@ def _evaluate_for(connection: Connection, search: TableSearch) -> None:
 
 def _received(connection: Connection) -> TrialScores:
     """Return the trial that a process has sent; raise the error that it sent instead."""
-    try:
+    with _alive():
         result = connection.recv()
-    except (EOFError, ConnectionError):
-        raise ChildProcessError(
-            "a process of the search died; --checkpoint DIR --resume keeps finished trials"
-        ) from None
     if isinstance(result, Exception):
         raise result
     trial: TrialScores = result
     return trial
+
+
+@contextlib.contextmanager
+def _alive() -> Iterator[None]:
+    """Name the reason why a process neither takes nor sends anything."""
+    try:
+        yield
+    except (EOFError, ConnectionError):
+        raise ChildProcessError("a process of the search died; --checkpoint DIR and --resume keep its trials") from None

@@ -141,4 +141,8 @@ def search_space(n_rows: int, n_classes: int | None, options: TableOptions, *, i
     varied = {name: one for name, one in every.items() if name not in fixed}
     if not varied:
         raise ValueError(f"nothing is left to search for: {', '.join(every)} are all chosen; leave some of them out")
-    return SearchSpace(options, n_rows, n_classes, varied)
+    # Views of mappings neither travel to another process nor into JSON.
+    plain: dict[str, Any] = {
+        name: dict(value) for name, value in options._asdict().items() if isinstance(value, Mapping)
+    }
+    return SearchSpace(options._replace(**plain), n_rows, n_classes, varied)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -78,14 +78,13 @@ class SearchStates:
 
 def _identity(search: TableSearch) -> dict[str, Any]:
     """Return what distinguishes a search from others, for JSON: not the number of its trials, which may grow."""
-    options = search.space.options._asdict()
     return {
         "table": _digest(search.table),
         "task": search.task,
         "folds": len(search.splits),
         "seed": search.seed,
         "dtype": search.dtype,
-        "options": {name: dict(value) if isinstance(value, Mapping) else value for name, value in options.items()},
+        "options": search.space.options._asdict(),
         "space": search.space.distributions,
     }
 

@@ -1,12 +1,14 @@
 """``portable-mlp tune``: what it finds is what ``train`` trains with the same options, and how it was found is said."""
 
 import json
+import multiprocessing
 import pathlib
 import re
 import signal
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -14,6 +16,8 @@ import pandas as pd
 import pytest
 
 import portable_mlp as pm
+from portable_mlp.cli.tune_progress import TrialLines
+from portable_mlp.storage.checkpoints import CheckpointFolder
 from portable_mlp.tables.hold_out import stratified_splits
 from portable_mlp.tables.search import TableSearch, TrialScores
 from tests.cli.commands import Capture, printed
@@ -50,7 +54,8 @@ def test_the_model_is_trained_on_all_rows_with_the_parameters_of_the_best_trial(
     found = tuned(*OF_CLASSES, "--save", "m.safetensors", "--seed", 5, capfd=capfd)
     search, trials = found["search"], found["trials"]
     assert [one["number"] for one in trials] == [1, 2, 3, 4]
-    assert trials[0]["parameters"] == {}
+    assert search["parameters"] == trials[search["trial"] - 1]["parameters"]
+    assert trials[0]["parameters"]["hidden"] == [128, 64]
     scores = [np.mean([fold["accuracy"] for fold in one["folds"]]) for one in trials]
     assert search["score"] == max(scores) == scores[search["trial"] - 1]
     assert search["default"] == scores[0]
@@ -197,3 +202,37 @@ def test_ctrl_c_before_a_trial_is_finished(capfd: Capture, monkeypatch: pytest.M
     _, err = printed(*OF_CLASSES, "--save", "m.safetensors", capfd=capfd, code=130)
     assert err == "portable-mlp: interrupted\n"
     assert not pathlib.Path("m.safetensors").exists()
+
+
+def test_processes_find_what_one_finds(capfd: Capture) -> None:
+    alone = tuned(*OF_CLASSES, capfd=capfd)
+    assert tuned(*OF_CLASSES, "--procs", 2, capfd=capfd)["trials"] == alone["trials"]
+
+
+def test_a_process_that_dies_ends_the_search(capfd: Capture, monkeypatch: pytest.MonkeyPatch) -> None:
+    def killing(lines: TrialLines, trials: Sequence[TrialScores]) -> None:
+        for process in multiprocessing.active_children():
+            process.kill()
+
+    monkeypatch.setattr(TrialLines, "__call__", killing)
+    monkeypatch.setattr(TableSearch, "evaluate", None)  # not here
+    options = (*OF_CLASSES, "--procs", 1, "--checkpoint", "states")
+    _, err = printed(*options, capfd=capfd, code=75)
+    assert err == "portable-mlp: a process of the search died; --checkpoint DIR and --resume keep its trials\n"
+    with CheckpointFolder("states") as folder:
+        found = folder.newest()
+    assert found is not None
+    assert found.facts["trials"] == [1]
+
+
+@pytest.mark.parametrize("procs", ["0", "two"])
+def test_a_number_of_processes_that_is_none(procs: str, capfd: Capture) -> None:
+    _, err = printed(*OF_CLASSES, "--procs", procs, capfd=capfd, code=2)
+    assert f"--procs takes a number of processes, at least 1, or auto; got '{procs}'" in err
+
+
+def test_under_mpiexec_it_is_refused(capfd: Capture, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PMI_RANK", "1")
+    monkeypatch.setenv("PMI_SIZE", "2")
+    _, err = printed(*OF_CLASSES, capfd=capfd, code=2)
+    assert "tune runs in one process, which starts others by --procs N: leave out mpiexec" in err
