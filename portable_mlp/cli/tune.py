@@ -217,6 +217,7 @@ def _searched(run: Callable[[], Searched]) -> Searched:
         raise KeyboardInterrupt
     if all(trial.diverged for trial in searched.trials):
         raise ValueError("training diverged in every trial; a smaller --learning-rate may help; nothing was saved")
+    return searched
 
 
 def _draw(path: pathlib.Path, search: TableSearch, searched: Searched) -> None:
