@@ -48,10 +48,10 @@ NO_GPU = "1,001 tests were left out: no NVIDIA GPU answers cupy or torch here."
 THOROUGH = "1 tests were left out: they are thorough (nox -s thorough)."
 
 
-def run(folder: pathlib.Path, tests: str, *options: str) -> tuple[int, list[str]]:
+def run(folder: pathlib.Path, tests: str, *options: str, conftest: str = CONFTEST) -> tuple[int, list[str]]:
     """Run pytest on tests in a folder of their own; return its exit code and what it printed."""
     (folder / "pyproject.toml").write_text((ROOT / "pyproject.toml").read_text(encoding="utf-8"), encoding="utf-8")
-    (folder / "conftest.py").write_text(CONFTEST, encoding="utf-8")
+    (folder / "conftest.py").write_text(conftest, encoding="utf-8")
     (folder / "test_some.py").write_text(tests, encoding="utf-8")
     done = subprocess.run(
         [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", *options, "test_some.py"],
@@ -80,6 +80,19 @@ def test_a_file_may_not_skip_either(tmp_path: pathlib.Path) -> None:
     code, lines = run(tmp_path, "import pytest\npytest.importorskip('a_library_that_is_missing')\n" + TESTS)
     assert code == pytest.ExitCode.INTERRUPTED
     assert any("No test may skip" in line and "a_library_that_is_missing" in line for line in lines)
+
+
+MISSES_A_PACKAGE = "import a_library_that_is_missing\n\ndef test_of_it(): pass\n"
+WITH_A_GPU = CONFTEST.replace('raise pm.BackendUnavailable("")', "pass")
+
+
+def test_a_package_that_is_missing_leaves_the_other_tests_of_a_gpu(tmp_path: pathlib.Path) -> None:
+    (tmp_path / "test_another.py").write_text(MISSES_A_PACKAGE, encoding="utf-8")
+    code, lines = run(tmp_path, TESTS, "-m", "gpu", "-k", "cupy or of_it", ".", conftest=WITH_A_GPU)
+    assert code == pytest.ExitCode.TESTS_FAILED  # what is missing is said all the same
+    assert any("a_library_that_is_missing" in line for line in lines)
+    assert "1 passed" in lines[-1]
+    assert "1 error" in lines[-1]
 
 
 @pytest.mark.parametrize(

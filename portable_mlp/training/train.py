@@ -274,7 +274,8 @@ def _by_batches(
         checkpoints = keep(identity=identity, loop=loop, record=record, rates=rates, order=order)
     run = Run(loop, problem.data, order, rates, record, epochs=options["epochs"], checkpoints=checkpoints)
     stopped_because = run.until_stopped()
-    run.end_if_terminated()
+    if stopped_because == "interrupted":
+        run.pass_on_interruption()
     return watch.result(loop.flat, stopped_because)
 
 
