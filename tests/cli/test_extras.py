@@ -151,9 +151,10 @@ def test_without_the_command_line_one_sentence_says_what_to_install(extra: str |
     ("extra", "every_line"),
     [
         ("cli", True),
-        *((extra, False) for extra in ("sklearn", "onnx", "torch")),
+        *((extra, False) for extra in ("sklearn", "onnx", "strict")),
         *rarely(
-            ("demo", True), *((extra, False) for extra in EXTRAS if extra not in ("cli", "sklearn", "onnx", "torch"))
+            ("demo", True),
+            *((extra, False) for extra in EXTRAS if extra not in ("cli", "demo", "sklearn", "onnx", "strict")),
         ),
     ],
 )
