@@ -48,7 +48,18 @@ from .training.train import train
 from .version import __version__ as __version__
 
 if TYPE_CHECKING:
-    from .estimators import MLPClassifier, MLPRegressor, TableClassifier, TableEncoder, TableRegressor
+    from .estimators import (
+        GridSearchCV,
+        MLPClassifier,
+        MLPRegressor,
+        RandomizedSearchCV,
+        TableClassifier,
+        TableEncoder,
+        TableRegressor,
+        cross_val_score,
+        cross_validate,
+        fit_many,
+    )
 
 
 __all__ = [
@@ -58,6 +69,7 @@ __all__ = [
     "Columns",
     "EpochEnd",
     "GradientCheck",
+    "GridSearchCV",
     "Layer",
     "MLPClassifier",
     "MLPRegressor",
@@ -65,6 +77,7 @@ __all__ = [
     "Network",
     "NonFiniteError",
     "Params",
+    "RandomizedSearchCV",
     "RawTable",
     "TableClassifier",
     "TableEncoder",
@@ -73,8 +86,11 @@ __all__ = [
     "backends",
     "check_gradient",
     "check_gradient_of",
+    "cross_val_score",
+    "cross_validate",
     "export_onnx",
     "export_onnx_training",
+    "fit_many",
     "forward",
     "get_backend",
     "init_params",
@@ -90,7 +106,10 @@ __all__ = [
 ]
 
 
-_ESTIMATORS = {"MLPClassifier", "MLPRegressor", "TableClassifier", "TableEncoder", "TableRegressor"}
+_ESTIMATORS = {
+    *("MLPClassifier", "MLPRegressor", "TableClassifier", "TableEncoder", "TableRegressor"),
+    *("GridSearchCV", "RandomizedSearchCV", "cross_val_score", "cross_validate", "fit_many"),
+}
 
 
 def __dir__() -> list[str]:

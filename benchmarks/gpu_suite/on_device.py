@@ -282,14 +282,15 @@ FLOOR = "products alone"
 CANDIDATES: dict[str, Entry] = {
     FLOOR: Entry("torch", TorchProducts),
     "ours, CuPy": Entry("cupy", functools.partial(OursOnDevice, "cupy")),
-    "ours, PyTorch": Entry("torch", functools.partial(OursOnDevice, "torch")),
-    "ours, JAX": Entry("jax", functools.partial(OursOnDevice, "jax")),
-    "PyTorch eager": Entry("torch", TorchEager),
-    "torch.compile": Entry("torch", TorchCompile),
     "PyTorch CUDA graph": Entry("torch", TorchGraph),
-    "JAX jit": Entry("jax", JaxJit),
+    "ours, PyTorch": Entry("torch", functools.partial(OursOnDevice, "torch")),
     "JAX scan": Entry("jax", JaxScan),
+    "ours, JAX": Entry("jax", functools.partial(OursOnDevice, "jax")),
+    "torch.compile": Entry("torch", TorchCompile),
+    "PyTorch eager": Entry("torch", TorchEager),
+    "JAX jit": Entry("jax", JaxJit),
 }
+"""The candidates by name, in the order in which they are timed: ours beside the strongest of each library first."""
 
 
 def reference_losses(case: Case, device: str) -> list[float]:

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import contextlib
+import functools
+import itertools
+import math
 import statistics
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from portable_mlp.bench.cases import Case
 
 from .on_device import FLOOR, Entry, reference_losses
-from .process import Failed, Process
+from .process import SECONDS_TO_ANSWER, Failed, Process
 from .roofline import H200, Rates, seconds_of_step
 from .worker import Made, Turn, count_kernels, make, prepare, take_turn
 
@@ -21,6 +25,9 @@ GPU_CASES = (
     Case("big", (4096, 16384, 4096), 8192),
 )
 """What is timed: from a step of a few kernels' launches to one of a tenth of a second."""
+
+FIRST_PRECISIONS = {"digits": "float32", "mnist": "tf32", "mnist, large batch": "bfloat16", "big": "tf32"}
+"""The precision in which a case is timed first: the one that it is most often trained in."""
 
 
 class Result(NamedTuple):
@@ -86,6 +93,8 @@ class Setting(NamedTuple):
         Number of turns of each candidate.
     seconds_of_warm_up, seconds_a_turn : float
         Time before the first turn, and time of the steps that are enqueued one after another in each.
+    ends_at : float
+        Time limit, by `time.monotonic`: nothing is begun after it, and nothing that was begun is waited for.
     tell : callable
         ``tell(text)`` reports the progress.
     """
@@ -95,31 +104,58 @@ class Setting(NamedTuple):
     rounds: int = 3
     seconds_of_warm_up: float = 2.0
     seconds_a_turn: float = 0.5
+    ends_at: float = math.inf
     tell: Callable[[str], None] = lambda text: None
+
+    @property
+    def seconds_left(self) -> float:
+        """Time until the limit, as far as it bounds a call."""
+        return max(0.0, min(SECONDS_TO_ANSWER, self.ends_at - time.monotonic()))
+
+
+def tables(cases: Sequence[Case], precisions: Sequence[str]) -> list[tuple[Case, str]]:
+    """Return the tables to make, the most telling first: each case in its first precision, then the others."""
+    every = itertools.product(cases, precisions)
+    return sorted(every, key=lambda table: table[1] != FIRST_PRECISIONS.get(table[0].name))
 
 
 def run(
-    cases: Sequence[Case], precisions: Sequence[str], candidates: Mapping[str, Entry], setting: Setting
+    wanted: Sequence[tuple[Case, str]], candidates: Mapping[str, Entry], setting: Setting
 ) -> Iterator[list[Result]]:
-    """Yield the lines of each case and precision as they are ready."""
-    for case in cases:
-        try:
-            with Process() as process:
-                setting.tell(f"{case.name}: the losses in float64")
-                expected = process.call(reference_losses, case, setting.device)
-        except Failed as failed:
-            reason = f"there are no losses in float64 to compare with: {failed}"
-            for precision in precisions:
-                yield [Result(case.name, name, precision, case.batch_size, reason) for name in candidates]
+    """Yield all lines so far, whenever one is new or more is known of it."""
+    done: list[Result] = []
+    losses: dict[Case, list[float] | Failed] = {}
+    for case, precision in wanted:
+        if setting.seconds_left == 0.0:
+            setting.tell(f"{case.name}, {precision}: left out, the time is over")
             continue
-        for precision in precisions:
-            yield measure(case, precision, candidates, expected, setting)
+        if case not in losses:
+            losses[case] = _losses_in_float64(case, setting)
+        expected = losses[case]
+        if isinstance(expected, Failed):
+            reason = f"there are no losses in float64 to compare with: {expected}"
+            lines = [Result(case.name, name, precision, case.batch_size, reason) for name in candidates]
+            yield [*done, *lines]
+        else:
+            for lines in measure(case, precision, candidates, expected, setting):
+                yield [*done, *lines]
+        done += lines
+
+
+def _losses_in_float64(case: Case, setting: Setting) -> list[float] | Failed:
+    setting.tell(f"{case.name}: the losses in float64")
+    try:
+        with Process() as process:
+            losses: list[float] = process.call(reference_losses, case, setting.device, timeout=setting.seconds_left)
+    except Failed as failed:
+        return failed
+    return losses
 
 
 def measure(
     case: Case, precision: str, candidates: Mapping[str, Entry], expected: list[float], setting: Setting
-) -> list[Result]:
-    """Time candidates in turns, A B C A B C ...; return a line for each.
+) -> Iterator[list[Result]]:
+    """Time candidates, in turns once all are made, A B C A B C ...; yield the lines so far after each turn.
 
     Parameters
     ----------
@@ -128,7 +164,7 @@ def measure(
     precision : {"float32", "tf32", "bfloat16"}
         Precision of the products.
     candidates : dict
-        Library and function of each candidate by name.
+        Library and function of each candidate by name, the most telling first.
     expected : list of float
         First losses of the case in float64.
     setting : Setting
@@ -137,29 +173,41 @@ def measure(
     what = f"{case.name}, {precision}"
     with contextlib.ExitStack() as stack:
         trials = {name: _Trial(stack.enter_context(Process())) for name in candidates}
+        lines = functools.partial(_results, case, precision, trials, setting.rates)
         setting.tell(f"{what}: libraries and numbers")
         for name, trial in trials.items():
             trial.process.start(prepare, candidates[name], case, precision, setting.device)
         for trial in trials.values():
-            trial.noted(trial.process.result)
+            trial.noted(trial.process.result, setting.seconds_left)
         for name, trial in trials.items():
             setting.tell(f"{what}: {name}, made and warmed up")
-            entry, warm_up = candidates[name], setting.seconds_of_warm_up
-            trial.made = trial.noted(
-                trial.process.call, make, entry, case, precision, setting.device, expected, warm_up
-            )
-        for i in range(1, setting.rounds + 1):
+            if setting.seconds_left == 0.0:
+                trial.problem = trial.problem or "left out, the time is over"
+            given = candidates[name], case, precision, setting.device, expected, setting.seconds_of_warm_up
+            trial.made = trial.noted(trial.process.call, make, *given, timeout=setting.seconds_left)
+            trial.take_turn(setting.seconds_a_turn)
+            yield lines()
+        for i in range(2, setting.rounds + 1):
             setting.tell(f"{what}: round {i} of {setting.rounds}")
             for trial in trials.values():
-                trial.turns.append(trial.noted(trial.process.call, take_turn, setting.seconds_a_turn))
+                if setting.seconds_left == 0.0:
+                    return
+                trial.take_turn(setting.seconds_a_turn)
+                yield lines()
         if setting.device != "cpu":
             for trial in trials.values():
                 trial.count_kernels()
-    floor = trials[FLOOR].median("step") if FLOOR in trials and trials[FLOOR].problem is None else None
-    limit = seconds_of_step(case, precision, setting.rates)
+            yield lines()
+
+
+def _results(case: Case, precision: str, trials: Mapping[str, _Trial], rates: Rates) -> list[Result]:
+    """Return a line for each candidate of which something is known."""
+    floor = trials[FLOOR].median("step") if FLOOR in trials and trials[FLOOR].is_timed else None
+    limit = seconds_of_step(case, precision, rates)
     return [
         Result(case.name, name, precision, case.batch_size, trial.problem)._replace(**trial.figures(floor, limit))
         for name, trial in trials.items()
+        if trial.is_timed or trial.problem is not None
     ]
 
 
@@ -183,14 +231,25 @@ class _Trial:
         self.turns: list[Turn] = []
         self.kernels: float | None = None
 
-    def noted(self, ask: Callable[..., Any], *arguments: Any) -> Any:
+    def noted(self, ask: Callable[..., Any], *arguments: Any, **options: Any) -> Any:
         """Return the result of a call; record a failure instead, so that the others continue."""
         if self.problem is None:
             try:
-                return ask(*arguments)
+                return ask(*arguments, **options)
             except Failed as failed:
                 self.problem = str(failed)
         return None
+
+    @property
+    def is_timed(self) -> bool:
+        """Whether it has taken a turn, and has not failed."""
+        return self.problem is None and bool(self.turns)
+
+    def take_turn(self, seconds: float) -> None:
+        """Have a turn taken."""
+        turn = self.noted(self.process.call, take_turn, seconds)
+        if turn is not None:
+            self.turns.append(turn)
 
     def count_kernels(self) -> None:
         """Have the kernels counted; what was timed stays, though it may not be traced."""
@@ -204,7 +263,7 @@ class _Trial:
 
     def figures(self, floor: float | None, limit: float) -> dict[str, Any]:
         """Return the figures of a result, none of a candidate that failed."""
-        if self.made is None or self.problem is not None:
+        if self.made is None or not self.is_timed:
             return {}
         step, steps = self.median("step"), [turn.step for turn in self.turns]
         return {

@@ -24,6 +24,10 @@ CALLS_TRACED = 4
 """Number of calls while kernels are counted."""
 
 
+STEPS_OF_EVERY_CALL, CALLS_UNTIL_RECORDED = 127, 3
+"""Our runners divide 127 steps into calls of 64, 32, 16, ... 1, and record each as a graph by its third call."""
+
+
 class Made(NamedTuple):
     """A candidate that is ready.
 
@@ -97,6 +101,7 @@ def make(
     losses = candidate.first_losses()
     loss_error = check_losses(precision, losses, expected) if losses else 0.0
     _ready.append(_Ready(candidate, _warm_up(candidate, seconds_of_warm_up)))
+    _settle(candidate)
     return Made(candidate.steps_a_call, first_step, error, loss_error)
 
 
@@ -149,6 +154,12 @@ def _warm_up(candidate: OnDevice, seconds: float) -> float:
             return taken / n_calls
         if taken < seconds / 8:
             n_calls *= 2
+
+
+def _settle(candidate: OnDevice) -> None:
+    """Take calls of every power of two of steps, until all that a candidate records is recorded."""
+    for _ in range(CALLS_UNTIL_RECORDED):
+        _take(candidate, max(1, STEPS_OF_EVERY_CALL // candidate.steps_a_call))
 
 
 def _take(candidate: OnDevice, n_calls: int) -> tuple[float, float]:

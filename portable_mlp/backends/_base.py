@@ -34,6 +34,9 @@ INSTALL = {
 PRECISIONS = ("float32", "tf32", "bfloat16")
 """The precisions of products of float32 matrices; see `Backend.at_precision`."""
 
+_HOST = (1, 0)
+"""The memory of the host, as DLPack numbers devices: ``kDLCPU``."""
+
 
 class BackendUnavailable(RuntimeError):
     """A known library that cannot be used here; the message has the reason and the command that installs it."""
@@ -264,7 +267,23 @@ class Backend:
         return self.xp.asarray(host, dtype=dtype, device=self.device, copy=True)
 
     def _to_host(self, x: Any) -> np.ndarray:
-        return np.from_dlpack(x)
+        return np.from_dlpack(x if x.__dlpack_device__() == _HOST else _HostExport(x))
+
+
+class _HostExport:
+    """The DLPack export of an array to the memory of the host, from any device.
+
+    `numpy.from_dlpack` can ask for it itself from NumPy 2.1 on.
+    """
+
+    def __init__(self, x: Any) -> None:
+        self._x = x
+
+    def __dlpack_device__(self) -> tuple[int, int]:
+        return _HOST
+
+    def __dlpack__(self, **options: Any) -> Any:
+        return self._x.__dlpack__(**options | {"dl_device": _HOST})
 
 
 def dtype_name(dtype: Any) -> str:

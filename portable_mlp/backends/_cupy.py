@@ -17,8 +17,9 @@ from ..kernels.primitives import Primitives
 from ..kernels.step import Program
 from . import _cublas
 from ._base import INSTALL, PRECISIONS, Backend, BackendInfo, BackendUnavailable
-from ._cupy_graph import CupyRecorder, products_on_current_stream
-from ._cupy_primitives import cupy_primitives, multiplying_with
+from ._cupy_graph import CupyRecorder
+from ._cupy_primitives import cupy_primitives
+from ._cupy_streams import lent
 from ._graph_runner import GraphRunner
 from .runner import Runner
 
@@ -77,8 +78,7 @@ class CupyBackend(Backend):
         """Return the runner that records steps as a CUDA graph."""
         if _why_no_graphs():
             return super().runner(program)
-        with self.device:
-            return GraphRunner(self, program, CupyRecorder())
+        return GraphRunner(self, program, CupyRecorder())
 
     @contextlib.contextmanager
     def running(self) -> Iterator[None]:
@@ -86,7 +86,7 @@ class CupyBackend(Backend):
         with self.device, contextlib.ExitStack() as stack:
             # The precision of CuPy's own products depends on the environment.
             if self.precision != "float32" or os.environ.get("CUPY_TF32", "0") != "0":
-                stack.enter_context(multiplying_with(products_on_current_stream()))
+                stack.enter_context(stack.enter_context(lent()).current())
             yield
 
     def dtype(self, dtype: Any) -> Any:

@@ -6,7 +6,7 @@ import contextlib
 import functools
 from collections.abc import Iterator
 from contextvars import ContextVar
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import array_api_compat.cupy
 import cupy
@@ -18,22 +18,24 @@ from ..kernels.optimizers import Optimizer, Scalars, State
 from ..kernels.primitives import GradientSums, KeptParameters, Primitives
 from ..kernels.workspace import Workspace
 from . import _cupy_kernels as kernels
-from ._cublas import Products
+
+if TYPE_CHECKING:
+    from ._cupy_streams import CublasStream
 
 ONE_THREAD_A_ROW = 128
 """Up to so many classes; with more, the portable formula's many kernels read memory better than one thread a row."""
 
-_products: ContextVar[Products | None] = ContextVar("products", default=None)
+_current: ContextVar[CublasStream | None] = ContextVar("current", default=None)
 
 
 @contextlib.contextmanager
-def multiplying_with(products: Products) -> Iterator[None]:
-    """Compute products of matrices by ``products``, on their stream, within the context."""
-    token = _products.set(products)
+def multiplying_with(stream: CublasStream) -> Iterator[None]:
+    """Compute products of matrices by the cuBLAS of a stream, the current one, within the context."""
+    token = _current.set(stream)
     try:
         yield
     finally:
-        _products.reset(token)
+        _current.reset(token)
 
 
 class CupyPrimitives(Primitives):
@@ -53,7 +55,16 @@ class CupyPrimitives(Primitives):
 
     def matmul(self, a: Array, b: Array, out: Array | None = None) -> Array:
         """Return the matrix product, in ``out``."""
-        return self._product(a, b, out, self._precision)
+        stream = _current.get()
+        if stream is None:
+            return cupy.matmul(a, b, out=out)
+        if out is None:
+            shape = (*cupy.broadcast_shapes(a.shape[:-2], b.shape[:-2]), a.shape[-2], b.shape[-1])
+            out = cupy.empty(shape, dtype=a.dtype)
+        if self._precision == "bfloat16":
+            a, b = _rounded(a), _rounded(b)
+        stream.matmul(a, b, out, self._precision)
+        return out
 
     def take(self, x: Array, rows: Array, axis: int, out: Array | None = None) -> Array:
         """Return the samples ``rows``, in ``out``."""
@@ -68,10 +79,10 @@ class CupyPrimitives(Primitives):
 
     def sum_samples(self, x: Array, out: Array | None = None) -> Array:
         """Return the sum over samples, in ``out``: as a product with ones, which has more threads than columns."""
-        if out is None:
-            return super().sum_samples(x)
-        ones = _ones(x.shape[-2], x.dtype, cupy.cuda.Device().id)
-        self._product(ones, x, cupy.expand_dims(out, -2), "float32")
+        stream = _current.get()
+        if out is None or stream is None:
+            return cupy.sum(x, axis=-2, out=out)
+        stream.matmul(stream.ones(x.shape[-2], x.dtype), x, cupy.expand_dims(out, -2), "float32")
         return out
 
     def sum_of_squares(self, W: Array) -> Array:
@@ -155,30 +166,12 @@ class CupyPrimitives(Primitives):
         kernel(workspace.gradient, relevel(self.xp, sums.divisor, 1), scalars, parameters, *state)
         return parameters, state
 
-    def _product(self, a: Array, b: Array, out: Array | None, precision: str) -> Array:
-        products = _products.get()
-        if products is None:
-            return cupy.matmul(a, b, out=out)
-        if out is None:
-            shape = (*cupy.broadcast_shapes(a.shape[:-2], b.shape[:-2]), a.shape[-2], b.shape[-1])
-            out = cupy.empty(shape, dtype=a.dtype)
-        if precision == "bfloat16":
-            a, b = _rounded(a), _rounded(b)
-        products.matmul(a, b, out, precision=precision)
-        return out
-
 
 def _rounded(x: Array) -> Array:
     """Return the bits of the nearest bfloat16, in the memory layout of x."""
     bits = cupy.empty_like(x, dtype=cupy.uint16)
     kernels.bfloat16(x, bits)
     return bits
-
-
-@functools.cache
-def _ones(n: int, dtype: Any, device: int) -> Array:
-    """Return a row of ones on the current device; it is cached for ever, since graphs read it."""
-    return cupy.ones((1, n), dtype=dtype)
 
 
 @functools.cache

@@ -8,9 +8,11 @@ outputs. A Python number would keep the value that it had during the recording.
 from __future__ import annotations
 
 import contextlib
+import gc
 import threading
 import warnings
-from collections.abc import Callable, Iterable, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 import array_api_compat
@@ -26,8 +28,11 @@ from .runner import STEPS_A_CALL, RunnerCall, runs
 if TYPE_CHECKING:
     from ._base import Backend
 
-_ONE_AT_A_TIME = threading.Lock()
-"""The lock of recordings: a thread that records, or frees, at the same time can break both recordings."""
+ONE_AT_A_TIME = threading.RLock()
+"""The lock of recordings: a thread that records, or makes the device wait, can break the recording of another."""
+
+LAUNCHES_FIRST = 2
+"""How often a call that comes once an epoch is launched before it is recorded, which costs about as much as that."""
 
 
 class Recorder(Protocol):
@@ -68,8 +73,8 @@ class GraphRunner(PortableRunner):
     """Records steps once, and launches all of a call as one graph; for primitives that write.
 
     The first call with a size of batches launches kernel by kernel, and so compiles and plans everything; later ones
-    are recorded. If that fails, all calls continue kernel by kernel, with one warning. A step with masks is always
-    launched kernel by kernel.
+    are recorded if they come again. If that fails, all calls continue kernel by kernel, with one warning. A step with
+    masks is always launched kernel by kernel.
 
     Parameters
     ----------
@@ -87,12 +92,20 @@ class GraphRunner(PortableRunner):
         self._recorder, self._records = recorder, True
         self._memory: list[Any] = []
         self._compiled: set[int] = set()
+        self._launched: Counter[tuple[int, int]] = Counter()
+        self._due: Counter[tuple[int, int]] = Counter()
         self._recordings: dict[tuple[int, int], _Recording] = {}
 
     def start(self, flat: Array, moments: State, total: Array) -> Carry:
         """Return the first carry; drop recordings, which use the memory of another."""
         self._bind([])
         return super().start(flat, moments, total)
+
+    def calls(self, spans: Sequence[Span], n_steps: int, every: int | None) -> Iterable[Sequence[Span]]:
+        """Divide batches into those of one call each, and count the calls of each kind that are due."""
+        calls = list(super().calls(spans, n_steps, every))
+        self._due = Counter(map(_kind, calls))
+        return calls
 
     def take(self, carry: Carry, call: RunnerCall) -> tuple[Carry, Array]:
         """Take the steps; parameters and moments are overwritten."""
@@ -101,14 +114,15 @@ class GraphRunner(PortableRunner):
             return super().take(carry, call)
         self._bind([carry.parameters, *carry.state, *data])
         table = self._recorder.table(scalars, data.X.dtype)
-        size = spans[0][1] - spans[0][0]
+        key = _, size = _kind(spans)
         workspace = self._workspace(carry.parameters, size)
-        key = (len(spans), size)
-        if self._records and size in self._compiled and key not in self._recordings:
+        if self._records and size in self._compiled and key not in self._recordings and self._comes_again(key):
             self._try_to_record(key, carry, data, order, table, workspace)
         self._compiled.add(size)
+        self._due[key] -= 1
         if key in self._recordings:
             return self._replayed(self._recordings[key], carry, order, spans, table)
+        self._launched[key] += 1
         with self._recorder.aside():
             batches = (order[start:stop] for start, stop in spans)
             carry, losses = _stepped(self._step, carry, data, batches, table, workspace)
@@ -117,13 +131,17 @@ class GraphRunner(PortableRunner):
     def _bind(self, memory: list[Any]) -> None:
         """Drop recordings of other memory; keep references to the arrays in use, since a recording owns none."""
         if len(memory) != len(self._memory) or any(a is not b for a, b in zip(memory, self._memory, strict=True)):
-            self._memory, self._compiled, self._recordings = memory, set(), {}
+            self._memory, self._compiled, self._launched, self._recordings = memory, set(), Counter(), {}
+
+    def _comes_again(self, key: tuple[int, int]) -> bool:
+        """Return whether a recording would be launched again: in this epoch, or by all signs in later ones."""
+        return self._due[key] > 1 or self._launched[key] >= LAUNCHES_FIRST
 
     def _try_to_record(
         self, key: tuple[int, int], carry: Carry, data: Batch, order: Array, table: Array, workspace: Workspace | None
     ) -> None:
         try:
-            with _ONE_AT_A_TIME:
+            with ONE_AT_A_TIME, _no_garbage_collection():
                 self._recordings[key] = self._record(*key, carry, data, order, table, workspace)
         except Exception as error:
             self._records, self._recordings = False, {}
@@ -173,6 +191,23 @@ class GraphRunner(PortableRunner):
         recording.launch()
         # A copy: the next launch overwrites them, and all losses are read together at the end of the epoch.
         return carry._replace(total=recording.total), self._recorder.xp.asarray(recording.losses, copy=True)
+
+
+def _kind(spans: Sequence[Span]) -> tuple[int, int]:
+    """Return the number of steps of a call, and the size of its batches."""
+    return len(spans), spans[0][1] - spans[0][0]
+
+
+@contextlib.contextmanager
+def _no_garbage_collection() -> Iterator[None]:
+    """Suspend the garbage collector: destroying an old stream or event would break the recording."""
+    was_on = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_on:
+            gc.enable()
 
 
 def _stepped(

@@ -75,20 +75,20 @@ class JaxBackend(Backend):
 
     def runner(self, program: Program) -> Runner:
         """Return the runner that compiles many steps into one call."""
-        return ScanRunner(self, program, donated=self.device.platform != "cpu")
+        return ScanRunner(self, program, donated=self._platform != "cpu")
 
     @property
     def precisions(self) -> tuple[str, ...]:
         """All precisions on an NVIDIA GPU, float32 elsewhere."""
-        return PRECISIONS if self.device.platform in ("gpu", "cuda") else PRECISIONS[:1]
+        return PRECISIONS if self._platform in ("gpu", "cuda") else PRECISIONS[:1]
 
     def undisturbed(self, dtype: Any = None) -> contextlib.AbstractContextManager[Any]:
         """Restore the default settings, and set the precision of products, which on an accelerator JAX would choose."""
         if str(dtype) == "float64" and not jax.config.jax_enable_x64:
             self.dtype(dtype)  # raises: the results would silently be float32
-        # Under jax.jit an array is not on a device yet.
-        on_cpu = self.device is not None and self.device.platform == "cpu"
-        return _set(DEFAULTS | {"default_matmul_precision": None if on_cpu else ALGORITHMS[self.precision]})
+        return _set(
+            DEFAULTS | {"default_matmul_precision": None if self._platform == "cpu" else ALGORITHMS[self.precision]}
+        )
 
     @contextlib.contextmanager
     def running(self) -> Iterator[None]:
@@ -100,6 +100,12 @@ class JaxBackend(Backend):
     def primitives(self) -> Primitives:
         """Return the primitives that suit XLA."""
         return jax_primitives()
+
+    @property
+    def _platform(self) -> str | None:
+        """The kind of the device, or of those of a sharded array; under jax.jit an array is not on a device yet."""
+        devices = getattr(self.device, "device_set", {self.device})
+        return getattr(next(iter(devices)), "platform", None)
 
     def _why_no_dtype(self, name: str) -> str:
         if name in ("float64", "int64", "uint64") and not jax.config.jax_enable_x64:

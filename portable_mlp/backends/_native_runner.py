@@ -1,7 +1,8 @@
 """Many steps in one call on a CPU: recorded on a tape once, then replayed by compiled code, without Python in between.
 
-The tape (`_tape`) records the step of `portable_mlp.kernels.step` itself, so that every activation, loss and option
-made of NumPy's own functions is supported, to the same bits. Steps are computed one by one, to the same bits again, for
+A tape (`_tape`, `_recording`) records the step of `portable_mlp.kernels.step` itself, so that every activation, loss
+and option made of NumPy's own functions is supported, to the same bits. Steps are computed one by one, to the same bits
+again, for
 
 - several models at once, float16, labels other than int64, inputs that are not in row order;
 - dropout, whose masks come from the host; large batches in the samples' own order, which are not gathered, unless they
@@ -15,17 +16,16 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from ..kernels.arrays import Array
 from ..kernels.batch import Batch, Span
 from ..kernels.optimizers import Scalars, State
-from ..kernels.step import Carry, Program, step
+from ..kernels.step import Carry, Program
 from ._compiled_steps import compiled_steps, take_steps
-from ._numba_primitives import NumbaPrimitives
-from ._tape import Tape, Untapeable
+from ._recording import TapedSteps, recording_of
 from .portable_runner import PortableRunner
 from .runner import STEPS_A_CALL, RunnerCall, runs
 
@@ -36,41 +36,6 @@ OPERATIONS_A_CALL = 1e9
 """Arithmetic operations per call: a twentieth of a second on a slow processor, the longest delay of a Ctrl-C."""
 
 
-class _TapedSteps(NamedTuple):
-    """A recorded step, and the memory of its inputs and outputs."""
-
-    tape: Tape
-    operations: np.ndarray
-    rows: np.ndarray
-    scalars: np.ndarray
-    loss: np.ndarray
-    total: np.ndarray
-
-
-class TapingPrimitives(NumbaPrimitives):
-    """NumPy's primitives, recorded on a tape.
-
-    Parameters
-    ----------
-    tape : Tape
-        Tape to which they are appended.
-    """
-
-    def __init__(self, tape: Tape) -> None:
-        super().__init__()
-        self._tape = tape
-
-    def take(self, x: Array, rows: Array, axis: int, out: Array | None = None) -> Array:
-        """Return the samples ``rows``, in ``out``."""
-        return self._tape.take(x, rows, out)
-
-    def _run(self, loop: Any, *arguments: Any) -> None:
-        self._tape.loop(loop, *arguments)
-
-    def _scalar(self, x: float | Array, dtype: Any) -> Any:
-        return self._tape.scalar(x)
-
-
 class NativeRunner(PortableRunner):
     """Takes many steps in one compiled call, for NumPy with Numba."""
 
@@ -78,7 +43,7 @@ class NativeRunner(PortableRunner):
         super().__init__(backend, program)
         self._dtype: Any = None
         self._memory: list[Any] = []
-        self._recordings: dict[tuple[int, bool], _TapedSteps | None] = {}
+        self._recordings: dict[tuple[int, bool], TapedSteps | None] = {}
 
     def start(self, flat: Array, moments: State, total: Array) -> Carry:
         """Return the first carry; drop recordings of other memory."""
@@ -111,7 +76,7 @@ class NativeRunner(PortableRunner):
         # In the samples' own order no gathering is needed, and copying a large batch would cost more than it saves.
         gathers = order is not None or 2 * size <= data.n_samples
         if masks is None and (gathers or size == data.n_samples) and compiled_steps.may_pay:
-            recording = self._recorded(carry, data, size, len(scalars[0]), gathers=gathers)
+            recording = self._recorded(carry, data, size, gathers=gathers)
             if recording is not None and compiled_steps.get(self._dtype):
                 return _replayed(recording, carry, order, spans, scalars)
         if len(spans) == 1:
@@ -133,61 +98,26 @@ class NativeRunner(PortableRunner):
         if len(memory) != len(self._memory) or any(a is not b for a, b in zip(memory, self._memory, strict=True)):
             self._memory, self._recordings = memory, {}
 
-    def _recorded(self, carry: Carry, data: Batch, size: int, n_scalars: int, *, gathers: bool) -> _TapedSteps | None:
-        """Return the recording for batches of this size, None if the step cannot be recorded."""
+    def _recorded(self, carry: Carry, data: Batch, size: int, *, gathers: bool) -> TapedSteps | None:
+        """Return the recorded step for batches of this size, None if it cannot be recorded."""
         self._bind([carry.parameters, *carry.state, *data])
         key = size, gathers
         if key not in self._recordings:
+            given = [x for x in self._memory if x is not None]
             try:
-                self._recordings[key] = self._record(carry, data, size, n_scalars, gathers=gathers)
+                recording = recording_of(self.program, size, carry, data, gathers=gathers)
+                self._recordings[key] = recording.bound_to(given)
             except Exception:  # a real error is raised again when the step is computed
                 self._recordings[key] = None
         return self._recordings[key]
-
-    def _record(self, carry: Carry, data: Batch, size: int, n_scalars: int, *, gathers: bool) -> _TapedSteps:
-        flat = carry.parameters
-        if flat.ndim != 1 or flat.dtype not in (np.float32, np.float64) or data.X.dtype != flat.dtype:
-            raise Untapeable("several models, or numbers of another kind")
-        tape, workspace = Tape(flat.dtype), self._workspace(flat, size, gathers=gathers)
-        rows = np.empty(size if gathers else 0, np.int64)
-        numbers, total = np.empty(n_scalars, flat.dtype), np.empty((), flat.dtype)
-        taped_numbers: Any = tuple(map(tape.of, np.split(numbers, n_scalars)))
-        before = Carry(tape.of(flat), tuple(map(tape.of, carry.state)), tape.of(total))
-        after, loss = step(
-            TapingPrimitives(tape),
-            self.program,
-            before,
-            _taped(tape, Batch(*data[:3])),
-            tape.of(rows) if gathers else None,
-            taped_numbers,
-            _taped(tape, workspace),
-        )
-        if after.parameters is not before.parameters or any(
-            a is not b for a, b in zip(after.state, before.state, strict=True)
-        ):
-            raise Untapeable("a step that does not write into the parameters")
-        kept = np.empty(1, flat.dtype)
-        tape.copy(loss, tape.of(kept))
-        tape.copy(after.total, before.total)
-        return _TapedSteps(tape, tape.operations(), rows, numbers, kept, total)
 
 
 def _n_samples(span: Span) -> int:
     return span[1] - span[0]
 
 
-def _taped(tape: Tape, x: Any) -> Any:
-    """Return an array, or the arrays of a tuple, as taped ones; None stays None."""
-    if isinstance(x, np.ndarray):
-        return tape.of(x)
-    if isinstance(x, tuple):
-        taped = [_taped(tape, y) for y in x]
-        return type(x)(*taped) if hasattr(x, "_fields") else tuple(taped)
-    return x
-
-
 def _replayed(
-    recording: _TapedSteps, carry: Carry, order: np.ndarray | None, spans: Sequence[Span], scalars: Sequence[Scalars]
+    recording: TapedSteps, carry: Carry, order: np.ndarray | None, spans: Sequence[Span], scalars: Sequence[Scalars]
 ) -> tuple[Carry, Array]:
     """Replay the recorded step for the batches and scalars of a call."""
     dtype = recording.loss.dtype

@@ -40,25 +40,36 @@ class Tape:
     ----------
     dtype : dtype
         Dtype of all real numbers.
+
+    Attributes
+    ----------
+    operations : list of list of int
+        The numbers of each operation, at most `WIDTH`.
+    places : list of tuple of int
+        The operation and the place in it of each number that is an address.
+    memory : list of ndarray
+        All arrays that these addresses are in.
+    constants : list of ndarray
+        Those of them whose contents are part of the recording.
     """
 
     def __init__(self, dtype: Any) -> None:
         self.dtype = np.dtype(dtype)
-        self._operations: list[list[int]] = []
-        self._memory: list[np.ndarray] = []
+        self.operations: list[list[int]] = []
+        self.places: list[tuple[int, int]] = []
+        self.memory: list[np.ndarray] = []
+        self.constants: list[np.ndarray] = []
         self._free: dict[int, list[np.ndarray]] = {}
-
-    def operations(self) -> np.ndarray:
-        """Return the operations, (n_operations, WIDTH), int64."""
-        table = np.zeros((len(self._operations), WIDTH), dtype=np.int64)
-        for row, operation in zip(table, self._operations, strict=True):
-            row[: len(operation)] = operation
-        return table
 
     def of(self, array: np.ndarray) -> Taped:
         """Return an array as a taped one; the tape keeps it alive."""
-        self._memory.append(array)
+        self.memory.append(array)
         return Taped(self, array)
+
+    def constant(self, x: Any, dtype: Any) -> Taped:
+        """Return a number or an array as a taped one whose contents do not change."""
+        self.constants.append(np.array(x, dtype=dtype, order="C"))
+        return self.of(self.constants[-1])
 
     def empty(self, shape: Sequence[int], dtype: Any) -> Taped:
         """Return a new taped array; its memory is reused once no reference to it is left."""
@@ -66,8 +77,8 @@ class Tape:
         size = int(np.prod(shape)) * dtype.itemsize
         free = self._free.setdefault(size, [])
         if not free:
-            self._memory.append(np.empty(size, dtype=np.uint8))
-            free.append(self._memory[-1])
+            self.memory.append(np.empty(size, dtype=np.uint8))
+            free.append(self.memory[-1])
         memory = free.pop()
         return Taped(self, memory.view(dtype).reshape(shape), _Lease(memory, free))
 
@@ -77,14 +88,19 @@ class Tape:
             if x.dtype != self.dtype or x.size != 1:
                 raise Untapeable(f"a number of another kind: {x.dtype}, {x.shape}")
             return x
-        return self.of(np.asarray(x, dtype=self.dtype))
+        return self.constant(x, self.dtype)
 
     def add(self, code: int, *numbers: Any) -> None:
         """Append an operation; arrays are replaced by their addresses."""
-        row = [code, *(address(x) if isinstance(x, (Taped, np.ndarray)) else x for x in numbers)]
-        if len(row) > WIDTH:
+        if len(numbers) >= WIDTH:
             raise Untapeable("an operation of too many numbers")
-        self._operations.append(row)
+        row = [code]
+        for x in numbers:
+            if isinstance(x, (Taped, np.ndarray)):
+                self.places.append((len(self.operations), len(row)))
+                x = address(x)
+            row.append(x)
+        self.operations.append(row)
 
     def copy(self, x: Any, out: Taped) -> None:
         """Append the copy of a number to ``out``."""
@@ -161,17 +177,16 @@ class Tape:
     def _reduce_rows(self, ufunc: np.ufunc, x: np.ndarray, out: Taped) -> None:
         n_rows, n = x.shape
         if ufunc is np.add:
-            first = 0
-            self.add(COPY, n_rows, self.of(np.zeros((), dtype=x.dtype)), out, 0)
+            others = x
+            self.add(COPY, n_rows, self.constant(0, x.dtype), out, 0)
         elif ufunc is np.maximum:
-            first = 1
+            others = x[:, 1:]
             self.add(COPY, n_rows, x, out, n)
         else:
             raise Untapeable(f"a reduction by {ufunc.__name__}")
         size = x.itemsize
-        places = [address(out), address(x) + first * size, address(out)]
         loop = inner_loop(ufunc, f"{x.dtype.char * 2}->{x.dtype.char}")
-        self._repeated(loop, n_rows, places, (size, n * size, size), (n - first,), (0, size, 0))
+        self._repeated(loop, n_rows, [out, others, out], (size, n * size, size), others.shape[1:], (0, size, 0))
 
     def where(self, condition: Taped, x: Any, y: Any) -> Taped:
         """Append an element-wise choice between two arrays; return its result."""
@@ -190,7 +205,7 @@ class Tape:
     def _as(self, x: Any, dtype: Any) -> Taped:
         """Return an operand of a dtype; one that is not taped becomes a constant."""
         if not isinstance(x, Taped):
-            x = self.of(np.asarray(x, dtype=dtype))
+            x = self.constant(x, dtype)
         if x.dtype != dtype:
             raise Untapeable(f"a conversion of {x.dtype} to {dtype}")
         return x

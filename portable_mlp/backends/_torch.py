@@ -15,7 +15,7 @@ from ..kernels.step import Program
 from ._base import PRECISIONS, Backend, BackendInfo, BackendUnavailable
 from ._graph_runner import GraphRunner
 from ._torch_graph import TorchRecorder
-from ._torch_primitives import torch_primitives
+from ._torch_primitives import torch_primitives, widens_bfloat16
 from .runner import Runner
 
 
@@ -61,8 +61,10 @@ class TorchBackend(Backend):
 
     @property
     def precisions(self) -> tuple[str, ...]:
-        """All on CUDA, float32 elsewhere."""
-        return PRECISIONS if self.device.type == "cuda" else PRECISIONS[:1]
+        """All on CUDA, where this PyTorch multiplies bfloat16 into float32; float32 elsewhere."""
+        if self.device.type != "cuda":
+            return PRECISIONS[:1]
+        return PRECISIONS if widens_bfloat16() else tuple(p for p in PRECISIONS if p != "bfloat16")
 
     def runner(self, program: Program) -> Runner:
         """Record steps as a CUDA graph, which is launched in one go; on the CPU there is nothing to gain."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import weakref
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
@@ -26,6 +27,7 @@ class TorchRecorder:
 
     def __init__(self, device: Any) -> None:
         self._stream = torch.cuda.Stream(device)
+        self._graphs: weakref.WeakSet[Any] = weakref.WeakSet()
 
     @contextlib.contextmanager
     def aside(self) -> Iterator[None]:
@@ -46,14 +48,21 @@ class TorchRecorder:
     def record(self, work: Callable[[], None]) -> Callable[[], None]:
         """Record the kernels of ``work`` without running them; return their launch on the current stream."""
         graph = torch.cuda.CUDAGraph()
-        caller = torch.cuda.current_stream(self._stream.device)
-        # The outer context restores the stream of the caller, which a failed capture does not. Calls of other threads
-        # must not break the capture.
-        with (
-            torch.cuda.stream(caller),
-            torch.cuda.graph(graph, stream=self._stream, capture_error_mode="thread_local"),
-        ):
-            work()
+        # Of all that `torch.cuda.graph` does, only this: it would also wait for the device, and empty PyTorch's cache.
+        with torch.cuda.stream(self._stream):
+            # One pool for all, since launches run one after another; without a graph that is alive a pool is gone.
+            pool = next((other.pool() for other in self._graphs), None)
+            # Calls of other threads must not break the capture.
+            graph.capture_begin(pool=pool, capture_error_mode="thread_local")
+            try:
+                work()
+            except BaseException:
+                # A capture that is left open would break the next launch.
+                with contextlib.suppress(Exception):
+                    graph.capture_end()
+                raise
+            graph.capture_end()
+        self._graphs.add(graph)
 
         def launch(_memory: Any = work) -> None:
             graph.replay()

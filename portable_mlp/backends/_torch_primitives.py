@@ -113,6 +113,11 @@ class TorchPrimitives(Primitives):
         return p, state
 
 
+def widens_bfloat16() -> bool:
+    """Return whether `torch.mm` multiplies bfloat16 into float32 (``out_dtype``): from PyTorch 2.8 on."""
+    return "dtype_out" in torch.ops.aten.mm.overloads()
+
+
 def _product_in_bfloat16(a: Array, b: Array, out: Array | None) -> Array:
     """Return the product of factors rounded to bfloat16, summed in float32, in ``out``."""
     a, b = a.to(torch.bfloat16), b.to(torch.bfloat16)

@@ -125,6 +125,10 @@ class Trainer(NamedTuple):
             models.append(fitted.model)
         return models
 
+    def check_table(self, table: Table | RawTable) -> None:
+        """Raise ValueError if the model that is chosen cannot be trained on a table, or saved."""
+        self._check(self._prepared(table))
+
     def of_source(self, source: RowSource, asked: AssessmentOptions) -> Trained:
         """Train on a table that stays in its file; ``asked`` may hold a test part out, drawn from each group."""
         if asked.n_folds:
@@ -149,8 +153,10 @@ class Trainer(NamedTuple):
         return self._fit(prepare_source(source, self.chosen, task=task, seed=self.seed), self.checkpoint)
 
     def _of_rows(self, table: Table | RawTable, folder: pathlib.Path | None) -> Trained:
-        prepared = prepare(table, self.chosen, task=self.task, seed=self.seed, reading=self.reading)
-        return self._fit(prepared, folder)
+        return self._fit(self._prepared(table), folder)
+
+    def _prepared(self, table: Table | RawTable) -> PreparedTable:
+        return prepare(table, self.chosen, task=self.task, seed=self.seed, reading=self.reading)
 
     def _fit(self, prepared: PreparedTable, folder: pathlib.Path | None) -> Trained:
         self._check(prepared)

@@ -18,7 +18,7 @@ from scipy import sparse
 from sklearn import get_config
 from sklearn.utils.validation import _check_sample_weight, validate_data
 
-from ..backends import Backend, backend_of, dtype_name, get_backend, sparse_backend
+from ..backends import BACKENDS, Backend, backend_of, dtype_name, get_backend, sparse_backend
 from ..backends.unreadable import check_readable
 from ..kernels.arrays import Array
 from ..kernels.parameters import DTYPES
@@ -234,9 +234,10 @@ def check_same_device(estimator: Any, X: Any, backend: Backend, method: str) -> 
             f"Array namespace used during fit ({backend.xp.__name__}) is not compatible with the {kind} input passed "
             f"to {method}."
         )
+    remedy = f" With backend={backend.name!r} arrays of any library are taken." if backend.name in BACKENDS else ""
     raise ValueError(
         f"Inputs passed to {type(estimator).__name__}.{method}() must use the same namespace and the same device as "
-        f"those passed to fit(). {difference} With backend={backend.name!r} arrays of any library are taken."
+        f"those passed to fit(). {difference}{remedy}"
     )
 
 

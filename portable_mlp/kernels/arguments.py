@@ -7,9 +7,7 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
-import array_api_compat
-
-from .arrays import Array, Namespace, common_namespace
+from .arrays import Array, Namespace, common_namespace, device_for_new
 from .network import Network
 from .parameters import Layer, Params, named_arrays
 
@@ -199,4 +197,4 @@ def _labels(xp: Namespace, y: Array) -> Array:
     if not xp.isdtype(y.dtype, ("integral", "bool")):
         raise TypeError(f"y must be integer labels for a softmax output, or one-hot rows; got {y.dtype} labels")
     # In the index dtype labels of a small integer type cannot overflow beside the classes.
-    return xp.astype(y, xp.arange(0, device=array_api_compat.device(y)).dtype, copy=False)
+    return xp.astype(y, xp.arange(0, device=device_for_new(y)).dtype, copy=False)

@@ -24,12 +24,21 @@ def library(xp: Namespace) -> str:
     return name.removeprefix("array_api_compat.").split(".")[0]
 
 
+def device_for_new(x: Array) -> Any:
+    """Return the device for arrays that will meet ``x``: its own; None, the library's choice, where x is sharded.
+
+    JAX's place of a sharded array fits its own shape alone; what JAX has placed itself, it moves.
+    """
+    device = array_api_compat.device(x)
+    return None if hasattr(device, "device_set") else device
+
+
 def constant(xp: Namespace, like: Array, value: float) -> Array:
     """Return ``value`` as a 0-d array with the dtype and the device of ``like``.
 
     ``full`` rather than ``asarray``: it fills on the device, so nothing is copied from the host.
     """
-    return xp.full((), value, dtype=like.dtype, device=array_api_compat.device(like))
+    return xp.full((), value, dtype=like.dtype, device=device_for_new(like))
 
 
 def relevel(xp: Namespace, x: Array, n_axes: int) -> Array:
@@ -59,13 +68,18 @@ def common_namespace(named: dict[str, Array]) -> Namespace:
     for name, other in others:
         other_xp, other_device = _namespace(name, other), array_api_compat.device(other)
         # Under jax.jit an array is not on a device yet; compat says None.
-        same_device = device is None or other_device is None or other_device == device
+        same_device = device is None or other_device is None or _devices(other_device) == _devices(device)
         if other_xp is not xp or not same_device:
             raise ValueError(
                 f"{name} is a {library(other_xp)} array on {other_device} but {first} is a {library(xp)} array on "
                 f"{device}; arrays are never moved silently: move one with backend.asarray(...)"
             )
     return xp
+
+
+def _devices(device: Any) -> Any:
+    """Return what the arrays of a call must share: a device, or the devices over which they are sharded."""
+    return getattr(device, "device_set", device)
 
 
 def _namespace(name: str, x: Array) -> Namespace:

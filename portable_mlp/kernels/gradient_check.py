@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 
 import array_api_compat
 
-from .arrays import Array, Namespace
+from .arrays import Array, Namespace, device_for_new
 from .options import check_choice
 from .suggestions import suggesting
 
@@ -241,7 +241,7 @@ def _moved_along_each_entry(x: Any, step: float) -> Iterator[_Moved]:
         yield _Moved(x + width, x - width, width)
         return
     xp: Namespace = array_api_compat.array_namespace(x)
-    positions = xp.reshape(xp.arange(math.prod(x.shape), device=array_api_compat.device(x)), x.shape)
+    positions = xp.reshape(xp.arange(math.prod(x.shape), device=device_for_new(x)), x.shape)
     for i, index in enumerate(itertools.product(*map(range, x.shape))):
         width = step * max(1.0, abs(float(x[index])))
         along = width * xp.astype(positions == i, x.dtype)

@@ -5,9 +5,7 @@ from __future__ import annotations
 import functools
 from typing import Any
 
-import array_api_compat
-
-from .arrays import Array, Namespace
+from .arrays import Array, Namespace, device_for_new
 
 
 def are_labels(xp: Namespace, Y: Array) -> bool:
@@ -25,5 +23,5 @@ def one_hot(xp: Namespace, labels: Array, n_classes: int, dtype: Any) -> Array:
 
     Labels are compared with the classes rather than written at an index: that needs neither a host read nor assignment.
     """
-    classes = xp.arange(n_classes, dtype=labels.dtype, device=array_api_compat.device(labels))
+    classes = xp.arange(n_classes, dtype=labels.dtype, device=device_for_new(labels))
     return xp.astype(labels == classes, dtype)

@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import math
 
-import array_api_compat
-
 from ..backends.ambient import undisturbed
 from ..kernels.arguments import check_call
-from ..kernels.arrays import Array, Namespace
+from ..kernels.arrays import Array, Namespace, device_for_new
 from ..kernels.losses import LOSSES, TargetRange
 from ..kernels.network import Network
 from ..kernels.parameters import Params, check_dtype
@@ -66,7 +64,7 @@ def _check_finite(xp: Namespace, name: str, x: Array) -> None:
 def _all_finite(xp: Namespace, x: Array) -> bool:
     """Check some samples at a time: flags for all values would need another quarter of their memory."""
     n_samples = x.shape[0] if x.ndim == 1 else x.shape[-2]
-    finite = xp.asarray(True, device=array_api_compat.device(x))
+    finite = xp.asarray(True, device=device_for_new(x))
     for start, stop in blocks(n_samples, math.prod(x.shape) // n_samples):
         some = x[start:stop] if x.ndim == 1 else x[..., start:stop, :]
         finite = xp.logical_and(finite, xp.all(xp.isfinite(some)))

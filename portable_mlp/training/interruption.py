@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
+import contextvars
 import signal
+from collections.abc import Iterator
+from typing import Self
 
 from ..exit_codes import TERMINATED
 from ..signal_handlers import SignalHandlers
@@ -36,3 +40,42 @@ class Requests(SignalHandlers):
         """Record a request."""
         self.received = number
         self.restore(number)
+
+
+class SharedRequest(Requests):
+    """The request to stop that all trainings of a call share, such as the fits of a search, in whatever threads.
+
+    It ends the call: each training passes it on as KeyboardInterrupt. The call receives the signals, the trainings do
+    not.
+    """
+
+    def __enter__(self) -> Self:
+        return self
+
+    def ask(self) -> None:
+        """Ask all trainings to stop between two steps."""
+        self.received = signal.SIGINT
+
+
+_shared: contextvars.ContextVar[SharedRequest | None] = contextvars.ContextVar("shared_request", default=None)
+
+
+def shared_request() -> SharedRequest | None:
+    """Return the request that this training shares with others, None where it is by itself."""
+    return _shared.get()
+
+
+@contextlib.contextmanager
+def sharing(request: SharedRequest) -> Iterator[None]:
+    """Let the trainings that start while the context lasts share a request."""
+    token = _shared.set(request)
+    try:
+        yield
+    finally:
+        _shared.reset(token)
+
+
+def pass_on_interruption() -> None:
+    """Raise KeyboardInterrupt in an interrupted training that is one of many: the others are to stop, too."""
+    if shared_request() is not None:
+        raise KeyboardInterrupt

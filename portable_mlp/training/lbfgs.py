@@ -13,6 +13,7 @@ from ..backends.interrupts import whole_imports
 from ..kernels.arrays import Array
 from ..kernels.step import Objective, make_objective
 from .batches import Data
+from .interruption import pass_on_interruption, shared_request
 from .monitor import Monitor
 from .result import NonFiniteError, TrainResult
 
@@ -100,6 +101,9 @@ def minimize(
         except StopIteration as error:
             # SciPy would mistake it for ours, which ends the search.
             raise RuntimeError("a callback raised StopIteration") from error
+        request = shared_request()
+        if request is not None and request.received is not None:
+            raise KeyboardInterrupt
         if ends:
             raise StopIteration
 
@@ -128,6 +132,7 @@ def train_by_lbfgs(
     try:
         found = minimize(search.evaluate, start, search.iteration_ends, maxiter=epochs, maxfun=20 * epochs + 100)
     except KeyboardInterrupt:
+        pass_on_interruption()
         return monitor.result(search.good, "interrupted")
     search.check_finite(found.fun)
     return monitor.result(search.good, search.stopped_because or _reason(found, epochs))

@@ -16,7 +16,7 @@ from ..distributed.group import current_group, on_root
 from ..kernels.arrays import Array
 from .agreed_stop import AgreedRequests
 from .checkpointing import Checkpoints, Position
-from .interruption import Requests, StopAsked
+from .interruption import Requests, StopAsked, pass_on_interruption, shared_request
 from .joined_epochs import JoinedEpochs
 from .loop import Loop
 from .order import Order
@@ -137,6 +137,8 @@ class Run:
         self._requests: Requests | None = None
         if group is not None:
             self._requests = AgreedRequests(group)
+        elif shared_request() is not None:
+            self._requests = shared_request()
         elif checkpoints is not None:
             self._requests = Requests()
 
@@ -157,10 +159,11 @@ class Run:
                     raise
                 return "interrupted"
 
-    def end_if_terminated(self) -> None:
-        """Raise SystemExit if the request to stop was SIGTERM."""
+    def pass_on_interruption(self) -> None:
+        """Raise what ends more than this training: SystemExit after SIGTERM, KeyboardInterrupt if it is one of many."""
         if self._requests is not None:
             self._requests.end_if_terminated()
+        pass_on_interruption()
 
     def _all_epochs(self) -> str:
         ended = self._resumed()

@@ -278,7 +278,8 @@ def _by_batches(
         joined = JoinedEpochs(loop, problem.data, order, rates, watch, epochs=epochs)
     run = Run(loop, problem.data, order, rates, record, epochs=epochs, checkpoints=checkpoints, joined=joined)
     stopped_because = run.until_stopped()
-    run.end_if_terminated()
+    if stopped_because == "interrupted":
+        run.pass_on_interruption()
     return watch.result(loop.flat, stopped_because)
 
 

@@ -23,6 +23,8 @@ from typing import Any
 import array_api_compat.numpy as host_xp
 import numpy as np
 
+from portable_mlp.backends._graph_runner import ONE_AT_A_TIME
+
 from .emulated_cublas import EmulatedCublas
 
 
@@ -78,12 +80,10 @@ class Stream:
     def __exit__(self, *exception: Any) -> None:
         STATE.stream = self._before
 
-    def record(self) -> Any:
-        return types.SimpleNamespace(stream=self)
-
-    def wait_event(self, event: Any) -> None:
+    def wait_event(self, event: "Event") -> None:
         assert not self.capturing
-        self.waited_for.append(event.stream)
+        if event.stream is not None:  # CUDA does not wait for an event that nobody has recorded
+            self.waited_for.append(event.stream)
 
     def synchronize(self) -> None:
         assert not self.capturing
@@ -97,6 +97,16 @@ class Stream:
         assert self.capturing
         self.capturing = False
         return Graph(self.written)
+
+
+class Event:
+    def __init__(self, disable_timing: bool) -> None:
+        assert disable_timing, "timing would make it slower"
+        self.stream: Stream | None = None
+
+    def record(self, stream: Stream) -> None:
+        assert not stream.capturing
+        self.stream = stream
 
 
 class Graph:
@@ -117,8 +127,7 @@ class Device:
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Device) and other.id == self.id
 
-    def __hash__(self) -> int:
-        return self.id
+    __hash__ = None  # type: ignore[assignment] # as CuPy's, which compares alone
 
     def __enter__(self) -> "Device":
         return self
@@ -132,6 +141,7 @@ class Device:
 
 class MemoryPool:
     def free_all_blocks(self) -> None:
+        assert ONE_AT_A_TIME._is_owned(), "it waits for the GPU"
         FREED.append(self)
 
     def malloc(self, size: int) -> None:
@@ -280,6 +290,13 @@ def matmul(a: ndarray, b: ndarray, out: ndarray | None = None) -> ndarray:
     return out
 
 
+def summed(x: ndarray, axis: int, out: ndarray | None = None) -> ndarray:
+    if out is None:
+        return applied(np.sum, x, axis=axis)
+    STATE.launch(lambda: np.copyto(out.host, np.sum(x.host, axis=axis)))
+    return out
+
+
 TYPES = {"float64": "double", "float32": "float", "int64": "long long", "int32": "int", "uint16": "unsigned short"}
 
 
@@ -383,6 +400,10 @@ class Cublas(EmulatedCublas):
         super().__init__()
         self._streams: dict[int, int] = {}
 
+    def create(self) -> int:
+        assert ONE_AT_A_TIME._is_owned(), "it waits for the GPU"
+        return super().create()
+
     def set_stream(self, *arguments: Any, **named: Any) -> None:
         super().set_stream(*arguments, **named)
         handle, stream = (*arguments, *named.values())
@@ -432,6 +453,7 @@ def fake_cupy() -> types.ModuleType:
     cuda = types.SimpleNamespace(
         Device=Device,
         Stream=Stream,
+        Event=Event,
         MemoryPool=MemoryPool,
         using_allocator=using_allocator,
         get_current_stream=lambda: STATE.stream,
@@ -444,6 +466,7 @@ def fake_cupy() -> types.ModuleType:
         "expand_dims": NAMESPACE.expand_dims,
         "broadcast_shapes": np.broadcast_shapes,
         "ones": _filled(1),
+        "sum": summed,
         "uint8": np.uint8,
         "uint16": np.uint16,
     }
@@ -469,7 +492,7 @@ GRAPHS: list[Graph] = []
 FREED: list[MemoryPool] = []
 """Whose memory was given back."""
 
-OURS = ("_cupy", "_cupy_graph", "_cupy_kernels", "_cupy_primitives")
+OURS = ("_cupy", "_cupy_graph", "_cupy_kernels", "_cupy_primitives", "_cupy_streams")
 """Our modules that import CuPy."""
 
 

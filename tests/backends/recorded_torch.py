@@ -56,6 +56,7 @@ class TorchOnPaper:
 
     def __init__(self) -> None:
         self.n_recorded: list[int] = []
+        self.n_launched = 0
 
     @contextlib.contextmanager
     def aside(self) -> Iterator[None]:
@@ -70,6 +71,7 @@ class TorchOnPaper:
         self.n_recorded.append(len(written.calls))
 
         def launch() -> None:
+            self.n_launched += 1
             for call in written.calls:
                 call()
 

@@ -1,6 +1,7 @@
 """Is a library there, and why not; devices; to and from the host; waiting; compiling."""
 
 import sys
+import types
 from collections.abc import Iterator
 from typing import Any
 
@@ -107,6 +108,43 @@ def test_a_library_without_a_file_has_a_plain_backend() -> None:
     assert plain.compile(len) is len
     with plain.running():
         plain.synchronize()
+
+
+class OnADevice:
+    """An array of a library whose memory NumPy cannot read, until it asks for a copy in that of the host."""
+
+    def __init__(self, host: np.ndarray) -> None:
+        self._host = host
+
+    def __array_namespace__(self, api_version: str | None = None) -> Any:
+        return pm.get_backend("strict").xp
+
+    def __dlpack_device__(self) -> tuple[int, int]:
+        return (14, 0)  # kDLOneAPI
+
+    def __dlpack__(self, *, dl_device: Any = None, **options: Any) -> Any:
+        if dl_device != (1, 0):
+            raise BufferError("this memory is not the host's")
+        return self._host.__dlpack__(**options)
+
+
+def test_arrays_of_any_device_come_to_the_host() -> None:
+    plain = pm.Backend(pm.get_backend("strict").xp, "a GPU")
+    host = np.asarray(ROWS)
+    with pytest.raises((BufferError, RuntimeError)):
+        np.from_dlpack(OnADevice(host))
+    np.testing.assert_array_equal(plain.to_numpy(OnADevice(host)), host)
+
+
+@pytest.mark.parametrize("widens", [True, False])
+def test_torch_has_bfloat16_where_its_products_can_be_float32(widens: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    from portable_mlp.backends import _torch
+
+    assert _torch.widens_bfloat16()  # as of PyTorch 2.8
+    monkeypatch.setattr(_torch, "widens_bfloat16", lambda: widens)
+    on_cuda = _torch.TorchBackend(_torch.xp, types.SimpleNamespace(type="cuda"))
+    assert on_cuda.precisions == ("float32", "tf32", *(["bfloat16"] if widens else []))
+    assert pm.get_backend("torch", "cpu").precisions == ("float32",)
 
 
 def test_auto_is_cupy_where_a_gpu_answers_else_numpy() -> None:

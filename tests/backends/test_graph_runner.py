@@ -85,7 +85,7 @@ def assert_same(found: tuple[Any, Loop], expected: tuple[Any, Loop]) -> None:
 @pytest.mark.parametrize("optimizer", OPTIMIZERS)
 def test_replayed_steps_are_the_steps(optimizer: str, recorder: TorchOnPaper, monkeypatch: pytest.MonkeyPatch) -> None:
     assert_same(*both(epochs, monkeypatch, optimizer=OPTIMIZERS[optimizer]))
-    # 20 batches of 10 and one of 3: calls of 16, 4 and 1 steps, recorded once each in 4 epochs of other rates.
+    # 20 batches of 10 and one of 3: calls of 16, 4 and 1 steps, recorded once each, in the third epoch.
     assert len(recorder.n_recorded) == 3
 
 
@@ -127,9 +127,17 @@ def test_long_epochs_are_many_calls_of_one_recording(recorder: TorchOnPaper) -> 
     the_loop = loop()
     epochs(the_loop, n=1, batch_size=1)
     assert the_loop.n_steps == 203
-    n_operations = recorder.n_recorded
-    assert len(n_operations) == 4  # of 64 steps, after the first call; and of 8, 2 and 1
-    assert n_operations[0] > 10 * STEPS_A_CALL
+    (n_operations,) = recorder.n_recorded  # of 64 steps, twice, after the first call; 8, 2 and 1 come once an epoch
+    assert n_operations > 10 * STEPS_A_CALL
+
+
+@pytest.mark.parametrize(("n", "batch_size", "n_recorded", "n_launched"), [(1, 1, 1, 2), (2, 10, 0, 0), (4, 10, 3, 6)])
+def test_what_comes_again_is_recorded(
+    n: int, batch_size: int, n_recorded: int, n_launched: int, recorder: TorchOnPaper
+) -> None:
+    """In the same epoch at its second call, else at its third."""
+    epochs(loop(), n=n, batch_size=batch_size)
+    assert (len(recorder.n_recorded), recorder.n_launched) == (n_recorded, n_launched)
 
 
 def test_a_training_that_is_over_leaves_nothing(recorder: TorchOnPaper) -> None:

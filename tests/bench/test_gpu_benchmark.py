@@ -383,10 +383,11 @@ def test_a_case_without_a_reference_is_not_timed(monkeypatch: pytest.MonkeyPatch
     monkeypatch.syspath_prepend(ROOT)
     monkeypatch.setattr(suite, "reference_losses", functools.partial(faulty.dies, None))
     candidates = {name: CANDIDATES[name] for name in (FLOOR, "JAX jit")}
-    lines = list(suite.run([TINY], ["float32", "tf32"], candidates, suite.Setting("cpu")))
-    assert [[line.candidate for line in table] for table in lines] == [list(candidates)] * 2
+    wanted = [(TINY, "float32"), (TINY, "tf32")]
+    *_, lines = suite.run(wanted, candidates, suite.Setting("cpu"))
+    assert [(line.precision, line.candidate) for line in lines] == [(p, name) for _, p in wanted for name in candidates]
     message = "there are no losses in float64 to compare with: its process ended with exit code 7"
-    assert {line.problem for table in lines for line in table} == {message}
+    assert {line.problem for line in lines} == {message}
 
 
 def test_the_reference_is_in_float64_with_and_without_pytorch(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -395,26 +396,94 @@ def test_the_reference_is_in_float64_with_and_without_pytorch(monkeypatch: pytes
 
 
 @pytest.mark.parametrize(
-    ("arguments", "cases", "precisions"),
+    ("arguments", "cases", "precisions", "chosen"),
     [
-        ([], ["tiny", "small", "large"], ["float32", "tf32", "bfloat16"]),
-        (["--quick"], ["tiny", "small"], ["float32", "tf32", "bfloat16"]),
-        (["--quick", "--case", "large", "tiny", "--precision", "tf32"], ["tiny", "large"], ["tf32"]),
+        ([], ["tiny", "small", "large"], ["float32", "tf32", "bfloat16"], []),
+        (["--quick"], ["tiny", "small"], ["float32", "tf32", "bfloat16"], []),
+        (["--quick", "--case", "large", "tiny", "--precision", "tf32"], ["tiny", "large"], ["tf32"], []),
+        (
+            ["--candidate", "JAX scan", "ours, CuPy", "--case", "tiny"],
+            ["tiny"],
+            list(ERRORS),
+            ["ours, CuPy", "JAX scan"],
+        ),
     ],
 )
 def test_what_is_chosen(
-    command: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: pathlib.Path, arguments: Any, cases: Any, precisions: Any
+    command: Any,
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: pathlib.Path,
+    arguments: Any,
+    cases: Any,
+    precisions: Any,
+    chosen: Any,
 ) -> None:
     asked: list[Any] = []
     monkeypatch.setattr(command, "run", lambda *given: asked.append(given) or [])
     with pytest.raises(FileNotFoundError):  # nothing was measured, and nothing written
         command.main(["--out", str(tmp_path), *arguments, "--rates", "1", "2", "3", "4"])
-    [(given_cases, given_precisions, candidates, setting)] = asked
-    assert [case.name for case in given_cases] == cases
-    assert given_precisions == precisions
-    assert candidates is CANDIDATES
+    [(wanted, candidates, setting)] = asked
+    assert wanted == suite.tables([case for case in gpu.GPU_CASES if case.name in cases], precisions)
+    assert candidates == {name: CANDIDATES[name] for name in chosen or CANDIDATES}
     assert setting.rates == (1e12, 2e12, 3e12, 4e12)
     assert setting.seconds_a_turn == (0.2 if "--quick" in arguments else 0.01)
+
+
+def test_the_most_telling_tables_come_first() -> None:
+    wanted = [(case.name, precision) for case, precision in suite.tables(GPU_CASES, list(ERRORS))]
+    assert wanted[:2] == [("digits", "float32"), ("mnist", "tf32")]
+    assert len(set(wanted)) == len(wanted) == 12
+    assert suite.FIRST_PRECISIONS.keys() == {case.name for case in GPU_CASES}
+    assert list(CANDIDATES)[:2] == [FLOOR, "ours, CuPy"]
+
+
+class ProcessOnPaper:
+    """A process in which every call returns at once; the clock shows how long it would have taken."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+
+    def start(self, function: Any, *arguments: Any) -> None:
+        pass
+
+    def result(self, timeout: float) -> None:
+        pass
+
+    def call(self, function: Any, *arguments: Any, timeout: float = 300.0) -> Any:
+        self._clock.now += min(10.0, timeout)
+        if timeout < 10.0:
+            raise Failed(f"it did not answer within {timeout:g} s")
+        results = {worker.make: worker.Made(1, 1.0, 1e-7, 1e-7), worker.take_turn: worker.Turn(1e-4, 1e-3, 1e-5)}
+        return results.get(function, [2.3])
+
+    def __enter__(self) -> Any:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        pass
+
+
+@pytest.mark.parametrize(
+    ("limit", "n_timed", "n_tables"), [(1e6, 2, 2), (75.0, 2, 1), (45.0, 2, 1), (35.0, 1, 1), (5.0, 0, 1)]
+)
+def test_lines_come_one_by_one_and_a_limit_ends_them(
+    limit: float, n_timed: int, n_tables: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Losses, a process and a turn take ten seconds each."""
+    clock, told = Clock(), []
+    monkeypatch.setattr(suite, "Process", functools.partial(ProcessOnPaper, clock))
+    monkeypatch.setattr(suite, "time", types.SimpleNamespace(monotonic=lambda: clock.now))
+    candidates = {name: CANDIDATES[name] for name in (FLOOR, "ours, CuPy")}
+    setting = suite.Setting("cpu", ends_at=limit, tell=told.append)
+    seen = list(suite.run([(TINY, "float32"), (TINY, "tf32")], candidates, setting))
+    first = [line for line in seen[-1] if line.precision == "float32"]
+    assert sum(line.step is not None for line in first) == n_timed
+    if n_timed:
+        assert [len(lines) for lines in seen[:2]] == [1, 2]
+        assert seen[0][0].candidate == FLOOR
+        assert first[0].of_products == pytest.approx(1.0)
+    assert len({line.precision for line in seen[-1]}) == n_tables
+    assert any("left out, the time is over" in text for text in told) == (n_tables == 1)
 
 
 TIMED = Result(

@@ -1,45 +1,134 @@
-"""The script for the first minutes on a GPU, which nobody has run there, names nothing that is not there any more."""
+"""The first minutes on a GPU, which nobody has spent yet: stages that a CPU can take, and what becomes of others."""
 
-import ast
 import importlib.util
+import json
 import pathlib
 import re
+from typing import Any
 
+import gpu
+import numpy as np
 import pytest
+from gpu_suite import cluster_step, facts, first_run, small_steps, smoke
+from gpu_suite.first_run import Stage
 
-SCRIPT = pathlib.Path(__file__).parents[2] / "benchmarks" / "gpu_first_run.sh"
-PROGRAMS = re.findall(r"<<'PY'\n(.*?)\nPY\n", SCRIPT.read_text(encoding="utf-8"), re.DOTALL)
-OURS = ("portable_mlp", "gpu_suite")
-NODES = (node for program in PROGRAMS for node in ast.walk(ast.parse(program)) if isinstance(node, ast.ImportFrom))
-IMPORTS = sorted(
-    {(node.module, alias.name) for node in NODES if str(node.module).split(".")[0] in OURS for alias in node.names}
-)
+from portable_mlp.bench.cases import Case
 
-
-def names_at_the_top(source: str) -> set[str]:
-    """Return what the top level of a module binds; by its text, since some modules need CuPy to be imported."""
-    names: set[str] = set()
-    for node in ast.parse(source).body:
-        match node:
-            case ast.FunctionDef() | ast.ClassDef():
-                names.add(node.name)
-            case ast.Import() | ast.ImportFrom():
-                names |= {alias.asname or alias.name for alias in node.names}
-            case ast.Assign() | ast.AnnAssign():
-                names |= {x.id for x in ast.walk(node) if isinstance(x, ast.Name) and isinstance(x.ctx, ast.Store)}
-    return names
+ROOT = pathlib.Path(__file__).parents[2]
+TINY = Case("tiny", (6, 9, 4), 8)
 
 
-def test_the_programs_were_found() -> None:
-    assert len(PROGRAMS) >= 4
-    assert ("gpu_suite.suite", "measure") in IMPORTS
+def test_every_stage_names_modules_and_files_that_are_there(tmp_path: pathlib.Path) -> None:
+    stages = first_run.stages(tmp_path, "cuda")
+    for stage in stages:
+        assert importlib.util.find_spec(stage.command[0]) is not None
+        for argument in stage.command[1:]:
+            assert not argument.startswith("tests/") or (ROOT / argument).exists()
+    on_cpu = first_run.stages(tmp_path, "cpu")
+    left_out = {stage.command[0] for stage in stages if stage.name not in {each.name for each in on_cpu}}
+    assert left_out == {"pytest", "gpu_suite.cluster_step"}
+    for stage in stages:
+        if stage.command[0] == "gpu":  # its options are the benchmark's
+            chosen = gpu.parsed(stage.command[1:])
+            assert chosen.seconds < stage.seconds
 
 
-@pytest.mark.parametrize("entry", IMPORTS, ids=" ".join)
-def test_what_is_imported_is_there(entry: tuple[str, str]) -> None:
-    module, name = entry
-    spec = importlib.util.find_spec(module)
-    assert spec is not None
-    assert spec.origin is not None
-    source = pathlib.Path(spec.origin)
-    assert name in names_at_the_top(source.read_text(encoding="utf-8")) or (source.parent / f"{name}.py").exists()
+def test_stages_fail_hang_and_end_alone(tmp_path: pathlib.Path, capsys: Any, monkeypatch: Any) -> None:
+    monkeypatch.setattr(first_run, "SECONDS_WORTH_BEGINNING", 0.0)
+    programs = {
+        "fine": "print('something'); print('all right')",
+        "fails": "raise ArithmeticError('too far away')",
+        "hangs": "import time; print('begun', flush=True); time.sleep(600)",
+        "is told": "import os; print(os.environ.get('CUPY_TF32'), os.environ['XLA_PYTHON_CLIENT_PREALLOCATE'])",
+    }
+    monkeypatch.setenv("CUPY_TF32", "1")
+    for name, text in programs.items():
+        (tmp_path / f"stage_{name.replace(' ', '_')}.py").write_text(text, encoding="utf-8")
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    stages = [Stage(name, 1 if name == "hangs" else 60, (f"stage_{name.replace(' ', '_')}",)) for name in programs]
+    assert first_run.take([*stages, Stage("never", -1, ("no_such_module",))], tmp_path, 600) == 1
+    summary = (tmp_path / "summary.txt").read_text(encoding="utf-8")
+    assert [re.sub(r"\d+ s", "N s", line) for line in summary.splitlines()] == [
+        "fine: exit code 0, N s | all right",
+        "fails: exit code 1, N s | ArithmeticError: too far away",
+        "hangs: ended when its time was over, N s | begun",
+        "is told: exit code 0, N s | None false",
+        "never: left out, the time is over",
+    ]
+    assert capsys.readouterr().out == summary
+    assert "===== fails, at most 60 s" in (tmp_path / "log.txt").read_text(encoding="utf-8")
+
+
+def test_the_command_begins_the_first_run(monkeypatch: Any, tmp_path: pathlib.Path) -> None:
+    taken: list[Any] = []
+    monkeypatch.setattr(first_run, "take", lambda *given: taken.append(given) or 0)
+    assert gpu.main(["--first", str(tmp_path / "new"), "--device", "cpu"]) == 0
+    [(stages, out, seconds)] = taken
+    assert out == tmp_path / "new"
+    assert out.is_dir()
+    assert seconds == first_run.SECONDS
+    assert [stage.name for stage in stages][:2] == ["facts", "smoke"]
+
+
+def test_facts_name_what_is_here_and_what_is_not() -> None:
+    text = "\n".join(facts.facts())
+    assert f"numpy {np.__version__}" in text
+    assert "nvidia-cublas missing" in text
+    assert "BackendInfo(name='torch', available=True" in text
+
+
+def test_smoke_trains_and_says_what_is_wrong(capsys: Any) -> None:
+    fine, *others = smoke.attempts("cpu")
+    assert {attempt.backend for attempt in (fine, *others)} == {"torch", "jax"}
+    assert {attempt.backend for attempt in smoke.attempts("cuda")} == {"cupy", "torch", "jax"}
+    (short,) = smoke.attempts("cpu", short=True)
+    wrong = short._replace(options={"l2": 0.01, "learning_rate": -1.0})
+    far = short._replace(dtype="float64", options={"precision": "float32"})
+    assert smoke.report([short, wrong]) == 1
+    out = capsys.readouterr().out
+    assert re.search(r"torch, Network\(.*\), float32 l2=0\.01: \d\.\de-\d\d away from NumPy", out)
+    assert "learning_rate must be" in out
+    assert out.endswith("1 FAILED: " + str(wrong) + "\n")
+    assert smoke.difference(far) < 1e-8
+
+
+@pytest.mark.parametrize("output", ["softmax", "logistic", "identity", "relu", "exp"])
+def test_smoke_compares_every_output(output: str) -> None:
+    of_output = [attempt for attempt in smoke.attempts("cpu") if attempt.net.output == output]
+    attempt = min(of_output, key=lambda one: one.backend == "jax")
+    assert smoke.difference(attempt) < smoke.LIMITS[attempt.dtype]
+
+
+def test_smoke_finds_a_difference(monkeypatch: Any) -> None:
+    (attempt,) = smoke.attempts("cpu", short=True)
+    monkeypatch.setitem(smoke.LIMITS, "float32", 1e-12)
+    with pytest.raises(ArithmeticError, match="away from NumPy, more than 1e-12"):
+        smoke.difference(attempt)
+
+
+def test_small_steps_are_timed_and_failures_stop_nothing(tmp_path: pathlib.Path, capsys: Any, monkeypatch: Any) -> None:
+    monkeypatch.setattr(small_steps, "CALLS_A_ROUND", 1)
+    monkeypatch.setattr(small_steps, "ROUNDS", 1)
+    path = tmp_path / "small_steps.jsonl"
+    small_steps.measure("cpu", (TINY, TINY._replace(name="none", sizes=())), small_steps.writing_to(path))
+    lines = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+    assert [(line["case"], line["how"]) for line in lines] == [
+        (case, how) for case in ("tiny", "none") for how in ("replayed", "launched")
+    ]
+    for line in lines[:2]:
+        assert 0 < line["step_on_host"] <= line["step"]
+        assert line["labels_of_graphs"] == {}
+    assert all("Error" in line["failed"] for line in lines[2:])
+    assert len(capsys.readouterr().out.splitlines()) == 4
+
+
+def test_the_cluster_is_given_what_its_source_expects() -> None:
+    source = cluster_step.SOURCE.read_text(encoding="utf-8")
+    constants = dict(re.findall(r"\b([A-Z]+) = (\d+)", source))
+    assert tuple(int(constants[name]) for name in "DHC") == cluster_step.NET.sizes
+    assert int(constants["NB"]) * int(constants["S"]) == cluster_step.BATCH_SIZE
+    assert int(constants["NB"]) == cluster_step.N_BLOCKS
+    assert 90_000 < cluster_step.shared_bytes() < 227 * 1024
+    flat, losses = cluster_step.expected(2)
+    assert np.isfinite(flat).all()
+    assert losses[0] == pytest.approx(2.9, abs=0.5)

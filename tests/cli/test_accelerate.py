@@ -46,7 +46,7 @@ def accelerate(*arguments: object) -> subprocess.CompletedProcess[str]:
 
 @pytest.mark.parametrize(
     ("backend", "library"),
-    [("strict", "array_api_strict._array_object"), *rarely(("numpy", "numpy"), ("torch", "torch"))],
+    [("strict", "array_api_strict._array_object"), *rarely(("numpy", "numpy"))],
 )
 def test_a_script_runs_unchanged(script: pathlib.Path, backend: str, library: str) -> None:
     done = accelerate("--backend", backend, script, "--epochs", "3", "-v", "data.csv")

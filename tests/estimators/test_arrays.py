@@ -18,6 +18,7 @@ from sklearn.preprocessing import StandardScaler
 
 import portable_mlp as pm
 from tests.estimators.problems import KINDS, OPTIONS, ours, problem, quietly
+from tests.kernels.tiny_library import to_tiny
 from tests.selection import one_in
 
 METHODS = {
@@ -139,6 +140,15 @@ def test_another_library_than_that_of_the_fit_is_refused(method: str, dispatch: 
                 message = rf"Inputs passed to MLPClassifier.{method}\(\) must use the same namespace and the same dev"
                 with pytest.raises(ValueError, match=message):
                     getattr(clf, method)(elsewhere, *arguments)
+
+
+def test_a_library_without_a_name_here_is_not_named_as_a_remedy() -> None:
+    X, y = problem("classes").X, numeric("classes")
+    clf = quietly(pm.MLPClassifier(**OPTIONS).fit, to_tiny(X), y)
+    with pytest.raises(
+        ValueError, match=r"must use the same namespace and the same device.* is not compatible [^.]*\.$"
+    ):
+        clf.predict(X)
 
 
 def test_lists_and_sparse_matrices_belong_to_numpy() -> None:

@@ -1,6 +1,9 @@
 """What a kernel refuses at the door, each with the offending numbers in the message."""
 
+import os
 import re
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -153,6 +156,38 @@ def test_two_libraries_or_devices_are_refused_by_name(case, place):
         message = f"params\\[0\\].b is an? .*{name_here} but params\\[0\\].W is an? .*{name_there}; "
     with pytest.raises(ValueError, match="^" + message):
         pm.loss_and_grad(SOFTMAX, params, X, y, sample_weight=weights)
+
+
+SHARDED = """
+import jax, numpy as np, portable_mlp as pm
+from jax.sharding import Mesh, NamedSharding, PartitionSpec
+
+net, rng = pm.Network((3, 4, 2)), np.random.default_rng(0)
+params, X, y = pm.init_params(net), rng.normal(size=(8, 3)), np.arange(8) % 2
+mesh, other = (Mesh(np.asarray(some), ("samples",)) for some in (jax.devices()[:2], jax.devices()[1:3]))
+
+def sharded(x, *axes, mesh=mesh):
+    return jax.device_put(x, NamedSharding(mesh, PartitionSpec(*axes)))
+
+there = tuple(pm.Layer(*map(sharded, layer)) for layer in params)
+loss, grads = pm.loss_and_grad(net, there, sharded(X, "samples"), sharded(y, "samples"), l2=0.1)
+expected = pm.loss_and_grad(net, params, X, y, l2=0.1)
+np.testing.assert_allclose(loss, expected[0], rtol=1e-12)
+np.testing.assert_allclose(pm.pack(grads), pm.pack(expected[1]), rtol=1e-12, atol=1e-15)
+for elsewhere in (sharded(X, "samples", mesh=other), jax.device_put(X, jax.devices()[0])):
+    try:
+        pm.forward(net, there, elsewhere)
+    except ValueError as error:
+        print("never moved silently" in str(error))
+"""
+
+
+@pytest.mark.thorough  # a process with three devices
+def test_arrays_sharded_over_the_same_devices_meet():
+    """Each has a place of its own in JAX, and the one of labels or constants is another again."""
+    variables = os.environ | {"XLA_FLAGS": "--xla_force_host_platform_device_count=3", "JAX_PLATFORMS": "cpu"}
+    found = subprocess.run([sys.executable, "-c", SHARDED], env=variables, capture_output=True, text=True, timeout=120)
+    assert found.stdout.split() == ["True", "True"], found.stderr
 
 
 def test_two_libraries_on_one_device_are_refused_too():

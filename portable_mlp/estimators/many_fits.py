@@ -1,0 +1,202 @@
+"""`fit_many`: many estimators, fitted to the same data side by side."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any, Self, TypeVar
+
+import numpy as np
+from sklearn.utils import _safe_indexing
+from sklearn.utils.validation import _num_samples
+
+from ..backends import backend_of
+from ..kernels.suggestions import suggesting
+from .inputs import is_foreign
+from .last_steps import computes_on_numpy, is_ours, last_step
+from .side_by_side import side_by_side
+
+T = TypeVar("T")
+
+
+class FitErrors(ExceptionGroup[Exception]):
+    """The errors of the estimators that could not be fitted.
+
+    Attributes
+    ----------
+    by_number : dict from int to Exception
+        The error of each of these estimators, by its place in the list.
+    """
+
+    by_number: dict[int, Exception]
+
+    @classmethod
+    def of(cls, by_number: dict[int, Exception], n_estimators: int) -> Self:
+        """Return the errors of a call, each with a note of its estimator."""
+        for number, error in by_number.items():
+            error.add_note(f"It is the error of estimators[{number}] of fit_many.")
+        which = ", ".join(f"estimators[{number}]" for number in by_number)
+        many = cls(f"{len(by_number)} of {n_estimators} could not be fitted: {which}", list(by_number.values()))
+        many.by_number = by_number
+        return many
+
+
+@suggesting
+def fit_many(
+    estimators: Iterable[T],
+    X: Any,
+    y: Any,
+    *,
+    rows: Sequence[Any] | None = None,
+    sample_weight: Any = None,
+    n_jobs: int | None = None,
+) -> list[T]:
+    """Fit many estimators to the same data, or to rows of it, side by side.
+
+    Each is left as by its own ``estimator.fit(X[rows], y[rows])``: on NumPy, where the fits run in threads with one
+    thread of BLAS each, to the bit of a fit with one. On other libraries they run one after the other.
+
+    Parameters
+    ----------
+    estimators : iterable of estimator
+        `MLPClassifier`, `MLPRegressor`, `TableClassifier`, `TableRegressor`, in any mix and with any parameters, and
+        scikit-learn's pipelines that end in one of them.
+    X : array-like of shape (n_samples, n_features), or a table
+        The inputs, of any kind that ``fit`` of the estimators accepts.
+    y : array-like of shape (n_samples,) or (n_samples, n_outputs)
+        The targets.
+    rows : sequence of (array-like of int, or None), optional
+        For each estimator the numbers of the rows that it is fitted to, such as those of a fold; None for all rows.
+    sample_weight : array-like of shape (n_samples,), optional
+        The weight of each row of ``X``.
+    n_jobs : int, optional
+        The number of threads, negative to count from the number of cores, as -1 for all. None is all cores that the
+        process may use, but 1 within a task of joblib.
+
+    Returns
+    -------
+    list of estimator
+        The same estimators, fitted, in their order.
+
+    Raises
+    ------
+    ExceptionGroup
+        If estimators could not be fitted; the others are. Its ``by_number`` has the error of each by its number.
+    TypeError, ValueError
+        If an argument cannot be used; then nothing was fitted.
+    KeyboardInterrupt
+        After Ctrl-C: some estimators are fitted, the others unchanged, except for the first steps of pipelines.
+
+    Notes
+    -----
+    Estimators that share a ``RandomState`` are fitted one after the other, in their order. With ``random_state=None``
+    they draw from NumPy's global generator, in no fixed order.
+
+    Examples
+    --------
+    A deep ensemble: the mean of the members' probabilities, and their spread as its uncertainty.
+
+    >>> import numpy as np, portable_mlp as pm
+    >>> from sklearn.datasets import load_iris
+    >>> X, y = load_iris(return_X_y=True)
+    >>> options = {"learning_rate_init": 0.1, "early_stopping": True}
+    >>> members = [pm.MLPClassifier((8,), random_state=seed, **options) for seed in range(8)]
+    >>> proba = np.stack([member.predict_proba(X) for member in pm.fit_many(members, X, y)])
+    >>> proba.mean(axis=0).shape, proba.std(axis=0).shape
+    ((150, 3), (150, 3))
+    """
+    fitted = list(estimators)
+    _check_estimators(fitted)
+    all_rows = _checked_rows(rows, len(fitted), _num_samples(X))
+    errors: dict[int, Exception] = {}
+
+    def fit_in_order(numbers: list[int]) -> None:
+        for i in numbers:
+            try:
+                _fit(fitted[i], all_rows[i], X, y, sample_weight)
+            except Exception as error:
+                errors[i] = error
+
+    tasks = [functools.partial(fit_in_order, numbers) for numbers in _in_order(fitted)]
+    side_by_side(tasks, n_jobs if all(computes_on_numpy(one, X) for one in fitted) else 1)
+    if errors:
+        raise FitErrors.of(dict(sorted(errors.items())), len(fitted))
+    return fitted
+
+
+def _fit(estimator: Any, rows: np.ndarray | None, X: Any, y: Any, sample_weight: Any) -> None:
+    """Fit an estimator to some rows; leave it as it was if Ctrl-C interrupts it."""
+    if rows is not None:
+        X, y, sample_weight = (None if x is None else _part(x, rows) for x in (X, y, sample_weight))
+    steps = getattr(estimator, "steps", ())
+    name = f"{steps[-1][0]}__sample_weight" if steps else "sample_weight"
+    parts = [estimator, *(step for _, step in steps if hasattr(step, "fit"))]
+    before = [dict(vars(part)) for part in parts]
+    try:
+        estimator.fit(X, y, **({} if sample_weight is None else {name: sample_weight}))
+    except KeyboardInterrupt:
+        for part, state in zip(parts, before, strict=True):
+            part.__dict__ = state
+        raise
+
+
+def _part(x: Any, rows: np.ndarray) -> Any:
+    if not is_foreign(x):
+        return _safe_indexing(x, rows)
+    backend = backend_of(x)
+    return backend.xp.take(x, backend.asarray(rows), axis=0)
+
+
+def _in_order(estimators: Sequence[Any]) -> Iterator[list[int]]:
+    """Yield the numbers of estimators that must be fitted one after the other: those that share a generator."""
+    groups: dict[Any, list[int]] = {}
+    for i, estimator in enumerate(estimators):
+        state = last_step(estimator).random_state
+        own = state is None or isinstance(state, int | np.integer)
+        groups.setdefault(("own", i) if own else id(state), []).append(i)
+    yield from groups.values()
+
+
+def _check_estimators(estimators: Sequence[Any]) -> None:
+    places: dict[int, int] = {}
+    for i, estimator in enumerate(estimators):
+        if not is_ours(estimator):
+            raise TypeError(
+                "fit_many takes MLPClassifier, MLPRegressor, TableClassifier, TableRegressor, and pipelines that end in"
+                f" one; estimators[{i}] is {_kind(estimator)}"
+            )
+        if places.setdefault(id(estimator), i) != i:
+            raise ValueError(
+                f"estimators[{i}] is the same object as estimators[{places[id(estimator)]}]: fit a clone of it"
+            )
+
+
+def _kind(estimator: Any) -> str:
+    last = last_step(estimator)
+    kind = estimator.__name__ if isinstance(estimator, type) else type(estimator).__name__
+    if isinstance(estimator, type):
+        return f"the class {kind}"
+    return kind if last is estimator else f"a {kind} that ends in {type(last).__name__}"
+
+
+def _checked_rows(rows: Sequence[Any] | None, n_estimators: int, n_samples: int) -> list[np.ndarray | None]:
+    """Return the row numbers of each estimator.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If they are no row numbers of the data, or not for each estimator.
+    """
+    if rows is None:
+        return [None] * n_estimators
+    if len(rows) != n_estimators:
+        raise ValueError(f"rows must have row numbers, or None, for each of {n_estimators} estimators, got {len(rows)}")
+    return [None if some is None else _checked(i, np.asarray(some), n_samples) for i, some in enumerate(rows)]
+
+
+def _checked(i: int, rows: np.ndarray, n_samples: int) -> np.ndarray:
+    if rows.ndim != 1 or rows.dtype.kind not in "iu":
+        raise TypeError(f"rows[{i}] must be row numbers, got an array of {rows.dtype}, {rows.ndim}-dimensional")
+    if rows.size and not (-n_samples <= rows.min() and rows.max() < n_samples):
+        raise ValueError(f"rows[{i}] has numbers from {rows.min()} to {rows.max()}, but X has {n_samples} rows")
+    return np.where(rows < 0, rows + n_samples, rows)

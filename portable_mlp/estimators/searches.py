@@ -1,0 +1,202 @@
+"""scikit-learn's searches and cross-validation, whose fits of our estimators run side by side in threads.
+
+They are scikit-learn's own classes and functions, which leave their fits to joblib: here joblib is given threads of
+this process. No process is started, and no data are copied to one. Everything else is scikit-learn's.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future
+from typing import Any, Self
+
+import joblib
+from joblib.parallel import LokyBackend, ParallelBackendBase, get_active_backend
+from sklearn import model_selection
+from sklearn.utils.parallel import _FuncWrapper
+
+from ..distributed.group import current_group
+from ..kernels.suggestions import suggesting
+from ..training.interruption import SharedRequest, sharing
+from .last_steps import computes_on_numpy, is_ours
+from .side_by_side import Workers, n_threads
+
+
+class ThreadsOfSearch(ParallelBackendBase):
+    """Runs the tasks of joblib in `Workers`."""
+
+    uses_threads = supports_sharedmem = supports_retrieve_callback = True
+    default_n_jobs = -1
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._open = contextlib.ExitStack()
+        self._workers: Workers | None = None
+
+    def effective_n_jobs(self, n_jobs: int) -> int:
+        """Return the number of threads; the ranks of a group fit one model after the other, all the same one."""
+        return 1 if current_group() is not None else n_threads(n_jobs)
+
+    def configure(self, n_jobs: int = 1, parallel: Any = None, **_: Any) -> int:
+        """Start the threads, and return their number."""
+        self.parallel = parallel
+        n = self.effective_n_jobs(n_jobs)
+        self._workers = self._open.enter_context(Workers(n)) if n > 1 else None
+        return n
+
+    def submit(self, func: Any, callback: Callable[[Future[Any]], Any] | None = None) -> Future[Any]:
+        """Run some tasks when a thread is free, then the callback."""
+        assert self._workers is not None  # with one thread joblib runs the tasks itself
+        # scikit-learn's wrapper replaces the filters of warnings while a task runs: those of all threads.
+        func.items = [
+            (task.function if isinstance(task, _FuncWrapper) else task, *arguments) for task, *arguments in func.items
+        ]
+        future = self._workers.submit(func)
+        if callback is not None:
+            future.add_done_callback(callback)
+        return future
+
+    def retrieve_result_callback(self, out: Future[Any]) -> Any:
+        """Return the result of the tasks."""
+        return out.result()
+
+    def abort_everything(self, ensure_ready: bool = True) -> None:
+        """Stop the fits that run, between two steps, and drop the others."""
+        self.terminate()
+        if ensure_ready:
+            self.configure(self.parallel.n_jobs, self.parallel)
+
+    def terminate(self) -> None:
+        """Wait for the threads to end."""
+        self._open.close()
+
+
+@contextlib.contextmanager
+def fitting_side_by_side(estimator: Any, X: Any) -> Iterator[None]:
+    """Let joblib fit our estimators in threads, and Ctrl-C end all fits; others run as scikit-learn runs them.
+
+    So do fits on other libraries than NumPy, and all within a task of joblib or a backend of joblib that the user has
+    chosen.
+    """
+    with contextlib.ExitStack() as stack:
+        if is_ours(estimator):
+            stack.enter_context(sharing(SharedRequest()))
+            backend, _ = get_active_backend()
+            is_default = isinstance(backend, LokyBackend) and not backend.nesting_level
+            if is_default and computes_on_numpy(estimator, X):
+                stack.enter_context(joblib.parallel_config(ThreadsOfSearch()))
+        yield
+
+
+class _SideBySide:
+    """The method `fit` of the searches."""
+
+    estimator: Any
+
+    def fit(self, X: Any, y: Any = None, **params: Any) -> Self:
+        """Fit the estimator with all candidates, and with the best of them to all data.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+            The inputs, of any kind that the estimator accepts and scikit-learn can split.
+        y : array-like of shape (n_samples,) or (n_samples, n_outputs)
+            The targets of all samples.
+        **params : dict from str to object
+            As in scikit-learn: ``groups``, ``sample_weight``, and other arguments of the estimator's ``fit``.
+
+        Returns
+        -------
+        self
+            The fitted search.
+        """
+        with fitting_side_by_side(self.estimator, X):
+            return super().fit(X, y, **params)  # type: ignore[misc]
+
+
+class GridSearchCV(_SideBySide, model_selection.GridSearchCV):
+    """The exhaustive search of scikit-learn over parameters, whose fits of our estimators run side by side.
+
+    It is ``sklearn.model_selection.GridSearchCV``, with its parameters, attributes and results. Where the estimator, or
+    the last step of a pipeline, is one of this library and computes on NumPy, the fits run in threads of this process,
+    as many as ``n_jobs`` says, with one thread of BLAS each; None is all cores that the process may use. Ctrl-C ends
+    the whole search. Other estimators are fitted as scikit-learn fits them, and so are all within a task of joblib, or
+    with a backend that ``joblib.parallel_config`` sets.
+
+    See Also
+    --------
+    RandomizedSearchCV : For parameters drawn at random.
+    fit_many : For estimators that are fitted without a search.
+
+    Examples
+    --------
+    >>> import portable_mlp as pm
+    >>> from sklearn.datasets import load_iris
+    >>> X, y = load_iris(return_X_y=True)
+    >>> estimator = pm.MLPClassifier((16,), learning_rate_init=0.05, early_stopping=True, random_state=0)
+    >>> search = pm.GridSearchCV(estimator, {"alpha": [0.01, 1.0]}, cv=3).fit(X, y)
+    >>> bool(search.best_score_ > 0.8)
+    True
+    """
+
+
+class RandomizedSearchCV(_SideBySide, model_selection.RandomizedSearchCV):
+    """The search of scikit-learn over parameters drawn at random, whose fits of our estimators run side by side.
+
+    It is ``sklearn.model_selection.RandomizedSearchCV``, with its parameters, attributes and results; its fits run as
+    those of `GridSearchCV`.
+
+    See Also
+    --------
+    GridSearchCV : For a grid of parameters, and where fits run side by side.
+
+    Examples
+    --------
+    >>> import portable_mlp as pm, scipy.stats
+    >>> from sklearn.datasets import load_iris
+    >>> X, y = load_iris(return_X_y=True)
+    >>> estimator = pm.MLPClassifier((16,), learning_rate_init=0.05, early_stopping=True, random_state=0)
+    >>> space = {"alpha": scipy.stats.loguniform(1e-3, 1.0)}
+    >>> search = pm.RandomizedSearchCV(estimator, space, n_iter=3, cv=3, random_state=0).fit(X, y)
+    >>> bool(search.best_score_ > 0.8)
+    True
+    """
+
+
+_NOTE = """
+    Fits of portable_mlp's estimators run side by side in threads, as those of `portable_mlp.GridSearchCV`; ``n_jobs``
+    is then their number, and None all cores.
+"""
+
+_EXAMPLE = """    Examples
+    --------
+    >>> import portable_mlp as pm
+    >>> from sklearn.datasets import load_iris
+    >>> X, y = load_iris(return_X_y=True)
+    >>> estimator = pm.MLPClassifier((16,), learning_rate_init=0.05, early_stopping=True, random_state=0)
+    >>> bool(pm.cross_val_score(estimator, X, y, cv=3).mean() > 0.8)
+    True
+    >>> sorted(pm.cross_validate(estimator, X, y, cv=3))
+    ['fit_time', 'score_time', 'test_score']
+    """
+
+
+def _side_by_side(validate: Callable[..., Any]) -> Callable[..., Any]:
+    """Return scikit-learn's function, whose fits run side by side."""
+
+    @functools.wraps(validate)
+    def called(estimator: Any, X: Any, *args: Any, **options: Any) -> Any:
+        with fitting_side_by_side(estimator, X):
+            return validate(estimator, X, *args, **options)
+
+    called.__module__ = __name__
+    summary, rest = str(validate.__doc__).split("\n\n", 1)
+    rest = rest.partition("    Examples\n")[0].replace("    scores : ", "    ")  # as numpydoc has a single result
+    called.__doc__ = f"{summary}\n{_NOTE}\n{rest}{_EXAMPLE}"
+    return suggesting(called)
+
+
+cross_validate = _side_by_side(model_selection.cross_validate)
+cross_val_score = _side_by_side(model_selection.cross_val_score)
