@@ -20,7 +20,7 @@ from ..tables.columns import RawTable, Table
 from ..tables.fitting import asks_for_classes
 from ..tables.recipe import TableOptions
 from ..tables.search import TableSearch
-from ..tables.search_loop import Ended, Searched, evaluate_one_by_one, run_trials
+from ..tables.search_loop import Ended, Searched, run_trials
 from ..tables.search_record import SEARCH_ENTRY, SearchRecord
 from ..tables.search_space import search_space
 from ..tables.search_states import SearchStates
@@ -55,6 +55,7 @@ from .tune_output import show_search
 from .tune_picture import picture_of_trials
 from .tune_processes import evaluate_in_processes
 from .tune_progress import shown_trials
+from .tune_threads import evaluate_in_threads
 
 
 @with_options_of(table=training_table, chosen=model_options)
@@ -179,12 +180,12 @@ def _search(table: Table | RawTable, trainer: Trainer, asked: AssessmentOptions,
 
 
 def _evaluation(procs: str | None) -> Callable[[TableSearch, Iterator[int], Ended], None]:
-    """Return the function that evaluates trials, here or in processes."""
+    """Return the function that evaluates trials, in threads or in processes."""
     if started_by_mpi():
         raise ValueError("tune runs in one process, which starts others by --procs N: leave out mpiexec")
     if procs is not None:
         return functools.partial(evaluate_in_processes, n_processes=n_processes(procs))
-    return evaluate_one_by_one
+    return evaluate_in_threads
 
 
 @contextlib.contextmanager

@@ -34,7 +34,7 @@ class SearchRecord(NamedTuple):
         Its score, mean and standard deviation over the folds; optimistic, since it is the best of many. None where a
         score is not defined, as R² of folds of one row.
     default : float or None
-        The score of trial 1, which had the default parameters.
+        The score of trial 1, which had the default parameters; None, too, if Ctrl-C came before it was finished.
     baseline : float or None
         The score of the baseline.
     parameters : dict
@@ -54,9 +54,9 @@ class SearchRecord(NamedTuple):
 
     @classmethod
     def of(cls, search: TableSearch, trials: Sequence[TrialScores]) -> SearchRecord:
-        """Return the record of a search; its first trial is among ``trials``."""
+        """Return the record of a search that has some trials."""
         measure, best = search.measure, search.ranked(trials)[0]
-        default = next(trial for trial in trials if trial.number == 1)
+        defaults = [_defined(trial.mean(measure)) for trial in trials if trial.number == 1]
         return cls(
             trials=len(trials),
             folds=len(search.splits),
@@ -65,7 +65,7 @@ class SearchRecord(NamedTuple):
             trial=best.number,
             score=_defined(best.mean(measure)),
             spread=_defined(best.spread(measure)),
-            default=_defined(default.mean(measure)),
+            default=next(iter(defaults), None),
             baseline=_defined(search.baseline.mean(measure)),
             parameters=search.space.resolved(best.parameters),
         )
