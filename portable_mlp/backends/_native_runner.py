@@ -5,7 +5,8 @@ and option made of NumPy's own functions is supported, to the same bits. Steps a
 again, for
 
 - several models at once, float16, labels other than int64, inputs that are not in row order;
-- dropout, whose masks come from the host; large batches in the samples' own order, which are not gathered;
+- dropout, whose masks come from the host; large batches in the samples' own order, which are not gathered, unless they
+  are all samples;
 - formulas that read a value or call a function that tapes do not support, and optimizers without a loop;
 - all steps until the compiled code is loaded: from disk after the first few steps of a process, or by compilation once
   the process has trained for so long that the delay does not matter.
@@ -42,7 +43,7 @@ class NativeRunner(PortableRunner):
         super().__init__(backend, program)
         self._dtype: Any = None
         self._memory: list[Any] = []
-        self._recordings: dict[int, TapedSteps | None] = {}
+        self._recordings: dict[tuple[int, bool], TapedSteps | None] = {}
 
     def start(self, flat: Array, moments: State, total: Array) -> Carry:
         """Return the first carry; drop recordings of other memory."""
@@ -58,7 +59,8 @@ class NativeRunner(PortableRunner):
         done = 0
         while done < len(spans):
             size = _n_samples(spans[done])
-            is_native = self._recordings.get(size) is not None and compiled_steps.is_there(self._dtype)
+            recorded = any(self._recordings.get((size, gathers)) for gathers in (True, False))
+            is_native = recorded and compiled_steps.is_there(self._dtype)
             n_now = self._most(size) if is_native else 1
             if every is not None:
                 n_now = min(n_now, every - (n_steps + done) % every)
@@ -73,8 +75,8 @@ class NativeRunner(PortableRunner):
         size = _n_samples(spans[0])
         # In the samples' own order no gathering is needed, and copying a large batch would cost more than it saves.
         gathers = order is not None or 2 * size <= data.n_samples
-        if masks is None and gathers and compiled_steps.may_pay:
-            recording = self._recorded(carry, data, size)
+        if masks is None and (gathers or size == data.n_samples) and compiled_steps.may_pay:
+            recording = self._recorded(carry, data, size, gathers=gathers)
             if recording is not None and compiled_steps.get(self._dtype):
                 return _replayed(recording, carry, order, spans, scalars)
         if len(spans) == 1:
@@ -96,16 +98,18 @@ class NativeRunner(PortableRunner):
         if len(memory) != len(self._memory) or any(a is not b for a, b in zip(memory, self._memory, strict=True)):
             self._memory, self._recordings = memory, {}
 
-    def _recorded(self, carry: Carry, data: Batch, size: int) -> TapedSteps | None:
+    def _recorded(self, carry: Carry, data: Batch, size: int, *, gathers: bool) -> TapedSteps | None:
         """Return the recorded step for batches of this size, None if it cannot be recorded."""
         self._bind([carry.parameters, *carry.state, *data])
-        if size not in self._recordings:
+        key = size, gathers
+        if key not in self._recordings:
             given = [x for x in self._memory if x is not None]
             try:
-                self._recordings[size] = recording_of(self.program, size, carry, data).bound_to(given)
+                recording = recording_of(self.program, size, carry, data, gathers=gathers)
+                self._recordings[key] = recording.bound_to(given)
             except Exception:  # a real error is raised again when the step is computed
-                self._recordings[size] = None
-        return self._recordings[size]
+                self._recordings[key] = None
+        return self._recordings[key]
 
 
 def _n_samples(span: Span) -> int:
@@ -119,11 +123,14 @@ def _replayed(
     dtype = recording.loss.dtype
     losses = np.empty(len(spans), dtype)
     recording.total[...] = carry.total
-    stretches = [np.arange(*some) if order is None else order[slice(*some)] for _, some in runs(spans)]
-    rows = np.concatenate(stretches, dtype=np.int64)
+    if recording.rows.size:
+        stretches = [np.arange(*some) if order is None else order[slice(*some)] for _, some in runs(spans)]
+        rows = np.concatenate(stretches, dtype=np.int64)
+    else:  # all samples, as they are
+        rows = np.empty(0, np.int64)
     take_steps(
         recording.operations,
-        rows.reshape(len(spans), -1),
+        rows.reshape(len(spans), recording.rows.size),
         recording.rows,
         np.asarray(scalars, dtype=dtype),
         recording.scalars,

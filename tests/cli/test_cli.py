@@ -419,6 +419,10 @@ MISTAKES = {
         ("train", "digits", "--validation", "0", "--patience", "3"),
         "--patience needs rows to validate on",
     ),
+    "no score": (
+        ("train", "digits", "--validation", "0", "--patience", "3", "--monitor", "score"),
+        "--patience and --monitor need rows to validate on",
+    ),
     "target of digits": (("train", "digits", "--target", "x"), "--target does not go with digits"),
     "delimiter of digits": (("predict", "m.safetensors", "digits", "--delimiter", ";"), "--delimiter does not go with"),
     "rows of digits": (("train", "digits", "--max-rows", "9"), "--max-rows does not go with digits"),

@@ -59,6 +59,8 @@ LINES = {
     "train table.csv --epochs 1 --backend strict": ("strict",),
     "train table.csv --procs 1 --epochs 1": ("mpi",),
     "train digits --epochs 1": ("sklearn",),
+    "tune table.csv --trials 2 --folds 2 --epochs 1": (),
+    "tune table.csv --trials 1 --folds 2 --epochs 1 --plot tune.png": ("plot",),
     "predict model.safetensors table.csv": (),
     "evaluate model.safetensors table.csv": (),
     "predict model.safetensors table.csv --output out.tsv.gz": (),
