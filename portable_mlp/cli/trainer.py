@@ -176,9 +176,11 @@ class Trainer(NamedTuple):
         loss = self.chosen.loss
         if loss is not None:
             check_choice("--loss", loss, losses_of(classification=prepared.preparation.classes is not None))
-        if "patience" in self.chosen.training and not prepared.n_held_out:
+        asked = [f"--{name}" for name in ("patience", "monitor") if name in self.chosen.training]
+        if asked and not prepared.n_held_out:
             hold_out, rows = prepared.recipe.hold_out, counted(prepared.n_rows, "row")
-            raise ValueError(f"--patience needs rows to validate on, and --validation {hold_out} leaves none of {rows}")
+            need = f"{' and '.join(asked)} need{'s' if len(asked) == 1 else ''} rows to validate on"
+            raise ValueError(f"{need}, and --validation {hold_out} leaves none of {rows}")
         if self.is_saved:
             check_savable(prepared.net, prepared.metadata(), prepared.recipe.n_networks)
 
