@@ -4,18 +4,21 @@ import os
 import pathlib
 import re
 import signal
+import sys
 
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # as in a shell's background jobs; children would inherit it
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # What a shell sets for other programs changes what libraries and terminals do, in the processes of the tests too.
 if foreign := re.findall(
-    r"^(?:\w+_NUM_THREADS|NUMBA_DISABLE_JIT|JAX_\w+|SKLEARN_\w+|PYTHONWARNINGS|COLUMNS|LINES|(?:NO|FORCE|CLI)_?COLOR\w*)$",
+    r"^(?:\w+_NUM_THREADS|NUMBA_DISABLE_JIT|JAX_\w+|SKLEARN_\w+|PYTHONWARNINGS|PYTHONDONTWRITEBYTECODE|COLUMNS|LINES|(?:NO|FORCE|CLI)_?COLOR\w*)$",
     "\n".join(os.environ),
     re.MULTILINE,
 ):
     for name in foreign:
         del os.environ[name]
+if sys.dont_write_bytecode:  # hundreds of processes would each compile every module that they import
+    sys.dont_write_bytecode = False
 if "PYTEST_XDIST_WORKER" in os.environ:  # one of several, which would wait for each other's threads
     os.environ |= dict.fromkeys(("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS"), "1")
 os.environ["JAX_ENABLE_X64"] = "1"  # read when JAX is imported
@@ -48,6 +51,12 @@ hypothesis.settings.load_profile("few")
 
 def pytest_configure(config: pytest.Config) -> None:
     config.pluginmanager.register(Selection(config))
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_collect_file() -> Any:
+    """Look for examples in the docstrings of the package alone: to find none in the tests takes seconds."""
+    return [collector for collector in (yield) if type(collector) is pytest.Module]
 
 
 @dataclass(frozen=True)
@@ -103,8 +112,9 @@ LIBRARIES = {
 }
 
 
-# A library whose every kind is tried by others: JAX and PyTorch in the other dtype, array-api-strict on another device.
-THOROUGH = {"strict-cpu", "torch-cpu-float32", "jax-float32"}
+# A library whose every kind is tried by others: JAX and PyTorch in the other dtype, array-api-strict on another device
+# ("no_float64" is no default device either).
+THOROUGH = {"strict-cpu", "strict-device1", "torch-cpu-float32", "jax-float32"}
 
 
 def _marks(name: str) -> tuple[pytest.MarkDecorator, ...]:

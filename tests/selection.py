@@ -59,6 +59,8 @@ def and_rarely_others(rows: Iterable[Any], *axes: Iterable[Any]) -> list[Any]:
 class Selection:
     """The plugin: leaves out tests marked `gpu` where no GPU answers, and `thorough` unless -m asks for them.
 
+    A test that is thorough for two reasons, as a rare row on a rare library, is never run: others have each of the two.
+
     pytest-xdist collects in its workers, which all leave out the same tests, and prints in the one that started them.
     """
 
@@ -74,6 +76,11 @@ class Selection:
         if any(item.callspec.params["lib"].startswith(name) for name in names):
             item.add_marker("thorough")
 
+    @staticmethod
+    def _is_a_repetition(item: pytest.Item) -> bool:
+        """Tell whether two reasons make a test thorough, as a rare row on a rare library."""
+        return sum(1 for _ in item.iter_markers("thorough")) > 1
+
     def _why_not(self, item: pytest.Item) -> str | None:
         """Return "thorough", or the library that sees no GPU; None for a test that runs."""
         if item.get_closest_marker("thorough") and not self.asked_for_thorough:
@@ -82,6 +89,7 @@ class Selection:
 
     @pytest.hookimpl(trylast=True)  # after -k and -m
     def pytest_collection_modifyitems(self, config: pytest.Config, items: list[pytest.Item]) -> None:
+        items[:] = [item for item in items if not self._is_a_repetition(item)]
         reasons = [self._why_not(item) for item in items]
         config.hook.pytest_deselected(items=[item for item, why in zip(items, reasons, strict=True) if why])
         items[:] = [item for item, why in zip(items, reasons, strict=True) if not why]

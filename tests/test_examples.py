@@ -3,13 +3,20 @@
 import math
 import os
 import re
+import runpy
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
+import portable_mlp as pm
+
+pytestmark = pytest.mark.compiled_steps  # as in the process of a reader
+
 EXAMPLES = Path(__file__).resolve().parents[1] / "examples"
+Outputs = Callable[[str, str], str]
 
 # The second library of each; together they are all that run on every machine.
 OTHER_BACKEND = {
@@ -26,19 +33,31 @@ OTHER_BACKEND = {
 }
 
 
-def run(name: str, *options: str, jax_enable_x64: str = "1") -> subprocess.CompletedProcess[str]:
+def without_64_bit_types(name: str, *options: str) -> subprocess.CompletedProcess[str]:
     # Without JAX_PLATFORMS a JAX that was built for the CPU complains on stderr where it sees a GPU.
-    environment = os.environ | {"JAX_ENABLE_X64": jax_enable_x64, "JAX_PLATFORMS": "cpu"}
+    environment = os.environ | {"JAX_ENABLE_X64": "0", "JAX_PLATFORMS": "cpu"}
     command = [sys.executable, "-W", "error", str(EXAMPLES / f"{name}.py"), *options]
     return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=120, check=False)
 
 
-def output_of(name: str, backend: str) -> str:
-    done = run(name, "--backend", backend)
-    assert (done.returncode, done.stderr) == (0, "")
-    assert done.stdout.startswith(f"{backend} on ")
-    assert done.stdout.splitlines()[0].endswith(", float64")
-    return done.stdout
+@pytest.fixture
+def output_of(capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Outputs:
+    """Run an example in the process of the tests, which has imported its libraries already; return what it prints."""
+
+    def of(name: str, backend: str) -> str:
+        path = EXAMPLES / f"{name}.py"
+        monkeypatch.syspath_prepend(EXAMPLES)
+        monkeypatch.setattr(sys, "argv", [str(path), "--backend", backend])
+        pm.get_backend(backend)
+        capfd.readouterr()  # what a library complains of when it is imported
+        runpy.run_path(str(path), run_name="__main__")
+        out, err = capfd.readouterr()
+        assert err == ""
+        assert out.startswith(f"{backend} on ")
+        assert out.splitlines()[0].endswith(", float64")
+        return out
+
+    return of
 
 
 # Those whose second library is tried each time: together all libraries.
@@ -56,7 +75,7 @@ def test_every_example_is_run_here_on_every_backend() -> None:
 
 
 @on_numpy_and_another("tanh_softmax")
-def test_tanh_softmax(backend: str) -> None:
+def test_tanh_softmax(backend: str, output_of: Outputs) -> None:
     out = output_of("tanh_softmax", backend)
     variances = re.findall(r"^W\d \(\d+, \d+\) +(\S+) +(\S+)$", out, re.MULTILINE)
     assert [asked for _, asked in variances] == ["0.0222", "0.0400"]
@@ -72,7 +91,7 @@ def test_tanh_softmax(backend: str) -> None:
 
 
 @on_numpy_and_another("two_layer_net")
-def test_two_layer_net(backend: str) -> None:
+def test_two_layer_net(backend: str, output_of: Outputs) -> None:
     out = output_of("two_layer_net", backend)
     first_loss = float(re.search(r"first loss (\S+),", out)[1])
     assert first_loss == pytest.approx(math.log(10), abs=1e-3)
@@ -87,7 +106,7 @@ def test_two_layer_net(backend: str) -> None:
 
 
 @on_numpy_and_another("from_scratch")
-def test_from_scratch(backend: str) -> None:
+def test_from_scratch(backend: str, output_of: Outputs) -> None:
     """The loop that is written out and the library's: on NumPy the same bits."""
     out = output_of("from_scratch", backend)
     losses = re.findall(r"^ +\d+  (\S+) +(\S+)$", out, re.MULTILINE)
@@ -102,7 +121,7 @@ def test_from_scratch(backend: str) -> None:
 
 
 @on_numpy_and_another("by_hand")
-def test_by_hand(backend: str) -> None:
+def test_by_hand(backend: str, output_of: Outputs) -> None:
     out = output_of("by_hand", backend)
     figures: dict[str, list[list[float]]] = {}
     rows: list[list[float]] = []
@@ -126,7 +145,7 @@ def test_by_hand(backend: str) -> None:
 
 
 @on_numpy_and_another("gradient_checking")
-def test_gradient_checking(backend: str) -> None:
+def test_gradient_checking(backend: str, output_of: Outputs) -> None:
     out = output_of("gradient_checking", backend)
     right, wrong = out.split("\nsum of squares, one wrong entry\n")
     assert len(re.findall("passed", right)) == 4 * 3
@@ -138,7 +157,7 @@ def test_gradient_checking(backend: str) -> None:
 
 
 @on_numpy_and_another("xor")
-def test_xor(backend: str) -> None:
+def test_xor(backend: str, output_of: Outputs) -> None:
     out = output_of("xor", backend)
     untrained = """\
   0  0    0.50000000  0.50000000  0
@@ -153,19 +172,19 @@ def test_xor(backend: str) -> None:
 
 
 def test_without_64_bit_types_jax_is_refused_with_the_reason_and_float32_runs() -> None:
-    refused = run("by_hand", "--backend", "jax", jax_enable_x64="0")
+    refused = without_64_bit_types("by_hand", "--backend", "jax")
     assert (refused.returncode, refused.stdout) == (2, "")
     assert "dtype 'float64' is not available with jax" in refused.stderr
     assert "jax_enable_x64" in refused.stderr
     assert "Traceback" not in refused.stderr
-    done = run("by_hand", "--backend", "jax", "--dtype", "float32", jax_enable_x64="0")
+    done = without_64_bit_types("by_hand", "--backend", "jax", "--dtype", "float32")
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout.splitlines()[0].endswith(", float32")
     assert "72.63" in done.stdout
 
 
 @on_numpy_and_another("swap_scikit_learn")
-def test_swap_scikit_learn(backend: str) -> None:
+def test_swap_scikit_learn(backend: str, output_of: Outputs) -> None:
     rows = re.findall(
         r"^(\w+) +(\w+) +(\S+) +(\S+) +(\S+) (\S+)$", output_of("swap_scikit_learn", backend), re.MULTILINE
     )
@@ -177,7 +196,7 @@ def test_swap_scikit_learn(backend: str) -> None:
 
 
 @on_numpy_and_another("one_word_for_a_gpu")
-def test_one_word_for_a_gpu(backend: str) -> None:
+def test_one_word_for_a_gpu(backend: str, output_of: Outputs) -> None:
     out = output_of("one_word_for_a_gpu", backend)
     accuracies = re.findall(r"test accuracy (\S+)", out)
     assert len(set(accuracies)) == 1
@@ -188,14 +207,14 @@ def test_one_word_for_a_gpu(backend: str) -> None:
 
 
 @on_numpy_and_another("imbalanced_classes")
-def test_imbalanced_classes(backend: str) -> None:
+def test_imbalanced_classes(backend: str, output_of: Outputs) -> None:
     rows = re.findall(r"(\d\.\d+) +(\d\.\d+) +(\d\.\d+)$", output_of("imbalanced_classes", backend), re.MULTILINE)
     none, balanced, own = (float(recall) for recall, _, _ in rows)
     assert none < own < balanced
 
 
 @on_numpy_and_another("learn_on_with_onnxruntime")
-def test_learn_on_with_onnxruntime(backend: str) -> None:
+def test_learn_on_with_onnxruntime(backend: str, output_of: Outputs) -> None:
     out = output_of("learn_on_with_onnxruntime", backend)
     before, after = map(float, re.findall(r"^  (0\.\d+)$", out, re.MULTILINE))
     assert before + 0.05 < after

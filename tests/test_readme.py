@@ -39,7 +39,7 @@ def test_the_estimators_run_as_shown(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     swap, one_word, imbalanced, _, _, onnx, together = blocks("python")[2:]
-    X, y = load_digits(return_X_y=True)
+    X, y = (part[:300] for part in load_digits(return_X_y=True))
     clf = neural_network.MLPClassifier((100,), random_state=0).fit(X / 16, y)
     names: dict[str, Any] = {"X": X, "y": y, "pm": pm}
     exec(swap, names)

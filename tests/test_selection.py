@@ -32,7 +32,7 @@ def test_passes(): pass
 @pytest.mark.gpu("cupy")
 def test_cupy(): pass
 
-@pytest.mark.parametrize("i", range(1500))
+@pytest.mark.parametrize("i", range(1000))
 @pytest.mark.gpu("torch")
 def test_torch(i): pass
 
@@ -44,7 +44,7 @@ def test_fails_as_expected(): assert False
 
 """
 SKIP = "def test_skips(): pytest.skip('no time today')\n"
-NO_GPU = "1,501 tests were left out: no NVIDIA GPU answers cupy or torch here."
+NO_GPU = "1,001 tests were left out: no NVIDIA GPU answers cupy or torch here."
 THOROUGH = "1 tests were left out: they are thorough (nox -s thorough)."
 
 
@@ -56,7 +56,7 @@ def run(folder: pathlib.Path, tests: str, *options: str, conftest: str = CONFTES
     done = subprocess.run(
         [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", *options, "test_some.py"],
         cwd=folder,
-        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        env={**os.environ, "PYTHONPATH": str(ROOT), "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"},
         capture_output=True,
         text=True,
         timeout=120,
@@ -65,7 +65,7 @@ def run(folder: pathlib.Path, tests: str, *options: str, conftest: str = CONFTES
     return done.returncode, done.stdout.splitlines()
 
 
-@pytest.mark.parametrize("options", [["-n", "2"], *rarely([])])
+@pytest.mark.parametrize("options", [["-p", "xdist", "-n", "2"], *rarely([])])
 def test_a_run_says_what_it_leaves_out_and_fails_on_a_skip(options: list[str], tmp_path: pathlib.Path) -> None:
     code, lines = run(tmp_path, TESTS + SKIP, *options)
     assert code == pytest.ExitCode.TESTS_FAILED
@@ -110,7 +110,7 @@ TABLE = """
 import pytest
 from tests.selection import and_rarely_others, one_in
 
-@pytest.fixture(params=["numpy", "jax", "jax-float32"])
+@pytest.fixture(params=["numpy", "jax", pytest.param("jax-float32", marks=pytest.mark.thorough)])
 def lib(request): pass
 
 @pytest.mark.parametrize(("a", "b", "c"), one_in(3, range(3), "xyz", [False, True]))
@@ -133,8 +133,10 @@ def test_a_thinned_table_keeps_each_value(tmp_path: pathlib.Path) -> None:
     on_jax = {"0-0]", "1-1]", "2-0]", "3-1]"}
     on_all = {f"{a}-{b}]" for a in range(4) for b in range(2)}
     chosen = {"m-5]", "n-6]"}
-    assert found == alone | chosen | {f"numpy-{x}" for x in on_all} | {
-        f"{jax}-{x}" for x in on_jax for jax in ("jax", "jax-float32")
-    }
+    assert found == alone | chosen | {f"numpy-{x}" for x in on_all} | {f"jax-{x}" for x in on_jax}
     assert {"m-6]", "n-5]"} <= others
+    # A row that is rare on JAX is not run on the rare one of its two dtypes.
+    assert {x for x in others if "jax" in x} == {f"jax-{x}" for x in on_all - on_jax} | {
+        f"jax-float32-{x}" for x in on_jax
+    }
     assert len(others) == 2 * len(alone) + 2 * len(on_jax) + len(chosen)

@@ -5,7 +5,8 @@ and option made of NumPy's own functions is supported, to the same bits. Steps a
 again, for
 
 - several models at once, float16, labels other than int64, inputs that are not in row order;
-- dropout, whose masks come from the host; large batches in the samples' own order, which are not gathered;
+- dropout, whose masks come from the host; large batches in the samples' own order, which are not gathered, unless they
+  are all samples;
 - formulas that read a value or call a function that tapes do not support, and optimizers without a loop;
 - all steps until the compiled code is loaded: from disk after the first few steps of a process, or by compilation once
   the process has trained for so long that the delay does not matter.
@@ -43,7 +44,7 @@ class NativeRunner(PortableRunner):
         super().__init__(backend, program)
         self._dtype: Any = None
         self._memory: list[Any] = []
-        self._recordings: dict[int, TapedSteps | None] = {}
+        self._recordings: dict[tuple[int, bool], TapedSteps | None] = {}
 
     def start(self, flat: Array, moments: State, total: Array) -> Carry:
         """Return the first carry; drop recordings of other memory."""
@@ -82,8 +83,8 @@ class NativeRunner(PortableRunner):
         data, order, spans, scalars, masks = call
         # In the samples' own order no gathering is needed, and copying a large batch would cost more than it saves.
         gathers = order is not None or 2 * size <= data.n_samples
-        if masks is None and gathers and compiled_steps.may_pay:
-            recording = self._recorded(carry, data, size)
+        if masks is None and (gathers or size == data.n_samples) and compiled_steps.may_pay:
+            recording = self._recorded(carry, data, size, gathers=gathers)
             if recording is not None and compiled_steps.get(self._dtype):
                 self._workspaces.clear()  # of steps before the compiled code was loaded
                 return _replayed(recording, carry, order, spans, scalars)
@@ -109,16 +110,18 @@ class NativeRunner(PortableRunner):
         if len(memory) != len(self._memory) or not all(map(operator.is_, memory, self._memory)):
             self._memory, self._recordings = memory, {}
 
-    def _recorded(self, carry: Carry, data: Batch, size: int) -> TapedSteps | None:
+    def _recorded(self, carry: Carry, data: Batch, size: int, *, gathers: bool) -> TapedSteps | None:
         """Return the recorded step for batches of this size, None if it cannot be recorded."""
         self._bind([carry.parameters, *carry.state, *data])
-        if size not in self._recordings:
+        key = size, gathers
+        if key not in self._recordings:
             given = [x for x in self._memory if x is not None]
             try:
-                self._recordings[size] = recording_of(self.program, size, carry, data).bound_to(given)
+                recording = recording_of(self.program, size, carry, data, gathers=gathers)
+                self._recordings[key] = recording.bound_to(given)
             except Exception:  # a real error is raised again when the step is computed
-                self._recordings[size] = None
-        return self._recordings[size]
+                self._recordings[key] = None
+        return self._recordings[key]
 
 
 def _replayed(
@@ -130,7 +133,7 @@ def _replayed(
     recording.total[...] = carry.total
     take_steps(
         recording.operations,
-        _rows(order, spans),
+        _rows(order, spans) if recording.rows.size else np.empty((len(spans), 0), np.int64),  # all samples, as they are
         recording.rows,
         np.asarray(scalars, dtype=dtype),
         recording.scalars,

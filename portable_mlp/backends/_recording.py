@@ -144,8 +144,10 @@ class TapingPrimitives(NumbaPrimitives):
         return self._tape.scalar(x)
 
 
-def recording_of(program: Program, size: int, carry: Carry, data: Batch) -> Recording:
+def recording_of(program: Program, size: int, carry: Carry, data: Batch, *, gathers: bool) -> Recording:
     """Return the recording of a program's step for batches of a size, for such parameters and samples.
+
+    Without ``gathers`` a batch is all samples, in their own order.
 
     Raises
     ------
@@ -156,7 +158,8 @@ def recording_of(program: Program, size: int, carry: Carry, data: Batch) -> Reco
     if flat.ndim != 1 or flat.dtype not in (np.float32, np.float64) or data.X.dtype != flat.dtype:
         raise Untapeable("several models, or numbers of another kind")
     columns = data.Y.shape[1:], data.Y.dtype
-    return _recorded(program, _formulas(program.net), size, flat.dtype, len(carry.state), columns, data.weights is None)
+    formulas, alike = _formulas(program.net), data.weights is None
+    return _recorded(program, formulas, size, gathers, flat.dtype, len(carry.state), columns, alike)
 
 
 def _formulas(net: Network) -> tuple[Any, ...]:
@@ -169,6 +172,7 @@ def _recorded(
     program: Program,
     formulas: tuple[Any, ...],
     size: int,
+    gathers: bool,
     dtype: np.dtype[Any],
     n_moments: int,
     targets: tuple[tuple[int, ...], np.dtype[Any]],
@@ -179,18 +183,18 @@ def _recorded(
     X, Y = np.empty((size, net.sizes[0]), dtype), np.empty((size, *targets[0]), targets[1])
     weights = None if alike else np.empty(size, dtype)
     n_scalars = len(program.scalars(1, 1.0))
-    rows, numbers = np.empty(size, np.int64), np.empty(n_scalars, dtype)
+    rows, numbers = np.empty(size if gathers else 0, np.int64), np.empty(n_scalars, dtype)
     loss, total = np.empty(1, dtype), np.empty((), dtype)
     tape = Tape(dtype)
     before = Carry(tape.of(flat), tuple(map(tape.of, moments)), tape.of(total))
     taped_numbers: Any = tuple(map(tape.of, np.split(numbers, n_scalars)))
-    workspace = make_workspace(np, net, flat, size)
+    workspace = make_workspace(np, net, flat, size, gathers=gathers)
     after, taped_loss = step(
         TapingPrimitives(tape),
         program,
         before,
         _taped(tape, Batch(X, Y, weights)),
-        tape.of(rows),
+        tape.of(rows) if gathers else None,
         taped_numbers,
         _taped(tape, workspace),
     )

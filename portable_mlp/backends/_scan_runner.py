@@ -34,6 +34,7 @@ class ScanRunner(PortableRunner):
     """
 
     steps_a_call = STEPS_A_CALL
+    joins_epochs = False
 
     def __init__(self, backend: Backend, program: Program, *, donated: bool) -> None:
         super().__init__(backend, program)

@@ -67,9 +67,13 @@ class Runner(abc.ABC):
         The definition of a step.
     steps_a_call : int
         The most steps in one call of `take`.
+    joins_epochs : bool
+        Whether a call may take steps of several epochs at no cost of its own; not where each number of steps is
+        compiled or recorded.
     """
 
     steps_a_call = 1
+    joins_epochs = True
 
     def __init__(self, backend: Backend, program: Program, ops: Primitives | None = None) -> None:
         self.program = program

@@ -14,6 +14,7 @@ COMMANDS: dict[str, dict[str, Any]] = {
     "demo": {},
     "backends": {},
     "train": {},
+    "tune": {},
     "predict": {},
     "evaluate": {},
     "inspect": {},

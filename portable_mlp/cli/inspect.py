@@ -9,9 +9,11 @@ import typer
 
 from ..storage.models import read_model_file
 from ..tables.preparation import preparation_of
+from ..tables.search_record import SEARCH_ENTRY, SearchRecord
 from .options import JsonOption, print_json
 from .table_options import show_columns
 from .terminal import echo
+from .tune_table import found_by
 
 
 def inspect(model: Annotated[pathlib.Path, typer.Argument(help="Model file.")], as_json: JsonOption = False) -> None:
@@ -54,6 +56,10 @@ def inspect(model: Annotated[pathlib.Path, typer.Argument(help="Model file.")], 
         described["features"] = _first_names(preparation.feature_names)
     for name, value in described.items():
         echo(f"{name:<11}{value}")
+    record = SearchRecord.from_metadata(file.metadata.get(SEARCH_ENTRY))
+    if record is not None:
+        for line in found_by(record):
+            echo(line)
     if preparation.encoder is not None:
         echo("columns")
         show_columns(preparation.encoder.report)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import pathlib
 import sys
 from typing import Annotated, Any, TypeAlias
 
@@ -13,6 +14,7 @@ from ..backends import BACKENDS
 
 TABLE, NETWORK, TRAINING, OPTIMIZER = "Table", "Network", "Training", "Optimizer"
 BACKEND, PROCESSES, FILES, SCORES = "Backend", "Processes", "Model and checkpoints", "Scores and report"
+SEARCH = "Search"
 """The panels of ``--help``, in which long lists of options are grouped."""
 
 BackendOption: TypeAlias = Annotated[
@@ -46,6 +48,22 @@ MaxRowsOption: TypeAlias = Annotated[
         help="Refuse a table of more rows.",
         show_default="what half of the memory holds",
         rich_help_panel=TABLE,
+    ),
+]
+DtypeOption: TypeAlias = Annotated[str, typer.Option(help="float32 or float64.", rich_help_panel=BACKEND)]
+SeedOption: TypeAlias = Annotated[
+    int,
+    typer.Option(
+        min=0, max=2**32 - 1, help="Seed of the first weights, the split and the shuffle.", rich_help_panel=TRAINING
+    ),
+]
+SaveOption: TypeAlias = Annotated[
+    pathlib.Path | None, typer.Option(help="File for the model, such as model.safetensors.", rich_help_panel=FILES)
+]
+ResumeOption: TypeAlias = Annotated[
+    bool,
+    typer.Option(
+        "--resume", help="Resume from the newest state in --checkpoint, if there is one.", rich_help_panel=FILES
     ),
 ]
 JsonOption: TypeAlias = Annotated[bool, typer.Option("--json", help="Print JSON, alone on stdout.")]

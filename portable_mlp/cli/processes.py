@@ -109,8 +109,7 @@ def run_supervised(
     """
     if any(name in os.environ for name in RANK_VARIABLES):
         raise ValueError("--procs starts the processes itself: leave out mpiexec, or --procs")
-    if procs != "auto" and not (procs.isdecimal() and int(procs) >= 1):
-        raise ValueError(f"--procs takes a number of processes, at least 1, or auto; got {procs!r}")
+    n = n_processes(procs)
     if restarts is not None and checkpoint is None:
         raise ValueError("--restarts needs a folder to go on from: --checkpoint DIR")
     if timeout is not None and not timeout > 0:
@@ -122,7 +121,22 @@ def run_supervised(
         checkpoint=checkpoint,
     )
     program, again = _program(context, context.params), _program(context, {**context.params, "resume": True})
-    return supervise(program, again, n_cores() if procs == "auto" else int(procs), rules)
+    return supervise(program, again, n, rules)
+
+
+def n_processes(procs: str) -> int:
+    """Return the number of processes that was typed; "auto" is one for each core.
+
+    Raises
+    ------
+    ValueError
+        If it is not one.
+    """
+    if procs == "auto":
+        return n_cores()
+    if not (procs.isdecimal() and int(procs) >= 1):
+        raise ValueError(f"--procs takes a number of processes, at least 1, or auto; got {procs!r}")
+    return int(procs)
 
 
 def _program(context: typer.Context, values: Mapping[str, Any]) -> list[str]:

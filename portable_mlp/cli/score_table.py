@@ -33,7 +33,7 @@ def score_lines(scores: Scores) -> Iterator[str]:
     names = [
         (MEASURES[name].words, with_spread(scores, name), score_text(scores.baseline[name])) for name in scores.model
     ]
-    yield from _aligned([(f"scores of {counted(scores.n_rows, 'row')}", "model", "baseline"), *names])
+    yield from aligned([(f"scores of {counted(scores.n_rows, 'row')}", "model", "baseline"), *names])
     yield f"{'baseline':<20}{scores.baseline_name}"
     if scores.n_unknown:
         yield f"{counted(scores.n_unknown, 'row')} of classes that the model does not know count as wrong"
@@ -44,10 +44,10 @@ def score_lines(scores: Scores) -> Iterator[str]:
         (name, str(one.n_rows), score_text(one.precision), score_text(one.recall), score_text(one.f1))
         for name, one in zip(classes, scores.by_class, strict=True)
     ]
-    yield from _aligned([("class", "rows", "precision", "recall", "F1"), *rows])
+    yield from aligned([("class", "rows", "precision", "recall", "F1"), *rows])
     if len(classes) <= MOST_CLASSES_SHOWN:
         counts = [(name, *map(str, row)) for name, row in zip(classes, scores.confusion.tolist(), strict=True)]
-        yield from _aligned([("true \\ predicted", *map(_shortened, classes)), *counts])
+        yield from aligned([("true \\ predicted", *map(_shortened, classes)), *counts])
 
 
 def _shortened(name: str) -> str:
@@ -61,7 +61,7 @@ def with_spread(scores: Scores, name: str) -> str:
     return f"{score_text(scores.model[name])}{spread}"
 
 
-def _aligned(rows: Sequence[tuple[str, ...]]) -> Iterator[str]:
+def aligned(rows: Sequence[tuple[str, ...]]) -> Iterator[str]:
     """Yield rows as lines: the first column to the left, the others to the right."""
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     for first, *others in rows:

@@ -125,6 +125,10 @@ class Trainer(NamedTuple):
             models.append(fitted.model)
         return models
 
+    def check_table(self, table: Table | RawTable) -> None:
+        """Raise ValueError if the model that is chosen cannot be trained on a table, or saved."""
+        self._check(self._prepared(table))
+
     def of_source(self, source: RowSource, asked: AssessmentOptions) -> Trained:
         """Train on a table that stays in its file; ``asked`` may hold a test part out, drawn from each group."""
         if asked.n_folds:
@@ -149,8 +153,10 @@ class Trainer(NamedTuple):
         return self._fit(prepare_source(source, self.chosen, task=task, seed=self.seed), self.checkpoint)
 
     def _of_rows(self, table: Table | RawTable, folder: pathlib.Path | None) -> Trained:
-        prepared = prepare(table, self.chosen, task=self.task, seed=self.seed, reading=self.reading)
-        return self._fit(prepared, folder)
+        return self._fit(self._prepared(table), folder)
+
+    def _prepared(self, table: Table | RawTable) -> PreparedTable:
+        return prepare(table, self.chosen, task=self.task, seed=self.seed, reading=self.reading)
 
     def _fit(self, prepared: PreparedTable, folder: pathlib.Path | None) -> Trained:
         self._check(prepared)
@@ -170,9 +176,11 @@ class Trainer(NamedTuple):
         loss = self.chosen.loss
         if loss is not None:
             check_choice("--loss", loss, losses_of(classification=prepared.preparation.classes is not None))
-        if "patience" in self.chosen.training and not prepared.n_held_out:
+        asked = [f"--{name}" for name in ("patience", "monitor") if name in self.chosen.training]
+        if asked and not prepared.n_held_out:
             hold_out, rows = prepared.recipe.hold_out, counted(prepared.n_rows, "row")
-            raise ValueError(f"--patience needs rows to validate on, and --validation {hold_out} leaves none of {rows}")
+            need = f"{' and '.join(asked)} need{'s' if len(asked) == 1 else ''} rows to validate on"
+            raise ValueError(f"{need}, and --validation {hold_out} leaves none of {rows}")
         if self.is_saved:
             check_savable(prepared.net, prepared.metadata(), prepared.recipe.n_networks)
 

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import functools
 import inspect
-from collections.abc import Callable
 from typing import Annotated, Any
 
 import typer
@@ -23,26 +21,11 @@ _OFF = "no_"
 """The prefix of an option that turns another off."""
 
 
-def with_training_options(command: Callable[..., None]) -> Callable[..., None]:
-    """Return a command that has every training option, in place of its keyword ``training``.
-
-    The command receives those that were typed, by name, in a dict of that name: what ``pm.train(**training)`` takes.
-    """
-
-    @functools.wraps(command)
-    def called(**given: Any) -> None:
-        training = {name: given.pop(name) for name in TRAINING_OPTIONS if name in given}
-        training |= {name: False for name in TRAINING_OPTIONS if given.pop(_OFF + name, False)}
-        command(training={name: value for name, value in training.items() if value is not None}, **given)
-
-    signature = inspect.signature(command, eval_str=True)
-    parameters: list[inspect.Parameter] = []
-    for parameter in signature.parameters.values():
-        parameters += map(_parameter, TRAINING_OPTIONS) if parameter.name == "training" else [parameter]
-    # Typer reads both.
-    called.__signature__ = signature.replace(parameters=parameters)  # type: ignore[attr-defined]
-    called.__annotations__ = {one.name: one.annotation for one in parameters}
-    return called
+def training_options(**typed: Any) -> dict[str, Any]:
+    """Return those options that were typed, by name: what ``pm.train(**training)`` takes. A group of options."""
+    training = {name: typed[name] for name in TRAINING_OPTIONS if name in typed}
+    training |= {name: False for name in TRAINING_OPTIONS if typed.get(_OFF + name)}
+    return {name: value for name, value in training.items() if value is not None}
 
 
 def _parameter(name: str) -> inspect.Parameter:
@@ -79,3 +62,6 @@ def _type_of(check: Check) -> Any:
         case Choice():
             return str
     return _TYPES.get(check, float)
+
+
+training_options.__signature__ = inspect.Signature([_parameter(name) for name in TRAINING_OPTIONS])  # type: ignore[attr-defined]

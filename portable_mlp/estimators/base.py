@@ -590,7 +590,7 @@ class BaseMLP(
         Parameters
         ----------
         path : str, bytes or path
-            The path of the file, usually "*.onnx". An existing file is replaced in one step.
+            The path of the file, usually ending in ".onnx". An existing file is replaced in one step.
 
         Raises
         ------

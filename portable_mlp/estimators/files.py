@@ -62,8 +62,8 @@ class SavedToFiles:
         Parameters
         ----------
         path : str, bytes or path
-            The path of the file, usually "*.safetensors". `portable_mlp.load_model` and every program for safetensors
-            can read its parameters.
+            The path of the file, usually ending in ".safetensors". `portable_mlp.load_model` and every program for
+            safetensors can read its parameters.
 
         Raises
         ------

@@ -15,6 +15,7 @@ import pathlib
 import re
 import types
 import warnings
+from collections.abc import Mapping
 from typing import Any, NamedTuple, Self
 
 import numpy as np
@@ -170,6 +171,31 @@ class CheckpointFolder(contextlib.AbstractContextManager["CheckpointFolder"]):
             states = [(int(match[1]), path) for match, path in found if match]
             return sorted((state for state in states if state[1].name == _name(state[0])), reverse=True)
         return []
+
+
+def check_identity(folder: pathlib.Path, kind: str, saved: Any, identity: Mapping[str, Any]) -> None:
+    """Raise ValueError if the states of a folder are of another run; names what differs.
+
+    Parameters
+    ----------
+    folder : path
+        The folder, for the message.
+    kind : str
+        The noun for such a run, "training" for example.
+    saved : object
+        The identity in the state.
+    identity : mapping from str to object
+        The identity of the run that is to resume, JSON values by name.
+    """
+    saved = saved if isinstance(saved, dict) else {}
+    names = sorted(saved.keys() | identity.keys())
+    differing = [name for name in names if saved.get(name) != identity.get(name)]
+    if differing:
+        change = "; ".join(f"{name} was {saved.get(name)!r}, now {identity.get(name)!r}" for name in differing)
+        raise ValueError(
+            f"{folder} holds the checkpoints of another {kind}: {change}. Give the same options and data, or another "
+            "folder"
+        )
 
 
 def to_bytes(checkpoint: Checkpoint) -> bytes:

@@ -25,7 +25,9 @@ __all__ = [
     "Measure",
     "Scores",
     "averaged",
+    "baseline_scores",
     "class_scores",
+    "over_folds",
     "quantity_scores",
 ]
 
@@ -259,6 +261,19 @@ def quantity_scores(y: NDArray[Any], predictions: NDArray[Any], baseline: Baseli
     )
 
 
+def baseline_scores(y: NDArray[Any], classes: Sequence[Any] | None, baseline: Baseline) -> Mapping[str, float]:
+    """Return the scores of the baseline itself; ``classes`` as in `class_scores`, None for quantities.
+
+    >>> y = np.array([1.0, 3.0])
+    >>> baseline_scores(y, None, Baseline.of(y, None))
+    {'r2': 0.0, 'mae': 1.0, 'rmse': 1.0}
+    """
+    constant = np.asarray(baseline.mean if classes is None else baseline.shares, dtype=np.float64)
+    answers = np.broadcast_to(constant, (len(y), len(constant)))
+    scores = quantity_scores(y, answers, baseline) if classes is None else class_scores(y, answers, classes, baseline)
+    return scores.baseline
+
+
 def averaged(folds: Sequence[Scores]) -> Scores:
     """Return the mean of the scores over folds, and their spread; confusion matrices are added up.
 
@@ -267,13 +282,13 @@ def averaged(folds: Sequence[Scores]) -> Scores:
     names = list(dict.fromkeys(one.name for scores in folds for one in scores.by_class))
     together = Scores(
         sum(scores.n_rows for scores in folds),
-        _over_folds([scores.model for scores in folds], np.mean),
-        _over_folds([scores.baseline for scores in folds], np.mean),
+        over_folds([scores.model for scores in folds], np.mean),
+        over_folds([scores.baseline for scores in folds], np.mean),
         folds[0].baseline_name
         if len({scores.baseline_name for scores in folds}) == 1
         else "always the largest class of the training rows of each fold",
         n_unknown=sum(scores.n_unknown for scores in folds),
-        spread=_over_folds([scores.model for scores in folds], np.std),
+        spread=over_folds([scores.model for scores in folds], np.std),
     )
     if not names:
         return together
@@ -284,7 +299,12 @@ def averaged(folds: Sequence[Scores]) -> Scores:
     return together._replace(by_class=_by_class(names, confusion), confusion=confusion)
 
 
-def _over_folds(folds: Sequence[Mapping[str, float]], statistic: Callable[[list[float]], Any]) -> dict[str, float]:
+def over_folds(folds: Sequence[Mapping[str, float]], statistic: Callable[[list[float]], Any]) -> dict[str, float]:
+    """Return a statistic of each score over the folds for which it is defined; NaN if there are none.
+
+    >>> over_folds([{"r2": 0.5}, {"r2": math.nan}, {"r2": 1.0}], np.mean)
+    {'r2': 0.75}
+    """
     defined = {name: [scores[name] for scores in folds if not math.isnan(scores[name])] for name in folds[0]}
     return {name: float(statistic(values)) if values else math.nan for name, values in defined.items()}
 

@@ -103,6 +103,18 @@ def n_samples_of(batches: Sequence[Span]) -> int:
     return sum(stop - start for start, stop in batches)
 
 
+def joined_orders(orders: Sequence[np.ndarray | None], n_samples: int) -> tuple[np.ndarray | None, list[Span]]:
+    """Return the orders of several epochs as one, and a batch of all samples for each; None keeps the samples' own.
+
+    >>> joined_orders([np.asarray([1, 0]), np.asarray([0, 1])], 2)
+    (array([1, 0, 0, 1]), [(0, 2), (2, 4)])
+    """
+    shuffled = [order for order in orders if order is not None]
+    if not shuffled:
+        return None, [(0, n_samples)] * len(orders)
+    return np.concatenate(shuffled), [(i * n_samples, (i + 1) * n_samples) for i in range(len(orders))]
+
+
 def counting(batches: Sequence[Span], weights: np.ndarray | None, order: Any) -> Sequence[Span]:
     """Return the batches without those whose weights, (n_samples,) on the host, sum to zero.
 

@@ -15,7 +15,7 @@ from ..distributed.group import Group, current_group, is_root, on_root
 from ..kernels.arrays import Array
 from ..kernels.network import Network
 from ..kernels.options import OrNone, Whole, flag
-from ..storage.checkpoints import Checkpoint, CheckpointFolder, from_bytes, to_bytes
+from ..storage.checkpoints import Checkpoint, CheckpointFolder, check_identity, from_bytes, to_bytes
 from ..storage.model_errors import refusal
 from ..storage.paths import FilePath
 from .batches import blocks
@@ -128,7 +128,7 @@ class Checkpoints:
         assert self._folder is not None  # rank 0 has it
         found = self._folder.newest()
         if found is not None:
-            self._check_same_run(self._folder, found.facts.get("run"))
+            check_identity(self._folder.path, "training", found.facts.get("run"), self._identity)
             self._check_whole(self._folder, found)
         return found
 
@@ -166,19 +166,6 @@ class Checkpoints:
                 whole &= shape == (x.shape if hasattr(x, "shape") else (len(x),))
         if not whole:
             raise refusal(folder.path, "the newest checkpoint in it lacks what a state of this run has")
-
-    def _check_same_run(self, folder: CheckpointFolder, saved: Any) -> None:
-        saved = saved if isinstance(saved, dict) else {}
-        names = sorted(saved.keys() | self._identity.keys())
-        differing = [name for name in names if saved.get(name) != self._identity.get(name)]
-        if differing:
-            change = "; ".join(
-                f"{name} was {saved.get(name)!r}, now {self._identity.get(name)!r}" for name in differing
-            )
-            raise ValueError(
-                f"{folder.path} holds the checkpoints of another training: {change}. Give the same options and "
-                "data, or another folder"
-            )
 
 
 def checked_folder(

@@ -11,12 +11,12 @@ from ..backends import Backend
 from ..backends.runner import Runner, RunnerCall
 from ..distributed.group import current_group
 from ..distributed.group_runner import GroupRunner
-from ..kernels.arrays import Array
+from ..kernels.arrays import Array, snapshot
 from ..kernels.batch import Span
 from ..kernels.optimizers import State
 from ..kernels.propagation import Masks
 from ..kernels.step import Program
-from .batches import n_samples_of
+from .batches import Data, joined_orders, n_samples_of
 from .progress import Silent
 from .stream import Samples
 
@@ -89,6 +89,12 @@ class Loop:
         """The epoch's loss so far, summed over samples."""
         return self._carry.total
 
+    def kept(self) -> tuple[Array, State, Array, int]:
+        """Return copies of the parameters, moments and loss so far, and the step count: what `restore` takes."""
+        xp = self.backend.xp
+        flat, *moments, total = (snapshot(xp, x) for x in (self.flat, *self.state, self.total))
+        return flat, tuple(moments), total, self.n_steps
+
     def restore(self, flat: Any, state: Sequence[Any], total: Any, n_steps: int) -> None:
         """Continue from copies of ``flat``, ``state`` and ``total`` on the host."""
         moved, *moments, so_far = (self.backend.asarray(x, dtype=x.dtype.name) for x in (flat, *state, total))
@@ -155,19 +161,48 @@ class Loop:
                 self._fold_losses()
                 prepared = runner.prepared(some, on_host)
                 for now in runner.calls(spans, self.n_steps, every) if each is None else zip(spans):
-                    n_now = len(now)
-                    steps = range(self.n_steps + 1, self.n_steps + n_now + 1)
-                    scalars = [self._scalars(step, rate(step)) for step in steps]
-                    mask = None if each is None else next(each)
-                    self._carry, losses = runner.take(self._carry, RunnerCall(some, prepared, now, scalars, mask))
-                    self.n_steps += n_now
-                    self._losses.append((losses, n_now))
-                    done += n_now
+                    losses = self._take(some, prepared, now, rate, None if each is None else next(each))
+                    self._losses.append((losses, len(now)))
+                    done += len(now)
                     if bar is not None:
                         bar.advance(n_samples_of(now))
                     if between is not None:
                         between(done)
         return self._carry.total / float(n_samples)
+
+    def n_joined(self, n_samples: int, n_epochs: int) -> int:
+        """Return how many of ``n_epochs`` epochs, each a single step on all samples, one call takes."""
+        if not self._runner.joins_epochs:
+            return 1
+        return len(next(iter(self._runner.calls([(0, n_samples)] * n_epochs, self.n_steps, None))))
+
+    def joined_epochs(self, data: Data, orders: Sequence[Any], rate: Callable[[int], float]) -> Array:
+        """Take epochs of a single step on all samples in one call; return the mean loss of each, (n_epochs,).
+
+        Parameters
+        ----------
+        data : Data
+            All training samples, in memory: a step takes all of them.
+        orders : sequence of ndarray of shape (n_samples,), int64, or of None
+            The order of the samples in each of these epochs, on the host; None keeps their order.
+        rate : callable
+            The learning rate of a step, as for `epoch`.
+        """
+        n_samples = data.n_samples
+        order, batches = joined_orders(orders, n_samples)
+        losses = self._take(data, self._runner.prepared(data, order), batches, rate)
+        # As `epoch` does it: the sum over the samples, then its mean.
+        return self.backend.xp.reshape(losses, (-1,)) * float(n_samples) / float(n_samples)
+
+    def _take(
+        self, data: Data, order: Any, batches: Sequence[Span], rate: Callable[[int], float], masks: Masks = None
+    ) -> Array:
+        """Take one step for each batch of one call; return their losses."""
+        steps = range(self.n_steps + 1, self.n_steps + len(batches) + 1)
+        scalars = [self._scalars(step, rate(step)) for step in steps]
+        self._carry, losses = self._runner.take(self._carry, RunnerCall(data, order, batches, scalars, masks))
+        self.n_steps += len(batches)
+        return losses
 
     def _fold_losses(self) -> None:
         """Join the losses of the previous piece in one array: one array a step would pile up in a long epoch."""

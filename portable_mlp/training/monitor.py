@@ -81,6 +81,11 @@ class Monitor:
         return min(map(len, self._history.values()))
 
     @property
+    def only_records(self) -> bool:
+        """Whether an epoch's figures are recorded and no more: nothing is evaluated, and nothing may stop the run."""
+        return self._validation is None and not self._rules and not self._callbacks
+
+    @property
     def history(self) -> History:
         """A copy of the recorded numbers, and of those that callbacks keep."""
         n_epochs = self.n_epochs

@@ -89,6 +89,11 @@ class KeyedOrder:
         self._shuffle = draws if shuffles else None
         self._batches = spans(n_samples, batch_size)
 
+    @property
+    def is_one_batch(self) -> bool:
+        """Whether each epoch is one batch of all samples, without dropout."""
+        return len(self._batches) == 1 and self._weights is None and self._dropout is None
+
     def epoch(self, epoch: int, done: int) -> EpochOrder:
         """Return the order of an epoch."""
         rows = self._samples.order(self._shuffle, epoch, self.n_samples)

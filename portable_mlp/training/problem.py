@@ -82,7 +82,7 @@ def checked_problem(
     if hold_out is not None:
         with _named_validation():
             hold_out = weighted(backend, hold_out, by_class)
-    _check_there_is_validation(options["patience"], hold_out)
+    _check_there_is_validation(options, hold_out)
     _check_one_model(params, options)
     others = {
         "params": lambda: _content_of(backend, params),
@@ -129,9 +129,11 @@ def _named_validation() -> Iterator[None]:
         raise type(error)(f"in the validation data: {error}") from None
 
 
-def _check_there_is_validation(patience: int | None, hold_out: Samples | None) -> None:
-    if patience is not None and hold_out is None:
-        raise ValueError("patience looks at the validation: give validation=(X_val, y_val) with it")
+def _check_there_is_validation(options: Mapping[str, Any], hold_out: Samples | None) -> None:
+    asked = {"patience": options["patience"] is not None, 'monitor="score"': options["monitor"] == "score"}
+    for what, is_asked in asked.items():
+        if is_asked and hold_out is None:
+            raise ValueError(f"{what} looks at the validation: give validation=(X_val, y_val) with it")
 
 
 def _check_one_model(params: Params, options: Mapping[str, Any]) -> None:

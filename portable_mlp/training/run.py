@@ -18,6 +18,7 @@ from .agreed_stop import AgreedRequests
 from .batches import n_samples_of
 from .checkpointing import Checkpoints, Position
 from .interruption import Requests, StopAsked, pass_on_interruption, shared_request
+from .joined_epochs import JoinedEpochs
 from .loop import Loop
 from .order import Order
 from .progress import Silent
@@ -113,6 +114,8 @@ class Run:
         The largest number of epochs.
     checkpoints : Checkpoints, optional
         The states of the run: training resumes from the newest one.
+    joined : JoinedEpochs, optional
+        Takes many epochs at once, where nothing happens between them.
     """
 
     def __init__(
@@ -125,9 +128,10 @@ class Run:
         *,
         epochs: int,
         checkpoints: Checkpoints | None = None,
+        joined: JoinedEpochs | None = None,
     ) -> None:
         self._loop, self._samples, self._order, self._rates, self._record = loop, samples, order, rates, record
-        self._epochs, self._checkpoints = epochs, checkpoints
+        self._epochs, self._checkpoints, self._joined = epochs, checkpoints, joined
         self._position = Position()
         group = current_group()
         # Alone and without checkpoints Ctrl-C may interrupt a step anywhere: no file and no other rank depends on it.
@@ -166,7 +170,10 @@ class Run:
         ended = self._resumed()
         if ended is not None:
             return ended
-        for epoch in range(self._position.epoch, self._epochs):
+        while (epoch := self._position.epoch) < self._epochs:
+            if self._joined is not None and (n_joined := self._joined.take(epoch)):
+                self._position = Position(epoch + n_joined)
+                continue
             reason = self._epoch(epoch)
             self._position = Position(epoch + 1)
             self._save(reason)

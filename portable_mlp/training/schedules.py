@@ -157,13 +157,18 @@ class LossDrivenRates:
         """Whether the rate changes within an epoch."""
         return self._entry.by_step
 
+    @property
+    def by_loss(self) -> bool:
+        """Whether the rate depends on the losses of the epochs before."""
+        return self._entry.divides
+
     def at(self, progress: Progress) -> float:
         """Return the learning rate."""
         return self._entry.at(self._learning_rate, progress, self._options)
 
     def continues_after(self, loss: float) -> bool:
         """Record an epoch's loss; return False where the rate cannot be divided further."""
-        if not self._entry.divides:
+        if not self.by_loss:
             return True
         self._stall.count(loss)
         if self._stall.n_epochs < self.n_epochs:
@@ -176,13 +181,13 @@ class LossDrivenRates:
 
     def memory(self) -> list[float]:
         """Return the rate, the best loss and the count of stalled epochs in a row; empty where they do not matter."""
-        if not self._entry.divides:
+        if not self.by_loss:
             return []
         return [self._learning_rate, self._stall.best, float(self._stall.n_epochs)]
 
     def restore(self, memory: list[float]) -> None:
         """Continue from a result of `memory`."""
-        if self._entry.divides:
+        if self.by_loss:
             self._learning_rate, self._stall.best, n_epochs = memory
             self._stall.n_epochs = int(n_epochs)
 

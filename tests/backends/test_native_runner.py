@@ -17,7 +17,7 @@ from scipy.special import _ufuncs
 
 import portable_mlp as pm
 from portable_mlp.backends import _compiled_steps, _native_runner
-from portable_mlp.backends._compiled_steps import LOOPS, CompiledSteps, compiled_steps, inner_loop
+from portable_mlp.backends._compiled_steps import LOOPS, TAKE, TAKE_LABELS, CompiledSteps, compiled_steps, inner_loop
 from portable_mlp.backends._native_runner import NativeRunner
 from portable_mlp.backends._numba_primitives import _LOOPS_OF_UPDATES
 from portable_mlp.backends._tape import Tape, Untapeable
@@ -221,11 +221,25 @@ def test_other_memory_is_left_to_single_steps(other: Callable[[Data], Data], cal
 KINDS = (NativeRunner, PortableRunner)
 
 
-def test_large_batches_in_the_samples_own_order_are_not_copied(calls: list[int]) -> None:
-    net = pm.Network((4, 6, 3))
-    runs = [epochs(loop(kind, program(net), "float64"), data_for(net, "float64"), 43, shuffle=False) for kind in KINDS]
+@pytest.mark.parametrize("batch_size", [30, 43])
+def test_large_batches_in_the_samples_own_order_are_not_copied(
+    batch_size: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    recorded, honest = [], NativeRunner._recorded
+
+    def kept(*arguments: Any, **options: Any) -> Any:
+        recorded.append(honest(*arguments, **options))
+        return recorded[-1]
+
+    monkeypatch.setattr(NativeRunner, "_recorded", kept)
+    net, data = pm.Network((4, 6, 3)), data_for(pm.Network((4, 6, 3)), "float64")
+    runs = [epochs(loop(kind, program(net), "float64"), data, batch_size, shuffle=False) for kind in KINDS]
     assert runs[0] == runs[1]
-    assert calls == []
+    # Of 43 samples a batch of 30 is computed where it is by a single step, its rest of 13 is gathered.
+    recording = recorded[0]
+    assert all(other is recording for other in recorded)
+    gathered = {TAKE, TAKE_LABELS} & set(recording.operations[:, 0])
+    assert bool(gathered) == (recording.rows.size == 13) == (batch_size == 30)
 
 
 def by_value(xp: Any, z: Any) -> Any:
@@ -287,7 +301,7 @@ def test_calls_are_short_and_end_where_a_state_is_due() -> None:
     def sizes(net: pm.Network, n_samples: int, batch_size: int, every: int | None = None) -> list[int]:
         runner = NativeRunner(NUMPY, program(net))
         runner.start(np.zeros(1), (), np.zeros(()))
-        runner._recordings = dict.fromkeys(range(batch_size + 1), object())  # type: ignore[arg-type]
+        runner._recordings = {(size, True): object() for size in range(batch_size + 1)}  # type: ignore[misc]
         some = spans(n_samples, batch_size)
         divided = list(runner.calls(some, 3, every))
         assert list(itertools.chain.from_iterable(divided)) == list(some)
@@ -305,7 +319,7 @@ def test_a_tape_uses_memory_again() -> None:
         net = pm.Network((4, *[50] * n_layers, 3), "gelu")
         one = loop(NativeRunner, program(net), "float64")
         epochs(one, data_for(net, "float64"))
-        memory, *_ = one._runner._recordings[10].memory  # type: ignore[attr-defined]
+        memory, *_ = one._runner._recordings[10, True].memory  # type: ignore[attr-defined]
         workspace = 10 * (4 + 3 + 3) + n_layers * 2 * 10 * 50 + one.flat.size  # X, Y, logits; h and dh; the gradient
         return int(memory.nbytes) - 8 * workspace
 

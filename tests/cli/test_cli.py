@@ -419,6 +419,10 @@ MISTAKES = {
         ("train", "digits", "--validation", "0", "--patience", "3"),
         "--patience needs rows to validate on",
     ),
+    "no score": (
+        ("train", "digits", "--validation", "0", "--patience", "3", "--monitor", "score"),
+        "--patience and --monitor need rows to validate on",
+    ),
     "target of digits": (("train", "digits", "--target", "x"), "--target does not go with digits"),
     "delimiter of digits": (("predict", "m.safetensors", "digits", "--delimiter", ";"), "--delimiter does not go with"),
     "rows of digits": (("train", "digits", "--max-rows", "9"), "--max-rows does not go with digits"),
@@ -561,7 +565,8 @@ def test_classes_of_a_model_saved_by_hand(capfd) -> None:
 def test_a_reader_that_has_seen_enough_is_no_mistake() -> None:
     net = pm.Network((64, 10))
     pm.save_model("m.safetensors", net, pm.init_params(net))
-    command_line = [sys.executable, "-m", "portable_mlp", "predict", "m.safetensors", "digits", "--proba"]
+    np.save("rows.npy", np.ones((2_000, 64)))
+    command_line = [sys.executable, "-m", "portable_mlp", "predict", "m.safetensors", "rows.npy", "--proba"]
     with subprocess.Popen(command_line, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
         assert process.stdout is not None
         assert process.stderr is not None

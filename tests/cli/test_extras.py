@@ -59,6 +59,8 @@ LINES = {
     "train table.csv --epochs 1 --backend strict": ("strict",),
     "train table.csv --procs 1 --epochs 1": ("mpi",),
     "train digits --epochs 1": ("sklearn",),
+    "tune table.csv --trials 2 --folds 2 --epochs 1": (),
+    "tune table.csv --trials 1 --folds 2 --epochs 1 --plot tune.png": ("plot",),
     "predict model.safetensors table.csv": (),
     "evaluate model.safetensors table.csv": (),
     "predict model.safetensors table.csv --output out.tsv.gz": (),
@@ -149,9 +151,10 @@ def test_without_the_command_line_one_sentence_says_what_to_install(extra: str |
     ("extra", "every_line"),
     [
         ("cli", True),
-        *((extra, False) for extra in ("sklearn", "onnx", "torch")),
+        *((extra, False) for extra in ("sklearn", "onnx", "strict")),
         *rarely(
-            ("demo", True), *((extra, False) for extra in EXTRAS if extra not in ("cli", "sklearn", "onnx", "torch"))
+            ("demo", True),
+            *((extra, False) for extra in EXTRAS if extra not in ("cli", "demo", "sklearn", "onnx", "strict")),
         ),
     ],
 )

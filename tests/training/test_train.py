@@ -558,6 +558,7 @@ BAD_OPTIONS = [
     (_bad(batch_size=0), "batch_size must be at least 1, got 0"),
     (_bad(epochs=0), "epochs must be at least 1, got 0"),
     (_bad(patience=2), r"patience looks at the validation: give validation=\(X_val, y_val\)"),
+    (_bad(monitor="score"), r'monitor="score" looks at the validation: give validation=\(X_val, y_val\)'),
     (_bad(patience=0, validation=problem()), "patience must be at least 1, got 0"),
     (_bad(monitor="accuracy"), "monitor must be one of 'loss', 'score'; got 'accuracy'"),
     (_bad(validation=problem()[0]), r"validation must be a pair \(X_val, y_val\)"),

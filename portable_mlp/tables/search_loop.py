@@ -1,0 +1,88 @@
+"""The trials of a search: until all are finished, the time is over, or Ctrl-C."""
+
+from __future__ import annotations
+
+import itertools
+import math
+import time
+from collections.abc import Callable, Iterator, Sequence
+from typing import NamedTuple, TypeAlias
+
+from .search import TableSearch, TrialScores
+from .search_states import SearchStates
+
+__all__ = ["Ended", "Searched", "evaluate_one_by_one", "run_trials"]
+
+
+Ended: TypeAlias = Callable[[TrialScores], None]
+"""A function that is called with each trial as it ends."""
+
+
+class Searched(NamedTuple):
+    """The outcome of a search.
+
+    Attributes
+    ----------
+    trials : list of TrialScores
+        The finished trials, by their numbers.
+    stopped_because : {"max_trials", "time", "interrupted"}
+        The reason why the search ended.
+    """
+
+    trials: list[TrialScores]
+    stopped_because: str
+
+
+def evaluate_one_by_one(search: TableSearch, numbers: Iterator[int], ended: Ended) -> None:
+    """Evaluate trials one after the other; call ``ended`` with each."""
+    for number in numbers:
+        ended(search.evaluate(number))
+
+
+def run_trials(
+    search: TableSearch,
+    n_trials: int,
+    seconds: float | None,
+    states: SearchStates,
+    show: Callable[[Sequence[TrialScores]], None],
+    evaluate: Callable[[TableSearch, Iterator[int], Ended], None] = evaluate_one_by_one,
+) -> Searched:
+    """Run the trials that are not finished yet.
+
+    Ctrl-C ends the search; trials that are not finished then are lost.
+
+    Parameters
+    ----------
+    search : TableSearch
+        The search, which evaluates a trial by its number.
+    n_trials : int
+        The largest number of trials, at least 1.
+    seconds : float or None
+        The time after which no trial begins but the first.
+    states : SearchStates
+        The trials that are finished; each further one is written there.
+    show : callable
+        Called with all finished trials at the start, and whenever there is another one.
+    evaluate : callable
+        ``evaluate(search, numbers, ended)`` evaluates the trials of these numbers, several at a time or not, and calls
+        ``ended`` with each.
+    """
+    trials = {trial.number: trial for trial in states.finished() if trial.number <= n_trials}
+    left = sorted(set(range(1, n_trials + 1)) - trials.keys())
+    end = math.inf if seconds is None else time.monotonic() + seconds
+    numbers = itertools.takewhile(lambda number: number == 1 or time.monotonic() < end, left)
+
+    def in_order() -> list[TrialScores]:
+        return [trials[number] for number in sorted(trials)]
+
+    def ended(trial: TrialScores) -> None:
+        trials[trial.number] = trial
+        states.write(in_order())
+        show(in_order())
+
+    show(in_order())
+    try:
+        evaluate(search, numbers, ended)
+    except KeyboardInterrupt:
+        return Searched(in_order(), "interrupted")
+    return Searched(in_order(), "max_trials" if len(trials) == n_trials else "time")

@@ -1,0 +1,117 @@
+"""Epochs of a single step, many in one call: the numbers of one epoch at a time, to the bit."""
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+
+import portable_mlp as pm
+from portable_mlp.backends._compiled_steps import compiled_steps
+from portable_mlp.backends._native_runner import NativeRunner
+from portable_mlp.training.joined_epochs import JoinedEpochs
+
+pytestmark = pytest.mark.compiled_steps
+
+NET = pm.Network((4, 8, 3, 1), activation="tanh", output="identity")
+EPOCHS = 150  # two calls of 64, and a part of one
+
+
+@pytest.fixture(autouse=True, scope="module")
+def compiled() -> None:
+    """Compile, or read from disk, before the first step."""
+    for dtype in ("float32", "float64"):
+        compiled_steps.compile(np.dtype(dtype))
+
+
+@pytest.fixture
+def joined(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """How many epochs each call has taken."""
+    taken, honest = [], JoinedEpochs.take
+
+    def counted(self: JoinedEpochs, epoch: int) -> int:
+        taken.append(honest(self, epoch))
+        return taken[-1]
+
+    monkeypatch.setattr(JoinedEpochs, "take", counted)
+    return taken
+
+
+@pytest.fixture
+def one_by_one(monkeypatch: pytest.MonkeyPatch) -> Callable[..., Any]:
+    """Run a function with no epochs joined."""
+
+    def run(function: Callable[[], Any]) -> Any:
+        with monkeypatch.context() as patch:
+            patch.setattr(NativeRunner, "joins_epochs", False)
+            return function()
+
+    return run
+
+
+def trained(dtype: str = "float32", **options: Any) -> pm.TrainResult:
+    rng = np.random.default_rng(0)
+    X, y = rng.normal(size=(23, 4)).astype(dtype), rng.normal(size=(23, 1)).astype(dtype)
+    params = pm.init_params(NET, random_state=0, dtype=dtype)
+    chosen: dict[str, Any] = {"batch_size": 23, "epochs": EPOCHS, "random_state": 1}
+    return pm.train(NET, params, X, y, **chosen | options)
+
+
+def numbers(result: pm.TrainResult | pm.NonFiniteError) -> list[bytes]:
+    return [np.asarray(x).tobytes() for layer in result.params for x in layer]
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize(
+    "options",
+    [
+        {},
+        {"shuffle": False},
+        {"solver": "sgd", "momentum": 0.9, "schedule": "cosine"},
+        {"solver": "adamw", "warmup_steps": 100, "clip_norm": 0.1, "l2": 0.1},
+        {"schedule": lambda epoch: 0.01 / (1 + epoch), "sample_weight": np.linspace(1, 2, 23)},
+    ],
+)
+def test_the_numbers_of_one_epoch_at_a_time(
+    dtype: str, options: dict[str, Any], joined: list[int], one_by_one: Callable[..., Any]
+) -> None:
+    together = trained(dtype, **options)
+    assert sum(joined) > EPOCHS // 2  # the first ones record the step
+    apart = one_by_one(lambda: trained(dtype, **options))
+    assert numbers(together) == numbers(apart)
+    for name in ("loss", "learning_rate"):
+        assert together.history[name] == apart.history[name]
+    assert len(together.history["samples_per_second"]) == together.n_epochs == EPOCHS
+
+
+def test_divergence_is_that_of_one_epoch_at_a_time(joined: list[int], one_by_one: Callable[..., Any]) -> None:
+    def diverged() -> pm.NonFiniteError:
+        with pytest.raises(pm.NonFiniteError) as error:
+            trained(solver="sgd", learning_rate=0.01, schedule=lambda epoch: 0.01 if epoch < 100 else 1e30)
+        return error.value
+
+    together, apart = diverged(), one_by_one(diverged)
+    assert max(joined) > 1
+    assert str(together) == str(apart)
+    assert "epoch 10" in str(together)
+    assert numbers(together) == numbers(apart)
+    assert together.history["loss"] == apart.history["loss"]
+    assert all(map(math.isfinite, together.history["loss"]))
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"batch_size": 12},
+        {"dropout": 0.5},
+        {"schedule": "adaptive"},
+        {"sample_weight": np.arange(23.0)},  # some of which are 0: a batch may have to be left out
+        {"callbacks": [lambda event: False]},
+        {"validation": (np.zeros((2, 4), "float32"), np.zeros((2, 1), "float32"))},
+    ],
+    ids=lambda options: next(iter(options)),
+)
+def test_epochs_between_which_something_may_happen_stay_apart(options: dict[str, Any], joined: list[int]) -> None:
+    trained(**options)
+    assert not any(joined)
