@@ -173,13 +173,13 @@ class Run:
         while (epoch := self._position.epoch) < self._epochs:
             if self._joined is not None and (n_joined := self._joined.take(epoch)):
                 self._position = Position(epoch + n_joined)
-                continue
-            reason = self._epoch(epoch)
-            self._position = Position(epoch + 1)
-            self._save(reason)
-            if reason is not None:
-                return reason
-            if self._requests is not None and epoch + 1 < self._epochs:
+            else:
+                reason = self._epoch(epoch)
+                self._position = Position(epoch + 1)
+                self._save(reason)
+                if reason is not None:
+                    return reason
+            if self._requests is not None and self._position.epoch < self._epochs:
                 self._requests.check()
         return "max_epochs"
 
