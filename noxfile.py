@@ -87,6 +87,13 @@ def bench(session: nox.Session) -> None:
 
 
 @nox.session
+def docs(session: nox.Session) -> None:
+    """Build the site, docs/_build/html/index.html, without a network; a warning is an error."""
+    session.install("-e", ".[demo,lbfgs,onnx,tables]", *nox.project.dependency_groups(PYPROJECT, "docs"))
+    session.run("sphinx-build", "--fail-on-warning", "--keep-going", "docs", "docs/_build/html", *session.posargs)
+
+
+@nox.session
 def build(session: nox.Session) -> None:
     """Build the source distribution and the wheel, and look them over."""
     session.install("build", "twine")

@@ -5,8 +5,9 @@ import argparse
 import portable_mlp as pm
 
 
-def chosen_backend(description: str | None) -> tuple[pm.Backend, str]:
+def chosen_backend(docstring: str) -> tuple[pm.Backend, str]:
     """Read --backend, --device and --dtype, print the choice, and return the backend and the name of the dtype."""
+    _, _, description = docstring.partition("\n\n")  # its title is underlined, for the gallery
     parser = argparse.ArgumentParser(description=description)
     parser.add_argument("--backend", default="auto", help="numpy, cupy, torch, jax, strict or auto (the default)")
     parser.add_argument("--device", help="such as cpu, cuda:1 or device1 (default: the library's own)")

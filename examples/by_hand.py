@@ -1,4 +1,7 @@
-"""Back-propagation through a network so small that a pencil is enough.
+"""Back-propagation with a pencil
+==============================
+
+Back-propagation through a network so small that a pencil is enough.
 
 Three inputs, four hidden ReLU units, two ReLU outputs, half the summed squared error, one sample. You see each number
 of the forward and the backward pass twice: worked by hand, and as the library gives it.

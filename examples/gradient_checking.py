@@ -1,4 +1,7 @@
-"""Is a gradient right? Compare it, entry by entry, with differences of the function's values.
+"""Is a gradient right?
+====================
+
+Is a gradient right? Compare it, entry by entry, with differences of the function's values.
 
 You see forward, central and backward differences at a scalar, a vector, a matrix and all parameters of a network with
 logistic units, how much closer the central one comes, and two wrong gradients that are caught, with the place.

@@ -1,4 +1,7 @@
-"""One sample in twenty is of the class that matters: class_weight makes a network look for it.
+"""A rare class
+============
+
+One sample in twenty is of the class that matters: class_weight makes a network look for it.
 
 You see how many of the rare class are found (recall), and how many of those called rare are so (precision), without
 class weights, with "balanced", and with weights of your own (needs scikit-learn). Accuracy alone would hide it: to

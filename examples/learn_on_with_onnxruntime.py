@@ -1,4 +1,7 @@
-"""A model goes on learning where this library is not: onnxruntime runs its training step.
+"""Training goes on in onnxruntime
+===============================
+
+A model goes on learning where this library is not: onnxruntime runs its training step.
 
 You see a network that has learnt half of the digits written into an ONNX file; the ten lines that learn the other half
 with onnxruntime alone; how many unseen digits are read before and after; and how little the parameters differ from

@@ -1,4 +1,7 @@
-"""The same estimator on another array library, or on a GPU: one word changes, and what comes back is NumPy.
+"""One word for another library
+============================
+
+The same estimator on another array library, or on a GPU: one word changes, and what comes back is NumPy.
 
 You see the same fit on NumPy and on the library that --backend names (without it CuPy where a GPU answers), how long
 each took, and how little the predictions differ (needs scikit-learn). Arrays that live on a GPU already need not even

@@ -1,4 +1,7 @@
-"""scikit-learn's MLPs and ours, with the same seed on the same data: how far the numbers are apart.
+"""scikit-learn's numbers
+======================
+
+scikit-learn's MLPs and ours, with the same seed on the same data: how far the numbers are apart.
 
 You see, for each solver and activation, the largest difference between any two weights and between the two loss
 curves after 30 epochs of handwritten digits (needs scikit-learn). On NumPy in float64 it is exactly 0 but for the

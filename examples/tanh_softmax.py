@@ -1,4 +1,7 @@
-"""A tanh layer, a softmax, and the few lines of back-propagation through them.
+"""Tanh and softmax
+================
+
+A tanh layer, a softmax, and the few lines of back-propagation through them.
 
 You see first weights with the variance that Glorot and Bengio ask for, the gradient of the summed cross-entropy written
 out by its equations beside the library's, and a check of every entry against differences of the loss.

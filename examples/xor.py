@@ -1,4 +1,7 @@
-"""XOR, the smallest problem that needs a hidden layer.
+"""Exclusive or
+============
+
+XOR, the smallest problem that needs a hidden layer.
 
 You see what a network says before it has learnt anything, the same on every library because the weights are drawn
 once with NumPy; the same network after training; and that one hidden layer more is one number more in its sizes.

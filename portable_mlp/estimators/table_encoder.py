@@ -70,7 +70,7 @@ class TableEncoder(TakesTables, TransformerMixin, BaseEstimator):
         For each column its name, its kind, how many features it became, and in words how.
     n_features_in_ : int
         How many columns there were.
-    feature_names_in_ : ndarray of shape (n_features_in_,)
+    feature_names_in_ : ndarray of shape (n_features,)
         Their names, if all are texts.
 
     See Also

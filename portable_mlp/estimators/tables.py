@@ -114,7 +114,7 @@ _PARAMETERS = """preset : {"default", "best"}
 
 _ATTRIBUTES = """n_features_in_ : int
         The number of columns.
-    feature_names_in_ : ndarray of shape (n_features_in_,)
+    feature_names_in_ : ndarray of shape (n_features,)
         Their names, if there are any.
     encoder_ : TableEncoder
         The encoder, fitted; ``encoder_.columns_`` lists what was done with each column.
@@ -267,7 +267,7 @@ class _TableEstimator(TakesTables, BaseEstimator):
         Parameters
         ----------
         path : str, bytes or path
-            The path of the file, usually "*.safetensors".
+            The path of the file, usually ending in ".safetensors".
 
         Raises
         ------
@@ -301,7 +301,7 @@ class _TableEstimator(TakesTables, BaseEstimator):
         Parameters
         ----------
         path : str, bytes or path
-            The path of the file, usually "*.onnx", which is replaced in one step.
+            The path of the file, usually ending in ".onnx", which is replaced in one step.
 
         Raises
         ------

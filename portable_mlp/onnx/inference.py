@@ -39,7 +39,7 @@ def export_onnx(
     Parameters
     ----------
     path : str, bytes or path
-        File to create or to replace in one step, usually "*.onnx".
+        File to create or to replace in one step, usually ending in ".onnx".
     net : Network
         Network of the parameters.
     params : tuple of Layer

@@ -47,7 +47,7 @@ def export_table_model(path: FilePath, model: TableModel) -> None:
     Parameters
     ----------
     path : str, bytes or path
-        File to create or to replace in one step, usually "*.onnx".
+        File to create or to replace in one step, usually ending in ".onnx".
     model : TableModel
         The model, on any library and device.
 

@@ -68,7 +68,7 @@ def export_onnx_training(
     Parameters
     ----------
     path : str, bytes or path
-        File to create or to replace in one step, usually "*.onnx".
+        File to create or to replace in one step, usually ending in ".onnx".
     net : Network
         Network that is trained.
     params : tuple of Layer

@@ -80,7 +80,7 @@ def save_model(path: FilePath, net: Network, params: Params, metadata: dict[str,
     Parameters
     ----------
     path : str, bytes or path
-        File to create or replace, usually "*.safetensors".
+        File to create or replace, usually ending in ".safetensors".
     net : Network
         Network of the parameters, 1000 layers at most.
     params : tuple of Layer

@@ -15,6 +15,7 @@ from typing import Any, NamedTuple, Protocol
 from ..distributed.group import current_group, on_root
 from ..kernels.arrays import Array
 from .agreed_stop import AgreedRequests
+from .batches import n_samples_of
 from .checkpointing import Checkpoints, Position
 from .interruption import Requests, StopAsked, pass_on_interruption, shared_request
 from .joined_epochs import JoinedEpochs
@@ -197,7 +198,7 @@ class Run:
         if ended is None and self._position != Position():
             epoch, done = self._position
             behind = self._order.epoch(epoch, done).batches[:done] if done else ()
-            self._record.bar.advance(epoch * self._order.n_samples + sum(stop - start for start, stop in behind))
+            self._record.bar.advance(epoch * self._order.n_samples + n_samples_of(behind))
         return ended
 
     def _epoch(self, epoch: int) -> str | None:
@@ -220,7 +221,7 @@ class Run:
             every=None if self._checkpoints is None else self._checkpoints.every,
             between=None if self._requests is None else self._between(epoch, n_steps),
         )
-        n_samples = sum(stop - start for start, stop in order.batches[done:])
+        n_samples = n_samples_of(order.batches[done:])
         return self._record.epoch_ends(EpochDone(mean_loss, first_rate, n_samples, start))
 
     def _rate_of_steps(self, progress: Progress) -> Callable[[int], float]:

@@ -139,7 +139,7 @@ def test_an_exception_anywhere_leaves_what_was_or_whole_epochs(
     # What the first one of all has to import and to cache is not counted.
     _, n_events = (events(functools.partial(end, prepared(case, **options))) for _ in range(2))
     outcomes = set()
-    for raise_at in np.linspace(1, n_events - 1, 10 if backend == "numpy" else 5, dtype=int):
+    for raise_at in np.linspace(1, n_events - 1, 6 if backend == "numpy" else 4, dtype=int):
         clf = prepared(case, **options)
         before = dict(vars(clf))
         with pytest.raises(Injected):
