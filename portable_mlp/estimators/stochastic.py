@@ -99,7 +99,7 @@ class Epochs:
         stopped_because = self._run.until_stopped()
         if stopped_because == "interrupted":
             self._record.take_steps_of_interrupted_epoch()
-            self._run.pass_on_interruption()
+            self._run.pass_on_requests(stopped_because)
             warnings.warn("Training interrupted by user.", stacklevel=2)
         elif stopped_because == "max_epochs" and not self._one_epoch:
             warnings.warn(

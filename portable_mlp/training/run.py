@@ -160,25 +160,28 @@ class Run:
                     raise
                 return "interrupted"
 
-    def pass_on_interruption(self) -> None:
-        """Raise what ends more than this training: SystemExit after SIGTERM, KeyboardInterrupt if it is one of many."""
+    def pass_on_requests(self, stopped_because: str) -> None:
+        """Raise what ends more than this training, which has stopped.
+
+        SystemExit after SIGTERM, even where the training stopped for another reason; KeyboardInterrupt if it was
+        interrupted and is one of many.
+        """
         if self._requests is not None:
             self._requests.end_if_terminated()
-        pass_on_interruption()
+        if stopped_because == "interrupted":
+            pass_on_interruption()
 
     def _all_epochs(self) -> str:
         ended = self._resumed()
         if ended is not None:
             return ended
         while (epoch := self._position.epoch) < self._epochs:
-            if self._joined is not None and (n_joined := self._joined.take(epoch)):
-                self._position = Position(epoch + n_joined)
-            else:
-                reason = self._epoch(epoch)
-                self._position = Position(epoch + 1)
-                self._save(reason)
-                if reason is not None:
-                    return reason
+            n_joined = 0 if self._joined is None else self._joined.take(epoch)
+            reason = None if n_joined else self._epoch(epoch)
+            self._position = Position(epoch + (n_joined or 1))
+            self._save(reason)
+            if reason is not None:
+                return reason
             if self._requests is not None and self._position.epoch < self._epochs:
                 self._requests.check()
         return "max_epochs"
