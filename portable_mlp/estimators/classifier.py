@@ -23,6 +23,7 @@ from ..kernels.suggestions import suggesting, suggesting_class
 from ..training.class_weights import ClassWeights, asks_for_balance
 from ..training.schedules import SCHEDULES
 from .base import BaseMLP, parameters_among
+from .binarizers import binarizer_of
 from .callbacks import with_callbacks
 from .dask_inputs import by_blocks, computed, gathered
 from .inputs import is_foreign, on_host
@@ -276,7 +277,7 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
         if hasattr(self, "classes_") and (self.warm_start or incremental):
             self._check_known(unique_labels(y))
         else:
-            self._label_binarizer = LabelBinarizer().fit(y)
+            self._label_binarizer = binarizer_of(y)
             self.classes_ = self._label_binarizer.classes_
         return self._numbered(y)
 
