@@ -190,7 +190,7 @@ def test_a_mistake_is_one_paragraph_of_rank_0(tmp_path: pathlib.Path) -> None:
     for size, path, options, message in (
         (2, missing, (), "portable-mlp: "),
         (2, table, ("--learning-rate", "-1"), "portable-mlp: learning_rate"),
-        (2, table, ("--save", "/proc/model.safetensors"), "portable-mlp: /proc/model.safetensors"),
+        (2, table, ("--epochs", "1", "--save", "/proc/model.safetensors"), "portable-mlp: /proc/model.safetensors"),
         (3, table, ("--reproducible",), "portable-mlp: a reproducible training takes 1, 2, 4 or 8 processes, got 3"),
     ):
         done = mpiexec(size, "-m", "mpi4py", "-m", "portable_mlp", "train", path, *options)

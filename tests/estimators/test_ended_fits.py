@@ -294,7 +294,7 @@ def test_until_a_fit_ends_others_see_the_model_before(method: str, refused: bool
     assert all(np.array_equal(proba, new) for proba in seen[n_old:])
 
 
-@pytest.mark.parametrize("method", ["predict", "predict_proba", "transform", "score"])
+@pytest.mark.parametrize("method", ["predict_proba", "score", *rarely("predict", "transform")])
 def test_a_prediction_is_that_of_one_model_though_another_thread_fits(method: str) -> None:
     few = y != "red"  # another number of classes, and of outputs
     clf = make(max_iter=1)

@@ -82,7 +82,7 @@ VARIETIES: dict[str, dict[str, Any]] = {
     and_rarely_others(
         [
             ("adam", None),
-            ("a generator", 4),
+            pytest.param("a generator", 4, marks=SLOW_ON_JAX),
             pytest.param("patience", 1, marks=SLOW_ON_JAX),
             pytest.param("nesterov, adaptive", 4, marks=SLOW_ON_JAX),
             pytest.param("in order", None, marks=SLOW_ON_JAX),
