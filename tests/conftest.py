@@ -112,8 +112,9 @@ LIBRARIES = {
 }
 
 
-# A library whose every kind is tried by others: JAX and PyTorch in the other dtype, array-api-strict on another device.
-THOROUGH = {"strict-cpu", "torch-cpu-float32", "jax-float32"}
+# A library whose every kind is tried by others: JAX and PyTorch in the other dtype, array-api-strict on another device
+# ("no_float64" is no default device either).
+THOROUGH = {"strict-cpu", "strict-device1", "torch-cpu-float32", "jax-float32"}
 
 
 def _marks(name: str) -> tuple[pytest.MarkDecorator, ...]:

@@ -67,6 +67,7 @@ def test_000_a_seed_belongs_to_a_call_not_to_every_call(lib: Any) -> None:
     assert not np.array_equal(drawn[0][0][0], drawn[0][1][0])
 
 
+@pytest.mark.thorough_on("jax")
 def test_000_gradients_of_the_sum_follow_the_equations(lib: Any) -> None:
     rng = np.random.RandomState(0)
     net = pm.Network((4, 5, 3), activation="tanh", output="softmax")
@@ -106,6 +107,7 @@ def two_layer_net(lib: Any, n_samples: int = 450) -> tuple[pm.Network, pm.Params
     return net, params, X, y
 
 
+@pytest.mark.thorough_on("jax")
 def test_001_first_weights_are_small_and_the_first_loss_is_log_k(lib: Any) -> None:
     net, params, X, y = two_layer_net(lib)
     for W, b in on_host(lib, params):
@@ -115,6 +117,7 @@ def test_001_first_weights_are_small_and_the_first_loss_is_log_k(lib: Any) -> No
     assert float(lib.numpy(loss)) == pytest.approx(math.log(10), abs=1e-3)
 
 
+@pytest.mark.thorough_on("jax")
 def test_001_the_hidden_relu_has_an_effect(lib: Any) -> None:
     net = pm.Network((2, 2, 2), activation="relu", output="softmax")
     params = lib.params([(np.array([[1.0, -1.0], [1.0, -1.0]]), np.zeros(2)), (np.eye(2), np.zeros(2))])
@@ -125,6 +128,7 @@ def test_001_the_hidden_relu_has_an_effect(lib: Any) -> None:
     assert np.all(lib.numpy(grads[0].W)[:, 1] == 0.0)
 
 
+@pytest.mark.thorough_on("jax")
 def test_001_loss_and_gradients_from_labels_with_the_penalty(lib: Any) -> None:
     net, params, X, y = two_layer_net(lib, 40)
     params = tuple(pm.Layer(50.0 * W, b + 0.1) for W, b in params)  # large enough for the penalty to count
@@ -145,6 +149,7 @@ def test_001_loss_and_gradients_from_labels_with_the_penalty(lib: Any) -> None:
     assert check.passed, str(check)
 
 
+@pytest.mark.thorough_on("jax")
 def test_001_train_takes_the_arguments_of_the_seed(lib: Any) -> None:
     net, params, X, y = two_layer_net(lib)
     seen = []
@@ -164,6 +169,7 @@ def test_001_train_takes_the_arguments_of_the_seed(lib: Any) -> None:
         lib.assert_home(b)
 
 
+@pytest.mark.thorough_on("jax")
 def test_001_train_takes_one_step_for_every_200_samples_and_decays_once_an_epoch(lib: Any) -> None:
     net, params, X, y = two_layer_net(lib)
     X = X.astype("float32").astype("float64")
@@ -182,6 +188,7 @@ def test_001_train_takes_one_step_for_every_200_samples_and_decays_once_an_epoch
     assert_same(lib, result.params, expected)
 
 
+@pytest.mark.thorough_on("jax")
 def test_001_train_learns(lib: Any) -> None:
     net, params, X, y = two_layer_net(lib)
     result = pm.train(
@@ -272,6 +279,7 @@ def test_003_parameters_are_packed_layer_by_layer_weights_first(lib: Any) -> Non
     assert np.array_equal(lib.numpy(pm.pack((pm.Layer(W1, b1), pm.Layer(W2, b2)))), numbers)
 
 
+@pytest.mark.thorough_on("jax")
 @pytest.mark.parametrize("method", METHODS)
 @pytest.mark.parametrize("shape", [(), (3,), (4, 5)], ids=["scalar", "vector", "matrix"])
 def test_003_check_of_a_sum_of_squares(lib: Any, shape: tuple[int, ...], method: str) -> None:
@@ -294,6 +302,7 @@ def logistic_net(lib: Any) -> tuple[pm.Network, Any, Any, Any]:
     return net, lib.array(rng.normal(size=115)), lib.array(X), lib.array(Y)
 
 
+@pytest.mark.thorough_on("jax")
 @pytest.mark.parametrize("method", METHODS)
 def test_003_the_right_gradient_of_the_network_passes(lib: Any, method: str) -> None:
     net, flat, X, Y = logistic_net(lib)
@@ -364,6 +373,7 @@ def test_004_xor_is_learnt_at_any_depth(lib: Any, sizes: tuple[int, ...]) -> Non
     assert result.history["loss"][-1] < 0.05
 
 
+@pytest.mark.thorough_on("jax")
 def test_004_back_propagation_through_three_layers(lib: Any) -> None:
     net, params, X, Y = xor_net(lib, 2, 4, 3, 2)
     params = tuple(pm.Layer(W, b + 0.1) for W, b in params)  # off the kink of the ReLU at X = 0

@@ -15,6 +15,7 @@ again, for
 from __future__ import annotations
 
 import itertools
+import operator
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -51,33 +52,41 @@ class NativeRunner(PortableRunner):
         self._dtype = flat.dtype
         return super().start(flat, moments, total)
 
+    def prepared(self, data: Batch, order: Any) -> Any:
+        """Return an order as it is: the steps read it on the host."""
+        return order
+
     def calls(self, spans: Sequence[Span], n_steps: int, every: int | None) -> Iterator[Sequence[Span]]:
         """Divide batches into calls: one batch each until steps are recorded, then as many as keep Ctrl-C prompt."""
-        if len(spans) == 1:
-            yield spans
-            return
         done = 0
         while done < len(spans):
-            size = _n_samples(spans[done])
-            recorded = any(self._recordings.get((size, gathers)) for gathers in (True, False))
-            is_native = recorded and compiled_steps.is_there(self._dtype)
-            n_now = self._most(size) if is_native else 1
+            start, stop = spans[done]
+            n_now = self._most(stop - start)
             if every is not None:
                 n_now = min(n_now, every - (n_steps + done) % every)
-            some = spans[done : done + n_now]
-            same = next((i for i, span in enumerate(some) if _n_samples(span) != size), len(some))
-            yield some[:same]
-            done += same
+            yield spans[done : done + n_now]
+            done += n_now
 
     def take(self, carry: Carry, call: RunnerCall) -> tuple[Carry, Array]:
         """Take the steps; parameters and moments are overwritten."""
         data, order, spans, scalars, masks = call
-        size = _n_samples(spans[0])
+        first, losses = 0, []
+        for size, same in itertools.groupby([stop - start for start, stop in spans]):
+            last = first + len(list(same))
+            part = RunnerCall(data, order, list(spans[first:last]), scalars[first:last], masks)
+            carry, loss = self._take_of_one_size(carry, part, size)
+            losses.append(loss)
+            first = last
+        return carry, losses[0] if len(losses) == 1 else np.concatenate(losses, axis=None)
+
+    def _take_of_one_size(self, carry: Carry, call: RunnerCall, size: int) -> tuple[Carry, Array]:
+        data, order, spans, scalars, masks = call
         # In the samples' own order no gathering is needed, and copying a large batch would cost more than it saves.
         gathers = order is not None or 2 * size <= data.n_samples
         if masks is None and (gathers or size == data.n_samples) and compiled_steps.may_pay:
             recording = self._recorded(carry, data, size, gathers=gathers)
             if recording is not None and compiled_steps.get(self._dtype):
+                self._workspaces.clear()  # of steps before the compiled code was loaded
                 return _replayed(recording, carry, order, spans, scalars)
         if len(spans) == 1:
             with compiled_steps.counted():
@@ -89,13 +98,16 @@ class NativeRunner(PortableRunner):
         return carry, np.stack(losses)
 
     def _most(self, size: int) -> int:
+        """Return the most steps of a call that begins with a batch of a size."""
+        if not self._recordings or None in self._recordings.values() or not compiled_steps.is_there(self._dtype):
+            return 1
         sizes = self.program.net.sizes
         products = 6 * sum(a * b for a, b in itertools.pairwise(sizes))
         return max(1, min(STEPS_A_CALL, int(OPERATIONS_A_CALL / (size * (products + 200 * sum(sizes))))))
 
     def _bind(self, memory: list[Any]) -> None:
         """Drop recordings of other memory."""
-        if len(memory) != len(self._memory) or any(a is not b for a, b in zip(memory, self._memory, strict=True)):
+        if len(memory) != len(self._memory) or not all(map(operator.is_, memory, self._memory)):
             self._memory, self._recordings = memory, {}
 
     def _recorded(self, carry: Carry, data: Batch, size: int, *, gathers: bool) -> TapedSteps | None:
@@ -112,10 +124,6 @@ class NativeRunner(PortableRunner):
         return self._recordings[key]
 
 
-def _n_samples(span: Span) -> int:
-    return span[1] - span[0]
-
-
 def _replayed(
     recording: TapedSteps, carry: Carry, order: np.ndarray | None, spans: Sequence[Span], scalars: Sequence[Scalars]
 ) -> tuple[Carry, Array]:
@@ -123,14 +131,9 @@ def _replayed(
     dtype = recording.loss.dtype
     losses = np.empty(len(spans), dtype)
     recording.total[...] = carry.total
-    if recording.rows.size:
-        stretches = [np.arange(*some) if order is None else order[slice(*some)] for _, some in runs(spans)]
-        rows = np.concatenate(stretches, dtype=np.int64)
-    else:  # all samples, as they are
-        rows = np.empty(0, np.int64)
     take_steps(
         recording.operations,
-        rows.reshape(len(spans), recording.rows.size),
+        _rows(order, spans) if recording.rows.size else np.empty((len(spans), 0), np.int64),  # all samples, as they are
         recording.rows,
         np.asarray(scalars, dtype=dtype),
         recording.scalars,
@@ -139,4 +142,16 @@ def _replayed(
         dtype.type(0),
         True,
     )
-    return carry._replace(total=recording.total[()]), losses
+    return Carry(carry.parameters, carry.state, recording.total[()]), losses
+
+
+def _rows(order: np.ndarray | None, spans: Sequence[Span]) -> np.ndarray:
+    """Return the row numbers of batches of one size, (n_batches, batch_size), int64."""
+    first, last = spans[0][0], spans[-1][1]
+    if last - first == len(spans) * (spans[0][1] - first):  # most often they are one after the other
+        stretches = [(first, last)]
+    else:
+        stretches = [some for _, some in runs(spans)]
+    rows = [np.arange(*some) if order is None else order[slice(*some)] for some in stretches]
+    together = rows[0] if len(rows) == 1 else np.concatenate(rows)
+    return together.astype(np.int64, copy=False).reshape(len(spans), -1)

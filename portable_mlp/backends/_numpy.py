@@ -67,18 +67,15 @@ class NumpyBackend(Backend):
 
     def _native(self) -> Any:
         """Return the module of compiled steps, None where there are none."""
-        if self.takes_sparse or type(self.primitives) is NumpyPrimitives:
-            return None
-        try:
-            with whole_imports():
-                from . import _native_runner
-        except Exception:  # another Numba or NumPy than it knows; its loops are used all the same
-            return None
-        return _native_runner
+        return None if self.takes_sparse or type(self.primitives) is NumpyPrimitives else _native_module()
 
     def running(self) -> contextlib.AbstractContextManager[Any]:
         """Silence floating-point warnings; training detects non-finite numbers itself."""
         return numpy_is_quiet()
+
+    def to_numpy(self, x: Any) -> np.ndarray:
+        """Return an array of NumPy as it is."""
+        return x if type(x) is np.ndarray else super().to_numpy(x)
 
     def _from_host(self, host: np.ndarray, dtype: Any) -> Any:
         return xp.asarray(host, dtype=dtype)
@@ -103,6 +100,16 @@ def numpy_primitives(takes_sparse: bool = False) -> NumpyPrimitives:
 
 
 _COMPILED = f"{__package__}._numba_primitives"
+
+
+@functools.cache
+def _native_module() -> Any:
+    try:
+        with whole_imports():
+            from . import _native_runner
+    except Exception:  # another Numba or NumPy than it knows; its loops are used all the same
+        return None
+    return _native_runner
 
 
 def _fastest() -> type[NumpyPrimitives]:

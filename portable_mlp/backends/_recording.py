@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import functools
 import itertools
+import math
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
@@ -61,7 +62,7 @@ class _Own(NamedTuple):
     dtype: np.dtype[Any]
 
     def within(self, memory: np.ndarray) -> np.ndarray:
-        stop = self.start + self.dtype.itemsize * int(np.prod(self.shape))
+        stop = self.start + self.dtype.itemsize * math.prod(self.shape)
         return memory[self.start : stop].view(self.dtype).reshape(self.shape)
 
 
@@ -80,7 +81,7 @@ class Recording:
 
     def __init__(self, tape: Tape, given: Sequence[np.ndarray], buffers: Sequence[np.ndarray]) -> None:
         self._given = [(x.dtype, x.shape[1:]) for x in given]
-        blocks = list(given)
+        blocks = [*given, *tape.constants]
         for memory in sorted([*tape.memory, *buffers], key=lambda x: (address(x), -x.nbytes)):
             if not any(_contains(block, memory) for block in blocks):
                 blocks.append(memory)
@@ -100,7 +101,9 @@ class Recording:
             return _Own(int(self._starts[block - len(given)]) + address(x) - first[block], x.shape, x.dtype)
 
         self._buffers = [own(x) for x in buffers]
-        self._constants = [(own(x), x) for x in tape.constants]
+        self._constants = np.zeros(int(self._starts[len(tape.constants)]), dtype=np.uint8)
+        for x in tape.constants:
+            own(x).within(self._constants)[...] = x
 
     def bound_to(self, given: Sequence[np.ndarray]) -> TapedSteps | None:
         """Return the step for the arrays of a run; None where their memory is not as that of the recording."""
@@ -109,8 +112,7 @@ class Recording:
                 return None
         memory = np.empty(int(self._starts[-1]) + ALIGNMENT, dtype=np.uint8)
         memory = memory[-address(memory) % ALIGNMENT :]
-        for own, content in self._constants:
-            own.within(memory)[...] = content
+        memory[: self._constants.size] = self._constants
         first = np.concatenate([[address(x) for x in given], address(memory) + self._starts])
         operations = self._operations.copy()
         operations.reshape(-1)[self._places] += first[self._blocks]

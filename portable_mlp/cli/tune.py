@@ -48,10 +48,10 @@ from .output_files import check_folder, check_writable
 from .pictures import load_matplotlib
 from .processes import n_processes
 from .terminal import echo
-from .train_output import figures, setting
+from .train_output import details, figures, setting, show_assessment, show_summary, show_table
 from .trainer import Trainer
 from .training_table import TrainingTable, training_table
-from .tune_output import show_search
+from .tune_output import show_trials, trials_as_json, warn_of_baseline
 from .tune_picture import picture_of_trials
 from .tune_processes import evaluate_in_processes
 from .tune_progress import shown_trials
@@ -120,22 +120,30 @@ def tune(
         searched = _searched(functools.partial(run_trials, search, trials, time, states, show, evaluate))
     if searched.stopped_because == "interrupted" and checkpoint is not None:
         echo(f"{PROGRAM}: {checkpoint} has the finished trials; the same command with --resume goes on", err=True)
-    if plot is not None:
-        _draw(plot, search, searched)
-    record = SearchRecord.of(search, searched.trials)
     best = search.space.with_parameters(search.ranked(searched.trials)[0].parameters)
     trained = trainer._replace(chosen=best).of_table(rows, asked)
     if trained.fitted.was_interrupted:
+        if not as_json:
+            show_trials(search, searched, is_tested=False)
         raise KeyboardInterrupt
-    trained = saved_and_scored(trained, table.data, save, **{SEARCH_ENTRY: record.to_metadata()})
+    found_by = SearchRecord.of(search, searched.trials).to_metadata()
+    trained = saved_and_scored(trained, table.data, save, **{SEARCH_ENTRY: found_by})
     summary = {
         **setting(trained.prepared, library, dtype),
         **figures(trained.prepared, trained.fitted.results),
         "saved": None if save is None else str(save),
     }
     with saved_all_the_same(save):
-        notes = rows.notes if isinstance(rows, RawTable) else ()
-        show_search(search, searched, record, trained, notes, summary, as_json=as_json)
+        if as_json:
+            show_summary(summary, {**trials_as_json(search, searched), **details(trained)})
+        else:
+            show_trials(search, searched, is_tested=test is not None)
+            show_table(trained.prepared.preparation, rows.notes if isinstance(rows, RawTable) else ())
+            show_summary(summary, None)
+        show_assessment(trained, as_json=as_json)
+        warn_of_baseline(search, searched)
+        if plot is not None:
+            _draw(plot, search, searched)
 
 
 def _check_limits(seconds: float | None, checkpoint: pathlib.Path | None, *, resume: bool) -> None:
@@ -193,6 +201,8 @@ def _states(checkpoint: pathlib.Path | None, search: TableSearch, *, resume: boo
     """Yield the trials that are finished, in a folder or in none."""
     folder = contextlib.nullcontext() if checkpoint is None else CheckpointFolder(checkpoint)
     with entered_on_root(folder, checkpoint, resume) as entered:
+        if resume and entered is not None and not entered.has_states():
+            echo(f"{PROGRAM}: {checkpoint} has no state: the search starts from the beginning", err=True)
         yield SearchStates(entered, search)
 
 

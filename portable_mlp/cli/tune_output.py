@@ -1,17 +1,17 @@
-"""The output of ``portable-mlp tune``: the best trials, what was trained in the end, and how good it is."""
+"""The output of ``portable-mlp tune`` about its trials, for people and for programs."""
 
 from __future__ import annotations
 
 from typing import Any
 
-from ..tables.scores import MEASURES
+from ..tables.errors import counted
+from ..tables.scores import MEASURES, score_text
 from ..tables.search import TableSearch
 from ..tables.search_loop import Searched
 from ..tables.search_record import SearchRecord
+from .misuse import PROGRAM
 from .score_table import aligned
 from .terminal import echo
-from .train_output import details, show_assessment, show_summary, show_table
-from .trainer import Trained
 from .tune_table import table_of_trials
 
 ENDS = {
@@ -24,32 +24,35 @@ ENDS = {
 OPTIMISM = "the best of many scores is optimistic: --test 0.2 scores the model on rows that the search has not seen"
 
 
-def show_search(
-    search: TableSearch,
-    searched: Searched,
-    record: SearchRecord,
-    trained: Trained,
-    notes: tuple[str, ...],
-    summary: dict[str, Any],
-    *,
-    as_json: bool,
-) -> None:
-    """Print the outcome of a search for people, or as JSON for programs."""
-    if as_json:
-        found: dict[str, Any] = {"search": {**record.to_metadata(), "stopped_because": searched.stopped_because}}
-        found["trials"] = [
+def show_trials(search: TableSearch, searched: Searched, *, is_tested: bool) -> None:
+    """Print the best trials; ``is_tested`` says whether the model is scored on rows that the search has not seen."""
+    for line in aligned(table_of_trials(search, searched.trials)):
+        echo(line.rstrip())
+    words, n_folds = MEASURES[search.measure].words, len(search.splits)
+    n_trials = counted(len(searched.trials), "trial")
+    echo(f"{n_trials}, by {words} on {n_folds} folds; {ENDS[searched.stopped_because]}")
+    if not is_tested:
+        echo(OPTIMISM)
+
+
+def trials_as_json(search: TableSearch, searched: Searched) -> dict[str, Any]:
+    """Return what is for programs alone: how the model was found, and all trials."""
+    record = SearchRecord.of(search, searched.trials)
+    return {
+        "search": {**record.to_metadata(), "stopped_because": searched.stopped_because},
+        "trials": [
             {**trial._asdict(), "parameters": search.space.resolved(trial.parameters)} for trial in searched.trials
-        ]
-        show_summary(summary, {**found, **details(trained)})
-    else:
-        show_table(trained.prepared.preparation, notes)
-        for line in aligned(table_of_trials(search, searched.trials)):
-            echo(line.rstrip())
+        ],
+    }
+
+
+def warn_of_baseline(search: TableSearch, searched: Searched) -> None:
+    """Say on stderr if no trial is better than the baseline."""
+    best, baseline = (one.mean(search.measure) for one in (search.ranked(searched.trials)[0], search.baseline))
+    if best <= baseline:
         words = MEASURES[search.measure].words
         echo(
-            f"{len(searched.trials)} trials, by {words} on {len(search.splits)} folds; {ENDS[searched.stopped_because]}"
+            f"{PROGRAM}: no trial is better than the baseline: {words} {score_text(best)} against "
+            f"{score_text(baseline)}",
+            err=True,
         )
-        if trained.assessment is None:
-            echo(OPTIMISM)
-        show_summary(summary, None)
-    show_assessment(trained, as_json=as_json)

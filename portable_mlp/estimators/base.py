@@ -26,7 +26,7 @@ from sklearn.base import (
     is_classifier,
 )
 from sklearn.utils import check_random_state, column_or_1d
-from sklearn.utils._param_validation import Interval, Options, StrOptions
+from sklearn.utils._param_validation import Interval, Options, StrOptions, validate_parameter_constraints
 from sklearn.utils.validation import check_is_fitted
 
 from ..backends import Backend, backend_of, get_backend
@@ -134,6 +134,21 @@ class BaseMLP(
     def __setstate__(self, state: dict[str, Any]) -> None:
         """Take the state of a pickle; parameters that its version did not have get their defaults."""
         super().__setstate__(_defaults(type(self)) | state)
+
+    @classmethod
+    @functools.cache
+    def _get_param_names(cls) -> list[str]:
+        """Return the names of the parameters, read from the signature once: a search asks thousands of times."""
+        names: list[str] = super()._get_param_names()
+        return names
+
+    def _validate_params(self) -> None:
+        """Check the parameters; those that have passed are known, as most of a search are."""
+        parameters = self.get_params(deep=False).items()
+        try:
+            _check_parameters(type(self), tuple((name, type(value), value) for name, value in parameters))
+        except TypeError:  # a value without a hash; scikit-learn's error, which is a TypeError too, is raised again
+            super()._validate_params()
 
     # The methods in which the two estimators differ.
 
@@ -625,6 +640,13 @@ def _defaults(cls: type[BaseMLP]) -> dict[str, Any]:
     constructors = [inspect.signature(base.__init__) for base in reversed(cls.__mro__) if issubclass(base, BaseMLP)]
     given = [parameter for constructor in constructors for parameter in constructor.parameters.values()]
     return {parameter.name: parameter.default for parameter in given if parameter.default is not parameter.empty}
+
+
+@functools.lru_cache
+def _check_parameters(cls: type[BaseMLP], parameters: tuple[tuple[str, type[Any], Any], ...]) -> None:
+    validate_parameter_constraints(
+        cls._parameter_constraints, {name: value for name, _, value in parameters}, caller_name=cls.__name__
+    )
 
 
 @functools.lru_cache

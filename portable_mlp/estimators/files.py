@@ -15,7 +15,6 @@ from typing import Any, Self
 
 import numpy as np
 from sklearn.base import ClassifierMixin
-from sklearn.preprocessing import LabelBinarizer
 from sklearn.utils.validation import check_is_fitted
 
 from ..backends import get_backend
@@ -25,6 +24,7 @@ from ..storage.json_values import canonical
 from ..storage.model_errors import Defect, refusal
 from ..storage.models import ESTIMATOR_ENTRY, on_backend, read_model_file, save_model
 from ..storage.paths import FilePath
+from .binarizers import binarizer_with
 from .complete_epoch import parameters_of
 from .inputs import common_dtype, floating_dtype, is_foreign, on_host
 from .state import of_one_moment
@@ -296,12 +296,8 @@ def _restore_targets(estimator: Any, targets: dict[str, Any]) -> None:
         classes = np.array(labels, dtype=dtype)
     if classes.shape != (len(labels),):
         raise ValueError("class labels are texts or numbers")
-    binarizer = LabelBinarizer()
-    binarizer.classes_, binarizer.sparse_input_ = classes, targets["sparse"]
-    binarizer.y_type_ = "multiclass" if len(classes) > 2 else "binary"
-    if targets["multilabel"]:
-        binarizer.y_type_ = "multilabel-indicator"
-    estimator.classes_, estimator._label_binarizer = classes, binarizer
+    estimator.classes_ = classes
+    estimator._label_binarizer = binarizer_with(classes, multilabel=targets["multilabel"], sparse=targets["sparse"])
 
 
 def encoded_value(value: Any, name: str) -> Any:

@@ -25,9 +25,6 @@ from ..kernels.parameters import DTYPES
 
 FLOATS = (np.float64, np.float32)
 
-FEW_NUMBERS = 2**14
-"""The most numbers of an input whose validation would take longer than its prediction."""
-
 _ZEROS_ALLOWED = dict.fromkeys(
     {"allow_all_zero_weights"} & inspect.signature(_check_sample_weight).parameters.keys(), True
 )
@@ -112,6 +109,9 @@ class Inputs(NamedTuple):
         ValueError, TypeError
             As scikit-learn's ``validate_data``.
         """
+        if reset and "feature_names_in_" not in vars(estimator) and _is_plain(X) and _are_plain_targets(y, len(X)):
+            estimator.n_features_in_ = X.shape[1]
+            return cls(X, X, backend), y
         y = on_host(y)
         _warn_of_mask("X", X)
         _warn_of_mask("y", y)
@@ -244,13 +244,29 @@ def check_same_device(estimator: Any, X: Any, backend: Backend, method: str) -> 
 def _is_as_validated(estimator: Any, X: Any) -> bool:
     """Return whether scikit-learn's validation of inputs to predict from would find X valid, and return it as it is.
 
-    That takes more than half of the time in which one row is predicted. False says nothing: of large arrays, say.
+    That takes more than half of the time in which one row is predicted. False says nothing.
     """
-    if type(X) is not np.ndarray or X.ndim != 2 or X.dtype not in FLOATS or not 0 < X.size <= FEW_NUMBERS:
-        return False
     learnt = vars(estimator)
     named = "feature_names_in_" in learnt  # X lacks the names, of which scikit-learn warns
-    return not named and learnt.get("n_features_in_") == X.shape[1] and bool(np.isfinite(X).all())
+    return not named and _is_plain(X) and learnt.get("n_features_in_") == X.shape[1]
+
+
+def _is_plain(X: Any) -> bool:
+    """Return whether scikit-learn's validation returns X itself: a matrix of finite floats. False says nothing."""
+    return type(X) is np.ndarray and X.ndim == 2 and X.dtype in FLOATS and X.size > 0 and _is_finite(X)
+
+
+def _are_plain_targets(y: Any, n_samples: int) -> bool:
+    """Return whether scikit-learn's validation returns y itself: a vector of finite numbers. False says nothing."""
+    if type(y) is not np.ndarray or y.shape != (n_samples,):
+        return False
+    return y.dtype.kind in "iu" or (y.dtype in FLOATS and _is_finite(y))
+
+
+def _is_finite(x: np.ndarray) -> bool:
+    """Return whether the sum of numbers is finite: then all of them are."""
+    with np.errstate(over="ignore", invalid="ignore"):
+        return bool(np.isfinite(x.sum()))
 
 
 def _to_look_at(X: Any) -> tuple[Any, dict[str, Any]]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Self
 
 from ..backends import Backend
 from ..kernels.optimizers import OPTIMIZERS, Optimizer
@@ -55,6 +55,12 @@ class OptimizerState:
 
     def __post_init__(self) -> None:
         self.rate = self._scheduled(Progress(0))
+
+    def __copy__(self) -> Self:
+        """Return a copy that shares the moments, sooner than by the protocol of pickles: each epoch makes one."""
+        other = object.__new__(type(self))
+        vars(other).update(vars(self))
+        return other
 
     def optimizer(self) -> Optimizer:
         """Return the formulas."""

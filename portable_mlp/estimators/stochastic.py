@@ -99,7 +99,7 @@ class Epochs:
         stopped_because = self._run.until_stopped()
         if stopped_because == "interrupted":
             self._record.take_steps_of_interrupted_epoch()
-            self._run.pass_on_interruption()
+            self._run.pass_on_requests(stopped_because)
             warnings.warn("Training interrupted by user.", stacklevel=2)
         elif stopped_because == "max_epochs" and not self._one_epoch:
             warnings.warn(
@@ -230,12 +230,12 @@ class EpochRecord:
         draft.t_ += self._problem.data.n_samples
         draft.loss_ = np.float64(on_root(lambda: float(self._problem.backend.to_numpy(done.mean_loss))))
         draft.loss_curve_.append(draft.loss_)
-        lines = [f"Iteration {draft.n_iter_}, loss = {draft.loss_:.8f}", *self._stopping.count(self._loop.flat)]
+        lines = self._stopping.count(self._loop.flat)
         self._optimizer.epoch_ends(draft.t_, self._loop.n_steps + 1, self._loop.n_batches)
         continues, outcome = self._stopping.continues(self._optimizer)
         reached = self.reached = self._now()
         if draft.verbose and is_root():
-            print(*lines, *outcome, sep="\n")  # noqa: T201
+            print(f"Iteration {draft.n_iter_}, loss = {draft.loss_:.8f}", *lines, *outcome, sep="\n")  # noqa: T201
         if on_root(functools.partial(self._watch.epoch_ends, reached)):
             return "callback"
         return None if continues else "no_progress"

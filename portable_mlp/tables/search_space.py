@@ -9,6 +9,7 @@ from typing import Any, NamedTuple, TypeAlias
 import numpy as np
 
 from ..training.options import TRAINING_OPTIONS
+from .encoding import EncoderOptions
 from .recipe import TableOptions, recipe
 
 __all__ = ["LogUniform", "OneOf", "SearchSpace", "search_space"]
@@ -77,12 +78,12 @@ class SearchSpace(NamedTuple):
         """Return the options with the parameters of a trial."""
         options, left = self.options, dict(parameters)
         hidden, activation = left.pop("hidden", options.hidden), left.pop("activation", options.activation)
-        pieces = {name: left.pop(name) for name in ("n_pieces",) if name in left}
+        encoding = {name: left.pop(name) for name in EncoderOptions._fields if name in left}
         return options._replace(
             hidden=hidden,
             activation=activation,
             training={**options.training, **left},
-            encoding={**options.encoding, **pieces},
+            encoding={**options.encoding, **encoding},
         )
 
     def resolved(self, parameters: Mapping[str, Any]) -> dict[str, Any]:
@@ -136,7 +137,7 @@ def search_space(n_rows: int, n_classes: int | None, options: TableOptions, *, i
     }
     fixed = {*options.training, *options.encoding}
     fixed |= {name for name in ("hidden", "activation") if getattr(options, name) is not None}
-    fixed |= set() if is_encoded else {"n_pieces"}
+    fixed |= set() if is_encoded else {*EncoderOptions._fields}
     fixed |= set(NOT_OF_LBFGS) if usual["solver"] == "lbfgs" else set()
     varied = {name: one for name, one in every.items() if name not in fixed}
     if not varied:

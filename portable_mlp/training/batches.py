@@ -65,6 +65,11 @@ class _Spans(Sequence[Span]):
     size: int
     n_samples: int
 
+    @property
+    def covered(self) -> int:
+        """The number of samples, known without a look at each batch."""
+        return min(self.starts[-1] + self.size, self.n_samples) - self.starts[0] if self.starts else 0
+
     def __len__(self) -> int:
         return len(self.starts)
 
@@ -85,6 +90,17 @@ class _Spans(Sequence[Span]):
             return _Spans(self.starts[i], self.size, self.n_samples)
         start = self.starts[i]
         return start, min(start + self.size, self.n_samples)
+
+
+def n_samples_of(batches: Sequence[Span]) -> int:
+    """Return the number of samples of batches.
+
+    >>> n_samples_of(spans(5, 2)), n_samples_of(spans(5, 2)[1:]), n_samples_of([(0, 2), (4, 5)])
+    (5, 3, 3)
+    """
+    if isinstance(batches, _Spans):
+        return batches.covered
+    return sum(stop - start for start, stop in batches)
 
 
 def joined_orders(orders: Sequence[np.ndarray | None], n_samples: int) -> tuple[np.ndarray | None, list[Span]]:

@@ -16,7 +16,7 @@ from ..kernels.batch import Span
 from ..kernels.optimizers import State
 from ..kernels.propagation import Masks
 from ..kernels.step import Program
-from .batches import Data, joined_orders
+from .batches import Data, joined_orders, n_samples_of
 from .progress import Silent
 from .stream import Samples
 
@@ -154,7 +154,7 @@ class Loop:
         self._losses_before, self._losses, self._done_before = [], [], done
         if done == 0:
             self._carry = self._carry._replace(total=self.backend.xp.zeros_like(self._carry.total))
-        n_samples = sum(stop - start for start, stop in batches)
+        n_samples = n_samples_of(batches)
         runner, each = self._runner, None if masks is None else iter(masks)
         with contextlib.closing(data.pieces(order, batches, done)) as pieces:
             for some, on_host, spans in pieces:
@@ -165,7 +165,7 @@ class Loop:
                     self._losses.append((losses, len(now)))
                     done += len(now)
                     if bar is not None:
-                        bar.advance(sum(stop - start for start, stop in now))
+                        bar.advance(n_samples_of(now))
                     if between is not None:
                         between(done)
         return self._carry.total / float(n_samples)

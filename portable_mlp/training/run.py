@@ -15,6 +15,7 @@ from typing import Any, NamedTuple, Protocol
 from ..distributed.group import current_group, on_root
 from ..kernels.arrays import Array
 from .agreed_stop import AgreedRequests
+from .batches import n_samples_of
 from .checkpointing import Checkpoints, Position
 from .interruption import Requests, StopAsked, pass_on_interruption, shared_request
 from .joined_epochs import JoinedEpochs
@@ -159,26 +160,29 @@ class Run:
                     raise
                 return "interrupted"
 
-    def pass_on_interruption(self) -> None:
-        """Raise what ends more than this training: SystemExit after SIGTERM, KeyboardInterrupt if it is one of many."""
+    def pass_on_requests(self, stopped_because: str) -> None:
+        """Raise what ends more than this training, which has stopped.
+
+        SystemExit after SIGTERM, even where the training stopped for another reason; KeyboardInterrupt if it was
+        interrupted and is one of many.
+        """
         if self._requests is not None:
             self._requests.end_if_terminated()
-        pass_on_interruption()
+        if stopped_because == "interrupted":
+            pass_on_interruption()
 
     def _all_epochs(self) -> str:
         ended = self._resumed()
         if ended is not None:
             return ended
         while (epoch := self._position.epoch) < self._epochs:
-            if self._joined is not None and (n_joined := self._joined.take(epoch)):
-                self._position = Position(epoch + n_joined)
-                continue
-            reason = self._epoch(epoch)
-            self._position = Position(epoch + 1)
+            n_joined = 0 if self._joined is None else self._joined.take(epoch)
+            reason = None if n_joined else self._epoch(epoch)
+            self._position = Position(epoch + (n_joined or 1))
             self._save(reason)
             if reason is not None:
                 return reason
-            if self._requests is not None and epoch + 1 < self._epochs:
+            if self._requests is not None and self._position.epoch < self._epochs:
                 self._requests.check()
         return "max_epochs"
 
@@ -194,7 +198,7 @@ class Run:
         if ended is None and self._position != Position():
             epoch, done = self._position
             behind = self._order.epoch(epoch, done).batches[:done] if done else ()
-            self._record.bar.advance(epoch * self._order.n_samples + sum(stop - start for start, stop in behind))
+            self._record.bar.advance(epoch * self._order.n_samples + n_samples_of(behind))
         return ended
 
     def _epoch(self, epoch: int) -> str | None:
@@ -217,7 +221,7 @@ class Run:
             every=None if self._checkpoints is None else self._checkpoints.every,
             between=None if self._requests is None else self._between(epoch, n_steps),
         )
-        n_samples = sum(stop - start for start, stop in order.batches[done:])
+        n_samples = n_samples_of(order.batches[done:])
         return self._record.epoch_ends(EpochDone(mean_loss, first_rate, n_samples, start))
 
     def _rate_of_steps(self, progress: Progress) -> Callable[[int], float]:

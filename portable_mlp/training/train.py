@@ -278,8 +278,7 @@ def _by_batches(
         joined = JoinedEpochs(loop, problem.data, order, rates, watch, epochs=epochs)
     run = Run(loop, problem.data, order, rates, record, epochs=epochs, checkpoints=checkpoints, joined=joined)
     stopped_because = run.until_stopped()
-    if stopped_because == "interrupted":
-        run.pass_on_interruption()
+    run.pass_on_requests(stopped_because)
     return watch.result(loop.flat, stopped_because)
 
 

@@ -373,7 +373,7 @@ def compiled(operation: str, parameters: tuple[Any, ...], kinds: tuple[tuple[str
     source += f'\nextern "C" void run({signature}) {{\nfor (ptrdiff_t i = 0; i < n; ++i) {{\n{body}\n}}\n}}\n'
     stem = Path(FOLDER.name) / f"kernel{len(os.listdir(FOLDER.name))}"
     stem.with_suffix(".cpp").write_text(source)
-    options = ["-O1", "-ffp-contract=off", "-shared", "-fPIC", "-std=c++17", "-Wall", "-Wextra", "-Werror"]
+    options = ["-O1", "-ffp-contract=off", "-shared", "-fPIC", "-std=c++11", "-Wall", "-Wextra", "-Werror"]
     options += ["-Wno-unused-parameter", "-Wno-unused-variable"]
     command = [compiler, *options, str(stem.with_suffix(".cpp")), "-o", str(stem.with_suffix(".so"))]
     outcome = subprocess.run(command, capture_output=True, text=True)

@@ -271,7 +271,7 @@ print(pm.__file__, type(pm.get_backend("numpy").primitives).__name__, result.his
 def test_training_follows_the_formulas(named: bool, tmp_path: pathlib.Path) -> None:
     """A file that has changed, with the times and the size of the old one, as a checkout or an image may leave it."""
     package = tmp_path / "portable_mlp"
-    shutil.copytree(PACKAGE, package, ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copytree(PACKAGE, package, ignore=shutil.ignore_patterns("*.nbi", "*.nbc", "optimizers.*.pyc"))
     environment = {name: value for name, value in os.environ.items() if name != "NUMBA_CACHE_DIR"}
     environment |= {"PYTHONPATH": str(tmp_path), "PYTHONDONTWRITEBYTECODE": "1"}
     if named:

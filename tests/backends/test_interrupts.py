@@ -139,9 +139,9 @@ CTRL_C, RAISED = "os.kill(os.getpid(), signal.SIGINT)", "raise KeyboardInterrupt
     [
         ("numpy", 30, CTRL_C, "NumbaPrimitives"),
         ("numpy", 240, RAISED, "NumbaPrimitives"),
-        ("scipy", 300, RAISED, "trained"),
         ("sklearn", 400, CTRL_C, "MLPClassifier"),
         *rarely(
+            ("scipy", 300, RAISED, "trained"),
             ("numpy", 2, RAISED, "NumbaPrimitives"),
             ("numpy", 120, CTRL_C, "NumbaPrimitives"),
             ("numpy", 180, RAISED, "NumbaPrimitives"),

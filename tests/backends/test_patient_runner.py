@@ -16,6 +16,7 @@ from portable_mlp.backends import runner as runners_module
 from portable_mlp.backends._numba_primitives import NumbaPrimitives
 from portable_mlp.backends._numpy import NumpyBackend, plain_primitives
 from portable_mlp.backends._patient_runner import PatientRunner, PlainSteps
+from portable_mlp.backends._recording import Recording
 from portable_mlp.backends.portable_runner import PortableRunner
 from tests.selection import rarely
 
@@ -130,16 +131,21 @@ def test_compiled_steps_go_on_where_plain_ones_ended(
 @pytest.mark.compiled_steps
 @pytest.mark.usefixtures("runners")
 def test_the_memory_of_plain_steps_is_freed(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Compiled steps have a workspace of their own for each of the two sizes of batches."""
+    """Compiled steps have memory of their own for each of the two sizes of batches."""
     made: list[Any] = []
     n_there: list[int] = []
-    honest = runners_module.make_workspace
+    honest, bound_to = runners_module.make_workspace, Recording.bound_to
 
     def noted(*arguments: Any, **options: Any) -> Any:
         made.append(weakref.ref((workspace := honest(*arguments, **options)).logits))
         return workspace
 
+    def noted_steps(self: Recording, given: Any) -> Any:
+        made.append(weakref.ref((steps := bound_to(self, given)).memory[0]))  # type: ignore[union-attr]
+        return steps
+
     monkeypatch.setattr(runners_module, "make_workspace", noted)
+    monkeypatch.setattr(Recording, "bound_to", noted_steps)
     plain_for(7.5, monkeypatch)
     train(callbacks=[lambda event: n_there.append(sum(array() is not None for array in made))])
     assert len(made) == 4

@@ -565,7 +565,8 @@ def test_classes_of_a_model_saved_by_hand(capfd) -> None:
 def test_a_reader_that_has_seen_enough_is_no_mistake() -> None:
     net = pm.Network((64, 10))
     pm.save_model("m.safetensors", net, pm.init_params(net))
-    command_line = [sys.executable, "-m", "portable_mlp", "predict", "m.safetensors", "digits", "--proba"]
+    np.save("rows.npy", np.ones((2_000, 64)))
+    command_line = [sys.executable, "-m", "portable_mlp", "predict", "m.safetensors", "rows.npy", "--proba"]
     with subprocess.Popen(command_line, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
         assert process.stdout is not None
         assert process.stderr is not None

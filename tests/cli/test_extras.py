@@ -84,13 +84,18 @@ LINES = {
 packages_distributions = functools.cache(importlib.metadata.packages_distributions)
 
 
+@functools.cache
+def requirements(name: str) -> list[Requirement]:
+    """Return what a distribution asks for with any extra, nothing for one that is not installed."""
+    try:
+        return list(map(Requirement, importlib.metadata.requires(name) or []))
+    except importlib.metadata.PackageNotFoundError:
+        return []
+
+
 def needs(name: str, extras: frozenset[str] = frozenset()) -> Iterator[tuple[str, frozenset[str]]]:
     """Yield the distributions, with their extras, that a distribution asks for itself."""
-    try:
-        asked = importlib.metadata.requires(name) or []
-    except importlib.metadata.PackageNotFoundError:
-        return
-    for requirement in map(Requirement, asked):
+    for requirement in requirements(name):
         marker = requirement.marker
         if marker is None or any(marker.evaluate({"extra": extra}) for extra in {"", *extras}):
             yield canonicalize_name(requirement.name), frozenset(requirement.extras)

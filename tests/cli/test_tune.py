@@ -1,7 +1,9 @@
 """``portable-mlp tune``: what it finds is what ``train`` trains with the same options, and how it was found is said."""
 
+import errno
 import json
 import multiprocessing
+import os
 import pathlib
 import re
 import signal
@@ -16,6 +18,8 @@ import pandas as pd
 import pytest
 
 import portable_mlp as pm
+from portable_mlp.cli import tune
+from portable_mlp.cli.trainer import Trained, Trainer
 from portable_mlp.cli.tune_progress import TrialLines
 from portable_mlp.storage.checkpoints import CheckpointFolder
 from portable_mlp.tables.hold_out import stratified_splits
@@ -51,20 +55,20 @@ def parameters(path: str) -> np.ndarray:
 
 
 def test_the_model_is_trained_on_all_rows_with_the_parameters_of_the_best_trial(capfd: Capture) -> None:
-    found = tuned(*OF_CLASSES, "--save", "m.safetensors", "--seed", 5, capfd=capfd)
+    found = tuned(*OF_CLASSES, "--save", "m.safetensors", "--seed", 4, capfd=capfd)
     search, trials = found["search"], found["trials"]
     assert [one["number"] for one in trials] == [1, 2, 3, 4]
     assert search["parameters"] == trials[search["trial"] - 1]["parameters"]
     assert trials[0]["parameters"]["hidden"] == [128, 64]
     scores = [np.mean([fold["accuracy"] for fold in one["folds"]]) for one in trials]
     assert search["score"] == max(scores) == scores[search["trial"] - 1]
-    assert search["default"] == scores[0]
+    assert search["default"] == scores[0] < search["score"]
     model = pm.TableClassifier.load("m.safetensors")
     resolved = search["parameters"]
     again = pm.TableClassifier(
         hidden_layer_sizes=resolved["hidden"], activation=resolved["activation"], n_pieces=resolved["n_pieces"],
         learning_rate_init=resolved["learning_rate"], learning_rate=resolved["schedule"], dropout=resolved["dropout"],
-        alpha=32 * resolved["l2"], max_iter=3, dtype="float64", random_state=5,
+        alpha=32 * resolved["l2"], max_iter=3, dtype="float64", random_state=4,
     ).fit(FLATS[["size", "district"]], FLATS["dear"])  # fmt: skip
     X = FLATS[["size", "district"]]
     np.testing.assert_allclose(model.predict_proba(X), again.predict_proba(X), rtol=1e-10)
@@ -84,7 +88,8 @@ def test_a_test_part_is_out_of_the_search_and_the_model(capfd: Capture) -> None:
 
 def test_what_is_printed_for_people(capfd: Capture) -> None:
     out, err = printed(*OF_CLASSES, "--save", "m.safetensors", capfd=capfd)
-    assert "district" in out.splitlines()[1]
+    assert out.splitlines()[0].split() == ["trial", *out.splitlines()[0].split()[1:-1], "baseline"]
+    assert "  district  category  " in out
     assert "1, the default" in out
     assert "baseline" in out
     assert "4 trials, by accuracy on 3 folds; all of them are finished" in out
@@ -100,7 +105,14 @@ def test_what_is_printed_for_people(capfd: Capture) -> None:
     assert "with       activation " in shown
     out, _ = printed(*OF_CLASSES, "--test", 0.2, capfd=capfd)
     assert "optimistic" not in out
+    assert "no trial is better" not in err
     assert "scored on 18 rows, held out from training" in out
+
+
+def test_a_search_that_finds_nothing_says_so(capfd: Capture) -> None:
+    FLATS.assign(rent=RNG.normal(size=N)).to_csv("noise.csv", index=False)
+    _, err = printed("tune", "noise.csv", *OF_QUANTITIES[2:], "--epochs", 40, "--trials", 2, capfd=capfd)
+    assert re.search(r"\nportable-mlp: no trial is better than the baseline: R² -0\.\d+ against -0\.0\d+\n", err)
 
 
 def test_on_a_terminal_a_table_of_the_best_trials_is_drawn(capfd: Capture, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -148,7 +160,8 @@ def test_mistakes(options: tuple[object, ...], message: str, capfd: Capture) -> 
 
 def test_a_search_resumes_with_what_it_has(capfd: Capture, monkeypatch: pytest.MonkeyPatch) -> None:
     whole = tuned(*OF_CLASSES, "--save", "whole.safetensors", capfd=capfd)
-    tuned(*OF_CLASSES, "--trials", 2, "--checkpoint", "states", capfd=capfd)
+    _, err = printed(*OF_CLASSES, "--trials", 2, "--checkpoint", "states", "--resume", capfd=capfd)
+    assert err.startswith("portable-mlp: states has no state: the search starts from the beginning\n1/2")
     _, err = printed(*OF_CLASSES, "--checkpoint", "states", capfd=capfd, code=2)
     assert "states holds checkpoints already: resume, or give another folder" in err
     evaluated, evaluate = [], TableSearch.evaluate
@@ -168,22 +181,24 @@ def test_a_search_resumes_with_what_it_has(capfd: Capture, monkeypatch: pytest.M
     assert "states holds the checkpoints of another search: seed was 0, now 1" in err
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, *rarely(signal.SIGKILL)])
-def test_a_signal_costs_no_finished_trial(number: int, capfd: Capture) -> None:
+@pytest.mark.parametrize(
+    ("number", "procs"), [(signal.SIGINT, ()), *rarely((signal.SIGKILL, ()), (signal.SIGINT, ("--procs", "2")))]
+)
+def test_a_signal_costs_no_finished_trial(number: int, procs: tuple[str, ...], capfd: Capture) -> None:
     """Ctrl-C takes the best so far, and a search that was killed resumes: both find what an undisturbed one finds."""
     whole = tuned(*OF_CLASSES, "--trials", 8, "--save", "whole.safetensors", capfd=capfd)
     options = [*map(str, OF_CLASSES), "--trials", "8", "--checkpoint", "states", "--save", "parts.safetensors"]
     start = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler); "
     start += "import sys; from portable_mlp.__main__ import main; sys.exit(main())"
-    process = subprocess.Popen(
-        [sys.executable, "-c", start, *options], stderr=subprocess.PIPE, text=True, env=environment()
-    )
+    command = [sys.executable, "-c", start, *options, *procs]
+    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=environment(), start_new_session=True)
     while not list(pathlib.Path("states").glob("step-*2.safetensors")):
         time.sleep(0.01)
-    process.send_signal(number)
+    os.killpg(process.pid, number)  # as a terminal does
     _, err = process.communicate(timeout=60)
     if number == signal.SIGINT:
         assert process.returncode == 0, err
+        assert "Traceback" not in err
         assert "states has the finished trials; the same command with --resume goes on" in err
         assert 2 <= pm.load_model("parts.safetensors")[2]["search"]["trials"] <= 8
     else:
@@ -202,6 +217,30 @@ def test_ctrl_c_before_a_trial_is_finished(capfd: Capture, monkeypatch: pytest.M
     _, err = printed(*OF_CLASSES, "--save", "m.safetensors", capfd=capfd, code=130)
     assert err == "portable-mlp: interrupted\n"
     assert not pathlib.Path("m.safetensors").exists()
+
+
+def test_ctrl_c_in_the_last_training_keeps_what_was_found(capfd: Capture, monkeypatch: pytest.MonkeyPatch) -> None:
+    fit = Trainer._fit
+
+    def interrupted(trainer: Trainer, *arguments: Any) -> Trained:
+        trained = fit(trainer, *arguments)
+        return trained._replace(fitted=trained.fitted._replace(was_interrupted=True))
+
+    monkeypatch.setattr(Trainer, "_fit", interrupted)
+    out, err = printed(*OF_CLASSES, "--trials", 1, "--save", "m.safetensors", capfd=capfd, code=130)
+    assert "1 trial, by accuracy on 3 folds" in out
+    assert err.endswith("portable-mlp: interrupted\n")
+    assert not pathlib.Path("m.safetensors").exists()
+
+
+def test_what_cannot_be_printed_costs_no_model(capfd: Capture, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*arguments: object, **named: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device", "standard output")
+
+    monkeypatch.setattr(tune, "show_trials", full)
+    _, err = printed(*OF_CLASSES, "--trials", 1, "--save", "m.safetensors", capfd=capfd, code=2)
+    assert err.endswith("portable-mlp: standard output: No space left on device; m.safetensors has the model\n")
+    assert pm.load_model("m.safetensors")[2]["search"]["trials"] == 1
 
 
 def test_processes_find_what_one_finds(capfd: Capture) -> None:

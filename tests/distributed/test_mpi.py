@@ -62,14 +62,14 @@ def fast(tmp_path_factory: pytest.TempPathFactory) -> Callable[[int], list[Any]]
     return functools.cache(lambda size: outcomes(size, tmp_path_factory.mktemp("fast"), "fast"))
 
 
-@pytest.mark.parametrize("names", ["numpy", *rarely("numpy torch jax")])
-def test_the_same_bits_on_one_two_and_four_ranks(names: str, tmp_path: pathlib.Path) -> None:
+@pytest.mark.parametrize(("names", "four"), [("numpy", False), *rarely(("numpy torch jax", True))])
+def test_the_same_bits_on_one_two_and_four_ranks(names: str, four: bool, tmp_path: pathlib.Path) -> None:
     """Two of them with Numba, the others without."""
     (alone,) = outcomes(1, tmp_path / "1", "bits", *names.split())
     assert set(alone) == set(names.split())
     for found in outcomes(2, tmp_path / "2", "bits", *names.split(), NUMBA_DISABLE_JIT="0"):
         assert found == alone
-    for found in outcomes(4, tmp_path / "4", "bits", "numpy"):
+    for found in outcomes(4, tmp_path / "4", "bits", "numpy") if four else ():
         assert found["numpy"] == alone["numpy"]
 
 
@@ -94,7 +94,7 @@ def test_ctrl_c_on_one_rank_ends_the_fit_of_all(fast: Callable[[int], list[Any]]
 
 def test_samples_of_their_own(tmp_path: pathlib.Path) -> None:
     alone = mpi_rank.numbers(mpi_rank.train(dtype="float64").params)
-    for found in outcomes(3, tmp_path / "3", "own"):
+    for found in outcomes(2, tmp_path / "2", "own"):
         np.testing.assert_allclose(found, alone, rtol=1e-11, atol=1e-13)
 
 
@@ -190,7 +190,7 @@ def test_a_mistake_is_one_paragraph_of_rank_0(tmp_path: pathlib.Path) -> None:
     for size, path, options, message in (
         (2, missing, (), "portable-mlp: "),
         (2, table, ("--learning-rate", "-1"), "portable-mlp: learning_rate"),
-        (2, table, ("--save", "/proc/model.safetensors"), "portable-mlp: /proc/model.safetensors"),
+        (2, table, ("--epochs", "1", "--save", "/proc/model.safetensors"), "portable-mlp: /proc/model.safetensors"),
         (3, table, ("--reproducible",), "portable-mlp: a reproducible training takes 1, 2, 4 or 8 processes, got 3"),
     ):
         done = mpiexec(size, "-m", "mpi4py", "-m", "portable_mlp", "train", path, *options)

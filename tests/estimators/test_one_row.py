@@ -9,10 +9,13 @@ from typing import Any
 import numpy as np
 import pytest
 from sklearn import neural_network
+from sklearn.metrics import accuracy_score
+from sklearn.preprocessing import LabelBinarizer
 from sklearn.utils.validation import validate_data
 
 import portable_mlp as pm
 from portable_mlp.estimators import inputs
+from portable_mlp.estimators.binarizers import binarizer_of
 
 rng = np.random.default_rng(0)
 X = rng.normal(size=(60, 5))
@@ -136,12 +139,69 @@ def test_what_is_not_validated_scikit_learn_would_return_as_it_is(kind: str, nam
         assert outcome(lambda: estimator.predict(x)) == validated
 
 
-def test_few_plain_rows_are_not_validated_and_many_are(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_plain_rows_are_not_validated() -> None:
     estimator = fitted(pm.MLPClassifier, LABELS)
     for kind in ("a row", "float32", "columns", "strides", "read-only"):
         assert inputs._is_as_validated(estimator, KINDS[kind])
-    monkeypatch.setattr(inputs, "FEW_NUMBERS", X.size - 1)
-    assert not inputs._is_as_validated(estimator, X)
     without = copy.copy(estimator)
     del without.n_features_in_
     assert not inputs._is_as_validated(without, X[:1])
+
+
+TARGETS = {
+    "labels": LABELS,
+    "floats": X[:, 0],
+    "float32": X[:, 0].astype("float32"),
+    "not a number": altered(np.nan)[:, 3],
+    "infinite": altered(np.inf)[:, 3],
+    "one too few": LABELS[1:],
+    "a column": LABELS[:, None],
+    "columns": X,
+    "texts": LABELS.astype(str),
+    "objects": LABELS.astype(object),
+    "truth values": LABELS > 0,
+    "bytes": LABELS.astype("uint8"),
+    "complex": X[:, 0] + 0j,
+    "list": LABELS.tolist(),
+    "none": None,
+}
+
+
+@pytest.mark.parametrize("target", TARGETS)
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_fit_sees_what_scikit_learns_validation_returns(kind: str, target: str) -> None:
+    x, y = KINDS[kind], TARGETS[target]
+    options: dict[str, Any] = {"accept_sparse": ["csr", "csc"], "multi_output": True, "dtype": inputs.FLOATS}
+    mine, own = pm.MLPRegressor(), pm.MLPRegressor()
+    found = outcome(lambda: inputs.Inputs.to_fit(mine, x, y, inputs.numpy_backend(), reset=True))
+    expected = outcome(lambda: validate_data(own, x, y, reset=True, **options))
+    if isinstance(expected[0], type):
+        assert found == expected
+        return
+    (checked, targets), (own_x, own_y) = found[0], expected[0]
+    for one, other in ((checked.checked, own_x), (targets, own_y)):
+        assert (type(one), one.dtype, one.flags.f_contiguous) == (type(other), other.dtype, other.flags.f_contiguous)
+        np.testing.assert_array_equal(one, other)
+    assert vars(mine) == vars(own)
+
+
+@pytest.mark.parametrize("n_classes", [1, 2, 3, 20])
+@pytest.mark.parametrize("dtype", ["int64", "int32", "uint8", "bool", "float64", "str"])
+def test_a_binarizer_is_scikit_learns(dtype: str, n_classes: int) -> None:
+    y = (7 * np.random.default_rng(0).permutation(30) % n_classes).astype(dtype)
+    found, expected = outcome(lambda: vars(binarizer_of(y))), outcome(lambda: vars(LabelBinarizer().fit(y)))
+    assert found[1] == expected[1]
+    np.testing.assert_equal(found[0], expected[0])
+    assert found[0]["classes_"].dtype == expected[0]["classes_"].dtype
+
+
+@pytest.mark.parametrize("weighted", [False, True])
+@pytest.mark.parametrize("labels", ["int64", "int32", "str", "bool"])
+def test_a_score_is_scikit_learns(labels: str, weighted: bool) -> None:
+    estimator = fitted(pm.MLPClassifier, LABELS)
+    w = np.linspace(0.5, 2.0, 60) if weighted else None
+    for y in (LABELS, LABELS + 1, LABELS[:, None], LABELS[1:], np.arange(60), LABELS[:0]):
+        y = y.astype(labels)
+        found = outcome(lambda y=y: estimator.score(X, y, w))
+        expected = outcome(lambda y=y: accuracy_score(y, estimator.predict(X), sample_weight=w))
+        assert found == expected

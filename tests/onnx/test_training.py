@@ -16,7 +16,7 @@ import torch
 import portable_mlp as pm
 from portable_mlp.kernels.activations import ACTIVATIONS
 from portable_mlp.kernels.optimizers import OPTIMIZERS
-from tests.selection import one_in
+from tests.selection import and_rarely_others, one_in
 
 RTOL = {"float32": 1e-5, "float64": 1e-12}
 N_SAMPLES, BATCH_SIZE = 195, 10  # 20 steps, the last of 5 samples
@@ -71,7 +71,10 @@ def compare(path: pathlib.Path, net: pm.Network, dtype: str = "float64", l2: flo
     assert state["step"] == 20
 
 
-@pytest.mark.parametrize(("activation", "dtype"), one_in(2, ACTIVATIONS, RTOL))
+@pytest.mark.parametrize(
+    ("activation", "dtype"),
+    and_rarely_others([("relu", "float64"), ("gelu", "float32"), ("softplus", "float64")], ACTIVATIONS, RTOL),
+)
 def test_twenty_steps_are_those_of_train(activation: str, dtype: str, path: pathlib.Path) -> None:
     compare(path, pm.Network((4, 7, 6, 3), activation=activation), dtype)
 
@@ -100,7 +103,7 @@ OPTIONS = {
 }
 
 
-@pytest.mark.parametrize(("name", "l2", "dtype"), one_in(2, OPTIONS, [0.0, 0.3], RTOL))
+@pytest.mark.parametrize(("name", "l2", "dtype"), one_in(3, OPTIONS, [0.0, 0.3], RTOL))
 def test_with_every_solver(name: str, l2: float, dtype: str, path: pathlib.Path) -> None:
     compare(path, pm.Network((4, 7, 3), activation="tanh"), dtype, l2, **OPTIONS[name])
 

@@ -82,7 +82,7 @@ VARIETIES: dict[str, dict[str, Any]] = {
     and_rarely_others(
         [
             ("adam", None),
-            ("a generator", 4),
+            pytest.param("a generator", 4, marks=SLOW_ON_JAX),
             pytest.param("patience", 1, marks=SLOW_ON_JAX),
             pytest.param("nesterov, adaptive", 4, marks=SLOW_ON_JAX),
             pytest.param("in order", None, marks=SLOW_ON_JAX),
@@ -383,7 +383,7 @@ rng = np.random.default_rng(0)
 X, y = rng.normal(size=(3_000, 20)), rng.integers(0, 5, 3_000)
 net = pm.Network((20, 64, 5))
 print("ready", flush=True)
-result = pm.train(net, pm.init_params(net), X, y, batch_size=20, epochs=12, validation=(X[:300], y[:300]), patience=9,
+result = pm.train(net, pm.init_params(net), X, y, batch_size=20, epochs=6, validation=(X[:300], y[:300]), patience=9,
                   schedule="adaptive", solver=sys.argv[1], checkpoint=sys.argv[2], checkpoint_every=int(sys.argv[3]),
                   resume=True)
 kept = [result.params, result.history["loss"], result.history["validation_loss"], result.history["learning_rate"]]

@@ -10,6 +10,7 @@ import pytest
 import portable_mlp as pm
 from portable_mlp.backends._compiled_steps import compiled_steps
 from portable_mlp.backends._native_runner import NativeRunner
+from portable_mlp.training.interruption import SharedRequest, sharing
 from portable_mlp.training.joined_epochs import JoinedEpochs
 
 pytestmark = pytest.mark.compiled_steps
@@ -98,6 +99,19 @@ def test_divergence_is_that_of_one_epoch_at_a_time(joined: list[int], one_by_one
     assert numbers(together) == numbers(apart)
     assert together.history["loss"] == apart.history["loss"]
     assert all(map(math.isfinite, together.history["loss"]))
+
+
+def test_a_request_to_stop_ends_them_between_calls(joined: list[int]) -> None:
+    request = SharedRequest()
+
+    def asking(epoch: int) -> float:
+        if epoch == 20:
+            request.ask()
+        return 0.01
+
+    with sharing(request), pytest.raises(KeyboardInterrupt):
+        trained(schedule=asking, epochs=1000)
+    assert 20 < sum(joined) < 1000
 
 
 @pytest.mark.parametrize(

@@ -94,7 +94,7 @@ def test_a_process_can_be_forked_after_a_training() -> None:
 
 def test_a_training_needs_parameters_and_one_batch_beside_the_data() -> None:
     """Four times the parameters for Adam and the result, one batch, and the order of the samples."""
-    n_samples, net = 200_000, pm.Network((40, 100, 5))
+    n_samples, net = 100_000, pm.Network((40, 100, 5))
     data = RNG.normal(size=(n_samples, 40)).astype(np.float32), RNG.integers(0, 5, n_samples)
     params = pm.init_params(net, dtype="float32")
     pm.train(net, params, *(x[:500] for x in data), epochs=1)
