@@ -158,6 +158,11 @@ def test_mistakes(options: tuple[object, ...], message: str, capfd: Capture) -> 
     assert message in err.splitlines()[-1]
 
 
+def test_folds_of_one_row_have_no_r2(capfd: Capture) -> None:
+    _, err = printed(*OF_QUANTITIES, "--folds", 50, capfd=capfd, code=2)
+    assert err == "portable-mlp: --folds 50 of 90 rows leaves folds of one row, and R² needs two or more\n"
+
+
 def test_a_search_resumes_with_what_it_has(capfd: Capture, monkeypatch: pytest.MonkeyPatch) -> None:
     whole = tuned(*OF_CLASSES, "--save", "whole.safetensors", capfd=capfd)
     _, err = printed(*OF_CLASSES, "--trials", 2, "--checkpoint", "states", "--resume", capfd=capfd)
