@@ -38,7 +38,7 @@ def test_the_estimators_run_as_shown(
     tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    swap, one_word, imbalanced, _, _, onnx, together = blocks("python")[2:]
+    swap, one_word, imbalanced, side_by_side, _, _, onnx, together = blocks("python")[2:]
     X, y = (part[:300] for part in load_digits(return_X_y=True))
     clf = neural_network.MLPClassifier((100,), random_state=0).fit(X / 16, y)
     names: dict[str, Any] = {"X": X, "y": y, "pm": pm}
@@ -49,6 +49,9 @@ def test_the_estimators_run_as_shown(
     exec(imbalanced, names)
     assert (names["clf"].class_weight, names["clf"].backend) == ("balanced", "torch")
     assert [path.name for path in tmp_path.iterdir()] == ["digits.safetensors"]
+    exec(side_by_side.replace("cv=5", "cv=2").replace("range(8)", "range(2)"), names)
+    assert names["search"].best_score_ > 0.8
+    assert [member.score(X / 16, y) > 0.8 for member in names["members"]] == [True] * 2
     exec(onnx, names)
     np.testing.assert_allclose(names["proba"], names["clf"].predict_proba(X / 16), rtol=0, atol=1e-12)
     assert capsys.readouterr().out == "0 is 0\n"
@@ -68,9 +71,9 @@ def test_a_table_becomes_a_matrix_as_shown(
     rows = [f"{500 + 10 * i},{1 + i % 4},{('north', '', 'south', 'east')[i % 4]}\n" for i in range(40)]
     pathlib.Path("flats.csv").write_text("rent,rooms,district\n" + "".join(rows))
     names: dict[str, Any] = {"pm": pm}
-    exec(blocks("python")[5], names)
-    assert "district category 4 3 categories, gaps as one of their own\n" in capsys.readouterr().out
     exec(blocks("python")[6], names)
+    assert "district category 4 3 categories, gaps as one of their own\n" in capsys.readouterr().out
+    exec(blocks("python")[7], names)
     assert -1.0 < float(capsys.readouterr().out) < 1.0
     assert (tmp_path / "flats.safetensors").exists()
 
