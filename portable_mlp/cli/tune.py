@@ -174,9 +174,12 @@ def _search(table: Table | RawTable, trainer: Trainer, asked: AssessmentOptions,
     task = "classification" if classification else "regression"
     trainer._replace(task=task).check_table(rows)
     n_classes = len(class_names(rows.y)) if classification else None
+    splits = AssessmentOptions(folds=n_folds).splits(rows.y, **of_task)
+    if not classification and any(len(scored) < 2 for _, scored in splits):
+        raise ValueError(f"--folds {n_folds} of {len(rows.y)} rows leaves folds of one row, and R² needs two or more")
     return TableSearch(
         rows,
-        AssessmentOptions(folds=n_folds).splits(rows.y, **of_task),
+        splits,
         search_space(len(rows.y), n_classes, trainer.chosen, is_encoded=isinstance(rows, RawTable)),
         task=task,
         reading=trainer.reading,
