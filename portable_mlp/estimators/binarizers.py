@@ -8,13 +8,22 @@ import numpy as np
 from sklearn.preprocessing import LabelBinarizer
 
 
+def few_whole_numbers(y: Any) -> np.ndarray | None:
+    """Return the classes of a vector of whole numbers, in order; None for other targets, and where classes are many.
+
+    scikit-learn accepts the vector as it is: its look at all kinds of targets takes longer than a small epoch.
+    Where classes are many, it warns.
+    """
+    if type(y) is not np.ndarray or y.ndim != 1 or y.dtype != int:
+        return None
+    classes = np.unique(y)
+    return classes if 2 * len(classes) < len(y) else None
+
+
 def binarizer_of(y: Any) -> LabelBinarizer:
-    """Return the binarizer fitted to y; for whole numbers without scikit-learn's look at all kinds of targets."""
-    if type(y) is np.ndarray and y.ndim == 1 and y.dtype == int:
-        classes = np.unique(y)
-        if 2 * len(classes) < len(y):  # where classes are many, scikit-learn warns
-            return binarizer_with(classes)
-    return LabelBinarizer().fit(y)
+    """Return the binarizer fitted to y."""
+    classes = few_whole_numbers(y)
+    return LabelBinarizer().fit(y) if classes is None else binarizer_with(classes)
 
 
 def binarizer_with(classes: np.ndarray, *, multilabel: bool = False, sparse: bool = False) -> LabelBinarizer:

@@ -22,9 +22,6 @@ except ImportError:  # scikit-learn before 1.9 has no callbacks
 
 __all__ = ["CallbackSupportMixin", "Watch", "with_callbacks"]
 
-_CALLBACK_ATTRIBUTES = ("_skl_callbacks", "_parent_callback_ctx")
-"""The attributes of an estimator that has callbacks, or is part of one that has."""
-
 
 class Watch:
     """Reports the progress of a fit to the estimator's callbacks.
@@ -48,8 +45,8 @@ class Watch:
         self._fit: Any = None
         self._epoch: Any = None
         # In a group rank 0 alone calls them. Without callbacks no attribute of the estimator is set, since other
-        # threads may be reading it.
-        if is_root() and not vars(estimator).keys().isdisjoint(_CALLBACK_ATTRIBUTES):
+        # threads may be reading it; a search hands its own callbacks on, if it has any.
+        if is_root() and "_skl_callbacks" in vars(estimator):
             self._fit = estimator._init_callback_context(max_subtasks=max_epochs)
             self._fit.call_on_fit_task_begin(**self._arguments)
 

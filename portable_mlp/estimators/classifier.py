@@ -13,6 +13,7 @@ from sklearn.preprocessing import LabelBinarizer
 from sklearn.utils import column_or_1d
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.multiclass import _check_partial_fit_first_call, type_of_target, unique_labels
+from sklearn.utils.validation import check_consistent_length
 
 from ..backends import BACKENDS, Backend, backend_of
 from ..kernels.activations import ACTIVATIONS
@@ -23,7 +24,7 @@ from ..kernels.suggestions import suggesting, suggesting_class
 from ..training.class_weights import ClassWeights, asks_for_balance
 from ..training.schedules import SCHEDULES
 from .base import BaseMLP, parameters_among
-from .binarizers import binarizer_of
+from .binarizers import binarizer_of, few_whole_numbers
 from .callbacks import with_callbacks
 from .dask_inputs import by_blocks, computed, gathered
 from .inputs import is_foreign, on_host
@@ -432,6 +433,9 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
             The fraction of right predictions; for multilabel targets all labels of a sample must be right.
         """
         y, predicted, weights = map(on_host, computed(y, self.predict(X), sample_weight))
+        if weights is None and all(few_whole_numbers(labels) is not None for labels in (y, predicted)):
+            check_consistent_length(y, predicted)
+            return float(np.mean(y == predicted))
         return float(accuracy_score(y, predicted, sample_weight=weights))
 
     def __sklearn_tags__(self) -> Any:

@@ -32,7 +32,7 @@ class SearchRecord(NamedTuple):
         The number of the best trial.
     score, spread : float or None
         Its score, mean and standard deviation over the folds; optimistic, since it is the best of many. None where a
-        score is not defined, as R² of folds of one row.
+        score is not defined, as after a training that diverged.
     default : float or None
         The score of trial 1, which had the default parameters; None, too, if Ctrl-C came before it was finished.
     baseline : float or None

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 from sklearn import neural_network
+from sklearn.metrics import accuracy_score
 from sklearn.preprocessing import LabelBinarizer
 from sklearn.utils.validation import validate_data
 
@@ -192,3 +193,15 @@ def test_a_binarizer_is_scikit_learns(dtype: str, n_classes: int) -> None:
     assert found[1] == expected[1]
     np.testing.assert_equal(found[0], expected[0])
     assert found[0]["classes_"].dtype == expected[0]["classes_"].dtype
+
+
+@pytest.mark.parametrize("weighted", [False, True])
+@pytest.mark.parametrize("labels", ["int64", "int32", "str", "bool"])
+def test_a_score_is_scikit_learns(labels: str, weighted: bool) -> None:
+    estimator = fitted(pm.MLPClassifier, LABELS)
+    w = np.linspace(0.5, 2.0, 60) if weighted else None
+    for y in (LABELS, LABELS + 1, LABELS[:, None], LABELS[1:], np.arange(60), LABELS[:0]):
+        y = y.astype(labels)
+        found = outcome(lambda y=y: estimator.score(X, y, w))
+        expected = outcome(lambda y=y: accuracy_score(y, estimator.predict(X), sample_weight=w))
+        assert found == expected

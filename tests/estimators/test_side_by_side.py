@@ -17,6 +17,7 @@ import sklearn
 from threadpoolctl import ThreadpoolController, threadpool_info
 
 import portable_mlp as pm
+from portable_mlp.backends._compiled_steps import compiled_steps
 from portable_mlp.distributed.group import current_group
 from portable_mlp.estimators.side_by_side import n_threads, side_by_side
 from portable_mlp.training.interruption import shared_request
@@ -237,3 +238,18 @@ def test_an_interruption_that_a_task_raises_stops_all() -> None:
 
     with pytest.raises(KeyboardInterrupt):
         side_by_side([never_ending(running.set), interrupt], 2)
+
+
+@pytest.mark.compiled_steps
+def test_ctrl_c_stops_epochs_that_are_joined() -> None:
+    """Epochs of one step are taken many at a time, once steps are compiled."""
+    compiled_steps.compile(np.dtype("float64"))
+    net = pm.Network((4, 3, 3))
+
+    def task() -> None:
+        begun.wait()
+        pm.train(net, pm.init_params(net), X, y, batch_size=len(y), epochs=10**9)
+
+    begun = threading.Barrier(2, timeout=WAIT, action=ctrl_c)
+    with pytest.raises(KeyboardInterrupt):
+        side_by_side([task] * 2, 2)

@@ -55,10 +55,10 @@ def no_show(trials: Sequence[TrialScores]) -> None:
 
 
 @pytest.mark.parametrize("y", [KIND, RENT], ids=["classes", "quantities"])
-@pytest.mark.parametrize("number", [1, 2, 3])
-def test_scores_are_those_of_scikit_learns_cross_validation(number: int, y: np.ndarray) -> None:
+@pytest.mark.parametrize(("number", "hold_out"), [(1, None), (2, None), (3, 0.2)])
+def test_scores_are_those_of_scikit_learns_cross_validation(number: int, hold_out: float | None, y: np.ndarray) -> None:
     """Of the estimator with the same parameters, on the same folds."""
-    search = search_for(y)
+    search = search_for(y, SHORT._replace(hold_out=hold_out))
     trial = search.evaluate(number)
     drawn = trial.parameters
     parameters: dict[str, Any] = {
@@ -70,6 +70,7 @@ def test_scores_are_those_of_scikit_learns_cross_validation(number: int, y: np.n
         "dropout": drawn.get("dropout"),
         "alpha": 32 * drawn["l2"] if drawn else None,
         "max_iter": 4,
+        "validation_fraction": hold_out,
         "dtype": "float64",
         "random_state": 0,
     }
@@ -102,12 +103,15 @@ def test_draws_depend_on_seed_and_number_alone() -> None:
 def test_draws_cover_the_space() -> None:
     space = search_space(N, 3, TableOptions(), is_encoded=True)
     drawn = [space.drawn(0, number) for number in range(2, 300)]
+    usual = space.resolved({})
     for name, distribution in space.distributions.items():
         values = [one[name] for one in drawn]
         if isinstance(distribution, OneOf):
             assert {repr(value) for value in values} == {repr(value) for value in distribution.values}
+            assert usual[name] in distribution.values
         else:
             places = np.log(np.array(values) / distribution.low) / math.log(distribution.high / distribution.low)
+            assert distribution.low < usual[name] < distribution.high
             assert -0.01 < places.min() < 0.05
             assert 0.95 < places.max() < 1.01
             assert abs(places.mean() - 0.5) < 3 / math.sqrt(12 * len(places))
