@@ -257,6 +257,7 @@ def trained(
         ("digits", "momentum", False, 0),
         ("deep", "nesterov", True, 2),
         ("logistic", "adam", True, 0),
+        ("wide", "adam", False, 0),
         *rarely(
             *(("digits", optimizer, False, 0) for optimizer in OPTIMIZERS if optimizer != "momentum"),
             ("deep", "adam", False, 0),
