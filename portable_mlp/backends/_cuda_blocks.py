@@ -17,10 +17,10 @@ from ._cuda_formulas import traced
 TYPES = {"float32": "float", "float64": "double"}
 
 NUMBERS_A_THREAD = 4
-"""How many parameters a thread of `conclusion` takes, or more of very many."""
+"""How many parameters a thread of `conclusion_source` takes, or more of very many."""
 
 COLUMNS = 32
-"""Columns that a block of `layer_sums` sums: as many as read one line of memory together."""
+"""Columns that a block of `layer_sums_source` sums: as many as read one line of memory together."""
 
 OVER_A_BLOCK = """
 typedef {T} T;
@@ -58,7 +58,7 @@ __device__ T max_over_block(T x) {{
 """
 
 
-def layer_sums(sizes: Sequence[int], dtype: str) -> str:
+def layer_sums_source(sizes: Sequence[int], dtype: str) -> str:
     """Return the kernel that sums ``dz`` of every layer over samples, into the biases of a flat gradient.
 
     A block sums `COLUMNS` columns of one layer, of one model; the threads of a column take its rows in turn.
@@ -105,12 +105,12 @@ extern "C" __global__ void portable_mlp_layer_sums(
 
 
 def n_tiles(sizes: Sequence[int]) -> int:
-    """Return the number of blocks of `layer_sums`, for each model."""
+    """Return the number of blocks of `layer_sums_source`, for each model."""
     return sum(-(-n_columns // COLUMNS) for n_columns in sizes[1:])
 
 
 def n_lanes(n_samples: int) -> int:
-    """Return the number of threads for a column of `layer_sums`, a power of two: each adds about eight rows.
+    """Return the number of threads for a column of `layer_sums_source`, a power of two: each adds about eight rows.
 
     >>> [n_lanes(n) for n in (1, 8, 16, 200, 8192)]
     [1, 1, 2, 16, 32]
@@ -118,7 +118,7 @@ def n_lanes(n_samples: int) -> int:
     return min(32, 1 << max(0, (n_samples // 8).bit_length() - 1))
 
 
-def conclusion(
+def conclusion_source(
     sizes: Sequence[int], optimizer: Optimizer, dtype: str, strength: str, divisor: str, loss_divisor: str
 ) -> str:
     """Return the kernel that concludes a step: it updates the parameters, and forms the batch's loss with its penalty.
@@ -130,9 +130,9 @@ def conclusion(
     sizes : sequence of int
         The sizes of the network.
     optimizer : Optimizer
-        The update.
+        The optimizer, whose formula is traced.
     dtype : str
-        "float32" or "float64".
+        The dtype of all numbers: "float32" or "float64".
     strength, divisor, loss_divisor : str
         The kind of each: "number"; "shared", an array of one; "array", with one for each model. The strength may be
         "none" too.
@@ -162,7 +162,7 @@ def conclusion(
     penalise = "" if strength == "none" else f"if ({_is_weight(sizes)}) {{ sums[1] += p * p; g += strength * p; }}"
     penalty = "" if strength == "none" else " + T(0.5) * strength * sums[1] / divisor"
     return (
-        OVER_A_BLOCK.format(T=TYPES[dtype], threads=n_threads(n_parameters(sizes)))
+        OVER_A_BLOCK.format(T=TYPES[dtype], threads=block_threads(n_parameters(sizes)))
         + f"""
 extern "C" __global__ void portable_mlp_conclusion(
     T* all_p, {"".join(f"T* all_{m}, " for m in moments)}const T* all_g, const long long g_stride, const T* losses,
@@ -207,17 +207,17 @@ extern "C" __global__ void portable_mlp_conclusion(
     )
 
 
-def n_threads(n_numbers: int) -> int:
-    """Return the number of threads of a block of `conclusion`, a power of two.
+def block_threads(n_numbers: int) -> int:
+    """Return the number of threads of a block of `conclusion_source`, a power of two.
 
-    >>> [n_threads(n) for n in (10, 300, 7_510)]
+    >>> [block_threads(n) for n in (10, 300, 7_510)]
     [32, 64, 256]
     """
     return min(256, max(32, 1 << (n_numbers // NUMBERS_A_THREAD).bit_length() - 1))
 
 
 def n_blocks(n_numbers: int, n_threads: int) -> int:
-    """Return the number of blocks of `conclusion`, for each model.
+    """Return the number of blocks of `conclusion_source`, for each model.
 
     >>> [n_blocks(n, 256) for n in (10, 7_510, 100_000_000)]
     [1, 8, 1024]

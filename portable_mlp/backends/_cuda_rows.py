@@ -18,7 +18,7 @@ from ..kernels.tracing import Symbol, Tracer, Untraceable, trace
 from ._cuda_blocks import OVER_A_BLOCK, TYPES
 from ._cuda_formulas import BOOLEANS, expression
 
-THREADS = 128
+ROW_THREADS = 128
 """Threads of a block: each has a row, and there may be fewer; or all together have one."""
 
 Formula = Callable[[Any, Array, Array], tuple[Array, Array]]
@@ -94,7 +94,7 @@ class RowLines(Tracer):
         return result
 
 
-def row_losses(formula: Formula, dtype: str, *, wide: bool) -> str:
+def row_losses_source(formula: Formula, dtype: str, *, wide: bool) -> str:
     """Return the source of the kernel of a loss.
 
     ``kernel(Y, n_targets, b, b_stride, n_rows, n_samples, n_outputs, z, losses)``: the loss of each row at the logits
@@ -106,7 +106,7 @@ def row_losses(formula: Formula, dtype: str, *, wide: bool) -> str:
     formula : callable
         ``formula(xp, z, Y) -> (losses, dz)``, by the contract of `portable_mlp.kernels.losses`.
     dtype : str
-        "float32" or "float64".
+        The dtype of all numbers: "float32" or "float64".
     wide : bool
         Whether a block of threads has a row, rather than one thread.
 
@@ -123,7 +123,7 @@ def row_losses(formula: Formula, dtype: str, *, wide: bool) -> str:
     passes = "".join(_pass(lines, i, wide, f"all_z[at + j] = {dz};" if i == last else "") for i in range(last + 1))
     place = "blockIdx.x" if wide else "(long long) blockIdx.x * blockDim.x + threadIdx.x"
     return (
-        (OVER_A_BLOCK if wide else "typedef {T} T;\n").format(T=TYPES[dtype], threads=THREADS)
+        (OVER_A_BLOCK if wide else "typedef {T} T;\n").format(T=TYPES[dtype], threads=ROW_THREADS)
         + f"""
 extern "C" __global__ void portable_mlp_row_losses(
     const T* all_Y, const long long n_targets, const T* all_b, const long long b_stride, const long long n_rows,

@@ -15,7 +15,7 @@ from ..kernels.primitives import Primitives, Report
 from ..kernels.tracing import Symbol, Tracer, Untraceable
 from . import _cuda_blocks as blocks
 from ._cuda_formulas import traced
-from ._cuda_rows import Formula, row_losses
+from ._cuda_rows import Formula, row_losses_source
 
 KERNELS_KEPT = 128
 
@@ -56,9 +56,9 @@ def d_activate(name: str) -> Any:
 def conclusion(
     sizes: tuple[int, ...], optimizer: Optimizer, dtype: str, strength: str, divisor: str, loss_divisor: str
 ) -> Any:
-    """Return the kernel of `_cuda_blocks.conclusion`; None if the optimizer's formula cannot be traced."""
+    """Return the kernel of `_cuda_blocks.conclusion_source`; None if the optimizer's formula cannot be traced."""
     try:
-        source = blocks.conclusion(sizes, optimizer, dtype, strength, divisor, loss_divisor)
+        source = blocks.conclusion_source(sizes, optimizer, dtype, strength, divisor, loss_divisor)
     except Untraceable:
         return None
     return cupy.RawKernel(source, "portable_mlp_conclusion")
@@ -66,13 +66,13 @@ def conclusion(
 
 @functools.lru_cache(KERNELS_KEPT)
 def layer_sums(sizes: tuple[int, ...], dtype: str) -> Any:
-    """Return the kernel of `_cuda_blocks.layer_sums`."""
-    return cupy.RawKernel(blocks.layer_sums(sizes, dtype), "portable_mlp_layer_sums")
+    """Return the kernel of `_cuda_blocks.layer_sums_source`."""
+    return cupy.RawKernel(blocks.layer_sums_source(sizes, dtype), "portable_mlp_layer_sums")
 
 
 @functools.lru_cache(KERNELS_KEPT)
-def losses_of(net: Network, dtype: str, wide: bool) -> Any:
-    """Return the kernel of `_cuda_rows.row_losses` for a network's loss; None if its formula cannot be traced."""
+def network_losses(net: Network, dtype: str, wide: bool) -> Any:
+    """Return the kernel of `_cuda_rows.row_losses_source` for a network's loss; None if its formula cannot be traced."""
     formula, options = LOSSES[str(net.loss)].formula, dict(net.loss_options)
     return _row_losses(lambda xp, z, Y: formula(xp, z, Y, net.output, **options), dtype, wide)
 
@@ -91,7 +91,7 @@ def reported_losses(report: Report, n_outputs: int, dtype: str, wide: bool) -> A
 
 def _row_losses(formula: Formula, dtype: str, wide: bool) -> Any:
     try:
-        source = row_losses(formula, dtype, wide=wide)
+        source = row_losses_source(formula, dtype, wide=wide)
     except Untraceable:
         return None
     return cupy.RawKernel(source, "portable_mlp_row_losses")

@@ -21,7 +21,7 @@ from ..kernels.targets import are_labels
 from ..kernels.workspace import Workspace
 from . import _cuda_blocks as blocks
 from . import _cupy_kernels as kernels
-from ._cuda_rows import THREADS
+from ._cuda_rows import ROW_THREADS
 
 if TYPE_CHECKING:
     from ._cupy_streams import CublasStream
@@ -150,7 +150,7 @@ class CupyPrimitives(Primitives):
 
     def output_losses(self, net: Network, z: Array, b: Array | None, Y: Array) -> tuple[Array, Array, Array]:
         """Return each sample's loss and its derivative at the logits ``z + b``, which are used up."""
-        kernel = kernels.losses_of(net, z.dtype.name, _is_wide(z))
+        kernel = kernels.network_losses(net, z.dtype.name, _is_wide(z))
         if kernel is None or b is None or not _are_rows(z, Y):
             return super().output_losses(net, z, b, Y)
         return _row_losses(kernel, z, b, Y), z, z
@@ -221,7 +221,7 @@ class CupyPrimitives(Primitives):
             scalars = cupy.asarray(scalars, dtype=dtype)
         found = cupy.empty_like(total) if workspace.loss is None else workspace.loss
         n_models, n_parameters = total.size, parameters.shape[-1]
-        n_threads = blocks.n_threads(n_parameters)
+        n_threads = blocks.block_threads(n_parameters)
         n_blocks = blocks.n_blocks(max(n_parameters, each.size // n_models), n_threads)
         partial = cupy.empty((n_models, n_blocks, 2), dtype=dtype)
         stream = _current.get()
@@ -249,19 +249,19 @@ def _are_rows(z: Array, Y: Array) -> bool:
 
 
 def _row_losses(kernel: Any, z: Array, b: Array, Y: Array) -> Array:
-    """Return the losses of a kernel of `_cuda_rows.row_losses`; the derivative is in ``z``."""
+    """Return the losses of a kernel of `_cuda_rows.row_losses_source`; the derivative is in ``z``."""
     losses = cupy.empty(z.shape[:-1], dtype=z.dtype)
     n_samples, n_outputs = z.shape[-2:]
     n_targets, n_rows = Y.size // n_outputs, z.size // n_outputs
     numbers = map(np.int64, (n_rows, n_samples, n_outputs))
-    n_threads = THREADS if _is_wide(z) else min(THREADS, -(-n_rows // 32) * 32)
+    n_threads = ROW_THREADS if _is_wide(z) else min(ROW_THREADS, -(-n_rows // 32) * 32)
     n_blocks = n_rows if _is_wide(z) else -(-n_rows // n_threads)
     kernel((n_blocks,), (n_threads,), (Y, np.int64(n_targets), b, _distance(b), *numbers, z, losses))
     return losses
 
 
 def _kind(number: float | Array) -> str:
-    """Return the kind of a number, as `_cuda_blocks.conclusion` has it."""
+    """Return the kind of a number, as `_cuda_blocks.conclusion_source` has it."""
     if isinstance(number, float):
         return "number"
     return "shared" if number.size == 1 else "array"

@@ -54,7 +54,7 @@ class BatchLoss(NamedTuple):
     each : array of shape (..., n_samples), or None
         The loss of each sample, times its weight.
     mean : array of shape () or (n_models,), or None
-        Their sum, divided.
+        The sum of these losses, divided.
     """
 
     each: Array | None = None
@@ -73,7 +73,7 @@ class Report(NamedTuple):
         ``terms(ops, z, Y) -> (terms, dz)`` for the logits ``z``, all of shape (n_samples, n_outputs): the terms of the
         loss, and the derivative of the network's loss at z.
     factor : float
-        The factor of the sum.
+        The factor of the sum or average over outputs.
     averages : bool
         Whether the terms are averaged over outputs, rather than summed.
     """
