@@ -72,7 +72,7 @@ def layer_sums(sizes: tuple[int, ...], dtype: str) -> Any:
 
 @functools.lru_cache(KERNELS_KEPT)
 def network_losses(net: Network, dtype: str, wide: bool) -> Any:
-    """Return the kernel of `_cuda_rows.row_losses_source` for a network's loss; None if its formula cannot be traced."""
+    """Return the kernel of `_cuda_rows.row_losses_source` for the loss of a network; None if it cannot be traced."""
     formula, options = LOSSES[str(net.loss)].formula, dict(net.loss_options)
     return _row_losses(lambda xp, z, Y: formula(xp, z, Y, net.output, **options), dtype, wide)
 
