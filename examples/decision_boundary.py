@@ -42,9 +42,16 @@ pm.train(net, first, X, labels, learning_rate=0.01, batch_size=50, epochs=max(SN
 
 figure, axes = plt.subplots(1, len(SNAPSHOTS), figsize=(12, 3), sharey=True, layout="constrained")
 for axis, (epoch, proba) in zip(axes, pictures.items(), strict=True):
-    axis.contourf(*side, proba, levels=np.linspace(0, 1, 11), cmap="PuOr", alpha=0.7)
+    axis.contourf(*side, proba, levels=np.linspace(0, 1, 11), cmap="PuOr", alpha=0.5)
     axis.contour(*side, proba, levels=[0.5], colors="black")
     for kind, marker in enumerate("os"):
-        axis.scatter(*points[y == kind].T, s=8, c=("#b35806", "#542788")[1 - kind], marker=marker)
+        axis.scatter(
+            *points[y == kind].T,
+            s=14,
+            c=("#b35806", "#542788")[kind],
+            edgecolors="white",
+            linewidths=0.4,
+            marker=marker,
+        )
     axis.set_title(f"epoch {epoch}")
 plt.show()

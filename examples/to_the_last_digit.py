@@ -41,6 +41,6 @@ for name in dict.fromkeys([chosen.name, *(info.name for info in pm.backends() if
     print(f"{name:<8} {differences.max():.1e}")
     axis.plot(range(1, 16), np.maximum(differences, smallest / 4), "o-", label=name)
 axis.axhline(smallest, color="black", linestyle=":", label=f"the last digit of {dtype}")
-axis.set(yscale="log", xlabel="epoch", ylabel="relative difference of the loss")
+axis.set(yscale="log", ylim=(smallest / 8, smallest * 100), xlabel="epoch", ylabel="relative difference of the loss")
 axis.legend()
 plt.show()

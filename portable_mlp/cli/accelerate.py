@@ -27,8 +27,10 @@ def accelerate(
 ) -> None:
     """Run a script with scikit-learn's MLPClassifier and MLPRegressor replaced by portable_mlp's.
 
+    Its grid and random searches, cross_validate and cross_val_score fit these models side by side, on NumPy.
+
     Options for this command stand before the script. Processes that the script starts import scikit-learn's own; models
-    that it sends to them, as a search with n_jobs does, stay ours.
+    that it sends to them stay ours.
 
     Example: portable-mlp accelerate --backend cupy train_model.py data.csv
     """

@@ -2,30 +2,19 @@
 
 from __future__ import annotations
 
-import contextlib
 import functools
 import pathlib
-from collections.abc import Callable, Iterator
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
-from threadpoolctl import threadpool_limits
 
 from ..backends import get_backend
-from ..distributed.supervision.mpi_environment import started_by_mpi
-from ..exit_codes import GAVE_UP
 from ..storage.atomic import replace_file
-from ..storage.checkpoints import CheckpointFolder
-from ..tables.columns import RawTable, Table
-from ..tables.fitting import asks_for_classes
+from ..tables.columns import RawTable
 from ..tables.recipe import TableOptions
 from ..tables.search import TableSearch
-from ..tables.search_loop import Ended, Searched, run_trials
+from ..tables.search_loop import Searched, run_trials
 from ..tables.search_record import SEARCH_ENTRY, SearchRecord
-from ..tables.search_space import search_space
-from ..tables.search_states import SearchStates
-from ..tables.targets import class_names
-from ..training.checkpointing import entered_on_root
 from .assessed import AssessmentOptions, TestOption
 from .misuse import PROGRAM
 from .model_options import model_options
@@ -46,16 +35,14 @@ from .options import (
 )
 from .output_files import check_folder, check_writable
 from .pictures import load_matplotlib
-from .processes import n_processes
 from .terminal import echo
 from .train_output import details, figures, setting, show_assessment, show_summary, show_table
 from .trainer import Trainer
 from .training_table import TrainingTable, training_table
 from .tune_output import show_trials, trials_as_json, warn_of_baseline
 from .tune_picture import picture_of_trials
-from .tune_processes import evaluate_in_processes
 from .tune_progress import shown_trials
-from .tune_threads import evaluate_in_threads
+from .tune_search import evaluation, kept_trials, search_of, searched_by
 
 
 @with_options_of(table=training_table, chosen=model_options)
@@ -107,7 +94,7 @@ def tune(
     portable-mlp tune houses.csv --target price --time 60 --save houses.safetensors
     """
     _check_limits(time, checkpoint, resume=resume)
-    evaluate = _evaluation(procs)
+    evaluate = evaluation(procs)
     _check_files(table.data, save, plot)
     asked = AssessmentOptions(test)
     asked.check(sources=(table.data,))
@@ -115,9 +102,9 @@ def tune(
     saving = {"resume": False}
     trainer = Trainer(chosen, table.options, table.task, library, dtype, seed, None, saving, is_saved=save is not None)
     rows = table.read()
-    search = _search(rows, trainer, asked, folds)
-    with _states(checkpoint, search, resume=resume) as states, shown_trials(search, trials) as show:
-        searched = _searched(functools.partial(run_trials, search, trials, time, states, show, evaluate))
+    search = search_of(rows, trainer, asked, folds)
+    with kept_trials(checkpoint, search, resume=resume) as states, shown_trials(search, trials) as show:
+        searched = searched_by(functools.partial(run_trials, search, trials, time, states, show, evaluate))
     if searched.stopped_because == "interrupted" and checkpoint is not None:
         echo(f"{PROGRAM}: {checkpoint} has the finished trials; the same command with --resume goes on", err=True)
     best = search.space.with_parameters(search.ranked(searched.trials)[0].parameters)
@@ -161,77 +148,6 @@ def _check_files(data: str, save: pathlib.Path | None, plot: pathlib.Path | None
     if plot is not None:
         check_writable("--plot", plot, sources=(data,), suffix=".png")
         load_matplotlib()
-
-
-def _search(table: Table | RawTable, trainer: Trainer, asked: AssessmentOptions, n_folds: int) -> TableSearch:
-    """Return the search on a table, or on what a test part leaves of it."""
-    assert table.y is not None  # a table to train on has targets
-    classification = asks_for_classes(table.y, trainer.task)
-    of_task: Any = {"classification": classification, "seed": trainer.seed}
-    with_test = asked.splits(table.y, **of_task)
-    rows = table.take(with_test[0][0]) if with_test else table
-    assert rows.y is not None
-    task = "classification" if classification else "regression"
-    trainer._replace(task=task).check_table(rows)
-    n_classes = len(class_names(rows.y)) if classification else None
-    splits = AssessmentOptions(folds=n_folds).splits(rows.y, **of_task)
-    if not classification and any(len(scored) < 2 for _, scored in splits):
-        raise ValueError(f"--folds {n_folds} of {len(rows.y)} rows leaves folds of one row, and R² needs two or more")
-    return TableSearch(
-        rows,
-        splits,
-        search_space(len(rows.y), n_classes, trainer.chosen, is_encoded=isinstance(rows, RawTable)),
-        task=task,
-        reading=trainer.reading,
-        backend=trainer.backend.name,
-        device=trainer.backend.device_name,
-        dtype=trainer.dtype,
-        seed=trainer.seed,
-    )
-
-
-def _evaluation(procs: str | None) -> Callable[[TableSearch, Iterator[int], Ended], None]:
-    """Return the function that evaluates trials, in threads or in processes."""
-    if started_by_mpi():
-        raise ValueError("tune runs in one process, which starts others by --procs N: leave out mpiexec")
-    if procs is not None:
-        return functools.partial(evaluate_in_processes, n_processes=n_processes(procs))
-    return evaluate_in_threads
-
-
-@contextlib.contextmanager
-def _states(checkpoint: pathlib.Path | None, search: TableSearch, *, resume: bool) -> Iterator[SearchStates]:
-    """Yield the trials that are finished, in a folder or in none."""
-    folder = contextlib.nullcontext() if checkpoint is None else CheckpointFolder(checkpoint)
-    with entered_on_root(folder, checkpoint, resume) as entered:
-        if resume and entered is not None and not entered.has_states():
-            echo(f"{PROGRAM}: {checkpoint} has no state: the search starts from the beginning", err=True)
-        yield SearchStates(entered, search)
-
-
-def _searched(run: Callable[[], Searched]) -> Searched:
-    """Run a search with one thread of BLAS, here as in processes: another number would be other bits.
-
-    Raises
-    ------
-    typer.Exit
-        If a process died.
-    KeyboardInterrupt
-        If Ctrl-C came before any trial was finished.
-    ValueError
-        If training diverged in every trial.
-    """
-    try:
-        with threadpool_limits(1, "blas"):
-            searched = run()
-    except ChildProcessError as error:
-        echo(f"{PROGRAM}: {error}", err=True)
-        raise typer.Exit(GAVE_UP) from None
-    if not searched.trials:
-        raise KeyboardInterrupt
-    if all(trial.diverged for trial in searched.trials):
-        raise ValueError("training diverged in every trial; a smaller --learning-rate may help; nothing was saved")
-    return searched
 
 
 def _draw(path: pathlib.Path, search: TableSearch, searched: Searched) -> None:

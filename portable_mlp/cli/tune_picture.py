@@ -42,16 +42,8 @@ def picture_of_trials(search: TableSearch, trials: Sequence[TrialScores]) -> byt
 def _draw_panel(axes: Any, name: str, search: TableSearch, trials: Sequence[TrialScores]) -> None:
     values = [search.space.resolved(trial.parameters)[name] for trial in trials]
     scores = np.array([trial.mean(search.measure) for trial in trials])
-    if isinstance(search.space.distributions[name], LogUniform):
-        x = np.asarray(values, dtype=np.float64)
-        axes.set_xscale("log")
-        low, high = x.min() / 1.1, x.max() * 1.1
-        ticks = [tick for tick in _ticks(low, high) if low <= tick <= high]
-        axes.set_xticks(ticks, [f"{tick:g}" for tick in ticks])
-        axes.set_xticks([], minor=True)
-        axes.set_xlim(low, high)
-    else:
-        x = _placed(axes, values)
+    is_logarithmic = isinstance(search.space.distributions[name], LogUniform)
+    x = _placed_by_size(axes, values) if is_logarithmic else _placed_by_kind(axes, values)
     best = trials.index(search.ranked(trials)[0])
     is_default = np.array([trial.number == 1 for trial in trials])
     axes.plot(x, scores, "o", color=BLUE, markersize=4, alpha=0.6, label="a trial")
@@ -64,7 +56,26 @@ def _draw_panel(axes: Any, name: str, search: TableSearch, trials: Sequence[Tria
     axes.grid(alpha=0.3)
 
 
-def _placed(axes: Any, values: Sequence[Any]) -> np.ndarray:
+def _placed_by_size(axes: Any, values: Sequence[float]) -> np.ndarray:
+    """Return numbers as they are, for an axis that is made logarithmic."""
+    x = np.asarray(values, dtype=np.float64)
+    low, high = float(x.min()) / 1.1, float(x.max()) * 1.1
+    axes.set_xscale("log")
+    axes.set_xlim(low, high)
+    ticks = [tick for tick in _ticks(low, high) if low <= tick <= high]
+    axes.set_xticks(ticks, [f"{tick:g}" for tick in ticks])
+    axes.set_xticks([], minor=True)
+    return x
+
+
+def _ticks(low: float, high: float) -> list[float]:
+    """Return round numbers of a logarithmic axis: powers of ten, and 2 and 5 times these where there are few."""
+    decades = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
+    factors = (1,) if high > 100 * low else (1, 2, 5)
+    return [factor * 10.0**decade for decade in decades for factor in factors]
+
+
+def _placed_by_kind(axes: Any, values: Sequence[Any]) -> np.ndarray:
     """Return places for values of a few kinds, named on the axis; equal values are spread a little."""
     kinds = sorted({_key(value): value for value in values}.items())
     places = {key: place for place, (key, _) in enumerate(kinds)}
@@ -78,13 +89,6 @@ def _placed(axes: Any, values: Sequence[Any]) -> np.ndarray:
 def _key(value: Any) -> tuple[Any, ...]:
     """Return what values of one parameter are sorted by."""
     return (math.prod(value), *value) if isinstance(value, list) else (value,)
-
-
-def _ticks(low: float, high: float) -> list[float]:
-    """Return round numbers of a logarithmic axis: powers of ten, and 2 and 5 times these where there are few."""
-    decades = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
-    factors = (1,) if high > 100 * low else (1, 2, 5)
-    return [factor * 10.0**decade for decade in decades for factor in factors]
 
 
 def _limit(axes: Any, scores: Sequence[float]) -> None:

@@ -138,11 +138,11 @@ CTRL_C, RAISED = "os.kill(os.getpid(), signal.SIGINT)", "raise KeyboardInterrupt
     ("what", "left", "interrupt", "result"),
     [
         ("numpy", 30, CTRL_C, "NumbaPrimitives"),
-        ("numpy", 240, RAISED, "NumbaPrimitives"),
         ("sklearn", 400, CTRL_C, "MLPClassifier"),
         *rarely(
             ("scipy", 300, RAISED, "trained"),
             ("numpy", 2, RAISED, "NumbaPrimitives"),
+            ("numpy", 240, RAISED, "NumbaPrimitives"),
             ("numpy", 120, CTRL_C, "NumbaPrimitives"),
             ("numpy", 180, RAISED, "NumbaPrimitives"),
             ("handover", 30, RAISED, "NumbaPrimitives"),

@@ -30,6 +30,7 @@ classifier.predict(X), classifier.predict_proba(X[:1])
 net = pm.Network((5, 4, 3))
 params = pm.train(net, pm.init_params(net), X, y, epochs=2, validation=(X, y)).params
 pm.predict(net, params, X)
+assert "dask" not in sys.modules
 print("numba" in sys.modules, os.path.exists(os.environ["NUMBA_CACHE_DIR"]))
 pm.get_backend("numpy").load()
 print("numba" in sys.modules, os.path.exists(os.environ["NUMBA_CACHE_DIR"]))

@@ -270,6 +270,7 @@ print(type(pm.get_backend("numpy").primitives).__name__)
 """
 
 
+@pytest.mark.thorough  # each time: test_compiled_files, with a function that is compiled in a moment
 def test_where_nothing_can_be_kept_on_disk_it_is_compiled_anew() -> None:
     nowhere = """
 import numba, numba.core.caching
@@ -325,7 +326,7 @@ print(len(calls), *(f"{{w.category.__name__}}: {{w.message}}" for w in caught))
 """
 
 
-@pytest.mark.parametrize("every", [8, *rarely(3)])
+@pytest.mark.parametrize("every", [12, *rarely(3)])
 def test_what_cannot_be_compiled_is_left_to_numpy_to_the_same_bits(every: int) -> None:
     in_a_new_python(FAILING.format(works=99))  # from now on all code is on disk: every process has as many calls
     *expected, last = in_a_new_python(FAILING.format(works=99)).splitlines()

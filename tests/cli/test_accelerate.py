@@ -102,14 +102,16 @@ def test_the_users_mistakes(tmp_path: pathlib.Path, capfd: Capture) -> None:
 
 
 def test_scikit_learn_is_as_before_afterwards() -> None:
-    from sklearn import neural_network
+    from sklearn import model_selection, neural_network
 
     import portable_mlp as pm
     from portable_mlp.estimators.replacement import in_place_of_sklearn
 
-    before = neural_network.MLPClassifier
+    before, search = neural_network.MLPClassifier, model_selection.cross_val_score
     with in_place_of_sklearn("torch", "cpu"):
         assert neural_network.MLPClassifier is pm.MLPClassifier
+        for name in ("GridSearchCV", "RandomizedSearchCV", "cross_val_score", "cross_validate"):
+            assert getattr(model_selection, name) is getattr(pm, name)
         assert (pm.MLPRegressor().backend, pm.MLPRegressor(backend=None).backend) == ("torch", None)
-    assert neural_network.MLPClassifier is before
+    assert (neural_network.MLPClassifier, model_selection.cross_val_score) == (before, search)
     assert (pm.MLPRegressor().backend, pm.MLPRegressor().device) == (None, None)

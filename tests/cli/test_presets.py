@@ -71,6 +71,7 @@ def test_an_ensemble_that_was_stopped_is_resumed_to_the_same_file(capfd: pytest.
     assert pathlib.Path("parts").read_bytes() == pathlib.Path("whole").read_bytes()
 
 
+@pytest.mark.thorough  # each time: one process in test_presets, and one network on several in test_mpi
 def test_several_processes_give_the_same_file(capfd: pytest.CaptureFixture[str]) -> None:
     done("train", "flats.csv", *BEST, "one", "--reproducible", capfd=capfd)
     together = [*BEST, "two", "--reproducible", "--procs", "2"]

@@ -75,7 +75,8 @@ def test_a_rank_that_dies_or_hangs_changes_no_bit(rank: int, number: int, whole:
     assert not list(training.temporary.iterdir())
 
 
-@pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), *rarely((signal.SIGHUP, 129))])
+@pytest.mark.thorough  # each time: test_supervisor passes a request to stop on
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGHUP, 129)])
 def test_what_was_stopped_on_two_goes_on_on_one(number: int, code: int, whole: bytes, tmp_path: pathlib.Path) -> None:
     training = Training(tmp_path, "--procs", 2)
     training.wait_for_states(2)

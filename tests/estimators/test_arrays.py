@@ -26,7 +26,7 @@ METHODS = {
     "MLPRegressor": ("predict", "transform"),
 }
 
-SOME_ON_JAX = one_in(3, KINDS, on="jax")  # which compiles each
+SOME_ON_JAX = one_in(6, KINDS, on="jax")  # which compiles each
 
 
 def numeric(kind: str) -> np.ndarray:

@@ -44,6 +44,7 @@ def test_labels_of_every_integer_type_come_back_equal(lib: Any, dtype: str) -> N
     np.testing.assert_array_equal(host, expected)
 
 
+@pytest.mark.thorough  # each time: an example
 def test_jax_without_x64() -> None:
     """Large labels keep their value, float64 data become float32 unless they overflow."""
     code = """

@@ -1,8 +1,6 @@
 """dask's arrays and data frames: the fit of what they hold, and answers block by block, against NumPy and pandas."""
 
 import itertools
-import subprocess
-import sys
 from typing import Any
 
 import dask
@@ -102,6 +100,7 @@ def test_answers_are_of_the_model_as_it_was() -> None:
     np.testing.assert_array_equal(answer.compute(), before)
 
 
+@pytest.mark.thorough  # each time: estimators are pickled
 def test_answers_travel_to_other_processes() -> None:
     X, y = problem("classes").X, problem("classes").y
     clf = quietly(pm.MLPClassifier(**OPTIONS).fit, X, y)
@@ -248,14 +247,3 @@ def test_kernels_refuse_them_and_name_the_estimators() -> None:
     ):
         with pytest.raises(TypeError, match=r"is a dask array, .* MLPClassifier and MLPRegressor take dask arrays"):
             call()
-
-
-def test_dask_is_not_imported_unless_it_is_there() -> None:
-    code = """
-import sys, numpy as np, portable_mlp as pm, warnings
-warnings.simplefilter("ignore")
-X = np.random.default_rng(0).normal(size=(30, 2))
-pm.MLPRegressor(hidden_layer_sizes=(2,), max_iter=1).fit(X, X[:, 0]).score(X, X[:, 0])
-assert "dask" not in sys.modules
-"""
-    subprocess.run([sys.executable, "-c", code], check=True, timeout=120)

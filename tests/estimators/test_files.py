@@ -708,6 +708,7 @@ def test_a_changed_description_is_refused_or_an_estimator(
         assert scratch.read_bytes() == content
 
 
+@pytest.mark.thorough  # each time: tests/storage/test_hostile_files.py
 def test_nothing_else_is_done_for_them(path: pathlib.Path, tmp_path: pathlib.Path) -> None:
     """Python's audit events are the opening of the file, to read, and no other, with 1 GB of address space."""
     names = [name for name in CHANGES if CHANGES[name][1] is not None]

@@ -465,7 +465,8 @@ def test_written_in_place_a_killed_run_loses_its_state(tmp_path: pathlib.Path, m
         train(OnNumPy, checkpoint=tmp_path, resume=True)
 
 
-@pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), *rarely((signal.SIGINT, 0))])
+@pytest.mark.thorough  # each time: the command line is sent one
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 0)])
 def test_a_signal_leaves_a_last_state(number: int, code: int, whole: Any, tmp_path: pathlib.Path) -> None:
     expected, _ = whole()
     process = started(tmp_path / "stopped", every=10**6)

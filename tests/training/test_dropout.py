@@ -57,6 +57,7 @@ def by_torch(dropout: float) -> np.ndarray:
     return np.concatenate([x.detach().numpy().ravel() for layer in layers for x in layer])
 
 
+@pytest.mark.thorough_on("jax")
 def test_a_run_equals_pytorchs(lib: Any) -> None:
     options = {**OPTIONS, "solver": "sgd", "shuffle": False}
     result = pm.train(NET, lib.params(START), lib.array(X), lib.backend.asarray(Y), **options)

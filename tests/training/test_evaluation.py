@@ -37,7 +37,7 @@ SLOW_ON_JAX = pytest.mark.thorough_on("jax")  # which compiles each size of bloc
 @pytest.mark.parametrize(
     ("output", "at_once"),
     [
-        ("identity", 8 * 5),
+        pytest.param("identity", 8 * 5, marks=SLOW_ON_JAX),
         ("softmax", 10**6),
         pytest.param("softmax", 8, marks=SLOW_ON_JAX),
         pytest.param("logistic", 8 * 37, marks=SLOW_ON_JAX),

@@ -71,9 +71,10 @@ def in_memory(lib: Any, kind: str, n_samples: int = N) -> tuple[Any, Any]:
     return lib.array(X)[:n_samples, :], y[:n_samples, ...]
 
 
+@SLOW_ON_JAX
 @pytest.mark.parametrize(
     ("kind", "solver"),
-    and_rarely_others([("labels", "adam"), pytest.param("values", "sgd", marks=SLOW_ON_JAX)], NETS, ["adam", "sgd"]),
+    and_rarely_others([("labels", "adam"), ("values", "sgd")], NETS, ["adam", "sgd"]),
 )
 def test_one_group_trains_as_from_memory_to_the_last_bit(lib: Any, kind: str, solver: str) -> None:
     expected = train(lib, kind, in_memory(lib, kind), in_memory(lib, kind, 40), solver=solver)

@@ -34,7 +34,8 @@ def numbers(result: pm.TrainResult) -> np.ndarray:
     return np.asarray(pm.pack(result.params))
 
 
-@pytest.mark.parametrize("solver", [pytest.param("adamw", marks=pytest.mark.thorough_on("jax")), "lbfgs"])
+@pytest.mark.thorough_on("jax")
+@pytest.mark.parametrize("solver", ["adamw", "lbfgs"])
 def test_whole_weights_are_repetition(lib: Any, solver: str) -> None:
     def flat(x: Any, y: Any, **weights: Any) -> np.ndarray:
         params = pm.init_params(NET, backend=lib.backend, dtype=lib.dtype)
