@@ -222,6 +222,17 @@ def test_a_search_in_parts_is_the_whole_search(
     assert done == [1, 2, 3, 4]
 
 
+def test_fewer_trials_cost_none_that_are_finished(quick: TableSearch, tmp_path: pathlib.Path) -> None:
+    with CheckpointFolder(tmp_path / "states") as folder:
+        states = SearchStates(folder, quick)
+        states.write([quick.evaluate(number) for number in (1, 3, 4, 5)])
+        shown: list[int] = []
+        found = run_trials(quick, 3, None, states, lambda trials: shown.append(len(trials)))
+        assert [one.number for one in found.trials] == [1, 2, 3]
+        assert shown == [2, 3]
+        assert [one.number for one in states.finished()] == [1, 2, 3, 4, 5]
+
+
 def test_no_trial_begins_after_the_time_but_the_first(quick: TableSearch, monkeypatch: pytest.MonkeyPatch) -> None:
     assert run_trials(quick, 9, 1e-9, SearchStates(None, quick), no_show).trials == [quick.evaluate(1)]
     clock = iter(range(100))
