@@ -58,6 +58,9 @@ class ThreadsOfSearch(ParallelBackendBase):
             future.add_done_callback(callback)
         return future
 
+    apply_async = submit
+    """Its name before joblib 1.5."""
+
     def retrieve_result_callback(self, out: Future[Any]) -> Any:
         """Return the result of the tasks."""
         return out.result()
