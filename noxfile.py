@@ -89,7 +89,8 @@ def bench(session: nox.Session) -> None:
 @nox.session
 def docs(session: nox.Session) -> None:
     """Build the site, docs/_build/html/index.html, without a network; a warning is an error."""
-    session.install("-e", ".[demo,lbfgs,onnx,tables]", *nox.project.dependency_groups(PYPROJECT, "docs"))
+    extras = ".[demo,jax,lbfgs,onnx,strict,tables]"
+    session.install("--no-compile", "-e", extras, *nox.project.dependency_groups(PYPROJECT, "docs"))
     session.run("sphinx-build", "--fail-on-warning", "--keep-going", "docs", "docs/_build/html", *session.posargs)
 
 
