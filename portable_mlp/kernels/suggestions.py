@@ -37,6 +37,7 @@ USUAL = {
     "penalty": "l2 alpha",
     "random-state": "seed",
     "seed": "random-state",
+    "search": "tune",
     "sep": "delimiter",
     "separator": "delimiter",
     "sigmoid": "logistic",

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 from sklearn.exceptions import NotFittedError
+from sklearn.model_selection import GridSearchCV
 from sklearn.neural_network import MLPClassifier, MLPRegressor
 
 import portable_mlp as pm
@@ -95,3 +96,15 @@ def test_arrays_of_another_library() -> None:
     clf = pm.MLPClassifier((8,), max_iter=5, random_state=0).fit(strict.asarray(X), strict.asarray(CLASSES))
     host = pm.MLPClassifier((8,), max_iter=5, random_state=0).fit(X, CLASSES)
     np.testing.assert_allclose(strict.to_numpy(clf.predict_proba(strict.asarray(X))), host.predict_proba(X), rtol=1e-12)
+
+
+def test_a_search_side_by_side_is_scikit_learns() -> None:
+    grid = {"alpha": [0.01, 1.0]}
+    results = []
+    for search, n_jobs in ((pm.GridSearchCV, 2), (GridSearchCV, None)):
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            estimator = pm.MLPClassifier((5,), max_iter=5, random_state=0)
+            results.append(search(estimator, grid, cv=3, n_jobs=n_jobs).fit(X, CLASSES).cv_results_)
+    for name in ("split0_test_score", "mean_test_score", "rank_test_score"):
+        np.testing.assert_array_equal(results[0][name], results[1][name])

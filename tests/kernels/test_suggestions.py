@@ -51,7 +51,14 @@ def test_a_name_that_becomes_known_is_led_to() -> None:
 
 @pytest.mark.parametrize(
     ("name", "meant"),
-    [("trian", "train"), ("fit", "train"), ("pred", "predict"), ("benchmark", "bench"), ("check", "gradcheck")],
+    [
+        ("trian", "train"),
+        ("fit", "train"),
+        ("pred", "predict"),
+        ("benchmark", "bench"),
+        ("check", "gradcheck"),
+        ("search", "tune"),
+    ],
 )
 def test_commands(name: str, meant: str) -> None:
     assert nearest(name, COMMANDS) == meant
