@@ -72,7 +72,7 @@ def fit_many(
     X : array-like of shape (n_samples, n_features), or a table
         The inputs, of any kind that ``fit`` of the estimators accepts.
     y : array-like of shape (n_samples,) or (n_samples, n_outputs)
-        The targets.
+        The targets of these rows.
     rows : iterable of (array-like of int, or None), optional
         For each estimator the numbers of the rows that it is fitted to, such as those of a fold; None for all rows.
     sample_weight : array-like of shape (n_samples,), optional

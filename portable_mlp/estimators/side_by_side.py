@@ -40,7 +40,7 @@ class TaskOutcome(NamedTuple, Generic[T]):
     value : object
         What the task returned; None if it failed.
     error : Exception or None
-        What it raised.
+        The exception that it raised.
     """
 
     number: int
