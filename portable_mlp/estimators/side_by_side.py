@@ -190,8 +190,9 @@ one_thread_each = OneThreadEach()
 
 
 def _start_thread(config: dict[str, Any]) -> None:
-    """Configure scikit-learn and joblib, whose settings are of a thread: what a task starts, it runs by itself."""
+    """Set what is of a thread: scikit-learn's configuration, joblib's, by which a task starts no other, OpenMP's."""
     set_config(**config)
+    threadpool_limits(1, "blas")  # of BLAS on OpenMP; of another the limit of the process is in effect already
     joblib.parallel_config(ThreadingBackend(nesting_level=1), n_jobs=None)
 
 
