@@ -66,7 +66,7 @@ NAMES_THAT_ARE_MEANT = {
     "main": "the entry point of a program, in each module that is one",
     **dict.fromkeys(("backends", "predict", "train"), "a command of the command line, and the function behind it"),
     **dict.fromkeys(("forward", "loss_and_grad", "predict"), "a kernel, and the same kernel as users call it"),
-    **dict.fromkeys(("cross_entropy", "one_hot"), "a kernel, and what CuPy has in its place"),
+    "one_hot": "a kernel, and what CuPy has in its place",
 }
 """Public names that stand at the top of several modules, and why."""
 

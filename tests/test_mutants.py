@@ -60,8 +60,9 @@ MUTANTS = {
     ),
     "a transpose too few": Mutant(
         "kernels/propagation.py",
-        "dh = ops.matmul(dz, ops.transposed(params[i].W), ",
-        "dh = ops.matmul(dz, params[i].W if dz.shape[-1] == params[i].W.shape[-2] else ops.transposed(params[i].W), ",
+        "dh = ops.matmul(factor, ops.transposed(trace.weights[i]), ",
+        "W = trace.weights[i]\n"
+        "            dh = ops.matmul(factor, W if factor.shape[-1] == W.shape[-2] else ops.transposed(W), ",
         "tests/kernels/test_propagation.py::test_gradient_equals_torch_and_jax_through_nine_layers",
         "numpy-float64",
     ),

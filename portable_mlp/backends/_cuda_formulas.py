@@ -19,6 +19,7 @@ EXPRESSIONS = {
     "subtract": "{0} - {1}",
     "multiply": "{0} * {1}",
     "divide": "{0} / {1}",
+    "equal": "{0} == {1}",
     "greater": "{0} > {1}",
     "greater_equal": "{0} >= {1}",
     "less": "{0} < {1}",
@@ -28,11 +29,12 @@ EXPRESSIONS = {
     "minimum": "({0} <= {1} || {0} != {0}) ? {0} : {1}",
     "where": "{0} ? {1} : {2}",
     "abs": "fabs({0})",
-    **{name: f"{name}({{0}})" for name in ("exp", "expm1", "log", "log1p", "sqrt", "tanh")},
+    **{name: f"{name}({{0}})" for name in ("exp", "expm1", "isinf", "log", "log1p", "sqrt", "tanh")},
 }
 """The C++ of each operation."""
 
-COMPARISONS = ("greater", "greater_equal", "less", "less_equal")
+BOOLEANS = ("equal", "greater", "greater_equal", "less", "less_equal", "isinf")
+"""The operations that result in a truth value."""
 
 
 class Lines(Tracer):
@@ -44,12 +46,21 @@ class Lines(Tracer):
 
     def operation(self, name: str, *operands: Symbol | float) -> Symbol:
         """Append the line of one operation; return its result."""
-        if name not in EXPRESSIONS:
-            raise Untraceable(f"no formula has used {name} so far: say in EXPRESSIONS what it is in C++")
-        expression = EXPRESSIONS[name].format(*map(_operand, operands))
+        line = expression(name, *operands)
         result = Symbol(self, f"t{next(self._numbers)}")
-        self.lines.append(f"const {'bool' if name in COMPARISONS else 'T'} {result} = {expression};")
+        self.lines.append(f"const {'bool' if name in BOOLEANS else 'T'} {result} = {line};")
         return result
+
+
+def expression(name: str, *operands: Symbol | float) -> str:
+    """Return an operation as C++ writes it.
+
+    >>> expression("maximum", 0.5, 2.0)
+    '(T(0.5) >= T(2.0) || T(0.5) != T(0.5)) ? T(0.5) : T(2.0)'
+    """
+    if name not in EXPRESSIONS:
+        raise Untraceable(f"no formula has used {name} so far: say in EXPRESSIONS what it is in C++")
+    return EXPRESSIONS[name].format(*map(_operand, operands))
 
 
 def literal(value: float) -> str:

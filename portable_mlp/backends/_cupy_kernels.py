@@ -1,4 +1,4 @@
-"""Element-wise work on an NVIDIA GPU, one kernel each, made from the kernels' own formulas."""
+"""The kernels of a step on an NVIDIA GPU, few and made from the kernels' own formulas where they have one."""
 
 from __future__ import annotations
 
@@ -8,9 +8,14 @@ from typing import Any
 import cupy
 
 from ..kernels.activations import ACTIVATIONS
+from ..kernels.losses import LOSSES
+from ..kernels.network import Network
 from ..kernels.optimizers import Optimizer
+from ..kernels.primitives import Primitives, Report
 from ..kernels.tracing import Symbol, Tracer, Untraceable
+from . import _cuda_blocks as blocks
 from ._cuda_formulas import traced
+from ._cuda_rows import Formula, row_losses_source
 
 KERNELS_KEPT = 128
 
@@ -48,21 +53,72 @@ def d_activate(name: str) -> Any:
 
 
 @functools.lru_cache(KERNELS_KEPT)
-def update(optimizer: Optimizer) -> Any:
-    """Return ``kernel(sums, divisor, scalars, p, *moments)``: a step along ``sums / divisor``, in place."""
-    moments = [f"m{i}" for i in range(len(optimizer.moments))]
-    n_scalars = len(optimizer.scalars(1, 1.0))
+def conclusion(
+    sizes: tuple[int, ...], optimizer: Optimizer, dtype: str, strength: str, divisor: str, loss_divisor: str
+) -> Any:
+    """Return the kernel of `_cuda_blocks.conclusion_source`; None if the optimizer's formula cannot be traced."""
+    try:
+        source = blocks.conclusion_source(sizes, optimizer, dtype, strength, divisor, loss_divisor)
+    except Untraceable:
+        return None
+    return cupy.RawKernel(source, "portable_mlp_conclusion")
 
-    def formula(xp: Tracer, p: Symbol, sums: Symbol, divisor: Symbol, *rest: Symbol) -> Any:
-        state, scalars = rest[: len(moments)], rest[len(moments) :]
-        root = (xp.sqrt,) if optimizer.with_root else ()
-        return optimizer.formula(p, sums / divisor, *state, *root, *scalars, *optimizer.constants)
 
-    scalars = [f"scalars[{i}]" for i in range(n_scalars)]
-    written = ", ".join(f"T {name}" for name in ("p", *moments))
-    arguments = ["p", "sums", "divisor", *moments, *scalars]
-    inputs = "T sums, T divisor, raw T scalars"
-    return _kernel(inputs, written, "portable_mlp_update", formula, arguments, ["p", *moments])
+@functools.lru_cache(KERNELS_KEPT)
+def layer_sums(sizes: tuple[int, ...], dtype: str) -> Any:
+    """Return the kernel of `_cuda_blocks.layer_sums_source`."""
+    return cupy.RawKernel(blocks.layer_sums_source(sizes, dtype), "portable_mlp_layer_sums")
+
+
+@functools.lru_cache(KERNELS_KEPT)
+def network_losses(net: Network, dtype: str, wide: bool) -> Any:
+    """Return the kernel of `_cuda_rows.row_losses_source` for the loss of a network; None if it cannot be traced."""
+    formula, options = LOSSES[str(net.loss)].formula, dict(net.loss_options)
+    return _row_losses(lambda xp, z, Y: formula(xp, z, Y, net.output, **options), dtype, wide)
+
+
+@functools.lru_cache(KERNELS_KEPT)
+def reported_losses(report: Report, n_outputs: int, dtype: str, wide: bool) -> Any:
+    """Return the same kernel for a loss to report: the losses of all samples add up to its value, not divided yet."""
+    factor = report.factor / n_outputs if report.averages else report.factor
+
+    def formula(xp: Tracer, z: Symbol, Y: Symbol) -> tuple[Symbol, Symbol]:
+        terms, dz = report.terms(Primitives(xp), z, Y)
+        return factor * xp.sum(terms, axis=-1), dz
+
+    return _row_losses(formula, dtype, wide)
+
+
+def _row_losses(formula: Formula, dtype: str, wide: bool) -> Any:
+    try:
+        source = row_losses_source(formula, dtype, wide=wide)
+    except Untraceable:
+        return None
+    return cupy.RawKernel(source, "portable_mlp_row_losses")
+
+
+def _gathered(parameters: str, target: str, name: str) -> Any:
+    """Return the kernel that gathers inputs and targets; ``target`` is the expression of one number of a target."""
+    return cupy.ElementwiseKernel(
+        f"raw T X, {parameters}, raw I rows, int64 n_features, int64 n_outputs",
+        "raw T X_out, raw T Y_out",
+        f"""
+        const ptrdiff_t width = n_features + n_outputs, row = i / width, j = i % width, from = rows[row];
+        if (j < n_features) X_out[row * n_features + j] = X[from * n_features + j];
+        else {{
+            const ptrdiff_t k = j - n_features;
+            Y_out[row * n_outputs + k] = {target};
+        }}
+        """,
+        f"portable_mlp_gathered_{name}",
+    )
+
+
+gathered_labels = _gathered("raw L Y", "Y[from] == L(k)", "labels")
+"""``kernel(X, Y, rows, n_features, n_outputs, X_out, Y_out, size=...)``: labels become rows with a 1 at their place."""
+
+gathered_rows = _gathered("raw T Y", "Y[from * n_outputs + k]", "rows")
+"""The same for targets that are rows."""
 
 
 sum_of_squares = cupy.ReductionKernel("T x", "T y", "x * x", "a + b", "y = a", "0", "portable_mlp_sum_of_squares")
@@ -77,43 +133,10 @@ add_scaled = cupy.ElementwiseKernel("T W, T strength", "T dW", "dW = dW + streng
 scale = cupy.ElementwiseKernel("T factor", "T x", "x = x * factor;", "portable_mlp_scale")
 """``kernel(factor, x)``: ``x`` becomes ``x factor``."""
 
-add_loss = cupy.ElementwiseKernel(
-    "T loss, T n_samples", "T total", "total = total + loss * n_samples;", "portable_mlp_add_loss"
-)
-"""``kernel(loss, n_samples, total)``: ``total`` becomes ``total + loss n_samples``."""
-
 one_hot = cupy.ElementwiseKernel(
     "raw L labels, int64 n_classes", "T Y", "Y = labels[i / n_classes] == L(i % n_classes);", "portable_mlp_one_hot"
 )
 """``kernel(labels, n_classes, Y)``: each row of ``Y`` becomes 1 at its label's place, else 0."""
-
-cross_entropy = cupy.ElementwiseKernel(
-    "raw T Y, int64 n_rows, int64 n_classes",
-    "raw T z, T loss",
-    """
-    // One thread a row: with few classes a row is a handful of numbers.
-    const ptrdiff_t row = i * n_classes, target = (i % n_rows) * n_classes;
-    T top = z[row];
-    for (ptrdiff_t j = 1; j < n_classes; ++j)
-        if (z[row + j] > top) top = z[row + j];
-    T total = 0, others = 0, at_target = 0;
-    for (ptrdiff_t j = 0; j < n_classes; ++j) {
-        const T shifted = z[row + j] - top;
-        const T e = exp(shifted);
-        total += e;
-        if (!(e >= 1)) others += e;
-        at_target += Y[target + j] * shifted;
-        z[row + j] = e;
-    }
-    loss = (total < 2 ? log1p(others) : log(total)) - at_target;
-    for (ptrdiff_t j = 0; j < n_classes; ++j) z[row + j] = z[row + j] / total - Y[target + j];
-    """,
-    "portable_mlp_cross_entropy",
-)
-"""``kernel(Y, n_rows, n_classes, z, loss)``: each row's loss, and its derivative at the logits in place of ``z``.
-
-The formula of `portable_mlp.kernels.losses.cross_entropy`. ``n_rows`` is how many ``Y`` has: models may share them.
-"""
 
 bfloat16 = cupy.ElementwiseKernel(
     "float32 x",

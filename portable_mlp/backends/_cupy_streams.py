@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator
-from typing import Any
 
 import cupy
 
@@ -18,7 +17,7 @@ WORKSPACE_BYTES = 32 * 2**20
 
 
 class CublasStream:
-    """A stream of the current GPU with cuBLAS on it: a handle, its workspace, and the rows of ones of sums.
+    """A stream of the current GPU with cuBLAS on it: a handle and its workspace; and the counters of kernels.
 
     It serves one user at a time, and is never destroyed: destroying a handle waits for the GPU, which would break the
     recording of another thread.
@@ -29,7 +28,7 @@ class CublasStream:
         self.stream = cupy.cuda.Stream(non_blocking=True)
         self._workspace = cupy.empty(WORKSPACE_BYTES, dtype=cupy.uint8)
         self._products = Products(self.stream.ptr, self._workspace.data.ptr, WORKSPACE_BYTES)
-        self._ones: dict[tuple[int, Any], Array] = {}
+        self._counters: dict[int, Array] = {}
         self._before, self._after = (cupy.cuda.Event(disable_timing=True) for _ in range(2))
 
     @contextlib.contextmanager
@@ -57,11 +56,11 @@ class CublasStream:
         """Enqueue ``out[...] = a b``, as `Products.matmul`."""
         self._products.matmul(a, b, out, precision=precision)
 
-    def ones(self, n: int, dtype: Any) -> Array:
-        """Return a row of ones (1, n), filled on this stream; it is kept for ever, since graphs read it."""
-        if (n, dtype) not in self._ones:
-            self._ones[n, dtype] = cupy.ones((1, n), dtype=dtype)
-        return self._ones[n, dtype]
+    def counters(self, n: int) -> Array:
+        """Return n zeros, filled on this stream, that kernels leave as zeros; kept for ever, since graphs read them."""
+        if n not in self._counters:
+            self._counters[n] = cupy.zeros(n, dtype=cupy.uint32)
+        return self._counters[n]
 
 
 _idle: dict[int, list[CublasStream]] = {}

@@ -124,9 +124,13 @@ class GraphRunner(PortableRunner):
             return self._replayed(self._recordings[key], carry, order, spans, table)
         self._launched[key] += 1
         with self._recorder.aside():
-            batches = (order[start:stop] for start, stop in spans)
-            carry, losses = _stepped(self._step, carry, data, batches, table, workspace)
-            return carry, self._recorder.xp.stack(losses)
+            batches, losses = (order[start:stop] for start, stop in spans), self._empty_losses(carry, len(spans))
+            return _stepped(self._step, carry, data, batches, table, workspace, losses), losses
+
+    def _empty_losses(self, carry: Carry, n_steps: int) -> Array:
+        total = carry.total
+        device = array_api_compat.device(total)
+        return self._recorder.xp.empty((n_steps, *total.shape), dtype=total.dtype, device=device)
 
     def _bind(self, memory: list[Any]) -> None:
         """Drop recordings of other memory; keep references to the arrays in use, since a recording owns none."""
@@ -166,17 +170,15 @@ class GraphRunner(PortableRunner):
         xp, device = self._recorder.xp, array_api_compat.device(data.X)
         rows = xp.empty((n_steps * size,), dtype=order.dtype, device=device)
         table, total = xp.empty_like(table), xp.empty_like(carry.total)
-        losses = xp.empty((n_steps, *total.shape), dtype=total.dtype, device=device)
+        losses = self._empty_losses(carry, n_steps)
 
         step = self._step  # not self: it owns the recording, and the cycle would keep GPU memory beyond the training
 
         def work() -> None:
             batches = (rows[start : start + size] for start in range(0, n_steps * size, size))
-            after, each = _stepped(step, carry._replace(total=total), data, batches, table, workspace)
+            after = _stepped(step, carry._replace(total=total), data, batches, table, workspace, losses)
             if after.total is not total:
                 total[...] = after.total
-            for i, loss in enumerate(each):
-                losses[i, ...] = loss
 
         return _Recording(self._recorder.record(work), rows, table, total, losses)
 
@@ -217,13 +219,16 @@ def _stepped(
     batches: Iterable[Array],
     table: Array,
     workspace: Workspace | None,
-) -> tuple[Carry, list[Array]]:
-    """Take one step after another; write parameters and moments into the memory of ``carry``."""
-    now, losses = carry, []
+    losses: Array,
+) -> Carry:
+    """Take one step after another; write parameters and moments into the memory of ``carry``, and each loss."""
+    now = carry
     for i, rows in enumerate(batches):
-        now, loss = step(now, data, rows, table[i], workspace)
-        losses.append(loss)
+        place = losses[i, ...]
+        now, loss = step(now, data, rows, table[i], workspace and workspace._replace(loss=place))
+        if loss is not place:
+            place[...] = loss
     for ours, theirs in zip((carry.parameters, *carry.state), (now.parameters, *now.state), strict=True):
         if theirs is not ours:
             ours[...] = theirs
-    return carry._replace(total=now.total), losses
+    return carry._replace(total=now.total)

@@ -10,16 +10,15 @@ from __future__ import annotations
 import functools
 import itertools
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from ..kernels.activations import ACTIVATIONS
+from ..kernels.activations import ACTIVATIONS, ELEMENTWISE_OUTPUTS
 from ..kernels.arrays import Array
 from ..kernels.batch import Batch
 from ..kernels.losses import LOSSES
-from ..kernels.network import Network
 from ..kernels.parameters import n_parameters
 from ..kernels.step import FUNCTIONS_KEPT, Carry, Program, step
 from ..kernels.workspace import make_workspace
@@ -158,13 +157,27 @@ def recording_of(program: Program, size: int, carry: Carry, data: Batch, *, gath
     if flat.ndim != 1 or flat.dtype not in (np.float32, np.float64) or data.X.dtype != flat.dtype:
         raise Untapeable("several models, or numbers of another kind")
     columns = data.Y.shape[1:], data.Y.dtype
-    formulas, alike = _formulas(program.net), data.weights is None
-    return _recorded(program, formulas, size, gathers, flat.dtype, len(carry.state), columns, alike)
+    formulas, alike = _formulas(program), data.weights is None
+    record = _recorded if all(map(_is_of_this_library, formulas)) else _recorded.__wrapped__
+    return record(program, formulas, size, gathers, flat.dtype, len(carry.state), columns, alike)
 
 
-def _formulas(net: Network) -> tuple[Any, ...]:
-    """Return what the names of a network mean now: users may give them another meaning."""
-    return (*(ACTIVATIONS[name] for name in net.activations), LOSSES[str(net.loss)].formula)
+def _formulas(program: Program) -> tuple[Callable[..., Any], ...]:
+    """Return what the names of a program mean now: users may give them another meaning."""
+    net = program.net
+    entries = [ACTIVATIONS[name] for name in net.activations]
+    if net.output in ELEMENTWISE_OUTPUTS:
+        entries.append(ELEMENTWISE_OUTPUTS[net.output])
+    return (
+        *(formula for entry in entries for formula in (entry.value, entry.backward)),
+        LOSSES[str(net.loss)].formula,
+        program.optimizer.formula,
+    )
+
+
+def _is_of_this_library(formula: Callable[..., Any]) -> bool:
+    """Return whether a formula reads nothing but its arguments; one of a user's is recorded anew in each run."""
+    return str(getattr(formula, "__module__", "")).startswith(f"{__package__.partition('.')[0]}.")
 
 
 @functools.lru_cache(FUNCTIONS_KEPT)

@@ -362,10 +362,6 @@ def _expand_dims(tape: Tape, a: Taped, axis: int) -> Taped:
     return a._view(np.expand_dims(a.memory, axis))
 
 
-def _ndim(tape: Tape, x: Taped) -> int:
-    return x.ndim
-
-
 _FUNCTIONS: dict[Any, Callable[..., Any]] = {
     np.sum: _sum,
     np.max: _max,
@@ -374,6 +370,5 @@ _FUNCTIONS: dict[Any, Callable[..., Any]] = {
     np.empty_like: _empty_like,
     np.reshape: _reshape,
     np.expand_dims: _expand_dims,
-    np.ndim: _ndim,
 }
 """Operations that tapes support beside NumPy's ufuncs."""

@@ -15,8 +15,7 @@ from ..kernels.batch import Batch, gather
 from ..kernels.network import Network
 from ..kernels.optimizers import Scalars
 from ..kernels.parameters import n_parameters, pack_pieces, unpack
-from ..kernels.primitives import GradientSums, KeptParameters, Primitives
-from ..kernels.propagation import with_penalty
+from ..kernels.primitives import BatchLoss, GradientSums, KeptParameters, Primitives
 from ..kernels.step import FUNCTIONS_KEPT, Carry, Objective, Program, advance, encoded, passes, weight_of
 from ..kernels.workspace import Workspace
 
@@ -39,13 +38,14 @@ def make_shard_message(ops: Primitives, objective: Objective) -> ShardMessage:
         workspace: Workspace | None = None,
         out: Array | None = None,
     ) -> Array:
-        batch = encoded(ops, objective, gather(ops, data, rows, workspace), workspace)
+        batch = encoded(ops, objective, gather(ops, net, data, rows, workspace), workspace)
         params = ops.layers(net, parameters) if workspace is None else workspace.params
-        loss, (_, grads, *_), _ = passes(ops, objective, params, batch, divisor=1.0, strength=0.0, workspace=workspace)
+        loss, sums, _ = passes(ops, objective, params, batch, divisor=1.0, strength=0.0, workspace=workspace)
+        mean = ops.mean_loss(loss, sums)  # divided by 1: a sum
         # Models share the samples, and so their weights.
-        tail = [loss] if batch.weights is None else [loss, weight_of(ops, batch) + xp.zeros_like(loss)]
+        tail = [mean] if batch.weights is None else [mean, weight_of(ops, batch) + xp.zeros_like(mean)]
         if out is None:
-            return xp.concat([pack_pieces(xp, grads), xp.stack(tail, axis=-1)], axis=-1)
+            return xp.concat([pack_pieces(xp, sums.grads), xp.stack(tail, axis=-1)], axis=-1)
         for i, number in enumerate(tail, start=n_parameters(net.sizes)):
             out[..., i] = number
         return out
@@ -72,7 +72,7 @@ def make_message_step(ops: Primitives, program: Program) -> MessageStep:
             params, grads = ops.layers(net, carry.parameters), unpack(net, message[..., :n_gradients])
         else:
             params, grads = workspace.params, workspace.grads
-        loss = with_penalty(ops, params, message[..., n_gradients] / divisor, strength, divisor)
+        loss = BatchLoss(mean=message[..., n_gradients] / divisor)
         sums = GradientSums(params, grads, strength, divisor)
         return advance(ops, program, carry, loss, sums, n_samples, scalars, workspace)
 

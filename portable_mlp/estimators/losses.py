@@ -5,7 +5,7 @@ sample's loss ends at -log eps (36.04 in float64), the squared error is divided 
 (scikit-learn#8349), and the mean over samples is taken before the sum over outputs. On NumPy the logistic and x log y
 are SciPy's, as scikit-learn's are; their last digit differs from that of NumPy's own exponential and logarithm.
 
-The contract is that of `portable_mlp.kernels.step.Objective.report`.
+The contract of the functions is that of `portable_mlp.kernels.primitives.Report.terms`.
 """
 
 from __future__ import annotations
@@ -15,48 +15,39 @@ from scipy import special
 from ..kernels.activations import OUTPUTS, logistic
 from ..kernels.arrays import Array, Namespace, constant, library
 from ..kernels.options import check_choice
-from ..kernels.primitives import Primitives
-from ..kernels.step import Report
+from ..kernels.primitives import Primitives, Report
 
 
-def log_loss(ops: Primitives, z: Array, Y: Array, weights: Array | None, divisor: float | Array) -> tuple[Array, Array]:
-    """Return the mean of ``-sum_j Y_j log p_j`` with clipped p = softmax(z), and ``p - Y``."""
+def log_loss(ops: Primitives, z: Array, Y: Array) -> tuple[Array, Array]:
+    """Return ``Y_j log p_j`` with clipped p = softmax(z), and ``p - Y``."""
     proba = ops.softmax(z)
-    return -ops.xp.sum(_divided_sum(ops.xp, ops.weighted_log(Y, proba), weights, divisor)), proba - Y
+    return ops.weighted_log(Y, proba), proba - Y
 
 
-def binary_log_loss(
-    ops: Primitives, z: Array, Y: Array, weights: Array | None, divisor: float | Array
-) -> tuple[Array, Array]:
-    """Return the mean of ``-sum_j (Y_j log p_j + (1 - Y_j) log(1 - p_j))``, clipped p = logistic(z), and ``p - Y``."""
+def binary_log_loss(ops: Primitives, z: Array, Y: Array) -> tuple[Array, Array]:
+    """Return ``Y_j log p_j + (1 - Y_j) log(1 - p_j)`` with clipped p = logistic(z), and ``p - Y``."""
     proba = expit(ops.xp, z)
-    terms = ops.weighted_log(Y, proba) + ops.weighted_log(1.0 - Y, 1.0 - proba)
-    return -ops.xp.sum(_divided_sum(ops.xp, terms, weights, divisor)), proba - Y
+    return ops.weighted_log(Y, proba) + ops.weighted_log(1.0 - Y, 1.0 - proba), proba - Y
 
 
-def squared_loss(
-    ops: Primitives, z: Array, Y: Array, weights: Array | None, divisor: float | Array
-) -> tuple[Array, Array]:
-    """Return half the squared error, averaged over samples and outputs, and the gradient of its sum over outputs."""
-    xp, error = ops.xp, z - Y
-    return 0.5 * xp.mean(_divided_sum(xp, error * error, weights, divisor)), error
+def squared_loss(ops: Primitives, z: Array, Y: Array) -> tuple[Array, Array]:
+    """Return the squared error and the gradient of its half."""
+    error = z - Y
+    return error * error, error
 
 
-def poisson_loss(
-    ops: Primitives, z: Array, Y: Array, weights: Array | None, divisor: float | Array
-) -> tuple[Array, Array]:
-    """Return the mean of ``sum_j Y_j log(Y_j / y_hat_j) - Y_j + y_hat_j`` with y_hat = e^z, and ``y_hat - Y``."""
+def poisson_loss(ops: Primitives, z: Array, Y: Array) -> tuple[Array, Array]:
+    """Return ``Y_j log(Y_j / y_hat_j) - Y_j + y_hat_j`` with y_hat = e^z, and ``y_hat - Y``."""
     xp, y_hat = ops.xp, ops.xp.exp(z)
     # Where e^z overflows, log(Y / y_hat) does too, and scikit-learn has NaN; the loss is infinite, as y_hat is.
-    losses = xp.where(xp.isinf(y_hat), y_hat, _xlogy(xp, Y, Y / y_hat) - Y + y_hat)
-    return xp.sum(_divided_sum(xp, losses, weights, divisor)), y_hat - Y
+    return xp.where(xp.isinf(y_hat), y_hat, _xlogy(xp, Y, Y / y_hat) - Y + y_hat), y_hat - Y
 
 
 REPORTED: dict[str, Report] = {
-    "cross_entropy": log_loss,
-    "binary_cross_entropy": binary_log_loss,
-    "squared_error": squared_loss,
-    "poisson": poisson_loss,
+    "cross_entropy": Report(log_loss, -1.0),
+    "binary_cross_entropy": Report(binary_log_loss, -1.0),
+    "squared_error": Report(squared_loss, 0.5, averages=True),
+    "poisson": Report(poisson_loss),
 }
 """The loss that scikit-learn reports for each of its losses, at its natural output; others are reported unchanged."""
 
@@ -73,12 +64,6 @@ def outputs_of(ops: Primitives, output: str, z: Array) -> Array:
     if output == "softmax":
         return ops.softmax(z)
     return expit(ops.xp, z) if output == "logistic" else OUTPUTS[output](ops.xp, z)
-
-
-def _divided_sum(xp: Namespace, terms: Array, weights: Array | None, divisor: float | Array) -> Array:
-    """Return the weighted sum over samples, divided: (n_samples, n_outputs) -> (n_outputs,)."""
-    weighted = terms if weights is None else terms * xp.expand_dims(weights, axis=-1)
-    return xp.sum(weighted, axis=0) / divisor
 
 
 def _xlogy(xp: Namespace, x: Array, y: Array) -> Array:

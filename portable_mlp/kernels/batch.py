@@ -48,13 +48,13 @@ class Batch(NamedTuple):
         return type(self)(X[..., start:stop, :], Y[..., start:stop, :], some, masks)
 
 
-def gather(ops: Primitives, data: Batch, rows: Array, workspace: Workspace | None) -> Batch:
-    """Gather the samples of a batch, into the workspace where models share them."""
+def gather(ops: Primitives, net: Network, data: Batch, rows: Array, workspace: Workspace | None) -> Batch:
+    """Gather the samples of a batch, labels turned into rows; into the workspace where models share them."""
     X, Y, weights, masks = data
     X_out = workspace.X if workspace is not None and X.ndim == 2 else None
-    Y_out = workspace.Y if workspace is not None and Y.ndim == 2 and not are_labels(ops.xp, Y) else None
+    Y_out = workspace.Y if workspace is not None and Y.ndim == 2 else None
     some = None if weights is None else ops.take(weights, rows, 0)
-    return Batch(ops.take(X, rows, -2, X_out), ops.take(Y, rows, -2, Y_out), some, masks)
+    return Batch(*ops.gathered(X, Y, rows, net.sizes[-1], X_out, Y_out), some, masks)
 
 
 def encode_targets(ops: Primitives, net: Network, data: Batch, workspace: Workspace | None = None) -> Batch:

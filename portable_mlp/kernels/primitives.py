@@ -18,7 +18,7 @@ from .losses import LOSSES
 from .network import Network
 from .optimizers import Optimizer, Scalars, State
 from .parameters import Layer, Params, pack_pieces, unpack
-from .targets import one_hot
+from .targets import are_labels, one_hot
 from .workspace import Workspace
 
 KeptParameters: TypeAlias = Any
@@ -46,6 +46,43 @@ class GradientSums(NamedTuple):
     divisor: float | Array
 
 
+class BatchLoss(NamedTuple):
+    """The loss of a batch, without its penalty; one of the two is None.
+
+    Attributes
+    ----------
+    each : array of shape (..., n_samples), or None
+        The loss of each sample, times its weight.
+    mean : array of shape () or (n_models,), or None
+        The sum of these losses, divided.
+    """
+
+    each: Array | None = None
+    mean: Array | None = None
+
+
+class Report(NamedTuple):
+    """A loss that is reported in the place of a network's.
+
+    The mean over samples is taken first: ``factor`` times the sum, or the average, over outputs of the weighted terms,
+    summed over samples and divided.
+
+    Attributes
+    ----------
+    terms : callable
+        ``terms(ops, z, Y) -> (terms, dz)`` for the logits ``z``, all of shape (n_samples, n_outputs): the terms of the
+        loss, and the derivative of the network's loss at z.
+    factor : float
+        The factor of the sum or average over outputs.
+    averages : bool
+        Whether the terms are averaged over outputs, rather than summed.
+    """
+
+    terms: Callable[[Any, Array, Array], tuple[Array, Array]]
+    factor: float = 1.0
+    averages: bool = False
+
+
 class Primitives:
     """The portable primitives of one library.
 
@@ -55,11 +92,14 @@ class Primitives:
         The library's namespace of the array API standard.
     writes : bool
         Whether results are written into ``out`` and into arguments that are used up.
+    sums_layers_together : bool
+        Whether `sum_samples_of_layers` is faster than one `sum_samples` after another.
     numbers_at_once : int or None
         The most numbers that `by_rows` passes on at a time; None for all.
     """
 
     writes = False
+    sums_layers_together = False
     numbers_at_once: int | None = None
 
     def __init__(self, xp: Namespace) -> None:
@@ -85,8 +125,21 @@ class Primitives:
         """Return rows with a 1 at the label's place."""
         return one_hot(self.xp, labels, n_classes, dtype)
 
+    def gathered(
+        self, X: Array, Y: Array, rows: Array, n_outputs: int, X_out: Array | None = None, Y_out: Array | None = None
+    ) -> tuple[Array, Array]:
+        """Gather the samples ``rows``: inputs, and targets; labels become rows with a 1 at the label's place."""
+        X = self.take(X, rows, -2, X_out)
+        if not are_labels(self.xp, Y):
+            return X, self.take(Y, rows, -2, Y_out)
+        return X, self.one_hot(self.take(Y, rows, -2), n_outputs, X.dtype, Y_out)
+
+    def factor(self, x: Array) -> Array:
+        """Return a matrix in the form in which it is multiplied: rounded, where products take fewer bits."""
+        return x
+
     def matmul(self, a: Array, b: Array, out: Array | None = None) -> Array:
-        """Return the matrix product."""
+        """Return the matrix product of two factors; see `factor`."""
         return self.xp.matmul(a, b)
 
     def transposed(self, x: Array) -> Array:
@@ -96,6 +149,11 @@ class Primitives:
     def sum_samples(self, x: Array, out: Array | None = None) -> Array:
         """Return the sum over samples: (..., n_samples, n_units) -> (..., n_units)."""
         return self.xp.sum(x, axis=-2)
+
+    def sum_samples_of_layers(self, net: Network, dzs: Sequence[Array], workspace: Workspace) -> None:
+        """Write the sums over samples of each layer's ``dz`` into the biases of the workspace's gradient."""
+        for dz, (_, db) in zip(dzs, workspace.grads, strict=True):
+            self.sum_samples(dz, db)
 
     def total(self, losses: Array) -> Array:
         """Return the sum of losses over samples: (..., n_samples) -> (...)."""
@@ -146,6 +204,42 @@ class Primitives:
     def sample_losses(self, net: Network, logits: Array, Y: Array) -> tuple[Array, Array]:
         """Return each sample's loss, summed over outputs, and its derivative at the logits."""
         return LOSSES[str(net.loss)].formula(self.xp, logits, Y, net.output, **dict(net.loss_options))
+
+    def output_losses(self, net: Network, z: Array, b: Array | None, Y: Array) -> tuple[Array, Array, Array]:
+        """Return the result of `sample_losses` at the logits ``z + b``, and these unless they are used up.
+
+        ``z`` is used up, but where ``b`` is None: then it is the logits.
+        """
+        logits = z if b is None else self.add_bias(z, b)
+        return *self.sample_losses(net, logits, Y), logits
+
+    def reported_losses(
+        self, report: Report, z: Array, b: Array | None, Y: Array, weights: Array | None, divisor: float | Array
+    ) -> tuple[BatchLoss, Array, Array]:
+        """Return the loss to report, and the derivative and the logits as `output_losses`."""
+        xp, logits = self.xp, z if b is None else self.add_bias(z, b)
+        terms, dlogits = report.terms(self, logits, Y)
+        weighted = terms if weights is None else terms * xp.expand_dims(weights, axis=-1)
+        of_outputs = xp.sum(weighted, axis=0) / divisor
+        mean = report.factor * (xp.mean(of_outputs) if report.averages else xp.sum(of_outputs))
+        return BatchLoss(mean=mean), dlogits, logits
+
+    def penalty(self, params: Params, strength: float | Array) -> Array:
+        """Return ``strength / 2`` times the sum of all squared weights; biases are exempt."""
+        squares = [self.sum_of_squares(W) for W, _ in params]
+        return 0.5 * strength * sum(squares[1:], start=squares[0])
+
+    def averaged(self, loss: BatchLoss, divisor: float | Array) -> Array:
+        """Return the loss of a batch without its penalty, divided: () or (n_models,)."""
+        return self.total(loss.each) / divisor if loss.mean is None else loss.mean
+
+    def mean_loss(self, loss: BatchLoss, sums: GradientSums) -> Array:
+        """Return the loss of a batch with its penalty, divided: () or (n_models,)."""
+        params, _, strength, divisor = sums
+        mean = self.averaged(loss, divisor)
+        if isinstance(strength, float) and strength == 0.0:
+            return mean
+        return mean + self.penalty(params, strength) / divisor
 
     def accumulated(self, total: Array, loss: Array, n_samples: float) -> Array:
         """Return ``total + loss n_samples``; ``total`` is used up."""
@@ -210,6 +304,30 @@ class Primitives:
         grads = self.reduced(sums)
         gradient = pack_pieces(self.xp, grads) if workspace is None else workspace.gradient
         return self.update(optimizer, parameters, gradient, state, scalars)
+
+    def concluded(
+        self,
+        net: Network,
+        optimizer: Optimizer,
+        parameters: KeptParameters,
+        state: State,
+        total: Array,
+        sums: GradientSums,
+        loss: BatchLoss,
+        n_samples: float,
+        scalars: Scalars,
+        workspace: Workspace | None = None,
+    ) -> tuple[KeptParameters, State, Array, Array]:
+        """Conclude a step: form its loss, reduce the sums, update, and add the loss to the epoch's.
+
+        Returns
+        -------
+        parameters, state, total, loss
+            Those after the step, and the batch's mean loss with its penalty; the arguments are used up.
+        """
+        mean = self.mean_loss(loss, sums)
+        parameters, state = self.reduce_and_update(optimizer, parameters, sums, state, scalars, workspace)
+        return parameters, state, self.accumulated(total, mean, n_samples), mean
 
 
 @functools.cache

@@ -31,19 +31,22 @@ class Trace(NamedTuple):
     Attributes
     ----------
     inputs : list of array
-        The input of each layer: X, then the hidden activations.
+        The input of each layer, as a factor: X, then the hidden activations, after dropout.
+    weights : list of array
+        The weights of each layer, as a factor.
     hidden : list of array
         ``h = f(z)`` of each hidden layer, before dropout.
     pre_activations : list of array
         ``z`` of each hidden layer; None where the derivative does not need it.
-    logits : array
-        ``z`` of the output layer.
+    product : array
+        ``h W`` of the output layer, without its bias.
     """
 
     inputs: list[Array]
+    weights: list[Array]
     hidden: list[Array]
     pre_activations: list[Array]
-    logits: Array
+    product: Array
 
 
 def forward_pass(
@@ -54,18 +57,19 @@ def forward_pass(
     masks: Masks = None,
     workspace: Workspace | None = None,
 ) -> Trace:
-    """Compute every layer, without checks: z = h W + b, h = f(z); with dropout the next layer receives h * mask."""
-    inputs: list[Array] = [X]
+    """Compute every layer but the last bias, without checks: z = h W + b, h = f(z); the next receives h * mask."""
+    inputs = [ops.factor(X)]
+    weights = [ops.factor(W) for W, _ in params]
     hidden: list[Array] = []
     pre_activations: list[Array] = []
-    for i, ((W, b), name) in enumerate(zip(params[:-1], net.activations, strict=True)):
-        h, z = ops.activate(name, ops.matmul(inputs[-1], W, out=workspace and workspace.hidden[i]), b)
-        inputs.append(h if masks is None else h * masks[i])
+    for i, name in enumerate(net.activations):
+        z = ops.matmul(inputs[-1], weights[i], out=workspace and workspace.hidden[i])
+        h, z = ops.activate(name, z, params[i].b)
+        inputs.append(ops.factor(h if masks is None else h * masks[i]))
         hidden.append(h)
         pre_activations.append(z)
-    W, b = params[-1]
-    logits = ops.add_bias(ops.matmul(inputs[-1], W, out=workspace and workspace.logits), b)
-    return Trace(inputs, hidden, pre_activations, logits)
+    product = ops.matmul(inputs[-1], weights[-1], out=workspace and workspace.logits)
+    return Trace(inputs, weights, hidden, pre_activations, product)
 
 
 def last_hidden(ops: Primitives, net: Network, params: Params, X: Array) -> Array:
@@ -105,32 +109,24 @@ def backward_pass(
     For z = h W + b:  dW = h^T dz,  db = sum over samples of dz,  dh = dz W^T;  and through h = f(z):  dz = dh f'(z).
     A mask acts between a layer and the next: dh = (dz W^T) * mask.
     """
-    grads = []
-    dz = dlogits
+    grads, unsummed, dz = [], [], dlogits
+    together = workspace is not None and ops.sums_layers_together
     for i in reversed(range(len(params))):
-        dW = ops.matmul(ops.transposed(trace.inputs[i]), dz, out=workspace and workspace.grads[i].W)
-        grads.append(Layer(dW, ops.sum_samples(dz, out=workspace and workspace.grads[i].b)))
+        factor, out = ops.factor(dz), workspace and workspace.grads[i]
+        dW = ops.matmul(ops.transposed(trace.inputs[i]), factor, out=out and out.W)
+        if out is not None and together:
+            unsummed.append(dz)
+            grads.append(Layer(dW, out.b))
+        else:
+            grads.append(Layer(dW, ops.sum_samples(dz, out=out and out.b)))
         if i > 0:
-            dh = ops.matmul(dz, ops.transposed(params[i].W), out=workspace and workspace.deltas[i - 1])
+            dh = ops.matmul(factor, ops.transposed(trace.weights[i]), out=workspace and workspace.deltas[i - 1])
             if masks is not None:
                 dh = dh * masks[i - 1]
             dz = ops.d_activate(net.activations[i - 1], dh, trace.pre_activations[i - 1], trace.hidden[i - 1])
+    if workspace is not None and together:
+        ops.sum_samples_of_layers(net, unsummed[::-1], workspace)
     return grads[::-1]
-
-
-def penalty(ops: Primitives, params: Params, strength: float | Array) -> Array:
-    """Return ``strength / 2`` times the sum of all squared weights; biases are exempt."""
-    squares = [ops.sum_of_squares(W) for W, _ in params]
-    return 0.5 * strength * sum(squares[1:], start=squares[0])
-
-
-def with_penalty(
-    ops: Primitives, params: Params, loss: Array, strength: float | Array, divisor: float | Array
-) -> Array:
-    """Return ``loss + strength / 2 sum W^2 / divisor``, for a loss that is divided already."""
-    if isinstance(strength, float) and strength == 0.0:
-        return loss
-    return loss + penalty(ops, params, strength) / divisor
 
 
 def forward(net: Network, params: Params, X: Array) -> tuple[Array, ...]:
@@ -166,5 +162,7 @@ def forward(net: Network, params: Params, X: Array) -> tuple[Array, ...]:
     array([[0.5, 0.5]])
     """
     call = check_inputs(net, params, X)
-    trace = forward_pass(portable(call.xp), net, call.params, call.X)
-    return (*trace.inputs[1:], OUTPUTS[net.output](call.xp, trace.logits))
+    ops = portable(call.xp)
+    trace = forward_pass(ops, net, call.params, call.X)
+    logits = ops.add_bias(trace.product, call.params[-1].b)
+    return (*trace.inputs[1:], OUTPUTS[net.output](call.xp, logits))

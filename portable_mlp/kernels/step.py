@@ -24,13 +24,11 @@ from .batch import Batch, encode_targets, gather
 from .network import Network
 from .optimizers import Optimizer, Scalars, State
 from .parameters import Params, pack_pieces, unpack
-from .primitives import GradientSums, KeptParameters, Primitives
-from .propagation import backward_pass, forward_pass, with_penalty
+from .primitives import BatchLoss, GradientSums, KeptParameters, Primitives, Report
+from .propagation import backward_pass, forward_pass
 from .workspace import Workspace
 
 FUNCTIONS_KEPT = 128
-
-Report: TypeAlias = Callable[[Primitives, Array, Array, Array | None, float | Array], tuple[Array, Array]]
 
 
 class Objective(NamedTuple):
@@ -46,10 +44,8 @@ class Objective(NamedTuple):
         Whether the penalty is added to a batch's mean loss, or else to its sum, so that the mean divides it too.
     label_smoothing : float
         The share of each target that goes to all classes alike, in [0, 1); an output "logistic" has two.
-    report : callable, optional
-        The loss to report in the place of the network's; the gradient stays that of the network's loss:
-        ``report(ops, z, Y, weights, divisor) -> (loss, dz)``, with ``z`` and ``dz`` as in `portable_mlp.kernels.losses`
-        and the loss summed over samples, weighted, and divided.
+    report : Report, optional
+        The loss to report in the place of the network's; the gradient stays that of the network's loss.
     """
 
     net: Network
@@ -120,15 +116,15 @@ class Passes(NamedTuple):
 
     Attributes
     ----------
-    loss : array of shape () or (n_models,)
-        The loss with its penalty, divided.
+    loss : BatchLoss
+        The loss without its penalty; `Primitives.mean_loss` completes it.
     sums : GradientSums
         The gradients, before they are divided.
     logits : array of shape (..., n_samples, n_outputs)
-        The pre-activations of the output layer.
+        The pre-activations of the output layer; used up by primitives that write.
     """
 
-    loss: Array
+    loss: BatchLoss
     sums: GradientSums
     logits: Array
 
@@ -151,7 +147,8 @@ def step(
     either way. With primitives that write, the carry is used up: the returned one is in the same memory.
     """
     objective = program.objective
-    batch = encoded(ops, objective, data if rows is None else gather(ops, data, rows, workspace), workspace)
+    some = data if rows is None else gather(ops, objective.net, data, rows, workspace)
+    batch = encoded(ops, objective, some, workspace)
     params = ops.layers(objective.net, carry.parameters) if workspace is None else workspace.params
     divisor = weight_of(ops, batch)
     loss, sums, _ = passes(ops, objective, params, batch, divisor, objective.strength(divisor), workspace)
@@ -175,7 +172,7 @@ def loss_and_gradient(
 ) -> tuple[Array, Params]:
     """Return the loss with its penalty, a sum over samples that is divided, and its gradient."""
     loss, sums, _ = passes(ops, objective, params, batch, divisor, objective.strength(divisor))
-    return loss, ops.reduced(sums)
+    return ops.mean_loss(loss, sums), ops.reduced(sums)
 
 
 def passes(
@@ -193,46 +190,47 @@ def passes(
     """
     net = objective.net
     trace = forward_pass(ops, net, params, batch.X, batch.masks, workspace)
-    loss, dlogits = data_loss(ops, objective, trace.logits, batch, divisor)
+    loss, dlogits, logits = data_loss(ops, objective, trace.product, params[-1].b, batch, divisor)
     grads = backward_pass(ops, net, params, trace, dlogits, batch.masks, workspace)
-    loss = with_penalty(ops, params, loss, strength, divisor)
-    return Passes(loss, GradientSums(params, grads, strength, divisor), trace.logits)
+    return Passes(loss, GradientSums(params, grads, strength, divisor), logits)
 
 
 def advance(
     ops: Primitives,
     program: Program,
     carry: Carry,
-    loss: Array,
+    loss: BatchLoss,
     sums: GradientSums,
     n_samples: float,
     scalars: Scalars,
     workspace: Workspace | None = None,
 ) -> tuple[Carry, Array]:
-    """Take the optimizer's step along the sums of ``n_samples`` samples, and add their mean loss to the epoch's."""
-    parameters, state = updated(ops, program, carry.parameters, sums, carry.state, scalars, workspace)
-    return Carry(parameters, state, ops.accumulated(carry.total, loss, n_samples)), loss
+    """Take the optimizer's step along the sums of ``n_samples`` samples, and add their mean loss to the epoch's.
 
-
-def updated(
-    ops: Primitives,
-    program: Program,
-    parameters: KeptParameters,
-    sums: GradientSums,
-    state: State,
-    scalars: Scalars,
-    workspace: Workspace | None = None,
-) -> tuple[KeptParameters, State]:
-    """Return the parameters and the optimizer's state after a step along sums over samples; all are used up."""
-    decays = program.optimizer.weight_decay != 0.0
+    All arguments are used up.
+    """
+    parameters, decays = carry.parameters, program.optimizer.weight_decay != 0.0
     if decays or program.clip_norm is not None:
         # The penalty's gradient must be that of the weights before they decay, and must count in the norm.
+        loss = BatchLoss(mean=ops.mean_loss(loss, sums))
         sums = GradientSums(sums.params, ops.reduced(sums._replace(divisor=1.0)), 0.0, sums.divisor)
     if program.clip_norm is not None:
         sums = clipped(ops, sums, program.clip_norm)
     if decays:
         parameters, scalars = ops.decayed(parameters, sums.params, scalars[-1]), scalars[:-1]
-    return ops.reduce_and_update(program.optimizer, parameters, sums, state, scalars, workspace)
+    *after, mean = ops.concluded(
+        program.objective.net,
+        program.optimizer,
+        parameters,
+        carry.state,
+        carry.total,
+        sums,
+        loss,
+        n_samples,
+        scalars,
+        workspace,
+    )
+    return Carry(*after), mean
 
 
 def clipped(ops: Primitives, sums: GradientSums, clip_norm: float) -> GradientSums:
@@ -262,12 +260,16 @@ def weight_of(ops: Primitives, batch: Batch) -> float | Array:
 
 
 def data_loss(
-    ops: Primitives, objective: Objective, logits: Array, batch: Batch, divisor: float | Array
-) -> tuple[Array, Array]:
-    """Return the loss without penalty, a weighted sum over samples that is divided, and d(sum) / d(logits)."""
+    ops: Primitives, objective: Objective, z: Array, b: Array | None, batch: Batch, divisor: float | Array
+) -> tuple[BatchLoss, Array, Array]:
+    """Return the loss without penalty, the weighted sum's derivative at the logits ``z + b``, and the logits.
+
+    ``z`` is used up, but where ``b`` is None: then it is the logits.
+    """
+    net, (_, Y, weights, _) = objective.net, batch
     if objective.report is None:
-        losses, dlogits = ops.sample_losses(objective.net, logits, batch.Y)
-        loss = ops.total(losses if batch.weights is None else losses * batch.weights) / divisor
+        losses, dlogits, logits = ops.output_losses(net, z, b, Y)
+        loss = BatchLoss(each=losses if weights is None else losses * weights)
     else:
-        loss, dlogits = objective.report(ops, logits, batch.Y, batch.weights, divisor)
-    return loss, dlogits if batch.weights is None else dlogits * ops.xp.expand_dims(batch.weights, axis=-1)
+        loss, dlogits, logits = ops.reported_losses(objective.report, z, b, Y, weights, divisor)
+    return loss, dlogits if weights is None else dlogits * ops.xp.expand_dims(weights, axis=-1), logits

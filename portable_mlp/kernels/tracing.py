@@ -102,6 +102,11 @@ class Symbol:
     def __le__(self, other: Symbol | float) -> Symbol:
         return self._tracer.operation("less_equal", self, other)
 
+    def __eq__(self, other: Any) -> Any:
+        return self._tracer.operation("equal", self, other)
+
+    __hash__ = object.__hash__
+
     def __bool__(self) -> bool:
         raise Untraceable("a formula that asks for a truth value cannot be traced: use xp.where")
 

@@ -32,6 +32,8 @@ class Workspace(NamedTuple):
         The flat gradient of a batch.
     grads : tuple of Layer
         Views of the flat gradient.
+    loss : array of shape () or (n_models,), or None
+        Memory for the loss of the batch, where a runner wants it in a place of its own.
     """
 
     params: Params
@@ -42,6 +44,7 @@ class Workspace(NamedTuple):
     deltas: tuple[Array, ...]
     gradient: Array
     grads: Params
+    loss: Array | None = None
 
 
 def make_workspace(xp: Namespace, net: Network, flat: Array, n_samples: int, *, gathers: bool = True) -> Workspace:

@@ -10,16 +10,16 @@ import numpy as np
 
 from ..kernels.activations import OUTPUTS
 from ..kernels.arguments import check_targets
-from ..kernels.arrays import Array
+from ..kernels.arrays import Array, constant
 from ..kernels.batch import Batch, encode_targets
 from ..kernels.docstrings import documented_with, quoted
 from ..kernels.network import Network
 from ..kernels.optimizers import OPTIMIZERS
 from ..kernels.options import check_choice
 from ..kernels.parameters import Params, n_parameters, unpack
+from ..kernels.primitives import BatchLoss, Primitives
 from ..kernels.primitives import GradientSums as Sums
-from ..kernels.primitives import Primitives
-from ..kernels.step import Objective, Program, passes, updated
+from ..kernels.step import Carry, Objective, Program, advance, passes
 from ..kernels.suggestions import suggesting
 from ..storage.paths import FilePath
 from ..training.options import OF_OPTIMIZERS, TRAINING_OPTIONS, checked, of_optimizer
@@ -201,7 +201,8 @@ def _model_of(step: _Step, dtype: np.dtype) -> Any:
     # These are Python's float64 outside a graph too, and meet the arrays in the arrays' dtype.
     scalars = step.program.scalars(xp.astype(n_steps, xp.float64), rate, xp.sqrt)
     in_dtype = tuple(xp.astype(number, flat.dtype) for number in scalars)
-    flat, moments = updated(ops, step.program, flat, sums, tuple(moments), in_dtype)
+    before = Carry(flat, tuple(moments), constant(xp, flat, 0.0))
+    (flat, moments, _), loss = advance(ops, step.program, before, loss, sums, 1.0, in_dtype)
     after = zip(("parameters", *step.moments, "step"), (flat, *moments, n_steps), strict=True)
     outputs = {"loss": loss, output_name(step.net): y_hat, **{f"next_{name}": x for name, x in after}}
     model = xp.build(inputs, outputs)
@@ -209,8 +210,10 @@ def _model_of(step: _Step, dtype: np.dtype) -> Any:
     return model
 
 
-def _evaluated(ops: Primitives, step: _Step, X: Array, y: Array, flat: Array, l2: Array) -> tuple[Array, Sums, Array]:
-    """Return a batch's mean loss with the penalty, the sums of its gradients, and the output for X."""
+def _evaluated(
+    ops: Primitives, step: _Step, X: Array, y: Array, flat: Array, l2: Array
+) -> tuple[BatchLoss, Sums, Array]:
+    """Return a batch's loss without the penalty, the sums of its gradients, and the output for X."""
     xp, net, params = ops.xp, step.net, unpack(step.net, flat)
     Y = check_targets(xp, net, y, n_samples=y.shape[0], models=(), dtype=flat.dtype)
     batch = encode_targets(ops, net, Batch(_features(xp, X, step), Y))

@@ -90,8 +90,8 @@ def make_totals(xp: Namespace, net: Network) -> Callable[[Array, Data], Totals]:
     def totals(flat: Array, data: Data) -> Totals:
         rows = encode_targets(portable(xp), net, data)
         logits = logits_of(portable(xp), net, unpack(net, flat), rows.X)
-        loss, _ = data_loss(portable(xp), Objective(net), logits, rows, divisor=1.0)
-        return loss, measure(xp, OUTPUTS[net.output](xp, logits), rows.Y, rows.weights)
+        loss, *_ = data_loss(portable(xp), Objective(net), logits, None, rows, divisor=1.0)
+        return portable(xp).averaged(loss, 1.0), measure(xp, OUTPUTS[net.output](xp, logits), rows.Y, rows.weights)
 
     return totals
 
@@ -152,7 +152,8 @@ def make_logits(ops: Primitives, objective: Objective) -> Callable[[Array, Data]
         net = objective.net
         logits = logits_of(ops, net, unpack(net, flat), data.X)
         batch = encode_targets(ops, net, data)
-        loss, _ = data_loss(ops, objective, logits, batch, weight_of(ops, batch))
-        return logits, loss
+        divisor = weight_of(ops, batch)
+        loss, *_ = data_loss(ops, objective, logits, None, batch, divisor)
+        return logits, ops.averaged(loss, divisor)
 
     return logits_and_loss

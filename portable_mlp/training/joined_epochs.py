@@ -64,9 +64,12 @@ class JoinedEpochs:
         orders = [self._order.epoch(e, 0).rows for e in range(epoch, epoch + n_now)]
         before, start = loop.kept(), time.perf_counter()
         first_step = loop.n_steps + 1
-        losses = loop.backend.to_numpy(
-            loop.joined_epochs(self._data, orders, lambda step: rates[step - first_step]) + loop.differences()
-        )
+        try:
+            means = loop.joined_epochs(self._data, orders, lambda step: rates[step - first_step])
+            losses = loop.backend.to_numpy(means + loop.differences())
+        except KeyboardInterrupt:
+            loop.restore(*before)  # the parameters of the epochs that are recorded
+            raise
         if not all_finite(losses):
             loop.restore(*before)
             self._diverged = True

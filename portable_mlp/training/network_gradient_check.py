@@ -18,8 +18,8 @@ from ..kernels.batch import encode_targets
 from ..kernels.gradient_check import Difference, GradientCheck, check_options, compare, precision_of, tolerance_of
 from ..kernels.network import Network
 from ..kernels.parameters import Layer, Params, pack, unpack
-from ..kernels.primitives import portable
-from ..kernels.propagation import forward_pass, with_penalty
+from ..kernels.primitives import GradientSums, portable
+from ..kernels.propagation import forward_pass
 from ..kernels.step import Objective, data_loss
 from ..kernels.suggestions import suggesting
 from .data import checked_data
@@ -125,12 +125,12 @@ class _OnHost:
         params = unpack(self.net, flat)
         ops, objective = portable(self.xp), self._objective
         trace = forward_pass(ops, self.net, params, self.batch.X)
-        loss, _ = data_loss(ops, objective, trace.logits, self.batch, self.divisor)
-        loss = with_penalty(ops, params, loss, objective.strength(self.divisor), self.divisor)
+        loss, _, logits = data_loss(ops, objective, trace.product, params[-1].b, self.batch, self.divisor)
+        sums = GradientSums(params, (), objective.strength(self.divisor), self.divisor)
         sides = [h > 0 for h, f in zip(trace.hidden, self.net.activations, strict=True) if ACTIVATIONS[f].has_kink]
         if self.net.output in ELEMENTWISE_OUTPUTS and ELEMENTWISE_OUTPUTS[self.net.output].has_kink:
-            sides.append(trace.logits > 0)
-        return loss, sides
+            sides.append(logits > 0)
+        return ops.mean_loss(loss, sums), sides
 
     def moved(self, indices: Sequence[int], widths: Sequence[float]) -> list[tuple[float, bool]]:
         """Return the loss with entry ``indices[k]`` moved by ``widths[k]``, and whether a unit crossed its kink."""

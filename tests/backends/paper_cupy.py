@@ -8,16 +8,11 @@ import contextlib
 import ctypes
 import functools
 import operator
-import os
 import re
-import shutil
-import subprocess
 import sys
-import tempfile
 import types
 import weakref
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import Any
 
 import array_api_compat.numpy as host_xp
@@ -26,6 +21,7 @@ import numpy as np
 from portable_mlp.backends._graph_runner import ONE_AT_A_TIME
 
 from .emulated_cublas import EmulatedCublas
+from .emulated_cuda import HEADERS, block_kernel, library
 
 
 class State:
@@ -309,12 +305,14 @@ class ElementwiseKernel:
         self.parameters += [(*_parameter(text), True) for text in out_params.split(",")]
         self.operation, self.name = operation, name
 
-    def __call__(self, *args: Any) -> None:
+    def __call__(self, *args: Any, size: int | None = None) -> None:
         assert len(args) == len(self.parameters)
         kinds = self._kinds(args)
-        shape = np.broadcast_shapes(
-            *(_host(x).shape for x, (raw, *_) in zip(args, self.parameters, strict=True) if not raw and _is_array(x))
-        )
+        shapes = [
+            _host(x).shape for x, (raw, *_) in zip(args, self.parameters, strict=True) if not raw and _is_array(x)
+        ]
+        assert bool(shapes) == (size is None), "the size is that of arrays, or is given where all are raw"
+        shape = (size,) if size is not None else np.broadcast_shapes(*shapes)
         run = compiled(self.operation, tuple(self.parameters), tuple(sorted(kinds.items())))
 
         def work() -> None:
@@ -351,14 +349,9 @@ def _parameter(text: str) -> tuple[bool, str, str]:
     return bool(raw), kind, name
 
 
-FOLDER = tempfile.TemporaryDirectory(prefix="paper-cupy-")
-
-
 @functools.cache
 def compiled(operation: str, parameters: tuple[Any, ...], kinds: tuple[tuple[str, str], ...]) -> Any:
     """Compile a kernel's operation as a loop of C++, without contracting multiplications and additions."""
-    compiler = os.environ.get("CXX") or shutil.which("c++") or shutil.which("g++") or shutil.which("clang++")
-    assert compiler, "the tests of CuPy's kernels compile them for the CPU: install a C++ compiler, such as g++"
     lines = [f"typedef {TYPES[dtype]} {letter};" for letter, dtype in kinds]
     pointers, inside = ["ptrdiff_t n"], []
     for raw, kind, name, written in parameters:
@@ -369,16 +362,20 @@ def compiled(operation: str, parameters: tuple[Any, ...], kinds: tuple[tuple[str
             inside.append(f"{const}{c_type}& {name} = all_{name}[i];")
     body = "\n".join([*inside, operation])
     signature = ", ".join(pointers)
-    source = "#include <cmath>\n#include <cstddef>\n#include <cstring>\nusing namespace std;\n" + "\n".join(lines)
+    source = HEADERS + "using namespace std;\n" + "\n".join(lines)
     source += f'\nextern "C" void run({signature}) {{\nfor (ptrdiff_t i = 0; i < n; ++i) {{\n{body}\n}}\n}}\n'
-    stem = Path(FOLDER.name) / f"kernel{len(os.listdir(FOLDER.name))}"
-    stem.with_suffix(".cpp").write_text(source)
-    options = ["-O1", "-ffp-contract=off", "-shared", "-fPIC", "-std=c++11", "-Wall", "-Wextra", "-Werror"]
-    options += ["-Wno-unused-parameter", "-Wno-unused-variable"]
-    command = [compiler, *options, str(stem.with_suffix(".cpp")), "-o", str(stem.with_suffix(".so"))]
-    outcome = subprocess.run(command, capture_output=True, text=True)
-    assert outcome.returncode == 0, outcome.stderr
-    return ctypes.CDLL(str(stem.with_suffix(".so"))).run
+    return library(source).run
+
+
+class RawKernel:
+    """A kernel of blocks of threads, which take turns on the CPU."""
+
+    def __init__(self, code: str, name: str) -> None:
+        self.code, self.name = code, name
+
+    def __call__(self, grid: tuple[int, ...], block: tuple[int, ...], args: Any) -> None:
+        kernel, given = block_kernel(self.code, self.name), list(map(_host, args))
+        STATE.launch(lambda: kernel(grid, block, given))
 
 
 class ReductionKernel:
@@ -409,9 +406,15 @@ class Cublas(EmulatedCublas):
         handle, stream = (*arguments, *named.values())
         self._streams[handle] = stream
 
-    def _multiply(self, call: dict[str, Any]) -> None:
-        assert self._streams[call["handle"]] == STATE.stream.ptr, "a product on another stream than the current one"
-        STATE.launch(lambda: super(Cublas, self)._multiply(call))
+    def gemm_ex(self, *arguments: Any, **named: Any) -> None:
+        self._launch(super().gemm_ex, *arguments, **named)
+
+    def gemm_strided_batched_ex(self, *arguments: Any, **named: Any) -> None:
+        self._launch(super().gemm_strided_batched_ex, *arguments, **named)
+
+    def _launch(self, multiply: Callable[..., None], handle: int, **named: Any) -> None:
+        assert self._streams[handle] == STATE.stream.ptr, "a product on another stream than the current one"
+        STATE.launch(lambda: multiply(handle=handle, **named))
 
     @property
     def _memory(self) -> list[np.ndarray]:
@@ -465,10 +468,12 @@ def fake_cupy() -> types.ModuleType:
         "cuda": cuda,
         "expand_dims": NAMESPACE.expand_dims,
         "broadcast_shapes": np.broadcast_shapes,
-        "ones": _filled(1),
         "sum": summed,
         "uint8": np.uint8,
         "uint16": np.uint16,
+        "uint32": np.uint32,
+        "float32": np.float32,
+        "zeros": _filled(0),
     }
     names = (
         "ndarray",
@@ -479,6 +484,7 @@ def fake_cupy() -> types.ModuleType:
         "take",
         "matmul",
         "ElementwiseKernel",
+        "RawKernel",
         "ReductionKernel",
     )
     module.__dict__.update(members | {name: globals()[name] for name in names})

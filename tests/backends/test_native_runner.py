@@ -16,7 +16,7 @@ from scipy import special
 from scipy.special import _ufuncs
 
 import portable_mlp as pm
-from portable_mlp.backends import _compiled_steps, _native_runner
+from portable_mlp.backends import _compiled_steps, _native_runner, _recording
 from portable_mlp.backends._compiled_steps import LOOPS, TAKE, TAKE_LABELS, CompiledSteps, compiled_steps, inner_loop
 from portable_mlp.backends._native_runner import NativeRunner
 from portable_mlp.backends._numba_primitives import _LOOPS_OF_UPDATES
@@ -25,7 +25,7 @@ from portable_mlp.backends.portable_runner import PortableRunner
 from portable_mlp.backends.runner import STEPS_A_CALL
 from portable_mlp.estimators.losses import REPORTED
 from portable_mlp.kernels import activations, optimizers
-from portable_mlp.kernels.activations import ACTIVATIONS, Activation
+from portable_mlp.kernels.activations import ACTIVATIONS, ELEMENTWISE_OUTPUTS, Activation
 from portable_mlp.kernels.losses import LOSSES, TargetRange
 from portable_mlp.kernels.optimizers import Optimizer, adam, adamw
 from portable_mlp.kernels.step import Objective, Program
@@ -240,6 +240,49 @@ def test_large_batches_in_the_samples_own_order_are_not_copied(
     assert all(other is recording for other in recorded)
     gathered = {TAKE, TAKE_LABELS} & set(recording.operations[:, 0])
     assert bool(gathered) == (recording.rows.size == 13) == (batch_size == 30)
+
+
+@pytest.fixture
+def recorded(monkeypatch: pytest.MonkeyPatch) -> list[Program]:
+    """The programs whose step was recorded."""
+    programs, honest = [], _recording.step
+
+    def noted(ops: Any, program: Program, *arguments: Any) -> Any:
+        programs.append(program)
+        return honest(ops, program, *arguments)
+
+    monkeypatch.setattr(_recording, "step", noted)
+    return programs
+
+
+def trained(net: pm.Network) -> list[bytes]:
+    return epochs(loop(NativeRunner, program(net), "float64"), data_for(net, "float64"), 43)
+
+
+def test_runs_share_the_recording_of_a_step(recorded: list[Program]) -> None:
+    net = pm.Network((4, 7, 6, 3))
+    assert trained(net) == trained(net)
+    assert len(recorded) == 1
+
+
+def test_a_users_formula_may_change_from_run_to_run(recorded: list[Program], monkeypatch: pytest.MonkeyPatch) -> None:
+    slope = [0.1]
+    mine = Activation(
+        lambda xp, z: xp.where(z > 0, z, slope[0] * z), lambda xp, dh, z, h: xp.where(h > 0, dh, slope[0] * dh)
+    )
+    monkeypatch.setitem(ACTIVATIONS, "mine", mine)
+    net = pm.Network((4, 6, 3), "mine")
+    first = trained(net)
+    slope[0] = 0.9
+    assert trained(net) != first
+    assert len(recorded) == 2
+
+
+def test_the_name_of_an_output_may_get_another_meaning(monkeypatch: pytest.MonkeyPatch) -> None:
+    net = pm.Network((4, 6, 2), "tanh", output="relu", loss="squared_error")
+    first = trained(net)
+    monkeypatch.setitem(ELEMENTWISE_OUTPUTS, "relu", ACTIVATIONS["softplus"])
+    assert trained(net) != first
 
 
 def by_value(xp: Any, z: Any) -> Any:

@@ -12,6 +12,7 @@ from portable_mlp.backends._compiled_steps import compiled_steps
 from portable_mlp.backends._native_runner import NativeRunner
 from portable_mlp.training.interruption import SharedRequest, sharing
 from portable_mlp.training.joined_epochs import JoinedEpochs
+from portable_mlp.training.loop import Loop
 
 pytestmark = pytest.mark.compiled_steps
 
@@ -112,6 +113,25 @@ def test_a_request_to_stop_ends_them_between_calls(joined: list[int]) -> None:
     with sharing(request), pytest.raises(KeyboardInterrupt):
         trained(schedule=asking, epochs=1000)
     assert 20 < sum(joined) < 1000
+
+
+def test_ctrl_c_within_a_call_leaves_the_epochs_that_are_recorded(
+    joined: list[int], one_by_one: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    honest = Loop.joined_epochs
+
+    def interrupted(self: Loop, *arguments: Any) -> Any:
+        losses = honest(self, *arguments)
+        if sum(joined) > 100:
+            raise KeyboardInterrupt
+        return losses
+
+    monkeypatch.setattr(Loop, "joined_epochs", interrupted)
+    together = trained(epochs=1000)
+    assert together.stopped_because == "interrupted"
+    apart = one_by_one(lambda: trained(epochs=together.n_epochs))
+    assert numbers(together) == numbers(apart)
+    assert together.history["loss"] == apart.history["loss"]
 
 
 @pytest.mark.parametrize(
