@@ -115,7 +115,8 @@ class Workers:
         with sharing(self._request):
             self._context = contextvars.copy_context()
         start = functools.partial(_start_thread, get_config())
-        self._executor = ThreadPoolExecutor(n, "portable_mlp", initializer=start)
+        self._name = f"portable_mlp {id(self):x}"
+        self._executor = ThreadPoolExecutor(n, self._name, initializer=start)
 
     @property
     def stopping(self) -> bool:
@@ -130,6 +131,10 @@ class Workers:
         """Stop trainings between two steps, drop tasks that have not begun, and wait for the others."""
         self._request.ask()
         self._executor.shutdown(cancel_futures=True)
+        # A thread whose start Ctrl-C interrupted is unknown to the executor.
+        for thread in threading.enumerate():
+            if thread.name.startswith(self._name):
+                thread.join()
 
     def __enter__(self) -> Self:
         one_thread_each.enter()
