@@ -15,7 +15,7 @@ import pathlib
 import re
 import types
 import warnings
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any, NamedTuple, Self
 
 import numpy as np
@@ -33,6 +33,10 @@ CHECKPOINT_VERSION = 1
 KEPT = 2
 """Number of states that are kept: should the newest be damaged, the one before it serves."""
 
+IDENTITIES = {"training": "run", "search": "search"}
+"""The kinds of run that have states, and for each the fact by which a state is told from those of another run."""
+
+_DIGEST = re.compile("[0-9a-f]{64}")
 _NAME = re.compile(r"step-([0-9]{12,})\.safetensors")
 _LOCK = "lock"
 
@@ -173,7 +177,13 @@ class CheckpointFolder(contextlib.AbstractContextManager["CheckpointFolder"]):
         return []
 
 
-def check_identity(folder: pathlib.Path, kind: str, saved: Any, identity: Mapping[str, Any]) -> None:
+def check_identity(
+    folder: pathlib.Path,
+    kind: str,
+    facts: Mapping[str, Any],
+    identity: Mapping[str, Any],
+    derived: Collection[str] = (),
+) -> None:
     """Raise ValueError if the states of a folder are of another run; names what differs.
 
     Parameters
@@ -181,21 +191,50 @@ def check_identity(folder: pathlib.Path, kind: str, saved: Any, identity: Mappin
     folder : path
         The folder, for the message.
     kind : str
-        The noun for such a run, "training" for example.
-    saved : object
-        The identity in the state.
+        The kind of run, one of `IDENTITIES`.
+    facts : mapping from str to object
+        The facts of the state.
     identity : mapping from str to object
         The identity of the run that is to resume, JSON values by name.
+    derived : collection of str
+        The names of entries that follow from others: they are named only where no other entry differs.
     """
-    saved = saved if isinstance(saved, dict) else {}
+    kinds = [one for one, fact in IDENTITIES.items() if fact in facts]
+    if kinds and kind not in kinds:
+        raise ValueError(f"{folder} holds the checkpoints of a {kinds[0]}, not of a {kind}. Give another folder")
+    found = facts.get(IDENTITIES[kind])
+    saved = found if isinstance(found, dict) else {}
     names = sorted(saved.keys() | identity.keys())
-    differing = [name for name in names if saved.get(name) != identity.get(name)]
-    if differing:
-        change = "; ".join(f"{name} was {saved.get(name)!r}, now {identity.get(name)!r}" for name in differing)
+    changes = {name: _changes(name, saved.get(name), identity.get(name)) for name in names}
+    differing = [name for name in names if changes[name]]
+    named = [name for name in differing if name not in derived] or differing
+    if named:
+        change = "; ".join(change for name in named for change in changes[name])
         raise ValueError(
             f"{folder} holds the checkpoints of another {kind}: {change}. Give the same options and data, or another "
             "folder"
         )
+
+
+def _changes(name: str, was: Any, now: Any) -> list[str]:
+    """Return the changes of an entry of an identity in words; of a dict those of its entries."""
+    if was == now:
+        return []
+    if isinstance(was, dict) and isinstance(now, dict):
+        keys = sorted(was.keys() | now.keys())
+        return [change for key in keys for change in _changes(f"{name}.{key}", was.get(key), now.get(key))]
+    if _is_digest(was) and _is_digest(now):
+        return [f"{name} was different"]
+    return [f"{name} was {_short(was)!r}, now {_short(now)!r}"]
+
+
+def _is_digest(value: Any) -> bool:
+    return isinstance(value, str) and _DIGEST.fullmatch(value) is not None
+
+
+def _short(value: Any) -> Any:
+    """Return a digest shortened, anything else as it is."""
+    return f"{value[:8]}..." if _is_digest(value) else value
 
 
 def to_bytes(checkpoint: Checkpoint) -> bytes:

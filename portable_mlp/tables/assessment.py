@@ -17,7 +17,15 @@ from .prepared_rows import Rows
 from .scores import Baseline, Scores, averaged, class_scores, quantity_scores
 from .targets import class_names
 
-__all__ = ["Assessment", "TrainingSplit", "Trial", "assess", "assess_test_part", "hold_out_scores", "scores_of_outputs"]
+__all__ = [
+    "Assessment",
+    "ScoredModel",
+    "TrainingSplit",
+    "assess",
+    "assess_test_part",
+    "hold_out_scores",
+    "scores_of_outputs",
+]
 
 TrainingSplit: TypeAlias = tuple[np.ndarray, np.ndarray]
 """The rows to train on, and the rows to score."""
@@ -30,8 +38,8 @@ def scores_of_outputs(preparation: Preparation, y: np.ndarray, outputs: np.ndarr
     return quantity_scores(y, preparation.predictions(outputs), baseline)
 
 
-class Trial(NamedTuple):
-    """A model, and rows that it was not trained on.
+class ScoredModel(NamedTuple):
+    """A model, scored on rows that it was not trained on.
 
     Attributes
     ----------
@@ -54,8 +62,8 @@ class Trial(NamedTuple):
     scores: Scores
 
     @classmethod
-    def of(cls, model: TableModel, scored: Table | RawTable) -> Trial:
-        """Return the trial of a model on rows with targets; a model without a baseline has that of these rows."""
+    def of(cls, model: TableModel, scored: Table | RawTable) -> ScoredModel:
+        """Return a model scored on rows with targets; a model without a baseline has that of these rows."""
         preparation, y = model.preparation, scored.y
         assert y is not None
         inputs = preparation.inputs(scored.X)
@@ -92,30 +100,30 @@ class Assessment(NamedTuple):
     ----------
     scored_on : str
         The rows that were scored, in words.
-    trials : list of Trial
+    models : list of ScoredModel
         One for the test part, or one for each fold.
     classes : list or None
         All classes of the table; None for quantities.
     """
 
     scored_on: str
-    trials: list[Trial]
+    models: list[ScoredModel]
     classes: list[Any] | None
 
     @property
     def scores(self) -> Scores:
         """The scores of the test part, or their means over the folds."""
-        return self.trials[0].scores if len(self.trials) == 1 else averaged([one.scores for one in self.trials])
+        return self.models[0].scores if len(self.models) == 1 else averaged([one.scores for one in self.models])
 
     @property
     def y(self) -> np.ndarray:
         """The targets of all rows that were scored."""
-        return np.concatenate([one.y for one in self.trials])
+        return np.concatenate([one.y for one in self.models])
 
     @property
     def answers(self) -> np.ndarray:
         """The probabilities of `classes`, or the predicted quantities, of all these rows."""
-        return np.concatenate([one.answers(self.classes) for one in self.trials])
+        return np.concatenate([one.answers(self.classes) for one in self.models])
 
     def importances(self) -> list[Importance]:
         """Return the importance of the columns, on the mean over the folds; the most important first.
@@ -123,9 +131,9 @@ class Assessment(NamedTuple):
         A column that a fold drops has no importance there.
         """
         found: dict[str, list[Importance]] = {}
-        for one in (one for trial in self.trials for one in trial.importances()):
+        for one in (one for model in self.models for one in model.importances()):
             found.setdefault(one.name, []).append(one)
-        n = len(self.trials)
+        n = len(self.models)
         means = (
             Importance(name, sum(one.mean for one in each) / n, sum(one.spread for one in each) / n)
             for name, each in found.items()
@@ -147,7 +155,7 @@ def assess(
     table : Table or RawTable
         A table with targets.
     splits : sequence of (ndarray, ndarray)
-        The rows to train on, and the rows to score, of each trial.
+        The rows to train on, and the rows to score, of each model.
     models : sequence of TableModel
         The model of each split, trained on the first part of it.
     classification : bool
@@ -159,14 +167,14 @@ def assess(
         If a number to score is too large for the dtype of the networks.
     """
     assert table.y is not None
-    trials = [Trial.of(model, table.take(scored)) for model, (_, scored) in zip(models, splits, strict=True)]
+    each = [ScoredModel.of(model, table.take(scored)) for model, (_, scored) in zip(models, splits, strict=True)]
     n_scored = counted(sum(len(scored) for _, scored in splits), "row")
     seen = (
         f"each predicted by the model of the other {len(splits) - 1} folds"
         if len(splits) > 1
         else "held out from training"
     )
-    return Assessment(f"{n_scored}, {seen}", trials, class_names(table.y) if classification else None)
+    return Assessment(f"{n_scored}, {seen}", each, class_names(table.y) if classification else None)
 
 
 def assess_test_part(model: TableModel, scored: Table) -> Assessment:
@@ -174,7 +182,7 @@ def assess_test_part(model: TableModel, scored: Table) -> Assessment:
     y, classes = scored.y, model.preparation.classes
     assert y is not None
     known = None if classes is None else class_names(np.concatenate([np.asarray(classes), y]))
-    return Assessment(f"{counted(len(y), 'row')}, held out from training", [Trial.of(model, scored)], known)
+    return Assessment(f"{counted(len(y), 'row')}, held out from training", [ScoredModel.of(model, scored)], known)
 
 
 def _widths(preparation: Preparation) -> Iterator[tuple[str, int]]:

@@ -12,7 +12,7 @@ import numpy as np
 
 from ..backends import get_backend
 from ..training.result import NonFiniteError
-from .assessment import TrainingSplit, Trial
+from .assessment import ScoredModel, TrainingSplit
 from .columns import RawTable, Table
 from .fitting import prepare
 from .raw import ReadingOptions
@@ -142,4 +142,4 @@ class TableSearch:
         fitted = prepared.fit(get_backend(self.backend, self.device), self.dtype, self.seed)
         if fitted.was_interrupted:
             raise KeyboardInterrupt
-        return Trial.of(fitted.model, self.table.take(scored)).scores.model
+        return ScoredModel.of(fitted.model, self.table.take(scored)).scores.model

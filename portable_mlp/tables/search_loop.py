@@ -67,22 +67,24 @@ def run_trials(
         ``evaluate(search, numbers, ended)`` evaluates the trials of these numbers, several at a time or not, and calls
         ``ended`` with each.
     """
-    trials = {trial.number: trial for trial in states.finished() if trial.number <= n_trials}
-    left = sorted(set(range(1, n_trials + 1)) - trials.keys())
+    finished = {trial.number: trial for trial in states.finished()}
+    left = sorted(set(range(1, n_trials + 1)) - finished.keys())
     end = math.inf if seconds is None else time.monotonic() + seconds
     numbers = itertools.takewhile(lambda number: number == 1 or time.monotonic() < end, left)
 
-    def in_order() -> list[TrialScores]:
-        return [trials[number] for number in sorted(trials)]
+    def asked_for() -> list[TrialScores]:
+        return [finished[number] for number in sorted(finished) if number <= n_trials]
 
     def ended(trial: TrialScores) -> None:
-        trials[trial.number] = trial
-        states.write(in_order())
-        show(in_order())
+        finished[trial.number] = trial
+        # Those of an earlier call that asked for more trials, too.
+        states.write([finished[number] for number in sorted(finished)])
+        show(asked_for())
 
-    show(in_order())
+    show(asked_for())
     try:
         evaluate(search, numbers, ended)
     except KeyboardInterrupt:
-        return Searched(in_order(), "interrupted")
-    return Searched(in_order(), "max_trials" if len(trials) == n_trials else "time")
+        return Searched(asked_for(), "interrupted")
+    trials = asked_for()
+    return Searched(trials, "max_trials" if len(trials) == n_trials else "time")

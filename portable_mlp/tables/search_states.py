@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from ..storage.checkpoints import Checkpoint, CheckpointFolder, check_identity
+from ..storage.checkpoints import IDENTITIES, Checkpoint, CheckpointFolder, check_identity
 from ..storage.json_values import canonical
 from ..storage.model_errors import refusal
 from .columns import RawTable, Table
@@ -48,7 +48,8 @@ class SearchStates:
         found = None if self._folder is None else self._folder.newest()
         if self._folder is None or found is None:
             return []
-        check_identity(self._folder.path, "search", found.facts.get("search"), self._identity)
+        # Table and options make the space.
+        check_identity(self._folder.path, "search", found.facts, self._identity, derived=("space",))
         numbers, scores = found.facts.get("trials"), found.arrays.get("scores", np.empty(0))
         if (
             not isinstance(numbers, list)
@@ -66,7 +67,7 @@ class SearchStates:
         if self._folder is None:
             return
         scores = np.array([[[fold[name] for name in self._measures] for fold in trial.folds] for trial in trials])
-        facts = {"search": self._identity, "trials": [trial.number for trial in trials]}
+        facts = {IDENTITIES["search"]: self._identity, "trials": [trial.number for trial in trials]}
         try:
             self._folder.write(len(trials), Checkpoint({"scores": scores}, facts))
         except OSError as error:

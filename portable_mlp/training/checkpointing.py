@@ -15,7 +15,7 @@ from ..distributed.group import Group, current_group, is_root, on_root
 from ..kernels.arrays import Array
 from ..kernels.network import Network
 from ..kernels.options import OrNone, Whole, flag
-from ..storage.checkpoints import Checkpoint, CheckpointFolder, check_identity, from_bytes, to_bytes
+from ..storage.checkpoints import IDENTITIES, Checkpoint, CheckpointFolder, check_identity, from_bytes, to_bytes
 from ..storage.model_errors import refusal
 from ..storage.paths import FilePath
 from .batches import blocks
@@ -107,7 +107,7 @@ class Checkpoints:
             return
         arrays, key = self._state(within_epoch=position.batch > 0)
         facts = {
-            "run": self._identity,
+            IDENTITIES["training"]: self._identity,
             "epoch": position.epoch,
             "batch": position.batch,
             "n_steps": self._loop.n_steps,
@@ -128,7 +128,7 @@ class Checkpoints:
         assert self._folder is not None  # rank 0 has it
         found = self._folder.newest()
         if found is not None:
-            check_identity(self._folder.path, "training", found.facts.get("run"), self._identity)
+            check_identity(self._folder.path, "training", found.facts, self._identity)
             self._check_whole(self._folder, found)
         return found
 

@@ -99,7 +99,7 @@ def test_a_column_that_a_fold_drops_has_no_importance_there() -> None:
     splits = [(rows[:40], rows[40:]), (rows[40:80], rows[80:])]
     models = [prepare(whole.take(kept), QUICK).fit(NUMPY).model for kept, _ in splits]
     assessment = assess(whole, splits, models, classification=False)
-    (alone,) = (one for one in assessment.trials[1].importances() if one.name == "seldom")
+    (alone,) = (one for one in assessment.models[1].importances() if one.name == "seldom")
     (found,) = (one for one in assessment.importances() if one.name == "seldom")
     assert alone.mean > 0
     assert found == alone._replace(mean=alone.mean / 2, spread=alone.spread / 2)

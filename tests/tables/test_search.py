@@ -2,6 +2,7 @@
 
 import math
 import pathlib
+import re
 import types
 from collections.abc import Sequence
 from dataclasses import replace
@@ -22,7 +23,7 @@ from portable_mlp.tables.recipe import TableOptions, recipe
 from portable_mlp.tables.search import TableSearch, TrialScores
 from portable_mlp.tables.search_loop import run_trials
 from portable_mlp.tables.search_record import SearchRecord
-from portable_mlp.tables.search_space import OneOf, search_space
+from portable_mlp.tables.search_space import LogUniform, OneOf, search_space
 from portable_mlp.tables.search_states import SearchStates
 
 RNG = np.random.default_rng(0)
@@ -222,6 +223,17 @@ def test_a_search_in_parts_is_the_whole_search(
     assert done == [1, 2, 3, 4]
 
 
+def test_fewer_trials_cost_none_that_are_finished(quick: TableSearch, tmp_path: pathlib.Path) -> None:
+    with CheckpointFolder(tmp_path / "states") as folder:
+        states = SearchStates(folder, quick)
+        states.write([quick.evaluate(number) for number in (1, 3, 4, 5)])
+        shown: list[int] = []
+        found = run_trials(quick, 3, None, states, lambda trials: shown.append(len(trials)))
+        assert [one.number for one in found.trials] == [1, 2, 3]
+        assert shown == [2, 3]
+        assert [one.number for one in states.finished()] == [1, 2, 3, 4, 5]
+
+
 def test_no_trial_begins_after_the_time_but_the_first(quick: TableSearch, monkeypatch: pytest.MonkeyPatch) -> None:
     assert run_trials(quick, 9, 1e-9, SearchStates(None, quick), no_show).trials == [quick.evaluate(1)]
     clock = iter(range(100))
@@ -235,9 +247,13 @@ def test_no_trial_begins_after_the_time_but_the_first(quick: TableSearch, monkey
     ("other", "named"),
     [
         (search_for(KIND, seed=1), "seed was 0, now 1"),
-        (search_for(KIND, TableOptions(training={"epochs": 5})), "options was"),
+        (search_for(KIND, TableOptions(training={"epochs": 5})), "options.training.epochs was 4, now 5"),
+        (
+            search_for(KIND, SHORT._replace(training={"l2": 0.5, **SHORT.training})),
+            "options.training.l2 was None, now 0.5",
+        ),
         (search_for(KIND, n_folds=4), "folds was 3, now 4"),
-        (search_for(np.where(np.arange(N) == 3, "west", KIND)), "table was"),
+        (search_for(np.where(np.arange(N) == 3, "west", KIND)), "table was different"),
     ],
 )
 def test_trials_of_another_search_are_refused(
@@ -245,8 +261,33 @@ def test_trials_of_another_search_are_refused(
 ) -> None:
     with CheckpointFolder(tmp_path / "states") as folder:
         run_trials(quick, 2, None, SearchStates(folder, quick), no_show)
-        with pytest.raises(ValueError, match=f"holds the checkpoints of another search: .*{named}"):
+        with pytest.raises(ValueError, match=f"holds the checkpoints of another search: {re.escape(named)}. Give the"):
             SearchStates(folder, other).finished()
+
+
+def test_another_space_of_the_same_options_is_named(quick: TableSearch, tmp_path: pathlib.Path) -> None:
+    """As that of another release."""
+    other = replace(quick, space=quick.space._replace(distributions={"l2": LogUniform(0.1, 1.0)}))
+    with CheckpointFolder(tmp_path / "states") as folder:
+        SearchStates(folder, other).write([quick.evaluate(1)])
+        with pytest.raises(
+            ValueError, match=r"another search: space.activation was .*; space.l2 was \[0.1, 1.0\], now"
+        ):
+            SearchStates(folder, quick).finished()
+
+
+def test_states_of_a_training_are_none_of_a_search(quick: TableSearch, tmp_path: pathlib.Path) -> None:
+    net = pm.Network((2, 2))
+    pm.train(net, pm.init_params(net), np.ones((3, 2)), np.array([0, 1, 0]), epochs=1, checkpoint=tmp_path / "run")
+    expected = "holds the checkpoints of a training, not of a search. Give another folder$"
+    with CheckpointFolder(tmp_path / "run") as folder, pytest.raises(ValueError, match=expected):
+        SearchStates(folder, quick).finished()
+    with CheckpointFolder(tmp_path / "states") as folder:
+        SearchStates(folder, quick).write([quick.evaluate(1)])
+    with pytest.raises(ValueError, match="states holds the checkpoints of a search, not of a training"):
+        pm.train(
+            net, pm.init_params(net), np.ones((3, 2)), np.array([0, 1, 0]), checkpoint=tmp_path / "states", resume=True
+        )
 
 
 def test_states_are_checked(quick: TableSearch, tmp_path: pathlib.Path) -> None:

@@ -172,7 +172,7 @@ def test_other_data_are_refused(tmp_path: pathlib.Path, monkeypatch: pytest.Monk
     changed = X.copy()
     changed[77, 3] += 1e-9
     monkeypatch.setitem(globals(), "X", changed)
-    with pytest.raises(ValueError, match="another training: data was"):
+    with pytest.raises(ValueError, match=r"another training: data was different\. Give"):
         train(OnNumPy, checkpoint=tmp_path, resume=True)
 
 
