@@ -59,7 +59,7 @@ class ThreadsOfSearch(ParallelBackendBase):
         return future
 
     apply_async = submit
-    """Its name before joblib 1.5."""
+    """The name that older versions of joblib call."""
 
     def retrieve_result_callback(self, out: Future[Any]) -> Any:
         """Return the result of the tasks."""

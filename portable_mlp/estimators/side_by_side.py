@@ -122,7 +122,8 @@ class Workers:
         with sharing(self._request):
             self._context = contextvars.copy_context()
         start = functools.partial(_start_thread, get_config())
-        self._executor = ThreadPoolExecutor(n, "portable_mlp", initializer=start)
+        self._name = f"portable_mlp {id(self):x}"
+        self._executor = ThreadPoolExecutor(n, self._name, initializer=start)
 
     def check(self) -> None:
         """Raise KeyboardInterrupt if no task is to begin any more."""
@@ -136,6 +137,10 @@ class Workers:
         """Stop trainings between two steps, drop tasks that have not begun, and wait for the others."""
         self._request.ask()
         self._executor.shutdown(cancel_futures=True)
+        # A thread whose start Ctrl-C interrupted is unknown to the executor.
+        for thread in threading.enumerate():
+            if thread.name.startswith(self._name):
+                thread.join()
 
     def __enter__(self) -> Self:
         one_thread_each.enter()
@@ -200,8 +205,9 @@ one_thread_each = OneThreadEach()
 
 
 def _start_thread(config: dict[str, Any]) -> None:
-    """Configure scikit-learn and joblib, whose settings are of a thread: what a task starts, it runs by itself."""
+    """Set what is of a thread: scikit-learn's configuration, joblib's, by which a task starts no other, OpenMP's."""
     set_config(**config)
+    threadpool_limits(1, "blas")  # of BLAS on OpenMP; of another the limit of the process is in effect already
     joblib.parallel_config(ThreadingBackend(nesting_level=1), n_jobs=None)
 
 

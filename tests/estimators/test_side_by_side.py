@@ -229,6 +229,20 @@ def test_ctrl_c_stops_all(solver: str, three_blas_threads: None) -> None:
     assert not [thread for thread in threading.enumerate() if thread.name.startswith("portable_mlp")]
 
 
+def test_no_task_begins_after_ctrl_c() -> None:
+    begun = threading.Barrier(2, timeout=WAIT, action=ctrl_c)
+    after: list[int] = []
+
+    def task() -> None:
+        begun.wait()
+        while (request := shared_request()) is None or request.received is None:
+            time.sleep(0.001)
+
+    with pytest.raises(KeyboardInterrupt):
+        side_by_side([task, task, lambda: after.append(1)], 2)
+    assert not after
+
+
 def test_ctrl_c_stops_all_in_the_calling_thread() -> None:
     """Where one fit by itself would end with a warning, and the next one begin."""
     with pytest.raises(KeyboardInterrupt):
