@@ -80,6 +80,13 @@ def gpu(session: nox.Session) -> None:
 
 
 @nox.session
+def nvrtc(session: nox.Session) -> None:
+    """Compile every CUDA kernel with NVIDIA's compiler, which needs no GPU; its wheels are 130 MB."""
+    session.install("-e", ".[sklearn]", "cupy-cuda13x>=14.2", "nvidia-cuda-nvrtc", "nvidia-cuda-runtime")
+    session.run("python", "-m", "gpu_suite.nvrtc", env={"PYTHONPATH": "benchmarks"})
+
+
+@nox.session
 def bench(session: nox.Session) -> None:
     """Time a training step on every library; arguments go to pytest."""
     session.install("-e", ".[demo,fast]", *nox.project.dependency_groups(PYPROJECT, "test", "bench"))
