@@ -80,6 +80,13 @@ def gpu(session: nox.Session) -> None:
 
 
 @nox.session
+def nvrtc(session: nox.Session) -> None:
+    """Compile every CUDA kernel with NVIDIA's compiler, which needs no GPU; its wheels are 130 MB."""
+    session.install("-e", ".[sklearn]", "cupy-cuda13x>=14.2", "nvidia-cuda-nvrtc", "nvidia-cuda-runtime")
+    session.run("python", "-m", "gpu_suite.nvrtc", env={"PYTHONPATH": "benchmarks"})
+
+
+@nox.session
 def bench(session: nox.Session) -> None:
     """Time a training step on every library; arguments go to pytest."""
     session.install("-e", ".[demo,fast]", *nox.project.dependency_groups(PYPROJECT, "test", "bench"))
@@ -89,7 +96,8 @@ def bench(session: nox.Session) -> None:
 @nox.session
 def docs(session: nox.Session) -> None:
     """Build the site, docs/_build/html/index.html, without a network; a warning is an error."""
-    session.install("-e", ".[demo,lbfgs,onnx,tables]", *nox.project.dependency_groups(PYPROJECT, "docs"))
+    extras = ".[demo,jax,lbfgs,onnx,strict,tables]"
+    session.install("--no-compile", "-e", extras, *nox.project.dependency_groups(PYPROJECT, "docs"))
     session.run("sphinx-build", "--fail-on-warning", "--keep-going", "docs", "docs/_build/html", *session.posargs)
 
 

@@ -59,7 +59,10 @@ html_static_path = ["_static"]
 html_css_files = ["site.css"]
 html_copy_source = False
 html_show_sourcelink = False
-html_sidebars = {"index": [], "changelog": [], "faq": [], "glossary": [], "comparison": []}
+# Pages without others below them have no list of these.
+html_sidebars = {
+    page: [] for page in ("index", "install", "tutorial", "how-it-works", "benchmarks", "comparison", "faq")
+}
 html_theme_options = {
     "show_toc_level": 2,
     "navigation_with_keys": False,

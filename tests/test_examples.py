@@ -6,10 +6,11 @@ import re
 import runpy
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from matplotlib import pyplot
 
 import portable_mlp as pm
 
@@ -30,6 +31,13 @@ OTHER_BACKEND = {
     "one_word_for_a_gpu": "torch",
     "imbalanced_classes": "jax",
     "learn_on_with_onnxruntime": "strict",
+    "decision_boundary": "torch",
+    "dropout_and_penalty": "jax",
+    "calibration": "torch",
+    "learning_curve": "torch",
+    "search_side_by_side": "torch",
+    "permutation_importance": "strict",
+    "to_the_last_digit": "jax",
 }
 
 
@@ -41,8 +49,10 @@ def without_64_bit_types(name: str, *options: str) -> subprocess.CompletedProces
 
 
 @pytest.fixture
-def output_of(capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Outputs:
+def output_of(capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Iterator[Outputs]:
     """Run an example in the process of the tests, which has imported its libraries already; return what it prints."""
+    pyplot.switch_backend("agg")
+    monkeypatch.setattr(pyplot, "show", lambda: None)
 
     def of(name: str, backend: str) -> str:
         path = EXAMPLES / f"{name}.py"
@@ -57,7 +67,8 @@ def output_of(capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
         assert out.splitlines()[0].endswith(", float64")
         return out
 
-    return of
+    yield of
+    pyplot.close("all")
 
 
 # Those whose second library is tried each time: together all libraries.
@@ -220,3 +231,61 @@ def test_learn_on_with_onnxruntime(backend: str, output_of: Outputs) -> None:
     assert before + 0.05 < after
     assert "before and after 28 steps" in out
     assert float(re.search(r"library's own steps: (\S+)", out)[1]) < 1e-12
+
+
+@on_numpy_and_another("decision_boundary")
+def test_decision_boundary(backend: str, output_of: Outputs) -> None:
+    accuracies = [
+        float(x) for x in re.findall(r"^epoch +\d+: (\S+) of", output_of("decision_boundary", backend), re.MULTILINE)
+    ]
+    assert accuracies == sorted(accuracies)
+    assert accuracies[0] < 0.9 < 0.97 < accuracies[3]
+    assert len(pyplot.gcf().axes) == 4
+
+
+@on_numpy_and_another("dropout_and_penalty")
+def test_dropout_and_penalty(backend: str, output_of: Outputs) -> None:
+    rows = re.findall(r"^\S+ +(\S+) +(\S+)$", output_of("dropout_and_penalty", backend), re.MULTILINE)
+    (neither, least), (penalty, _), (dropout, _) = [(float(last), float(least)) for last, least in rows]
+    assert neither > 2 * least
+    assert penalty < dropout < neither
+
+
+@on_numpy_and_another("calibration")
+def test_calibration(backend: str, output_of: Outputs) -> None:
+    out = output_of("calibration", backend)
+    (one, one_error), (ten, ten_error) = re.findall(r"(\d\.\d+) +(\d\.\d+)$", out, re.MULTILINE)
+    assert float(ten_error) < 0.8 * float(one_error)
+    assert float(ten) > float(one)
+
+
+@on_numpy_and_another("learning_curve")
+def test_learning_curve(backend: str, output_of: Outputs) -> None:
+    rows = re.findall(r"^ +(\d+) +(\d\.\d+) +\d\.\d+$", output_of("learning_curve", backend), re.MULTILINE)
+    accuracies = [float(accuracy) for _, accuracy in rows]
+    assert len(rows) == 6
+    assert accuracies == sorted(accuracies)
+    assert accuracies[0] < 0.9 < 0.96 < accuracies[5]
+
+
+@on_numpy_and_another("search_side_by_side")
+def test_search_side_by_side(backend: str, output_of: Outputs) -> None:
+    out = output_of("search_side_by_side", backend)
+    best, least = re.search(r"^48 fits; best: .* accuracy (\S+)\nleast: (\S+)$", out, re.MULTILINE).groups()
+    assert 0.9 < float(least) < float(best)
+
+
+@on_numpy_and_another("permutation_importance")
+def test_permutation_importance(backend: str, output_of: Outputs) -> None:
+    out = output_of("permutation_importance", backend)
+    lost = re.findall(r"^(\S+) +(-?\d\.\d+) \+- ", out, re.MULTILINE)
+    assert len(lost) == 13
+    assert "proline" in (lost[0][0], lost[1][0])
+    assert float(re.search(r"^accuracy (\S+)$", out, re.MULTILINE)[1]) > 0.95
+
+
+@on_numpy_and_another("to_the_last_digit")
+def test_to_the_last_digit(backend: str, output_of: Outputs) -> None:
+    rows = re.findall(r"^(\w+) +(\d\.\de[+-]\d+)$", output_of("to_the_last_digit", backend), re.MULTILINE)
+    assert {"numpy", "torch", "jax", "strict"} <= {name for name, _ in rows}
+    assert all(float(difference) < 1e-13 for _, difference in rows)

@@ -15,8 +15,9 @@ def inline(self: Any, node: nodes.math) -> None:
 
 def block(self: Any, node: nodes.math_block) -> None:
     """Write a formula in lines of its own, which may be aligned as LaTeX aligns them."""
-    formula = tex2mathml(rf"\begin{{aligned}}{node.astext()}\end{{aligned}}", as_block=True)
-    self.body.append(f'<div class="math">{formula}</div>\n')
+    code = node.astext()
+    formula = tex2mathml(rf"\begin{{aligned}}{code}\end{{aligned}}" if "&" in code else code, as_block=True)
+    self.body.append(f'<div class="formula">{formula}</div>\n')
     raise nodes.SkipNode
 
 

@@ -71,7 +71,6 @@ class Recording:
     Parameters
     ----------
     tape : Tape
-        The recorded tape.
     given : sequence of ndarray
         The arrays that each run brings, as they were at the recording.
     buffers : sequence of ndarray

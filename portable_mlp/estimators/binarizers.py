@@ -12,7 +12,7 @@ def few_whole_numbers(y: Any) -> np.ndarray | None:
     """Return the classes of a vector of whole numbers, in order; None for other targets, and where classes are many.
 
     scikit-learn accepts the vector as it is: its look at all kinds of targets takes longer than a small epoch.
-    Where classes are many, it warns.
+    Where classes are many, some of its versions warn.
     """
     if type(y) is not np.ndarray or y.ndim != 1 or y.dtype != int:
         return None

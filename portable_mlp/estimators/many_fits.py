@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Self, TypeVar
 
 import numpy as np
+from sklearn import get_config
 from sklearn.utils import _safe_indexing
-from sklearn.utils.validation import _num_samples
+from sklearn.utils.validation import _num_samples, check_consistent_length
 
 from ..backends import backend_of
 from ..kernels.suggestions import suggesting
-from .inputs import is_foreign
-from .last_steps import computes_on_numpy, is_ours, last_step
-from .side_by_side import side_by_side
+from ..tables.columns import Columns
+from .inputs import is_foreign, is_sparse
+from .last_steps import computes_on_numpy, is_ours, last_step, path_to_last_step
+from .side_by_side import n_threads, side_by_side
 
 T = TypeVar("T")
 
@@ -40,6 +42,12 @@ class FitErrors(ExceptionGroup[Exception]):
         many.by_number = by_number
         return many
 
+    def derive(self, excs: Sequence[Any]) -> Any:
+        """Return some of the errors, as ``except*``, `split` and `subgroup` ask for them."""
+        some = type(self)(self.message, excs)
+        some.by_number = {number: error for number, error in self.by_number.items() if error in excs}
+        return some
+
 
 @suggesting
 def fit_many(
@@ -47,7 +55,7 @@ def fit_many(
     X: Any,
     y: Any,
     *,
-    rows: Sequence[Any] | None = None,
+    rows: Iterable[Any] | None = None,
     sample_weight: Any = None,
     n_jobs: int | None = None,
 ) -> list[T]:
@@ -64,8 +72,8 @@ def fit_many(
     X : array-like of shape (n_samples, n_features), or a table
         The inputs, of any kind that ``fit`` of the estimators accepts.
     y : array-like of shape (n_samples,) or (n_samples, n_outputs)
-        The targets.
-    rows : sequence of (array-like of int, or None), optional
+        The targets of these rows.
+    rows : iterable of (array-like of int, or None), optional
         For each estimator the numbers of the rows that it is fitted to, such as those of a fold; None for all rows.
     sample_weight : array-like of shape (n_samples,), optional
         The weight of each row of ``X``.
@@ -89,8 +97,11 @@ def fit_many(
 
     Notes
     -----
-    Estimators that share a ``RandomState`` are fitted one after the other, in their order. With ``random_state=None``
-    they draw from NumPy's global generator, in no fixed order.
+    Estimators that share a ``RandomState`` or a step of pipelines are fitted one after the other, in their order. With
+    ``random_state=None`` they draw from NumPy's global generator, in no fixed order.
+
+    While fits run in threads, BLAS has one thread in the whole process. At the end its number of threads and the
+    filters of warnings are as they were at the beginning: what other threads change meanwhile is lost.
 
     Examples
     --------
@@ -105,9 +116,11 @@ def fit_many(
     >>> proba.mean(axis=0).shape, proba.std(axis=0).shape
     ((150, 3), (150, 3))
     """
-    fitted = list(estimators)
+    if hasattr(estimators, "fit"):
+        raise TypeError(f"fit_many takes a list of estimators, got {_kind(estimators)}: give [estimator]")
+    fitted, n_jobs = list(estimators), n_threads(n_jobs)
     _check_estimators(fitted)
-    all_rows = _checked_rows(rows, len(fitted), _num_samples(X))
+    all_rows = _checked_rows(rows, len(fitted), _n_samples(X, y, sample_weight))
     errors: dict[int, Exception] = {}
 
     def fit_in_order(numbers: list[int]) -> None:
@@ -128,9 +141,9 @@ def _fit(estimator: Any, rows: np.ndarray | None, X: Any, y: Any, sample_weight:
     """Fit an estimator to some rows; leave it as it was if Ctrl-C interrupts it."""
     if rows is not None:
         X, y, sample_weight = (None if x is None else _part(x, rows) for x in (X, y, sample_weight))
-    steps = getattr(estimator, "steps", ())
-    name = f"{steps[-1][0]}__sample_weight" if steps else "sample_weight"
-    parts = [estimator, *(step for _, step in steps if hasattr(step, "fit"))]
+    names = [] if get_config()["enable_metadata_routing"] else [name for name, _ in path_to_last_step(estimator)[1:]]
+    name = "__".join([*names, "sample_weight"])
+    parts = [estimator, *filter(_is_step, estimator.get_params().values())]
     before = [dict(vars(part)) for part in parts]
     try:
         estimator.fit(X, y, **({} if sample_weight is None else {name: sample_weight}))
@@ -141,33 +154,76 @@ def _fit(estimator: Any, rows: np.ndarray | None, X: Any, y: Any, sample_weight:
 
 
 def _part(x: Any, rows: np.ndarray) -> Any:
-    if not is_foreign(x):
-        return _safe_indexing(x, rows)
-    backend = backend_of(x)
-    return backend.xp.take(x, backend.asarray(rows), axis=0)
+    if _is_mapping(x):
+        return {name: _part(column, rows) for name, column in x.items()}
+    if is_foreign(x):
+        backend = backend_of(x)
+        return backend.xp.take(x, backend.asarray(rows), axis=0)
+    # Of SciPy's other formats, which a fit changes to CSR, some have no rows to be selected.
+    return _safe_indexing(x.tocsr() if is_sparse(x) and x.format not in ("csr", "csc") else x, rows)
 
 
-def _in_order(estimators: Sequence[Any]) -> Iterator[list[int]]:
-    """Yield the numbers of estimators that must be fitted one after the other: those that share a generator."""
-    groups: dict[Any, list[int]] = {}
+def _is_mapping(x: Any) -> bool:
+    """Return whether a table is arrays by their names, which only its columns can be indexed by rows."""
+    return isinstance(x, Mapping) and not isinstance(x, Columns) and not is_sparse(x)
+
+
+def _n_samples(X: Any, y: Any, sample_weight: Any) -> int:
+    """Return the number of rows.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If X has none, or y or the weights have another number of them.
+    """
+    columns = list(X.values()) if _is_mapping(X) else [X]
+    check_consistent_length(*columns, y, sample_weight)
+    return int(_num_samples(columns[0])) if columns else 0
+
+
+def _is_step(value: Any) -> bool:
+    """Return whether a parameter is a step of a pipeline, or another part of it that is fitted."""
+    return hasattr(value, "fit") and not isinstance(value, type)
+
+
+def _is_generator(value: Any) -> bool:
+    return value is np.random or isinstance(value, np.random.RandomState | np.random.Generator)
+
+
+def _in_order(estimators: Sequence[Any]) -> list[list[int]]:
+    """Return the numbers of estimators that must be fitted one after the other: those that share a changing object."""
+    first_of = list(range(len(estimators)))  # an earlier one, which shares an object with it, or itself
+    users: dict[int, int] = {}
+
+    def first(i: int) -> int:
+        while first_of[i] != i:
+            i = first_of[i]
+        return i
+
     for i, estimator in enumerate(estimators):
-        state = last_step(estimator).random_state
-        own = state is None or isinstance(state, int | np.integer)
-        groups.setdefault(("own", i) if own else id(state), []).append(i)
-    yield from groups.values()
+        for value in estimator.get_params().values():
+            if _is_step(value) or _is_generator(value):
+                low, high = sorted((first(users.setdefault(id(value), i)), first(i)))
+                first_of[high] = low
+    groups: dict[int, list[int]] = {}
+    for i in range(len(estimators)):
+        groups.setdefault(first(i), []).append(i)
+    return list(groups.values())
 
 
 def _check_estimators(estimators: Sequence[Any]) -> None:
-    places: dict[int, int] = {}
+    places: dict[int, int] = {}  # of last steps, which no two may share
     for i, estimator in enumerate(estimators):
         if not is_ours(estimator):
             raise TypeError(
                 "fit_many takes MLPClassifier, MLPRegressor, TableClassifier, TableRegressor, and pipelines that end in"
                 f" one; estimators[{i}] is {_kind(estimator)}"
             )
-        if places.setdefault(id(estimator), i) != i:
+        other = places.setdefault(id(last_step(estimator)), i)
+        if other != i:
+            part = "" if estimator is estimators[other] else "the last step of "
             raise ValueError(
-                f"estimators[{i}] is the same object as estimators[{places[id(estimator)]}]: fit a clone of it"
+                f"{part}estimators[{i}] is the same object as {part}estimators[{other}]: fit a clone of it"
             )
 
 
@@ -179,7 +235,7 @@ def _kind(estimator: Any) -> str:
     return kind if last is estimator else f"a {kind} that ends in {type(last).__name__}"
 
 
-def _checked_rows(rows: Sequence[Any] | None, n_estimators: int, n_samples: int) -> list[np.ndarray | None]:
+def _checked_rows(rows: Iterable[Any] | None, n_estimators: int, n_samples: int) -> list[np.ndarray | None]:
     """Return the row numbers of each estimator.
 
     Raises
@@ -189,14 +245,18 @@ def _checked_rows(rows: Sequence[Any] | None, n_estimators: int, n_samples: int)
     """
     if rows is None:
         return [None] * n_estimators
-    if len(rows) != n_estimators:
-        raise ValueError(f"rows must have row numbers, or None, for each of {n_estimators} estimators, got {len(rows)}")
-    return [None if some is None else _checked(i, np.asarray(some), n_samples) for i, some in enumerate(rows)]
+    each = list(rows)
+    if len(each) != n_estimators:
+        raise ValueError(f"rows must have row numbers, or None, for each of {n_estimators} estimators, got {len(each)}")
+    return [None if some is None else _checked(i, np.asarray(some), n_samples) for i, some in enumerate(each)]
 
 
 def _checked(i: int, rows: np.ndarray, n_samples: int) -> np.ndarray:
+    if rows.shape == (0,):
+        rows = rows.astype(np.intp)  # of an empty list
     if rows.ndim != 1 or rows.dtype.kind not in "iu":
-        raise TypeError(f"rows[{i}] must be row numbers, got an array of {rows.dtype}, {rows.ndim}-dimensional")
+        advice = "; those of a mask are np.flatnonzero(mask)" if rows.dtype == np.bool_ else ""
+        raise TypeError(f"rows[{i}] must be row numbers, got an array of {rows.dtype}, {rows.ndim}-dimensional{advice}")
     if rows.size and not (-n_samples <= rows.min() and rows.max() < n_samples):
         raise ValueError(f"rows[{i}] has numbers from {rows.min()} to {rows.max()}, but X has {n_samples} rows")
     return np.where(rows < 0, rows + n_samples, rows)

@@ -20,7 +20,7 @@ from sklearn.utils.parallel import _FuncWrapper
 from ..distributed.group import current_group
 from ..kernels.suggestions import suggesting
 from ..training.interruption import SharedRequest, sharing
-from .last_steps import computes_on_numpy, is_ours
+from .last_steps import candidates_compute_on_numpy, is_ours
 from .side_by_side import Workers, n_threads
 
 
@@ -59,7 +59,7 @@ class ThreadsOfSearch(ParallelBackendBase):
         return future
 
     apply_async = submit
-    """Its name before joblib 1.5."""
+    """The name that older versions of joblib call."""
 
     def retrieve_result_callback(self, out: Future[Any]) -> Any:
         """Return the result of the tasks."""
@@ -77,7 +77,7 @@ class ThreadsOfSearch(ParallelBackendBase):
 
 
 @contextlib.contextmanager
-def fitting_side_by_side(estimator: Any, X: Any) -> Iterator[None]:
+def fitting_side_by_side(estimator: Any, X: Any, space: Any = ()) -> Iterator[None]:
     """Let joblib fit our estimators in threads, and Ctrl-C end all fits; others run as scikit-learn runs them.
 
     So do fits on other libraries than NumPy, and all within a task of joblib or a backend of joblib that the user has
@@ -88,7 +88,7 @@ def fitting_side_by_side(estimator: Any, X: Any) -> Iterator[None]:
             stack.enter_context(sharing(SharedRequest()))
             backend, _ = get_active_backend()
             is_default = isinstance(backend, LokyBackend) and not backend.nesting_level
-            if is_default and computes_on_numpy(estimator, X):
+            if is_default and candidates_compute_on_numpy(estimator, X, space):
                 stack.enter_context(joblib.parallel_config(ThreadsOfSearch()))
         yield
 
@@ -97,6 +97,8 @@ class _SideBySide:
     """The method `fit` of the searches."""
 
     estimator: Any
+    _space: str
+    """The name of the parameter with the values of each parameter."""
 
     def fit(self, X: Any, y: Any = None, **params: Any) -> Self:
         """Fit the estimator with all candidates, and with the best of them to all data.
@@ -115,7 +117,7 @@ class _SideBySide:
         self
             The fitted search.
         """
-        with fitting_side_by_side(self.estimator, X):
+        with fitting_side_by_side(self.estimator, X, getattr(self, self._space)):
             return super().fit(X, y, **params)  # type: ignore[misc]
 
 
@@ -126,7 +128,10 @@ class GridSearchCV(_SideBySide, model_selection.GridSearchCV):
     the last step of a pipeline, is one of this library and computes on NumPy, the fits run in threads of this process,
     as many as ``n_jobs`` says, with one thread of BLAS each; None is all cores that the process may use. Ctrl-C ends
     the whole search. Other estimators are fitted as scikit-learn fits them, and so are all within a task of joblib, or
-    with a backend that ``joblib.parallel_config`` sets.
+    with a backend that ``joblib.parallel_config`` sets, or where a candidate computes on another library.
+
+    While fits run in threads, BLAS has one thread in the whole process. At the end its number of threads and the
+    filters of warnings are as they were at the beginning: what other threads change meanwhile is lost.
 
     See Also
     --------
@@ -143,6 +148,8 @@ class GridSearchCV(_SideBySide, model_selection.GridSearchCV):
     >>> bool(search.best_score_ > 0.8)
     True
     """
+
+    _space = "param_grid"
 
 
 class RandomizedSearchCV(_SideBySide, model_selection.RandomizedSearchCV):
@@ -166,6 +173,8 @@ class RandomizedSearchCV(_SideBySide, model_selection.RandomizedSearchCV):
     >>> bool(search.best_score_ > 0.8)
     True
     """
+
+    _space = "param_distributions"
 
 
 _NOTE = """

@@ -10,13 +10,13 @@ from __future__ import annotations
 import contextlib
 import contextvars
 import functools
-import itertools
 import queue
 import threading
 import types
 import warnings
 from collections.abc import Callable, Generator, Iterable, Sized
 from concurrent.futures import Future, ThreadPoolExecutor
+from numbers import Integral
 from typing import Any, Generic, NamedTuple, Self, TypeVar
 
 import joblib
@@ -40,7 +40,7 @@ class TaskOutcome(NamedTuple, Generic[T]):
     value : object
         What the task returned; None if it failed.
     error : Exception or None
-        What it raised.
+        The exception that it raised.
     """
 
     number: int
@@ -92,7 +92,14 @@ def n_threads(n_jobs: int | None) -> int:
     """Return the number of threads for ``n_jobs`` as joblib counts: -1 for all cores that this process may use.
 
     None is the number set by ``joblib.parallel_config``; else all cores, or 1 within a task of joblib or of these.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If it is no whole number, or 0.
     """
+    if not isinstance(n_jobs, Integral | None):
+        raise TypeError(f"n_jobs must be a whole number, as -1 for all cores, or None, got {n_jobs!r}")
     backend, configured = get_active_backend()
     if n_jobs is None:
         n_jobs = configured
@@ -115,12 +122,12 @@ class Workers:
         with sharing(self._request):
             self._context = contextvars.copy_context()
         start = functools.partial(_start_thread, get_config())
-        self._executor = ThreadPoolExecutor(n, "portable_mlp", initializer=start)
+        self._name = f"portable_mlp {id(self):x}"
+        self._executor = ThreadPoolExecutor(n, self._name, initializer=start)
 
-    @property
-    def stopping(self) -> bool:
-        """Whether no task is to begin any more."""
-        return self._request.received is not None
+    def check(self) -> None:
+        """Raise KeyboardInterrupt if no task is to begin any more."""
+        self._request.pass_on()
 
     def submit(self, task: Callable[[], T]) -> Future[T]:
         """Run a task when a thread is free."""
@@ -130,6 +137,10 @@ class Workers:
         """Stop trainings between two steps, drop tasks that have not begun, and wait for the others."""
         self._request.ask()
         self._executor.shutdown(cancel_futures=True)
+        # A thread whose start Ctrl-C interrupted is unknown to the executor.
+        for thread in threading.enumerate():
+            if thread.name.startswith(self._name):
+                thread.join()
 
     def __enter__(self) -> Self:
         one_thread_each.enter()
@@ -164,8 +175,12 @@ class OneThreadEach:
             if self._n_calls == 0:
                 are_set, self._ended = threading.Event(), threading.Event()
                 self._keeper = threading.Thread(target=self._keep, args=(are_set, self._ended), daemon=True)
-                self._keeper.start()
-                are_set.wait()
+                try:
+                    self._keeper.start()
+                    are_set.wait()
+                except BaseException:  # Ctrl-C: no call begins, and none would end
+                    self._ended.set()
+                    raise
             self._n_calls += 1
 
     def leave(self) -> None:
@@ -190,8 +205,9 @@ one_thread_each = OneThreadEach()
 
 
 def _start_thread(config: dict[str, Any]) -> None:
-    """Configure scikit-learn and joblib, whose settings are of a thread: what a task starts, it runs by itself."""
+    """Set what is of a thread: scikit-learn's configuration, joblib's, by which a task starts no other, OpenMP's."""
     set_config(**config)
+    threadpool_limits(1, "blas")  # of BLAS on OpenMP; of another the limit of the process is in effect already
     joblib.parallel_config(ThreadingBackend(nesting_level=1), n_jobs=None)
 
 
@@ -203,8 +219,11 @@ def _outcome(number: int, task: Callable[[], T]) -> TaskOutcome[T]:
 
 
 def _one_by_one(tasks: Iterable[Callable[[], T]]) -> Generator[TaskOutcome[T]]:
-    with sharing(SharedRequest()):
-        yield from itertools.starmap(_outcome, enumerate(tasks))
+    request = SharedRequest()
+    with sharing(request):
+        for number, task in enumerate(tasks):
+            request.pass_on()
+            yield _outcome(number, task)
 
 
 def _in_threads(tasks: Iterable[Callable[[], T]], n: int) -> Generator[TaskOutcome[T]]:
@@ -213,7 +232,8 @@ def _in_threads(tasks: Iterable[Callable[[], T]], n: int) -> Generator[TaskOutco
 
     def take() -> tuple[int, Callable[[], T]] | None:
         with lock:
-            return None if workers.stopping else next(numbered, None)
+            workers.check()
+            return next(numbered, None)
 
     def work() -> None:
         for number, task in iter(take, None):

@@ -46,11 +46,29 @@ class SharedRequest(Requests):
     """The request to stop that all trainings of a call share, such as the fits of a search, in whatever threads.
 
     It ends the call: each training passes it on as KeyboardInterrupt. The call receives the signals, the trainings do
-    not.
+    not. Where the call runs within a task of another one, a request to that one is a request to it.
     """
+
+    def __init__(self) -> None:
+        self._outer = shared_request()
+        super().__init__()
+
+    @property
+    def received(self) -> int | None:
+        """The signal that was received, or that stands for what ended the call."""
+        return self._number or (self._outer.received if self._outer is not None else None)
+
+    @received.setter
+    def received(self, number: int | None) -> None:
+        self._number = number
 
     def __enter__(self) -> Self:
         return self
+
+    def pass_on(self) -> None:
+        """Raise KeyboardInterrupt if there was a request."""
+        if self.received is not None:
+            raise KeyboardInterrupt
 
     def ask(self) -> None:
         """Ask all trainings to stop between two steps."""

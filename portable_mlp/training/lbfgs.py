@@ -102,8 +102,8 @@ def minimize(
             # SciPy would mistake it for ours, which ends the search.
             raise RuntimeError("a callback raised StopIteration") from error
         request = shared_request()
-        if request is not None and request.received is not None:
-            raise KeyboardInterrupt
+        if request is not None:
+            request.pass_on()
         if ends:
             raise StopIteration
 

@@ -9,10 +9,12 @@ from typing import Any
 import gpu
 import numpy as np
 import pytest
-from gpu_suite import cluster_step, facts, first_run, small_steps, smoke
+from gpu_suite import cluster_step, facts, first_run, nvrtc, small_steps, smoke
 from gpu_suite.first_run import Stage
 
 from portable_mlp.bench.cases import Case
+from portable_mlp.kernels.losses import LOSSES
+from portable_mlp.kernels.optimizers import adam
 
 ROOT = pathlib.Path(__file__).parents[2]
 TINY = Case("tiny", (6, 9, 4), 8)
@@ -132,3 +134,16 @@ def test_the_cluster_is_given_what_its_source_expects() -> None:
     flat, losses = cluster_step.expected(2)
     assert np.isfinite(flat).all()
     assert losses[0] == pytest.approx(2.9, abs=0.5)
+
+
+def test_nvidias_compiler_is_given_every_variant_of_a_kernel() -> None:
+    """None is left out, or compiled twice; the compiler itself runs in a session of its own."""
+    named = list(nvrtc.block_sources())
+    sources = dict(named)
+    assert len(sources) == len(named)
+    assert len(set(sources.values())) == len(named) - 4  # the squared error of one output is reported as it is
+    for loss in LOSSES:
+        assert sum(name.startswith(loss) for name in sources) == 4 * len(LOSSES[loss].outputs)
+    assert sum(f"adam, {kind}" in name for name in sources for kind in ("none", "number", "shared", "array")) == 24
+    assert adam() in nvrtc.OPTIMIZERS.values()
+    assert all(source.count('extern "C" __global__ void portable_mlp_') == 1 for source in sources.values())

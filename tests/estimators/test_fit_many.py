@@ -11,15 +11,17 @@ from typing import Any
 
 import numpy as np
 import pytest
+import sklearn
+from scipy import sparse
 from sklearn.base import clone
 from sklearn.exceptions import ConvergenceWarning, NotFittedError
 from sklearn.linear_model import LogisticRegression
-from sklearn.pipeline import Pipeline, make_pipeline
+from sklearn.pipeline import FeatureUnion, Pipeline, make_pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.utils.validation import check_is_fitted
 
 import portable_mlp as pm
-from portable_mlp.estimators.many_fits import FitErrors
+from portable_mlp.estimators.many_fits import FitErrors, _in_order
 from tests.conftest import Library
 from tests.estimators.problems import KINDS, ours, problem, weights
 from tests.selection import rarely
@@ -101,6 +103,46 @@ def test_a_table_of_texts_by_rows() -> None:
     np.testing.assert_array_equal(one.predict_proba(X), own.predict_proba(X))
 
 
+def test_arrays_by_name_by_rows() -> None:
+    X = {"rooms": [1.0, 2.0, 3.0, 4.0] * 10, "district": np.array(["north", "south", "west", "east"] * 10)}
+    y, w = np.array(["small", "small", "large", "large"] * 10), np.arange(40.0)
+    options: dict[str, Any] = {"max_iter": 3, "n_networks": 1, "hidden_layer_sizes": (4,)}
+    (one,) = pm.fit_many([pm.TableClassifier(random_state=0, **options)], X, y, rows=[range(30)], sample_weight=w)
+    part = {name: column[:30] for name, column in X.items()}
+    own = pm.TableClassifier(random_state=0, **options).fit(part, y[:30], w[:30])
+    np.testing.assert_array_equal(one.predict_proba(X), own.predict_proba(X))
+
+
+@pytest.mark.parametrize("kind", ["matrix", "array"])
+@pytest.mark.parametrize("format", ["coo", "dia", "bsr", "dok", "csc"])
+def test_sparse_rows(format: str, kind: str) -> None:
+    X, y, *_ = problem("number")
+    made = getattr(sparse, f"{format}_{kind}")(np.where(X > 0, X, 0.0))
+    (one,) = pm.fit_many([ours("number", max_iter=3, random_state=0)], made, y, rows=[range(40)])
+    assert_as_own_fit(one, clone(one).fit(made.tocsr()[:40], y[:40]))
+
+
+def test_weights_in_nested_pipelines() -> None:
+    X, y, *_ = problem("number")
+    w = weights(len(y))
+    inner = make_pipeline(StandardScaler(), ours("number", max_iter=3, random_state=0))
+    (one,) = pm.fit_many([Pipeline([("scale", StandardScaler()), ("inner", inner)])], X, y, sample_weight=w)
+    own = clone(one).fit(X, y, inner__mlpregressor__sample_weight=w)
+    assert_as_own_fit(one[-1][-1], own[-1][-1])
+
+
+def test_weights_are_routed() -> None:
+    X, y, *_ = problem("number")
+    w = weights(len(y))
+    with sklearn.config_context(enable_metadata_routing=True):
+        scaler = StandardScaler().set_fit_request(sample_weight=True)
+        network = ours("number", max_iter=3, random_state=0).set_fit_request(sample_weight=True)
+        one, alone = pm.fit_many([make_pipeline(scaler, network), clone(network)], X, y, sample_weight=w)
+        own = clone(one).fit(X, y, sample_weight=w)
+    np.testing.assert_array_equal(one[-1].coefs_[0], own[-1].coefs_[0])
+    np.testing.assert_array_equal(alone.coefs_[0], clone(network).fit(X, y, w).coefs_[0])
+
+
 def test_a_warm_start_goes_on() -> None:
     X, y, *_ = problem("classes")
     one = ours("classes", max_iter=3, warm_start=True, random_state=0).fit(X, y)
@@ -118,6 +160,40 @@ def test_estimators_that_share_a_generator_draw_in_their_order() -> None:
         results.append(fit([ours("classes", max_iter=3, random_state=rng) for _ in range(6)], X, y))
     for one, own in zip(*results, strict=True):
         np.testing.assert_array_equal(one.coefs_[0], own.coefs_[0])
+
+
+class Slow(StandardScaler):
+    """A step that ends later where its rows have larger numbers."""
+
+    def fit(self, X: Any, y: Any = None) -> Any:
+        super().fit(X, y)
+        n_fits = getattr(self, "n_fits_", 0)
+        time.sleep(0.02)
+        self.n_fits_ = n_fits + 1
+        return self
+
+
+def test_estimators_that_share_a_step_are_fitted_in_their_order() -> None:
+    X, y, *_ = problem("number")
+    step = Slow()
+    inner = [make_pipeline(step, ours("number", max_iter=2, random_state=i)) for i in range(2)]
+    outer = make_pipeline(FeatureUnion([("scaled", step), ("as they are", StandardScaler())]), inner[1])
+    pm.fit_many([inner[0], outer, ours("number", max_iter=2)], X, y, n_jobs=3)
+    assert step.n_fits_ == 3  # two of them in the outer pipeline
+
+
+def test_shared_objects_chain() -> None:
+    a, b, rng = StandardScaler(), StandardScaler(), np.random.default_rng(0)
+    last = [ours("number", random_state=rng if i in (1, 4) else i) for i in range(6)]
+    made = [
+        make_pipeline(a, last[0]),
+        make_pipeline(b, last[1]),
+        last[2],
+        make_pipeline(b, make_pipeline(a, last[3])),
+        last[4],
+        last[5],
+    ]
+    assert _in_order(made) == [[0, 1, 3, 4], [2], [5]]
 
 
 def test_warnings_reach_the_caller() -> None:
@@ -165,9 +241,11 @@ def test_errors_can_be_told_apart() -> None:
     texts, others = group.split(ValueError)
     assert [str(error) for error in texts.exceptions] == ["a"]  # type: ignore[union-attr]
     assert [str(error) for error in others.exceptions] == ["b"]  # type: ignore[union-attr]
+    assert (list(texts.by_number), list(others.by_number)) == ([1], [4])  # type: ignore[union-attr]
 
 
 X, Y = problem("classes").X, problem("classes").y
+SHARED = ours("classes")
 REFUSED: dict[str, tuple[Callable[[], Any], type[Exception], str]] = {
     "another estimator": (
         lambda: pm.fit_many([ours("classes"), LogisticRegression()], X, Y),
@@ -197,7 +275,44 @@ REFUSED: dict[str, tuple[Callable[[], Any], type[Exception], str]] = {
     "a mask": (
         lambda: pm.fit_many([ours("classes")], X, Y, rows=[np.ones(70, dtype=bool)]),
         TypeError,
-        r"rows\[0\] must be row numbers, got an array of bool, 1-dimensional",
+        r"rows\[0\] must be row numbers, got an array of bool, 1-dimensional; .* mask are np.flatnonzero\(mask\)",
+    ),
+    "rows of rows": (
+        lambda: pm.fit_many([ours("classes")], X, Y, rows=[[[]]]),
+        TypeError,
+        r"rows\[0\] must be row numbers, got an array of float64, 2-dimensional$",
+    ),
+    "one by itself": (
+        lambda: pm.fit_many(ours("classes"), X, Y),
+        TypeError,
+        r"fit_many takes a list of estimators, got MLPClassifier: give \[estimator\]",
+    ),
+    "a pipeline by itself": (
+        lambda: pm.fit_many(make_pipeline(StandardScaler(), ours("classes")), X, Y),
+        TypeError,
+        r"got a Pipeline that ends in MLPClassifier: give \[estimator\]",
+    ),
+    "an empty pipeline": (lambda: pm.fit_many([Pipeline([])], X, Y), TypeError, r"estimators\[0\] is Pipeline$"),
+    "a last step twice": (
+        lambda: pm.fit_many([make_pipeline(StandardScaler(), SHARED), make_pipeline(SHARED)], X, Y),
+        ValueError,
+        r"the last step of estimators\[1\] is the same object as the last step of estimators\[0\]: fit a clone of it",
+    ),
+    "too few targets": (lambda: pm.fit_many([ours("classes")], X, Y[:50]), ValueError, r"samples: \[70, 50\]"),
+    "too few weights": (
+        lambda: pm.fit_many([ours("classes")], X, Y, sample_weight=np.ones(50), rows=[range(50)]),
+        ValueError,
+        r"samples: \[70, 70, 50\]",
+    ),
+    "columns of unlike lengths": (
+        lambda: pm.fit_many([pm.TableClassifier()], {"a": X[:, 0], "b": X[:9, 1]}, Y),
+        ValueError,
+        r"samples: \[70, 9, 70\]",
+    ),
+    "a number of threads in words": (
+        lambda: pm.fit_many([ours("classes", backend="torch")], X, Y, n_jobs="two"),  # type: ignore[arg-type]
+        TypeError,
+        "n_jobs must be a whole number, as -1 for all cores, or None, got 'two'",
     ),
     "rows too far": (
         lambda: pm.fit_many([ours("classes")], X, Y, rows=[[0, 70]]),
@@ -222,6 +337,10 @@ def test_what_is_refused(case: str) -> None:
 def test_nothing_to_fit() -> None:
     assert pm.fit_many([], X, Y) == []
     assert pm.fit_many(iter([]), X, Y, rows=[], n_jobs=2) == []
+    with pytest.raises(FitErrors) as raised:
+        pm.fit_many([ours("classes", max_iter=2), ours("classes")], X, Y, rows=(some for some in (None, [])))
+    (error,) = raised.value.exceptions
+    assert "minimum of 1 is required" in str(error)
 
 
 class Interrupting(pm.MLPClassifier):
@@ -251,6 +370,20 @@ def test_ctrl_c_leaves_each_fitted_or_unchanged(n_jobs: int) -> None:
     for part in (piped[0], piped[-1]):
         with pytest.raises(NotFittedError):
             check_is_fitted(part)
+
+
+class InterruptedAtItsEnd(pm.MLPClassifier):
+    def fit(self, *args: Any, **options: Any) -> Any:
+        super().fit(*args, **options)
+        raise KeyboardInterrupt
+
+
+def test_ctrl_c_leaves_a_step_of_a_nested_pipeline_unchanged() -> None:
+    step = InterruptedAtItsEnd(max_iter=2)
+    with pytest.raises(KeyboardInterrupt):
+        pm.fit_many([make_pipeline(make_pipeline(step))], X, Y)
+    with pytest.raises(NotFittedError):
+        check_is_fitted(step)
 
 
 def test_two_calls_at_once() -> None:

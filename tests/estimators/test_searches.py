@@ -21,6 +21,7 @@ from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import StandardScaler
 
 import portable_mlp as pm
+from portable_mlp.estimators.last_steps import candidates_compute_on_numpy
 from portable_mlp.estimators.side_by_side import Workers
 from tests.conftest import Library
 from tests.estimators.problems import ours, problem, weights
@@ -174,12 +175,48 @@ def on_another_library() -> None:
     pm.GridSearchCV(ours("classes", backend="torch", **SMALL), {"alpha": [0.01, 1.0]}, cv=3).fit(X, y)
 
 
+def over_libraries() -> None:
+    X, y, *_ = problem("classes")
+    pm.GridSearchCV(ours("classes", **SMALL), {"backend": ["numpy", "torch"]}, cv=2).fit(X, y)
+
+
 @pytest.mark.parametrize(
-    "call", [own_backend, in_a_group, within_a_task_of_joblib, over_another_estimator, on_another_library]
+    "call",
+    [own_backend, in_a_group, within_a_task_of_joblib, over_another_estimator, on_another_library, over_libraries],
 )
 def test_others_run_as_scikit_learn_runs_them(call: Callable[[], None], in_threads: list[int]) -> None:
     call()
     assert in_threads == []
+
+
+OTHER = ours("classes", backend="torch", **SMALL)
+SPACES: dict[str, tuple[Any, bool]] = {
+    "one library": ({"inner__mlp__backend": ["numpy", None], "inner__mlp__device": [None]}, True),
+    "two libraries": ({"inner__mlp__backend": ["numpy", "torch"]}, False),
+    "in the second space": ([{"inner__mlp__alpha": [0.1]}, {"inner__mlp__backend": ["torch"]}], False),
+    "unknown libraries": ({"inner__mlp__backend": stats.randint(0, 2)}, False),
+    "a device": ({"inner__mlp__device": ["cuda:0"]}, False),
+    "last steps": ({"inner__mlp": [ours("classes", **SMALL), ours("classes")]}, True),
+    "a last step on another library": ({"inner__mlp": [ours("classes", **SMALL), OTHER]}, False),
+    "a last pipeline": ({"inner": [OTHER]}, False),
+    "all steps": ({"steps": [[("mlp", OTHER)]]}, False),
+    "another step's parameter of this name": ({"scale__backend": ["torch"]}, True),
+    "no space": (None, False),
+}
+
+
+@pytest.mark.parametrize("case", SPACES)
+def test_candidates_that_compute_on_numpy(case: str) -> None:
+    space, on_numpy = SPACES[case]
+    estimator = Pipeline([("scale", StandardScaler()), ("inner", Pipeline([("mlp", ours("classes", **SMALL))]))])
+    assert candidates_compute_on_numpy(estimator, np.zeros((3, 2)), space) is on_numpy
+
+
+def test_a_pipeline_without_steps_is_scikit_learns() -> None:
+    X, y, *_ = problem("classes")
+    for kind, _ in KINDS:
+        with pytest.raises(TypeError, match="should have a 'score' method"):
+            kind(Pipeline([]), {}).fit(X, y)
 
 
 def test_scikit_learns_settings_go_along(in_threads: list[int]) -> None:

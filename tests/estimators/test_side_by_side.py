@@ -6,6 +6,7 @@ import itertools
 import operator
 import signal
 import threading
+import time
 import warnings
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -19,7 +20,7 @@ from threadpoolctl import ThreadpoolController, threadpool_info
 import portable_mlp as pm
 from portable_mlp.backends._compiled_steps import compiled_steps
 from portable_mlp.distributed.group import current_group
-from portable_mlp.estimators.side_by_side import n_threads, side_by_side
+from portable_mlp.estimators.side_by_side import OneThreadEach, n_threads, side_by_side
 from portable_mlp.training.interruption import shared_request
 
 X, y = np.linspace(-1.0, 1.0, 400).reshape(100, 4), np.arange(100) % 3
@@ -132,6 +133,11 @@ def test_the_number_of_threads() -> None:
     assert joblib.Parallel(n_jobs=2, prefer="threads")(joblib.delayed(n_threads)(None) for _ in range(2)) == [1, 1]
     with pytest.raises(ValueError, match="n_jobs == 0"):
         side_by_side(numbers(2), 0)
+    for wrong in ("2", 2.5):
+        with pytest.raises(
+            TypeError, match=f"n_jobs must be a whole number, as -1 for all cores, or None, got {wrong!r}"
+        ):
+            side_by_side(numbers(2), wrong)  # type: ignore[arg-type]
 
 
 def test_blas_has_one_thread_meanwhile_also_where_two_calls_overlap(three_blas_threads: None) -> None:
@@ -223,10 +229,62 @@ def test_ctrl_c_stops_all(solver: str, three_blas_threads: None) -> None:
     assert not [thread for thread in threading.enumerate() if thread.name.startswith("portable_mlp")]
 
 
+def test_no_task_begins_after_ctrl_c() -> None:
+    begun = threading.Barrier(2, timeout=WAIT, action=ctrl_c)
+    after: list[int] = []
+
+    def task() -> None:
+        begun.wait()
+        while (request := shared_request()) is None or request.received is None:
+            time.sleep(0.001)
+
+    with pytest.raises(KeyboardInterrupt):
+        side_by_side([task, task, lambda: after.append(1)], 2)
+    assert not after
+
+
 def test_ctrl_c_stops_all_in_the_calling_thread() -> None:
     """Where one fit by itself would end with a warning, and the next one begin."""
     with pytest.raises(KeyboardInterrupt):
         side_by_side([never_ending(ctrl_c)] * 2, 1)
+
+
+@pytest.mark.parametrize("n_jobs", [1, 2])
+def test_ctrl_c_stops_calls_within_a_task(n_jobs: int) -> None:
+    """Their trainings, and their tasks that have not begun."""
+    begun = threading.Barrier(2, timeout=WAIT, action=ctrl_c)
+    n_ended = itertools.count()
+
+    def task() -> None:
+        inner: list[Callable[[], Any]] = [lambda: pm.MLPClassifier((4,), max_iter=3).fit(X, y)] * 50
+        begun.wait()
+        while not stop_asked():
+            time.sleep(0.001)
+        side_by_side([*inner, lambda: next(n_ended)], n_jobs)
+        next(n_ended)
+
+    def stop_asked() -> bool:
+        request = shared_request()
+        return request is not None and request.received is not None
+
+    with pytest.raises(KeyboardInterrupt):
+        side_by_side([task] * 2, 2)
+    assert next(n_ended) == 0
+
+
+def test_ctrl_c_while_the_settings_are_changed_leaves_none_changed(monkeypatch: pytest.MonkeyPatch) -> None:
+    ended = []
+
+    def keep(are_set: threading.Event, end: threading.Event) -> None:
+        ctrl_c()
+        ended.append(end.wait(5.0))
+
+    monkeypatch.setattr(OneThreadEach, "_keep", staticmethod(keep))
+    settings = OneThreadEach()
+    with pytest.raises(KeyboardInterrupt):
+        settings.enter()
+    settings._keeper.join()
+    assert ended == [True]
 
 
 def test_an_interruption_that_a_task_raises_stops_all() -> None:
