@@ -28,6 +28,20 @@ def saved_and_scored(trained: Trained, data: str, save: pathlib.Path | None, **a
 
 
 @contextlib.contextmanager
+def kept_all_the_same(checkpoint: pathlib.Path | None) -> Iterator[None]:
+    """Add to the words of an error of saving that a folder has what was computed."""
+    try:
+        yield
+    except OSError as error:
+        if checkpoint is not None:
+            error.strerror = (
+                f"{error.strerror}; {checkpoint} has what was computed: the same command with --resume computes none "
+                "of it again"
+            )
+        raise
+
+
+@contextlib.contextmanager
 def saved_all_the_same(save: pathlib.Path | None) -> Iterator[None]:
     """Add to the words of an error of printing that the model was saved."""
     try:

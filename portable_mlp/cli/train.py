@@ -14,7 +14,7 @@ from ..tables.raw import ReadingOptions
 from ..tables.recipe import TableOptions
 from .assessed import AssessmentOptions, FoldsOption, ReportOption, TestOption
 from .model_options import model_options
-from .model_saving import saved_all_the_same, saved_and_scored
+from .model_saving import kept_all_the_same, saved_all_the_same, saved_and_scored
 from .option_groups import with_options_of
 from .options import (
     FILES,
@@ -108,7 +108,8 @@ def train(
     trainer = Trainer(chosen, table.options, table.task, library, dtype, seed, checkpoint, saving, save is not None)
     trained, notes, found = _trained(context, table, trainer, asked)
     prepared, fitted = trained.prepared, trained.fitted
-    trained = saved_and_scored(trained, table.data, save)
+    with kept_all_the_same(checkpoint):
+        trained = saved_and_scored(trained, table.data, save)
     summary = {
         **setting(prepared, library, dtype),
         **figures(prepared, fitted.results),

@@ -18,7 +18,7 @@ from ..tables.search_record import SEARCH_ENTRY, SearchRecord
 from .assessed import AssessmentOptions, TestOption
 from .misuse import PROGRAM
 from .model_options import model_options
-from .model_saving import saved_all_the_same, saved_and_scored
+from .model_saving import kept_all_the_same, saved_all_the_same, saved_and_scored
 from .option_groups import with_options_of
 from .options import (
     FILES,
@@ -39,7 +39,7 @@ from .terminal import echo
 from .train_output import details, figures, setting, show_assessment, show_summary, show_table
 from .trainer import Trainer
 from .training_table import TrainingTable, training_table
-from .tune_output import show_trials, trials_as_json, warn_of_baseline
+from .tune_output import show_trials, trials_all_the_same, trials_as_json, warn_of_baseline
 from .tune_picture import picture_of_trials
 from .tune_progress import shown_trials
 from .tune_search import evaluation, kept_trials, search_of, searched_by
@@ -108,13 +108,12 @@ def tune(
     if searched.stopped_because == "interrupted" and checkpoint is not None:
         echo(f"{PROGRAM}: {checkpoint} has the finished trials; the same command with --resume goes on", err=True)
     best = search.space.with_parameters(search.ranked(searched.trials)[0].parameters)
-    trained = trainer._replace(chosen=best).of_table(rows, asked)
-    if trained.fitted.was_interrupted:
-        if not as_json:
-            show_trials(search, searched, is_tested=False)
-        raise KeyboardInterrupt
     found_by = SearchRecord.of(search, searched.trials).to_metadata()
-    trained = saved_and_scored(trained, table.data, save, **{SEARCH_ENTRY: found_by})
+    with trials_all_the_same(search, searched, as_json=as_json), kept_all_the_same(checkpoint):
+        trained = trainer._replace(chosen=best).of_table(rows, asked)
+        if trained.fitted.was_interrupted:
+            raise KeyboardInterrupt
+        trained = saved_and_scored(trained, table.data, save, **{SEARCH_ENTRY: found_by})
     summary = {
         **setting(trained.prepared, library, dtype),
         **figures(trained.prepared, trained.fitted.results),

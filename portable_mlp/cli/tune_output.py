@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Iterator
 from typing import Any
 
 from ..tables.errors import counted
@@ -33,6 +35,17 @@ def show_trials(search: TableSearch, searched: Searched, *, is_tested: bool) -> 
     echo(f"{n_trials}, by {words} on {n_folds} folds; {ENDS[searched.stopped_because]}")
     if not is_tested:
         echo(OPTIMISM)
+
+
+@contextlib.contextmanager
+def trials_all_the_same(search: TableSearch, searched: Searched, *, as_json: bool) -> Iterator[None]:
+    """Print the best trials for people if the model cannot be trained, saved or scored."""
+    try:
+        yield
+    except (Exception, KeyboardInterrupt):
+        if not as_json:
+            show_trials(search, searched, is_tested=False)
+        raise
 
 
 def trials_as_json(search: TableSearch, searched: Searched) -> dict[str, Any]:

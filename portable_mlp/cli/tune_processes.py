@@ -6,10 +6,12 @@ import contextlib
 import multiprocessing
 import signal
 from collections.abc import Iterator
+from multiprocessing import resource_tracker
 from multiprocessing.connection import Connection, wait
 
 from threadpoolctl import threadpool_limits
 
+from ..backends.interrupts import interrupts_held_back
 from ..tables.search import TableSearch, TrialScores
 from ..tables.search_loop import Ended
 
@@ -38,7 +40,11 @@ def evaluate_in_processes(search: TableSearch, numbers: Iterator[int], ended: En
         If a trial raises it.
     """
     with contextlib.ExitStack() as workers:
-        idle = [workers.enter_context(_worker(search)) for _ in range(n_processes)]
+        idle = [workers.enter_context(_worker()) for _ in range(n_processes)]
+        # As an argument of a process, a large one would keep its start waiting for ever if the process died meanwhile.
+        for connection in idle:
+            with _alive():
+                connection.send(search)
         busy: list[Connection] = []
         while True:
             while idle and (number := next(numbers, None)) is not None:
@@ -47,35 +53,57 @@ def evaluate_in_processes(search: TableSearch, numbers: Iterator[int], ended: En
                     busy[-1].send(number)
             if not busy:
                 return
-            for connection in wait(busy):
-                assert isinstance(connection, Connection)
-                ended(_received(connection))
-                busy.remove(connection)
-                idle.append(connection)
+            for ready in wait(busy):
+                assert isinstance(ready, Connection)
+                ended(_received(ready))
+                busy.remove(ready)
+                idle.append(ready)
 
 
 @contextlib.contextmanager
-def _worker(search: TableSearch) -> Iterator[Connection]:
+def _worker() -> Iterator[Connection]:
     """Yield the connection to a process that evaluates trials; end the process with the context."""
     context = multiprocessing.get_context("spawn")
     ours, theirs = context.Pipe()
-    process = context.Process(target=_evaluate_for, args=(theirs, search), daemon=True)
-    process.start()
-    theirs.close()
+    process = context.Process(target=_evaluate_for, args=(theirs,), daemon=True)
     try:
+        with _interrupts_blocked():
+            process.start()
+        theirs.close()
         yield ours
     finally:
-        process.terminate()
-        process.join()
+        if process.pid is not None:
+            process.terminate()
+            process.join()
         ours.close()
 
 
-def _evaluate_for(connection: Connection, search: TableSearch) -> None:
-    """Send a trial for each number that is received."""
-    # Ctrl-C reaches all processes of a terminal; the one that started this ends it.
+@contextlib.contextmanager
+def _interrupts_blocked() -> Iterator[None]:
+    """Start a process in which Ctrl-C is blocked from its first moment; here it takes effect at the end of the block.
+
+    Ctrl-C reaches all processes of a terminal; the one that started the others ends them. On Windows nothing changes.
+    """
+    if not hasattr(signal, "pthread_sigmask"):
+        yield
+        return
+    # It is started with the first process, and would unblock what is blocked by then.
+    resource_tracker.ensure_running()
+    with interrupts_held_back():
+        before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+        try:
+            yield
+        finally:
+            signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+def _evaluate_for(connection: Connection) -> None:
+    """Receive a search; send a trial for each number that is received then."""
+    # On Windows it was not blocked.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     # Where that one is gone, so is the other end.
     with threadpool_limits(1, "blas"), contextlib.suppress(EOFError, ConnectionError):
+        search: TableSearch = connection.recv()
         while True:
             number = connection.recv()
             try:

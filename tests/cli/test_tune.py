@@ -10,7 +10,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -18,11 +18,12 @@ import pandas as pd
 import pytest
 
 import portable_mlp as pm
-from portable_mlp.cli import tune
+from portable_mlp.cli import tune, tune_processes
 from portable_mlp.cli.trainer import Trained, Trainer
 from portable_mlp.cli.tune_progress import TrialLines
 from portable_mlp.storage.checkpoints import CheckpointFolder
 from portable_mlp.tables.hold_out import stratified_splits
+from portable_mlp.tables.model import TableModel
 from portable_mlp.tables.search import TableSearch, TrialScores
 from tests.cli.commands import Capture, printed
 from tests.processes import environment
@@ -239,6 +240,26 @@ def test_ctrl_c_in_the_last_training_keeps_what_was_found(capfd: Capture, monkey
     assert not pathlib.Path("m.safetensors").exists()
 
 
+def test_a_disk_that_is_full_costs_no_trial(capfd: Capture, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(model: TableModel, path: pathlib.Path, **entries: Any) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device", str(path))
+
+    monkeypatch.setattr(TableModel, "save", full)
+    options = (*OF_CLASSES, "--trials", 1, "--save", "m.safetensors")
+    out, err = printed(*options, "--checkpoint", "states", capfd=capfd, code=2)
+    assert "1 trial, by accuracy on 3 folds" in out
+    assert err.endswith(
+        "portable-mlp: m.safetensors: No space left on device; states has what was computed: the same command with "
+        "--resume computes none of it again\n"
+    )
+    out, err = printed(*options, capfd=capfd, code=2)
+    assert "1 trial, by accuracy on 3 folds" in out
+    assert err.endswith("portable-mlp: m.safetensors: No space left on device\n")
+    training = ("train", "flats.csv", "--target", "dear", "--epochs", 1, "--save", "m.safetensors")
+    _, err = printed(*training, "--checkpoint", "of-training", capfd=capfd, code=2)
+    assert "; of-training has what was computed: the same command with --resume" in err
+
+
 def test_what_cannot_be_printed_costs_no_model(capfd: Capture, monkeypatch: pytest.MonkeyPatch) -> None:
     def full(*arguments: object, **named: object) -> None:
         raise OSError(errno.ENOSPC, "No space left on device", "standard output")
@@ -268,6 +289,46 @@ def test_a_process_that_dies_ends_the_search(capfd: Capture, monkeypatch: pytest
         found = folder.newest()
     assert found is not None
     assert found.facts["trials"] == [1]
+
+
+class CalledInProcess:
+    """Calls a function where it is unpickled, in a process that starts; calls another one where it is pickled."""
+
+    def __init__(self, function: Callable[..., object], *arguments: object, here: Callable[[], object] = bool) -> None:
+        self.call, self.here = (function, arguments), here
+
+    def __reduce__(self) -> Any:
+        self.here()
+        return self.call
+
+
+def interrupt() -> None:
+    signal.raise_signal(signal.SIGINT)
+
+
+def evaluate_in_one(monkeypatch: pytest.MonkeyPatch, starting: CalledInProcess) -> None:
+    """Evaluate a trial in a process that makes a call while it starts."""
+    monkeypatch.setattr(tune_processes, "_evaluate_for", starting)
+    search: Any = bytes(1 << 20)  # larger than what a pipe holds
+    tune_processes.evaluate_in_processes(search, iter([1]), lambda trial: None, 1)
+
+
+def test_ctrl_c_is_not_for_a_process_that_starts(capfd: Capture, monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(ChildProcessError):  # without a function to call it ends
+        evaluate_in_one(monkeypatch, CalledInProcess(signal.raise_signal, signal.SIGINT))
+    assert capfd.readouterr().err == ""
+
+
+def test_ctrl_c_while_a_process_starts_ends_it(capfd: Capture, monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(KeyboardInterrupt):
+        evaluate_in_one(monkeypatch, CalledInProcess(time.sleep, 60, here=interrupt))
+    assert multiprocessing.active_children() == []
+    assert capfd.readouterr().err == ""
+
+
+def test_a_process_that_dies_while_it_starts_ends_the_search(monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(ChildProcessError, match="a process of the search died; --checkpoint DIR and --resume keep"):
+        evaluate_in_one(monkeypatch, CalledInProcess(os._exit, 1))
 
 
 @pytest.mark.parametrize("procs", ["0", "two"])
