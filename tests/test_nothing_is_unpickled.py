@@ -25,6 +25,9 @@ ALLOWED = {
     # What an extra installs, under names that stand in the source.
     "backends/extras.py": {"import_module"},
     "tables/columns.py": {"import_module"},
+    # joblib's threads; nothing is loaded by it.
+    "estimators/searches.py": {"joblib", "joblib.parallel"},
+    "estimators/side_by_side.py": {"joblib", "joblib.parallel"},
 }
 
 
