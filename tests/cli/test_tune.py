@@ -11,6 +11,8 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Sequence
+from multiprocessing.context import SpawnProcess
+from multiprocessing.process import BaseProcess
 from typing import Any
 
 import numpy as np
@@ -275,9 +277,14 @@ def test_processes_find_what_one_finds(capfd: Capture) -> None:
     assert tuned(*OF_CLASSES, "--procs", 2, capfd=capfd)["trials"] == alone["trials"]
 
 
+def processes_of_the_search() -> list[BaseProcess]:
+    """Return the processes that a search has started; other tests leave joblib's."""
+    return [process for process in multiprocessing.active_children() if isinstance(process, SpawnProcess)]
+
+
 def test_a_process_that_dies_ends_the_search(capfd: Capture, monkeypatch: pytest.MonkeyPatch) -> None:
     def killing(lines: TrialLines, trials: Sequence[TrialScores]) -> None:
-        for process in multiprocessing.active_children():
+        for process in processes_of_the_search():
             process.kill()
 
     monkeypatch.setattr(TrialLines, "__call__", killing)
@@ -322,7 +329,7 @@ def test_ctrl_c_is_not_for_a_process_that_starts(capfd: Capture, monkeypatch: py
 def test_ctrl_c_while_a_process_starts_ends_it(capfd: Capture, monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(KeyboardInterrupt):
         evaluate_in_one(monkeypatch, CalledInProcess(time.sleep, 60, here=interrupt))
-    assert multiprocessing.active_children() == []
+    assert processes_of_the_search() == []
     assert capfd.readouterr().err == ""
 
 
