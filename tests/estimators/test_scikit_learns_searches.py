@@ -33,7 +33,7 @@ pytestmark = [pytest.mark.filterwarnings("default"), pytest.mark.thorough]
 def in_two_threads(monkeypatch: pytest.MonkeyPatch) -> None:
     """Fit all estimators side by side, as ours on NumPy are."""
     monkeypatch.setattr(searches, "is_ours", lambda estimator: True)
-    monkeypatch.setattr(searches, "computes_on_numpy", lambda estimator, X: True)
+    monkeypatch.setattr(searches, "candidates_compute_on_numpy", lambda estimator, X, space: True)
     monkeypatch.setattr(searches.ThreadsOfSearch, "default_n_jobs", 2)
 
 
