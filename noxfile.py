@@ -16,8 +16,6 @@ SIDE_BY_SIDE = ("-n", str(N_PROCESSES), "--dist", "worksteal")
 
 # LLVM's optimisations are most of the time that JAX compiles; `thorough` and plain pytest leave them on.
 LESS_COMPILING = "--xla_backend_optimization_level=0"
-# Where the environment says otherwise, each of hundreds of processes would compile every module that it imports.
-KEEPS_BYTECODE = {"PYTHONDONTWRITEBYTECODE": ""}
 
 
 def install_for_tests(session: nox.Session) -> None:
@@ -30,7 +28,7 @@ def tests(session: nox.Session) -> None:
     """Run the tests on every library that has a CPU build; arguments go to pytest."""
     install_for_tests(session)
     flags = f"{LESS_COMPILING} {os.environ.get('XLA_FLAGS', '')}"  # of two values of a flag the last one counts
-    session.run("pytest", *SIDE_BY_SIDE, *session.posargs, env={"XLA_FLAGS": flags, **KEEPS_BYTECODE})
+    session.run("pytest", *SIDE_BY_SIDE, *session.posargs, env={"XLA_FLAGS": flags})
 
 
 @nox.session
@@ -38,7 +36,7 @@ def thorough(session: nox.Session) -> None:
     """Run the long tests, and those of random examples with many of them; arguments go to pytest."""
     install_for_tests(session)
     chosen = ("-m", "thorough or hypothesis", "--hypothesis-profile", "many")
-    session.run("pytest", *SIDE_BY_SIDE, *chosen, *session.posargs, env=KEEPS_BYTECODE)
+    session.run("pytest", *SIDE_BY_SIDE, *chosen, *session.posargs)
 
 
 @nox.session

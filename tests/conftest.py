@@ -17,8 +17,7 @@ if foreign := re.findall(
 ):
     for name in foreign:
         del os.environ[name]
-if sys.dont_write_bytecode:  # hundreds of processes would each compile every module that they import
-    sys.dont_write_bytecode = False
+    sys.dont_write_bytecode = False  # else hundreds of processes would each compile every module that they import
 if "PYTEST_XDIST_WORKER" in os.environ:  # one of several, which would wait for each other's threads
     os.environ |= dict.fromkeys(("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS"), "1")
 os.environ["JAX_ENABLE_X64"] = "1"  # read when JAX is imported
@@ -134,6 +133,15 @@ def steps_one_by_one(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyP
     if request.node.get_closest_marker("compiled_steps") is None:
         monkeypatch.setattr(NumpyBackend, "runner", Backend.runner)
         monkeypatch.setattr(NumpyBackend, "load", Backend.load)
+
+
+@pytest.fixture(scope="module")
+def compiled() -> None:
+    """Compile NumPy's steps, or read them from disk, before the first one."""
+    from portable_mlp.backends._compiled_steps import compiled_steps
+
+    for dtype in ("float32", "float64"):
+        compiled_steps.compile(np.dtype(dtype))
 
 
 @pytest.fixture(params=[pytest.param(name, id=name, marks=_marks(name)) for name in LIBRARIES])

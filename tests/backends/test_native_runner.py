@@ -17,7 +17,7 @@ from scipy.special import _ufuncs
 
 import portable_mlp as pm
 from portable_mlp.backends import _compiled_steps, _native_runner, _recording
-from portable_mlp.backends._compiled_steps import LOOPS, TAKE, TAKE_LABELS, CompiledSteps, compiled_steps, inner_loop
+from portable_mlp.backends._compiled_steps import LOOPS, TAKE, TAKE_LABELS, CompiledSteps, inner_loop
 from portable_mlp.backends._native_runner import NativeRunner
 from portable_mlp.backends._numba_primitives import _LOOPS_OF_UPDATES
 from portable_mlp.backends._tape import Tape, Untapeable
@@ -36,18 +36,11 @@ from tests.selection import one_in
 
 from .optimizers import OPTIMIZERS as FORMS
 
-pytestmark = pytest.mark.compiled_steps
+pytestmark = [pytest.mark.compiled_steps, pytest.mark.usefixtures("compiled")]
 
 NUMPY = pm.get_backend("numpy")
 OPTIMIZERS = {**FORMS, "adamw": adamw(weight_decay=0.1)}
 N_SAMPLES = 43
-
-
-@pytest.fixture(autouse=True, scope="module")
-def compiled() -> None:
-    """Compile, or read from disk, before the first step."""
-    for dtype in ("float32", "float64"):
-        compiled_steps.compile(np.dtype(dtype))
 
 
 @pytest.fixture

@@ -8,23 +8,15 @@ import numpy as np
 import pytest
 
 import portable_mlp as pm
-from portable_mlp.backends._compiled_steps import compiled_steps
 from portable_mlp.backends._native_runner import NativeRunner
 from portable_mlp.training.interruption import SharedRequest, sharing
 from portable_mlp.training.joined_epochs import JoinedEpochs
 from portable_mlp.training.loop import Loop
 
-pytestmark = pytest.mark.compiled_steps
+pytestmark = [pytest.mark.compiled_steps, pytest.mark.usefixtures("compiled")]
 
 NET = pm.Network((4, 8, 3, 1), activation="tanh", output="identity")
 EPOCHS = 150  # two calls of 64, and a part of one
-
-
-@pytest.fixture(autouse=True, scope="module")
-def compiled() -> None:
-    """Compile, or read from disk, before the first step."""
-    for dtype in ("float32", "float64"):
-        compiled_steps.compile(np.dtype(dtype))
 
 
 @pytest.fixture
