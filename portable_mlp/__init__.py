@@ -120,9 +120,8 @@ def __dir__() -> list[str]:
 def __getattr__(name: str) -> Any:
     """Load the estimators when they are first asked for: they need scikit-learn, which takes a second to import."""
     if name not in _ESTIMATORS:
-        near = (
-            "" if name.startswith("__") else did_you_mean(name, __all__)
-        )  # programs look for names such as __wrapped__
+        # Programs look for names such as __wrapped__, and expect no answer.
+        near = "" if name.startswith("__") else did_you_mean(name, __all__)
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}{near}")
     try:
         with whole_imports():

@@ -142,43 +142,32 @@ def conclusion_source(
     Untraceable
         If the optimizer's formula cannot be traced.
     """
-    moments = [f"m{i}" for i in range(len(optimizer.moments))]
-    n_scalars = len(optimizer.scalars(1, 1.0))
-
-    def formula(xp: Tracer, p: Symbol, g: Symbol, *rest: Symbol) -> object:
-        root = (xp.sqrt,) if optimizer.with_root else ()
-        return optimizer.formula(p, g, *rest[: len(moments)], *root, *rest[len(moments) :], *optimizer.constants)
-
-    scalars = [f"scalars[{i}]" for i in range(n_scalars)]
-    update = traced(formula, ["p", "g", *moments, *scalars], ["p", *moments]).replace("\n", "\n        ")
-    loads = "".join(f"\n        T {m} = all_{m}[model * {n_parameters(sizes)}LL + i];" for m in moments)
-    stores = "".join(f"\n        all_{m}[model * {n_parameters(sizes)}LL + i] = {m};" for m in moments)
-    kinds = {"number": "const T {0}", "shared": "const T* {0}", "array": "const T* {0}", "none": "const T {0}"}
-    numbers = ", ".join(
-        kinds[kind].format(f"all_{name}")
-        for name, kind in (("strength", strength), ("divisor", divisor), ("loss_divisor", loss_divisor))
-    )
-    values = {"number": "all_{0}", "shared": "*all_{0}", "array": "all_{0}[model]", "none": "0"}
+    n, moments = n_parameters(sizes), [f"m{i}" for i in range(len(optimizer.moments))]
+    update = _update(optimizer, moments).replace("\n", "\n        ")
+    loads = "".join(f"\n        T {m} = all_{m}[model * {n}LL + i];" for m in moments)
+    stores = "".join(f"\n        all_{m}[model * {n}LL + i] = {m};" for m in moments)
+    kinds = {"strength": strength, "divisor": divisor, "loss_divisor": loss_divisor}
+    declared, values = zip(*(_number(name, kind) for name, kind in kinds.items()), strict=True)
     penalise = "" if strength == "none" else f"if ({_is_weight(sizes)}) {{ sums[1] += p * p; g += strength * p; }}"
     penalty = "" if strength == "none" else " + T(0.5) * strength * sums[1] / divisor"
     return (
-        OVER_A_BLOCK.format(T=TYPES[dtype], threads=block_threads(n_parameters(sizes)))
+        OVER_A_BLOCK.format(T=TYPES[dtype], threads=block_threads(n))
         + f"""
 extern "C" __global__ void portable_mlp_conclusion(
     T* all_p, {"".join(f"T* all_{m}, " for m in moments)}const T* all_g, const long long g_stride, const T* losses,
-    const long long n_losses, const T* scalars, {numbers}, const T n_samples, T* all_totals, T* all_losses,
+    const long long n_losses, const T* scalars, {", ".join(declared)}, const T n_samples, T* all_totals, T* all_losses,
     volatile T* partial, unsigned* n_done
 ) {{
     const long long model = blockIdx.y, first = blockIdx.x * blockDim.x + threadIdx.x, step = gridDim.x * blockDim.x;
-    const T strength = {values[strength].format("strength")}, divisor = {values[divisor].format("divisor")};
+    const T strength = {values[0]}, divisor = {values[1]};
     T sums[2] = {{0, 0}};
     for (long long i = first; i < n_losses; i += step) sums[0] += losses[model * n_losses + i];
-    for (long long i = first; i < {n_parameters(sizes)}LL; i += step) {{
-        T p = all_p[model * {n_parameters(sizes)}LL + i], g = all_g[model * g_stride + i];{loads}
+    for (long long i = first; i < {n}LL; i += step) {{
+        T p = all_p[model * {n}LL + i], g = all_g[model * g_stride + i];{loads}
         {penalise}
         g = g / divisor;
         {update}
-        all_p[model * {n_parameters(sizes)}LL + i] = p;{stores}
+        all_p[model * {n}LL + i] = p;{stores}
     }}
     for (int n = 0; n < 2; ++n) sums[n] = sum_over_block(sums[n]);
     __shared__ bool is_last;
@@ -197,7 +186,7 @@ extern "C" __global__ void portable_mlp_conclusion(
     }}
     for (int n = 0; n < 2; ++n) sums[n] = sum_over_block(sums[n]);
     if (threadIdx.x == 0) {{
-        const T loss = sums[0] / {values[loss_divisor].format("loss_divisor")}{penalty};
+        const T loss = sums[0] / {values[2]}{penalty};
         all_losses[model] = loss;
         all_totals[model] += loss * n_samples;
         n_done[model] = 0;  // for the next launch
@@ -205,6 +194,28 @@ extern "C" __global__ void portable_mlp_conclusion(
 }}
 """
     )
+
+
+def _update(optimizer: Optimizer, moments: Sequence[str]) -> str:
+    """Return the lines of an optimizer's formula for ``p``, its gradient ``g`` and its moments."""
+
+    def formula(xp: Tracer, p: Symbol, g: Symbol, *rest: Symbol) -> object:
+        root = (xp.sqrt,) if optimizer.with_root else ()
+        return optimizer.formula(p, g, *rest[: len(moments)], *root, *rest[len(moments) :], *optimizer.constants)
+
+    scalars = [f"scalars[{i}]" for i in range(len(optimizer.scalars(1, 1.0)))]
+    return traced(formula, ["p", "g", *moments, *scalars], ["p", *moments])
+
+
+def _number(name: str, kind: str) -> tuple[str, str]:
+    """Return the declaration of an argument of `conclusion_source` of some kind, and its value for a model.
+
+    >>> _number("divisor", "array")
+    ('const T* all_divisor', 'all_divisor[model]')
+    """
+    values = {"number": "all_{0}", "shared": "*all_{0}", "array": "all_{0}[model]", "none": "0"}
+    star = "*" if kind in ("shared", "array") else ""
+    return f"const T{star} all_{name}", values[kind].format(name)
 
 
 def block_threads(n_numbers: int) -> int:

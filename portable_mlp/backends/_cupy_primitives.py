@@ -24,6 +24,7 @@ from . import _cupy_kernels as kernels
 from ._cuda_rows import ROW_THREADS
 
 if TYPE_CHECKING:
+    from ..kernels.step import Carry
     from ._cupy_streams import CublasStream
 
 ONE_THREAD_A_ROW = 128
@@ -196,16 +197,15 @@ class CupyPrimitives(Primitives):
         self,
         net: Network,
         optimizer: Optimizer,
-        parameters: KeptParameters,
-        state: State,
-        total: Array,
+        carry: Carry,
         sums: GradientSums,
         loss: BatchLoss,
         n_samples: float,
         scalars: Scalars,
         workspace: Workspace | None = None,
-    ) -> tuple[KeptParameters, State, Array, Array]:
+    ) -> tuple[Carry, Array]:
         """Conclude a step by one kernel, in the memory of the arguments, and the loss in the workspace's."""
+        parameters, state, total = carry
         each: Array = loss.each if loss.mean is None else loss.mean
         loss_divisor = sums.divisor if loss.mean is None else 1.0
         numbers = sums.strength, sums.divisor, loss_divisor
@@ -214,9 +214,7 @@ class CupyPrimitives(Primitives):
         dtype = parameters.dtype
         kernel = kernels.conclusion(net.sizes, optimizer, dtype.name, strength if penalises else "none", *kinds)
         if workspace is None or kernel is None or not each.flags.c_contiguous:
-            return super().concluded(
-                net, optimizer, parameters, state, total, sums, loss, n_samples, scalars, workspace
-            )
+            return super().concluded(net, optimizer, carry, sums, loss, n_samples, scalars, workspace)
         if isinstance(scalars, tuple):
             scalars = cupy.asarray(scalars, dtype=dtype)
         found = cupy.empty_like(total) if workspace.loss is None else workspace.loss
@@ -236,7 +234,7 @@ class CupyPrimitives(Primitives):
                 *(dtype.type(n_samples), total, found, partial, n_done),
             ),
         )
-        return parameters, state, total, found
+        return carry, found
 
 
 def _is_wide(z: Array) -> bool:

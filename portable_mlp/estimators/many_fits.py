@@ -7,6 +7,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Self, TypeVar
 
 import numpy as np
+from scipy import sparse
+from scipy.sparse import csgraph
 from sklearn import get_config
 from sklearn.utils import _safe_indexing
 from sklearn.utils.validation import _num_samples, check_consistent_length
@@ -192,22 +194,18 @@ def _is_generator(value: Any) -> bool:
 
 def _in_order(estimators: Sequence[Any]) -> list[list[int]]:
     """Return the numbers of estimators that must be fitted one after the other: those that share a changing object."""
-    first_of = list(range(len(estimators)))  # an earlier one, which shares an object with it, or itself
-    users: dict[int, int] = {}
-
-    def first(i: int) -> int:
-        while first_of[i] != i:
-            i = first_of[i]
-        return i
-
-    for i, estimator in enumerate(estimators):
-        for value in estimator.get_params().values():
-            if _is_step(value) or _is_generator(value):
-                low, high = sorted((first(users.setdefault(id(value), i)), first(i)))
-                first_of[high] = low
+    users: dict[int, int] = {}  # the first estimator that has an object
+    pairs = [
+        (users.setdefault(id(value), i), i)
+        for i, estimator in enumerate(estimators)
+        for value in estimator.get_params().values()
+        if _is_step(value) or _is_generator(value)
+    ]
+    n, edges = len(estimators), np.asarray(pairs, dtype=np.intp).reshape(-1, 2).T
+    _, labels = csgraph.connected_components(sparse.coo_array((np.ones(len(pairs)), tuple(edges)), shape=(n, n)))
     groups: dict[int, list[int]] = {}
-    for i in range(len(estimators)):
-        groups.setdefault(first(i), []).append(i)
+    for i, label in enumerate(labels.tolist()):
+        groups.setdefault(label, []).append(i)
     return list(groups.values())
 
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import functools
 import math
 from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple, TypeAlias
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
 from .activations import ACTIVATIONS, softmax
 from .arrays import Array, Namespace, constant, relevel
@@ -20,6 +20,9 @@ from .optimizers import Optimizer, Scalars, State
 from .parameters import Layer, Params, pack_pieces, unpack
 from .targets import are_labels, one_hot
 from .workspace import Workspace
+
+if TYPE_CHECKING:
+    from .step import Carry
 
 KeptParameters: TypeAlias = Any
 """All parameters, or a moment of each, as steps keep them: one flat vector, unless a backend's primitives differ."""
@@ -309,25 +312,26 @@ class Primitives:
         self,
         net: Network,
         optimizer: Optimizer,
-        parameters: KeptParameters,
-        state: State,
-        total: Array,
+        carry: Carry,
         sums: GradientSums,
         loss: BatchLoss,
         n_samples: float,
         scalars: Scalars,
         workspace: Workspace | None = None,
-    ) -> tuple[KeptParameters, State, Array, Array]:
+    ) -> tuple[Carry, Array]:
         """Conclude a step: form its loss, reduce the sums, update, and add the loss to the epoch's.
 
         Returns
         -------
-        parameters, state, total, loss
-            Those after the step, and the batch's mean loss with its penalty; the arguments are used up.
+        carry : Carry
+            The values after the step; the arguments are used up.
+        loss : array of shape () or (n_models,)
+            The batch's mean loss with its penalty.
         """
+        parameters, state, total = carry
         mean = self.mean_loss(loss, sums)
         parameters, state = self.reduce_and_update(optimizer, parameters, sums, state, scalars, workspace)
-        return parameters, state, self.accumulated(total, mean, n_samples), mean
+        return type(carry)(parameters, state, self.accumulated(total, mean, n_samples)), mean
 
 
 @functools.cache

@@ -209,7 +209,7 @@ def advance(
 
     All arguments are used up.
     """
-    parameters, decays = carry.parameters, program.optimizer.weight_decay != 0.0
+    decays = program.optimizer.weight_decay != 0.0
     if decays or program.clip_norm is not None:
         # The penalty's gradient must be that of the weights before they decay, and must count in the norm.
         loss = BatchLoss(mean=ops.mean_loss(loss, sums))
@@ -217,20 +217,9 @@ def advance(
     if program.clip_norm is not None:
         sums = clipped(ops, sums, program.clip_norm)
     if decays:
-        parameters, scalars = ops.decayed(parameters, sums.params, scalars[-1]), scalars[:-1]
-    *after, mean = ops.concluded(
-        program.objective.net,
-        program.optimizer,
-        parameters,
-        carry.state,
-        carry.total,
-        sums,
-        loss,
-        n_samples,
-        scalars,
-        workspace,
-    )
-    return Carry(*after), mean
+        carry = carry._replace(parameters=ops.decayed(carry.parameters, sums.params, scalars[-1]))
+        scalars = scalars[:-1]
+    return ops.concluded(program.objective.net, program.optimizer, carry, sums, loss, n_samples, scalars, workspace)
 
 
 def clipped(ops: Primitives, sums: GradientSums, clip_norm: float) -> GradientSums:

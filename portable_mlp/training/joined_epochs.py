@@ -57,15 +57,15 @@ class JoinedEpochs:
         n_now = 1 if self._diverged else loop.n_joined(n_samples, min(STEPS_A_CALL, self._epochs - epoch))
         if n_now == 1:
             return 0
-        rates = [
-            self._rates.at(Progress(e, e * n_samples, self._epochs, step, 1))
-            for step, e in enumerate(range(epoch, epoch + n_now), start=loop.n_steps + 1)
-        ]
+        steps = range(loop.n_steps + 1, loop.n_steps + n_now + 1)
+        rates = {
+            step: self._rates.at(Progress(e, e * n_samples, self._epochs, step, 1))
+            for e, step in enumerate(steps, start=epoch)
+        }
         orders = [self._order.epoch(e, 0).rows for e in range(epoch, epoch + n_now)]
         before, start = loop.kept(), time.perf_counter()
-        first_step = loop.n_steps + 1
         try:
-            means = loop.joined_epochs(self._data, orders, lambda step: rates[step - first_step])
+            means = loop.joined_epochs(self._data, orders, rates.__getitem__)
             losses = loop.backend.to_numpy(means + loop.differences())
         except KeyboardInterrupt:
             loop.restore(*before)  # the parameters of the epochs that are recorded
@@ -76,6 +76,6 @@ class JoinedEpochs:
             return 0
         speed = n_now * n_samples / (time.perf_counter() - start)
         self._monitor.bar.advance(n_now * n_samples)
-        for loss, rate in zip(losses.tolist(), rates, strict=True):
+        for loss, rate in zip(losses.tolist(), rates.values(), strict=True):
             self._monitor.epoch_end(loop.flat, loss=loss, learning_rate=rate, samples_per_second=speed)
         return n_now

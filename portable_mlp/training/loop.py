@@ -96,7 +96,7 @@ class Loop:
         return flat, tuple(moments), total, self.n_steps
 
     def restore(self, flat: Any, state: Sequence[Any], total: Any, n_steps: int) -> None:
-        """Continue from copies of ``flat``, ``state`` and ``total`` on the host."""
+        """Continue from copies of ``flat``, ``state`` and ``total``, on the host or on the device."""
         moved, *moments, so_far = (self.backend.asarray(x, dtype=x.dtype.name) for x in (flat, *state, total))
         self._carry = self._runner.start(moved, tuple(moments), so_far)
         self.n_steps = n_steps
