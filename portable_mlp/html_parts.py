@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from .printable import printable
 
-MOST_ROWS = 40
+MOST_ROWS_SHOWN = 40
 """The most rows that a notebook shows of a table."""
 MOST_CHARACTERS = 300
 """The most characters that a notebook shows of a cell."""
@@ -43,9 +43,9 @@ def notebook_table(headings: Sequence[object], rows: Sequence[Sequence[object]])
     '<table><thead><tr><th>name</th><th>value</th></tr></thead><tbody><tr><td>&lt;a&gt;</td><td>1</td></tr></tbody></table>'
     """
     shown = list(rows)
-    if len(shown) > MOST_ROWS:
-        left_out = len(shown) - MOST_ROWS + 1
-        shown[MOST_ROWS - 2 : -1] = [(f"... {left_out} more", *[""] * (len(headings) - 1))]
+    if len(shown) > MOST_ROWS_SHOWN:
+        left_out = len(shown) - MOST_ROWS_SHOWN + 1
+        shown[MOST_ROWS_SHOWN - 2 : -1] = [(f"... {left_out} more", *[""] * (len(headings) - 1))]
     return html_table(headings, (html_row(html_cell(_shortened(text)) for text in row) for row in shown))
 
 
