@@ -6,7 +6,7 @@ import contextlib
 from collections.abc import Iterator, Sequence
 from io import BufferedReader
 
-from ..storage.printable import printable
+from ..printable import printable
 
 __all__ = [
     "OBJECTS",
