@@ -26,10 +26,13 @@ class TorchActivation(NamedTuple):
         ``value(z) -> h``, in ``z`` unless the derivative needs z.
     backward : callable
         ``backward(dh, z, h) -> dz``, in ``dh``.
+    same_bits : bool
+        Whether the value has the bits of the formula.
     """
 
     value: Callable[[Array], Array]
     backward: Callable[[Array, Array | None, Array], Array]
+    same_bits: bool = False
 
 
 def own_activation(name: str) -> TorchActivation | None:
@@ -46,10 +49,10 @@ def _d_gelu(dh: Array, z: Array | None, h: Array) -> Array:
 
 _OWN: dict[tuple[Callable[..., Array], Callable[..., Array]], TorchActivation] = {
     (formulas.relu, formulas.d_relu): TorchActivation(
-        torch.relu_, lambda dh, z, h: _aten.threshold_backward.grad_input(dh, h, 0.0, grad_input=dh)
+        torch.relu_, lambda dh, z, h: _aten.threshold_backward.grad_input(dh, h, 0.0, grad_input=dh), same_bits=True
     ),
     (formulas.tanh, formulas.d_tanh): TorchActivation(
-        torch.tanh_, lambda dh, z, h: _aten.tanh_backward.grad_input(dh, h, grad_input=dh)
+        torch.tanh_, lambda dh, z, h: _aten.tanh_backward.grad_input(dh, h, grad_input=dh), same_bits=True
     ),
     (formulas.logistic, formulas.d_logistic): TorchActivation(
         torch.sigmoid_, lambda dh, z, h: _aten.sigmoid_backward.grad_input(dh, h, grad_input=dh)

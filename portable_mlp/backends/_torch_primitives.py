@@ -126,6 +126,12 @@ class TorchPrimitives(Primitives):
         h = own.value(z)
         return h, None if h is z else z
 
+    def activated(self, name: str, z: Array, b: Array) -> Array:
+        """Return ``h = f(z + b)`` alone, in ``z``: predictions have the bits of the formulas."""
+        own = own_activation(name)
+        activate = self.activate if own is not None and own.same_bits else super().activate
+        return self.by_rows(lambda part: activate(name, part, b)[0], z)
+
     def d_activate(self, name: str, dh: Array, z: Array | None, h: Array) -> Array:
         """Return ``dz = dh f'(z)``, in ``dh``."""
         own = own_activation(name)

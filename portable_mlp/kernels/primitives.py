@@ -193,11 +193,11 @@ class Primitives:
         activation = ACTIVATIONS[name]
         return activation.value(self.xp, z), z if activation.needs_z else None
 
-    def activated(self, name: str, z: Array, b: Array | None) -> Array:
+    def activated(self, name: str, z: Array, b: Array) -> Array:
         """Return ``h = f(z + b)`` alone, for predictions; ``z`` is used up."""
         if self.writes:
             return self.by_rows(lambda part: self.activate(name, part, b)[0], z)
-        z = self.biased(z, b)
+        z = self.add_bias(z, b)
         return ACTIVATIONS[name].value(self.xp, z)
 
     def by_rows(self, function: Callable[[Array], Array], z: Array) -> Array:

@@ -83,14 +83,14 @@ def last_hidden(ops: Primitives, net: Network, params: Params, X: Array) -> Arra
     layer = [X]
     for (W, b), name in zip(params[:-1], net.activations, strict=True):
         # Popped, a layer is freed by its product, before the activation makes the next one.
-        layer.append(ops.activated(name, *ops.linear(layer.pop(), W, b)))
+        layer.append(ops.activated(name, ops.matmul(layer.pop(), W), b))
     return layer.pop()
 
 
 def logits_of(ops: Primitives, net: Network, params: Params, X: Array) -> Array:
     """Return ``z`` of the output layer, without checks and without keeping hidden layers."""
     W, b = params[-1]
-    return ops.biased(*ops.linear(last_hidden(ops, net, params, X), W, b))
+    return ops.add_bias(ops.matmul(last_hidden(ops, net, params, X), W), b)
 
 
 def output_of(ops: Primitives, net: Network, params: Params, X: Array) -> Array:
