@@ -13,7 +13,7 @@ import array_api_compat
 
 from ..kernels.docstrings import documented_with, quoted
 from ..kernels.suggestions import did_you_mean, suggesting
-from ._base import INSTALL, PRECISIONS, Backend, BackendInfo, BackendUnavailable, dtype_name
+from ._base import INSTALL, PRECISIONS, Backend, BackendInfo, BackendInfos, BackendUnavailable, dtype_name
 from .interrupts import whole_imports
 
 __all__ = [
@@ -69,7 +69,7 @@ def backends() -> list[BackendInfo]:
     >>> [info.name for info in pm.backends()]
     ['numpy', 'cupy', 'torch', 'jax', 'strict']
     """
-    infos = []
+    infos = BackendInfos()
     for name in _REGISTRY:
         try:
             with _working(name):

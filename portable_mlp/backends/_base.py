@@ -12,6 +12,7 @@ from typing import Any, NamedTuple, TypeVar
 import array_api_compat
 import numpy as np
 
+from ..html_parts import notebook_table
 from ..kernels.options import check_choice
 from ..kernels.primitives import Primitives, portable
 from ..kernels.step import Program
@@ -64,6 +65,23 @@ class BackendInfo(NamedTuple):
     version: str | None = None
     devices: tuple[str, ...] = ()
     reason: str | None = None
+
+
+class BackendInfos(list[BackendInfo]):
+    """Several backends: a list, and a table in a notebook."""
+
+    def _repr_html_(self) -> str:
+        rows = [
+            (
+                info.name,
+                "yes" if info.available else "no",
+                info.version or "",
+                ", ".join(info.devices),
+                info.reason or "",
+            )
+            for info in self
+        ]
+        return notebook_table(("backend", "usable", "version", "devices", "why not"), rows)
 
 
 class Backend:

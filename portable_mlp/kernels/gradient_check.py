@@ -17,6 +17,7 @@ from typing import Any, NamedTuple
 
 import array_api_compat
 
+from ..html_parts import notebook_heading, notebook_table
 from .arrays import Array, Namespace, device_for_new
 from .options import check_choice
 from .suggestions import suggesting
@@ -62,6 +63,11 @@ class GradientCheck(NamedTuple):
             f"analytic {self.analytic:.8g}, numerical {self.numerical:.8g}; "
             f"{self.n_checked} entries compared, {self.n_skipped} skipped"
         )
+
+    def _repr_html_(self) -> str:
+        """Return the check for a notebook: whether it passed, and a row for each number."""
+        verdict = notebook_heading(self, {"gradient check": "passed" if self.passed else "FAILED"})
+        return f"<div>{verdict}{notebook_table(self._fields[1:], [self[1:]])}</div>"
 
 
 class Difference(NamedTuple):

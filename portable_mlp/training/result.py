@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple, TypeAlias
 
+from ..html_parts import notebook_heading
 from ..kernels.arrays import Array
 from ..kernels.network import Network
 from ..kernels.parameters import Params, unpack
 from ..kernels.summaries import fields
+from .history_html import history_html
 
 History: TypeAlias = dict[str, list[Any]]
 """One float for each epoch, by name; with an axis of models a list of floats for each epoch."""
@@ -42,6 +44,11 @@ class TrainResult(NamedTuple):
 
     def __repr__(self) -> str:
         return fields(self)
+
+    def _repr_html_(self) -> str:
+        """Return the result for a notebook: why training ended, the losses as a picture, the history as a table."""
+        ending = {name: getattr(self, name) for name in ("n_epochs", "stopped_because", "best_epoch")}
+        return f"<div>{notebook_heading(self, ending)}{history_html(self.history, self.best_epoch)}</div>"
 
 
 class EpochEnd(NamedTuple):
