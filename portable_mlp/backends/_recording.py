@@ -24,7 +24,7 @@ from ..kernels.step import FUNCTIONS_KEPT, Carry, Program, step
 from ..kernels.workspace import make_workspace
 from ._compiled_steps import WIDTH
 from ._numba_primitives import NumbaPrimitives
-from ._tape import Rows, Tape, Untapeable, address
+from ._tape import BatchRows, Tape, Untapeable, address
 
 ALIGNMENT = 64
 """Bytes of a cache line, at which each of the tape's own arrays begins."""
@@ -280,7 +280,7 @@ def _recorded(
         program,
         before,
         _taped(tape, data)._replace(masks=tape.masks(size, net.sizes[1:-1]) if kind.masked else None),
-        Rows((size,)) if kind.gathers else None,
+        BatchRows((size,)) if kind.gathers else None,
         scalars,
         _taped(tape, make_workspace(np, net, flat, size, gathers=kind.gathers)),
     )

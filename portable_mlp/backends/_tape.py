@@ -30,7 +30,7 @@ from ._compiled_steps import (
 )
 
 
-class Rows(NamedTuple):
+class BatchRows(NamedTuple):
     """The row numbers of a batch: each step has its own, so that they have no address.
 
     Attributes
@@ -144,7 +144,7 @@ class Tape:
             start += n_samples * n
         return tuple(masks)
 
-    def take(self, x: Taped, rows: Rows, out: Taped | None) -> Taped:
+    def take(self, x: Taped, rows: BatchRows, out: Taped | None) -> Taped:
         """Append the gathering of the batch's rows; return them."""
         if not x.flags.c_contiguous or x.dtype not in (self.dtype, np.int64):
             raise Untapeable("rows of memory that is not in row order")
