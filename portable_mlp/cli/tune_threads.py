@@ -1,17 +1,18 @@
-"""The trials of a search side by side in threads, where scikit-learn is installed, which the threads of fits share."""
+"""The trials of a search side by side in threads, which no process has to be started for."""
 
 from __future__ import annotations
 
 import functools
-import importlib.util
 from collections.abc import Iterator
 
+from ..distributed.supervision.cores import n_cores
 from ..tables.search import TableSearch, TrialScores
 from ..tables.search_loop import Ended, evaluate_one_by_one
+from ..training.side_by_side import TaskOutcome, side_by_side
 
 
 def evaluate_in_threads(search: TableSearch, numbers: Iterator[int], ended: Ended) -> None:
-    """Evaluate trials, on NumPy one on each core; on other libraries, or without scikit-learn, one after the other.
+    """Evaluate trials, on NumPy one on each core, on other libraries one after the other.
 
     Parameters
     ----------
@@ -22,10 +23,9 @@ def evaluate_in_threads(search: TableSearch, numbers: Iterator[int], ended: Ende
     ended : callable
         Called in this thread with each trial as it ends.
     """
-    if search.backend != "numpy" or importlib.util.find_spec("sklearn") is None:
+    if search.backend != "numpy":
         evaluate_one_by_one(search, numbers, ended)
         return
-    from ..estimators.side_by_side import TaskOutcome, side_by_side
 
     def received(outcome: TaskOutcome[TrialScores]) -> None:
         if outcome.error is not None:
@@ -33,4 +33,5 @@ def evaluate_in_threads(search: TableSearch, numbers: Iterator[int], ended: Ende
         assert outcome.value is not None  # there was no error
         ended(outcome.value)
 
-    side_by_side((functools.partial(search.evaluate, number) for number in numbers), ended=received)
+    tasks = (functools.partial(search.evaluate, number) for number in numbers)
+    side_by_side(tasks, n_cores(), ended=received)

@@ -119,6 +119,17 @@ class Columns(Mapping[str, NDArray[Any]]):
         rows = key if isinstance(key, slice) else np.asarray(key)
         return type(self)({name: Column(c.reading, c.values[rows]) for name, c in self._columns.items()})
 
+    @classmethod
+    def joined(cls, parts: Sequence[Self]) -> Self:
+        """Return the rows of several tables with the same columns, one after another."""
+        first = parts[0]
+        return cls(
+            {
+                name: Column(column.reading, np.concatenate([part.column(name).values for part in parts]))
+                for name, column in first._columns.items()
+            }
+        )
+
     def __iter__(self) -> Iterator[str]:
         return iter(self._columns)
 

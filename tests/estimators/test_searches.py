@@ -22,7 +22,7 @@ from sklearn.preprocessing import StandardScaler
 
 import portable_mlp as pm
 from portable_mlp.estimators.last_steps import candidates_compute_on_numpy
-from portable_mlp.estimators.side_by_side import Workers
+from portable_mlp.training.side_by_side import Workers
 from tests.conftest import Library
 from tests.estimators.problems import ours, problem, weights
 from tests.selection import rarely
@@ -37,9 +37,9 @@ def in_threads(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """The number of threads of each call."""
     counts, honest = [], Workers.__init__
 
-    def counted(self: Workers, n: int) -> None:
+    def counted(self: Workers, n: int, start: Callable[[], None]) -> None:
         counts.append(n)
-        honest(self, n)
+        honest(self, n, start)
 
     monkeypatch.setattr(Workers, "__init__", counted)
     return counts
@@ -151,13 +151,18 @@ def test_all_cores_unless_told_otherwise(in_threads: list[int]) -> None:
     assert len(in_threads) == 2 + (cores > 1)
 
 
+def test_a_group_has_one_thread_on_each_process_unless_told_otherwise(in_threads: list[int]) -> None:
+    with pm.parallel("serial"):
+        fitted()
+        assert in_threads == []
+        fitted(n_jobs=2)
+        with joblib.parallel_config(n_jobs=3):
+            fitted()
+    assert in_threads == [2, 3]
+
+
 def own_backend() -> None:
     with joblib.parallel_config("threading"):
-        fitted(n_jobs=2)
-
-
-def in_a_group() -> None:
-    with pm.parallel("serial"):
         fitted(n_jobs=2)
 
 
@@ -182,7 +187,7 @@ def over_libraries() -> None:
 
 @pytest.mark.parametrize(
     "call",
-    [own_backend, in_a_group, within_a_task_of_joblib, over_another_estimator, on_another_library, over_libraries],
+    [own_backend, within_a_task_of_joblib, over_another_estimator, on_another_library, over_libraries],
 )
 def test_others_run_as_scikit_learn_runs_them(call: Callable[[], None], in_threads: list[int]) -> None:
     call()
