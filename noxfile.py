@@ -18,9 +18,10 @@ SIDE_BY_SIDE = ("-n", str(N_PROCESSES), "--dist", "worksteal")
 LESS_COMPILING = "--xla_backend_optimization_level=0"
 
 
-def install_for_tests(session: nox.Session) -> None:
-    """Install the package and what its tests need; modules are compiled when they are imported, which few are."""
-    session.install("--no-compile", "-e", ".[demo,lbfgs]", *nox.project.dependency_groups(PYPROJECT, "test"))
+def install_for_tests(session: nox.Session, *extras: str) -> None:
+    """Install the package, with more extras, and what its tests need; modules are compiled as they are imported."""
+    package = f".[{','.join(('demo', 'lbfgs', *extras))}]"
+    session.install("--no-compile", "-e", package, *nox.project.dependency_groups(PYPROJECT, "test"))
 
 
 def install_for_docs(session: nox.Session) -> None:
@@ -43,6 +44,14 @@ def thorough(session: nox.Session) -> None:
     install_for_tests(session)
     chosen = ("-m", "thorough or hypothesis", "--hypothesis-profile", "many")
     session.run("pytest", *SIDE_BY_SIDE, *chosen, *session.posargs)
+
+
+@nox.session
+@nox.parametrize("library", ["mlx"])
+def libraries(session: nox.Session, library: str) -> None:
+    """Run the tests of an array library that other sessions do not install; arguments go to pytest."""
+    install_for_tests(session, library)
+    session.run("pytest", *SIDE_BY_SIDE, "-m", "optional", *session.posargs)
 
 
 @nox.session

@@ -8,6 +8,9 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import inspect
+import re
+import textwrap
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Self
 
@@ -17,6 +20,7 @@ from sklearn import model_selection
 
 from ..distributed.exchange import of_root
 from ..distributed.group import Group, current_group, training_in
+from ..kernels.docstrings import documented_with
 from ..kernels.suggestions import suggesting
 from ..training.interruption import SharedRequest, sharing
 from .last_steps import candidates_compute_on_numpy, is_ours
@@ -67,6 +71,14 @@ def fitting_side_by_side(
         yield group
 
 
+_N_JOBS = """\
+    The number of threads that fits of our estimators run in, or of processes where others are fitted; negative to count
+    from the number of cores, as -1 for all. None is all cores that the process may use, but 1 for estimators of others
+    and within a task of joblib.
+
+"""
+
+
 class _SideBySide:
     """The method `fit` of the searches."""
 
@@ -93,6 +105,12 @@ class _SideBySide:
         -------
         self
             The fitted search.
+
+        Raises
+        ------
+        ValueError
+            If a parameter of the search cannot be used, or no fit succeeded; with ``error_score="raise"`` the
+            first error of a fit.
         """
         call, space = f"{type(self).__name__}.fit", getattr(self, self._space)
         with fitting_side_by_side(call, self.estimator, X, self.get_params(deep=False), space) as group:
@@ -103,6 +121,17 @@ class _SideBySide:
         return self
 
 
+def _sections_of(search: type) -> str:
+    """Return what scikit-learn's docstring has on parameters and attributes, but on ``n_jobs``."""
+    sections = inspect.getdoc(search) or ""
+    sections = sections.partition("Parameters\n----------\n")[2].partition("\n\nSee Also\n")[0]
+    sections = re.sub(
+        r"(?<=^n_jobs : int, default=None\n).*?(?=^\S)", _N_JOBS, sections, flags=re.DOTALL | re.MULTILINE
+    )
+    return textwrap.indent(sections, "    ").lstrip()
+
+
+@documented_with(sections=_sections_of(model_selection.GridSearchCV))
 class GridSearchCV(_SideBySide, model_selection.GridSearchCV):
     """The exhaustive search of scikit-learn over parameters, whose fits of our estimators run side by side.
 
@@ -117,6 +146,10 @@ class GridSearchCV(_SideBySide, model_selection.GridSearchCV):
 
     While fits run in threads, BLAS has one thread in the whole process. At the end its number of threads and the
     filters of warnings are as they were at the beginning: what other threads change meanwhile is lost.
+
+    Parameters
+    ----------
+    {sections}
 
     See Also
     --------
@@ -137,11 +170,16 @@ class GridSearchCV(_SideBySide, model_selection.GridSearchCV):
     _space = "param_grid"
 
 
+@documented_with(sections=_sections_of(model_selection.RandomizedSearchCV))
 class RandomizedSearchCV(_SideBySide, model_selection.RandomizedSearchCV):
     """The search of scikit-learn over parameters drawn at random, whose fits of our estimators run side by side.
 
     It is ``sklearn.model_selection.RandomizedSearchCV``, with its parameters, attributes and results; its fits run as
     those of `GridSearchCV`.
+
+    Parameters
+    ----------
+    {sections}
 
     See Also
     --------
@@ -189,7 +227,7 @@ def _side_by_side(validate: Callable[..., Any]) -> Callable[..., Any]:
             return validate(estimator, X, *args, **options)
 
     called.__module__ = __name__
-    summary, rest = str(validate.__doc__).split("\n\n", 1)
+    summary, _, rest = (validate.__doc__ or "").partition("\n\n")
     rest = rest.partition("    Examples\n")[0].replace("    scores : ", "    ")  # as numpydoc has a single result
     called.__doc__ = f"{summary}\n{_NOTE}\n{rest}{_EXAMPLE}"
     return suggesting(called)

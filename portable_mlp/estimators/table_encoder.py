@@ -138,6 +138,11 @@ class TableEncoder(TakesTables, TransformerMixin, BaseEstimator):
         -------
         TableEncoder
             The encoder itself, fitted.
+
+        Raises
+        ------
+        ValueError
+            If a parameter, X or y cannot be used; with what was expected, and what came.
         """
         self._fit(X, y)
         return self
@@ -147,8 +152,10 @@ class TableEncoder(TakesTables, TransformerMixin, BaseEstimator):
 
         Parameters
         ----------
-        X, y
-            The training rows and their targets, as for `fit`.
+        X : data frame, mapping, Columns, or array-like of shape (n_samples, n_features)
+            The training rows, of any kind that `fit` accepts.
+        y : array-like of shape (n_samples,) or (n_samples, n_outputs), optional
+            Their targets, for columns of many texts.
         **fit_params
             Not accepted: there are no other options.
 
@@ -156,6 +163,13 @@ class TableEncoder(TakesTables, TransformerMixin, BaseEstimator):
         -------
         ndarray of shape (n_samples, n_features_out), float64
             Or a data frame, if `set_output` asked for one.
+
+        Raises
+        ------
+        ValueError
+            If a parameter, X or y cannot be used; with what was expected, and what came.
+        TypeError
+            If there are other options.
         """
         if fit_params:
             raise TypeError(f"fit_transform takes X and y, not {', '.join(sorted(fit_params))}")
@@ -166,8 +180,8 @@ class TableEncoder(TakesTables, TransformerMixin, BaseEstimator):
 
         Parameters
         ----------
-        X : as in `fit`
-            Rows with the same columns; of those with names, in any order, and others are left alone.
+        X : data frame, mapping, Columns, or array-like of shape (n_samples, n_features)
+            Rows with the same columns as in `fit`; of those with names, in any order, and others are left alone.
 
         Returns
         -------
@@ -176,6 +190,8 @@ class TableEncoder(TakesTables, TransformerMixin, BaseEstimator):
 
         Raises
         ------
+        NotFittedError
+            If it is not fitted.
         ValueError
             If a column is lacking, or a cell contradicts what its column was when it was learnt.
         """
@@ -194,6 +210,11 @@ class TableEncoder(TakesTables, TransformerMixin, BaseEstimator):
         -------
         ndarray of shape (n_features_out,), object
             Each column's name, with what it stands for behind it.
+
+        Raises
+        ------
+        NotFittedError
+            If it is not fitted.
         """
         check_is_fitted(self)
         return np.array(self._encoder.feature_names, dtype=object)

@@ -9,7 +9,7 @@ from ..backends import Backend
 from ..distributed.group import on_root
 from ..kernels.arrays import Array, snapshot
 from ..kernels.network import Network
-from ..kernels.parameters import unpack
+from ..kernels.parameters import Params, unpack
 from .evaluation import Evaluation
 from .history_numbers import copied, kept_number
 from .loop import Loop, all_finite
@@ -122,12 +122,16 @@ class Monitor:
         """Return whether a callback requests to stop, and the numbers that callbacks keep in the history."""
         if not self._callbacks:
             return False, self._of_callbacks
-        params = unpack(self.net, snapshot(self._backend.xp, flat))
+        params = self.params_of(snapshot(self._backend.xp, flat))
         event = EpochEnd(self.n_epochs - 1, self._epochs, params, self.history)
         # Every callback is called, also after a request to stop. NumPy's True counts; a number other than 0 does not.
         answers = [callback(event) for callback in self._callbacks]
         stop = any(type(answer).__name__.startswith("bool") and bool(answer) for answer in answers)
         return stop, {name: kept_number(name, x) for name, x in event.history.items() if name not in self._history}
+
+    def params_of(self, flat: Array) -> Params:
+        """Return the layers of flat parameters, of which nothing is left to compute: another thread may read them."""
+        return self._backend.evaluated(unpack(self.net, flat))
 
     def result(self, flat: Array, stopped_because: str) -> TrainResult:
         """Return the run's result: with ``patience`` the best parameters, else ``flat``."""
@@ -135,7 +139,7 @@ class Monitor:
         history = self.history
         # With many models each number is a list.
         objectives = [self._sign * x for x in history.get(self._monitored, []) if not isinstance(x, list)]
-        return TrainResult(unpack(self.net, chosen), history, self.n_epochs, stopped_because, best_epoch(objectives))
+        return TrainResult(self.params_of(chosen), history, self.n_epochs, stopped_because, best_epoch(objectives))
 
     def memory(self) -> dict[str, Any]:
         """Return the record of the epochs so far: arrays on the host, and lists of floats."""
@@ -233,8 +237,7 @@ class LoopRecord:
         if not is_finite:
             epoch, batch = self._monitor.n_epochs + 1, loop.first_bad_batch()
             raise NonFiniteError.diverged(
-                self._monitor.net,
-                self._epoch_start,
+                self._monitor.params_of(self._epoch_start),
                 self._monitor.history,
                 epoch=epoch,
                 batch=batch,
