@@ -5,9 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
-import array_api_compat
-
-from .arrays import Array, Namespace
+from .arrays import Array, Namespace, device_of
 from .network import Network
 from .parameters import Params, unpack
 
@@ -74,7 +72,7 @@ def make_workspace(
     layers : callable
         ``layers(net, flat)`` returns the layers as views of the parameters, or of their gradient.
     """
-    device: Any = array_api_compat.device(flat)
+    device: Any = device_of(flat)
 
     def empty(n_units: int) -> Array:
         return xp.empty((*flat.shape[:-1], n_samples, n_units), dtype=flat.dtype, device=device)
