@@ -149,12 +149,8 @@ def wheel(session: nox.Session, extra: str) -> None:
     shutil.copytree("tests", folder / "tests", ignore=shutil.ignore_patterns("__pycache__"))
     shutil.copy("pyproject.toml", folder)
     session.chdir(folder)
-    session.run(
-        "python",
-        "-m",
-        "pytest",
-        *TESTS_OF_WHEEL.get(extra, ()),
-        f"tests/test_first_steps.py::test_first_steps[{extra}]",
-    )
+    first_steps = f"tests/test_first_steps.py::test_first_steps[{extra}]"
+    everything = "thorough or not thorough"
+    session.run("python", "-m", "pytest", "-m", everything, first_steps, *TESTS_OF_WHEEL.get(extra, ()))
     # Together these environments take gigabytes.
     shutil.rmtree(session.virtualenv.location)

@@ -52,9 +52,8 @@ def bare() -> None:
 
 def command_line() -> None:
     run = ("-m", "portable_mlp")
-    assert "test" in python(
-        *run, "train", "table.csv", "--target", "rent", "--epochs", "2", "--save", "m", "--test", "0.2"
-    )
+    options = ("--target", "rent", "--task", "regression", "--epochs", "2", "--save", "m")
+    assert "district" in python(*run, "train", "table.csv", *options)
     assert python(*run, "predict", "m", "table.csv").startswith("prediction\n")
     assert "district" in python(*run, "inspect", "m")
     assert "numpy" in python(*run, "doctor")
@@ -124,7 +123,8 @@ def compiled() -> None:
     from portable_mlp.backends._compiled_steps import compiled_steps
 
     plain = losses("numpy")
-    assert compiled_steps.compile(np.dtype("float32"))
+    compiled_steps.compile(np.dtype("float32"))
+    assert compiled_steps.is_there(np.dtype("float32"))
     assert losses("numpy") == plain
 
 
@@ -180,8 +180,13 @@ STEPS: dict[str, Callable[[], None]] = {
 }
 """The first steps with each extra, and with none."""
 
+MARKS = {
+    "demo": [pytest.mark.thorough],
+    "fast": [pytest.mark.thorough, pytest.mark.compiled_steps],
+}
 
-@pytest.mark.parametrize("extra", STEPS)
+
+@pytest.mark.parametrize("extra", [pytest.param(extra, marks=MARKS.get(extra, ())) for extra in STEPS])
 def test_first_steps(extra: str, tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     pathlib.Path("table.csv").write_text(TABLE)
