@@ -28,6 +28,14 @@ TESTS_OF_WHEEL = {
 }
 """What runs against the wheel with an extra, beside its case of tests/test_first_steps.py."""
 
+SCHEMAS = {
+    "citation-file-format": "CITATION.cff",
+    "github-issue-config": ".github/ISSUE_TEMPLATE/config.yml",
+    "github-issue-forms": ".github/ISSUE_TEMPLATE/[!c]*.yml",
+    "github-workflows": ".github/workflows/*.yml",
+}
+"""The files of each schema of check-jsonschema, which has them with it."""
+
 # LLVM's optimisations are most of the time that JAX compiles; `thorough` and plain pytest leave them on.
 LESS_COMPILING = "--xla_backend_optimization_level=0"
 
@@ -76,10 +84,13 @@ def oldest(session: nox.Session) -> None:
 
 @nox.session
 def lint(session: nox.Session) -> None:
-    """Check the style of the code."""
+    """Check the style of the code, and the files that GitHub and citation managers read against their schemas."""
     session.install(*nox.project.dependency_groups(PYPROJECT, "lint"))
     session.run("ruff", "check")
     session.run("ruff", "format", "--check")
+    for schema, pattern in SCHEMAS.items():
+        files = sorted(map(str, pathlib.Path().glob(pattern)))
+        session.run("check-jsonschema", "--builtin-schema", f"vendor.{schema}", *files)
 
 
 @nox.session
