@@ -20,11 +20,11 @@ NO_EXTRA = "none"
 EXTRAS = [NO_EXTRA, *PYPROJECT["project"]["optional-dependencies"]]
 TESTS_OF_WHEEL = {
     NO_EXTRA: [
-        *(f"tests/kernels/test_{name}.py" for name in ("network", "suggestions")),
-        *(f"tests/training/test_{name}.py" for name in ("data", "history", "progress", "promises")),
-        *("tests/storage/test_paths.py", "tests/tables/test_fitting.py"),
+        *("tests/test_seeds.py", "tests/training/test_data.py", "tests/training/test_promises.py"),
+        *("tests/storage/test_atomic.py", "tests/tables/test_recipe.py", "-k", "not jax and not torch"),
     ],
-    "sklearn": ["tests/estimators/test_any_version.py"],
+    "cli": ["tests/training/test_progress.py"],
+    "sklearn": ["tests/estimators/test_any_version.py", "tests/storage/test_paths.py", "tests/tables/test_fitting.py"],
 }
 """What runs against the wheel with an extra, beside its case of tests/test_first_steps.py."""
 
