@@ -52,9 +52,16 @@ def built_wheel() -> pathlib.Path:
     return found
 
 
-def install_for_tests(session: nox.Session) -> None:
-    """Install the package and what its tests need; modules are compiled when they are imported, which few are."""
-    session.install("--no-compile", "-e", ".[demo,lbfgs]", *nox.project.dependency_groups(PYPROJECT, "test"))
+def install_for_tests(session: nox.Session, *extras: str) -> None:
+    """Install the package, with more extras, and what its tests need; modules are compiled as they are imported."""
+    package = f".[{','.join(('demo', 'lbfgs', *extras))}]"
+    session.install("--no-compile", "-e", package, *nox.project.dependency_groups(PYPROJECT, "test"))
+
+
+def install_for_docs(session: nox.Session) -> None:
+    """Install the package and what the site is built and tested with."""
+    extras = ".[demo,jax,lbfgs,onnx,strict,tables]"
+    session.install("--no-compile", "-e", extras, *nox.project.dependency_groups(PYPROJECT, "docs"))
 
 
 @nox.session
@@ -71,6 +78,14 @@ def thorough(session: nox.Session) -> None:
     install_for_tests(session)
     chosen = ("-m", "thorough or hypothesis", "--hypothesis-profile", "many")
     session.run("pytest", *SIDE_BY_SIDE, *chosen, *session.posargs)
+
+
+@nox.session
+@nox.parametrize("library", ["mlx"])
+def libraries(session: nox.Session, library: str) -> None:
+    """Run the tests of an array library that other sessions do not install; arguments go to pytest."""
+    install_for_tests(session, library)
+    session.run("pytest", *SIDE_BY_SIDE, "-m", "optional", *session.posargs)
 
 
 @nox.session
@@ -130,10 +145,24 @@ def bench(session: nox.Session) -> None:
 
 @nox.session
 def docs(session: nox.Session) -> None:
-    """Build the site, docs/_build/html/index.html, without a network; a warning is an error."""
-    extras = ".[demo,jax,lbfgs,onnx,strict,tables]"
-    session.install("--no-compile", "-e", extras, *nox.project.dependency_groups(PYPROJECT, "docs"))
+    """Build the site, docs/_build/html/index.html, without a network, and test it; a warning is an error."""
+    install_for_docs(session)
     session.run("sphinx-build", "--fail-on-warning", "--keep-going", "docs", "docs/_build/html", *session.posargs)
+    session.run("pytest", "-q", "docs/tests/test_built_site.py")
+
+
+@nox.session
+def links(session: nox.Session) -> None:
+    """Ask whether the site's links to elsewhere answer, which needs a network."""
+    install_for_docs(session)
+    session.run("sphinx-build", "-b", "linkcheck", "-D", "plot_gallery=0", "docs", "docs/_build/links")
+
+
+@nox.session
+def elsewhere(session: nox.Session) -> None:
+    """Run the programs of the page about ONNX, in JavaScript and C; the argument is a release of onnxruntime."""
+    session.install("-e", ".[cli,tables,onnx]", "onnxruntime", "pytest")
+    session.run("pytest", "docs/tests/test_onnx_elsewhere.py", env={"ONNXRUNTIME": session.posargs[0]})
 
 
 @nox.session

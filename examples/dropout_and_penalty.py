@@ -20,7 +20,6 @@ train, unseen = slice(0, 200), slice(200, None)
 net = pm.Network((20, 64, 2))
 first = pm.init_params(net, random_state=0, backend=backend, dtype=dtype)
 
-plt.style.use("tableau-colorblind10")
 figure, axes = plt.subplots(1, 3, figsize=(11, 3.2), sharey=True, layout="constrained")
 print(f"\n{'':<14} loss of unseen samples: last    least")
 options = {"neither": {}, "l2=0.05": {"l2": 0.05}, "dropout=0.5": {"dropout": 0.5}}

@@ -173,7 +173,7 @@ STEPS: dict[str, Callable[[], None]] = {
     "parquet": parquet,
     "tables": tables,
     "fast": compiled,
-    **{name: like_numpy(name) for name in ("strict", "torch", "jax")},
+    **{name: like_numpy(name) for name in ("strict", "torch", "jax", "mlx")},
     "dask": dask,
     "onnx": onnx,
     **dict.fromkeys(("cupy", "cupy-cuda12x"), cupy),
@@ -183,6 +183,7 @@ STEPS: dict[str, Callable[[], None]] = {
 MARKS = {
     "demo": [pytest.mark.thorough],
     "fast": [pytest.mark.thorough, pytest.mark.compiled_steps],
+    "mlx": [pytest.mark.optional("mlx")],
 }
 
 

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
-import array_api_compat
-
-from .arrays import Array, Namespace
+from .arrays import Array, Namespace, device_of
 from .network import Network
 from .parameters import Params, unpack
 
@@ -63,7 +61,7 @@ def make_workspace(xp: Namespace, net: Network, flat: Array, n_samples: int, *, 
     gathers : bool
         Whether the inputs of a batch are gathered into the workspace; otherwise they are a view of the data, or sparse.
     """
-    device: Any = array_api_compat.device(flat)
+    device: Any = device_of(flat)
 
     def empty(n_units: int) -> Array:
         return xp.empty((*flat.shape[:-1], n_samples, n_units), dtype=flat.dtype, device=device)

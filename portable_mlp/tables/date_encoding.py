@@ -13,7 +13,7 @@ from .column_encodings import ColumnEncoding
 from .columns import Column, Reading
 from .moments import Moments
 
-__all__ = ["DATE_PARTS", "DateColumn", "moments_of_dates"]
+__all__ = ["DATE_PARTS", "DateColumn", "numbers_of_dates"]
 
 
 @dataclass(frozen=True)
@@ -47,11 +47,12 @@ class DateColumn(ColumnEncoding):
         """Learn from training rows, two of which have different dates."""
         present = column.values[~np.isnat(column.values)]
         gaps = len(present) < len(column.values)
-        return cls.of_moments(name, column.reading.form, moments_of_dates(present), gaps=gaps)
+        moments = {part: Moments.of(numbers) for part, numbers in numbers_of_dates(present).items()}
+        return cls.of_moments(name, column.reading.form, moments, gaps=gaps)
 
     @classmethod
     def of_moments(cls, name: str, form: str, moments: Mapping[str, Moments], *, gaps: bool) -> DateColumn:
-        """Return the encoding of dates with these moments, as `moments_of_dates` returns them."""
+        """Return the encoding of dates of whose `numbers_of_dates` these are the moments."""
         varying = {part for part, its in moments.items() if its.low < its.high}
         parts = [part for part in DATE_PARTS if part in varying]
         if _DAY_OF_MONTH not in varying:
@@ -153,7 +154,7 @@ DATE_PARTS: dict[str, tuple[Callable[[NDArray[Any]], NDArray[np.float64]], float
 _DAY_OF_MONTH = "day of month"
 
 
-def moments_of_dates(dates: NDArray[Any]) -> dict[str, Moments]:
-    """Return the moments of each part of some dates, at least one, and of the day of the month."""
+def numbers_of_dates(dates: NDArray[Any]) -> dict[str, NDArray[np.float64]]:
+    """Return each part of some dates, and the day of the month, as a column (n_dates, 1)."""
     numbers = {part: number_of(dates) for part, (number_of, _) in DATE_PARTS.items()} | {_DAY_OF_MONTH: _day(dates)}
-    return {part: Moments.of(number[:, None]) for part, number in numbers.items()}
+    return {part: number[:, None] for part, number in numbers.items()}

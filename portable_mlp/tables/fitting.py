@@ -295,7 +295,8 @@ def prepare_source(source: RowSource, options: TableOptions, *, task: str = "aut
         raise ValueError(
             f"{source.path}: an ensemble is for tables that fit into memory; this one is read batch by batch"
         )
-    preparation, kept, held_out = prepare_streamed(source, task, chosen.hold_out, seed)
+    encoding = EncoderOptions(**chosen.encoding)
+    preparation, kept, held_out = prepare_streamed(source, task, chosen.hold_out, seed, encoding)
     if preparation.classes is not None:
         chosen = recipe(source.n_rows, len(preparation.classes), options)
     n_held_out = source.n_rows - kept.n_samples
