@@ -54,7 +54,7 @@ class GroupRunner(Runner):
         data, order, (span,), (scalars,), masks = call
         messages = [
             self._message(carry, place, data._replace(masks=some), rows)
-            for place, (rows, some) in enumerate(order.shards(span, masks))
+            for place, (rows, some) in enumerate(order.shards(span, None if masks is None else masks[0]))
         ]
         message = self._group.summed(pairwise_sum(messages))
         workspace = self._workspace_of(carry, message)
