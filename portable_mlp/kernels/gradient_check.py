@@ -18,7 +18,7 @@ from typing import Any, NamedTuple
 import array_api_compat
 
 from ..html_parts import notebook_heading, notebook_table
-from .arrays import Array, Namespace, device_for_new
+from .arrays import Array, Namespace, device_for_new, namespace_of
 from .options import check_choice
 from .suggestions import suggesting
 
@@ -232,7 +232,7 @@ def _shape_of_point(x: Any) -> tuple[int, ...]:
         return ()
     if not array_api_compat.is_array_api_obj(x):
         raise TypeError(f"x must be a float or an array of floats, got {type(x).__name__}")
-    xp = array_api_compat.array_namespace(x)
+    xp = namespace_of(x)
     if not xp.isdtype(x.dtype, "real floating"):
         raise TypeError(f"x must be real floating, got {x.dtype}")
     shape = tuple(x.shape)
@@ -246,7 +246,7 @@ def _moved_along_each_entry(x: Any, step: float) -> Iterator[_Moved]:
         width = step * max(1.0, abs(float(x)))
         yield _Moved(x + width, x - width, width)
         return
-    xp: Namespace = array_api_compat.array_namespace(x)
+    xp: Namespace = namespace_of(x)
     positions = xp.reshape(xp.arange(math.prod(x.shape), device=device_for_new(x)), x.shape)
     for i, index in enumerate(itertools.product(*map(range, x.shape))):
         width = step * max(1.0, abs(float(x[index])))
