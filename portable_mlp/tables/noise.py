@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 __all__ = ["unexplained_share"]
 
-PENALTIES = np.logspace(-2.0, 4.0, 13)
+RIDGE_PENALTIES = np.logspace(-2.0, 4.0, 13)
 """The penalties of ridge regression, of which the best is taken."""
 
 LEAST = 0.05
@@ -44,7 +44,7 @@ def unexplained_share(inputs: NDArray[np.float64], targets: NDArray[np.float64])
     if variance == 0.0:
         return 1.0
     U, s, _ = np.linalg.svd(inputs - inputs.mean(axis=0), full_matrices=False)
-    kept = np.square(s) / (np.square(s) + PENALTIES[:, None])
+    kept = np.square(s) / (np.square(s) + RIDGE_PENALTIES[:, None])
     projected, squares = U.T @ Y, np.square(U)
     errors = (
         float(np.square((Y - U @ (part[:, None] * projected)) / (1.0 - 1.0 / n_rows - squares @ part)[:, None]).mean())

@@ -5,7 +5,7 @@ import pytest
 from sklearn.linear_model import Ridge, RidgeCV
 from sklearn.model_selection import LeaveOneOut, cross_val_predict
 
-from portable_mlp.tables.noise import PENALTIES, unexplained_share
+from portable_mlp.tables.noise import RIDGE_PENALTIES, unexplained_share
 
 RNG = np.random.default_rng(0)
 
@@ -21,13 +21,15 @@ def rows(n_rows: int, n_inputs: int, noise: float, n_outputs: int = 1) -> tuple[
 @pytest.mark.parametrize("noise", [0.5, 1.0, 3.0])
 def test_it_is_that_of_scikit_learn(n_rows: int, n_inputs: int, noise: float) -> None:
     X, Y = rows(n_rows, n_inputs, noise)
-    expected = min(1.0, -RidgeCV(PENALTIES).fit(X, Y[:, 0]).best_score_) ** 0.5
+    expected = min(1.0, -RidgeCV(RIDGE_PENALTIES).fit(X, Y[:, 0]).best_score_) ** 0.5
     assert unexplained_share(X, Y) == pytest.approx(max(expected, 0.05**0.5), abs=0.0051)
 
 
 def test_of_several_outputs_it_is_the_mean_of_their_variances() -> None:
     X, Y = rows(25, 4, 1.0, n_outputs=3)
-    errors = [np.square(Y - cross_val_predict(Ridge(penalty), X, Y, cv=LeaveOneOut())).mean() for penalty in PENALTIES]
+    errors = [
+        np.square(Y - cross_val_predict(Ridge(penalty), X, Y, cv=LeaveOneOut())).mean() for penalty in RIDGE_PENALTIES
+    ]
     assert unexplained_share(X, Y) == pytest.approx(min(errors) ** 0.5, abs=0.0051)
 
 
