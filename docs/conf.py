@@ -54,6 +54,7 @@ sphinx_gallery_conf = {
     "abort_on_example_error": True,
     "image_scrapers": (gallery_pictures.save_pictures,),
     "reset_modules": ("matplotlib", gallery_pictures.use_style),
+    "default_thumb_file": str(DOCS / "images" / "network.svg"),
 }
 
 html_math_renderer = "mathml"

@@ -98,7 +98,7 @@ class Runner(abc.ABC):
 
     def to_flat(self, parameters: KeptParameters) -> Array:
         """Return the parameters of a carry, or a moment of them, as a flat vector; it may share their memory."""
-        return self._ops.to_flat(parameters)
+        return self._ops.to_flat(self.program.net, parameters)
 
     def prepared(self, data: Batch, order: Any) -> Any:
         """Convert an order on the host, (n_samples,) or None for the samples' own, to the form that `take` expects."""
@@ -168,7 +168,7 @@ class Runner(abc.ABC):
         if key not in self._workspaces:
             gathers = gathers and not self._backend.takes_sparse
             self._workspaces[key] = make_workspace(
-                self._backend.xp, self.program.net, parameters, n_samples, gathers=gathers
+                self._backend.xp, self.program.net, parameters, n_samples, gathers=gathers, layers=self._ops.layers
             )
         return self._workspaces[key]
 

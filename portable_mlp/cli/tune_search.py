@@ -43,7 +43,7 @@ def search_of(table: Table | RawTable, trainer: Trainer, asked: AssessmentOption
     rows = table.take(with_test[0][0]) if with_test else table
     assert rows.y is not None
     task = "classification" if classification else "regression"
-    trainer._replace(task=task).check_table(rows)
+    prepared = trainer._replace(task=task).checked(rows)
     n_classes = len(class_names(rows.y)) if classification else None
     splits = AssessmentOptions(folds=n_folds).splits(rows.y, **of_task)
     if not classification and any(len(scored) < 2 for _, scored in splits):
@@ -51,7 +51,13 @@ def search_of(table: Table | RawTable, trainer: Trainer, asked: AssessmentOption
     search = TableSearch(
         rows,
         splits,
-        search_space(len(rows.y), n_classes, trainer.chosen, is_encoded=isinstance(rows, RawTable)),
+        search_space(
+            len(rows.y),
+            n_classes,
+            trainer.chosen,
+            is_encoded=isinstance(rows, RawTable),
+            penalty=prepared.recipe.training["l2"],
+        ),
         task=task,
         reading=trainer.reading,
         backend=trainer.backend.name,
