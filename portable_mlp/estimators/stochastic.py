@@ -161,7 +161,7 @@ class StreamOrder:
     def _masks(self, batches: Sequence[Span]) -> Iterator[tuple[Array, ...]]:
         """Draw, on the host, the dropout masks of each batch."""
         rate, backend = self._draft.dropout, self._problem.backend
-        factor = factor_of(rate, self._problem.data.X.dtype)
+        factor = factor_of(backend, rate, self._problem.data.X.dtype)
         for start, stop in batches:
             shapes = [(stop - start, n_units) for n_units in self._problem.net.sizes[1:-1]]
             uniform = [self._draft._random_state.random_sample(shape) for shape in shapes]

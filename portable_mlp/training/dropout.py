@@ -5,9 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
-import numpy as np
-
-from ..backends import Backend, dtype_name
+from ..backends import Backend
 from ..kernels.arrays import Array
 from ..kernels.batch import Span
 from ..kernels.network import Network
@@ -33,7 +31,7 @@ class Dropout:
 
     def __init__(self, backend: Backend, net: Network, fraction: float, draws: Shuffle, dtype: Any) -> None:
         self._backend, self._fraction, self._draws = backend, fraction, draws
-        self._factor = factor_of(fraction, dtype)
+        self._factor = factor_of(backend, fraction, dtype)
         self._n_units = net.sizes[1:-1]
 
     def masks(self, epoch: int, batches: Sequence[Span], done: int) -> Iterator[tuple[Array, ...]]:
@@ -44,13 +42,12 @@ class Dropout:
             yield masks_of(self._backend, uniform, self._fraction, self._factor)
 
 
-def factor_of(fraction: float, dtype: Any) -> np.floating:
-    """Return the factor of the units that are kept, ``1 / (1 - fraction)``, in the host's dtype of this name."""
-    factor: np.floating = np.dtype(dtype_name(dtype)).type(1.0 / (1.0 - fraction))
-    return factor
+def factor_of(backend: Backend, fraction: float, dtype: Any) -> Any:
+    """Return the factor of units that are kept, ``1 / (1 - fraction)``, in a dtype, on the host."""
+    return backend.to_numpy(backend.asarray(1.0 / (1.0 - fraction), dtype=dtype))
 
 
-def masks_of(backend: Backend, uniform: Iterable[Any], fraction: float, factor: np.floating) -> tuple[Array, ...]:
+def masks_of(backend: Backend, uniform: Iterable[Any], fraction: float, factor: Any) -> tuple[Array, ...]:
     """Return masks of 0 and ``factor`` for each hidden layer, so that the expected sum is unchanged.
 
     ``uniform`` are numbers in [0, 1) of the host, (n_samples, n_units) for each layer; see `factor_of`.
