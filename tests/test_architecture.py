@@ -44,7 +44,7 @@ PLACES: dict[str, tuple[str, ...]] = {
     **dict.fromkeys(("ndonnx", "onnx", "onnxruntime", "spox"), ("onnx/",)),
     "pandas": ("tables/columns.py",),
     "pyarrow": ("tables/",),
-    "rich": ("cli/", "training/progress.py"),
+    "rich": ("cli/", "training/progress"),
     "safetensors": (),
     "scipy": ("backends/_numpy_primitives.py", "estimators/", "training/lbfgs.py"),
     "sklearn": ("bench/peers.py", "estimators/", "tables/digits.py"),

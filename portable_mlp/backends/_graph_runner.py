@@ -83,6 +83,7 @@ class GraphRunner(PortableRunner):
     """
 
     steps_a_call = STEPS_A_CALL
+    takes_masks = False
     joins_epochs = False
 
     def __init__(self, backend: Backend, program: Program, recorder: Recorder) -> None:

@@ -11,9 +11,11 @@ from scipy import sparse
 from scipy.sparse import csgraph
 from sklearn import get_config
 
-from ..distributed.group import current_group
+from ..distributed.group import current_group, is_root
+from ..kernels.options import flag
 from ..kernels.suggestions import suggesting
-from ..training.side_by_side import side_by_side
+from ..training.progress_of_models import NotShown, shown_models
+from ..training.side_by_side import own_share, side_by_side
 from .fit_effects import BeforeFit, FitEffects, is_generator, is_step
 from .last_steps import computes_on_numpy, is_ours, last_step, path_to_last_step
 from .row_selection import n_rows, selected_rows
@@ -60,6 +62,7 @@ def fit_many(
     rows: Iterable[Any] | None = None,
     sample_weight: Any = None,
     n_jobs: int | None = None,
+    verbose: bool = False,
 ) -> list[T]:
     """Fit many estimators to the same data, or to rows of it, side by side.
 
@@ -82,6 +85,9 @@ def fit_many(
     n_jobs : int, optional
         The number of threads, negative to count from the number of cores, as -1 for all. None is all cores that the
         process may use, but 1 within a task of joblib, and on each process of a group.
+    verbose : bool
+        Whether to show on stderr how many models are done, and the time left: a bar on a terminal, lines in a log file
+        (extra ``cli``). In a group it is about the models of rank 0, which alone shows it.
 
     Returns
     -------
@@ -124,6 +130,7 @@ def fit_many(
     """
     if hasattr(estimators, "fit"):
         raise TypeError(f"fit_many takes a list of estimators, got {_kind(estimators)}: give [estimator]")
+    flag("verbose", verbose)
     fitted, threads, in_group = list(estimators), n_threads(n_jobs), current_group() is not None
     check_same_estimators("fit_many", fitted)
     _check_estimators(fitted)
@@ -131,12 +138,18 @@ def fit_many(
     check_same_rows(X, y, sample_weight, rows=lambda: numbers_as_bytes(*all_rows))
 
     def fit_in_order(numbers: list[int]) -> list[tuple[Exception | None, FitEffects | None]]:
-        return [_fit(fitted[i], all_rows[i], X, y, sample_weight, in_group) for i in numbers]
+        fits = []
+        for i in numbers:
+            fits.append(_fit(fitted[i], all_rows[i], X, y, sample_weight, in_group))
+            shown.one_more()
+        return fits
 
     in_order = _in_order(fitted)
     tasks = [functools.partial(fit_in_order, numbers) for numbers in in_order]
     on_numpy = all(computes_on_numpy(one, X) for one in fitted)
-    outcomes = side_by_side(tasks, threads if on_numpy else 1, start=settings_of_thread())
+    n_own = sum(len(in_order[i]) for i in own_share(len(in_order)))
+    with shown_models(n_own) if verbose and is_root() else NotShown() as shown:
+        outcomes = side_by_side(tasks, threads if on_numpy else 1, start=settings_of_thread())
     errors: dict[int, Exception] = {}
     for numbers, (_, fits, failure) in zip(in_order, outcomes, strict=True):
         for i, (error, effects) in zip(numbers, fits or [(failure, None)] * len(numbers), strict=True):

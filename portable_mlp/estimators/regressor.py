@@ -137,7 +137,7 @@ class MLPRegressor(RegressorMixin, BaseMLP):
         Epochs of the last fit, and samples seen in all.
     n_features_in_ : int
         The number of features.
-    feature_names_in_ : ndarray of shape (n_features_in_,)
+    feature_names_in_ : ndarray of shape (n_features,)
         The names of the features, if X was a data frame and all of them are texts.
     n_layers_ : int
         The number of layers, inputs and outputs included.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from .arrays import Array, Namespace, device_of
@@ -45,7 +46,15 @@ class Workspace(NamedTuple):
     loss: Array | None = None
 
 
-def make_workspace(xp: Namespace, net: Network, flat: Array, n_samples: int, *, gathers: bool = True) -> Workspace:
+def make_workspace(
+    xp: Namespace,
+    net: Network,
+    flat: Array,
+    n_samples: int,
+    *,
+    gathers: bool = True,
+    layers: Callable[[Network, Array], Params] = unpack,
+) -> Workspace:
     """Allocate a workspace for batches of ``n_samples`` samples.
 
     Parameters
@@ -60,6 +69,8 @@ def make_workspace(xp: Namespace, net: Network, flat: Array, n_samples: int, *, 
         The number of samples of a batch.
     gathers : bool
         Whether the inputs of a batch are gathered into the workspace; otherwise they are a view of the data, or sparse.
+    layers : callable
+        ``layers(net, flat)`` returns the layers as views of the parameters, or of their gradient.
     """
     device: Any = device_of(flat)
 
@@ -73,12 +84,12 @@ def make_workspace(xp: Namespace, net: Network, flat: Array, n_samples: int, *, 
     gradient = xp.empty_like(flat)
     n_features, *hidden, n_outputs = net.sizes
     return Workspace(
-        params=unpack(net, flat),
+        params=layers(net, flat),
         X=shared(n_features) if gathers else None,
         Y=shared(n_outputs),
         hidden=tuple(map(empty, hidden)),
         logits=empty(n_outputs),
         deltas=tuple(map(empty, hidden)),
         gradient=gradient,
-        grads=unpack(net, gradient),
+        grads=layers(net, gradient),
     )

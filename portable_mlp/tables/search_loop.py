@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple, TypeAlias
 
+from ..distributed.group import current_group, on_root
 from .search import TableSearch, TrialScores
 from .search_states import SearchStates
 
@@ -49,7 +50,8 @@ def run_trials(
 ) -> Searched:
     """Run the trials that are not finished yet.
 
-    Ctrl-C ends the search; trials that are not finished then are lost.
+    Ctrl-C ends the search; trials that are not finished then are lost. In a group all ranks run it, and receive all
+    trials; rank 0 reads and writes the states.
 
     Parameters
     ----------
@@ -67,7 +69,7 @@ def run_trials(
         ``evaluate(search, numbers, ended)`` evaluates the trials of these numbers, several at a time or not, and calls
         ``ended`` with each.
     """
-    finished = {trial.number: trial for trial in states.finished()}
+    finished = {trial.number: trial for trial in _finished(states)}
     left = sorted(set(range(1, n_trials + 1)) - finished.keys())
     end = math.inf if seconds is None else time.monotonic() + seconds
     numbers = itertools.takewhile(lambda number: number == 1 or time.monotonic() < end, left)
@@ -85,6 +87,13 @@ def run_trials(
     try:
         evaluate(search, numbers, ended)
     except KeyboardInterrupt:
+        if current_group() is not None:
+            raise  # one rank may be alone with it
         return Searched(asked_for(), "interrupted")
     trials = asked_for()
     return Searched(trials, "max_trials" if len(trials) == n_trials else "time")
+
+
+def _finished(states: SearchStates) -> list[TrialScores]:
+    """Return on all ranks the trials that rank 0 finds finished."""
+    return [TrialScores._make(trial) for trial in on_root(states.finished)]  # tuples are lists in JSON

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, TypeAlias
 
@@ -20,6 +21,7 @@ from .stopping import MONITORED, Rule, best_epoch
 from .stream import Samples
 
 if TYPE_CHECKING:
+    from .joined_epochs import JoinedDone
     from .run import EpochDone
 
 Callback: TypeAlias = Callable[[EpochEnd], Any]
@@ -185,6 +187,11 @@ class LoopRecord:
         self._loop, self._monitor, self._rates = loop, monitor, rates
         self._epoch_start = loop.flat
 
+    @property
+    def n_certain(self) -> float:
+        """The number of coming epochs of which nothing is evaluated and nothing decides."""
+        return math.inf if self._monitor.only_records and not self._rates.by_loss else 1
+
     def epoch_begins(self, *, resumed: bool) -> None:
         """Keep the parameters: they are the last good ones if the epoch diverges."""
         if not resumed:
@@ -206,6 +213,18 @@ class LoopRecord:
         if reason is None and not self._rates.continues_after(loss):
             return "learning_rate"
         return reason
+
+    def accepts(self, mean_losses: Array) -> bool:
+        """Return whether these losses and all parameters are finite."""
+        return all_finite(self._loop.backend.to_numpy(mean_losses + self._loop.differences()))
+
+    def joined_epochs_end(self, done: JoinedDone) -> None:
+        """Record epochs of which nothing but the figures is kept."""
+        losses = self._loop.backend.to_numpy(done.mean_losses).tolist()
+        for loss, rate in zip(losses, done.learning_rates, strict=True):
+            self._monitor.epoch_end(
+                self._loop.flat, loss=loss, learning_rate=rate, samples_per_second=done.samples_per_second
+            )
 
     def ended_before(self, reason: str) -> str | None:
         """Return why a resumed run remains stopped; where a callback had stopped it, the current callbacks decide."""

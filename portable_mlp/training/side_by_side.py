@@ -98,7 +98,7 @@ def _over_ranks(
     group: Group, tasks: list[Callable[[], T]], n_threads: int, start: Callable[[], Any] | None
 ) -> list[TaskOutcome[T]]:
     """Return the outcomes of all tasks, of which each rank has run those of its share."""
-    mine = range(group.rank, len(tasks), group.size)
+    mine = own_share(len(tasks))
     with training_in(None), one_thread_each, warnings.catch_warnings(record=True) as caught:
         done = _in_this_process([tasks[i] for i in mine], n_threads, None, start)
     own = [_sendable(outcome._replace(number=i)) for i, outcome in zip(mine, done, strict=True)]
@@ -110,6 +110,12 @@ def _over_ranks(
             outcomes += map(unpickled, contents)
         repeat_warnings(sent_warnings)
     return sorted(outcomes, key=lambda outcome: outcome.number)
+
+
+def own_share(n_tasks: int) -> range:
+    """Return the numbers of the tasks that `side_by_side` runs here: all of them, or of a group's a share."""
+    group = current_group()
+    return range(n_tasks) if group is None else range(group.rank, n_tasks, group.size)
 
 
 def _sendable(outcome: TaskOutcome[T]) -> tuple[TaskOutcome[T], bytes]:

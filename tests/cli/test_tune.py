@@ -28,6 +28,7 @@ from portable_mlp.tables.hold_out import stratified_splits
 from portable_mlp.tables.model import TableModel
 from portable_mlp.tables.search import TableSearch, TrialScores
 from tests.cli.commands import Capture, printed
+from tests.distributed.test_mpi import mpiexec
 from tests.processes import environment
 from tests.selection import rarely
 
@@ -282,7 +283,7 @@ def processes_of_the_search() -> list[BaseProcess]:
     return [process for process in multiprocessing.active_children() if isinstance(process, SpawnProcess)]
 
 
-def test_a_process_that_dies_ends_the_search(capfd: Capture, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_process_that_dies_is_replaced_three_times(capfd: Capture, monkeypatch: pytest.MonkeyPatch) -> None:
     def killing(lines: TrialLines, trials: Sequence[TrialScores]) -> None:
         for process in processes_of_the_search():
             process.kill()
@@ -290,12 +291,16 @@ def test_a_process_that_dies_ends_the_search(capfd: Capture, monkeypatch: pytest
     monkeypatch.setattr(TrialLines, "__call__", killing)
     monkeypatch.setattr(TableSearch, "evaluate", None)  # not here
     options = (*OF_CLASSES, "--procs", 1, "--checkpoint", "states")
-    _, err = printed(*options, capfd=capfd, code=75)
-    assert err == "portable-mlp: a process of the search died; --checkpoint DIR and --resume keep its trials\n"
+    _, err = printed(*options, "--trials", 5, capfd=capfd, code=75)
+    died = "portable-mlp: a process of the search died"
+    assert err.splitlines() == [
+        *(f"{died}; another evaluates its trial: {i} of 3" for i in (1, 2, 3)),
+        f"{died}; --checkpoint DIR and --resume keep its trials",
+    ]
     with CheckpointFolder("states") as folder:
         found = folder.newest()
     assert found is not None
-    assert found.facts["trials"] == [1]
+    assert found.facts["trials"] == [1, 2, 3, 4]
 
 
 class CalledInProcess:
@@ -344,8 +349,58 @@ def test_a_number_of_processes_that_is_none(procs: str, capfd: Capture) -> None:
     assert f"--procs takes a number of processes, at least 1, or auto; got '{procs}'" in err
 
 
-def test_under_mpiexec_it_is_refused(capfd: Capture, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("PMI_RANK", "1")
+def test_processes_of_its_own_are_refused_under_mpiexec(capfd: Capture, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PMI_RANK", "0")
     monkeypatch.setenv("PMI_SIZE", "2")
-    _, err = printed(*OF_CLASSES, capfd=capfd, code=2)
-    assert "tune runs in one process, which starts others by --procs N: leave out mpiexec" in err
+    _, err = printed(*OF_CLASSES, "--procs", 2, capfd=capfd, code=2)
+    assert "--procs starts the processes itself: leave out mpiexec, or --procs" in err
+
+
+KILLED = """
+import os, signal, sys
+from portable_mlp.__main__ import main
+from portable_mlp.tables.search import TableSearch
+evaluate = TableSearch.evaluate
+def killed(search, number):
+    if number == 10 and os.environ["PMI_RANK"] == "1":
+        os.kill(os.getpid(), signal.SIGKILL)
+    return evaluate(search, number)
+TableSearch.evaluate = killed
+sys.exit(main())
+"""
+
+
+def test_ranks_find_what_one_process_finds_also_after_one_was_killed(capfd: Capture) -> None:
+    options = [*OF_CLASSES, "--trials", 10, "--test", 0.2]
+    whole = tuned(*options, "--save", "whole.safetensors", capfd=capfd)
+    options += ["--checkpoint", "states", "--save", "ranks.safetensors", "--json"]
+    done = mpiexec(2, "-c", KILLED, *options)
+    assert done.returncode != 0
+    assert not pathlib.Path("ranks.safetensors").exists()
+    done = mpiexec(2, "-m", "portable_mlp", *options, "--resume")
+    assert done.returncode == 0, done.stderr
+    assert done.stderr.startswith("resumes after 8 of 10 trials\n9/10  trial 9: ")
+    assert json.loads(done.stdout)["trials"] == whole["trials"]
+    assert pathlib.Path("ranks.safetensors").read_bytes() == pathlib.Path("whole.safetensors").read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ("", "states holds checkpoints already: resume, or give another folder"),
+        *rarely(("FLATS.csv", "all ranks must give the search the same options, but table is ")),
+    ],
+)
+def test_a_mistake_under_mpiexec_is_said_once(change: str, message: str, capfd: Capture) -> None:
+    options: list[object] = [*OF_CLASSES, "--trials", 1, "--checkpoint", "states"]
+    printed(*options, capfd=capfd)
+    program = "import os, sys; from portable_mlp.__main__ import main; "
+    if change:
+        FLATS[::-1].to_csv(change, index=False)
+        program += "sys.argv[2] = sys.argv[2].upper() if os.environ['PMI_RANK'] == '1' else sys.argv[2]; "
+        program = program.replace(".upper()", ".replace('flats', 'FLATS')")
+    done = mpiexec(2, "-c", f"{program} sys.exit(main())", *options)
+    assert done.returncode == 2
+    assert done.stdout == ""
+    assert done.stderr.count("portable-mlp: ") == 1
+    assert message in done.stderr

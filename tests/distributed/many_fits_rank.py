@@ -124,7 +124,7 @@ def once() -> int:
     """Warnings of one place and text are shown once, whichever process they come from."""
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("default")
-        pm.fit_many([small(i) for i in range(4)], X, Y)
+        pm.fit_many([small(i) for i in range(4)], X, Y, verbose=True)
     return len(caught)
 
 

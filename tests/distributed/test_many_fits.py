@@ -23,6 +23,9 @@ def on_ranks(tmp_path_factory: pytest.TempPathFactory) -> Callable[[int], list[A
         folder = tmp_path_factory.mktemp("ranks")
         done = mpiexec(size, RANK, folder)
         assert done.returncode == 0, done.stderr
+        assert (
+            done.stderr.count(f"{-(-4 // size)} of {-(-4 // size)} models, 0:0") == done.stderr.count(" models, ") == 1
+        )
         return [json.loads((folder / f"rank-{rank}.json").read_text()) for rank in range(size)]
 
     return functools.cache(found)

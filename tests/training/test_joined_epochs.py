@@ -1,4 +1,4 @@
-"""Epochs of a single step, many in one call: the numbers of one epoch at a time, to the bit."""
+"""Epochs of a few steps, many in one call: the numbers of one epoch at a time, to the bit."""
 
 import math
 from collections.abc import Callable
@@ -24,9 +24,10 @@ def joined(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """How many epochs each call has taken."""
     taken, honest = [], JoinedEpochs.take
 
-    def counted(self: JoinedEpochs, epoch: int) -> int:
-        taken.append(honest(self, epoch))
-        return taken[-1]
+    def counted(self: JoinedEpochs, epoch: int) -> tuple[int, str | None]:
+        n_now, reason = honest(self, epoch)
+        taken.append(n_now)
+        return n_now, reason
 
     monkeypatch.setattr(JoinedEpochs, "take", counted)
     return taken
@@ -65,6 +66,8 @@ def numbers(result: pm.TrainResult | pm.NonFiniteError) -> list[bytes]:
         {"solver": "sgd", "momentum": 0.9, "schedule": "cosine"},
         {"solver": "adamw", "warmup_steps": 100, "clip_norm": 0.1, "l2": 0.1},
         {"schedule": lambda epoch: 0.01 / (1 + epoch), "sample_weight": np.linspace(1, 2, 23)},
+        {"batch_size": 5},
+        {"batch_size": 11, "shuffle": False, "schedule": "exponential", "l2": 0.1},
     ],
 )
 def test_the_numbers_of_one_epoch_at_a_time(
@@ -129,7 +132,6 @@ def test_ctrl_c_within_a_call_leaves_the_epochs_that_are_recorded(
 @pytest.mark.parametrize(
     "options",
     [
-        {"batch_size": 12},
         {"dropout": 0.5},
         {"schedule": "adaptive"},
         {"sample_weight": np.arange(23.0)},  # some of which are 0: a batch may have to be left out
