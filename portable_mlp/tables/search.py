@@ -23,7 +23,7 @@ from .targets import class_names
 
 __all__ = ["TableSearch", "TrialScores"]
 
-USUAL = {"classification": ("accuracy", "log_loss"), "regression": ("r2", "rmse")}
+USUAL_SCORES = {"classification": ("accuracy", "log_loss"), "regression": ("r2", "rmse")}
 """For each task the score by which a trial is the best unless another is asked for, and the one that decides between
 trials of equal scores: on few rows many have the same accuracy."""
 
@@ -99,7 +99,7 @@ class TableSearch:
     @property
     def measure(self) -> str:
         """The score by which a trial is the best."""
-        return self.score or USUAL[self.task][0]
+        return self.score or USUAL_SCORES[self.task][0]
 
     def is_better(self, score: float, other: float) -> bool:
         """Return whether a score is better than another, which NaN is not."""
@@ -140,7 +140,7 @@ class TableSearch:
 
     def _objectives(self, trial: TrialScores) -> list[float]:
         """Return the scores that decide, more is better; -inf where one is not defined."""
-        names = dict.fromkeys((self.measure, *reversed(USUAL[self.task])))
+        names = dict.fromkeys((self.measure, *reversed(USUAL_SCORES[self.task])))
         scores = (MEASURES[name].sign * trial.mean(name) for name in names)
         return [-math.inf if math.isnan(score) else score for score in scores]
 
