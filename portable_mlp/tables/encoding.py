@@ -290,7 +290,7 @@ class Levels(NamedTuple):
     Attributes
     ----------
     texts : list of str
-        The texts, sorted.
+        The different texts in sorted order.
     counts : ndarray of shape (n_texts,)
         Their numbers of rows.
     n_missing : int

@@ -25,7 +25,7 @@ def unexplained_share(inputs: NDArray[np.float64], targets: NDArray[np.float64])
     inputs : ndarray of shape (n_rows, n_inputs)
         Encoded rows, at least two.
     targets : ndarray of shape (n_rows, n_outputs)
-        Their targets, standardised.
+        Standardised targets of these rows.
 
     Returns
     -------
