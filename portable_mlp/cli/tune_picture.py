@@ -11,12 +11,10 @@ import numpy as np
 from ..tables.scores import MEASURES, score_text
 from ..tables.search import TableSearch, TrialScores
 from ..tables.search_space import LogUniform
-from .pictures import load_matplotlib, png
+from .pictures import BLUE, GREY, VERMILION, load_matplotlib, png
 from .tune_table import parameter_text
 
 COLUMNS_OF_PANELS = 4
-BLUE, VERMILION, GREY = "#0072b2", "#d55e00", "#666666"
-"""Colours that people who see no red or no green tell apart (Okabe and Ito 2008); the shapes differ too."""
 
 
 def picture_of_trials(search: TableSearch, trials: Sequence[TrialScores]) -> bytes:
