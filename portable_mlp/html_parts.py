@@ -49,6 +49,15 @@ def notebook_table(headings: Sequence[object], rows: Sequence[Sequence[object]])
     return html_table(headings, (html_row(html_cell(_shortened(text)) for text in row) for row in shown))
 
 
+def number_text(number: float) -> str:
+    """Return a number with four significant digits, a large one without its fraction.
+
+    >>> number_text(58421.7), number_text(0.000123456)
+    ('58,422', '0.0001235')
+    """
+    return f"{number:,.0f}" if 1e4 <= abs(number) < 1e15 else f"{number:.4g}"
+
+
 def _shortened(cell: object) -> str:
     text = str(cell)
     return text if len(text) <= MOST_CHARACTERS else f"{text[: MOST_CHARACTERS - 3]}..."

@@ -15,7 +15,7 @@ from typing import NamedTuple, TypeAlias
 from .html_parts import escaped
 
 WIDTH, HEIGHT = 480, 220
-LEFT, RIGHT, TOP, BOTTOM = 64, 12, 14, 36
+LEFT, RIGHT, TOP, BOTTOM = 64, 12, 28, 36
 """The margins around the curves."""
 
 COLORS = ("#0072b2", "#d55e00")
@@ -152,15 +152,15 @@ def _vertical(x: float) -> str:
 
 
 def _drawn_curve(curve: Curve, lines: Sequence[Sequence[Point | None]], scale: _Scale, number: int) -> Iterator[str]:
-    """Yield the lines of a curve, and its entry in the legend: at the top right, where curves that fall are not."""
+    """Yield the lines of a curve, and its entry in the legend above the frame."""
     style = f'fill="none" stroke="{COLORS[number]}" stroke-width="1.7" stroke-linecap="round"'
     style += ' stroke-dasharray="5 4"' * number
     for line in lines:
         yield f'<path d="{scale.path(line)}" {style}/>'
-    y = TOP + 8 + 16 * number
+    x = LEFT + number * (WIDTH - LEFT - RIGHT) / 2
     models = f", {len(lines)} of {len(curve.lines)} models" if len(curve.lines) > len(lines) else ""
-    yield f'<path d="M{WIDTH - RIGHT - 24} {y}h20" {style}/>'
-    yield _text(WIDTH - RIGHT - 30, y + 4, curve.name + models, "end")
+    yield f'<path d="M{x:.1f} 12h20" {style}/>'
+    yield _text(x + 26, 16, curve.name + models, "start")
 
 
 def _text(x: float, y: float, text: str, anchor: str) -> str:

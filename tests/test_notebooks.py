@@ -71,7 +71,7 @@ def test_a_result_is_its_losses_and_its_history() -> None:
     for name, *numbers in rows:
         values = trained.history[name]
         expected = (values[0], values[-1], min(values), max(values))
-        assert [float(number) for number in numbers] == pytest.approx(expected, rel=1e-3)
+        assert [float(number.replace(",", "")) for number in numbers] == pytest.approx(expected, rel=1e-3)
     for points, name in zip(curves(element), ("loss", "validation_loss"), strict=True):
         x, y = np.transpose(points)
         assert (np.diff(x) > 0).all()

@@ -125,9 +125,11 @@ class Trainer(NamedTuple):
             models.append(fitted.model)
         return models
 
-    def check_table(self, table: Table | RawTable) -> None:
-        """Raise ValueError if the model that is chosen cannot be trained on a table, or saved."""
-        self._check(self._prepared(table))
+    def checked(self, table: Table | RawTable) -> PreparedTable:
+        """Return a table that is ready to be trained on; raise ValueError if its model cannot be trained, or saved."""
+        prepared = self._prepared(table)
+        self._check(prepared)
+        return prepared
 
     def needs_all_rows(self, asked: AssessmentOptions) -> bool:
         """Return whether a model, or its scores, cannot be made of rows that are read batch by batch."""

@@ -16,6 +16,7 @@ from ..distributed.group import current_group
 from ..distributed.parallel import parallel
 from ..distributed.supervision.mpi_environment import started_by_mpi
 from ..exit_codes import GAVE_UP
+from ..kernels.options import check_choice
 from ..storage.checkpoints import CheckpointFolder
 from ..tables.columns import RawTable, Table
 from ..tables.fitting import asks_for_classes
@@ -34,7 +35,9 @@ from .tune_processes import evaluate_in_processes
 from .tune_side_by_side import evaluate_in_threads, evaluate_on_ranks
 
 
-def search_of(table: Table | RawTable, trainer: Trainer, asked: AssessmentOptions, n_folds: int) -> TableSearch:
+def search_of(
+    table: Table | RawTable, trainer: Trainer, asked: AssessmentOptions, n_folds: int, score: str | None
+) -> TableSearch:
     """Return the search on a table, or on what a test part leaves of it."""
     assert table.y is not None  # a table to train on has targets
     classification = asks_for_classes(table.y, trainer.task)
@@ -43,7 +46,7 @@ def search_of(table: Table | RawTable, trainer: Trainer, asked: AssessmentOption
     rows = table.take(with_test[0][0]) if with_test else table
     assert rows.y is not None
     task = "classification" if classification else "regression"
-    trainer._replace(task=task).check_table(rows)
+    prepared = trainer._replace(task=task).checked(rows)
     n_classes = len(class_names(rows.y)) if classification else None
     splits = AssessmentOptions(folds=n_folds).splits(rows.y, **of_task)
     if not classification and any(len(scored) < 2 for _, scored in splits):
@@ -51,14 +54,23 @@ def search_of(table: Table | RawTable, trainer: Trainer, asked: AssessmentOption
     search = TableSearch(
         rows,
         splits,
-        search_space(len(rows.y), n_classes, trainer.chosen, is_encoded=isinstance(rows, RawTable)),
+        search_space(
+            len(rows.y),
+            n_classes,
+            trainer.chosen,
+            is_encoded=isinstance(rows, RawTable),
+            penalty=prepared.recipe.training["l2"],
+        ),
         task=task,
         reading=trainer.reading,
         backend=trainer.backend.name,
         device=trainer.backend.device_name,
         dtype=trainer.dtype,
         seed=trainer.seed,
+        score=score,
     )
+    if score is not None:
+        check_choice("--score", score, search.baseline.folds[0])
     check_same_options("the search", identity_of_search(search))
     return search
 

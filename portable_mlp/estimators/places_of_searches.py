@@ -122,7 +122,7 @@ class RanksOfSearch(ParallelBackendBase):
         with training_in(self._group):
             _check_same(submitted)
             n = n_threads(self._n_jobs) if self._in_threads else 1
-            outcomes = side_by_side([one.tasks for one in submitted], n, start=settings_of_thread())
+            outcomes = side_by_side([one.run for one in submitted], n, start=settings_of_thread())
         for one, outcome in zip(submitted, outcomes, strict=True):
             one.outcome = outcome
         for one in submitted:
@@ -135,6 +135,11 @@ class _Submitted:
     def __init__(self, tasks: Any, callback: Callable[[Any], Any]) -> None:
         self.tasks, self.callback = tasks, callback
         self.outcome: TaskOutcome[Any] | None = None
+
+    def run(self) -> Any:
+        """Run the tasks, and keep none of them: each has an estimator, which is fitted then."""
+        tasks, self.tasks = self.tasks, None
+        return tasks()
 
 
 def _without_filters(tasks: Any) -> Any:

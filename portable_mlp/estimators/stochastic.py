@@ -21,7 +21,7 @@ from ..kernels.arrays import Array
 from ..kernels.batch import Span
 from ..kernels.step import Program
 from ..training.batches import counting, spans
-from ..training.dropout import masks_of
+from ..training.dropout import factor_of, masks_of
 from ..training.joined_epochs import JoinedDone
 from ..training.loop import Loop, make_loop
 from ..training.order import EpochOrder
@@ -160,11 +160,12 @@ class StreamOrder:
 
     def _masks(self, batches: Sequence[Span]) -> Iterator[tuple[Array, ...]]:
         """Draw, on the host, the dropout masks of each batch."""
-        rate, backend, dtype = self._draft.dropout, self._problem.backend, self._problem.data.X.dtype
+        rate, backend = self._draft.dropout, self._problem.backend
+        factor = factor_of(backend, rate, self._problem.data.X.dtype)
         for start, stop in batches:
             shapes = [(stop - start, n_units) for n_units in self._problem.net.sizes[1:-1]]
             uniform = [self._draft._random_state.random_sample(shape) for shape in shapes]
-            yield masks_of(backend, uniform, rate, dtype)
+            yield masks_of(backend, uniform, rate, factor)
 
     def memory(self) -> tuple[dict[str, Any], int | None]:
         """Return the permutation of the last epoch, which the next one permutes, and the random state."""

@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 
 import array_api_compat
 
-from ..html_parts import notebook_heading, notebook_table
+from ..html_parts import notebook_heading, notebook_table, number_text
 from .arrays import Array, Namespace, device_for_new, namespace_of
 from .options import check_choice
 from .suggestions import suggesting
@@ -67,7 +67,8 @@ class GradientCheck(NamedTuple):
     def _repr_html_(self) -> str:
         """Return the check for a notebook: whether it passed, and a row for each number."""
         verdict = notebook_heading(self, {"gradient check": "passed" if self.passed else "FAILED"})
-        return f"<div>{verdict}{notebook_table(self._fields[1:], [self[1:]])}</div>"
+        row = [number_text(value) if isinstance(value, float) else value for value in self[1:]]
+        return f"<div>{verdict}{notebook_table(self._fields[1:], [row])}</div>"
 
 
 class Difference(NamedTuple):

@@ -91,11 +91,13 @@ _NUMBERS_AT_ONCE = 2**18
 _FEW_ROWS = 20
 _NAMES_OF_ROWS = re.compile(
     r"|index|idx|id|ids|uid|uuid|guid|key|row|rows|rownum|rownames|row[ _.]?(?:id|number|name|names)|no|nr|unnamed: 0"
-    r"|.*[ _.-](?:id|idx|uuid|guid|key|no|nr)|\.\.\.1",
+    r"|.*[ _.-](?:id|idx|uuid|guid|key)|\.\.\.1",
     re.IGNORECASE,
 )
 _CAMEL_CASE_ID = re.compile(r".*[a-z](?:Id|ID)")
 """Names of columns that may number the rows: distinct numbers under such a name are no quantity."""
+_NAMES_OF_NUMBERS = re.compile(r".*[ _.-](?:no|nr)", re.IGNORECASE)
+"""Names that end in "number", or answer a question: distinct numbers are none where they are close together."""
 _NAMES_OF_COUNTS = re.compile(r"id|seq|case|obs|row|num|index|nr", re.IGNORECASE)
 """Parts of the names of columns that count the rows from 0 or 1."""
 
@@ -288,7 +290,7 @@ class Levels(NamedTuple):
     Attributes
     ----------
     texts : list of str
-        The texts, sorted.
+        The different texts in sorted order.
     counts : ndarray of shape (n_texts,)
         Their numbers of rows.
     n_missing : int
@@ -370,6 +372,8 @@ def numbers_rows(name: str, numbers: NDArray[np.float64]) -> bool:
         return False
     if _NAMES_OF_ROWS.fullmatch(name.strip()) or _CAMEL_CASE_ID.fullmatch(name.strip()):
         return True
+    if _NAMES_OF_NUMBERS.fullmatch(name.strip()):
+        return bool(np.ptp(numbers) < 2 * len(numbers))
     counted_up = np.array_equal(numbers, numbers[0] + np.arange(len(numbers)))
     return counted_up and numbers[0] in (0.0, 1.0) and _NAMES_OF_COUNTS.search(name) is not None
 

@@ -21,7 +21,7 @@ def known_columns(X: Any, columns: Mapping[str, Callable[[], RawColumn]], readin
     Parameters
     ----------
     X : ndarray of shape (n_rows, n_columns), or what `columns_of_frame` takes
-        The table.
+        The rows to predict from.
     columns : mapping of str to callable
         Functions by name that give the columns of ``X``, all of them in their order.
     readings : mapping of str to Reading

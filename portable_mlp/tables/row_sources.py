@@ -202,7 +202,7 @@ class ParquetGroups(RowSource):
     Parameters
     ----------
     layout : ParquetLayout
-        The file's metadata.
+        Columns and row groups of the file.
     feature_names : sequence of str
         Names of the features.
     target : int

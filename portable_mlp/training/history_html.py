@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from numbers import Real
 from typing import Any
 
-from ..html_parts import notebook_table
+from ..html_parts import notebook_table, number_text
 from ..svg_curves import Curve, svg_curves
 
 DRAWN = ("loss", "validation_loss")
@@ -36,14 +36,14 @@ def _summary(values: Sequence[Any]) -> tuple[str, ...]:
     if not values:
         return ("", "", "", "")
     finite = [number for number in _numbers(values) if math.isfinite(number)]
-    extremes = (f"{min(finite):.4g}", f"{max(finite):.4g}") if finite else ("", "")
+    extremes = (number_text(min(finite)), number_text(max(finite))) if finite else ("", "")
     return (_shown(values[0]), _shown(values[-1]), *extremes)
 
 
 def _shown(value: Any) -> str:
     """Return a number, or the least and the greatest of several."""
     numbers = [*_numbers(value)]
-    return " to ".join(f"{number:.4g}" for number in dict.fromkeys((min(numbers), max(numbers)))) if numbers else ""
+    return " to ".join(map(number_text, dict.fromkeys((min(numbers), max(numbers))))) if numbers else ""
 
 
 def _numbers(value: Any) -> Iterator[float]:

@@ -325,3 +325,9 @@ def test_edges_that_bound_no_pieces_are_refused(edges: list[float]) -> None:
 def test_what_is_no_description(wrong: Any) -> None:
     with pytest.raises(ValueError, match="column"):
         Encoder.from_metadata(wrong)
+
+
+def test_a_name_that_ends_in_no_numbers_rows_only_if_its_numbers_are_close_together() -> None:
+    answers = [100.0, 688.0, 747.0, 172.0, 1235.0, 308.0, 82.0, 11.0]
+    encoder, _ = learn(smokes_no=numbers(*answers), tree_no=numbers(*np.add(answers, 1.0).argsort() + 17.0))
+    assert [one.kind for one in encoder.report] == ["number", "dropped"]
