@@ -133,6 +133,14 @@ def test_links_lead_somewhere(page: pathlib.Path) -> None:
             assert (page.parent / target).exists(), target
 
 
+@named(PAGES)
+def test_a_statement_about_tests_links_to_them(page: pathlib.Path) -> None:
+    for paragraph in re.split(r"\n\n|\n(?=[-|])", page.read_text(encoding="utf-8")):
+        words = re.sub(r"\[([^\]]*)\]\([^)]*\)", r"\1", paragraph)
+        if re.search(r"\btests?\b[^.;:]*\b(checks?|compares?|holds?|kills?|pass|do so)\b", words, re.IGNORECASE):
+            assert re.search(r"\]\([./]*tests/[\w/]+\.py\)", paragraph), paragraph
+
+
 def test_every_extra_is_on_the_page_about_installation() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     page = (ROOT / "docs" / "install.md").read_text(encoding="utf-8")
