@@ -14,7 +14,7 @@ again, for
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -26,7 +26,7 @@ from ..kernels.step import Carry, Program
 from ._compiled_steps import compiled_steps, take_steps
 from ._recording import BatchKind, RunTapes
 from .portable_runner import PortableRunner
-from .runner import STEPS_A_CALL, RunnerCall
+from .runner import COMPILED_STEPS_A_CALL, RunnerCall
 
 if TYPE_CHECKING:
     from ._base import Backend
@@ -68,11 +68,11 @@ class NativeRunner(PortableRunner):
         """Take the steps; parameters and moments are overwritten."""
         if compiled_steps.may_pay:
             tapes = self._tapes_of(carry, call.data)
-            sizes = [stop - start for start, stop in call.spans]
-            places: dict[int, Any] = {size: tapes.place(_kind(call, size)) for size in set(sizes)}
+            sizes = {stop - start for start, stop in call.spans}
+            places: dict[int, Any] = {size: tapes.place(_kind(call, size)) for size in sizes}
             if None not in places.values() and compiled_steps.get(self._dtype):
                 self._workspaces.clear()  # of steps before the compiled code was loaded
-                return _replayed(tapes, [places[size] for size in sizes], carry, call)
+                return _replayed(tapes, places, carry, call)
         if len(call.spans) == 1:
             with compiled_steps.counted():
                 return super().take(carry, call)
@@ -88,7 +88,7 @@ class NativeRunner(PortableRunner):
             return 1
         sizes = self.program.net.sizes
         products = 6 * sum(a * b for a, b in itertools.pairwise(sizes))
-        return max(1, min(STEPS_A_CALL, int(OPERATIONS_A_CALL / (size * (products + 200 * sum(sizes))))))
+        return max(1, min(COMPILED_STEPS_A_CALL, int(OPERATIONS_A_CALL / (size * (products + 200 * sum(sizes))))))
 
     def _tapes_of(self, carry: Carry, data: Batch) -> RunTapes:
         """Return the recorded steps for this memory; drop those for other memory."""
@@ -104,12 +104,11 @@ def _kind(call: RunnerCall, size: int) -> BatchKind:
     return BatchKind(size, gathers, call.masks is not None)
 
 
-def _replayed(tapes: RunTapes, places: Sequence[Span], carry: Carry, call: RunnerCall) -> tuple[Carry, Array]:
-    """Replay the recorded steps of a call, whose operations are at these places."""
+def _replayed(tapes: RunTapes, places: Mapping[int, Span], carry: Carry, call: RunnerCall) -> tuple[Carry, Array]:
+    """Replay the recorded steps of a call; the operations for batches of each size are at these places."""
     numbers = tapes.numbers
-    dtype, losses = numbers.loss.dtype, np.empty(len(places), numbers.loss.dtype)
-    steps = np.zeros((len(places), 5), np.int64)
-    steps[:, :2], steps[:, 2:4] = places, list(call.spans)
+    dtype, losses = numbers.loss.dtype, np.empty(len(call.spans), numbers.loss.dtype)
+    steps = np.asarray([(*places[stop - start], start, stop, 0) for start, stop in call.spans], dtype=np.int64)
     order, masks = call.order, np.empty(0, dtype)
     if order is None:
         first = int(steps[:, 2].min())

@@ -20,6 +20,9 @@ if TYPE_CHECKING:
 STEPS_A_CALL = 64
 """The most steps in a call of a runner that takes many: progress and Ctrl-C are handled between calls."""
 
+COMPILED_STEPS_A_CALL = 256
+"""The same where calls of any number of steps are the same code, and short in time."""
+
 
 class RunnerCall(NamedTuple):
     """The steps of one call.

@@ -9,7 +9,7 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING, NamedTuple, TypeGuard
 
-from ..backends.runner import STEPS_A_CALL
+from ..backends.runner import COMPILED_STEPS_A_CALL
 from ..distributed.group import current_group
 from ..kernels.arrays import Array
 from .batches import Data
@@ -97,7 +97,7 @@ class JoinedEpochs:
         batches = self._order.each_batches
         if not batches or self._diverged:
             return 0
-        n_now = int(min(self._record.n_certain, self._epochs - epoch, STEPS_A_CALL // len(batches)))
+        n_now = int(min(self._record.n_certain, self._epochs - epoch, COMPILED_STEPS_A_CALL // len(batches)))
         return self._loop.n_joined(batches, n_now) if n_now > 1 else 0
 
     def _rates_of(self, epochs: range) -> list[float]:

@@ -22,7 +22,7 @@ from portable_mlp.backends._native_runner import NativeRunner
 from portable_mlp.backends._numba_primitives import _LOOPS_OF_UPDATES
 from portable_mlp.backends._tape import Tape, Untapeable
 from portable_mlp.backends.portable_runner import PortableRunner
-from portable_mlp.backends.runner import STEPS_A_CALL
+from portable_mlp.backends.runner import COMPILED_STEPS_A_CALL
 from portable_mlp.estimators.losses import REPORTED
 from portable_mlp.kernels import activations, optimizers
 from portable_mlp.kernels.activations import ACTIVATIONS, ELEMENTWISE_OUTPUTS, Activation
@@ -350,7 +350,7 @@ def test_calls_are_short_and_end_where_a_state_is_due() -> None:
         return [len(one) for one in divided]
 
     small = pm.Network((4, 6, 3))
-    assert sizes(small, 1003, 10) == [STEPS_A_CALL, 37]
+    assert sizes(small, 3003, 10) == [COMPILED_STEPS_A_CALL, 45]
     assert sizes(small, 203, 10, every=8) == [5, 8, 8]
     assert sizes(pm.Network((1000, 3000, 10)), 9000, 3000) == [1, 1, 1]
     assert max(sizes(pm.Network((256, 384, 26)), 51200, 512)) < 10
