@@ -51,7 +51,9 @@ def pythons() -> list[tuple[int, ...]]:
     return sorted(tuple(map(int, version.split("."))) for version in found)
 
 
-@pytest.mark.parametrize("path", [*sorted((ROOT / ".github/workflows").glob("*.yml")), ROOT / ".ci/run"], ids=str)
+@pytest.mark.parametrize(
+    "path", [*sorted((ROOT / ".github/workflows").glob("*.yml")), ROOT / ".ci/run"], ids=lambda path: path.name
+)
 def test_every_session_that_is_named_exists(path: pathlib.Path) -> None:
     text = path.read_text(encoding="utf-8")
     named = {*sessions_of(text)}

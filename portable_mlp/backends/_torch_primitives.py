@@ -67,9 +67,9 @@ class TorchPrimitives(Primitives):
         """Return all weights before all biases."""
         return torch.cat([*(W.flatten(-2) for W, _ in layers), *(b for _, b in layers)], dim=-1)
 
-    def takes_labels(self, net: Network) -> bool:
-        """Return whether the loss takes labels: cross-entropy does."""
-        return _is_cross_entropy(net)
+    def takes_labels(self, net: Network, report: Report | None = None) -> bool:
+        """Return whether the loss takes labels: cross-entropy does, of clipped probabilities too."""
+        return _is_cross_entropy(net) and (report is None or report.clips)
 
     def matmul(self, a: Array, b: Array, out: Array | None = None) -> Array:
         """Return the matrix product, in ``out``."""
@@ -165,17 +165,15 @@ class TorchPrimitives(Primitives):
         if not are_labels(self.xp, Y):
             return super().output_losses(net, z, b, Y, weights, divisor)
         logits = self.biased(z, b)
-        log_p = torch.log_softmax(logits, dim=-1)
-        labels = Y.expand(*log_p.shape[:-1], 1)  # which models may share
-        loss = _negative_log_likelihood(log_p, labels, weights, divisor)
-        minus_one = number_on(-1.0, log_p.dtype, log_p.device).expand(labels.shape)
-        return loss, log_p.exp_().scatter_add_(-1, labels, minus_one), logits
+        return *_losses_of_labels(logits, Y, weights, divisor), logits
 
     def reported_losses(
         self, report: Report, z: Array, b: Array | None, Y: Array, weights: Array | None, divisor: float | Array
     ) -> tuple[BatchLoss, Array, Array]:
         """Return the loss to report, the derivative and the logits; the sum is over all terms at once."""
         logits = self.biased(z, b)
+        if are_labels(self.xp, Y):
+            return *_losses_of_labels(logits, Y, weights, divisor, clips=True), logits
         terms, dlogits = report.terms(self, logits, Y)
         if weights is not None:
             terms = terms * weights.unsqueeze(-1)
@@ -300,6 +298,21 @@ def _add_scaled(x: Array, y: Array, factor: float | Array, n_axes: int) -> Array
 def _sum_of_squares(w: Array) -> Array:
     """Return the sum of squares over the last axis."""
     return torch.dot(w, w) if w.ndim == 1 else torch.linalg.vecdot(w, w)
+
+
+def _losses_of_labels(
+    logits: Array, labels: Array, weights: Array | None, divisor: float | Array, clips: bool = False
+) -> tuple[BatchLoss, Array]:
+    """Return the cross-entropy of labels (..., n_samples, 1), of clipped probabilities if asked for, and p - Y."""
+    log_p = torch.log_softmax(logits, dim=-1)
+    labels = labels.expand(*log_p.shape[:-1], 1)  # which models may share
+    p = torch.exp(log_p) if clips else None
+    if clips:
+        eps = torch.finfo(log_p.dtype).eps
+        log_p.clamp_(math.log(eps), math.log1p(-eps))
+    loss = _negative_log_likelihood(log_p, labels, weights, divisor)
+    minus_one = number_on(-1.0, log_p.dtype, log_p.device).expand(labels.shape)
+    return loss, (log_p.exp_() if p is None else p).scatter_add_(-1, labels, minus_one)
 
 
 def _negative_log_likelihood(log_p: Array, labels: Array, weights: Array | None, divisor: float | Array) -> BatchLoss:

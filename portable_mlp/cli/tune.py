@@ -12,6 +12,7 @@ from ..backends import get_backend
 from ..storage.atomic import replace_file
 from ..tables.columns import RawTable
 from ..tables.recipe import TableOptions
+from ..tables.scores import MEASURES
 from ..tables.search import TableSearch
 from ..tables.search_loop import Searched, run_trials
 from ..tables.search_record import SEARCH_ENTRY, SearchRecord
@@ -57,6 +58,15 @@ def tune(
     folds: Annotated[
         int, typer.Option(min=2, metavar="K", help="Folds by which each trial is scored.", rich_help_panel=SEARCH)
     ] = 5,
+    score: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME",
+            help=f"Score by which the best trial is chosen: {', '.join(MEASURES)}.",
+            show_default="accuracy, or r2 of quantities",
+            rich_help_panel=SEARCH,
+        ),
+    ] = None,
     time: Annotated[
         float | None,
         typer.Option(metavar="SECONDS", help="Begin no trial after so many seconds.", rich_help_panel=SEARCH),
@@ -106,7 +116,7 @@ def tune(
         evaluate = evaluation(procs)
         table.check_processes()
         rows = table.read()
-        search = search_of(rows, trainer, asked, folds)
+        search = search_of(rows, trainer, asked, folds, score)
         with kept_trials(checkpoint, search, resume=resume) as states, shown_trials(search, trials) as show:
             searched = searched_by(functools.partial(run_trials, search, trials, time, states, show, evaluate))
     if not is_first:

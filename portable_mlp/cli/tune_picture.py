@@ -31,7 +31,7 @@ def picture_of_trials(search: TableSearch, trials: Sequence[TrialScores]) -> byt
         axes.set_axis_off()
     for axes in panels[::n_columns]:
         axes.set_ylabel(MEASURES[search.measure].words)
-    _limit(panels[0], [trial.mean(search.measure) for trial in scored])
+    _limit(panels[0], [trial.mean(search.measure) for trial in scored], MEASURES[search.measure].sign)
     handles, labels = panels[0].get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside upper center", ncols=len(labels), frameon=False)
     return png(figure)
@@ -89,9 +89,10 @@ def _key(value: Any) -> tuple[Any, ...]:
     return (math.prod(value), *value) if isinstance(value, list) else (value,)
 
 
-def _limit(axes: Any, scores: Sequence[float]) -> None:
-    """Leave trials that are far worse than most below the picture: they would flatten all others."""
-    top = max(scores)
-    lowest = max(min(scores), top - 3 * (top - float(np.median(scores))))
-    margin = 0.06 * max(top - lowest, 1e-3)
-    axes.set_ylim(lowest - margin, top + margin)
+def _limit(axes: Any, scores: Sequence[float], sign: float) -> None:
+    """Leave trials that are far worse than most out of the picture: they would flatten all others."""
+    signed = [sign * score for score in scores]
+    best = max(signed)
+    worst = max(min(signed), best - 3 * (best - float(np.median(signed))))
+    margin = 0.06 * max(best - worst, 1e-3)
+    axes.set_ylim(*sorted((sign * (worst - margin), sign * (best + margin))))

@@ -12,10 +12,11 @@ import typer
 from threadpoolctl import threadpool_limits
 
 from ..distributed.agreement import check_same_options
-from ..distributed.group import current_group
+from ..distributed.group import several_ranks
 from ..distributed.parallel import parallel
 from ..distributed.supervision.mpi_environment import started_by_mpi
 from ..exit_codes import GAVE_UP
+from ..kernels.options import check_choice
 from ..storage.checkpoints import CheckpointFolder
 from ..tables.columns import RawTable, Table
 from ..tables.fitting import asks_for_classes
@@ -34,7 +35,9 @@ from .tune_processes import evaluate_in_processes
 from .tune_side_by_side import evaluate_in_threads, evaluate_on_ranks
 
 
-def search_of(table: Table | RawTable, trainer: Trainer, asked: AssessmentOptions, n_folds: int) -> TableSearch:
+def search_of(
+    table: Table | RawTable, trainer: Trainer, asked: AssessmentOptions, n_folds: int, score: str | None
+) -> TableSearch:
     """Return the search on a table, or on what a test part leaves of it."""
     assert table.y is not None  # a table to train on has targets
     classification = asks_for_classes(table.y, trainer.task)
@@ -64,7 +67,10 @@ def search_of(table: Table | RawTable, trainer: Trainer, asked: AssessmentOption
         device=trainer.backend.device_name,
         dtype=trainer.dtype,
         seed=trainer.seed,
+        score=score,
     )
+    if score is not None:
+        check_choice("--score", score, search.baseline.folds[0])
     check_same_options("the search", identity_of_search(search))
     return search
 
@@ -84,7 +90,7 @@ def evaluation(procs: str | None) -> Callable[[TableSearch, Iterator[int], Ended
     if procs is not None:
         check_not_started()
         return functools.partial(evaluate_in_processes, n_processes=n_processes(procs))
-    group = current_group()
+    group = several_ranks()
     return evaluate_in_threads if group is None else functools.partial(evaluate_on_ranks, group=group)
 
 

@@ -79,11 +79,14 @@ class Report(NamedTuple):
         The factor of the sum or average over outputs.
     averages : bool
         Whether the terms are averaged over outputs, rather than summed.
+    clips : bool
+        Whether it is the network's own loss of probabilities that are clipped to [eps, 1 - eps], eps of their dtype.
     """
 
     terms: Callable[[Any, Array, Array], tuple[Array, Array]]
     factor: float = 1.0
     averages: bool = False
+    clips: bool = False
 
 
 class Primitives:
@@ -124,8 +127,8 @@ class Primitives:
         """Return gradients of layers as one vector, in the order of the parameters where these are a vector."""
         return pack_pieces(self.xp, layers)
 
-    def takes_labels(self, net: Network) -> bool:
-        """Return whether `output_losses` takes labels as they are, rather than rows."""
+    def takes_labels(self, net: Network, report: Report | None = None) -> bool:
+        """Return whether `output_losses`, or `reported_losses`, takes labels as they are, rather than rows."""
         return False
 
     def take(self, x: Array, rows: Array, axis: int, out: Array | None = None) -> Array:

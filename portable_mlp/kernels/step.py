@@ -240,7 +240,7 @@ def encoded(ops: Primitives, objective: Objective, data: Batch, workspace: Works
     Labels may stay where the loss takes them.
     """
     plain = objective.label_smoothing == 0.0
-    if plain and objective.report is None and ops.takes_labels(objective.net):
+    if plain and ops.takes_labels(objective.net, objective.report):
         return data
     batch = encode_targets(ops, objective.net, data, workspace)
     if plain:

@@ -264,7 +264,8 @@ N_NODES: dict[str, tuple[pm.Network, int, dict[str, Any]]] = {
     "quantities": (pm.Network((6, 5, 3), output="identity"), 22, {"l2": 0.01}),
     "yes or no": (pm.Network((6, 5, 3), output="logistic"), 34, {"l2": 0.01}),
     # As the estimators have them.
-    "reported": (ONE_HIDDEN, 24, {"l2": 0.01, "reported": True}),
+    "reported": (ONE_HIDDEN, 21, {"l2": 0.01, "reported": True}),
+    "reported, of smoothed labels": (ONE_HIDDEN, 26, {"l2": 0.01, "reported": True, "smoothing": 0.1}),
     "reported quantities": (pm.Network((6, 5, 3), output="identity"), 20, {"l2": 0.01, "reported": True}),
 }
 

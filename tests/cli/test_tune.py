@@ -90,6 +90,24 @@ def test_a_test_part_is_out_of_the_search_and_the_model(capfd: Capture) -> None:
     assert found["assessment"]["scores"] == pytest.approx(expected["scores"], rel=1e-12)
 
 
+@pytest.mark.parametrize(
+    ("of", "name", "words"), [(OF_CLASSES, "log_loss", "log loss"), *rarely((OF_QUANTITIES, "mae", "MAE"))]
+)
+def test_another_score_chooses(of: Sequence[object], name: str, words: str, capfd: Capture) -> None:
+    """All scores of a trial are kept: a search that resumes may choose by another one."""
+    usual = tuned(*of, "--checkpoint", "states", capfd=capfd)
+    options = ("--checkpoint", "states", "--resume", "--score", name, "--plot", "search.png")
+    found = tuned(*of, *options, capfd=capfd)
+    assert found["trials"] == usual["trials"]
+    scores = [np.mean([fold[name] for fold in one["folds"]]) for one in found["trials"]]
+    assert found["search"]["measure"] == name
+    assert found["search"]["score"] == min(scores) == scores[found["search"]["trial"] - 1] < found["search"]["baseline"]
+    out, err = printed(*of, *options, "--save", "m.safetensors", capfd=capfd)
+    assert f", by {words} on 3 folds; all of them are finished" in out
+    assert "no trial is better" not in err
+    assert re.search(rf"found by   4 trials: {words} \d", printed("inspect", "m.safetensors", capfd=capfd)[0])
+
+
 def test_what_is_printed_for_people(capfd: Capture) -> None:
     out, err = printed(*OF_CLASSES, "--save", "m.safetensors", capfd=capfd)
     assert out.splitlines()[0].split() == ["trial", *out.splitlines()[0].split()[1:-1], "baseline"]
@@ -147,6 +165,7 @@ def test_the_picture(capfd: Capture) -> None:
     ("options", "message"),
     [
         (("--time", 0), "--time takes seconds, more than 0; got 0"),
+        (("--score", "r2"), "--score must be one of 'accuracy', 'balanced_accuracy', 'roc_auc', 'log_loss'"),
         (("--resume",), "--resume needs a folder: --checkpoint DIR"),
         (("--folds", 91), "--folds 91 needs as many rows; the table has 90"),
         (("--test", 1), "--test is a fraction of the rows, between 0 and 1; got 1.0"),
