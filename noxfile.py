@@ -81,11 +81,15 @@ def thorough(session: nox.Session) -> None:
 
 
 @nox.session
-@nox.parametrize("library", ["mlx"])
+@nox.parametrize("library", ["mlx", "dpnp"])
 def libraries(session: nox.Session, library: str) -> None:
-    """Run the tests of an array library that other sessions do not install; arguments go to pytest."""
+    """Run the tests of an array library that other sessions do not install; arguments go to pytest. dpnp is 3 GB."""
     install_for_tests(session, library)
-    session.run("pytest", *SIDE_BY_SIDE, "-m", "optional", *session.posargs)
+    driver = {}
+    if library == "dpnp":  # on the CPU
+        session.install(*nox.project.dependency_groups(PYPROJECT, "dpnp"))
+        driver = {"OCL_ICD_FILENAMES": f"{session.virtualenv.location}/lib/libintelocl.so"}
+    session.run("pytest", *SIDE_BY_SIDE, "-m", "optional", *session.posargs, env=driver)
 
 
 @nox.session

@@ -112,6 +112,8 @@ LIBRARIES = {
     "jax-float32": ("jax", "cpu", "float32"),
     "mlx": ("mlx", "cpu", "float64"),
     "mlx-float32": ("mlx", "cpu", "float32"),
+    "dpnp": ("dpnp", "cpu", "float64"),
+    "dpnp-float32": ("dpnp", "cpu", "float32"),
     "cupy": ("cupy", None, "float64"),
     "cupy-float32": ("cupy", None, "float32"),
     "torch-cuda": ("torch", "cuda", "float64"),
@@ -122,7 +124,7 @@ LIBRARIES = {
 # ("no_float64" is no default device either).
 THOROUGH = {"strict-cpu", "strict-device1", "torch-cpu-float32", "jax-float32"}
 
-OPTIONAL = {"mlx"}
+OPTIONAL = {"dpnp", "mlx"}
 """Libraries that `nox -s libraries` installs."""
 
 
