@@ -22,7 +22,7 @@ def main() -> None:
         collect(chosen.tables)
     elif chosen.command == "run":
         options = {"half": chosen.half, "methods": chosen.methods, "seeds": chosen.seeds, "most_rows": chosen.rows}
-        run(chosen.tables, chosen.out, **options)
+        run(chosen.tables, chosen.out, smallest=chosen.smallest, **options)
     else:
         rows = pd.DataFrame([row for path in chosen.results for row in recorded(path)])
         print(f"{rows['table'].nunique()} tables, {len(rows[['table', 'seed', 'most_rows']].drop_duplicates())} splits")
@@ -42,6 +42,7 @@ def parsed() -> argparse.Namespace:
     running.add_argument("--methods", nargs="+", choices=list(METHODS), default=list(METHODS))
     running.add_argument("--seeds", type=int, default=3)
     running.add_argument("--rows", type=int, default=2000, help="drawn of a larger table, before the split")
+    running.add_argument("--smallest", type=int, metavar="N", help="run on the N tables of the fewest rows alone")
     running.add_argument("--out", type=pathlib.Path, required=True)
     summing = commands.add_parser("summary")
     summing.add_argument("results", type=pathlib.Path, nargs="+")

@@ -7,7 +7,9 @@ import sys
 DOCS = pathlib.Path(__file__).parent
 sys.path.insert(0, str(DOCS / "_extensions"))
 
-import portable_mlp  # noqa: E402 - after the path, as the extensions below
+import gallery_pictures  # noqa: E402 - after the path, as the extensions below
+
+import portable_mlp  # noqa: E402
 
 project = "portable_mlp"
 author = "The portable_mlp developers"
@@ -24,7 +26,7 @@ extensions = [
     "from_sklearn",
     "mathml",
 ]
-exclude_patterns = ["_build", "_extensions", "gallery/*.ipynb", "gallery/*.py", "gallery/*.py.md5"]
+exclude_patterns = ["_build", "_extensions", "tests", "gallery/*.ipynb", "gallery/*.py", "gallery/*.py.md5"]
 templates_path = ["_templates"]
 suppress_warnings = ["config.cache"]  # the gallery's settings hold functions, which are compared anew each time
 smartquotes = False  # options are typed with two hyphens
@@ -50,6 +52,9 @@ sphinx_gallery_conf = {
     "download_all_examples": False,
     "write_computation_times": False,
     "abort_on_example_error": True,
+    "image_scrapers": (gallery_pictures.save_pictures,),
+    "reset_modules": ("matplotlib", gallery_pictures.use_style),
+    "default_thumb_file": str(DOCS / "images" / "network.svg"),
 }
 
 html_math_renderer = "mathml"

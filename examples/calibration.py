@@ -34,9 +34,8 @@ def by_sureness(proba):
     ).T
 
 
-plt.style.use("tableau-colorblind10")
 figure, axis = plt.subplots(figsize=(5, 4.5), layout="constrained")
-axis.plot([0.3, 1], [0.3, 1], "k:", label="true probabilities")
+axis.plot([0.3, 1], [0.3, 1], ":", color="gray", label="true probabilities")
 print(f"\n{'':<14} accuracy   calibration error")
 for name, answer, marker in (("one network", proba[0], "o-"), ("mean of ten", proba.mean(axis=0), "s-")):
     sure, right, part = by_sureness(answer)

@@ -40,8 +40,8 @@ print()
 first = pm.init_params(net, random_state=0, backend=backend, dtype=dtype)
 pm.train(net, first, X, labels, learning_rate=0.01, batch_size=50, epochs=max(SNAPSHOTS), callbacks=[take_picture])
 
-figure, axes = plt.subplots(1, len(SNAPSHOTS), figsize=(12, 3), sharey=True, layout="constrained")
-for axis, (epoch, proba) in zip(axes, pictures.items(), strict=True):
+figure, axes = plt.subplots(2, 2, figsize=(7, 5.4), sharex=True, sharey=True, layout="constrained")
+for axis, (epoch, proba) in zip(axes.flat, pictures.items(), strict=True):
     axis.contourf(*side, proba, levels=np.linspace(0, 1, 11), cmap="PuOr", alpha=0.5)
     axis.contour(*side, proba, levels=[0.5], colors="black")
     for kind, marker in enumerate("os"):

@@ -20,8 +20,7 @@ train, unseen = slice(0, 200), slice(200, None)
 net = pm.Network((20, 64, 2))
 first = pm.init_params(net, random_state=0, backend=backend, dtype=dtype)
 
-plt.style.use("tableau-colorblind10")
-figure, axes = plt.subplots(1, 3, figsize=(11, 3.2), sharey=True, layout="constrained")
+figure, axes = plt.subplots(3, 1, figsize=(6, 7), sharex=True, sharey=True, layout="constrained")
 print(f"\n{'':<14} loss of unseen samples: last    least")
 options = {"neither": {}, "l2=0.05": {"l2": 0.05}, "dropout=0.5": {"dropout": 0.5}}
 for axis, (name, option) in zip(axes, options.items(), strict=True):
@@ -40,7 +39,7 @@ for axis, (name, option) in zip(axes, options.items(), strict=True):
     print(f"{name:<14} {losses[-1]:>28.3f} {min(losses):>8.3f}")
     axis.plot(history["loss"], label="training, with the penalty")
     axis.plot(losses, "--", label="unseen")
-    axis.set(title=name, xlabel="epoch", yscale="log")
-axes[0].set_ylabel("cross-entropy")
+    axis.set(title=name, ylabel="cross-entropy", yscale="log")
 axes[0].legend()
+axes[2].set_xlabel("epoch")
 plt.show()

@@ -38,7 +38,6 @@ print("\ndigits   accuracy   spread")
 for size, row in zip(SIZES, scores, strict=True):
     print(f"{size:>6}   {row.mean():8.3f}   {row.std():6.3f}")
 
-plt.style.use("tableau-colorblind10")
 figure, axis = plt.subplots(figsize=(6, 4), layout="constrained")
 axis.errorbar(SIZES, scores.mean(axis=1), scores.std(axis=1), marker="o", capsize=3)
 axis.set(

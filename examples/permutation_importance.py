@@ -39,7 +39,6 @@ order = found.importances_mean.argsort()
 for i in order[::-1]:
     print(f"{wine.feature_names[i]:<30} {found.importances_mean[i]:6.3f} +- {found.importances_std[i]:.3f}")
 
-plt.style.use("tableau-colorblind10")
 figure, axis = plt.subplots(figsize=(7, 4.5), layout="constrained")
 axis.barh([wine.feature_names[i] for i in order], found.importances_mean[order], xerr=found.importances_std[order])
 axis.set_xlabel("accuracy that is lost if the column is shuffled")

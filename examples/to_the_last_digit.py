@@ -27,7 +27,6 @@ def losses_on(backend):
 
 
 numpy_losses = losses_on(pm.get_backend("numpy"))
-plt.style.use("tableau-colorblind10")
 figure, axis = plt.subplots(figsize=(6.5, 4), layout="constrained")
 smallest = np.finfo(dtype).eps
 print("\nlargest relative difference of a loss from NumPy's")
@@ -40,7 +39,7 @@ for name in dict.fromkeys([chosen.name, *(info.name for info in pm.backends() if
     differences = np.abs(losses / numpy_losses - 1)
     print(f"{name:<8} {differences.max():.1e}")
     axis.plot(range(1, 16), np.maximum(differences, smallest / 4), "o-", label=name)
-axis.axhline(smallest, color="black", linestyle=":", label=f"the last digit of {dtype}")
+axis.axhline(smallest, color="gray", linestyle=":", label=f"the last digit of {dtype}")
 axis.set(yscale="log", ylim=(smallest / 8, smallest * 100), xlabel="epoch", ylabel="relative difference of the loss")
 axis.legend()
 plt.show()

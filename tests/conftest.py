@@ -31,7 +31,6 @@ import importlib
 from dataclasses import dataclass
 from typing import Any
 
-import array_api_compat
 import array_api_strict
 import hypothesis
 import numpy as np
@@ -40,6 +39,7 @@ import pytest
 import portable_mlp as pm
 from portable_mlp.backends._base import Backend
 from portable_mlp.backends._numpy import NumpyBackend
+from portable_mlp.kernels.arrays import device_of, namespace_of
 from tests.selection import Selection
 
 if worker := os.environ.get("PYTEST_XDIST_WORKER"):  # "gw0", "gw1", ...
@@ -109,9 +109,14 @@ class Library:
         return self.backend.to_numpy(x)
 
     def assert_home(self, x: Any) -> None:
-        assert array_api_compat.array_namespace(x) is self.xp
-        assert array_api_compat.device(x) == self.backend.device
+        self.assert_here(x)
         assert x.dtype == self.backend.dtype(self.dtype)
+
+    def assert_here(self, x: Any) -> None:
+        """Assert that an array is of the library, and on the device if its arrays are on one."""
+        assert namespace_of(x) is self.xp
+        device = device_of(x)
+        assert device is None or device == self.backend.device
 
 
 LIBRARIES = {
@@ -124,6 +129,10 @@ LIBRARIES = {
     "torch-cpu-float32": ("torch", "cpu", "float32"),
     "jax": ("jax", "cpu", "float64"),
     "jax-float32": ("jax", "cpu", "float32"),
+    "mlx": ("mlx", "cpu", "float64"),
+    "mlx-float32": ("mlx", "cpu", "float32"),
+    "dpnp": ("dpnp", "cpu", "float64"),
+    "dpnp-float32": ("dpnp", "cpu", "float32"),
     "cupy": ("cupy", None, "float64"),
     "cupy-float32": ("cupy", None, "float32"),
     "torch-cuda": ("torch", "cuda", "float64"),
@@ -134,11 +143,16 @@ LIBRARIES = {
 # ("no_float64" is no default device either).
 THOROUGH = {"strict-cpu", "strict-device1", "torch-cpu-float32", "jax-float32"}
 
+OPTIONAL = {"dpnp", "mlx"}
+"""Libraries that `nox -s libraries` installs."""
+
 
 def _marks(name: str) -> tuple[pytest.MarkDecorator, ...]:
     backend, device, _ = LIBRARIES[name]
     if name in THOROUGH:
         return (pytest.mark.thorough,)
+    if backend in OPTIONAL:
+        return (pytest.mark.optional(backend),)
     return (pytest.mark.gpu(backend),) if backend == "cupy" or device == "cuda" else ()
 
 

@@ -12,10 +12,10 @@ import portable_mlp as pm
 
 
 @functools.cache
-def sees_a_gpu(library: str) -> bool:
-    """Tell whether a library ("cupy", "torch") finds an NVIDIA GPU on this machine."""
+def can_be_used(library: str, device: str | None) -> bool:
+    """Tell whether an array library works on this machine, on a device of its own choice or on "cuda"."""
     try:
-        pm.get_backend(library, device="cuda")
+        pm.get_backend(library, device=device)
     except pm.BackendUnavailable:
         return False
     return True
@@ -56,8 +56,20 @@ def and_rarely_others(rows: Iterable[Any], *axes: Iterable[Any]) -> list[Any]:
     return [*rows, *rarely(*(row for row in itertools.product(*axes) if row not in chosen))]
 
 
+DEVICES = {"gpu": "cuda", "optional": None}
+"""The marks of tests that need a library, and the device on which they need it; None for any."""
+
+REASONS = {
+    "gpu": "no NVIDIA GPU answers {} here",
+    "optional": "{} cannot be used here (nox -s libraries)",
+    "thorough": "they are thorough (nox -s thorough)",
+}
+"""What a run says of the tests that it leaves out, by their mark."""
+
+
 class Selection:
-    """The plugin: leaves out tests marked `gpu` where no GPU answers, and `thorough` unless -m asks for them.
+    """The plugin: leaves out tests marked `gpu` or `optional` where what they need is missing, and those marked
+    `thorough` unless -m asks for them.
 
     A test that is thorough for two reasons, as a rare row on a rare library, is never run: others have each of the two.
 
@@ -69,7 +81,7 @@ class Selection:
         if "gpu" in config.option.markexpr:
             # A machine with a GPU may lack packages of other tests: these are errors, and all others run.
             config.option.continue_on_collection_errors = True
-        self.left_out: Counter[str] = Counter()
+        self.left_out: Counter[tuple[str, str]] = Counter()
 
     def pytest_itemcollected(self, item: Any) -> None:
         names = (mark.args[0] for mark in item.iter_markers("thorough_on"))
@@ -81,11 +93,12 @@ class Selection:
         """Tell whether two reasons make a test thorough, as a rare row on a rare library."""
         return sum(1 for _ in item.iter_markers("thorough")) > 1
 
-    def _why_not(self, item: pytest.Item) -> str | None:
-        """Return "thorough", or the library that sees no GPU; None for a test that runs."""
+    def _why_not(self, item: Any) -> tuple[str, str] | None:
+        """Return a mark, and the library that it asks for in vain; None for a test that runs."""
         if item.get_closest_marker("thorough") and not self.asked_for_thorough:
-            return "thorough"
-        return next((mark.args[0] for mark in item.iter_markers("gpu") if not sees_a_gpu(mark.args[0])), None)
+            return "thorough", ""
+        asked = ((mark.name, mark.args[0]) for mark in item.iter_markers() if mark.name in DEVICES)
+        return next(((mark, library) for mark, library in asked if not can_be_used(library, DEVICES[mark])), None)
 
     @pytest.hookimpl(trylast=True)  # after -k and -m
     def pytest_collection_modifyitems(self, config: pytest.Config, items: list[pytest.Item]) -> None:
@@ -110,9 +123,8 @@ class Selection:
         return refuse_skip((yield))
 
     def pytest_terminal_summary(self, terminalreporter: Any) -> None:
-        libraries = sorted(self.left_out.keys() - {"thorough"})
-        if n_without_gpu := sum(self.left_out[library] for library in libraries):
-            where = " or ".join(libraries)
-            terminalreporter.write_line(f"{n_without_gpu:,} tests were left out: no NVIDIA GPU answers {where} here.")
-        if n_thorough := self.left_out["thorough"]:
-            terminalreporter.write_line(f"{n_thorough:,} tests were left out: they are thorough (nox -s thorough).")
+        for mark, reason in REASONS.items():
+            counts = {library: n for (other, library), n in sorted(self.left_out.items()) if other == mark}
+            if counts:
+                why = reason.format(" or ".join(counts))
+                terminalreporter.write_line(f"{sum(counts.values()):,} tests were left out: {why}.")

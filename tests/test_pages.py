@@ -1,5 +1,6 @@
 """What the pages of the documentation say, done: their code runs, and prints what they show."""
 
+import datetime
 import pathlib
 import re
 import shlex
@@ -7,6 +8,7 @@ import tomllib
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 
 import portable_mlp as pm
@@ -21,6 +23,24 @@ def check_estimators(names: Names) -> None:
     clf = names["clf"]
     assert (clf.class_weight, clf.backend, clf.coefs_[0].__class__.__module__) == ("balanced", "torch", "torch")
     assert pathlib.Path("digits.safetensors").exists()
+
+
+def check_tutorial(names: Names) -> None:
+    """The web server's answers, for a table of classes that has dates and gaps too."""
+    days = [datetime.datetime(2026, 1, 1, tzinfo=datetime.UTC) + datetime.timedelta(5 * i) for i in range(60)]
+    X = {
+        "day": [f"{day:%Y-%m-%d}" for day in days],
+        "room": [("single", "suite", None)[i % 3] for i in range(60)],
+        "guests": [None if i % 7 == 0 else i % 4 for i in range(60)],
+    }
+    model = pm.TableClassifier(random_state=0).fit(pd.DataFrame(X), ["yes" if i % 3 else "no" for i in range(60)])
+    model.to_onnx("flats.onnx")
+    served: Names = {}
+    exec(code_of(ROOT / "docs" / "tutorial.md", "python")[2].rpartition("print(")[0], served)
+    for i in range(8):
+        row = {"day": days[i].timestamp(), "room": X["room"][i], "guests": X["guests"][i]}
+        expected = model.predict_proba(pd.DataFrame({name: cells[i : i + 1] for name, cells in X.items()}))[0]
+        assert served["answer"](row) == pytest.approx(dict(zip(("no", "yes"), expected, strict=True)), rel=1e-4)
 
 
 def check_tables(names: Names) -> None:
@@ -45,6 +65,7 @@ def check_processes(names: Names) -> None:
 
 
 CHECKS = {
+    "docs/tutorial.md": check_tutorial,
     "docs/guides/estimators.md": check_estimators,
     "docs/guides/tables.md": check_tables,
     "docs/guides/onnx.md": check_onnx,
@@ -110,6 +131,14 @@ def test_links_lead_somewhere(page: pathlib.Path) -> None:
         made = target.startswith(("gallery/", "../gallery/", "reference/generated/", "../reference/generated/"))
         if not target.startswith("http") and not made:
             assert (page.parent / target).exists(), target
+
+
+@named(PAGES)
+def test_a_statement_about_tests_links_to_them(page: pathlib.Path) -> None:
+    for paragraph in re.split(r"\n\n|\n(?=[-|])", page.read_text(encoding="utf-8")):
+        words = re.sub(r"\[([^\]]*)\]\([^)]*\)", r"\1", paragraph)
+        if re.search(r"\btests?\b[^.;:]*\b(checks?|compares?|holds?|kills?|pass|do so)\b", words, re.IGNORECASE):
+            assert re.search(r"\]\([./]*tests/[\w/]+\.py\)", paragraph), paragraph
 
 
 def test_every_extra_is_on_the_page_about_installation() -> None:

@@ -1,7 +1,9 @@
 """Every public name is there, and documented: numpydoc finds nothing to say."""
 
 import inspect
+import operator
 import pickle
+import re
 import subprocess
 import sys
 from collections.abc import Callable
@@ -10,9 +12,12 @@ from typing import Any
 import array_api_strict
 import jax
 import numpy as np
+import pandas as pd
 import pytest
 import torch
+from numpydoc.docscrape import NumpyDocString
 from numpydoc.validate import validate
+from sklearn.base import BaseEstimator
 
 import portable_mlp as pm
 
@@ -58,15 +63,68 @@ def test_an_unknown_name_is_answered_with_the_nearest(typo: str, meant: str) -> 
         pm.zyx  # type: ignore[attr-defined]  # noqa: B018
 
 
-def our_methods(cls: type) -> dict[str, Callable[..., Any]]:
-    """Return the public methods of an estimator that are not scikit-learn's."""
+def names_of_our_methods(cls: type) -> list[str]:
+    """Return the names of the public methods of an estimator that are not scikit-learn's."""
     named = {
-        name: member
+        name
         for base in cls.__mro__
-        for name, member in vars(base).items()
+        for name in vars(base)
         if base.__module__.startswith("portable_mlp") and not name.startswith(("_", "set_"))
     }
-    return {name: getattr(cls(), name) for name, member in named.items() if callable(getattr(cls, name))}
+    return sorted(name for name in named if callable(getattr(cls, name)))
+
+
+def our_methods(cls: type) -> dict[str, Callable[..., Any]]:
+    """Return the public methods of an estimator that are not scikit-learn's."""
+    return {name: getattr(cls(), name) for name in names_of_our_methods(cls)}
+
+
+ESTIMATORS = [name for name in CLASSES if issubclass(getattr(pm, name), BaseEstimator)]
+METHODS = [(name, method) for name in ESTIMATORS for method in names_of_our_methods(getattr(pm, name))]
+FITTED = {
+    "GridSearchCV": lambda: pm.GridSearchCV(pm.MLPClassifier((3,), max_iter=2), {"alpha": [0.1, 1.0]}, cv=2),
+    "RandomizedSearchCV": lambda: pm.RandomizedSearchCV(
+        pm.MLPClassifier((3,), max_iter=2), {"alpha": [0.1, 1.0]}, n_iter=2, cv=2
+    ),
+    "MLPClassifier": lambda: pm.MLPClassifier((3,), max_iter=2, early_stopping=True),
+    "TableClassifier": lambda: pm.TableClassifier(max_iter=2),
+    "TableRegressor": lambda: pm.TableRegressor(max_iter=2),
+}
+"""Estimators to fit, where the defaults take long."""
+
+
+@pytest.mark.parametrize("name", ESTIMATORS)
+def test_an_estimators_page_is_complete(name: str) -> None:
+    """Every parameter, attribute and error is described there, and an example follows."""
+    errors = validate(f"portable_mlp.{name}")["errors"]
+    assert [error for error in errors if error[0] not in NOT_ASKED] == []
+
+
+@pytest.mark.parametrize(("name", "method"), METHODS)
+def test_a_methods_page_is_complete(name: str, method: str) -> None:
+    errors = validate(f"portable_mlp.{name}.{method}")["errors"]
+    assert [error for error in errors if error[0] not in NOT_ASKED | {"EX01"}] == []
+    assert NumpyDocString(inspect.getdoc(getattr(getattr(pm, name), method)))["Raises"]
+
+
+@pytest.mark.parametrize("name", ESTIMATORS)
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+def test_every_attribute_of_a_fitted_estimator_is_documented(name: str) -> None:
+    X, y = pd.DataFrame({"a": [1.0, 2.0, 3.0, 4.0] * 10, "b": [0.0, 1.0] * 20}), [0, 1, 1, 0] * 10
+    cls = getattr(pm, name)
+    fitted = FITTED.get(name, cls)().fit(X, y)
+    listed = NumpyDocString(inspect.getdoc(cls))["Attributes"]
+    documented = {one for entry in listed for one in entry.name.split(", ")}
+    there = {one for one in dir(fitted) if one.endswith("_") and not one.startswith("_") and hasattr(fitted, one)}
+    assert there <= documented
+
+
+@pytest.mark.parametrize("name", [*FUNCTIONS, *CLASSES, *(".".join(pair) for pair in METHODS)])
+def test_a_page_has_no_gaps(name: str) -> None:
+    """No name in braces that a table should have replaced, and no description that is only a reference."""
+    page = inspect.getdoc(operator.attrgetter(name)(pm)) or ""
+    assert re.findall(r"\{[a-z_]+\}", page) == []
+    assert re.findall(r"^ +[Aa]s (?:for|in) `\w+`\.$", page, re.MULTILINE) == []
 
 
 CALLABLES: dict[str, Callable[..., Any]] = {

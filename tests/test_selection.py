@@ -36,6 +36,9 @@ def test_cupy(): pass
 @pytest.mark.gpu("torch")
 def test_torch(i): pass
 
+@pytest.mark.optional("mlx")
+def test_mlx(): pass
+
 @pytest.mark.thorough
 def test_long(): pass
 
@@ -45,6 +48,7 @@ def test_fails_as_expected(): assert False
 """
 SKIP = "def test_skips(): pytest.skip('no time today')\n"
 NO_GPU = "1,001 tests were left out: no NVIDIA GPU answers cupy or torch here."
+NO_MLX = "1 tests were left out: mlx cannot be used here (nox -s libraries)."
 THOROUGH = "1 tests were left out: they are thorough (nox -s thorough)."
 
 
@@ -69,7 +73,7 @@ def run(folder: pathlib.Path, tests: str, *options: str, conftest: str = CONFTES
 def test_a_run_says_what_it_leaves_out_and_fails_on_a_skip(options: list[str], tmp_path: pathlib.Path) -> None:
     code, lines = run(tmp_path, TESTS + SKIP, *options)
     assert code == pytest.ExitCode.TESTS_FAILED
-    assert lines.count(NO_GPU) == lines.count(THOROUGH) == 1
+    assert lines.count(NO_GPU) == lines.count(NO_MLX) == lines.count(THOROUGH) == 1
     assert any("No test may skip" in line and "no time today" in line for line in lines)
     assert "1 failed, 1 passed" in lines[-1]
     assert "1 xfailed" in lines[-1]

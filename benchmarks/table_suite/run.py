@@ -9,16 +9,26 @@ from typing import Any
 
 from .methods import METHODS
 from .scores import scores
-from .splits import measured, split
+from .splits import measured, read, split
 
 
 def run(
-    tables: pathlib.Path, out: pathlib.Path, *, half: str, methods: Sequence[str], seeds: int, most_rows: int
+    tables: pathlib.Path,
+    out: pathlib.Path,
+    *,
+    half: str,
+    methods: Sequence[str],
+    seeds: int,
+    most_rows: int,
+    smallest: int | None = None,
 ) -> None:
-    """Append to a file of results what it does not have yet."""
+    """Append to a file of results what it does not have yet; of so many ``smallest`` tables alone, if given."""
     done = {(row["table"], row["seed"], row["method"], row["most_rows"]) for row in recorded(out)}
+    names = measured(half)
+    if smallest is not None:
+        names = sorted(names, key=lambda name: len(read(tables, name)[1]))[:smallest]
     for seed in range(seeds):
-        for name in measured(half):
+        for name in names:
             for method in methods:
                 if (name, seed, method, most_rows) not in done:
                     row = one_run(tables, name, seed, method, most_rows)

@@ -15,7 +15,7 @@ def skip_inherited(app: Sphinx, what: str, name: str, member: Any, skip: bool, o
 
 def unlink(app: Sphinx, what: str, name: str, member: Any, options: Any, lines: list[str]) -> None:
     """Make plain text of links to scikit-learn's own pages and glossary."""
-    lines[:] = [LINKS.sub(r"\1", line) for line in lines]
+    lines[:] = LINKS.sub(r"\1", "\n".join(lines)).split("\n")
 
 
 def setup(app: Sphinx) -> dict[str, bool]:

@@ -9,11 +9,10 @@ import sys
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
-import array_api_compat
-
+from ..kernels.arrays import ADAPTERS, device_of, namespace_of
 from ..kernels.docstrings import documented_with, quoted
 from ..kernels.suggestions import did_you_mean, suggesting
-from ._base import INSTALL, PRECISIONS, Backend, BackendInfo, BackendUnavailable, dtype_name
+from ._base import INSTALL, PRECISIONS, Backend, BackendInfo, BackendInfos, BackendUnavailable, dtype_name
 from .interrupts import whole_imports
 
 __all__ = [
@@ -44,11 +43,15 @@ _REGISTRY = {
     "cupy": _Entry("_cupy", "CupyBackend", "array_api_compat.cupy", "cupy"),
     "torch": _Entry("_torch", "TorchBackend", "array_api_compat.torch", "torch"),
     "jax": _Entry("_jax", "JaxBackend", "jax.numpy", "jax"),
+    "mlx": _Entry("_mlx", "MlxBackend", "mlx.core", "mlx"),
+    "dpnp": _Entry("_dpnp", "DpnpBackend", "dpnp", "dpnp"),
     "strict": _Entry("_strict", "StrictBackend", "array_api_strict", "array_api_strict"),
 }
 
 BACKENDS = tuple(_REGISTRY)
 """The names of the backends."""
+
+ADAPTERS["mlx.core"] = lambda: importlib.import_module(f"{__name__}._mlx_namespace").xp
 
 
 @documented_with(names=quoted(BACKENDS))
@@ -67,9 +70,9 @@ def backends() -> list[BackendInfo]:
     --------
     >>> import portable_mlp as pm
     >>> [info.name for info in pm.backends()]
-    ['numpy', 'cupy', 'torch', 'jax', 'strict']
+    ['numpy', 'cupy', 'torch', 'jax', 'mlx', 'dpnp', 'strict']
     """
-    infos = []
+    infos = BackendInfos()
     for name in _REGISTRY:
         try:
             with _working(name):
@@ -134,8 +137,8 @@ def sparse_backend() -> Backend:
 
 def backend_of(x: Any) -> Backend:
     """Return the backend of an array, its device included; a plain `Backend` for a library without a file here."""
-    xp = array_api_compat.array_namespace(x)
-    device = array_api_compat.device(x)
+    xp = namespace_of(x)
+    device = device_of(x)
     for name, entry in _REGISTRY.items():
         if xp.__name__ == entry.namespace:
             return _load(name)(xp, device)

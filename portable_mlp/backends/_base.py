@@ -12,21 +12,26 @@ from typing import Any, NamedTuple, TypeVar
 import array_api_compat
 import numpy as np
 
+from ..html_parts import notebook_table
+from ..kernels.arrays import namespace_of
 from ..kernels.options import check_choice
 from ..kernels.primitives import Primitives, portable
 from ..kernels.step import Program
 from ..kernels.suggestions import suggesting
-from .extras import TORCH_FOR_CPU, install
+from .extras import OPENCL_FOR_CPU, TORCH_FOR_CPU, install
 from .portable_runner import PortableRunner
 from .runner import Runner
 
 Function = TypeVar("Function", bound=Callable[..., Any])
+Arrays = TypeVar("Arrays")
 
 INSTALL = {
     "numpy": "pip install numpy",
     "cupy": f"for CUDA 13 {install('cupy')}, for CUDA 12 {install('cupy-cuda12x')}",
     "torch": f"{install('torch')}, on Linux with gigabytes of CUDA; for the CPU alone {TORCH_FOR_CPU}",
     "jax": install("jax"),
+    "mlx": install("mlx"),
+    "dpnp": f"{install('dpnp')}, 3 GB; for a CPU also {OPENCL_FOR_CPU}",
     "strict": install("strict"),
 }
 """The command that installs each library."""
@@ -66,6 +71,23 @@ class BackendInfo(NamedTuple):
     reason: str | None = None
 
 
+class BackendInfos(list[BackendInfo]):
+    """Several backends: a list, and a table in a notebook."""
+
+    def _repr_html_(self) -> str:
+        rows = [
+            (
+                info.name,
+                "yes" if info.available else "no",
+                info.version or "",
+                ", ".join(info.devices),
+                info.reason or "",
+            )
+            for info in self
+        ]
+        return notebook_table(("backend", "usable", "version", "devices", "why not"), rows)
+
+
 class Backend:
     """One array library on one device.
 
@@ -74,7 +96,7 @@ class Backend:
     Attributes
     ----------
     name : str
-        "numpy", "cupy", "torch", "jax", "strict", or the module's name of any other library.
+        "numpy", "cupy", "torch", "jax", "mlx", "dpnp", "strict", or the module's name of any other library.
     xp : namespace
         The library's namespace of the array API standard.
     device : object
@@ -222,6 +244,10 @@ class Backend:
         """Return the runner of a training run; here one that takes one step a call, by the portable function."""
         return PortableRunner(self, program)
 
+    def evaluated(self, arrays: Arrays) -> Arrays:
+        """Return arrays, or tuples of them, with all numbers computed: some libraries wait until a number is read."""
+        return arrays
+
     def load(self, dtype: Any = None) -> None:
         """Load what a long training run would load later, and compile the steps of a dtype; for measurements."""
 
@@ -255,7 +281,7 @@ class Backend:
         return self.undisturbed()
 
     def _owns(self, x: Any) -> bool:
-        return array_api_compat.array_namespace(x) is self.xp
+        return namespace_of(x) is self.xp
 
     def _why_no_dtype(self, name: str) -> str:
         return ""

@@ -68,7 +68,8 @@ from ._step_clock import StepClock
     TAKE_LABELS,
     WHERE,
     COPY,
-) = range(22)
+    MASK,
+) = range(23)
 
 LOOPS: dict[Any, tuple[int, str]] = {
     _bias: (BIAS, "nk k"),
@@ -283,10 +284,18 @@ def _copy(n: int, source: int, target: int, stride: int, like: float) -> None:
         numbers[i] = _number_at(source + i * stride * numbers.itemsize, like)
 
 
+@_compiled
+def _mask(n: int, masks: Array, start: int, target: int, like: float) -> None:
+    numbers = _vector(target, n, like)
+    for i in range(n):
+        numbers[i] = masks[start + i]
+
+
 def _take_steps(
-    tape: Array,
-    each_rows: Array,
-    rows: Array,
+    tapes: Array,
+    steps: Array,
+    order: Array,
+    masks: Array,
     each_scalars: Array,
     scalars: Array,
     loss: Array,
@@ -294,22 +303,25 @@ def _take_steps(
     zero: float,
     true: Any,
 ) -> None:
-    """Replay a tape once for each step.
+    """Replay a tape for each step.
 
     Parameters
     ----------
-    tape : array of shape (n_operations, WIDTH), int64
-        The operations of one step.
-    each_rows : array of shape (n_steps, batch_size), int64
-        The row numbers of each batch.
-    rows : array of shape (batch_size,), int64
-        Buffer from which the tape reads the rows of its batch.
+    tapes : array of shape (n_operations, WIDTH), int64
+        The operations of one or more tapes, one after the other.
+    steps : array of shape (n_steps, 5), int64
+        For each step the start and the stop of its tape in ``tapes``, of its batch in ``order``, and the start of its
+        numbers in ``masks``.
+    order : array of shape (n_rows,), int64
+        Row numbers of samples.
+    masks : array of shape (n_numbers,)
+        The dropout masks of all steps; empty where there are none.
     each_scalars : array of shape (n_steps, n_scalars)
         The optimizer's scalars, one row per step.
     scalars : array of shape (n_scalars,)
-        Buffer from which the tape reads the scalars of its step.
+        Buffer from which the tapes read the scalars of a step.
     loss : array of shape (1,)
-        Buffer to which the tape writes the loss.
+        Buffer to which the tapes write the loss.
     losses : array of shape (n_steps,)
         Result: the loss of each step.
     zero : float
@@ -319,25 +331,27 @@ def _take_steps(
     """
     operands = np.empty(N_OPERANDS, np.int64)
     for s in range(losses.size):
-        rows[:] = each_rows[s]
+        rows = order[steps[s, 2] : steps[s, 3]]
         scalars[:] = each_scalars[s]
-        for t in range(tape.shape[0]):
-            operation = tape[t]
+        for t in range(steps[s, 0], steps[s, 1]):
+            operation = tapes[t]
             code = operation[0]
             if code == CALL:
                 _repeat(operation, operands)
             elif code == TAKE:
                 _gather(operation[1], operation[2], rows, operation[3], zero)
             elif code == TAKE_LABELS:
-                _gather(operation[1], operation[2], rows, operation[3], rows[0])
+                _gather(operation[1], operation[2], rows, operation[3], code)
             elif code == WHERE:
                 _choose(operation, zero, true)
             elif code == COPY:
                 _copy(operation[1], operation[2], operation[3], operation[4], zero)
+            elif code == MASK:
+                _mask(operation[1], masks, steps[s, 4] + operation[2], operation[3], zero)
             elif code >= SGD:
                 _update(code, operation, zero)
             else:
-                _one_loop(code, operation, zero, rows[0])
+                _one_loop(code, operation, zero, code)
         losses[s] = loss[0]
 
 
@@ -394,7 +408,8 @@ def _is_on_disk(dtype: Any) -> bool:
 
 def _signature(dtype: Any) -> tuple[Any, ...]:
     real, i64 = from_dtype(dtype), types.int64
-    return (i64[:, ::1], i64[:, ::1], i64[::1], real[:, ::1], real[::1], real[::1], real[::1], real, types.boolean)
+    vector, numbers = real[::1], i64[:, ::1]
+    return (numbers, numbers, i64[::1], vector, real[:, ::1], vector, vector, vector, real, types.boolean)
 
 
 compiled_steps = CompiledSteps()

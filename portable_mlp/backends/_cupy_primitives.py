@@ -149,12 +149,14 @@ class CupyPrimitives(Primitives):
         kernel(h if z is None else z, h, dh)
         return dh
 
-    def output_losses(self, net: Network, z: Array, b: Array | None, Y: Array) -> tuple[Array, Array, Array]:
+    def output_losses(
+        self, net: Network, z: Array, b: Array | None, Y: Array, weights: Array | None, divisor: float | Array
+    ) -> tuple[BatchLoss, Array, Array]:
         """Return each sample's loss and its derivative at the logits ``z + b``, which are used up."""
         kernel = kernels.network_losses(net, z.dtype.name, _is_wide(z))
         if kernel is None or b is None or not _are_rows(z, Y):
-            return super().output_losses(net, z, b, Y)
-        return _row_losses(kernel, z, b, Y), z, z
+            return super().output_losses(net, z, b, Y, weights, divisor)
+        return _weighted_row_losses(kernel, z, b, Y, weights), z, z
 
     def reported_losses(
         self, report: Report, z: Array, b: Array | None, Y: Array, weights: Array | None, divisor: float | Array
@@ -163,8 +165,7 @@ class CupyPrimitives(Primitives):
         kernel = kernels.reported_losses(report, z.shape[-1], z.dtype.name, _is_wide(z))
         if kernel is None or b is None or not _are_rows(z, Y):
             return super().reported_losses(report, z, b, Y, weights, divisor)
-        losses = _row_losses(kernel, z, b, Y)
-        return BatchLoss(each=losses if weights is None else losses * weights), z, z
+        return _weighted_row_losses(kernel, z, b, Y, weights), z, z
 
     def penalised(self, dW: Array, W: Array, strength: float | Array, divisor: float | Array) -> Array:
         """Return ``(dW + strength W) / divisor``, the sum in ``dW``."""
@@ -246,7 +247,7 @@ def _are_rows(z: Array, Y: Array) -> bool:
     return z.flags.c_contiguous and Y.flags.c_contiguous and Y.dtype == z.dtype
 
 
-def _row_losses(kernel: Any, z: Array, b: Array, Y: Array) -> Array:
+def _weighted_row_losses(kernel: Any, z: Array, b: Array, Y: Array, weights: Array | None) -> BatchLoss:
     """Return the losses of a kernel of `_cuda_rows.row_losses_source`; the derivative is in ``z``."""
     losses = cupy.empty(z.shape[:-1], dtype=z.dtype)
     n_samples, n_outputs = z.shape[-2:]
@@ -255,7 +256,7 @@ def _row_losses(kernel: Any, z: Array, b: Array, Y: Array) -> Array:
     n_threads = ROW_THREADS if _is_wide(z) else min(ROW_THREADS, -(-n_rows // 32) * 32)
     n_blocks = n_rows if _is_wide(z) else -(-n_rows // n_threads)
     kernel((n_blocks,), (n_threads,), (Y, np.int64(n_targets), b, _distance(b), *numbers, z, losses))
-    return losses
+    return BatchLoss(each=losses if weights is None else losses * weights)
 
 
 def _kind(number: float | Array) -> str:

@@ -15,9 +15,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
-import array_api_compat
-
-from ..kernels.arrays import Array
+from ..kernels.arrays import Array, device_of
 from ..kernels.batch import Batch, Span
 from ..kernels.optimizers import Scalars, State
 from ..kernels.step import Carry, Program
@@ -85,6 +83,7 @@ class GraphRunner(PortableRunner):
     """
 
     steps_a_call = STEPS_A_CALL
+    takes_masks = False
     joins_epochs = False
 
     def __init__(self, backend: Backend, program: Program, recorder: Recorder) -> None:
@@ -129,7 +128,7 @@ class GraphRunner(PortableRunner):
 
     def _empty_losses(self, carry: Carry, n_steps: int) -> Array:
         total = carry.total
-        device = array_api_compat.device(total)
+        device = device_of(total)
         return self._recorder.xp.empty((n_steps, *total.shape), dtype=total.dtype, device=device)
 
     def _bind(self, memory: list[Any]) -> None:
@@ -167,7 +166,7 @@ class GraphRunner(PortableRunner):
         workspace: Workspace | None,
     ) -> _Recording:
         """Record ``n_steps`` steps, with memory of their own for inputs and outputs."""
-        xp, device = self._recorder.xp, array_api_compat.device(data.X)
+        xp, device = self._recorder.xp, device_of(data.X)
         rows = xp.empty((n_steps * size,), dtype=order.dtype, device=device)
         table, total = xp.empty_like(table), xp.empty_like(carry.total)
         losses = self._empty_losses(carry, n_steps)

@@ -22,7 +22,7 @@ class JaxPrimitives(Primitives):
         """Return the layers of a flat vector."""
         return unpack(net, flat)
 
-    def to_flat(self, parameters: KeptParameters) -> Array:
+    def to_flat(self, net: Network, parameters: KeptParameters) -> Array:
         """Return the flat parameters."""
         return pack_pieces(self.xp, parameters)
 

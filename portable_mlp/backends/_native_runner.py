@@ -5,8 +5,7 @@ and option made of NumPy's own functions is supported, to the same bits. Steps a
 again, for
 
 - several models at once, float16, labels other than int64, inputs that are not in row order;
-- dropout, whose masks come from the host; large batches in the samples' own order, which are not gathered, unless they
-  are all samples;
+- large batches in the samples' own order, which are not gathered, unless they are all samples;
 - formulas that read a value or call a function that tapes do not support, and optimizers without a loop;
 - all steps until the compiled code is loaded: from disk after the first few steps of a process, or by compilation once
   the process has trained for so long that the delay does not matter.
@@ -15,20 +14,19 @@ again, for
 from __future__ import annotations
 
 import itertools
-import operator
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from ..kernels.arrays import Array
 from ..kernels.batch import Batch, Span
-from ..kernels.optimizers import Scalars, State
+from ..kernels.optimizers import State
 from ..kernels.step import Carry, Program
 from ._compiled_steps import compiled_steps, take_steps
-from ._recording import TapedSteps, recording_of
+from ._recording import BatchKind, RunTapes
 from .portable_runner import PortableRunner
-from .runner import STEPS_A_CALL, RunnerCall, runs
+from .runner import COMPILED_STEPS_A_CALL, RunnerCall
 
 if TYPE_CHECKING:
     from ._base import Backend
@@ -43,12 +41,11 @@ class NativeRunner(PortableRunner):
     def __init__(self, backend: Backend, program: Program) -> None:
         super().__init__(backend, program)
         self._dtype: Any = None
-        self._memory: list[Any] = []
-        self._recordings: dict[tuple[int, bool], TapedSteps | None] = {}
+        self._tapes: RunTapes | None = None
 
     def start(self, flat: Array, moments: State, total: Array) -> Carry:
         """Return the first carry; drop recordings of other memory."""
-        self._bind([])
+        self._tapes = None
         self._dtype = flat.dtype
         return super().start(flat, moments, total)
 
@@ -57,7 +54,7 @@ class NativeRunner(PortableRunner):
         return order
 
     def calls(self, spans: Sequence[Span], n_steps: int, every: int | None) -> Iterator[Sequence[Span]]:
-        """Divide batches into calls: one batch each until steps are recorded, then as many as keep Ctrl-C prompt."""
+        """Divide batches into calls: as many as keep Ctrl-C prompt, where they are compiled, else one batch each."""
         done = 0
         while done < len(spans):
             start, stop = spans[done]
@@ -69,89 +66,69 @@ class NativeRunner(PortableRunner):
 
     def take(self, carry: Carry, call: RunnerCall) -> tuple[Carry, Array]:
         """Take the steps; parameters and moments are overwritten."""
-        data, order, spans, scalars, masks = call
-        first, losses = 0, []
-        for size, same in itertools.groupby([stop - start for start, stop in spans]):
-            last = first + len(list(same))
-            part = RunnerCall(data, order, list(spans[first:last]), scalars[first:last], masks)
-            carry, loss = self._take_of_one_size(carry, part, size)
-            losses.append(loss)
-            first = last
-        return carry, losses[0] if len(losses) == 1 else np.concatenate(losses, axis=None)
-
-    def _take_of_one_size(self, carry: Carry, call: RunnerCall, size: int) -> tuple[Carry, Array]:
-        data, order, spans, scalars, masks = call
-        # In the samples' own order no gathering is needed, and copying a large batch would cost more than it saves.
-        gathers = order is not None or 2 * size <= data.n_samples
-        if masks is None and (gathers or size == data.n_samples) and compiled_steps.may_pay:
-            recording = self._recorded(carry, data, size, gathers=gathers)
-            if recording is not None and compiled_steps.get(self._dtype):
+        if compiled_steps.may_pay:
+            tapes = self._tapes_of(carry, call.data)
+            sizes = {stop - start for start, stop in call.spans}
+            places: dict[int, Any] = {size: tapes.place(_kind(call, size)) for size in sizes}
+            if None not in places.values() and compiled_steps.get(self._dtype):
                 self._workspaces.clear()  # of steps before the compiled code was loaded
-                return _replayed(recording, carry, order, spans, scalars)
-        if len(spans) == 1:
+                return _replayed(tapes, places, carry, call)
+        if len(call.spans) == 1:
             with compiled_steps.counted():
                 return super().take(carry, call)
         losses = []
-        for span, numbers in zip(spans, scalars, strict=True):
-            carry, loss = super().take(carry, call._replace(spans=[span], scalars=[numbers]))
+        for step in call.one_by_one():
+            carry, loss = super().take(carry, step)
             losses.append(loss)
         return carry, np.stack(losses)
 
     def _most(self, size: int) -> int:
         """Return the most steps of a call that begins with a batch of a size."""
-        if not self._recordings or None in self._recordings.values() or not compiled_steps.is_there(self._dtype):
+        if not compiled_steps.is_there(self._dtype) or (self._tapes is not None and self._tapes.lacks_some):
             return 1
         sizes = self.program.net.sizes
         products = 6 * sum(a * b for a, b in itertools.pairwise(sizes))
-        return max(1, min(STEPS_A_CALL, int(OPERATIONS_A_CALL / (size * (products + 200 * sum(sizes))))))
+        return max(1, min(COMPILED_STEPS_A_CALL, int(OPERATIONS_A_CALL / (size * (products + 200 * sum(sizes))))))
 
-    def _bind(self, memory: list[Any]) -> None:
-        """Drop recordings of other memory."""
-        if len(memory) != len(self._memory) or not all(map(operator.is_, memory, self._memory)):
-            self._memory, self._recordings = memory, {}
-
-    def _recorded(self, carry: Carry, data: Batch, size: int, *, gathers: bool) -> TapedSteps | None:
-        """Return the recorded step for batches of this size, None if it cannot be recorded."""
-        self._bind([carry.parameters, *carry.state, *data])
-        key = size, gathers
-        if key not in self._recordings:
-            given = [x for x in self._memory if x is not None]
-            try:
-                recording = recording_of(self.program, size, carry, data, gathers=gathers)
-                self._recordings[key] = recording.bound_to(given)
-            except Exception:  # a real error is raised again when the step is computed
-                self._recordings[key] = None
-        return self._recordings[key]
+    def _tapes_of(self, carry: Carry, data: Batch) -> RunTapes:
+        """Return the recorded steps for this memory; drop those for other memory."""
+        if self._tapes is None or not self._tapes.are_of(carry, data):
+            self._tapes = RunTapes(self.program, carry, data)
+        return self._tapes
 
 
-def _replayed(
-    recording: TapedSteps, carry: Carry, order: np.ndarray | None, spans: Sequence[Span], scalars: Sequence[Scalars]
-) -> tuple[Carry, Array]:
-    """Replay the recorded step for the batches and scalars of a call."""
-    dtype = recording.loss.dtype
-    losses = np.empty(len(spans), dtype)
-    recording.total[...] = carry.total
+def _kind(call: RunnerCall, size: int) -> BatchKind:
+    """Return what batches of a size are to a recording."""
+    # In the samples' own order no gathering is needed, and copying a large batch would cost more than it saves.
+    gathers = call.order is not None or 2 * size <= call.data.n_samples
+    return BatchKind(size, gathers, call.masks is not None)
+
+
+def _replayed(tapes: RunTapes, places: Mapping[int, Span], carry: Carry, call: RunnerCall) -> tuple[Carry, Array]:
+    """Replay the recorded steps of a call; the operations for batches of each size are at these places."""
+    numbers = tapes.numbers
+    dtype, losses = numbers.loss.dtype, np.empty(len(call.spans), numbers.loss.dtype)
+    steps = np.asarray([(*places[stop - start], start, stop, 0) for start, stop in call.spans], dtype=np.int64)
+    order, masks = call.order, np.empty(0, dtype)
+    if order is None:
+        first = int(steps[:, 2].min())
+        order = np.arange(first, int(steps[:, 3].max()))
+        steps[:, 2:4] -= first
+    if call.masks is not None:
+        sizes = [sum(mask.size for mask in each) for each in call.masks]
+        steps[:, 4] = np.cumsum(sizes) - sizes
+        masks = np.concatenate([mask.reshape(-1) for each in call.masks for mask in each])
+    numbers.total[...] = carry.total
     take_steps(
-        recording.operations,
-        _rows(order, spans) if recording.rows.size else np.empty((len(spans), 0), np.int64),  # all samples, as they are
-        recording.rows,
-        np.asarray(scalars, dtype=dtype),
-        recording.scalars,
-        recording.loss,
+        tapes.operations,
+        steps,
+        order.astype(np.int64, copy=False),
+        masks,
+        np.asarray(call.scalars, dtype=dtype),
+        numbers.scalars,
+        numbers.loss,
         losses,
         dtype.type(0),
         True,
     )
-    return Carry(carry.parameters, carry.state, recording.total[()]), losses
-
-
-def _rows(order: np.ndarray | None, spans: Sequence[Span]) -> np.ndarray:
-    """Return the row numbers of batches of one size, (n_batches, batch_size), int64."""
-    first, last = spans[0][0], spans[-1][1]
-    if last - first == len(spans) * (spans[0][1] - first):  # most often they are one after the other
-        stretches = [(first, last)]
-    else:
-        stretches = [some for _, some in runs(spans)]
-    rows = [np.arange(*some) if order is None else order[slice(*some)] for some in stretches]
-    together = rows[0] if len(rows) == 1 else np.concatenate(rows)
-    return together.astype(np.int64, copy=False).reshape(len(spans), -1)
+    return Carry(carry.parameters, carry.state, numbers.total[()]), losses

@@ -261,11 +261,19 @@ def _one_hot(labels: Array, zero: float, one: float, out: Array) -> None:
 
 @_kept
 def _weighted_log(Y: Array, p: Array, low: float, high: float, out: Array) -> None:
+    # Of a row of labels all but one are 0: a branch at each would be guessed wrong as often as there are rows.
+    places = np.empty(p.shape[1], np.int64)
     for i in range(p.shape[0]):
+        n = 0
         for j in range(p.shape[1]):
+            out[i, j] = Y[i, j]
+            places[n] = j
             # A NaN stays one, as it does with SciPy's.
+            n += int((Y[i, j] != 0) | (p[i, j] != p[i, j]))
+        for k in range(n):
+            j = places[k]
             clipped = low if p[i, j] < low else (high if p[i, j] > high else p[i, j])
-            out[i, j] = Y[i, j] * math.log(clipped) if Y[i, j] != 0 or clipped != clipped else Y[i, j]
+            out[i, j] = Y[i, j] * math.log(clipped)
 
 
 class NumbaPrimitives(NumpyPrimitives):

@@ -15,6 +15,7 @@ import numpy as np
 
 from ..kernels.primitives import Primitives
 from ..kernels.step import Program
+from ..kernels.suggestions import suggesting
 from ._base import Backend, BackendInfo, numpy_is_quiet
 from ._numpy_primitives import NumpyPrimitives, TakesSparse
 from ._patient_runner import PatientRunner, plain_steps
@@ -73,6 +74,14 @@ class NumpyBackend(Backend):
         """Silence floating-point warnings; training detects non-finite numbers itself."""
         return numpy_is_quiet()
 
+    @suggesting
+    def asarray(self, host: Any, dtype: Any = None) -> Any:
+        """Return an array of NumPy; see `Backend.asarray`. One that is returned itself is returned soon."""
+        as_needed = type(host) is np.ndarray and host.dtype in _FLOATS and host.flags.c_contiguous
+        if as_needed and (dtype is None or _FLOATS.get(dtype) is host.dtype):
+            return host
+        return super().asarray(host, dtype)
+
     def to_numpy(self, x: Any) -> np.ndarray:
         """Return an array of NumPy as it is."""
         return x if type(x) is np.ndarray else super().to_numpy(x)
@@ -82,6 +91,12 @@ class NumpyBackend(Backend):
 
     def _to_host(self, x: Any) -> np.ndarray:
         return np.asarray(x)
+
+
+_FLOATS: dict[Any, np.dtype[Any]] = {
+    kind: np.dtype(name) for name in ("float32", "float64") for kind in (name, np.dtype(name))
+}
+"""The floating dtypes, by their names and by themselves."""
 
 
 @functools.cache

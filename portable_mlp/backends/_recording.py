@@ -9,25 +9,66 @@ from __future__ import annotations
 
 import functools
 import itertools
-import math
+import operator
 from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Self
 
 import numpy as np
 
 from ..kernels.activations import ACTIVATIONS, ELEMENTWISE_OUTPUTS
 from ..kernels.arrays import Array
-from ..kernels.batch import Batch
+from ..kernels.batch import Batch, Span
 from ..kernels.losses import LOSSES
 from ..kernels.parameters import n_parameters
 from ..kernels.step import FUNCTIONS_KEPT, Carry, Program, step
 from ..kernels.workspace import make_workspace
 from ._compiled_steps import WIDTH
 from ._numba_primitives import NumbaPrimitives
-from ._tape import Tape, Untapeable, address
+from ._tape import BatchRows, Tape, Untapeable, address
 
 ALIGNMENT = 64
 """Bytes of a cache line, at which each of the tape's own arrays begins."""
+
+
+class BatchKind(NamedTuple):
+    """What distinguishes the batches of a run for a recording.
+
+    Attributes
+    ----------
+    size : int
+        The number of samples.
+    gathers : bool
+        Whether they are gathered; otherwise a batch is all samples, in their own order.
+    masked : bool
+        Whether there are dropout masks.
+    """
+
+    size: int
+    gathers: bool
+    masked: bool
+
+
+class StepNumbers(NamedTuple):
+    """The memory through which the recorded steps of a run exchange numbers with their caller.
+
+    Attributes
+    ----------
+    scalars : ndarray of shape (n_scalars,)
+        Input: the optimizer's numbers.
+    loss : ndarray of shape (1,)
+        Output: the loss of the batch.
+    total : ndarray of shape ()
+        The epoch's loss so far, input and output.
+    """
+
+    scalars: np.ndarray
+    loss: np.ndarray
+    total: np.ndarray
+
+    @classmethod
+    def of(cls, program: Program, dtype: Any) -> Self:
+        """Allocate it for a program."""
+        return cls(np.empty(len(program.scalars(1, 1.0)), dtype), np.empty(1, dtype), np.empty((), dtype))
 
 
 class TapedSteps(NamedTuple):
@@ -37,32 +78,12 @@ class TapedSteps(NamedTuple):
     ----------
     operations : ndarray of shape (n_operations, WIDTH), int64
         The operations, with the addresses of this memory.
-    rows, scalars : ndarray of shape (batch_size,), int64, and of shape (n_scalars,)
-        The inputs of a step: the row numbers of its batch, and the optimizer's numbers.
-    loss, total : ndarray of shape (1,), and of shape ()
-        The outputs: the loss of the batch, and the epoch's loss so far, which is also an input.
     memory : tuple of ndarray
-        All other memory that the operations address, kept alive.
+        All memory that the operations address, kept alive.
     """
 
     operations: np.ndarray
-    rows: np.ndarray
-    scalars: np.ndarray
-    loss: np.ndarray
-    total: np.ndarray
     memory: tuple[np.ndarray, ...]
-
-
-class _Own(NamedTuple):
-    """An array of the tape: its place in the memory of a run, its shape and dtype."""
-
-    start: int
-    shape: tuple[int, ...]
-    dtype: np.dtype[Any]
-
-    def within(self, memory: np.ndarray) -> np.ndarray:
-        stop = self.start + self.dtype.itemsize * math.prod(self.shape)
-        return memory[self.start : stop].view(self.dtype).reshape(self.shape)
 
 
 class Recording:
@@ -73,14 +94,12 @@ class Recording:
     tape : Tape
     given : sequence of ndarray
         The arrays that each run brings, as they were at the recording.
-    buffers : sequence of ndarray
-        The arrays of the tape that are the inputs and outputs of a step, in the order of `TapedSteps`.
     """
 
-    def __init__(self, tape: Tape, given: Sequence[np.ndarray], buffers: Sequence[np.ndarray]) -> None:
+    def __init__(self, tape: Tape, given: Sequence[np.ndarray]) -> None:
         self._given = [(x.dtype, x.shape[1:]) for x in given]
         blocks = [*given, *tape.constants]
-        for memory in sorted([*tape.memory, *buffers], key=lambda x: (address(x), -x.nbytes)):
+        for memory in sorted(tape.memory, key=lambda x: (address(x), -x.nbytes)):
             if not any(_contains(block, memory) for block in blocks):
                 blocks.append(memory)
         first = [address(block) for block in blocks]
@@ -93,15 +112,9 @@ class Recording:
         addresses = self._operations.reshape(-1)[self._places]
         self._blocks = np.asarray([_block_of(place, blocks) for place in addresses.tolist()])
         self._operations.reshape(-1)[self._places] -= np.asarray(first)[self._blocks]
-
-        def own(x: np.ndarray) -> _Own:
-            block = _block_of(address(x), blocks)
-            return _Own(int(self._starts[block - len(given)]) + address(x) - first[block], x.shape, x.dtype)
-
-        self._buffers = [own(x) for x in buffers]
         self._constants = np.zeros(int(self._starts[len(tape.constants)]), dtype=np.uint8)
-        for x in tape.constants:
-            own(x).within(self._constants)[...] = x
+        for start, x in zip(self._starts.tolist(), tape.constants, strict=False):
+            self._constants[start : start + x.nbytes] = np.frombuffer(x.tobytes(), np.uint8)
 
     def bound_to(self, given: Sequence[np.ndarray]) -> TapedSteps | None:
         """Return the step for the arrays of a run; None where their memory is not as that of the recording."""
@@ -114,8 +127,7 @@ class Recording:
         first = np.concatenate([[address(x) for x in given], address(memory) + self._starts])
         operations = self._operations.copy()
         operations.reshape(-1)[self._places] += first[self._blocks]
-        rows, scalars, loss, total = (own.within(memory) for own in self._buffers)
-        return TapedSteps(operations, rows, scalars, loss, total, (memory, *given))
+        return TapedSteps(operations, (memory, *given))
 
 
 class TapingPrimitives(NumbaPrimitives):
@@ -142,10 +154,71 @@ class TapingPrimitives(NumbaPrimitives):
         return self._tape.scalar(x)
 
 
-def recording_of(program: Program, size: int, carry: Carry, data: Batch, *, gathers: bool) -> Recording:
-    """Return the recording of a program's step for batches of a size, for such parameters and samples.
+class RunTapes:
+    """The recorded steps of a training run, for each kind of batch.
 
-    Without ``gathers`` a batch is all samples, in their own order.
+    Parameters
+    ----------
+    program : Program
+        The definition of a step.
+    carry : Carry
+        The parameters and moments, which the steps overwrite.
+    data : Batch
+        All samples.
+
+    Attributes
+    ----------
+    operations : ndarray of shape (n_operations, WIDTH), int64
+        The operations of all steps.
+    numbers : StepNumbers
+        The memory through which all of them exchange numbers with their caller.
+    """
+
+    def __init__(self, program: Program, carry: Carry, data: Batch) -> None:
+        self.operations = np.empty((0, WIDTH), np.int64)
+        self.numbers = StepNumbers.of(program, carry.parameters.dtype)
+        self._program, self._carry, self._data = program, carry, data
+        self._memory = arrays_of(carry, data)
+        self._kept: list[TapedSteps] = []
+        self._places: dict[BatchKind, Span | None] = {}
+
+    @property
+    def lacks_some(self) -> bool:
+        """Whether the step of some kind of batch could not be recorded."""
+        return None in self._places.values()
+
+    def are_of(self, carry: Carry, data: Batch) -> bool:
+        """Tell whether the steps use this memory."""
+        memory = arrays_of(carry, data)
+        return len(memory) == len(self._memory) and all(map(operator.is_, memory, self._memory))
+
+    def place(self, kind: BatchKind) -> Span | None:
+        """Return where the operations of a step start and stop; record it first. None if it cannot be recorded."""
+        if kind not in self._places:
+            try:
+                self._places[kind] = self._appended(kind)
+            except Exception:  # a real error is raised again when the step is computed
+                self._places[kind] = None
+        return self._places[kind]
+
+    def _appended(self, kind: BatchKind) -> Span | None:
+        recording = recording_of(self._program, kind, self._carry, self._data)
+        taped = recording.bound_to([*self._memory, *self.numbers])
+        if taped is None:
+            return None
+        start = len(self.operations)
+        self._kept.append(taped)
+        self.operations = np.concatenate([self.operations, taped.operations])
+        return start, len(self.operations)
+
+
+def arrays_of(carry: Carry, data: Batch) -> list[np.ndarray]:
+    """Return the arrays that a run brings."""
+    return [carry.parameters, *carry.state, data.X, data.Y, *([] if data.weights is None else [data.weights])]
+
+
+def recording_of(program: Program, kind: BatchKind, carry: Carry, data: Batch) -> Recording:
+    """Return the recording of a program's step for a kind of batch, for such parameters and samples.
 
     Raises
     ------
@@ -155,10 +228,12 @@ def recording_of(program: Program, size: int, carry: Carry, data: Batch, *, gath
     flat = carry.parameters
     if flat.ndim != 1 or flat.dtype not in (np.float32, np.float64) or data.X.dtype != flat.dtype:
         raise Untapeable("several models, or numbers of another kind")
+    if not kind.gathers and kind.size != data.n_samples:
+        raise Untapeable("a part of the samples that is computed where it is")
     columns = data.Y.shape[1:], data.Y.dtype
     formulas, alike = _formulas(program), data.weights is None
     record = _recorded if all(map(_is_of_this_library, formulas)) else _recorded.__wrapped__
-    return record(program, formulas, size, gathers, flat.dtype, len(carry.state), columns, alike)
+    return record(program, formulas, kind, flat.dtype, len(carry.state), columns, alike)
 
 
 def _formulas(program: Program) -> tuple[Callable[..., Any], ...]:
@@ -183,41 +258,39 @@ def _is_of_this_library(formula: Callable[..., Any]) -> bool:
 def _recorded(
     program: Program,
     formulas: tuple[Any, ...],
-    size: int,
-    gathers: bool,
+    kind: BatchKind,
     dtype: np.dtype[Any],
     n_moments: int,
     targets: tuple[tuple[int, ...], np.dtype[Any]],
     alike: bool,
 ) -> Recording:
-    net = program.net
+    net, size = program.net, kind.size
     flat, *moments = (np.empty(n_parameters(net.sizes), dtype) for _ in range(1 + n_moments))
-    X, Y = np.empty((size, net.sizes[0]), dtype), np.empty((size, *targets[0]), targets[1])
-    weights = None if alike else np.empty(size, dtype)
-    n_scalars = len(program.scalars(1, 1.0))
-    rows, numbers = np.empty(size if gathers else 0, np.int64), np.empty(n_scalars, dtype)
-    loss, total = np.empty(1, dtype), np.empty((), dtype)
+    data = Batch(
+        np.empty((size, net.sizes[0]), dtype),
+        np.empty((size, *targets[0]), targets[1]),
+        None if alike else np.empty(size, dtype),
+    )
+    carry, numbers = Carry(flat, tuple(moments), np.empty(())), StepNumbers.of(program, dtype)
     tape = Tape(dtype)
-    before = Carry(tape.of(flat), tuple(map(tape.of, moments)), tape.of(total))
-    taped_numbers: Any = tuple(map(tape.of, np.split(numbers, n_scalars)))
-    workspace = make_workspace(np, net, flat, size, gathers=gathers)
-    after, taped_loss = step(
+    before = Carry(tape.of(flat), tuple(map(tape.of, moments)), tape.of(numbers.total))
+    scalars: Any = tuple(map(tape.of, np.split(numbers.scalars, numbers.scalars.size)))
+    after, loss = step(
         TapingPrimitives(tape),
         program,
         before,
-        _taped(tape, Batch(X, Y, weights)),
-        tape.of(rows) if gathers else None,
-        taped_numbers,
-        _taped(tape, workspace),
+        _taped(tape, data)._replace(masks=tape.masks(size, net.sizes[1:-1]) if kind.masked else None),
+        BatchRows((size,)) if kind.gathers else None,
+        scalars,
+        _taped(tape, make_workspace(np, net, flat, size, gathers=kind.gathers)),
     )
     if after.parameters is not before.parameters or any(
         a is not b for a, b in zip(after.state, before.state, strict=True)
     ):
         raise Untapeable("a step that does not write into the parameters")
-    tape.copy(taped_loss, tape.of(loss))
+    tape.copy(loss, tape.of(numbers.loss))
     tape.copy(after.total, before.total)
-    given = [flat, *moments, X, Y, *([] if weights is None else [weights])]
-    return Recording(tape, given, [rows, numbers, loss, total])
+    return Recording(tape, [*arrays_of(carry, data), *numbers])
 
 
 def _taped(tape: Tape, x: Any) -> Any:

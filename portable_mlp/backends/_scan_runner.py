@@ -34,6 +34,7 @@ class ScanRunner(PortableRunner):
     """
 
     steps_a_call = STEPS_A_CALL
+    takes_masks = False
     joins_epochs = False
 
     def __init__(self, backend: Backend, program: Program, *, donated: bool) -> None:

@@ -8,7 +8,7 @@ raises `Untapeable`.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.lib.mixins import NDArrayOperatorsMixin
@@ -17,6 +17,7 @@ from ._compiled_steps import (
     CALL,
     COPY,
     LOOPS,
+    MASK,
     N_LENGTHS,
     N_OPERANDS,
     N_STRIDES,
@@ -27,6 +28,18 @@ from ._compiled_steps import (
     WIDTH,
     inner_loop,
 )
+
+
+class BatchRows(NamedTuple):
+    """The row numbers of a batch: each step has its own, so that they have no address.
+
+    Attributes
+    ----------
+    shape : tuple of int
+        The size of the batch, (batch_size,).
+    """
+
+    shape: tuple[int]
 
 
 class Untapeable(TypeError):
@@ -122,7 +135,16 @@ class Tape:
             raise Untapeable("arguments whose sizes do not fit")
         self.add(code, n, k, *flat)
 
-    def take(self, x: Taped, rows: Taped, out: Taped | None) -> Taped:
+    def masks(self, n_samples: int, n_units: Sequence[int]) -> tuple[Taped, ...]:
+        """Append the copies of the dropout masks of a step, one after the other; return them."""
+        masks, start = [], 0
+        for n in n_units:
+            masks.append(self.empty((n_samples, n), self.dtype))
+            self.add(MASK, n_samples * n, start, masks[-1])
+            start += n_samples * n
+        return tuple(masks)
+
+    def take(self, x: Taped, rows: BatchRows, out: Taped | None) -> Taped:
         """Append the gathering of the batch's rows; return them."""
         if not x.flags.c_contiguous or x.dtype not in (self.dtype, np.int64):
             raise Untapeable("rows of memory that is not in row order")

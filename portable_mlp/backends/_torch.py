@@ -15,6 +15,7 @@ from ..kernels.step import Program
 from ._base import PRECISIONS, Backend, BackendInfo, BackendUnavailable
 from ._graph_runner import GraphRunner
 from ._torch_graph import TorchRecorder
+from ._torch_optimizers import recordable
 from ._torch_primitives import torch_primitives, widens_bfloat16
 from .runner import Runner
 
@@ -69,7 +70,7 @@ class TorchBackend(Backend):
     def runner(self, program: Program) -> Runner:
         """Record steps as a CUDA graph, which is launched in one go; on the CPU there is nothing to gain."""
         if self.device.type == "cuda":
-            return GraphRunner(self, program, TorchRecorder(self.device))
+            return GraphRunner(self, recordable(program), TorchRecorder(self.device))
         return super().runner(program)
 
     @contextlib.contextmanager

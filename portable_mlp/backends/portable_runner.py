@@ -28,7 +28,7 @@ class PortableRunner(Runner):
         if rows is None:
             data = data.part(start, stop)
         if masks is not None:
-            data = data._replace(masks=masks)
+            data = data._replace(masks=masks[0])
         workspace = self._workspace(carry.parameters, stop - start, gathers=rows is not None)
         carry_and_loss: tuple[Carry, Array] = self._step(carry, data, rows, scalars, workspace)
         return carry_and_loss

@@ -11,7 +11,6 @@ from ..kernels.arrays import Array, snapshot
 from ..kernels.batch import Batch, Span
 from ..kernels.optimizers import Scalars, State
 from ..kernels.primitives import KeptParameters, Primitives
-from ..kernels.propagation import Masks
 from ..kernels.step import Carry, Program
 from ..kernels.workspace import Workspace, make_workspace
 
@@ -20,6 +19,9 @@ if TYPE_CHECKING:
 
 STEPS_A_CALL = 64
 """The most steps in a call of a runner that takes many: progress and Ctrl-C are handled between calls."""
+
+COMPILED_STEPS_A_CALL = 256
+"""The same where calls of any number of steps are the same code, and short in time."""
 
 
 class RunnerCall(NamedTuple):
@@ -35,15 +37,21 @@ class RunnerCall(NamedTuple):
         The batches of one call, as `Runner.calls` divides them: the start and the stop of each in the order.
     scalars : sequence of tuple of float
         The result of `Program.scalars` for each batch.
-    masks : sequence of array, optional
-        The dropout masks of the batch; a call with masks takes one step.
+    masks : sequence of sequence of array, optional
+        The dropout masks of each batch.
     """
 
     data: Batch
     order: Any
     spans: Sequence[Span]
     scalars: Sequence[Scalars]
-    masks: Masks = None
+    masks: Sequence[Sequence[Array]] | None = None
+
+    def one_by_one(self) -> Iterator[RunnerCall]:
+        """Yield a call for each step."""
+        each = itertools.repeat(None) if self.masks is None else zip(self.masks)
+        for span, scalars, masks in zip(self.spans, self.scalars, each, strict=False):
+            yield self._replace(spans=[span], scalars=[scalars], masks=masks)
 
 
 class Runner(abc.ABC):
@@ -67,12 +75,15 @@ class Runner(abc.ABC):
         The definition of a step.
     steps_a_call : int
         The most steps in one call of `take`.
+    takes_masks : bool
+        Whether a call with dropout masks may take many steps.
     joins_epochs : bool
         Whether a call may take steps of several epochs at no cost of its own; not where each number of steps is
         compiled or recorded.
     """
 
     steps_a_call = 1
+    takes_masks = True
     joins_epochs = True
 
     def __init__(self, backend: Backend, program: Program, ops: Primitives | None = None) -> None:
@@ -90,7 +101,7 @@ class Runner(abc.ABC):
 
     def to_flat(self, parameters: KeptParameters) -> Array:
         """Return the parameters of a carry, or a moment of them, as a flat vector; it may share their memory."""
-        return self._ops.to_flat(parameters)
+        return self._ops.to_flat(self.program.net, parameters)
 
     def prepared(self, data: Batch, order: Any) -> Any:
         """Convert an order on the host, (n_samples,) or None for the samples' own, to the form that `take` expects."""
@@ -160,7 +171,7 @@ class Runner(abc.ABC):
         if key not in self._workspaces:
             gathers = gathers and not self._backend.takes_sparse
             self._workspaces[key] = make_workspace(
-                self._backend.xp, self.program.net, parameters, n_samples, gathers=gathers
+                self._backend.xp, self.program.net, parameters, n_samples, gathers=gathers, layers=self._ops.layers
             )
         return self._workspaces[key]
 

@@ -8,7 +8,8 @@ from typing import Any
 from ..bench.measurement import Row
 from ..bench.peers import PEERS
 from ..bench.trust import mark
-from .html_page import document, escaped, html_cell, html_row, html_table, image
+from ..html_parts import escaped, html_cell, html_row, html_table
+from .html_page import document, image
 from .pictures import load_matplotlib, png
 
 FLOOR = "floor"

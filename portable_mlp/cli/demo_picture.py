@@ -10,7 +10,7 @@ import numpy as np
 from ..storage.atomic import replace_file
 from ..tables.prepared_rows import Rows
 from ..training.result import History
-from .pictures import load_matplotlib, png
+from .pictures import BLUE, VERMILION, load_matplotlib, png
 
 COLUMNS, ROWS = 8, 3
 N_MISTAKES_SHOWN = 8
@@ -41,8 +41,8 @@ def draw(path: pathlib.Path, history: History, test: Rows, proba: np.ndarray) ->
 
 def _draw_curves(axes: Any, history: History) -> None:
     epochs = range(1, len(history["loss"]) + 1)
-    axes.semilogy(epochs, history["loss"], label="training (mean over the epoch, with penalty)")
-    axes.semilogy(epochs, history["validation_loss"], label="test")
+    axes.semilogy(epochs, history["loss"], color=BLUE, label="training (mean over the epoch, with penalty)")
+    axes.semilogy(epochs, history["validation_loss"], "--", color=VERMILION, label="test")
     axes.set(xlabel="epoch", ylabel="cross-entropy", title=f"test accuracy {history['validation_score'][-1]:.4f}")
     axes.legend()
     axes.grid(alpha=0.3)
@@ -52,12 +52,12 @@ def _draw_digits(figure: Any, test: Rows, proba: np.ndarray) -> None:
     predicted = np.argmax(proba, axis=1)
     wrong = np.flatnonzero(predicted != test.y)[:N_MISTAKES_SHOWN]
     right = np.flatnonzero(predicted == test.y)[: COLUMNS * ROWS - len(wrong)]
-    figure.suptitle("mistakes first (red, with the truth), then right answers")
+    figure.suptitle("mistakes first, with the truth, then right answers")
     grid = figure.subplots(ROWS, COLUMNS).ravel()
     for axes, i in zip(grid, (*wrong, *right), strict=False):
         axes.imshow(test.X[i].reshape(8, 8), cmap="gray_r")
         is_right = predicted[i] == test.y[i]
         label = f"{predicted[i]}" if is_right else f"{predicted[i]}, not {test.y[i]}"
-        axes.set_title(label, color="tab:green" if is_right else "tab:red", fontsize=10)
+        axes.set_title(label, color="black" if is_right else VERMILION, fontsize=10)
     for axes in grid:
         axes.set_axis_off()

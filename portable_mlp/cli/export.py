@@ -34,6 +34,7 @@ def export(
     gaps, an input for each column, of its name; dates are seconds since 1970, and texts have no blanks around them,
     which predict strips. Numbers are in float64 where float32 would be too coarse for a column. It gives
     probabilities of classes, or quantities in their own units; its metadata name the classes and columns, as JSON.
+    With --training it takes the targets y beside the columns, and gives the loss and the next parameters.
     Example: portable-mlp export houses.safetensors houses.onnx
     """
     if solver is not None and not training:

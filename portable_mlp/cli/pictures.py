@@ -7,6 +7,9 @@ from typing import Any
 
 from ..backends.extras import load
 
+BLUE, VERMILION, GREY = "#0072b2", "#d55e00", "#666666"
+"""Colours that people who see no red or no green tell apart (Okabe and Ito 2008); shapes or words differ too."""
+
 
 def load_matplotlib() -> Any:
     """Return matplotlib's Figure.

@@ -7,7 +7,7 @@ import functools
 import os
 import pathlib
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Annotated, Any, TypeAlias
 
 import typer
@@ -75,18 +75,23 @@ def in_process_group(command: Callable[..., None]) -> Callable[..., None]:
 
 
 def _over_mpi(command: Callable[[], None], reproducible: bool, options: Mapping[str, Any]) -> None:
-    rank = rank_started()
-    try:
-        with parallel("mpi", reproducible=reproducible):
-            if rank != 0:
-                # Until the process ends: rank 0 alone prints.
-                sys.stdout = sys.stderr = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115
-            check_same_options("the command", options, but=RANK_OPTIONS)
-            command()
-    except BaseException:
-        # All ranks raise what leaves the group; an exit code here could end rank 0 before it has printed the error.
-        if rank == 0:
-            raise
+    with rank_0_speaking(), parallel("mpi", reproducible=reproducible):
+        check_same_options("the command", options, but=RANK_OPTIONS)
+        command()
+
+
+@contextlib.contextmanager
+def rank_0_speaking() -> Iterator[None]:
+    """Let the first of the processes that MPI started print and end with an error; the others do neither.
+
+    All ranks raise what leaves a group: an exit code of another one could end rank 0 before it has printed the error.
+    """
+    if not started_by_mpi() or rank_started() == 0:
+        yield
+        return
+    sys.stdout = sys.stderr = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115 -- until the process ends
+    with contextlib.suppress(BaseException):
+        yield
 
 
 def check_alone(restarts: int | None, timeout: float | None) -> None:
@@ -107,8 +112,7 @@ def run_supervised(
     BackendUnavailable
         If MPI is missing or cannot be used here.
     """
-    if any(name in os.environ for name in RANK_VARIABLES):
-        raise ValueError("--procs starts the processes itself: leave out mpiexec, or --procs")
+    check_not_started()
     n = n_processes(procs)
     if restarts is not None and checkpoint is None:
         raise ValueError("--restarts needs a folder to go on from: --checkpoint DIR")
@@ -122,6 +126,12 @@ def run_supervised(
     )
     program, again = _program(context, context.params), _program(context, {**context.params, "resume": True})
     return supervise(program, again, n, rules)
+
+
+def check_not_started() -> None:
+    """Raise ValueError if MPI started this process, which is to start others."""
+    if any(name in os.environ for name in RANK_VARIABLES):
+        raise ValueError("--procs starts the processes itself: leave out mpiexec, or --procs")
 
 
 def n_processes(procs: str) -> int:

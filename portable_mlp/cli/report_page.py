@@ -9,13 +9,14 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from ..html_parts import escaped, html_cell, html_row, html_table
 from ..tables.calibration import calibration, confidences
 from ..tables.encoding import ColumnReport
 from ..tables.importance import Importance
 from ..tables.raw import ReadingOptions
 from ..tables.scores import MEASURES, Labels, Scores, score_text
 from ..training.result import History
-from .html_page import document, escaped, html_cell, html_row, html_table, image
+from .html_page import document, image
 from .report_pictures import learning_curve, predicted_and_true, reliability
 
 MOST_CLASSES = 40

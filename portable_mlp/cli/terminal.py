@@ -9,7 +9,7 @@ import sys
 from collections.abc import Iterator
 from typing import TextIO
 
-from ..storage.printable import printable
+from ..printable import printable
 from ..training.best_effort_stream import BestEffortStream
 
 __all__ = ["StandardOutput", "command_streams", "echo", "streams_as_started"]

@@ -10,6 +10,7 @@ import typer
 from ..backends import get_backend
 from ..distributed.group import on_root
 from ..tables.columns import RawTable
+from ..tables.errors import GapError
 from ..tables.raw import ReadingOptions
 from ..tables.recipe import TableOptions
 from .assessed import AssessmentOptions, FoldsOption, ReportOption, TestOption
@@ -89,7 +90,7 @@ def train(
 
     Columns may hold numbers, text, truth values and dates, with missing cells. The treatment of each column is printed
     and kept in the model file. Options that are not given depend on the number of rows; the choice is printed. A large
-    .parquet or .npy table of numbers stays in its file, and may be larger than memory. Example:
+    .parquet table, or .npy table of numbers, stays in its file, and may be larger than memory. Example:
     portable-mlp train houses.csv --target price --save houses.safetensors
     """
     _check_checkpoint(checkpoint, checkpoint_every, resume)
@@ -147,10 +148,17 @@ def _trained(
     found : ReadingOptions
         The options, with the delimiter and the encoding that were found.
     """
-    source = named.open_if_large()
+    source = named.open_if_large(whole=trainer.needs_all_rows(asked))
     if source is not None:
         context.with_resource(source)
-        return trainer.of_source(source, asked), (), named.options
+        try:
+            return trainer.of_source(source, asked), source.notes, named.options
+        except GapError:
+            with_gaps = named.open_with_gaps() if source.schema is None else None
+            if with_gaps is None:
+                raise
+        context.with_resource(with_gaps)
+        return trainer.of_source(with_gaps, asked), with_gaps.notes, named.options
     table = named.read()
     trained = trainer.of_table(table, asked)
     if not isinstance(table, RawTable):

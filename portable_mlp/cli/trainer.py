@@ -19,7 +19,7 @@ from ..tables.fitting import FittedTable, PreparedTable, asks_for_classes, count
 from ..tables.model import TableModel
 from ..tables.prepared_rows import without_test_part
 from ..tables.raw import ReadingOptions
-from ..tables.recipe import TableOptions
+from ..tables.recipe import TableOptions, recipe
 from ..tables.row_sources import RowSource
 from ..tables.scores import Scores
 from .assessed import AssessmentOptions
@@ -125,9 +125,17 @@ class Trainer(NamedTuple):
             models.append(fitted.model)
         return models
 
-    def check_table(self, table: Table | RawTable) -> None:
-        """Raise ValueError if the model that is chosen cannot be trained on a table, or saved."""
-        self._check(self._prepared(table))
+    def checked(self, table: Table | RawTable) -> PreparedTable:
+        """Return a table that is ready to be trained on; raise ValueError if its model cannot be trained, or saved."""
+        prepared = self._prepared(table)
+        self._check(prepared)
+        return prepared
+
+    def needs_all_rows(self, asked: AssessmentOptions) -> bool:
+        """Return whether a model, or its scores, cannot be made of rows that are read batch by batch."""
+        n_networks = recipe(1, None, self.chosen).n_networks
+        is_lbfgs = self.chosen.training.get("solver") == "lbfgs"
+        return bool(asked.n_folds) or n_networks > 1 or is_lbfgs or counts(self.chosen.loss)
 
     def of_source(self, source: RowSource, asked: AssessmentOptions) -> Trained:
         """Train on a table that stays in its file; ``asked`` may hold a test part out, drawn from each group."""

@@ -10,7 +10,7 @@ from ..distributed.group import current_group
 from ..kernels.options import check_choice
 from ..tables.columns import RawTable, Table
 from ..tables.digits import digits, refuse_with_digits
-from ..tables.prepared_rows import open_if_large
+from ..tables.prepared_rows import open_if_large, open_raw_if_large
 from ..tables.reading import (
     MixedTargetError,
     ReadingOptions,
@@ -90,12 +90,26 @@ class TrainingTable(NamedTuple):
         except MixedTargetError as error:
             raise MixedTargetError(f"{error}; --task classification takes it as a class") from None
 
-    def open_if_large(self) -> RowSource | None:
-        """Open it, if it is to stay in its file."""
-        options = self.options
-        if options.delimiter is not None or not self._replace(options=options._replace(strict=True)).is_of_numbers:
+    def open_if_large(self, *, whole: bool) -> RowSource | None:
+        """Open it, if it is to stay in its file.
+
+        Parameters
+        ----------
+        whole : bool
+            Whether the model needs all rows at once. A table of numbers stays in its file all the same.
+        """
+        options, kind = self.options, TARGET_KINDS[self.task]
+        if options.delimiter is None and self._replace(options=options._replace(strict=True)).is_of_numbers:
+            source = open_if_large(self.data, options.target, kind, options.max_rows)
+            if source is not None:
+                return source
+        return None if whole or options.strict else open_raw_if_large(self.data, options, kind)
+
+    def open_with_gaps(self) -> RowSource | None:
+        """Open a large Parquet table of numbers as one that may have gaps; return None if it must not."""
+        if self.options.strict:
             return None
-        return open_if_large(self.data, options.target, TARGET_KINDS[self.task], options.max_rows)
+        return open_raw_if_large(self.data, self.options, TARGET_KINDS[self.task])
 
 
 def training_table(

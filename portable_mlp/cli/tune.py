@@ -12,6 +12,7 @@ from ..backends import get_backend
 from ..storage.atomic import replace_file
 from ..tables.columns import RawTable
 from ..tables.recipe import TableOptions
+from ..tables.scores import MEASURES
 from ..tables.search import TableSearch
 from ..tables.search_loop import Searched, run_trials
 from ..tables.search_record import SEARCH_ENTRY, SearchRecord
@@ -35,6 +36,7 @@ from .options import (
 )
 from .output_files import check_folder, check_writable
 from .pictures import load_matplotlib
+from .processes import rank_0_speaking
 from .terminal import echo
 from .train_output import details, figures, setting, show_assessment, show_summary, show_table
 from .trainer import Trainer
@@ -42,9 +44,10 @@ from .training_table import TrainingTable, training_table
 from .tune_output import show_trials, trials_all_the_same, trials_as_json, warn_of_baseline
 from .tune_picture import picture_of_trials
 from .tune_progress import shown_trials
-from .tune_search import evaluation, kept_trials, search_of, searched_by
+from .tune_search import evaluation, kept_trials, on_ranks_started, search_of, searched_by
 
 
+@rank_0_speaking()
 @with_options_of(table=training_table, chosen=model_options)
 def tune(
     *,
@@ -55,6 +58,15 @@ def tune(
     folds: Annotated[
         int, typer.Option(min=2, metavar="K", help="Folds by which each trial is scored.", rich_help_panel=SEARCH)
     ] = 5,
+    score: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME",
+            help=f"Score by which the best trial is chosen: {', '.join(MEASURES)}.",
+            show_default="accuracy, or r2 of quantities",
+            rich_help_panel=SEARCH,
+        ),
+    ] = None,
     time: Annotated[
         float | None,
         typer.Option(metavar="SECONDS", help="Begin no trial after so many seconds.", rich_help_panel=SEARCH),
@@ -94,17 +106,21 @@ def tune(
     portable-mlp tune houses.csv --target price --time 60 --save houses.safetensors
     """
     _check_limits(time, checkpoint, resume=resume)
-    evaluate = evaluation(procs)
     _check_files(table.data, save, plot)
     asked = AssessmentOptions(test)
     asked.check(sources=(table.data,))
     library = get_backend(backend, device)
     saving = {"resume": False}
     trainer = Trainer(chosen, table.options, table.task, library, dtype, seed, None, saving, is_saved=save is not None)
-    rows = table.read()
-    search = search_of(rows, trainer, asked, folds)
-    with kept_trials(checkpoint, search, resume=resume) as states, shown_trials(search, trials) as show:
-        searched = searched_by(functools.partial(run_trials, search, trials, time, states, show, evaluate))
+    with on_ranks_started(procs) as is_first:
+        evaluate = evaluation(procs)
+        table.check_processes()
+        rows = table.read()
+        search = search_of(rows, trainer, asked, folds, score)
+        with kept_trials(checkpoint, search, resume=resume) as states, shown_trials(search, trials) as show:
+            searched = searched_by(functools.partial(run_trials, search, trials, time, states, show, evaluate))
+    if not is_first:
+        return  # the best model is trained by one process
     if searched.stopped_because == "interrupted" and checkpoint is not None:
         echo(f"{PROGRAM}: {checkpoint} has the finished trials; the same command with --resume goes on", err=True)
     best = search.space.with_parameters(search.ranked(searched.trials)[0].parameters)

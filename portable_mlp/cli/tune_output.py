@@ -62,7 +62,7 @@ def trials_as_json(search: TableSearch, searched: Searched) -> dict[str, Any]:
 def warn_of_baseline(search: TableSearch, searched: Searched) -> None:
     """Say on stderr if no trial is better than the baseline."""
     best, baseline = (one.mean(search.measure) for one in (search.ranked(searched.trials)[0], search.baseline))
-    if best <= baseline:
+    if not search.is_better(best, baseline):
         words = MEASURES[search.measure].words
         echo(
             f"{PROGRAM}: no trial is better than the baseline: {words} {score_text(best)} against "

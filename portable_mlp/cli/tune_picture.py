@@ -11,12 +11,10 @@ import numpy as np
 from ..tables.scores import MEASURES, score_text
 from ..tables.search import TableSearch, TrialScores
 from ..tables.search_space import LogUniform
-from .pictures import load_matplotlib, png
+from .pictures import BLUE, GREY, VERMILION, load_matplotlib, png
 from .tune_table import parameter_text
 
 COLUMNS_OF_PANELS = 4
-BLUE, VERMILION, GREY = "#0072b2", "#d55e00", "#666666"
-"""Colours that people who see no red or no green tell apart (Okabe and Ito 2008); the shapes differ too."""
 
 
 def picture_of_trials(search: TableSearch, trials: Sequence[TrialScores]) -> bytes:
@@ -33,7 +31,7 @@ def picture_of_trials(search: TableSearch, trials: Sequence[TrialScores]) -> byt
         axes.set_axis_off()
     for axes in panels[::n_columns]:
         axes.set_ylabel(MEASURES[search.measure].words)
-    _limit(panels[0], [trial.mean(search.measure) for trial in scored])
+    _limit(panels[0], [trial.mean(search.measure) for trial in scored], MEASURES[search.measure].sign)
     handles, labels = panels[0].get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside upper center", ncols=len(labels), frameon=False)
     return png(figure)
@@ -91,9 +89,10 @@ def _key(value: Any) -> tuple[Any, ...]:
     return (math.prod(value), *value) if isinstance(value, list) else (value,)
 
 
-def _limit(axes: Any, scores: Sequence[float]) -> None:
-    """Leave trials that are far worse than most below the picture: they would flatten all others."""
-    top = max(scores)
-    lowest = max(min(scores), top - 3 * (top - float(np.median(scores))))
-    margin = 0.06 * max(top - lowest, 1e-3)
-    axes.set_ylim(lowest - margin, top + margin)
+def _limit(axes: Any, scores: Sequence[float], sign: float) -> None:
+    """Leave trials that are far worse than most out of the picture: they would flatten all others."""
+    signed = [sign * score for score in scores]
+    best = max(signed)
+    worst = max(min(signed), best - 3 * (best - float(np.median(signed))))
+    margin = 0.06 * max(best - worst, 1e-3)
+    axes.set_ylim(*sorted((sign * (worst - margin), sign * (best + margin))))

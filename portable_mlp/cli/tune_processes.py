@@ -14,12 +14,20 @@ from threadpoolctl import threadpool_limits
 from ..backends.interrupts import interrupts_held_back
 from ..tables.search import TableSearch, TrialScores
 from ..tables.search_loop import Ended
+from .misuse import PROGRAM
+from .terminal import echo
+
+RESTARTS = 3
+"""The most processes that are started in the place of others."""
+
+DIED = "a process of the search died"
 
 
 def evaluate_in_processes(search: TableSearch, numbers: Iterator[int], ended: Ended, n_processes: int) -> None:
     """Evaluate trials in processes, each of which gets another number when it has sent its trial.
 
-    Whatever ends the call ends the processes at once.
+    The trial of a process that dies is evaluated by another one, started in its place. Whatever ends the call ends the
+    processes at once.
 
     Parameters
     ----------
@@ -35,29 +43,46 @@ def evaluate_in_processes(search: TableSearch, numbers: Iterator[int], ended: En
     Raises
     ------
     ChildProcessError
-        If a process dies.
+        If a process dies as it starts, or more than `RESTARTS` of them at work.
     Exception
         If a trial raises it.
     """
     with contextlib.ExitStack() as workers:
-        idle = [workers.enter_context(_worker()) for _ in range(n_processes)]
-        # As an argument of a process, a large one would keep its start waiting for ever if the process died meanwhile.
-        for connection in idle:
-            with _alive():
-                connection.send(search)
-        busy: list[Connection] = []
+        idle = [_started(workers, search) for _ in range(n_processes)]
+        busy: dict[Connection, int] = {}
+        again: list[int] = []
+        n_restarts = 0
         while True:
-            while idle and (number := next(numbers, None)) is not None:
-                busy.append(idle.pop())
-                with _alive():
-                    busy[-1].send(number)
+            while idle and (number := again.pop() if again else next(numbers, None)) is not None:
+                busy[idle[-1]] = number
+                with contextlib.suppress(ConnectionError):  # of a dead process, which is noticed below
+                    idle.pop().send(number)
             if not busy:
                 return
-            for ready in wait(busy):
+            for ready in wait([*busy]):
                 assert isinstance(ready, Connection)
-                ended(_received(ready))
-                busy.remove(ready)
-                idle.append(ready)
+                number = busy.pop(ready)
+                try:
+                    trial = _received(ready)
+                except ChildProcessError:
+                    if n_restarts == RESTARTS:
+                        raise
+                    n_restarts += 1
+                    echo(f"{PROGRAM}: {DIED}; another evaluates its trial: {n_restarts} of {RESTARTS}", err=True)
+                    again.append(number)
+                    idle.append(_started(workers, search))
+                else:
+                    idle.append(ready)
+                    ended(trial)
+
+
+def _started(workers: contextlib.ExitStack, search: TableSearch) -> Connection:
+    """Return the connection to a new process that has the search."""
+    connection = workers.enter_context(_worker())
+    # As an argument of a process, a large one would keep its start waiting for ever if the process died meanwhile.
+    with _alive():
+        connection.send(search)
+    return connection
 
 
 @contextlib.contextmanager
@@ -129,4 +154,4 @@ def _alive() -> Iterator[None]:
     try:
         yield
     except (EOFError, ConnectionError):
-        raise ChildProcessError("a process of the search died; --checkpoint DIR and --resume keep its trials") from None
+        raise ChildProcessError(f"{DIED}; --checkpoint DIR and --resume keep its trials") from None

@@ -15,6 +15,7 @@ from rich.text import Text
 
 from ..tables.search import TableSearch, TrialScores
 from ..training.best_effort_stream import BestEffortStream
+from ..training.progress_of_models import done_and_left
 from .terminal import echo
 from .tune_table import table_of_trials, trial_name, trial_score
 
@@ -96,16 +97,9 @@ class LiveTrials:
         table = Table(*headings)
         for row in rows:
             table.add_row(*map(Text, row))
-        return Group(Text(self._heading(len(self._trials))), table)
+        return Group(Text(self._heading()), table)
 
-    def _heading(self, n_finished: int) -> str:
+    def _heading(self) -> str:
         seconds = time.monotonic() - self._start
-        n_new = n_finished - (self._n_resumed or 0)
-        left = f", about {_clock(seconds / n_new * (self._n_trials - n_finished))} left" if n_new else ""
-        return f"{n_finished} of {self._n_trials} trials, {_clock(seconds)}{left}; Ctrl-C takes the best so far"
-
-
-def _clock(seconds: float) -> str:
-    """Return a duration as minutes and seconds."""
-    minutes, rest = divmod(round(seconds), 60)
-    return f"{minutes}:{rest:02d}"
+        done = done_and_left(len(self._trials), self._n_trials, "trials", seconds, n_before=self._n_resumed or 0)
+        return f"{done}; Ctrl-C takes the best so far"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import contextvars
+import itertools
 import json
 from collections.abc import Callable, Iterator
 from typing import Any, TypeVar
@@ -20,6 +21,9 @@ T = TypeVar("T")
 
 SHARDS = 8
 """Number of parts into which a batch is cut in reproducible training."""
+
+WORD = 8
+"""The number of bytes of an int64, as which bytes are sent."""
 
 
 class Group:
@@ -101,13 +105,17 @@ class Group:
         return value
 
     def broadcast(self, payload: bytes | None) -> bytes:
-        """Return rank 0's bytes: a sum, to which the others add nothing."""
-        ((n_bytes, *_), *_) = self.gathered(len(payload or b"") if self.rank == 0 else 0)
-        words = np.zeros(-(-n_bytes // 8), dtype=np.int64)
-        if self.rank == 0:
-            words.view(np.uint8)[:n_bytes] = np.frombuffer(payload or b"", dtype=np.uint8)
+        """Return rank 0's bytes; what the others give is not sent."""
+        return self.bytes_of_all((payload or b"") if self.rank == 0 else b"")[0]
+
+    def bytes_of_all(self, payload: bytes) -> list[bytes]:
+        """Return the bytes of every rank: a sum, to which each of them adds its part."""
+        lengths = [length for (length,) in self.gathered(len(payload))]
+        starts = [0, *itertools.accumulate(-(-length // WORD) for length in lengths)]
+        words = np.zeros(starts[-1], dtype=np.int64)
+        words[starts[self.rank] :].view(np.uint8)[: len(payload)] = np.frombuffer(payload, dtype=np.uint8)
         self._comm.allreduce(words)
-        return words.tobytes()[:n_bytes]
+        return [words[i:].view(np.uint8)[:length].tobytes() for i, length in zip(starts[:-1], lengths, strict=True)]
 
     def broadcast_array(self, x: Array) -> Array:
         """Return rank 0's array, given one of the same shape and dtype."""
@@ -174,9 +182,15 @@ def current_group() -> Group | None:
     return _current.get()
 
 
+def several_ranks() -> Group | None:
+    """Return the current group if it has more ranks than this one."""
+    group = _current.get()
+    return group if group is not None and group.size > 1 else None
+
+
 @contextlib.contextmanager
-def training_in(group: Group) -> Iterator[None]:
-    """Make a group the current one while the context lasts."""
+def training_in(group: Group | None) -> Iterator[None]:
+    """Make a group the current one while the context lasts; with None the process trains alone."""
     token = _current.set(group)
     try:
         yield

@@ -8,14 +8,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-import array_api_compat
-
 from ..backends import Backend
 from ..backends.runner import Runner, RunnerCall
-from ..kernels.arrays import Array
+from ..kernels.arrays import Array, device_of
 from ..kernels.batch import Batch
 from ..kernels.optimizers import State
-from ..kernels.parameters import n_parameters, unpack
+from ..kernels.parameters import n_parameters
 from ..kernels.step import Carry, Program
 from ..kernels.workspace import Workspace
 from .group import Group
@@ -56,7 +54,7 @@ class GroupRunner(Runner):
         data, order, (span,), (scalars,), masks = call
         messages = [
             self._message(carry, place, data._replace(masks=some), rows)
-            for place, (rows, some) in enumerate(order.shards(span, masks))
+            for place, (rows, some) in enumerate(order.shards(span, None if masks is None else masks[0]))
         ]
         message = self._group.summed(pairwise_sum(messages))
         workspace = self._workspace_of(carry, message)
@@ -89,9 +87,9 @@ class GroupRunner(Runner):
         workspace, net = self._workspace(carry.parameters, n_samples), self.program.net
         assert workspace is not None  # it writes
         gradient = message[..., : n_parameters(net.sizes)]
-        return workspace._replace(gradient=gradient, grads=unpack(net, gradient))
+        return workspace._replace(gradient=gradient, grads=self._ops.layers(net, gradient))
 
     def _empty_message(self, carry: Carry, data: Batch, make: Callable[..., Array]) -> Array:
         length = message_length(self.program.net, weighted=data.weights is not None)
         total = carry.total
-        return make((*total.shape, length), dtype=total.dtype, device=array_api_compat.device(total))
+        return make((*total.shape, length), dtype=total.dtype, device=device_of(total))

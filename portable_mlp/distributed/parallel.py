@@ -72,6 +72,10 @@ def parallel(
 
     The solver "lbfgs" is for one process, and refused here.
 
+    `fit_many`, the searches and cross-validation do not train jointly: each process fits a share of the models, each as
+    one process fits it, and all have all results. These travel as pickles, which can run any program: the processes
+    of a ``comm`` of your own must trust each other.
+
     Arrays of CuPy are added up by NCCL where every process has a GPU of its own (``srun --gpus-per-task=1``, or
     ``CUDA_VISIBLE_DEVICES``) and NCCL is installed; all others go by way of the host. Nobody has run it on a GPU yet.
 

@@ -14,7 +14,7 @@ from ..kernels.arrays import Array
 from ..kernels.batch import Batch, gather
 from ..kernels.network import Network
 from ..kernels.optimizers import Scalars
-from ..kernels.parameters import n_parameters, pack_pieces, unpack
+from ..kernels.parameters import n_parameters, unpack
 from ..kernels.primitives import BatchLoss, GradientSums, KeptParameters, Primitives
 from ..kernels.step import FUNCTIONS_KEPT, Carry, Objective, Program, advance, encoded, passes, weight_of
 from ..kernels.workspace import Workspace
@@ -45,7 +45,7 @@ def make_shard_message(ops: Primitives, objective: Objective) -> ShardMessage:
         # Models share the samples, and so their weights.
         tail = [mean] if batch.weights is None else [mean, weight_of(ops, batch) + xp.zeros_like(mean)]
         if out is None:
-            return xp.concat([pack_pieces(xp, sums.grads), xp.stack(tail, axis=-1)], axis=-1)
+            return xp.concat([ops.packed(sums.grads), xp.stack(tail, axis=-1)], axis=-1)
         for i, number in enumerate(tail, start=n_parameters(net.sizes)):
             out[..., i] = number
         return out

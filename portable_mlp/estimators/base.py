@@ -226,6 +226,16 @@ class BaseMLP(
         -------
         self
             The fitted estimator.
+
+        Raises
+        ------
+        ValueError
+            If a parameter, X, y or the weights cannot be used, with what was expected and what came; if training
+            diverged: the parameters became infinite or NaN.
+        TypeError
+            If X is not made of real numbers, or must be dense for the backend that computes.
+        BackendUnavailable
+            If ``backend`` cannot be used here; says why, and how it is installed.
         """
         states = CheckpointOptions(checkpoint, checkpoint_every, resume)
         return self._fit(draft_of(self), X, y, sample_weight, validation_data, states=states)
@@ -530,6 +540,13 @@ class BaseMLP(
         -------
         array of shape (n_samples, n_units)
             The activations of the last hidden layer; a copy of X, floating, where there is none. In the library of X.
+
+        Raises
+        ------
+        NotFittedError
+            If it is not fitted.
+        ValueError
+            If X has another number of features, numbers that are not finite, or is on another device than the model.
         """
         last, inputs = self._computed(X, "transform", last_hidden)
         return inputs.answer(last if len(self.coefs_) > 1 else snapshot(inputs.backend.xp, dense(last)))
@@ -556,6 +573,11 @@ class BaseMLP(
         -------
         MLPClassifier or MLPRegressor
             With the same parameters, attributes, random state and moments of the optimizer.
+
+        Raises
+        ------
+        TypeError
+            If it is another estimator, or its class has parameters that the constructor does not take.
         """
         return conversion.from_sklearn(cls, estimator, ours)
 
@@ -571,7 +593,7 @@ class BaseMLP(
         Raises
         ------
         ValueError
-            If a parameter has a value that scikit-learn does not know, such as its own activations alone.
+            If a parameter has a value that scikit-learn does not know, such as activations that this library alone has.
         """
         return conversion.to_sklearn(self)
 
@@ -596,6 +618,8 @@ class BaseMLP(
         ------
         ImportError
             If onnx is missing.
+        NotFittedError
+            If it is not fitted.
         OSError
             If the file cannot be written.
 

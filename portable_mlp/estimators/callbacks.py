@@ -50,6 +50,11 @@ class Watch:
             self._fit = estimator._init_callback_context(max_subtasks=max_epochs)
             self._fit.call_on_fit_task_begin(**self._arguments)
 
+    @property
+    def is_called(self) -> bool:
+        """Whether there are callbacks."""
+        return self._fit is not None
+
     def epoch_begins(self, reached: CompleteEpoch) -> None:
         """Open the epoch's task."""
         if self._fit is not None:

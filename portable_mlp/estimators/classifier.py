@@ -143,8 +143,16 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
         returned, else of ``validation_loss_curve_``; None without validation.
     n_iter_, t_ : int
         Epochs of the last fit, and samples seen in all.
-    n_features_in_, n_layers_, n_outputs_, out_activation_, feature_names_in_
-        The attributes of these names in scikit-learn.
+    n_features_in_ : int
+        The number of features.
+    feature_names_in_ : ndarray of shape (n_features,)
+        The names of the features, if X was a data frame and all of them are texts.
+    n_layers_ : int
+        The number of layers, inputs and outputs included.
+    n_outputs_ : int
+        The number of outputs of the network.
+    out_activation_ : str
+        The activation of the output: "softmax"; "logistic" for two classes, and for several labels.
 
     See Also
     --------
@@ -246,6 +254,12 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
         -------
         self
             The estimator, trained for one more epoch.
+
+        Raises
+        ------
+        ValueError
+            If a parameter or the data cannot be used, ``classes`` is missing in the first call, or ``y`` has others. If
+            ``class_weight`` is "balanced", for which the classes of data still to come would have to be counted.
         """
         if asks_for_balance(self.class_weight):
             raise ValueError(
@@ -348,6 +362,13 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
         -------
         array of shape (n_samples,) or (n_samples, n_classes)
             The labels, in the library of X; labels that it cannot represent, such as text, are always NumPy's.
+
+        Raises
+        ------
+        NotFittedError
+            If it is not fitted.
+        ValueError
+            If X has another number of features, numbers that are not finite, or is on another device than the model.
         """
         outputs, inputs = self._outputs(X, "predict")
         if self.n_outputs_ == 1:
@@ -388,6 +409,13 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
         -------
         array of shape (n_samples, n_classes)
             Probabilities in the order of ``classes_``, in the library of X; for multilabel targets each is independent.
+
+        Raises
+        ------
+        NotFittedError
+            If it is not fitted.
+        ValueError
+            If X has another number of features, numbers that are not finite, or is on another device than the model.
         """
         outputs, inputs = self._outputs(X, "predict_proba")
         return inputs.answer(self._probabilities(outputs, inputs.backend))
@@ -406,6 +434,13 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
         -------
         array of shape (n_samples, n_classes)
             The logarithm ``log(predict_proba(X))``, in the library of X.
+
+        Raises
+        ------
+        NotFittedError
+            If it is not fitted.
+        ValueError
+            If X has another number of features, numbers that are not finite, or is on another device than the model.
         """
         outputs, inputs = self._outputs(X, "predict_log_proba")
         return inputs.answer(inputs.backend.xp.log(self._probabilities(outputs, inputs.backend)))
@@ -431,6 +466,14 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
         -------
         float
             The fraction of right predictions; for multilabel targets all labels of a sample must be right.
+
+        Raises
+        ------
+        NotFittedError
+            If it is not fitted.
+        ValueError
+            If X or y cannot be used: another number of features or samples, numbers that are not finite,
+            or another device.
         """
         y, predicted, weights = map(on_host, computed(y, self.predict(X), sample_weight))
         if weights is None and all(few_whole_numbers(labels) is not None for labels in (y, predicted)):

@@ -5,9 +5,7 @@ from __future__ import annotations
 import copy
 from typing import Any, NamedTuple, Self
 
-import array_api_compat
-
-from ..kernels.arrays import Array, Namespace, snapshot
+from ..kernels.arrays import Array, Namespace, namespace_of, snapshot
 from ..kernels.network import Network
 from ..kernels.parameters import unpack
 from .optimizer import OptimizerState
@@ -62,7 +60,7 @@ class CompleteEpoch(NamedTuple):
 
 def parameters_of(net: Network, flat: Array) -> dict[str, list[Array]]:
     """Return ``coefs_`` and ``intercepts_`` with these parameters, each array with memory of its own."""
-    xp = array_api_compat.array_namespace(flat)
+    xp = namespace_of(flat)
     layers = unpack(net, flat)
     return {
         "coefs_": [snapshot(xp, W) for W, _ in layers],

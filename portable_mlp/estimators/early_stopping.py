@@ -37,6 +37,16 @@ class EarlyStopping:
         self._draft, self._xp = draft, problem.backend.xp
         self._validation = validation_of(draft, problem)
 
+    @property
+    def evaluates(self) -> bool:
+        """Whether each epoch is evaluated on a hold-out."""
+        return self._validation is not None
+
+    @property
+    def n_before_decision(self) -> float:
+        """The number of epochs to count until `continues` may first decide something."""
+        return self._draft.n_iter_no_change - self._draft._no_improvement_count + 1
+
     def count(self, flat: Array) -> list[str]:
         """Count an epoch that ended with these parameters; return lines to print."""
         draft, validation = self._draft, self._validation

@@ -20,7 +20,7 @@ from sklearn.utils.validation import _check_sample_weight, validate_data
 
 from ..backends import BACKENDS, Backend, backend_of, dtype_name, get_backend, sparse_backend
 from ..backends.unreadable import check_readable
-from ..kernels.arrays import Array
+from ..kernels.arrays import Array, namespace_of
 from ..kernels.parameters import DTYPES
 
 FLOATS = (np.float64, np.float32)
@@ -282,7 +282,7 @@ def _to_look_at(X: Any) -> tuple[Any, dict[str, Any]]:
 
 def _passes_checks(X: Array) -> bool:
     """Return whether a foreign array passes scikit-learn's checks; reads one number from its device."""
-    xp = array_api_compat.array_namespace(X)
+    xp = namespace_of(X)
     if X.ndim != 2 or 0 in X.shape or not xp.isdtype(X.dtype, ("bool", "integral", "real floating")):
         return False
     if not xp.isdtype(X.dtype, "real floating") or get_config()["assume_finite"]:

@@ -44,8 +44,8 @@ def poisson_loss(ops: Primitives, z: Array, Y: Array) -> tuple[Array, Array]:
 
 
 REPORTED: dict[str, Report] = {
-    "cross_entropy": Report(log_loss, -1.0),
-    "binary_cross_entropy": Report(binary_log_loss, -1.0),
+    "cross_entropy": Report(log_loss, -1.0, clips=True),
+    "binary_cross_entropy": Report(binary_log_loss, -1.0, clips=True),
     "squared_error": Report(squared_loss, 0.5, averages=True),
     "poisson": Report(poisson_loss),
 }

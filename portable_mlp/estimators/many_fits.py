@@ -3,22 +3,24 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any, Self, TypeVar
 
 import numpy as np
 from scipy import sparse
 from scipy.sparse import csgraph
 from sklearn import get_config
-from sklearn.utils import _safe_indexing
-from sklearn.utils.validation import _num_samples, check_consistent_length
 
-from ..backends import backend_of
+from ..distributed.group import is_root, several_ranks
+from ..kernels.options import flag
 from ..kernels.suggestions import suggesting
-from ..tables.columns import Columns
-from .inputs import is_foreign, is_sparse
+from ..training.progress_of_models import NotShown, shown_models
+from ..training.side_by_side import own_share, side_by_side
+from .fit_effects import BeforeFit, FitEffects, is_generator, is_step
 from .last_steps import computes_on_numpy, is_ours, last_step, path_to_last_step
-from .side_by_side import n_threads, side_by_side
+from .row_selection import n_rows, selected_rows
+from .same_fits import check_same_estimators, check_same_rows, numbers_as_bytes
+from .threads import n_threads, settings_of_thread
 
 T = TypeVar("T")
 
@@ -60,6 +62,7 @@ def fit_many(
     rows: Iterable[Any] | None = None,
     sample_weight: Any = None,
     n_jobs: int | None = None,
+    verbose: bool = False,
 ) -> list[T]:
     """Fit many estimators to the same data, or to rows of it, side by side.
 
@@ -81,7 +84,10 @@ def fit_many(
         The weight of each row of ``X``.
     n_jobs : int, optional
         The number of threads, negative to count from the number of cores, as -1 for all. None is all cores that the
-        process may use, but 1 within a task of joblib.
+        process may use, but 1 within a task of joblib, and on each process of a group.
+    verbose : bool
+        Whether to show on stderr how many models are done, and the time left: a bar on a terminal, lines in a log file
+        (extra ``cli``). In a group it is about the models of rank 0, which alone shows it.
 
     Returns
     -------
@@ -102,6 +108,10 @@ def fit_many(
     Estimators that share a ``RandomState`` or a step of pipelines are fitted one after the other, in their order. With
     ``random_state=None`` they draw from NumPy's global generator, in no fixed order.
 
+    In a group of processes (`parallel`) each process fits a share of the estimators, each as one process fits it. All
+    are given the same list and the same data, and all end with all estimators fitted: what a fit has changed is
+    pickled, and sent to the others. An error of one estimator is raised by all, and warnings are issued on each.
+
     While fits run in threads, BLAS has one thread in the whole process. At the end its number of threads and the
     filters of warnings are as they were at the beginning: what other threads change meanwhile is lost.
 
@@ -120,76 +130,65 @@ def fit_many(
     """
     if hasattr(estimators, "fit"):
         raise TypeError(f"fit_many takes a list of estimators, got {_kind(estimators)}: give [estimator]")
-    fitted, n_jobs = list(estimators), n_threads(n_jobs)
+    flag("verbose", verbose)
+    fitted, threads, in_group = list(estimators), n_threads(n_jobs), several_ranks() is not None
+    check_same_estimators("fit_many", fitted)
     _check_estimators(fitted)
-    all_rows = _checked_rows(rows, len(fitted), _n_samples(X, y, sample_weight))
-    errors: dict[int, Exception] = {}
+    all_rows = _checked_rows(rows, len(fitted), n_rows(X, y, sample_weight))
+    check_same_rows(X, y, sample_weight, rows=lambda: numbers_as_bytes(*all_rows))
 
-    def fit_in_order(numbers: list[int]) -> None:
+    def fit_in_order(numbers: list[int]) -> list[tuple[Exception | None, FitEffects | None]]:
+        fits = []
         for i in numbers:
-            try:
-                _fit(fitted[i], all_rows[i], X, y, sample_weight)
-            except Exception as error:
-                errors[i] = error
+            fits.append(_fit(fitted[i], all_rows[i], X, y, sample_weight, in_group))
+            shown.one_more()
+        return fits
 
-    tasks = [functools.partial(fit_in_order, numbers) for numbers in _in_order(fitted)]
-    side_by_side(tasks, n_jobs if all(computes_on_numpy(one, X) for one in fitted) else 1)
+    in_order = _in_order(fitted)
+    tasks = [functools.partial(fit_in_order, numbers) for numbers in in_order]
+    on_numpy = all(computes_on_numpy(one, X) for one in fitted)
+    n_own = sum(len(in_order[i]) for i in own_share(len(in_order)))
+    with shown_models(n_own) if verbose and is_root() else NotShown() as shown:
+        outcomes = side_by_side(tasks, threads if on_numpy else 1, start=settings_of_thread())
+    errors: dict[int, Exception] = {}
+    for numbers, (_, fits, failure) in zip(in_order, outcomes, strict=True):
+        for i, (error, effects) in zip(numbers, fits or [(failure, None)] * len(numbers), strict=True):
+            if effects is not None:
+                effects.repeat(fitted[i])
+            if error is not None:
+                errors[i] = error
     if errors:
         raise FitErrors.of(dict(sorted(errors.items())), len(fitted))
     return fitted
 
 
-def _fit(estimator: Any, rows: np.ndarray | None, X: Any, y: Any, sample_weight: Any) -> None:
-    """Fit an estimator to some rows; leave it as it was if Ctrl-C interrupts it."""
-    if rows is not None:
-        X, y, sample_weight = (None if x is None else _part(x, rows) for x in (X, y, sample_weight))
-    names = [] if get_config()["enable_metadata_routing"] else [name for name, _ in path_to_last_step(estimator)[1:]]
-    name = "__".join([*names, "sample_weight"])
-    parts = [estimator, *filter(_is_step, estimator.get_params().values())]
-    before = [dict(vars(part)) for part in parts]
+def _fit(
+    estimator: Any, rows: np.ndarray | None, X: Any, y: Any, sample_weight: Any, to_repeat: bool
+) -> tuple[Exception | None, FitEffects | None]:
+    """Fit an estimator to some rows; leave it as it was if Ctrl-C interrupts it.
+
+    Returns
+    -------
+    error : Exception or None
+        The reason why it could not be fitted.
+    effects : FitEffects or None
+        What the fit has changed, if it is ``to_repeat``.
+    """
+    before = BeforeFit(estimator)
     try:
+        if rows is not None:
+            X, y, sample_weight = (None if x is None else selected_rows(x, rows) for x in (X, y, sample_weight))
+        names = (
+            [] if get_config()["enable_metadata_routing"] else [name for name, _ in path_to_last_step(estimator)[1:]]
+        )
+        name = "__".join([*names, "sample_weight"])
         estimator.fit(X, y, **({} if sample_weight is None else {name: sample_weight}))
     except KeyboardInterrupt:
-        for part, state in zip(parts, before, strict=True):
-            part.__dict__ = state
+        before.restore()
         raise
-
-
-def _part(x: Any, rows: np.ndarray) -> Any:
-    if _is_mapping(x):
-        return {name: _part(column, rows) for name, column in x.items()}
-    if is_foreign(x):
-        backend = backend_of(x)
-        return backend.xp.take(x, backend.asarray(rows), axis=0)
-    # Of SciPy's other formats, which a fit changes to CSR, some have no rows to be selected.
-    return _safe_indexing(x.tocsr() if is_sparse(x) and x.format not in ("csr", "csc") else x, rows)
-
-
-def _is_mapping(x: Any) -> bool:
-    """Return whether a table is arrays by their names, which only its columns can be indexed by rows."""
-    return isinstance(x, Mapping) and not isinstance(x, Columns) and not is_sparse(x)
-
-
-def _n_samples(X: Any, y: Any, sample_weight: Any) -> int:
-    """Return the number of rows.
-
-    Raises
-    ------
-    TypeError, ValueError
-        If X has none, or y or the weights have another number of them.
-    """
-    columns = list(X.values()) if _is_mapping(X) else [X]
-    check_consistent_length(*columns, y, sample_weight)
-    return int(_num_samples(columns[0])) if columns else 0
-
-
-def _is_step(value: Any) -> bool:
-    """Return whether a parameter is a step of a pipeline, or another part of it that is fitted."""
-    return hasattr(value, "fit") and not isinstance(value, type)
-
-
-def _is_generator(value: Any) -> bool:
-    return value is np.random or isinstance(value, np.random.RandomState | np.random.Generator)
+    except Exception as error:
+        return error, before.effects() if to_repeat else None
+    return None, before.effects() if to_repeat else None
 
 
 def _in_order(estimators: Sequence[Any]) -> list[list[int]]:
@@ -199,7 +198,7 @@ def _in_order(estimators: Sequence[Any]) -> list[list[int]]:
         (users.setdefault(id(value), i), i)
         for i, estimator in enumerate(estimators)
         for value in estimator.get_params().values()
-        if _is_step(value) or _is_generator(value)
+        if is_step(value) or is_generator(value)
     ]
     n, edges = len(estimators), np.asarray(pairs, dtype=np.intp).reshape(-1, 2).T
     _, labels = csgraph.connected_components(sparse.coo_array((np.ones(len(pairs)), tuple(edges)), shape=(n, n)))

@@ -85,6 +85,11 @@ class OptimizerState:
         """Whether the rate changes within an epoch."""
         return SCHEDULES[self.schedule].by_step
 
+    @property
+    def changes_rate(self) -> bool:
+        """Whether the rate changes from one epoch or step to the next."""
+        return SCHEDULES[self.schedule].changes
+
     def at(self, progress: Progress) -> float:
         """Return the learning rate of an epoch, or of a step where the rate changes within an epoch."""
         return self._scheduled(progress._replace(epoch=self.n_epochs)) if self.by_step else self.rate
@@ -92,7 +97,7 @@ class OptimizerState:
     def epoch_ends(self, samples_seen: int, step: int, n_steps: int) -> None:
         """Set the rate of the next epoch: the samples seen before it, its first step, and how many steps it has."""
         self.n_epochs += 1
-        if not SCHEDULES[self.schedule].divides:
+        if self.changes_rate and not SCHEDULES[self.schedule].divides:
             self.rate = self._scheduled(Progress(self.n_epochs, samples_seen, step=step, n_steps=n_steps))
 
     def continues_after_stall(self) -> tuple[bool, str]:

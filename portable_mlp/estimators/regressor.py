@@ -12,7 +12,7 @@ from sklearn.utils._param_validation import StrOptions
 from ..backends import BACKENDS
 from ..kernels.activations import ACTIVATIONS
 from ..kernels.docstrings import documented_with, quoted
-from ..kernels.losses import LOSSES, REGRESSION_LOSSES
+from ..kernels.losses import LOSSES, REGRESSION_LOSSES, default_constants
 from ..kernels.optimizers import SOLVERS
 from ..kernels.options import check_choice
 from ..kernels.suggestions import suggesting_class
@@ -31,6 +31,7 @@ from .state import draft_of, of_one_moment
     solvers=quoted(SOLVERS),
     schedules=quoted(SCHEDULES),
     losses=quoted(REGRESSION_LOSSES),
+    loss_options=default_constants(),
 )
 class MLPRegressor(RegressorMixin, BaseMLP):
     """Multi-layer perceptron for real numbers: scikit-learn's, with the same numbers, on any array library.
@@ -111,7 +112,7 @@ class MLPRegressor(RegressorMixin, BaseMLP):
     warmup_steps : int
         The number of steps (batches) over which the learning rate rises linearly to the schedule's; not with "lbfgs".
     loss_options : dict or None
-        The constants of the loss, as for `Network`.
+        The constants of the loss, by default {loss_options}; the others have none.
     compat : {"sklearn", None}
         "sklearn" reports the squared error divided by the number of outputs, as scikit-learn does; None reports the
         loss whose gradient is followed, their sum. The gradient is the same.
@@ -134,8 +135,16 @@ class MLPRegressor(RegressorMixin, BaseMLP):
         returned, else of ``validation_loss_curve_``; None without validation.
     n_iter_, t_ : int
         Epochs of the last fit, and samples seen in all.
-    n_features_in_, n_layers_, n_outputs_, out_activation_, feature_names_in_
-        The attributes of these names in scikit-learn.
+    n_features_in_ : int
+        The number of features.
+    feature_names_in_ : ndarray of shape (n_features,)
+        The names of the features, if X was a data frame and all of them are texts.
+    n_layers_ : int
+        The number of layers, inputs and outputs included.
+    n_outputs_ : int
+        The number of outputs of the network.
+    out_activation_ : str
+        The activation of the output: "identity"; "exp" for the loss "poisson".
 
     See Also
     --------
@@ -226,6 +235,11 @@ class MLPRegressor(RegressorMixin, BaseMLP):
         -------
         self
             The estimator, trained for one more epoch.
+
+        Raises
+        ------
+        ValueError
+            If a parameter or the data cannot be used; with what was expected, and what came.
         """
         return self._fit(draft_of(self), X, y, sample_weight, incremental=True)
 
@@ -258,6 +272,13 @@ class MLPRegressor(RegressorMixin, BaseMLP):
         -------
         array of shape (n_samples,) or (n_samples, n_outputs)
             In the library of X.
+
+        Raises
+        ------
+        NotFittedError
+            If it is not fitted.
+        ValueError
+            If X has another number of features, numbers that are not finite, or is on another device than the model.
         """
         outputs, inputs = self._outputs(X, "predict")
         return inputs.answer(outputs[:, 0] if outputs.shape[1] == 1 else outputs)
@@ -278,6 +299,14 @@ class MLPRegressor(RegressorMixin, BaseMLP):
         -------
         float
             1 where every prediction is right.
+
+        Raises
+        ------
+        NotFittedError
+            If it is not fitted.
+        ValueError
+            If X or y cannot be used: another number of features or samples, numbers that are not finite,
+            or another device.
         """
         y, predicted, weights = map(on_host, computed(y, self.predict(X), sample_weight))
         return float(r2_score(y, predicted, sample_weight=weights))

@@ -1,102 +1,92 @@
-"""scikit-learn's searches and cross-validation, whose fits of our estimators run side by side in threads.
+"""scikit-learn's searches and cross-validation, whose fits of our estimators run side by side.
 
 They are scikit-learn's own classes and functions, which leave their fits to joblib: here joblib is given threads of
-this process. No process is started, and no data are copied to one. Everything else is scikit-learn's.
+this process, or the ranks of a group. Everything else is scikit-learn's.
 """
 
 from __future__ import annotations
 
 import contextlib
 import functools
-from collections.abc import Callable, Iterator
-from concurrent.futures import Future
+import inspect
+import re
+import textwrap
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Self
 
 import joblib
-from joblib.parallel import LokyBackend, ParallelBackendBase, get_active_backend
+from joblib.parallel import LokyBackend, get_active_backend
 from sklearn import model_selection
-from sklearn.utils.parallel import _FuncWrapper
 
-from ..distributed.group import current_group
+from ..distributed.exchange import of_root
+from ..distributed.group import Group, current_group, training_in
+from ..kernels.docstrings import documented_with
 from ..kernels.suggestions import suggesting
 from ..training.interruption import SharedRequest, sharing
 from .last_steps import candidates_compute_on_numpy, is_ours
-from .side_by_side import Workers, n_threads
-
-
-class ThreadsOfSearch(ParallelBackendBase):
-    """Runs the tasks of joblib in `Workers`."""
-
-    uses_threads = supports_sharedmem = supports_retrieve_callback = True
-    default_n_jobs = -1
-
-    def __init__(self) -> None:
-        super().__init__()
-        self._open = contextlib.ExitStack()
-        self._workers: Workers | None = None
-
-    def effective_n_jobs(self, n_jobs: int) -> int:
-        """Return the number of threads; the ranks of a group fit one model after the other, all the same one."""
-        return 1 if current_group() is not None else n_threads(n_jobs)
-
-    def configure(self, n_jobs: int = 1, parallel: Any = None, **_: Any) -> int:
-        """Start the threads, and return their number."""
-        self.parallel = parallel
-        n = self.effective_n_jobs(n_jobs)
-        self._workers = self._open.enter_context(Workers(n)) if n > 1 else None
-        return n
-
-    def submit(self, func: Any, callback: Callable[[Future[Any]], Any] | None = None) -> Future[Any]:
-        """Run some tasks when a thread is free, then the callback."""
-        assert self._workers is not None  # with one thread joblib runs the tasks itself
-        # scikit-learn's wrapper replaces the filters of warnings while a task runs: those of all threads.
-        func.items = [
-            (task.function if isinstance(task, _FuncWrapper) else task, *arguments) for task, *arguments in func.items
-        ]
-        future = self._workers.submit(func)
-        if callback is not None:
-            future.add_done_callback(callback)
-        return future
-
-    apply_async = submit
-    """The name that older versions of joblib call."""
-
-    def retrieve_result_callback(self, out: Future[Any]) -> Any:
-        """Return the result of the tasks."""
-        return out.result()
-
-    def abort_everything(self, ensure_ready: bool = True) -> None:
-        """Stop the fits that run, between two steps, and drop the others."""
-        self.terminate()
-        if ensure_ready:
-            self.configure(self.parallel.n_jobs, self.parallel)
-
-    def terminate(self) -> None:
-        """Wait for the threads to end."""
-        self._open.close()
+from .places_of_searches import RanksOfSearch, ThreadsOfSearch
+from .same_fits import check_same_search
 
 
 @contextlib.contextmanager
-def fitting_side_by_side(estimator: Any, X: Any, space: Any = ()) -> Iterator[None]:
-    """Let joblib fit our estimators in threads, and Ctrl-C end all fits; others run as scikit-learn runs them.
+def fitting_side_by_side(
+    call: str, estimator: Any, X: Any, options: Mapping[str, Any], space: Any = ()
+) -> Iterator[Group | None]:
+    """Let joblib fit our estimators in threads, or on the ranks of a group; others run as scikit-learn runs them.
 
-    So do fits on other libraries than NumPy, and all within a task of joblib or a backend of joblib that the user has
-    chosen.
+    So do fits on other libraries than NumPy without a group, and all within a task of joblib or a backend of joblib
+    that the user has chosen. Ctrl-C ends all fits.
+
+    Parameters
+    ----------
+    call : str
+        The call, as a user writes it.
+    estimator : estimator
+        The estimator that is fitted again and again.
+    X : array-like of shape (n_samples, n_features)
+        The inputs of all fits.
+    options : mapping from str to object
+        All options of the call, which the ranks compare.
+    space : mapping or sequence of mappings
+        The values of parameters that are searched.
+
+    Yields
+    ------
+    Group or None
+        The group on whose ranks the fits run.
     """
+    backend, _ = get_active_backend()
+    is_default = is_ours(estimator) and isinstance(backend, LokyBackend) and not backend.nesting_level
+    on_numpy = is_default and candidates_compute_on_numpy(estimator, X, space)
+    group = current_group() if is_default else None
     with contextlib.ExitStack() as stack:
         if is_ours(estimator):
             stack.enter_context(sharing(SharedRequest()))
-            backend, _ = get_active_backend()
-            is_default = isinstance(backend, LokyBackend) and not backend.nesting_level
-            if is_default and candidates_compute_on_numpy(estimator, X, space):
-                stack.enter_context(joblib.parallel_config(ThreadsOfSearch()))
-        yield
+        if group is not None:
+            check_same_search(call, options)
+            stack.enter_context(training_in(None))
+        if group is not None and group.size > 1:
+            stack.enter_context(joblib.parallel_config(RanksOfSearch(group, in_threads=on_numpy)))
+        elif on_numpy:
+            stack.enter_context(joblib.parallel_config(ThreadsOfSearch()))
+        yield group
+
+
+_N_JOBS = """\
+    The number of threads that fits of our estimators run in, or of processes where others are fitted; negative to count
+    from the number of cores, as -1 for all. None is all cores that the process may use, but 1 for estimators of others
+    and within a task of joblib.
+
+"""
 
 
 class _SideBySide:
     """The method `fit` of the searches."""
 
     estimator: Any
+    refit: Any
+    best_estimator_: Any
+    get_params: Callable[..., dict[str, Any]]
     _space: str
     """The name of the parameter with the values of each parameter."""
 
@@ -116,22 +106,51 @@ class _SideBySide:
         -------
         self
             The fitted search.
+
+        Raises
+        ------
+        ValueError
+            If a parameter of the search cannot be used, or no fit succeeded; with ``error_score="raise"`` the
+            first error of a fit.
         """
-        with fitting_side_by_side(self.estimator, X, getattr(self, self._space)):
-            return super().fit(X, y, **params)  # type: ignore[misc]
+        call, space = f"{type(self).__name__}.fit", getattr(self, self._space)
+        with fitting_side_by_side(call, self.estimator, X, self.get_params(deep=False), space) as group:
+            super().fit(X, y, **params)  # type: ignore[misc]
+            if group is not None and self.refit:
+                # Each rank has fitted it, without a seed each another one.
+                self.best_estimator_ = of_root(group, self.best_estimator_)
+        return self
 
 
+def _sections_of(search: type) -> str:
+    """Return what scikit-learn's docstring has on parameters and attributes, but on ``n_jobs``."""
+    sections = inspect.getdoc(search) or ""
+    sections = sections.partition("Parameters\n----------\n")[2].partition("\n\nSee Also\n")[0]
+    sections = re.sub(
+        r"(?<=^n_jobs : int, default=None\n).*?(?=^\S)", _N_JOBS, sections, flags=re.DOTALL | re.MULTILINE
+    )
+    return textwrap.indent(sections, "    ").lstrip()
+
+
+@documented_with(sections=_sections_of(model_selection.GridSearchCV))
 class GridSearchCV(_SideBySide, model_selection.GridSearchCV):
     """The exhaustive search of scikit-learn over parameters, whose fits of our estimators run side by side.
 
     It is ``sklearn.model_selection.GridSearchCV``, with its parameters, attributes and results. Where the estimator, or
     the last step of a pipeline, is one of this library and computes on NumPy, the fits run in threads of this process,
     as many as ``n_jobs`` says, with one thread of BLAS each; None is all cores that the process may use. Ctrl-C ends
-    the whole search. Other estimators are fitted as scikit-learn fits them, and so are all within a task of joblib, or
-    with a backend that ``joblib.parallel_config`` sets, or where a candidate computes on another library.
+    the whole search. In a group of processes (`parallel`) each process fits a share of the models, in one thread unless
+    ``n_jobs`` says otherwise, and all have the results of one process, which are sent as pickles.
+
+    Other estimators are fitted as scikit-learn fits them, and so are all within a task of joblib, or with a backend
+    that ``joblib.parallel_config`` sets, or, without a group, where a candidate computes on another library.
 
     While fits run in threads, BLAS has one thread in the whole process. At the end its number of threads and the
     filters of warnings are as they were at the beginning: what other threads change meanwhile is lost.
+
+    Parameters
+    ----------
+    {sections}
 
     See Also
     --------
@@ -152,11 +171,16 @@ class GridSearchCV(_SideBySide, model_selection.GridSearchCV):
     _space = "param_grid"
 
 
+@documented_with(sections=_sections_of(model_selection.RandomizedSearchCV))
 class RandomizedSearchCV(_SideBySide, model_selection.RandomizedSearchCV):
     """The search of scikit-learn over parameters drawn at random, whose fits of our estimators run side by side.
 
     It is ``sklearn.model_selection.RandomizedSearchCV``, with its parameters, attributes and results; its fits run as
     those of `GridSearchCV`.
+
+    Parameters
+    ----------
+    {sections}
 
     See Also
     --------
@@ -178,8 +202,8 @@ class RandomizedSearchCV(_SideBySide, model_selection.RandomizedSearchCV):
 
 
 _NOTE = """
-    Fits of portable_mlp's estimators run side by side in threads, as those of `portable_mlp.GridSearchCV`; ``n_jobs``
-    is then their number, and None all cores.
+    Fits of portable_mlp's estimators run side by side in threads, or on the processes of a group, as those of
+    `portable_mlp.GridSearchCV`; ``n_jobs`` is then the number of threads, and None all cores.
 """
 
 _EXAMPLE = """    Examples
@@ -200,11 +224,11 @@ def _side_by_side(validate: Callable[..., Any]) -> Callable[..., Any]:
 
     @functools.wraps(validate)
     def called(estimator: Any, X: Any, *args: Any, **options: Any) -> Any:
-        with fitting_side_by_side(estimator, X):
+        with fitting_side_by_side(validate.__name__, estimator, X, {"estimator": estimator, **options}):
             return validate(estimator, X, *args, **options)
 
     called.__module__ = __name__
-    summary, rest = str(validate.__doc__).split("\n\n", 1)
+    summary, _, rest = (validate.__doc__ or "").partition("\n\n")
     rest = rest.partition("    Examples\n")[0].replace("    scores : ", "    ")  # as numpydoc has a single result
     called.__doc__ = f"{summary}\n{_NOTE}\n{rest}{_EXAMPLE}"
     return suggesting(called)

@@ -21,7 +21,8 @@ from ..kernels.arrays import Array
 from ..kernels.batch import Span
 from ..kernels.step import Program
 from ..training.batches import counting, spans
-from ..training.dropout import masks_of
+from ..training.dropout import factor_of, masks_of
+from ..training.joined_epochs import JoinedDone
 from ..training.loop import Loop, make_loop
 from ..training.order import EpochOrder
 from ..training.progress import Silent
@@ -129,6 +130,11 @@ class StreamOrder:
         self._batch_size = _clipped_batch_size(draft.batch_size, self.n_samples)
         self._permutation = np.arange(self.n_samples)
 
+    @property
+    def each_batches(self) -> Sequence[Span] | None:
+        """The batches of each epoch; None if they may differ from epoch to epoch, or have masks."""
+        return None if self._draft.dropout or self._problem.samples.weights is not None else self.batches()
+
     def epoch(self, epoch: int, done: int) -> EpochOrder:
         """Return the order of an epoch; within an epoch, the order already drawn.
 
@@ -154,11 +160,12 @@ class StreamOrder:
 
     def _masks(self, batches: Sequence[Span]) -> Iterator[tuple[Array, ...]]:
         """Draw, on the host, the dropout masks of each batch."""
-        rate, backend, dtype = self._draft.dropout, self._problem.backend, self._problem.data.X.dtype
+        rate, backend = self._draft.dropout, self._problem.backend
+        factor = factor_of(backend, rate, self._problem.data.X.dtype)
         for start, stop in batches:
             shapes = [(stop - start, n_units) for n_units in self._problem.net.sizes[1:-1]]
             uniform = [self._draft._random_state.random_sample(shape) for shape in shapes]
-            yield masks_of(backend, uniform, rate, dtype)
+            yield masks_of(backend, uniform, rate, factor)
 
     def memory(self) -> tuple[dict[str, Any], int | None]:
         """Return the permutation of the last epoch, which the next one permutes, and the random state."""
@@ -217,6 +224,16 @@ class EpochRecord:
         draft.n_iter_ = 0
         self._start = self._now()
 
+    @property
+    def n_certain(self) -> float:
+        """The number of coming epochs that are taken, and between which nothing happens, whatever their losses.
+
+        Without validation scikit-learn's rule has to count more than ``n_iter_no_change`` epochs before it acts.
+        """
+        if self._watch.is_called or self._draft.verbose or self._stopping.evaluates or self._optimizer.changes_rate:
+            return 1
+        return self._stopping.n_before_decision
+
     def epoch_begins(self, *, resumed: bool) -> None:
         """Open the epoch's task, and copy the state of the last epoch, since steps overwrite its arrays."""
         self._watch.epoch_begins(self.reached or self._start)
@@ -226,19 +243,36 @@ class EpochRecord:
     def epoch_ends(self, done: EpochDone) -> str | None:
         """Record an epoch, and print it if ``verbose``; return the reason to stop, or None."""
         draft = self._draft
+        continues, lines = self._counted(on_root(lambda: float(self._problem.backend.to_numpy(done.mean_loss))))
+        reached = self.reached = self._now()
+        if draft.verbose and is_root():
+            print(f"Iteration {draft.n_iter_}, loss = {draft.loss_:.8f}", *lines, sep="\n")  # noqa: T201
+        if on_root(functools.partial(self._watch.epoch_ends, reached)):
+            return "callback"
+        return None if continues else "no_progress"
+
+    def accepts(self, mean_losses: Array) -> bool:
+        """Return True: scikit-learn trains on where losses are not finite."""
+        return True
+
+    def joined_epochs_end(self, done: JoinedDone) -> str | None:
+        """Record epochs of which only the last one may be the last; return the reason to stop, or None."""
+        for loss in self._problem.backend.to_numpy(done.mean_losses).tolist():
+            continues, _ = self._counted(loss)
+        self.reached = self._now()
+        return None if continues else "no_progress"
+
+    def _counted(self, loss: float) -> tuple[bool, list[str]]:
+        """Add an epoch to the record of the draft; return whether to continue, and lines to print."""
+        draft = self._draft
         draft.n_iter_ += 1
         draft.t_ += self._problem.data.n_samples
-        draft.loss_ = np.float64(on_root(lambda: float(self._problem.backend.to_numpy(done.mean_loss))))
+        draft.loss_ = np.float64(loss)
         draft.loss_curve_.append(draft.loss_)
         lines = self._stopping.count(self._loop.flat)
         self._optimizer.epoch_ends(draft.t_, self._loop.n_steps + 1, self._loop.n_batches)
         continues, outcome = self._stopping.continues(self._optimizer)
-        reached = self.reached = self._now()
-        if draft.verbose and is_root():
-            print(f"Iteration {draft.n_iter_}, loss = {draft.loss_:.8f}", *lines, *outcome, sep="\n")  # noqa: T201
-        if on_root(functools.partial(self._watch.epoch_ends, reached)):
-            return "callback"
-        return None if continues else "no_progress"
+        return continues, [*lines, *outcome]
 
     def stay(self) -> None:
         """Make the start the state that was reached."""

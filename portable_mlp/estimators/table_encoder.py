@@ -17,6 +17,7 @@ from ..tables.columns import Columns, Reading
 from ..tables.encoding import ColumnReport, Encoder, EncoderOptions
 from ..tables.errors import listed
 from ..tables.frames import columns_of_array, columns_of_frame, is_frame
+from ..tables.known_columns import known_columns
 from ..tables.targets import numeric_targets
 from ..tables.typed_columns import RawColumn, conformed
 
@@ -137,6 +138,11 @@ class TableEncoder(TakesTables, TransformerMixin, BaseEstimator):
         -------
         TableEncoder
             The encoder itself, fitted.
+
+        Raises
+        ------
+        ValueError
+            If a parameter, X or y cannot be used; with what was expected, and what came.
         """
         self._fit(X, y)
         return self
@@ -146,8 +152,10 @@ class TableEncoder(TakesTables, TransformerMixin, BaseEstimator):
 
         Parameters
         ----------
-        X, y
-            The training rows and their targets, as for `fit`.
+        X : data frame, mapping, Columns, or array-like of shape (n_samples, n_features)
+            The training rows, of any kind that `fit` accepts.
+        y : array-like of shape (n_samples,) or (n_samples, n_outputs), optional
+            Their targets, for columns of many texts.
         **fit_params
             Not accepted: there are no other options.
 
@@ -155,6 +163,13 @@ class TableEncoder(TakesTables, TransformerMixin, BaseEstimator):
         -------
         ndarray of shape (n_samples, n_features_out), float64
             Or a data frame, if `set_output` asked for one.
+
+        Raises
+        ------
+        ValueError
+            If a parameter, X or y cannot be used; with what was expected, and what came.
+        TypeError
+            If there are other options.
         """
         if fit_params:
             raise TypeError(f"fit_transform takes X and y, not {', '.join(sorted(fit_params))}")
@@ -165,8 +180,8 @@ class TableEncoder(TakesTables, TransformerMixin, BaseEstimator):
 
         Parameters
         ----------
-        X : as in `fit`
-            Rows with the same columns; of those with names, in any order, and others are left alone.
+        X : data frame, mapping, Columns, or array-like of shape (n_samples, n_features)
+            Rows with the same columns as in `fit`; of those with names, in any order, and others are left alone.
 
         Returns
         -------
@@ -175,6 +190,8 @@ class TableEncoder(TakesTables, TransformerMixin, BaseEstimator):
 
         Raises
         ------
+        NotFittedError
+            If it is not fitted.
         ValueError
             If a column is lacking, or a cell contradicts what its column was when it was learnt.
         """
@@ -193,6 +210,11 @@ class TableEncoder(TakesTables, TransformerMixin, BaseEstimator):
         -------
         ndarray of shape (n_features_out,), object
             Each column's name, with what it stands for behind it.
+
+        Raises
+        ------
+        NotFittedError
+            If it is not fitted.
         """
         check_is_fitted(self)
         return np.array(self._encoder.feature_names, dtype=object)
@@ -207,7 +229,7 @@ class TableEncoder(TakesTables, TransformerMixin, BaseEstimator):
 
     def _known(self, X: Any, learner: BaseEstimator) -> Columns:
         """Return the columns of rows, each read as what it was when the learner, whom messages name, learnt it."""
-        columns = self._columns(X, reset=False)
+        X, columns = self._columns(X, reset=False)
         readings = self._encoder.readings
         lacking = [name for name in readings if name not in columns]
         if lacking and not hasattr(self, "feature_names_in_"):
@@ -218,11 +240,11 @@ class TableEncoder(TakesTables, TransformerMixin, BaseEstimator):
         if lacking:
             names = ", ".join(map(repr, lacking))
             raise ValueError(f"X lacks the columns {names}, which {type(learner).__name__} learnt")
-        return Columns({name: conformed(columns[name](), reading) for name, reading in readings.items()})
+        return known_columns(X, columns, readings)
 
     def _understood(self, X: Any) -> Columns:
         """Return the columns of training rows, each read as what its cells are."""
-        columns = self._columns(X, reset=True)
+        _, columns = self._columns(X, reset=True)
         unknown = [name for name in (*self.categorical, *self.drop) if name not in columns]
         if unknown:
             raise ValueError(f"X has no column {unknown[0]!r}; its columns are {', '.join(map(repr, columns))}")
@@ -244,17 +266,17 @@ class TableEncoder(TakesTables, TransformerMixin, BaseEstimator):
         self._encoder, matrix = Encoder.learn(table, outputs, options)
         return matrix
 
-    def _columns(self, X: Any, *, reset: bool) -> dict[str, Callable[[], RawColumn]]:
-        """Return functions that give the columns, by their names."""
+    def _columns(self, X: Any, *, reset: bool) -> tuple[Any, dict[str, Callable[[], RawColumn]]]:
+        """Return the table, validated if it is an array, and functions that give its columns, by their names."""
         if is_frame(X):
             columns = columns_of_frame(X)
             if reset:
                 self.n_features_in_ = len(columns)
                 self.feature_names_in_ = np.array(list(columns), dtype=object)
-            return columns
+            return X, columns
         X = validate_data(self, X, reset=reset, dtype=None, ensure_all_finite="allow-nan", ensure_min_samples=1 + reset)
         names = getattr(self, "feature_names_in_", numbered_names(X.shape[1]))
-        return columns_of_array(X, list(names))
+        return X, columns_of_array(X, list(names))
 
     def __sklearn_is_fitted__(self) -> bool:
         return hasattr(self, "_encoder")

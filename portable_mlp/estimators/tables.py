@@ -22,9 +22,10 @@ from sklearn.utils.validation import (
     column_or_1d,
 )
 
-from ..backends import get_backend
+from ..backends import BACKENDS, get_backend
+from ..kernels.activations import ACTIVATIONS
 from ..kernels.docstrings import documented_with, quoted
-from ..kernels.losses import REGRESSION_LOSSES
+from ..kernels.losses import REGRESSION_LOSSES, default_constants
 from ..kernels.optimizers import SOLVERS
 from ..kernels.suggestions import suggesting_class
 from ..onnx.table_models import export_table_model
@@ -62,53 +63,73 @@ _PARAMETERS = """preset : {"default", "best"}
         One network, in seconds where there are a few thousand rows; or eight networks of different folds, whose outputs
         are averaged, in about ten times as long.
     n_networks : int, optional
-        The number of networks.
+        The number of networks, whose outputs are averaged.
     hidden_layer_sizes : array-like of int, optional
         Units of each hidden layer; ``()`` for none.
     activation : str or array-like of str, optional
-        The activation of the hidden layers, one name for all or one each.
+        The activation of the hidden layers, one name for all or one each:
+        {activations}.
     validation_fraction : float, optional
         The fraction of the rows held out, in [0, 1), 0 for none; the parameters of the best epoch are then kept.
     n_iter_no_change : int, optional
         Stop after so many epochs without a better validation.
     monitor : {"loss", "score"}, optional
-        What is better.
+        What is compared: the validation loss, or the score, which is accuracy or R².
     solver : str, optional
-        One of {solvers}.
+        The optimizer, one of {solvers}.
     alpha : float, optional
         Strength of the L2 penalty, which is divided by the samples of a batch.
     batch_size : int, optional
         The number of rows of a step.
     learning_rate : str, optional
-        The schedule, one of {schedules}.
+        One of {schedules}.
+        The schedule: "invscaling" divides by the root of the rows seen, "adaptive" divides by 5 where the loss stalls,
+        "exponential" multiplies by ``decay`` each epoch, "cosine" falls to 0 over ``max_iter`` epochs.
     learning_rate_init : float, optional
         The learning rate that the schedule starts from.
     max_iter : int, optional
         The number of epochs; by default so many that the steps are about 1,000, and more for more than 1,000 rows.
-    shuffle, nesterovs_momentum : bool, optional
-        As for `MLPClassifier`.
-    momentum, beta_1, beta_2, epsilon, weight_decay, clip_norm, decay, dropout : float, optional
-        As for `MLPClassifier`.
+    shuffle : bool, optional
+        Whether each epoch has an order of its own.
+    nesterovs_momentum : bool, optional
+        Whether the momentum of "sgd" looks ahead.
+    momentum : float, optional
+        The momentum of "sgd", in [0, 1].
+    beta_1, beta_2, epsilon : float, optional
+        The constants of "adam" and "adamw": the decay of the two moments, and the term of the denominator.
+    weight_decay : float, optional
+        The decay of "adamw": each step subtracts ``learning_rate * weight_decay * W`` from the weights W.
+    clip_norm : float, optional
+        The upper bound of the norm of the whole gradient, penalty included; not with "lbfgs".
+    decay : float, optional
+        The factor of the schedule "exponential", positive.
+    dropout : float, optional
+        The probability, in [0, 1), with which each hidden unit is dropped from a training step; not with "lbfgs".
     warmup_steps : int, optional
-        As for `MLPClassifier`.
-    precision : str, optional
-        As for `MLPClassifier`.
-    categorical, drop : sequence of str
-        As for `TableEncoder`.
-    max_levels, min_count : int
-        As for `TableEncoder`.
-    decimal : str
-        As for `TableEncoder`.
+        The number of steps (batches) over which the learning rate rises linearly to the schedule's; not with "lbfgs".
+    precision : {"float32", "tf32", "bfloat16"}, optional
+        The precision of the factors in products of float32 matrices during training: 24 significant bits, or, by the
+        tensor cores of a GPU, 11 or 8.
+    categorical : sequence of str
+        Names of columns whose cells are categories, whatever they look like: whole numbers that are codes.
+    drop : sequence of str
+        Names of columns to leave out.
+    max_levels : int
+        A column of more different texts is encoded by the means of its targets.
+    min_count : int
+        Texts in fewer rows are rare, and share a feature.
+    decimal : {".", ","}
+        The mark before the fraction of numbers in columns of texts.
     n_pieces : int, optional
-        As for `TableEncoder`.
+        The number of features that each number has beside itself, one for each piece between its quantiles; 0 for none.
     random_state : int, RandomState or None
         The source of the initial parameters, the hold-out, the order and dropout.
     backend : str
-        The library that computes, as for `get_backend`.
+        The library that computes: "auto" (CuPy where a GPU answers, else NumPy) or {backends}.
     device : str, optional
-        The device of the backend.
+        The device of the backend, such as "cuda:1".
     dtype : {"float32", "float64"}
-        Of parameters and inputs.
+        The dtype of parameters and encoded inputs.
     verbose : bool
         Whether to draw a progress bar on stderr (needs rich)."""
 
@@ -119,11 +140,22 @@ _ATTRIBUTES = """n_features_in_ : int
     encoder_ : TableEncoder
         The encoder, fitted; ``encoder_.columns_`` lists what was done with each column.
     recipe_ : Recipe
-        What was trained, and how.
+        The networks and their training: ``hidden``, ``activation``, ``n_networks``, ``hold_out``, ``training`` and
+        ``encoding``, with the values that followed the table.
     n_iter_ : int
         The number of epochs, of the network that took the most.
     histories_ : list of dict
         The history of each network, as `TrainResult.history`."""
+
+_NAMES = {
+    "activations": quoted(ACTIVATIONS),
+    "backends": quoted(BACKENDS),
+    "loss_options": default_constants(),
+    "losses": quoted(REGRESSION_LOSSES),
+    "schedules": quoted(SCHEDULES),
+    "solvers": quoted(SOLVERS),
+}
+"""The names that the descriptions of parameters list."""
 
 
 class _TableEstimator(TakesTables, BaseEstimator):
@@ -406,8 +438,7 @@ def _check_none_missing(y: np.ndarray, what: str) -> None:
 
 
 @suggesting_class
-@documented_with(parameters=_PARAMETERS, attributes=_ATTRIBUTES)
-@documented_with(solvers=quoted(SOLVERS), schedules=quoted(SCHEDULES))
+@documented_with(parameters=_PARAMETERS, attributes=_ATTRIBUTES, **_NAMES)
 class TableClassifier(ClassifierMixin, _TableEstimator):
     """Classify the rows of tables as they are: numbers, texts, truth values, dates and missing cells.
 
@@ -501,7 +532,8 @@ class TableClassifier(ClassifierMixin, _TableEstimator):
         Parameters
         ----------
         X : data frame, mapping, Columns, or array-like of shape (n_samples, n_features)
-            The training rows, as for `TableEncoder`.
+            The training rows: a frame of pandas, polars or PyArrow, arrays by their names, or `read_table`'s columns.
+            Columns without names are called x0, x1, ...
         y : array-like of shape (n_samples,)
             Their classes: texts, numbers or truth values.
         sample_weight : array-like of shape (n_samples,), optional
@@ -511,6 +543,13 @@ class TableClassifier(ClassifierMixin, _TableEstimator):
         -------
         TableClassifier
             The estimator itself, fitted.
+
+        Raises
+        ------
+        ValueError
+            If a parameter, X, y or the weights cannot be used; with what was expected, and what came.
+        BackendUnavailable
+            If ``backend`` cannot be used here.
         """
         self._validate_params()
         y = column_or_1d(y, warn=True)
@@ -533,13 +572,20 @@ class TableClassifier(ClassifierMixin, _TableEstimator):
 
         Parameters
         ----------
-        X : as in `fit`
-            Rows with the same columns; of those with names, in any order, and others are left alone.
+        X : data frame, mapping, Columns, or array-like of shape (n_samples, n_features)
+            Rows with the same columns as in `fit`; of those with names, in any order, and others are left alone.
 
         Returns
         -------
         ndarray of shape (n_samples,)
             The class of each row.
+
+        Raises
+        ------
+        NotFittedError
+            If it is not fitted.
+        ValueError
+            If a column is lacking, a cell contradicts what its column was in `fit`, or there is no row.
         """
         proba = self.predict_proba(X)
         return self.classes_[proba.argmax(axis=1)]
@@ -549,21 +595,27 @@ class TableClassifier(ClassifierMixin, _TableEstimator):
 
         Parameters
         ----------
-        X : as in `predict`
-            The rows to classify.
+        X : data frame, mapping, Columns, or array-like of shape (n_samples, n_features)
+            Rows with the same columns as in `fit`; of those with names, in any order, and others are left alone.
 
         Returns
         -------
         ndarray of shape (n_samples, n_classes), float64
             In the order of ``classes_``.
+
+        Raises
+        ------
+        NotFittedError
+            If it is not fitted.
+        ValueError
+            If a column is lacking, a cell contradicts what its column was in `fit`, or there is no row.
         """
         columns = self._columns(X)
         return self._model.outputs(columns)
 
 
 @suggesting_class
-@documented_with(parameters=_PARAMETERS, attributes=_ATTRIBUTES)
-@documented_with(solvers=quoted(SOLVERS), schedules=quoted(SCHEDULES), losses=quoted(REGRESSION_LOSSES))
+@documented_with(parameters=_PARAMETERS, attributes=_ATTRIBUTES, **_NAMES)
 class TableRegressor(RegressorMixin, _TableEstimator):
     """Predict quantities from the rows of tables as they are: numbers, texts, truth values, dates and missing cells.
 
@@ -577,7 +629,7 @@ class TableRegressor(RegressorMixin, _TableEstimator):
     loss : str, optional
         The loss to minimise, one of {losses}.
     loss_options : dict from str to float, optional
-        Constants of the loss.
+        The constants of the loss, by default {loss_options}; the others have none.
 
     Attributes
     ----------
@@ -654,7 +706,8 @@ class TableRegressor(RegressorMixin, _TableEstimator):
         Parameters
         ----------
         X : data frame, mapping, Columns, or array-like of shape (n_samples, n_features)
-            The training rows, as for `TableEncoder`.
+            The training rows: a frame of pandas, polars or PyArrow, arrays by their names, or `read_table`'s columns.
+            Columns without names are called x0, x1, ...
         y : array-like of shape (n_samples,) or (n_samples, n_outputs)
             The targets of these rows.
         sample_weight : array-like of shape (n_samples,), optional
@@ -664,6 +717,13 @@ class TableRegressor(RegressorMixin, _TableEstimator):
         -------
         TableRegressor
             The estimator itself, fitted.
+
+        Raises
+        ------
+        ValueError
+            If a parameter, X, y or the weights cannot be used; with what was expected, and what came.
+        BackendUnavailable
+            If ``backend`` cannot be used here.
         """
         self._validate_params()
         if y is None:
@@ -676,13 +736,20 @@ class TableRegressor(RegressorMixin, _TableEstimator):
 
         Parameters
         ----------
-        X : as in `fit`
-            Rows with the same columns; of those with names, in any order, and others are left alone.
+        X : data frame, mapping, Columns, or array-like of shape (n_samples, n_features)
+            Rows with the same columns as in `fit`; of those with names, in any order, and others are left alone.
 
         Returns
         -------
         ndarray of shape (n_samples,) or (n_samples, n_outputs), float64
             The targets.
+
+        Raises
+        ------
+        NotFittedError
+            If it is not fitted.
+        ValueError
+            If a column is lacking, a cell contradicts what its column was in `fit`, or there is no row.
         """
         columns = self._columns(X)
         predictions = self._model.predictions(columns)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, TypeAlias
 
 import array_api_compat
@@ -12,12 +13,39 @@ Array: TypeAlias = Any
 Namespace: TypeAlias = Any
 """The module that holds the standard's functions for one library; called ``xp`` everywhere."""
 
+ADAPTERS: dict[str, Callable[[], Namespace]] = {}
+"""For a library whose namespace lacks a part of the standard: its name, and the function that returns a complete one.
+
+`portable_mlp.backends` fills it when it is imported.
+"""
+
+
+def namespace_of(x: Array) -> Namespace:
+    """Return the namespace of an array: the functions of the array API standard for its library.
+
+    Raises
+    ------
+    TypeError
+        If it is not an array.
+    """
+    xp = array_api_compat.array_namespace(x)
+    adapter = ADAPTERS.get(xp.__name__)
+    return xp if adapter is None else adapter()
+
+
+def device_of(x: Array) -> Any:
+    """Return the device of an array; None where it has none: under jax.jit, and in memory that all devices share."""
+    try:
+        return array_api_compat.device(x)
+    except AttributeError:
+        return None
+
 
 def library(xp: Namespace) -> str:
     """Return the name people use for the library behind a namespace: ``"numpy"``, ``"torch"``, ...
 
-    >>> import array_api_compat, numpy as np
-    >>> library(array_api_compat.array_namespace(np.zeros(1)))
+    >>> import numpy as np
+    >>> library(namespace_of(np.zeros(1)))
     'numpy'
     """
     name: str = xp.__name__
@@ -29,7 +57,7 @@ def device_for_new(x: Array) -> Any:
 
     JAX's place of a sharded array fits its own shape alone; what JAX has placed itself, it moves.
     """
-    device = array_api_compat.device(x)
+    device = device_of(x)
     return None if hasattr(device, "device_set") else device
 
 
@@ -64,17 +92,20 @@ def common_namespace(named: dict[str, Array]) -> Namespace:
         If something is not an array.
     """
     (first, x), *others = named.items()
-    xp, device = _namespace(first, x), array_api_compat.device(x)
+    xp, device = _namespace(first, x), device_of(x)
     for name, other in others:
-        other_xp, other_device = _namespace(name, other), array_api_compat.device(other)
-        # Under jax.jit an array is not on a device yet; compat says None.
+        other_xp, other_device = _namespace(name, other), device_of(other)
         same_device = device is None or other_device is None or _devices(other_device) == _devices(device)
         if other_xp is not xp or not same_device:
             raise ValueError(
-                f"{name} is a {library(other_xp)} array on {other_device} but {first} is a {library(xp)} array on "
-                f"{device}; arrays are never moved silently: move one with backend.asarray(...)"
+                f"{name} is {_described(other_xp, other_device)} but {first} is {_described(xp, device)}; arrays are "
+                "never moved silently: move one with backend.asarray(...)"
             )
     return xp
+
+
+def _described(xp: Namespace, device: Any) -> str:
+    return f"a {library(xp)} array{'' if device is None else f' on {device}'}"
 
 
 def _devices(device: Any) -> Any:
@@ -94,7 +125,7 @@ def _namespace(name: str, x: Array) -> Namespace:
             f"MLPClassifier and MLPRegressor take dask arrays, and {name}.compute() makes an array in memory"
         )
     try:
-        return array_api_compat.array_namespace(x)
+        return namespace_of(x)
     except TypeError:
         raise TypeError(
             f"{name} must be an array (NumPy, CuPy, PyTorch, JAX, ...), got {type(x).__name__}; "

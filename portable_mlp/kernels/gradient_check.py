@@ -17,7 +17,8 @@ from typing import Any, NamedTuple
 
 import array_api_compat
 
-from .arrays import Array, Namespace, device_for_new
+from ..html_parts import notebook_heading, notebook_table, number_text
+from .arrays import Array, Namespace, device_for_new, namespace_of
 from .options import check_choice
 from .suggestions import suggesting
 
@@ -62,6 +63,12 @@ class GradientCheck(NamedTuple):
             f"analytic {self.analytic:.8g}, numerical {self.numerical:.8g}; "
             f"{self.n_checked} entries compared, {self.n_skipped} skipped"
         )
+
+    def _repr_html_(self) -> str:
+        """Return the check for a notebook: whether it passed, and a row for each number."""
+        verdict = notebook_heading(self, {"gradient check": "passed" if self.passed else "FAILED"})
+        row = [number_text(value) if isinstance(value, float) else value for value in self[1:]]
+        return f"<div>{verdict}{notebook_table(self._fields[1:], [row])}</div>"
 
 
 class Difference(NamedTuple):
@@ -226,7 +233,7 @@ def _shape_of_point(x: Any) -> tuple[int, ...]:
         return ()
     if not array_api_compat.is_array_api_obj(x):
         raise TypeError(f"x must be a float or an array of floats, got {type(x).__name__}")
-    xp = array_api_compat.array_namespace(x)
+    xp = namespace_of(x)
     if not xp.isdtype(x.dtype, "real floating"):
         raise TypeError(f"x must be real floating, got {x.dtype}")
     shape = tuple(x.shape)
@@ -240,7 +247,7 @@ def _moved_along_each_entry(x: Any, step: float) -> Iterator[_Moved]:
         width = step * max(1.0, abs(float(x)))
         yield _Moved(x + width, x - width, width)
         return
-    xp: Namespace = array_api_compat.array_namespace(x)
+    xp: Namespace = namespace_of(x)
     positions = xp.reshape(xp.arange(math.prod(x.shape), device=device_for_new(x)), x.shape)
     for i, index in enumerate(itertools.product(*map(range, x.shape))):
         width = step * max(1.0, abs(float(x[index])))

@@ -181,6 +181,19 @@ def natural_loss(output: str) -> str:
     return next(name for name, loss in LOSSES.items() if output in loss.natural_for)
 
 
+def default_constants() -> str:
+    """Return the constants of each loss that has some, as docstrings list them.
+
+    >>> default_constants()
+    '``{"delta": 1.0}`` for "huber"'
+    """
+    return ", ".join(
+        f'``{{"{constant}": {default}}}`` for "{name}"'
+        for name, loss in LOSSES.items()
+        for constant, (default, _) in loss.constants.items()
+    )
+
+
 def checked_loss_options(name: str, given: Mapping[str, Any] | LossOptions) -> LossOptions:
     """Return every constant of a loss with its value, given or by default, in the order of its entry.
 

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import functools
+import itertools
 import operator
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
+from ..html_parts import notebook_heading, notebook_table
 from .activations import ACTIVATIONS, OUTPUTS
 from .docstrings import documented_with, quoted
-from .losses import LOSSES, LossOptions, checked_loss_options, natural_loss
+from .losses import LOSSES, LossOptions, checked_loss_options, default_constants, natural_loss
 from .options import check_choice
 from .suggestions import suggesting_class
 
@@ -19,11 +21,7 @@ from .suggestions import suggesting_class
     activations=quoted(ACTIVATIONS),
     outputs=quoted(OUTPUTS),
     losses=",\n        ".join(f'"{name}" ({", ".join(loss.outputs)})' for name, loss in LOSSES.items()),
-    loss_options=", ".join(
-        f'``{{"{constant}": {default}}}`` for "{name}"'
-        for name, loss in LOSSES.items()
-        for constant, (default, _) in loss.constants.items()
-    ),
+    loss_options=default_constants(),
 )
 @dataclass(frozen=True)
 class Network:
@@ -90,6 +88,18 @@ class Network:
             f"Network({self.sizes}, activation={self.activation!r}, output={self.output!r}, loss={self.loss!r}"
             f"{options})"
         )
+
+    def _repr_html_(self) -> str:
+        """Return the network for a notebook: its loss, and a row for each layer."""
+        from .parameters import n_parameters  # which imports this module
+
+        units = [f"{size:,}" for size in self.sizes]
+        counts = [f"{n_parameters(pair):,}" for pair in itertools.pairwise(self.sizes)]
+        layers = [*(f"hidden {i + 1}" for i in range(self.n_hidden)), "output"]
+        rows = zip(layers, units[1:], (*self.activations, self.output), counts, strict=True)
+        facts = {"loss": self.loss, **dict(self.loss_options), "parameters": f"{n_parameters(self.sizes):,}"}
+        table = notebook_table(("layer", "units", "activation", "parameters"), [("inputs", units[0], "", ""), *rows])
+        return f"<div>{notebook_heading(self, facts)}{table}</div>"
 
     @property
     def n_hidden(self) -> int:

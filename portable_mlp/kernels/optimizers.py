@@ -10,6 +10,7 @@ from __future__ import annotations
 import functools
 import math
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any, NamedTuple, TypeAlias
 
 from .arrays import Array, Namespace
@@ -177,13 +178,26 @@ def adamw(beta_1: float = 0.9, beta_2: float = 0.999, epsilon: float = 1e-8, wei
     return _adam(float(beta_1), float(beta_2), float(epsilon), True)._replace(weight_decay=float(weight_decay))
 
 
+@dataclass(frozen=True)
+class AdamScalars:
+    """The scalars of Adam, a function of the step; the attributes are as for `adam`."""
+
+    beta_1: float
+    beta_2: float
+    epsilon: float
+    correct_epsilon: bool
+
+    def __call__(self, t: int, rate: float, sqrt: Callable[[float], float] = math.sqrt) -> Scalars:
+        """Return the step size and epsilon of step t = 1, 2, ..."""
+        correction = sqrt(1.0 - self.beta_2**t)
+        epsilon = self.epsilon * correction if self.correct_epsilon else self.epsilon
+        return rate * correction / (1.0 - self.beta_1**t), epsilon
+
+
 @functools.cache
 def _adam(beta_1: float, beta_2: float, epsilon: float, correct_epsilon: bool) -> Optimizer:
-    def scalars(t: int, rate: float, sqrt: Callable[[float], float] = math.sqrt) -> Scalars:
-        correction = sqrt(1.0 - beta_2**t)
-        return rate * correction / (1.0 - beta_1**t), epsilon * correction if correct_epsilon else epsilon
-
     constants = (beta_1, 1.0 - beta_1, beta_2, 1.0 - beta_2)
+    scalars = AdamScalars(beta_1, beta_2, epsilon, correct_epsilon)
     return Optimizer(adam_update, scalars, constants, moments=("m", "v"), with_root=True)
 
 

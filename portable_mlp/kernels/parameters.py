@@ -10,9 +10,7 @@ import itertools
 from collections.abc import Sequence
 from typing import NamedTuple, TypeAlias
 
-import array_api_compat
-
-from .arrays import Array, Namespace, common_namespace
+from .arrays import Array, Namespace, common_namespace, namespace_of
 from .network import Network
 from .suggestions import suggesting
 from .summaries import fields
@@ -62,7 +60,7 @@ def check_dtype(params: Sequence[Layer]) -> None:
     """Raise TypeError unless parameters, which are of one dtype, are float32 or float64."""
     W = params[0].W
     # Bits rather than dtypes: NumPy's of the other byte order are welcome, and not equal.
-    if array_api_compat.array_namespace(W).finfo(W.dtype).bits not in (32, 64):
+    if namespace_of(W).finfo(W.dtype).bits not in (32, 64):
         name = str(W.dtype).rsplit(".", maxsplit=1)[-1]
         raise TypeError(f"parameters are trained and kept in float32 or float64, got {name}")
 
@@ -141,7 +139,7 @@ def unpack(net: Network, flat: Array) -> Params:
     >>> params[0].b
     array([3.])
     """
-    xp = array_api_compat.array_namespace(flat)
+    xp = namespace_of(flat)
     expected = n_parameters(net.sizes)
     if flat.ndim not in (1, 2) or flat.shape[-1] != expected:
         raise ValueError(

@@ -79,11 +79,14 @@ class Report(NamedTuple):
         The factor of the sum or average over outputs.
     averages : bool
         Whether the terms are averaged over outputs, rather than summed.
+    clips : bool
+        Whether it is the network's own loss of probabilities that are clipped to [eps, 1 - eps], eps of their dtype.
     """
 
     terms: Callable[[Any, Array, Array], tuple[Array, Array]]
     factor: float = 1.0
     averages: bool = False
+    clips: bool = False
 
 
 class Primitives:
@@ -112,13 +115,21 @@ class Primitives:
         """Return flat parameters in the form that steps keep; see `KeptParameters`."""
         return flat
 
-    def to_flat(self, parameters: KeptParameters) -> Array:
+    def to_flat(self, net: Network, parameters: KeptParameters) -> Array:
         """Return the flat parameters, the inverse of `from_flat`."""
         return parameters
 
     def layers(self, net: Network, parameters: KeptParameters) -> Params:
         """Return the layers of the parameters."""
         return unpack(net, parameters)
+
+    def packed(self, layers: Sequence[Layer]) -> Array:
+        """Return gradients of layers as one vector, in the order of the parameters where these are a vector."""
+        return pack_pieces(self.xp, layers)
+
+    def takes_labels(self, net: Network, report: Report | None = None) -> bool:
+        """Return whether `output_losses`, or `reported_losses`, takes labels as they are, rather than rows."""
+        return False
 
     def take(self, x: Array, rows: Array, axis: int, out: Array | None = None) -> Array:
         """Gather ``rows`` along an axis; row numbers are not checked."""
@@ -131,7 +142,7 @@ class Primitives:
     def gathered(
         self, X: Array, Y: Array, rows: Array, n_outputs: int, X_out: Array | None = None, Y_out: Array | None = None
     ) -> tuple[Array, Array]:
-        """Gather the samples ``rows``: inputs, and targets; labels become rows with a 1 at the label's place."""
+        """Gather the samples ``rows``: inputs, and targets; labels may become rows with a 1 at the label's place."""
         X = self.take(X, rows, -2, X_out)
         if not are_labels(self.xp, Y):
             return X, self.take(Y, rows, -2, Y_out)
@@ -144,6 +155,10 @@ class Primitives:
     def matmul(self, a: Array, b: Array, out: Array | None = None) -> Array:
         """Return the matrix product of two factors; see `factor`."""
         return self.xp.matmul(a, b)
+
+    def linear(self, x: Array, W: Array, b: Array, out: Array | None = None) -> tuple[Array, Array | None]:
+        """Return ``x W + b`` and None; or ``x W`` and ``b``, which is yet to be added. ``x`` and ``W`` are factors."""
+        return self.matmul(x, W, out), b
 
     def transposed(self, x: Array) -> Array:
         """Return the transpose of the last two axes."""
@@ -171,9 +186,13 @@ class Primitives:
         """Return ``z + b``; ``z`` is used up."""
         return z + self.xp.expand_dims(b, axis=-2)
 
-    def activate(self, name: str, z: Array, b: Array) -> tuple[Array, Array | None]:
-        """Return ``h = f(z + b)``, and ``z + b`` if the derivative needs it; ``z`` is used up."""
-        z = self.add_bias(z, b)
+    def biased(self, z: Array, b: Array | None) -> Array:
+        """Return the pre-activations of a result of `linear`, which is used up."""
+        return z if b is None else self.add_bias(z, b)
+
+    def activate(self, name: str, z: Array, b: Array | None) -> tuple[Array, Array | None]:
+        """Return ``h = f(z + b)``, and ``z + b`` if the derivative needs it; ``z`` is used up, ``b`` as of `linear`."""
+        z = self.biased(z, b)
         activation = ACTIVATIONS[name]
         return activation.value(self.xp, z), z if activation.needs_z else None
 
@@ -208,19 +227,23 @@ class Primitives:
         """Return each sample's loss, summed over outputs, and its derivative at the logits."""
         return LOSSES[str(net.loss)].formula(self.xp, logits, Y, net.output, **dict(net.loss_options))
 
-    def output_losses(self, net: Network, z: Array, b: Array | None, Y: Array) -> tuple[Array, Array, Array]:
-        """Return the result of `sample_losses` at the logits ``z + b``, and these unless they are used up.
+    def output_losses(
+        self, net: Network, z: Array, b: Array | None, Y: Array, weights: Array | None, divisor: float | Array
+    ) -> tuple[BatchLoss, Array, Array]:
+        """Return the loss of a batch, each sample's derivative at the logits, and these unless they are used up.
 
-        ``z`` is used up, but where ``b`` is None: then it is the logits.
+        The logits are ``z + b``, or ``z`` where ``b`` is None: ``z`` is used up otherwise. Weights scale the loss, not
+        the derivative.
         """
-        logits = z if b is None else self.add_bias(z, b)
-        return *self.sample_losses(net, logits, Y), logits
+        logits = self.biased(z, b)
+        losses, dlogits = self.sample_losses(net, logits, Y)
+        return BatchLoss(each=losses if weights is None else losses * weights), dlogits, logits
 
     def reported_losses(
         self, report: Report, z: Array, b: Array | None, Y: Array, weights: Array | None, divisor: float | Array
     ) -> tuple[BatchLoss, Array, Array]:
         """Return the loss to report, and the derivative and the logits as `output_losses`."""
-        xp, logits = self.xp, z if b is None else self.add_bias(z, b)
+        xp, logits = self.xp, self.biased(z, b)
         terms, dlogits = report.terms(self, logits, Y)
         weighted = terms if weights is None else terms * xp.expand_dims(weights, axis=-1)
         of_outputs = xp.sum(weighted, axis=0) / divisor
@@ -292,7 +315,7 @@ class Primitives:
     def decayed(self, parameters: KeptParameters, params: Params, kept: float | Array) -> KeptParameters:
         """Multiply the weights of ``params``, the layers of ``parameters``, by ``kept``; ``parameters`` is used up."""
         layers = [Layer(self.scaled(W, kept), b) for W, b in params]
-        return parameters if self.writes else pack_pieces(self.xp, layers)
+        return parameters if self.writes else self.packed(layers)
 
     def reduce_and_update(
         self,
@@ -305,7 +328,7 @@ class Primitives:
     ) -> tuple[KeptParameters, State]:
         """Reduce sums over samples to gradients, and take the optimizer's step along them; all are used up."""
         grads = self.reduced(sums)
-        gradient = pack_pieces(self.xp, grads) if workspace is None else workspace.gradient
+        gradient = self.packed(grads) if workspace is None else workspace.gradient
         return self.update(optimizer, parameters, gradient, state, scalars)
 
     def concluded(

@@ -39,7 +39,9 @@ class Trace(NamedTuple):
     pre_activations : list of array
         ``z`` of each hidden layer; None where the derivative does not need it.
     product : array
-        ``h W`` of the output layer, without its bias.
+        ``h W`` of the output layer.
+    bias : array, or None
+        The bias of the output layer; None where the product has it already.
     """
 
     inputs: list[Array]
@@ -47,6 +49,7 @@ class Trace(NamedTuple):
     hidden: list[Array]
     pre_activations: list[Array]
     product: Array
+    bias: Array | None
 
 
 def forward_pass(
@@ -57,19 +60,19 @@ def forward_pass(
     masks: Masks = None,
     workspace: Workspace | None = None,
 ) -> Trace:
-    """Compute every layer but the last bias, without checks: z = h W + b, h = f(z); the next receives h * mask."""
+    """Compute every layer, without checks: z = h W + b, h = f(z); the next receives h * mask."""
     inputs = [ops.factor(X)]
     weights = [ops.factor(W) for W, _ in params]
     hidden: list[Array] = []
     pre_activations: list[Array] = []
     for i, name in enumerate(net.activations):
-        z = ops.matmul(inputs[-1], weights[i], out=workspace and workspace.hidden[i])
-        h, z = ops.activate(name, z, params[i].b)
+        z, b = ops.linear(inputs[-1], weights[i], params[i].b, out=workspace and workspace.hidden[i])
+        h, z = ops.activate(name, z, b)
         inputs.append(ops.factor(h if masks is None else h * masks[i]))
         hidden.append(h)
         pre_activations.append(z)
-    product = ops.matmul(inputs[-1], weights[-1], out=workspace and workspace.logits)
-    return Trace(inputs, weights, hidden, pre_activations, product)
+    product, bias = ops.linear(inputs[-1], weights[-1], params[-1].b, out=workspace and workspace.logits)
+    return Trace(inputs, weights, hidden, pre_activations, product, bias)
 
 
 def last_hidden(ops: Primitives, net: Network, params: Params, X: Array) -> Array:
@@ -164,5 +167,5 @@ def forward(net: Network, params: Params, X: Array) -> tuple[Array, ...]:
     call = check_inputs(net, params, X)
     ops = portable(call.xp)
     trace = forward_pass(ops, net, call.params, call.X)
-    logits = ops.add_bias(trace.product, call.params[-1].b)
+    logits = ops.biased(trace.product, trace.bias)
     return (*trace.inputs[1:], OUTPUTS[net.output](call.xp, logits))

@@ -190,7 +190,7 @@ def passes(
     """
     net = objective.net
     trace = forward_pass(ops, net, params, batch.X, batch.masks, workspace)
-    loss, dlogits, logits = data_loss(ops, objective, trace.product, params[-1].b, batch, divisor)
+    loss, dlogits, logits = data_loss(ops, objective, trace.product, trace.bias, batch, divisor)
     grads = backward_pass(ops, net, params, trace, dlogits, batch.masks, workspace)
     return Passes(loss, GradientSums(params, grads, strength, divisor), logits)
 
@@ -235,9 +235,15 @@ def clipped(ops: Primitives, sums: GradientSums, clip_norm: float) -> GradientSu
 
 
 def encoded(ops: Primitives, objective: Objective, data: Batch, workspace: Workspace | None = None) -> Batch:
-    """Turn labels into the rows that are trained on: one-hot, or smoothed, (1 - e) Y + e / n_classes."""
+    """Turn labels into the rows that are trained on: one-hot, or smoothed, (1 - e) Y + e / n_classes.
+
+    Labels may stay where the loss takes them.
+    """
+    plain = objective.label_smoothing == 0.0
+    if plain and ops.takes_labels(objective.net, objective.report):
+        return data
     batch = encode_targets(ops, objective.net, data, workspace)
-    if objective.label_smoothing == 0.0:
+    if plain:
         return batch
     e, n_classes = objective.label_smoothing, batch.Y.shape[-1] if objective.net.output == "softmax" else 2
     return batch._replace(Y=batch.Y * (1.0 - e) + e / n_classes)
@@ -255,10 +261,9 @@ def data_loss(
 
     ``z`` is used up, but where ``b`` is None: then it is the logits.
     """
-    net, (_, Y, weights, _) = objective.net, batch
+    _, Y, weights, _ = batch
     if objective.report is None:
-        losses, dlogits, logits = ops.output_losses(net, z, b, Y)
-        loss = BatchLoss(each=losses if weights is None else losses * weights)
+        loss, dlogits, logits = ops.output_losses(objective.net, z, b, Y, weights, divisor)
     else:
         loss, dlogits, logits = ops.reported_losses(objective.report, z, b, Y, weights, divisor)
     return loss, dlogits if weights is None else dlogits * ops.xp.expand_dims(weights, axis=-1), logits

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-import array_api_compat
+from .arrays import device_of
 
 LONGEST = 3
 """The length above which a list is described by its length."""
@@ -30,10 +30,11 @@ def summary(value: Any) -> str:
 
 def _of_array(x: Any) -> str:
     try:
-        device = f" on {array_api_compat.device(x)}"
-    except Exception:  # a tracer has none, nor has what only looks like an array
-        device = ""
-    return f"<{str(x.dtype).rpartition('.')[2]} {tuple(x.shape)}{device}>"
+        device = device_of(x)
+    except Exception:  # what only looks like an array has none
+        device = None
+    where = "" if device is None else f" on {device}"
+    return f"<{str(x.dtype).rpartition('.')[2]} {tuple(x.shape)}{where}>"
 
 
 def fields(value: Any) -> str:

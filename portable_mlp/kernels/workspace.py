@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
-import array_api_compat
-
-from .arrays import Array, Namespace
+from .arrays import Array, Namespace, device_of
 from .network import Network
 from .parameters import Params, unpack
 
@@ -47,7 +46,15 @@ class Workspace(NamedTuple):
     loss: Array | None = None
 
 
-def make_workspace(xp: Namespace, net: Network, flat: Array, n_samples: int, *, gathers: bool = True) -> Workspace:
+def make_workspace(
+    xp: Namespace,
+    net: Network,
+    flat: Array,
+    n_samples: int,
+    *,
+    gathers: bool = True,
+    layers: Callable[[Network, Array], Params] = unpack,
+) -> Workspace:
     """Allocate a workspace for batches of ``n_samples`` samples.
 
     Parameters
@@ -62,8 +69,10 @@ def make_workspace(xp: Namespace, net: Network, flat: Array, n_samples: int, *, 
         The number of samples of a batch.
     gathers : bool
         Whether the inputs of a batch are gathered into the workspace; otherwise they are a view of the data, or sparse.
+    layers : callable
+        ``layers(net, flat)`` returns the layers as views of the parameters, or of their gradient.
     """
-    device: Any = array_api_compat.device(flat)
+    device: Any = device_of(flat)
 
     def empty(n_units: int) -> Array:
         return xp.empty((*flat.shape[:-1], n_samples, n_units), dtype=flat.dtype, device=device)
@@ -75,12 +84,12 @@ def make_workspace(xp: Namespace, net: Network, flat: Array, n_samples: int, *, 
     gradient = xp.empty_like(flat)
     n_features, *hidden, n_outputs = net.sizes
     return Workspace(
-        params=unpack(net, flat),
+        params=layers(net, flat),
         X=shared(n_features) if gathers else None,
         Y=shared(n_outputs),
         hidden=tuple(map(empty, hidden)),
         logits=empty(n_outputs),
         deltas=tuple(map(empty, hidden)),
         gradient=gradient,
-        grads=unpack(net, gradient),
+        grads=layers(net, gradient),
     )

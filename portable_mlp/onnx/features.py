@@ -7,7 +7,8 @@ from collections.abc import Sequence
 import numpy as np
 
 from ..kernels.parameters import Layer, Params
-from .files import Pieces, Scaling
+from ..tables.number_features import Pieces
+from .files import Scaling
 from .graph import Graph
 
 

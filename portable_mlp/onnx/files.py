@@ -6,7 +6,7 @@ import functools
 import json
 import math
 from collections.abc import Sequence
-from typing import Any, NamedTuple, TypeAlias
+from typing import Any, TypeAlias
 
 import numpy as np
 
@@ -20,6 +20,7 @@ from ..storage.atomic import replace_file
 from ..storage.model_descriptions import network_fields
 from ..storage.models import check_one_model
 from ..storage.paths import FilePath
+from ..tables.number_features import Pieces
 
 LARGEST_FILE = 2**31 - 1
 """The largest size in bytes of a protobuf message, and so of an ONNX file with its weights inside."""
@@ -114,45 +115,6 @@ def checked_target_scaling(net: Network, scaling: Scaling | None, dtype: Any) ->
     return checked
 
 
-class Pieces(NamedTuple):
-    """The features that columns have beside themselves, one for each piece between two edges.
-
-    A piece is ``clip((x - low) / width, 0, 1)`` of its column x.
-
-    Attributes
-    ----------
-    n_columns : int
-        How many columns there are.
-    column : ndarray of shape (n_pieces,), int64
-        The number of each piece's column.
-    low, width : ndarray of shape (n_pieces,), float64
-        Where each piece begins, and how wide it is.
-    """
-
-    n_columns: int
-    column: np.ndarray
-    low: np.ndarray
-    width: np.ndarray
-
-    @property
-    def order(self) -> np.ndarray:
-        """The features, each column and behind it its pieces: their places among all columns, followed by all pieces.
-
-        Of shape (n_columns + n_pieces,), int64.
-        """
-        return np.argsort(np.concatenate([np.arange(self.n_columns), self.column]), kind="stable")
-
-
-def pieces_between(edges: Sequence[Sequence[float]]) -> Pieces | None:
-    """Return the pieces between the edges of each column, which ascend; None where there are no edges."""
-    if not any(map(len, edges)):
-        return None
-    bounds = [np.asarray(column, dtype=np.float64) for column in edges]
-    widths = [np.diff(column) for column in bounds]
-    column = np.repeat(np.arange(len(bounds)), [len(width) for width in widths])
-    return Pieces(len(bounds), column, np.concatenate([bound[:-1] for bound in bounds]), np.concatenate(widths))
-
-
 def checked_edges(net: Network, edges: Sequence[Sequence[float]] | None, dtype: Any) -> Pieces | None:
     """Return the pieces between the edges of each column; None where there are no edges.
 
@@ -162,7 +124,7 @@ def checked_edges(net: Network, edges: Sequence[Sequence[float]] | None, dtype: 
         If the edges of a column are not finite, or do not ascend, in ``dtype``, or the network has not an input for
         each column and piece.
     """
-    pieces = None if edges is None else pieces_between(edges)
+    pieces = None if edges is None else Pieces.between(edges)
     if pieces is None:
         return None
     with np.errstate(over="ignore"):

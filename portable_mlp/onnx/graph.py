@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -54,7 +55,6 @@ class Graph:
 
     def model(self, output: str, n_outputs: int, dtype: np.dtype) -> Any:
         """Return the model from the inputs to the result of the last node, which is named ``output``."""
-        to_tensor = load_onnx("onnx.numpy_helper").from_array
         free = self._free(output)
         self._nodes[-1].name = self._nodes[-1].output[0] = free
         graph = self._helper.make_graph(
@@ -62,12 +62,55 @@ class Graph:
             "multi-layer perceptron",
             list(self._inputs.values()),
             [self._matrix(free, dtype, n_outputs)],
-            [to_tensor(value, name) for name, value in self._constants.items()],
+            self._tensors(),
         )
-        versions = {"": OPSET, ML_DOMAIN: ML_OPSET}
-        used = ["", *sorted({node.domain for node in self._nodes} - {""})]
-        opsets = [self._helper.make_opsetid(domain, versions[domain]) for domain in used]
-        return self._helper.make_model(graph, opset_imports=opsets, ir_version=IR_VERSION)
+        return self._helper.make_model(graph, opset_imports=self._opsets({}), ir_version=IR_VERSION)
+
+    def before(self, model: Any, **given: str) -> Any:
+        """Return a model that computes this graph first, and then another model.
+
+        Names of the other model's inputs and outputs that are those of an input here get underscores behind them.
+
+        Parameters
+        ----------
+        model : onnx.ModelProto
+            The other model, of this or a later version of ONNX's operators.
+        **given : str
+            Inputs of that model, and the results of this graph that they become.
+        """
+        others = model.graph
+        interface = [value.name for value in (*others.input, *others.output)]
+        new_names = {"": "", **{name: self._free(name) for name in interface}, **given}
+
+        def renamed(name: str) -> str:
+            return new_names.get(name) or (name and self._free(f"model/{name}"))
+
+        for node in others.node:
+            node.name = renamed(node.name)
+            node.input[:], node.output[:] = map(renamed, node.input), map(renamed, node.output)
+        for value in (*others.input, *others.output, *others.initializer):
+            value.name = renamed(value.name)
+        inputs = [value for value in others.input if value.name not in given.values()]
+        joined = self._helper.make_graph(
+            [*self._nodes, *others.node],
+            others.name,
+            [*self._inputs.values(), *inputs],
+            others.output,
+            [*self._tensors(), *others.initializer],
+        )
+        later = {entry.domain: entry.version for entry in model.opset_import}
+        return self._helper.make_model(joined, opset_imports=self._opsets(later), ir_version=model.ir_version)
+
+    def _tensors(self) -> list[Any]:
+        """Return the constants."""
+        to_tensor = load_onnx("onnx.numpy_helper").from_array
+        return [to_tensor(value, name) for name, value in self._constants.items()]
+
+    def _opsets(self, others: Mapping[str, int]) -> list[Any]:
+        """Return the versions of the operators that are used, and of others, which replace the own ones."""
+        versions = {"": OPSET, ML_DOMAIN: ML_OPSET, **others}
+        used = {"", *others, *(node.domain for node in self._nodes)}
+        return [self._helper.make_opsetid(domain, versions[domain]) for domain in sorted(used)]
 
     def _matrix(self, name: str, dtype: Any, n_columns: int) -> Any:
         kind = self._helper.np_dtype_to_tensor_dtype(np.dtype(dtype))

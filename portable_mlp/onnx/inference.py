@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-import array_api_compat
 import numpy as np
 
+from ..kernels.arrays import namespace_of
 from ..kernels.network import Network
 from ..kernels.parameters import Layer, Params, unpack
 from ..kernels.suggestions import suggesting
@@ -166,7 +166,7 @@ def with_both_classes(net: Network, params: Params) -> tuple[Network, Params]:
     logistic(z) is the second entry of softmax(0, z). Parameters may have a leading axis of models.
     """
     W, b = params[-1]
-    xp = array_api_compat.array_namespace(W)
+    xp = namespace_of(W)
     both = Layer(xp.concat([xp.zeros_like(W), W], axis=-1), xp.concat([xp.zeros_like(b), b], axis=-1))
     return Network((*net.sizes[:-1], 2), net.activation), (*params[:-1], both)
 

@@ -21,15 +21,16 @@ from ..tables.column_encodings import (
     is_number_without_gaps,
 )
 from ..tables.date_encoding import DateColumn
-from ..tables.errors import listed, shown
+from ..tables.errors import shown
 from ..tables.model import TableModel
+from ..tables.number_features import Pieces
 from ..tables.preparation import Preparation
 from .dates import append_dates
 from .features import in_order, pieces_of_columns, scaled_columns
-from .files import checked_scaling, checked_target_scaling, host_vectors, pieces_between, write_model
+from .files import checked_scaling, checked_target_scaling, host_vector, host_vectors, write_model
 from .graph import ML_DOMAIN, Graph
 from .inference import append_answers, append_network, checked_range, output_name, with_both_classes
-from .training import export_onnx_training
+from .training import export_onnx_training, training_model
 
 
 def export_table_model(path: FilePath, model: TableModel) -> None:
@@ -67,7 +68,8 @@ def export_table_model(path: FilePath, model: TableModel) -> None:
     columns = _columns(preparation)
     flat = host_vectors(net, params)
     graph = Graph()
-    features, layers = _append_features(graph, columns, unpack(net, flat))
+    layers = unpack(net, flat)
+    features, layers = _append_features(graph, columns, layers, _dtype_of_numbers(columns, flat.dtype))
     y = append_network(graph, features, net, layers)
     scaling = checked_target_scaling(net, _target_scaling(preparation, flat.dtype), flat.dtype)
     append_answers(graph, y, scaling, checked_range(net, _target_range(preparation)), flat.dtype)
@@ -78,43 +80,43 @@ def export_table_model(path: FilePath, model: TableModel) -> None:
 def export_table_training(path: FilePath, model: TableModel, solver: str) -> None:
     """Write the training step of a table's model as an ONNX file, as `export_onnx_training` does for a network.
 
+    It takes the raw columns and raw targets. Where all columns are numbers without gaps that the dtype of the
+    parameters has, they are a matrix ``X`` of this dtype. Else the inputs are those of `export_table_model`, with
+    numbers in float64. An input or output of the step that has a column's name has an underscore behind it: ``y_``,
+    ``step_``. The encoding stays as it is: only the parameters of the network go on learning.
+
     Of two classes and one output, ``proba`` is that of the second class, and y is 1 for it.
 
     Raises
     ------
     ValueError
-        If the model is an ensemble, or a column is neither of numbers nor of truth values, which ``X`` has as 1 and 0,
-        or has gaps, or numbers that the dtype of the parameters does not have; as `export_onnx_training`.
+        If the model is an ensemble; as `export_table_model` and `export_onnx_training`.
     TypeError, ImportError, OSError
         As `export_onnx_training`.
     """
     if model.n_networks > 1:
         raise ValueError(f"the model is an ensemble of {model.n_networks} networks, but a training step is of one")
-    columns = _columns(model.preparation)
-    numbers = list(filter(is_number_without_gaps, columns))
-    if len(numbers) < len(columns):
-        others = listed([column.name for column in columns if column not in numbers])
-        raise ValueError(
-            f"the training step takes a matrix of numbers, but the columns {others} have texts, dates or gaps: train "
-            "on a table of numbers, or export the model without its training step"
-        )
+    preparation, net = model.preparation, model.net
+    columns = _columns(preparation)
     dtype = np.dtype(dtype_name(model.params[0].W.dtype))
-    coarse = [column.name for column in numbers if not _has_numbers(column, dtype)]
-    if coarse:
-        raise ValueError(
-            f"the training step takes numbers in {dtype}, which does not have those of {listed(coarse)} up to a small "
-            "part of their spread: train with the dtype float64, or export the model without its training step"
+    target_scaling = _target_scaling(preparation, dtype)
+    numbers = [column for column in columns if _is_number(column) and is_number_without_gaps(column)]
+    if len(numbers) == len(columns) and all(_has_numbers(column, dtype) for column in numbers):
+        export_onnx_training(
+            path,
+            net,
+            model.params,
+            _metadata(preparation, columns),
+            solver=solver,
+            input_scaling=([column.mean for column in numbers], [column.scale for column in numbers]),
+            input_edges=[column.edges for column in numbers],
+            target_scaling=target_scaling,
         )
-    export_onnx_training(
-        path,
-        model.net,
-        model.params,
-        _metadata(model.preparation, columns),
-        solver=solver,
-        input_scaling=([column.mean for column in numbers], [column.scale for column in numbers]),
-        input_edges=[column.edges for column in numbers],
-        target_scaling=_target_scaling(model.preparation, dtype),
-    )
+        return
+    step, described = training_model(net, model.params, solver, {}, target_scaling=target_scaling)
+    graph = Graph()
+    features, _ = _append_features(graph, columns, unpack(net, host_vector(net, model.params)), np.dtype(np.float64))
+    write_model(path, graph.before(step, X=features), net, _metadata(preparation, columns), training=described)
 
 
 def _columns(preparation: Preparation) -> list[ColumnEncoding]:
@@ -156,14 +158,14 @@ def _metadata(preparation: Preparation, columns: Sequence[ColumnEncoding]) -> di
     return {name: value for name, value in named.items() if value}
 
 
-def _append_features(graph: Graph, columns: Sequence[ColumnEncoding], layers: Params) -> tuple[str, Params]:
+def _append_features(
+    graph: Graph, columns: Sequence[ColumnEncoding], layers: Params, dtype_of_numbers: np.dtype
+) -> tuple[str, Params]:
     """Append the inputs of the network (n_samples, n_inputs); return their name, and the layers that take them.
 
     Numbers are a matrix: all of them are scaled at once. Each text has a row in a table of its column.
     """
     dtype = layers[0].W.dtype
-    exact = all(_has_numbers(column, dtype) for column in columns if _is_number(column))
-    dtype_of_numbers = dtype if exact else np.dtype(np.float64)
     x = _append_inputs(graph, columns, dtype_of_numbers)
     starts = itertools.accumulate((len(column.feature_names) for column in columns), initial=0)
     placed = list(zip(starts, columns, strict=False))
@@ -214,6 +216,12 @@ def _dtype_of_input(column: ColumnEncoding, dtype: np.dtype) -> Any:
     if isinstance(column, DateColumn):
         return np.float64
     return dtype if _is_number(column) else object
+
+
+def _dtype_of_numbers(columns: Sequence[ColumnEncoding], dtype: np.dtype) -> np.dtype:
+    """Return the dtype of the inputs of numbers: that of the network, or float64 where that has not all of them."""
+    exact = all(_has_numbers(column, dtype) for column in columns if _is_number(column))
+    return dtype if exact else np.dtype(np.float64)
 
 
 _SMALL_PART = 2.0**-13
@@ -269,7 +277,7 @@ def _append_numbers(
     parts, places = [x], list(starts)
     if checked is not None:
         parts[0], layers = scaled_columns(graph, x, layers, checked, np.asarray(starts), dtype)
-    pieces = pieces_between([column.edges for column in columns])
+    pieces = Pieces.between([column.edges for column in columns])
     if pieces is not None:
         parts.append(pieces_of_columns(graph, x, pieces, dtype))
         places += [start + i for start, column in placed for i in range(1, len(column.edges))]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -22,9 +22,9 @@ from ..kernels.primitives import GradientSums as Sums
 from ..kernels.step import Carry, Objective, Program, advance, passes
 from ..kernels.suggestions import suggesting
 from ..storage.paths import FilePath
+from ..tables.number_features import Pieces
 from ..training.options import OF_OPTIMIZERS, TRAINING_OPTIONS, checked, of_optimizer
 from .files import (
-    Pieces,
     Scaling,
     checked_edges,
     checked_scaling,
@@ -121,9 +121,38 @@ def export_onnx_training(
     >>> bool(loss < 0.01), proba.argmax(axis=1)
     (True, array([0, 1, 1, 0]))
     """
-    check_choice("solver", solver, tuple(OPTIMIZERS))
     if not options.keys() <= OF_OPTIMIZERS:
         raise TypeError("an option is of no optimizer")  # `suggesting` names it
+    model, described = training_model(
+        net,
+        params,
+        solver,
+        options,
+        input_scaling=input_scaling,
+        target_scaling=target_scaling,
+        input_edges=input_edges,
+    )
+    write_model(path, model, net, metadata, training=described)
+
+
+def training_model(
+    net: Network,
+    params: Params,
+    solver: str,
+    options: Mapping[str, float],
+    *,
+    input_scaling: Scaling | None = None,
+    target_scaling: Scaling | None = None,
+    input_edges: Sequence[Sequence[float]] | None = None,
+) -> tuple[Any, dict[str, Any]]:
+    """Return the model of a training step, and a description of its solver, for `export_onnx_training`.
+
+    Raises
+    ------
+    ValueError, TypeError, ImportError
+        As `export_onnx_training`.
+    """
+    check_choice("solver", solver, tuple(OPTIMIZERS))
     own = of_optimizer(checked({"solver": solver, **options}))
     optimizer = OPTIMIZERS[solver].make(**own)
     flat = host_vector(net, params, copies=1 + len(optimizer.moments))
@@ -139,7 +168,7 @@ def export_onnx_training(
     model = _model_of(step, flat.dtype)
     to_tensor = load_onnx("onnx.numpy_helper").from_array
     model.graph.initializer.extend(to_tensor(value, name) for name, value in _first_state(step, flat).items())
-    write_model(path, model, net, metadata, training={"solver": solver, **own})
+    return model, {"solver": solver, **own}
 
 
 class _Step(NamedTuple):

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import os
 
+from ..printable import printable
 from .paths import FilePath
-from .printable import printable
 
 __all__ = ["Defect", "ModelFileError", "refusal"]
 

@@ -41,7 +41,13 @@ class ParquetColumn:
         self.name = layout.names[column]
         self._file = file
         self._layout = layout
+        self._column = column
         self._stored_name = layout.stored_name(column)
+
+    @property
+    def is_text(self) -> bool:
+        """Whether the file has texts, whose meaning is still to be found."""
+        return self._layout.is_text(self._column)
 
     def cells(self) -> Cells:
         """Return the cells as text."""
@@ -51,8 +57,8 @@ class ParquetColumn:
         """Return the column with the kind inferred from its cells."""
         return self.read().recognised(decimal)
 
-    def read(self) -> ArrowColumn | TypedColumn:
-        """Read the column.
+    def read(self, groups: range | None = None) -> ArrowColumn | TypedColumn:
+        """Read the column, or some consecutive row groups of it.
 
         Raises
         ------
@@ -60,15 +66,18 @@ class ParquetColumn:
             If it cannot be read, differs in length from what the metadata announce, or has an unsupported type.
         """
         pa = load_pyarrow()
-        path, pieces = self._layout.path, []
-        for group, n_rows in enumerate(self._layout.group_rows):
+        path, group_rows, pieces = self._layout.path, self._layout.group_rows, []
+        groups = range(len(group_rows)) if groups is None else groups
+        for group in groups:
+            n_rows = group_rows[group]
             found = list(group_batches(self._file, group, [self._stored_name], path))
             if sum(batch.num_rows for batch in found) != n_rows:
                 raise DataError(f"{path}: row group {group + 1} does not have the {n_rows} rows that it announces")
             pieces += [batch.column(0) for batch in found]
         with broken_file(path, f"column {shown(self.name)}"):
             array = pa.chunked_array(pieces)
-        return arrow_column(self.name, array, path, lambda row: f"{path}: row {row + 1}, column {shown(self.name)}")
+        first = sum(group_rows[: groups.start]) + 1
+        return arrow_column(self.name, array, path, lambda row: f"{path}: row {first + row}, column {shown(self.name)}")
 
 
 def arrow_column(name: str, array: Any, path: str, place: Callable[[int], object]) -> ArrowColumn | TypedColumn:

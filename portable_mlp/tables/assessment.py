@@ -177,7 +177,7 @@ def assess(
     return Assessment(f"{n_scored}, {seen}", each, class_names(table.y) if classification else None)
 
 
-def assess_test_part(model: TableModel, scored: Table) -> Assessment:
+def assess_test_part(model: TableModel, scored: Table | RawTable) -> Assessment:
     """Return the scores of a model on rows that it was not trained on; raise DataError as `assess`."""
     y, classes = scored.y, model.preparation.classes
     assert y is not None

@@ -18,6 +18,7 @@ from .cells import is_known
 from .columns import Column, Reading
 from .errors import counted
 from .moments import Moments
+from .number_features import NumberFeatures
 
 __all__ = [
     "CategoryColumn",
@@ -26,8 +27,8 @@ __all__ = [
     "NumberColumn",
     "TargetMeanColumn",
     "TruthColumn",
+    "edges_between",
     "is_number_without_gaps",
-    "scaling_of",
 ]
 
 _N_FOLDS = 5
@@ -137,8 +138,8 @@ class NumberColumn(ColumnEncoding):
         missing = np.isnan(column.values)
         median = float(np.median(column.values[~missing]))
         filled = np.where(missing, median, column.values)
-        mean, scale = scaling_of(filled, name)
-        return cls(name, column.reading.form, median, mean, scale, bool(missing.any()), _edges(filled, n_pieces))
+        (mean,), (scale,) = Moments.of(filled[:, None]).mean_and_scale([name])
+        return cls(name, column.reading.form, median, mean, scale, bool(missing.any()), edges_between(filled, n_pieces))
 
     @property
     def reading(self) -> Reading:
@@ -176,13 +177,7 @@ class NumberColumn(ColumnEncoding):
 
     def transform(self, values: NDArray[Any]) -> NDArray[np.float64]:
         """Return the scaled numbers, their position in each piece, and the indicator of missing cells."""
-        missing = np.isnan(values)
-        filled = np.where(missing, self.median, values)[:, None]
-        parts = [(filled - self.mean) / self.scale]
-        if self.edges:
-            with np.errstate(over="ignore"):
-                parts.append(np.clip((filled - self.edges[:-1]) / np.diff(self.edges), 0.0, 1.0))
-        return np.column_stack([*parts, missing] if self.gaps else parts)
+        return NumberFeatures.of([self]).transform(values[:, None])
 
 
 @dataclass(frozen=True)
@@ -374,13 +369,7 @@ def _shrunken_means(
     return np.where(np.isnan(shrunken), overall, shrunken), overall
 
 
-def scaling_of(numbers: NDArray[np.float64], name: str) -> tuple[float, float]:
-    """Return the mean and the standard deviation of one column."""
-    (mean,), (scale,) = Moments.of(numbers[:, None]).mean_and_scale([name])
-    return mean, scale
-
-
-def _edges(numbers: NDArray[np.float64], n_pieces: int) -> list[float]:
+def edges_between(numbers: NDArray[np.float64], n_pieces: int) -> list[float]:
     """Return the different ones of the quantiles that bound the pieces; none where there is but one piece.
 
     Quantiles are numbers of the column, not between them: two different numbers have no pieces.

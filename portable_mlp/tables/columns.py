@@ -9,7 +9,12 @@ from typing import Any, NamedTuple, Self, overload
 import numpy as np
 from numpy.typing import NDArray
 
+from ..html_parts import escaped, notebook_heading, notebook_table
+
 __all__ = ["Column", "Columns", "RawTable", "Reading", "Table", "TextFormat"]
+
+N_CELLS_SHOWN = 3
+"""The number of cells of each column that a notebook shows."""
 
 
 class Reading(NamedTuple):
@@ -50,6 +55,10 @@ class Column(NamedTuple):
         if self.values.dtype.kind == "O":
             return np.fromiter((value is None for value in self.values), np.bool_, len(self.values))
         return np.isnat(self.values) if self.values.dtype.kind == "M" else np.isnan(self.values)
+
+    def first(self, n_rows: int) -> Column:
+        """Return the column of the first rows."""
+        return self._replace(values=self.values[:n_rows])
 
     def public(self) -> NDArray[Any]:
         """Return the cells as users see them: truth values become bool, or True, False and None if some are missing."""
@@ -119,6 +128,17 @@ class Columns(Mapping[str, NDArray[Any]]):
         rows = key if isinstance(key, slice) else np.asarray(key)
         return type(self)({name: Column(c.reading, c.values[rows]) for name, c in self._columns.items()})
 
+    @classmethod
+    def joined(cls, parts: Sequence[Self]) -> Self:
+        """Return the rows of several tables with the same columns, one after another."""
+        first = parts[0]
+        return cls(
+            {
+                name: Column(column.reading, np.concatenate([part.column(name).values for part in parts]))
+                for name, column in first._columns.items()
+            }
+        )
+
     def __iter__(self) -> Iterator[str]:
         return iter(self._columns)
 
@@ -128,6 +148,15 @@ class Columns(Mapping[str, NDArray[Any]]):
     def __repr__(self) -> str:
         kinds = ", ".join(f"{name}: {column.reading.kind}" for name, column in self._columns.items())
         return f"Columns({self.shape[0]} rows; {kinds})"
+
+    def _repr_html_(self) -> str:
+        """Return the columns for a notebook, a row for each: its kind, the number of missing cells, the first cells."""
+        rows = [
+            (name, column.reading.kind, f"{column.missing.sum():,}", *column.first(N_CELLS_SHOWN).public())
+            for name, column in self._columns.items()
+        ]
+        cells = [f"row {i}" for i in range(min(self.shape[0], N_CELLS_SHOWN))]
+        return notebook_table(("column", "kind", "missing", *cells), rows)
 
     def to_pandas(self) -> Any:
         """Return a data frame of pandas, which must be installed."""
@@ -170,6 +199,12 @@ class RawTable(NamedTuple):
     notes: tuple[str, ...]
     text: TextFormat | None = None
     rows: NDArray[np.intp] | None = None
+
+    def _repr_html_(self) -> str:
+        """Return the table for a notebook: its size and target, remarks, and its columns."""
+        facts = {"rows": f"{self.X.shape[0]:,}", "columns": self.X.shape[1], "target": self.target_name}
+        notes = "".join(f"<p>{escaped(note)}</p>" for note in self.notes)
+        return f"<div>{notebook_heading(self, facts)}{notes}{self.X._repr_html_()}</div>"
 
     def take(self, rows: NDArray[np.intp]) -> Self:
         """Return some rows, by their numbers."""

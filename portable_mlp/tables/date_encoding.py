@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from .column_encodings import ColumnEncoding, scaling_of
+from .column_encodings import ColumnEncoding
 from .columns import Column, Reading
+from .moments import Moments
 
-__all__ = ["DATE_PARTS", "DateColumn"]
+__all__ = ["DATE_PARTS", "DateColumn", "numbers_of_dates"]
 
 
 @dataclass(frozen=True)
@@ -45,15 +46,27 @@ class DateColumn(ColumnEncoding):
     def learn(cls, name: str, column: Column) -> DateColumn:
         """Learn from training rows, two of which have different dates."""
         present = column.values[~np.isnat(column.values)]
-        parts = [part for part, (number_of, _) in DATE_PARTS.items() if _differ(number_of(present))]
-        if not _differ(_day(present)):
+        gaps = len(present) < len(column.values)
+        moments = {part: Moments.of(numbers) for part, numbers in numbers_of_dates(present).items()}
+        return cls.of_moments(name, column.reading.form, moments, gaps=gaps)
+
+    @classmethod
+    def of_moments(cls, name: str, form: str, moments: Mapping[str, Moments], *, gaps: bool) -> DateColumn:
+        """Return the encoding of dates of whose `numbers_of_dates` these are the moments."""
+        varying = {part for part, its in moments.items() if its.low < its.high}
+        parts = [part for part in DATE_PARTS if part in varying]
+        if _DAY_OF_MONTH not in varying:
             # All dates are the same day of their months, often the first: the weekday means nothing.
             parts = [part for part in parts if part != "weekday"]
         if len(parts) > 1 and set(parts) == {"elapsed", "year"}:
             parts = ["year"]
-        scaled = {part: scaling_of(DATE_PARTS[part][0](present), name) for part in parts if not DATE_PARTS[part][1]}
-        means, scales = ([scaled.get(part, (0.0, 1.0))[i] for part in parts] for i in (0, 1))
-        return cls(name, column.reading.form, parts, means, scales, len(present) < len(column.values))
+        means, scales = [], []
+        for part in parts:
+            is_periodic = DATE_PARTS[part][1] is not None
+            (mean,), (scale,) = ([0.0], [1.0]) if is_periodic else moments[part].mean_and_scale([name])
+            means.append(mean)
+            scales.append(scale)
+        return cls(name, form, parts, means, scales, gaps)
 
     @property
     def reading(self) -> Reading:
@@ -119,11 +132,6 @@ def _day(dates: NDArray[Any]) -> NDArray[np.float64]:
     return np.floor(_days(dates)) - _days(dates.astype("datetime64[M]").astype("datetime64[us]"))
 
 
-def _differ(numbers: NDArray[np.float64]) -> bool:
-    """Tell whether numbers are not all the same."""
-    return bool((numbers != numbers[0]).any())
-
-
 def _weekday(dates: NDArray[Any]) -> NDArray[np.float64]:
     """Return the day of the week, 0 for a Monday."""
     return np.mod(np.floor(_days(dates)) + 3.0, 7.0)
@@ -142,3 +150,11 @@ DATE_PARTS: dict[str, tuple[Callable[[NDArray[Any]], NDArray[np.float64]], float
     "hour": (_hour, 24.0),
 }
 """The parts of a date: a function from dates to numbers, and the period, None for a part that is not periodic."""
+
+_DAY_OF_MONTH = "day of month"
+
+
+def numbers_of_dates(dates: NDArray[Any]) -> dict[str, NDArray[np.float64]]:
+    """Return each part of some dates, and the day of the month, as a column (n_dates, 1)."""
+    numbers = {part: number_of(dates) for part, (number_of, _) in DATE_PARTS.items()} | {_DAY_OF_MONTH: _day(dates)}
+    return {part: number[:, None] for part, number in numbers.items()}

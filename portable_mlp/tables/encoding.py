@@ -6,13 +6,18 @@ The kinds are classes in `column_encodings` and `date_encoding`; a new kind is o
 from __future__ import annotations
 
 import dataclasses
+import functools
+import itertools
 import re
-from collections.abc import Callable, Sequence
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
+from ..training.batches import blocks
 from .column_encodings import (
     CategoryColumn,
     ColumnEncoding,
@@ -25,9 +30,22 @@ from .column_encodings import (
 from .columns import Column, Columns, Reading
 from .date_encoding import DateColumn
 from .errors import counted, shown
+from .number_features import NumberFeatures
 from .typed_columns import text_of
 
-__all__ = ["ENCODINGS", "ColumnReport", "Encoder", "EncoderOptions"]
+__all__ = [
+    "ALL_MISSING",
+    "ENCODINGS",
+    "ColumnReport",
+    "Encoder",
+    "EncoderOptions",
+    "Levels",
+    "always",
+    "encoding_of_texts",
+    "identifies_rows",
+    "numbers_rows",
+    "with_features",
+]
 
 
 class EncoderOptions(NamedTuple):
@@ -65,20 +83,51 @@ ENCODINGS: dict[str, type[ColumnEncoding]] = {
 }
 """The kinds of columns by their names."""
 
+ALL_MISSING = "every cell is missing"
 _AS_ASKED = "left out as asked"
+_NUMBERS_AT_ONCE = 2**18
+"""The most features that are computed at a time: so many fit into a processor's cache."""
+
 _FEW_ROWS = 20
 _NAMES_OF_ROWS = re.compile(
     r"|index|idx|id|ids|uid|uuid|guid|key|row|rows|rownum|rownames|row[ _.]?(?:id|number|name|names)|no|nr|unnamed: 0"
-    r"|.*[ _.-](?:id|idx|uuid|guid|key|no|nr)|\.\.\.1",
+    r"|.*[ _.-](?:id|idx|uuid|guid|key)|\.\.\.1",
     re.IGNORECASE,
 )
 _CAMEL_CASE_ID = re.compile(r".*[a-z](?:Id|ID)")
 """Names of columns that may number the rows: distinct numbers under such a name are no quantity."""
+_NAMES_OF_NUMBERS = re.compile(r".*[ _.-](?:no|nr)", re.IGNORECASE)
+"""Names that end in "number", or answer a question: distinct numbers are none where they are close together."""
 _NAMES_OF_COUNTS = re.compile(r"id|seq|case|obs|row|num|index|nr", re.IGNORECASE)
 """Parts of the names of columns that count the rows from 0 or 1."""
 
 
-class Encoder(NamedTuple):
+class _Layout(NamedTuple):
+    """The places of columns in a matrix: those of numbers, whose features are computed together, and others.
+
+    Attributes
+    ----------
+    n_features : int
+        Number of columns of the matrix.
+    others : list of (slice, ColumnEncoding)
+        The columns that are no numbers, with the places of their features.
+    names : list of str
+        Names of the columns of numbers.
+    numbers : NumberFeatures or None
+        Their features, if there are any.
+    places : ndarray of shape (n_features_of_numbers,)
+        The places of these.
+    """
+
+    n_features: int
+    others: list[tuple[slice, ColumnEncoding]]
+    names: list[str]
+    numbers: NumberFeatures | None
+    places: NDArray[np.intp]
+
+
+@dataclass(frozen=True)
+class Encoder:
     """The fitted encoding of a table.
 
     Attributes
@@ -113,13 +162,11 @@ class Encoder(NamedTuple):
         if not any(encoding.feature_names for encoding, _ in learnt):
             # A column that counts the rows is better than no feature.
             learnt = [(_number_after_all(encoding, X.column(encoding.name)), None) for encoding, _ in learnt]
-        if not any(encoding.feature_names for encoding, _ in learnt):
-            reasons = "; ".join(f"{encoding.name}: {encoding.treatment}" for encoding, _ in learnt)
-            raise ValueError(f"no feature is left of {counted(len(learnt), 'column')} ({reasons})")
+        encodings = with_features([encoding for encoding, _ in learnt])
         pieces = [e.transform(X.column(e.name).values) if piece is None else piece for e, piece in learnt]
-        return cls(tuple(encoding for encoding, _ in learnt)), np.column_stack(pieces)
+        return cls(encodings), np.column_stack(pieces)
 
-    @property
+    @functools.cached_property
     def readings(self) -> dict[str, Reading]:
         """Kind and notation of each column that is needed."""
         return {encoding.name: encoding.reading for encoding in self.columns if encoding.reading is not None}
@@ -148,7 +195,33 @@ class Encoder(NamedTuple):
 
     def transform(self, X: Columns) -> NDArray[np.float64]:
         """Return the matrix (n_rows, n_features) of rows with the kinds and notations of `readings`."""
-        return np.column_stack([c.transform(X.column(c.name).values) for c in self.columns if c.reading is not None])
+        layout = self._layout
+        matrix = np.empty((X.shape[0], layout.n_features))
+        for places, encoding in layout.others:
+            matrix[:, places] = encoding.transform(X.column(encoding.name).values)
+        if layout.numbers is not None:
+            numbers = [X.column(name).values for name in layout.names]
+            for start, stop in blocks(len(matrix), layout.n_features, _NUMBERS_AT_ONCE):
+                values = np.array([column[start:stop] for column in numbers]).T
+                matrix[start:stop, layout.places] = layout.numbers.transform(values)
+        return matrix
+
+    @functools.cached_property
+    def _layout(self) -> _Layout:
+        """The places of the columns' features in the matrix."""
+        needed = [encoding for encoding in self.columns if encoding.reading is not None]
+        stops = np.cumsum([len(encoding.feature_names) for encoding in needed]).tolist()
+        placed = [
+            (slice(*ends), encoding) for ends, encoding in zip(itertools.pairwise([0, *stops]), needed, strict=True)
+        ]
+        numbers = [(places, encoding) for places, encoding in placed if isinstance(encoding, NumberColumn)]
+        return _Layout(
+            stops[-1],
+            [(places, encoding) for places, encoding in placed if not isinstance(encoding, NumberColumn)],
+            [encoding.name for _, encoding in numbers],
+            NumberFeatures.of([encoding for _, encoding in numbers]) if numbers else None,
+            np.concatenate([np.arange(stops[-1])[places] for places, _ in numbers] or [np.empty(0, np.intp)]),
+        )
 
     def among(self, names: Sequence[str]) -> Encoder:
         """Return the encoder of a table with all these columns, of which those that are not known were left out."""
@@ -177,25 +250,78 @@ def _learnt(
     name: str, column: Column, outputs: NDArray[np.float64] | None, options: EncoderOptions
 ) -> tuple[ColumnEncoding, NDArray[np.float64] | None]:
     """Return the encoding of a column, and its columns of the matrix if they are not those of `transform`."""
-    reason = _reason_to_drop(name, column, options)
+    if name in options.drop:
+        return DroppedColumn(name, _AS_ASKED), None
+    kind = column.reading.kind
+    if kind == "text":
+        levels = Levels.of(Counter(column.values.tolist()))
+        encoding = encoding_of_texts(name, column.reading.form, levels, options)
+        is_kept = not isinstance(encoding, DroppedColumn)
+        if is_kept and outputs is not None and len(levels.frequent(options)) > options.max_levels:
+            return TargetMeanColumn.learn(name, column, outputs)
+        return encoding, None
+    reason = _reason_to_drop(name, column)
     if reason is not None:
         return DroppedColumn(name, reason), None
-    kind = column.reading.kind
     if kind == "number":
         return NumberColumn.learn(name, column, options.n_pieces), None
     if kind == "truth":
         return TruthColumn.learn(name, column), None
-    if kind == "date":
-        return DateColumn.learn(name, column), None
-    levels, counts = _levels(column)
-    frequent = [level for level, count in zip(levels, counts, strict=True) if count >= options.min_count]
+    return DateColumn.learn(name, column), None
+
+
+def with_features(encodings: Sequence[ColumnEncoding]) -> tuple[ColumnEncoding, ...]:
+    """Return the encodings of a table, of which one at least has a feature.
+
+    Raises
+    ------
+    ValueError
+        If none has; the message gives the reasons.
+    """
+    if not any(encoding.feature_names for encoding in encodings):
+        reasons = "; ".join(f"{encoding.name}: {encoding.treatment}" for encoding in encodings)
+        raise ValueError(f"no feature is left of {counted(len(encodings), 'column')} ({reasons})")
+    return tuple(encodings)
+
+
+class Levels(NamedTuple):
+    """The different texts of a column.
+
+    Attributes
+    ----------
+    texts : list of str
+        The different texts in sorted order.
+    counts : ndarray of shape (n_texts,)
+        Their numbers of rows.
+    n_missing : int
+        Number of rows without one.
+    """
+
+    texts: list[str]
+    counts: NDArray[np.intp]
+    n_missing: int
+
+    @classmethod
+    def of(cls, counts: Mapping[str | None, int]) -> Levels:
+        """Return the texts of numbers of rows by texts, None where a cell is missing."""
+        texts = sorted(text for text in counts if text is not None)
+        return cls(texts, np.array([counts[text] for text in texts], dtype=np.intp), counts.get(None, 0))
+
+    def frequent(self, options: EncoderOptions) -> list[str]:
+        """Return the texts that are not rare."""
+        return [text for text, count in zip(self.texts, self.counts, strict=True) if count >= options.min_count]
+
+
+def encoding_of_texts(name: str, form: str, levels: Levels, options: EncoderOptions) -> ColumnEncoding:
+    """Return the encoding of texts that does not ask for their targets: a column for each of the commonest ones."""
+    reason = _reason_to_drop_texts(levels, options)
+    if reason is not None:
+        return DroppedColumn(name, reason)
+    frequent = levels.frequent(options)
     if len(frequent) > options.max_levels:
-        if outputs is not None:
-            return TargetMeanColumn.learn(name, column, outputs)
-        by_count = sorted(zip((-counts).tolist(), levels, strict=True))
-        frequent = sorted(level for _, level in by_count[: options.max_levels])
-    gaps = bool(column.missing.any())
-    return CategoryColumn(name, column.reading.form, frequent, len(levels) - len(frequent), gaps), None
+        by_count = sorted(zip((-levels.counts).tolist(), levels.texts, strict=True))
+        frequent = sorted(text for _, text in by_count[: options.max_levels])
+    return CategoryColumn(name, form, frequent, len(levels.texts) - len(frequent), levels.n_missing > 0)
 
 
 def _number_after_all(encoding: ColumnEncoding, column: Column) -> ColumnEncoding:
@@ -205,56 +331,51 @@ def _number_after_all(encoding: ColumnEncoding, column: Column) -> ColumnEncodin
     return NumberColumn.learn(encoding.name, column)
 
 
-def _reason_to_drop(name: str, column: Column, options: EncoderOptions) -> str | None:
-    """Return the reason to leave a column out, None if there is none."""
-    if name in options.drop:
-        return _AS_ASKED
+def _reason_to_drop(name: str, column: Column) -> str | None:
+    """Return the reason to leave a column that is not of texts out, None if there is none."""
     missing = column.missing
     present = column.values[~missing]
     if not len(present):
-        return "every cell is missing"
-    if column.reading.kind == "text":
-        return _reason_to_drop_texts(column, options)
+        return ALL_MISSING
     if (present == present[0]).all():
-        return (
-            None
-            if missing.any() and column.reading.kind != "date"
-            else f"constant, always {text_of(present[0].item())}"
-        )
-    if column.reading.kind == "number" and not missing.any() and _numbers_rows(name, present):
-        return f"{len(present)} different numbers in as many rows: it tells them apart"
+        return None if missing.any() and column.reading.kind != "date" else always(present[0].item())
+    if column.reading.kind == "number" and not missing.any() and numbers_rows(name, present):
+        return identifies_rows(len(present))
     return None
 
 
-def _reason_to_drop_texts(column: Column, options: EncoderOptions) -> str | None:
+def _reason_to_drop_texts(levels: Levels, options: EncoderOptions) -> str | None:
     """Return the reason to leave a column of text out, None if there is none."""
-    levels, counts = _levels(column)
-    n_present = int(counts.sum())
-    if len(levels) == 1 and n_present == len(column.values):
-        return f"constant, always {shown(levels[0])}"
-    if counts.max() < options.min_count or (2 * len(levels) > n_present >= _FEW_ROWS):
-        return f"{len(levels)} different texts in {counted(n_present, 'row')}: it tells them apart"
+    n_levels, n_present = len(levels.texts), int(levels.counts.sum())
+    if not n_levels:
+        return ALL_MISSING
+    if n_levels == 1 and not levels.n_missing:
+        return f"constant, always {shown(levels.texts[0])}"
+    if levels.counts.max() < options.min_count or (2 * n_levels > n_present >= _FEW_ROWS):
+        return f"{n_levels} different texts in {counted(n_present, 'row')}: it tells them apart"
     return None
 
 
-def _numbers_rows(name: str, numbers: NDArray[np.float64]) -> bool:
+def always(value: object) -> str:
+    """Return the reason to leave a column out that has one value alone."""
+    return f"constant, always {text_of(value)}"
+
+
+def identifies_rows(n_rows: int) -> str:
+    """Return the reason to leave a column of numbers out that tells the rows apart."""
+    return f"{n_rows} different numbers in as many rows: it tells them apart"
+
+
+def numbers_rows(name: str, numbers: NDArray[np.float64]) -> bool:
     """Tell whether numbers identify the rows, or their subjects, judging by the column's name and the numbers."""
     if not (numbers == np.trunc(numbers)).all() or len(np.unique(numbers)) < len(numbers):
         return False
     if _NAMES_OF_ROWS.fullmatch(name.strip()) or _CAMEL_CASE_ID.fullmatch(name.strip()):
         return True
+    if _NAMES_OF_NUMBERS.fullmatch(name.strip()):
+        return bool(np.ptp(numbers) < 2 * len(numbers))
     counted_up = np.array_equal(numbers, numbers[0] + np.arange(len(numbers)))
     return counted_up and numbers[0] in (0.0, 1.0) and _NAMES_OF_COUNTS.search(name) is not None
-
-
-def _levels(column: Column) -> tuple[list[str], NDArray[np.intp]]:
-    """Return the distinct texts of a column, sorted, and their numbers of rows."""
-    counts: dict[str, int] = {}
-    for text in column.values:
-        if text is not None:
-            counts[text] = counts.get(text, 0) + 1
-    levels = sorted(counts)
-    return levels, np.array([counts[level] for level in levels], dtype=np.intp)
 
 
 _CHECKS: dict[str, Callable[[Any], bool]] = {

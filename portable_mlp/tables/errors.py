@@ -6,9 +6,19 @@ import contextlib
 from collections.abc import Iterator, Sequence
 from io import BufferedReader
 
-from ..storage.printable import printable
+from ..printable import printable
 
-__all__ = ["OBJECTS", "DataError", "MixedTargetError", "broken_file", "counted", "listed", "opened", "shown"]
+__all__ = [
+    "OBJECTS",
+    "DataError",
+    "GapError",
+    "MixedTargetError",
+    "broken_file",
+    "counted",
+    "listed",
+    "opened",
+    "shown",
+]
 
 OBJECTS = "it holds Python objects (a pickle), which are refused"
 """The reason given for a NumPy file that is not read."""
@@ -32,6 +42,10 @@ class DataError(ValueError):
 
 class MixedTargetError(DataError):
     """A target column of numbers with a little text: mistakes, unless the column holds classes."""
+
+
+class GapError(DataError):
+    """A missing cell, or a NaN, in a table of numbers without gaps."""
 
 
 @contextlib.contextmanager

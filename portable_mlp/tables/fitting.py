@@ -26,7 +26,7 @@ from .model import TableModel
 from .preparation import Preparation, learn, learn_encoded
 from .prepared_rows import PreparedRows, Rows, prepare_streamed
 from .raw import ReadingOptions
-from .recipe import Recipe, TableOptions, recipe
+from .recipe import Recipe, TableOptions, recipe, with_noise
 from .row_sources import RowSource
 from .scores import Baseline
 from .targets import class_names, is_classification
@@ -265,6 +265,8 @@ def prepare(
         n_outputs = preparation.n_outputs
         preparation = replace(preparation, target_mean=[0.0] * n_outputs, target_scale=[1.0] * n_outputs)
     rows = Rows(inputs, preparation.targets(y), weights)
+    if not (classification or counts(options.loss) or "l2" in options.training):
+        chosen = with_noise(chosen, rows.X[learnt_from], rows.y[learnt_from])
 
     def part(number: int) -> tuple[Rows, Rows | None]:
         kept, held_out = splits[number]
@@ -295,7 +297,8 @@ def prepare_source(source: RowSource, options: TableOptions, *, task: str = "aut
         raise ValueError(
             f"{source.path}: an ensemble is for tables that fit into memory; this one is read batch by batch"
         )
-    preparation, kept, held_out = prepare_streamed(source, task, chosen.hold_out, seed)
+    encoding = EncoderOptions(**chosen.encoding)
+    preparation, kept, held_out = prepare_streamed(source, task, chosen.hold_out, seed, encoding)
     if preparation.classes is not None:
         chosen = recipe(source.n_rows, len(preparation.classes), options)
     n_held_out = source.n_rows - kept.n_samples

@@ -62,7 +62,7 @@ def columns_of_frame(X: Any) -> dict[str, Callable[[], RawColumn]]:
             f"read_table gives; got {type(X).__name__}"
         ) from None
     _check_different(list(map(str, frame.columns)))
-    return {str(series.name): partial(_series_column, narwhals, series) for series in frame.iter_columns()}
+    return {str(name): partial(_series_column, narwhals, frame, i) for i, name in enumerate(frame.columns)}
 
 
 def _check_different(names: list[str]) -> None:
@@ -139,8 +139,9 @@ def _is_missing(value: object) -> bool:
         return False
 
 
-def _series_column(narwhals: Any, series: Any) -> RawColumn:
-    """Return a column of a data frame."""
+def _series_column(narwhals: Any, frame: Any, number: int) -> RawColumn:
+    """Return the column of a data frame with this number."""
+    series = frame[:, number]
     name, dtype = str(series.name), series.dtype
     if isinstance(dtype, narwhals.Categorical | narwhals.Enum):
         return CategoriesInMemory(name, [None if _is_missing(v) else text_of(v) for v in series.to_list()])

@@ -102,6 +102,30 @@ class Moments(NamedTuple):
         return self.mean.tolist(), scale.tolist()
 
 
+class RunningMoments:
+    """The moments of rows that come block by block.
+
+    Attributes
+    ----------
+    n_rows : int
+        Number of rows so far.
+    moments : Moments
+        Their moments, once there are rows.
+    """
+
+    moments: Moments
+
+    def __init__(self) -> None:
+        self.n_rows = 0
+
+    def add(self, x: np.ndarray) -> None:
+        """Add rows (n_rows, n_columns), perhaps none."""
+        if len(x):
+            more = Moments.of(x)
+            self.moments = self.moments.with_more(more) if self.n_rows else more
+            self.n_rows += len(x)
+
+
 def _rough_mean(x: np.ndarray) -> np.ndarray:
     """Return a first approximation of the mean of each column, even where the sum of its numbers overflows."""
     rough: np.ndarray = x.mean(axis=0)

@@ -13,7 +13,7 @@ from numpy.typing import DTypeLike, NDArray
 from ..backends.extras import load
 from .column_names import BLANKS, check_different, feature_columns, target_column
 from .columns import Table
-from .errors import DataError, broken_file, opened, shown
+from .errors import DataError, GapError, broken_file, opened, shown
 from .limits import check_bytes, check_columns, check_label, check_rows
 from .targets import TargetKind
 
@@ -298,7 +298,8 @@ class ParquetMatrix:
             reason = "the value is missing (remove the row or fill the value)"
         else:
             reason = f"{value} is not a finite number"
-        return DataError(f"{self._place(name, start + row)}: {reason}")
+        kind = GapError if value is None or value != value else DataError
+        return kind(f"{self._place(name, start + row)}: {reason}")
 
     def _place(self, name: str, row: int) -> str:
         """Return the place of a value, for error messages."""

@@ -183,19 +183,33 @@ def learn_encoded(
     encoder, inputs = Encoder.learn(
         X, numeric_targets(y, "classification" if classification else "regression"), options
     )
-    numbers = encoder.numbers
+    targets = class_names(y) if classification else Moments.of(_columns(y))
+    return of_encoder(encoder, targets, target_name=target_name, table=table), inputs
+
+
+def of_encoder(
+    encoder: Encoder, targets: list[Any] | Moments, *, target_name: str | None, table: ReadingOptions
+) -> Preparation:
+    """Make the preparation of the encoder of a table, and of the classes, sorted, or the targets' moments.
+
+    Raises
+    ------
+    ValueError
+        As `learn`.
+    """
+    names, numbers = encoder.feature_names, encoder.numbers
     if numbers is None or any(column.edges for column in numbers):
-        mean, scale = [0.0] * inputs.shape[1], [1.0] * inputs.shape[1]
+        mean, scale = [0.0] * len(names), [1.0] * len(names)
     else:
         mean, scale = [column.mean for column in numbers], [column.scale for column in numbers]
     learnt = {
-        "feature_names": encoder.feature_names,
+        "feature_names": names,
         "input_mean": mean,
         "input_scale": scale,
         "columns": encoder.to_metadata(),
         "table": _shared_options(table),
     }
-    return _with_targets(class_names(y) if classification else Moments.of(_columns(y)), target_name, learnt), inputs
+    return _with_targets(targets, target_name, learnt)
 
 
 def _shared_options(table: ReadingOptions) -> dict[str, Any]:

@@ -12,12 +12,13 @@ from ..backends import Backend
 from ..training.group_order import Selection
 from ..training.stream import Stream
 from .column_names import numbered_names
-from .columns import Table
+from .columns import Columns, RawTable, Table
+from .encoding import EncoderOptions
 from .errors import opened
 from .limits import check_rows
 from .parquet_files import ParquetLayout
 from .preparation import Preparation, cast
-from .reading import DataError, RowSource, TargetKind, open_training_rows
+from .reading import DataError, ReadingOptions, RowSource, TargetKind, open_raw_rows, open_training_rows
 from .row_sources import SelectedRows
 from .survey import survey, test_split
 
@@ -27,6 +28,7 @@ __all__ = [
     "Rows",
     "StreamedRows",
     "open_if_large",
+    "open_raw_if_large",
     "prepare_streamed",
     "without_test_part",
 ]
@@ -81,10 +83,28 @@ STREAMED_BYTES = 2**28
 """Size as float64 from which a table is streamed from its file."""
 
 
+def open_raw_if_large(data: str, options: ReadingOptions, kind: TargetKind) -> RowSource | None:
+    """Open a Parquet table with columns of any kind that is large enough to be streamed; return None for any other.
+
+    Raises
+    ------
+    DataError
+        If the file cannot be opened, lacks a column, or has more rows than the options allow; as `open_raw_rows`.
+    ImportError
+        If PyArrow is missing.
+    """
+    if not data.lower().endswith(".parquet"):
+        return None
+    with opened(data) as file:
+        layout = ParquetLayout(file, data)
+    is_large = 8 * layout.n_rows * len(layout.names) > STREAMED_BYTES
+    return open_raw_rows(data, options, target_kind=kind) if is_large else None
+
+
 def open_if_large(data: str, target: str | None, kind: TargetKind, max_rows: int | None) -> RowSource | None:
     """Open a table that is large enough to be streamed; return None for one to be read whole.
 
-    A large table with other columns than numbers is to be read whole too, if memory suffices.
+    A table with other columns than numbers is one for `open_raw_if_large`.
 
     Raises
     ------
@@ -139,14 +159,14 @@ class StreamedRows:
         with np.errstate(over="ignore"):
             variation = None if self.variation is None else self.variation.astype(dtype)
         selection, groups_in_memory = self.selection, self.source.groups_in_memory
-        n_features = self.source.n_features
+        n_features = len(self.preparation.input_mean)
         return Stream(backend, selection, groups_in_memory, read, n_features, self.digest, variation), None
 
     def moved_weights(self, backend: Backend, dtype: str) -> None:
         """Return None: all rows count alike."""
 
-    def _inputs(self, X: np.ndarray, rows: np.ndarray, dtype: str) -> np.ndarray:
-        return self._cast(self.preparation.inputs(X), rows, self.source.feature_names, dtype)
+    def _inputs(self, X: np.ndarray | Columns, rows: np.ndarray, dtype: str) -> np.ndarray:
+        return self._cast(self.preparation.inputs(X), rows, self.preparation.feature_names, dtype)
 
     def _targets(self, y: np.ndarray, rows: np.ndarray, dtype: str) -> np.ndarray:
         targets = self.preparation.targets(y)
@@ -171,7 +191,9 @@ class StreamedRows:
 PreparedRows: TypeAlias = Rows | StreamedRows
 
 
-def without_test_part(source: RowSource, task: str, fraction: float, seed: int) -> tuple[RowSource, Table, str]:
+def without_test_part(
+    source: RowSource, task: str, fraction: float, seed: int
+) -> tuple[RowSource, Table | RawTable, str]:
     """Return the rows to train on, which stay in their file, and rows to score a model on, drawn from each group.
 
     Every class keeps a row to train on. The third item is the task, "classification" or "regression", which all rows
@@ -191,15 +213,20 @@ def without_test_part(source: RowSource, task: str, fraction: float, seed: int) 
     check_rows(f"{source.path}: a test part", held_out.n_rows, 8 * 3 * (source.n_features + 1), None)
     every = np.arange(held_out.n_rows)
     X, y = held_out.rows(every)
-    table = Table(X, y, source.feature_names, source.target_name, held_out.row_numbers(every))
+    numbers = held_out.row_numbers(every)
+    table: Table | RawTable
+    if isinstance(X, Columns):
+        table = RawTable(X, y, None, source.target_name, (), rows=numbers)
+    else:
+        table = Table(X, y, source.feature_names, source.target_name, numbers)
     return SelectedRows(source, split.kept), table, decided
 
 
 def prepare_streamed(
-    source: RowSource, task: str, fraction: float, seed: int
+    source: RowSource, task: str, fraction: float, seed: int, encoding: EncoderOptions
 ) -> tuple[Preparation, StreamedRows, StreamedRows | None]:
     """Learn the preparation from the training rows; return it with the training rows and the hold-out, if any."""
-    split, preparation, variation, digest = survey(source, task=task, fraction=fraction, seed=seed)
+    split, preparation, variation, digest = survey(source, task=task, fraction=fraction, seed=seed, encoding=encoding)
     digest = f"{digest}, {fraction} held out by seed {seed}"
     kept = StreamedRows(source, preparation, split.kept, None, digest)
     held_out = StreamedRows(source, preparation, split.held_out, variation, digest)

@@ -23,7 +23,7 @@ from .text_numbers import as_float
 from .text_tables import TextTableOptions, read_text_table
 from .typed_columns import RawColumn, TypedColumn, conformed, number_column
 
-__all__ = ["ReadingOptions", "read_known", "read_raw"]
+__all__ = ["OpenedTable", "ReadingOptions", "feature_names_of", "read_known", "read_raw"]
 
 
 class ReadingOptions(NamedTuple):
@@ -80,6 +80,12 @@ class OpenedTable(NamedTuple):
                     f"{self.name}: no column {shown(name)}{hint}; the columns are {listed(tuple(self.columns))}"
                 )
 
+    def target_name(self, options: ReadingOptions, *, last: bool) -> str | None:
+        """Return the name of the target column, which is the last one by default if ``last``; None if there is none."""
+        if options.target is not None or not last or self.y is not None:
+            return options.target
+        return [name for name in self.columns if name not in options.drop and name != options.id][-1]
+
     def check_target(self, name: str | None) -> None:
         """Raise DataError if a target column is chosen, though the targets are an array of their own."""
         if name is not None and self.y is not None:
@@ -126,10 +132,8 @@ def read_raw(path: str, suffix: str, options: ReadingOptions, target_kind: Targe
     """
     with opened_raw(path, suffix, options) as raw:
         raw.check_target(options.target)
-        target = options.target
-        if target is None and last and raw.y is None:
-            target = [name for name in raw.columns if name not in options.drop and name != options.id][-1]
-        names = _feature_names(raw, options, target)
+        target = raw.target_name(options, last=last)
+        names = feature_names_of(raw, options, target)
         y, rows, notes = raw.y, None, raw.notes
         if target is not None:
             y, rows = _targets(raw.column(target), target_kind, options.decimal)
@@ -142,7 +146,7 @@ def read_raw(path: str, suffix: str, options: ReadingOptions, target_kind: Targe
     return RawTable(X, y, ids, target, notes, raw.text)
 
 
-def _feature_names(raw: OpenedTable, options: ReadingOptions, target: str | None) -> list[str]:
+def feature_names_of(raw: OpenedTable, options: ReadingOptions, target: str | None) -> list[str]:
     """Return the names of the features, in the file's order."""
     for names in (options.drop, options.categorical, options.features or (), [n for n in (options.id, target) if n]):
         raw.check_named(names)

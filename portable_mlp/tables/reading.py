@@ -20,6 +20,7 @@ from .known_targets import KnownTarget
 from .limits import above
 from .parquet_files import read_prediction_parquet, read_training_parquet
 from .raw import ReadingOptions, read_known, read_raw
+from .raw_rows import RawParquetRows
 from .row_sources import NpyRows, ParquetRows, RowSource
 from .targets import TargetKind
 from .text_files import DELIMITER_OF, DELIMITERS, STANDARD_INPUT, check_encoding
@@ -35,6 +36,7 @@ __all__ = [
     "Table",
     "TargetKind",
     "check_output",
+    "open_raw_rows",
     "open_training_rows",
     "read_known_columns",
     "read_prediction_table",
@@ -332,6 +334,28 @@ def open_training_rows(
     if max_rows is not None and source.n_rows > max_rows:
         source.close()
         raise DataError(f"{name}: {source.n_rows} rows are {above(max_rows)}")
+    return source
+
+
+def open_raw_rows(
+    path: str | os.PathLike[str], options: ReadingOptions, *, target_kind: TargetKind = "unmixed"
+) -> RowSource:
+    """Open a Parquet file, perhaps larger than memory, with columns of any kind; its rows are `Columns`.
+
+    The last column is the default target. Parameters are those of `read_raw_table`.
+
+    Raises
+    ------
+    DataError
+        If the file cannot be read, lacks a column, is too large, or has a target that is neither numbers nor text.
+    ImportError
+        If PyArrow is missing.
+    """
+    name, _ = _checked_options(path, options)
+    source = RawParquetRows(name, options, target_kind)
+    if options.max_rows is not None and source.n_rows > options.max_rows:
+        source.close()
+        raise DataError(f"{name}: {source.n_rows} rows are {above(options.max_rows)}")
     return source
 
 

@@ -10,7 +10,11 @@ from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
+import numpy as np
+from numpy.typing import NDArray
+
 from ..kernels.options import Whole, check_choice
+from .noise import unexplained_share
 
 PRESETS = ("default", "best")
 
@@ -35,6 +39,9 @@ PENALTY = 10.0
 
 PENALTIES = (1e-4, 0.1)
 """The smallest and the largest ``l2``."""
+
+FEWEST_ROWS_WITHOUT_NOISE = 1000
+"""For quantities of fewer rows the penalty is less, the more of them a linear model explains."""
 
 N_PIECES = 8
 """Pieces, between quantiles, that the encoder gives each number beside the number itself."""
@@ -167,6 +174,23 @@ def recipe(n_rows: int, n_classes: int | None, options: TableOptions = NOTHING_C
         training,
         encoding,
     )
+
+
+def with_noise(made: Recipe, inputs: NDArray[np.float64], targets: NDArray[np.float64]) -> Recipe:
+    """Return the recipe for quantities whose columns leave a share of them unexplained: ``l2`` times this share.
+
+    The penalty is a prior, and the less noise there is, the more the rows say against it.
+
+    Parameters
+    ----------
+    made : Recipe
+        The recipe, with its own ``l2``.
+    inputs, targets : ndarray of shape (n_rows, n_inputs) and (n_rows, n_outputs)
+        The encoded training rows and their standardised targets.
+    """
+    if not 1 < len(inputs) < FEWEST_ROWS_WITHOUT_NOISE:
+        return made
+    return made._replace(training={**made.training, "l2": made.training["l2"] * unexplained_share(inputs, targets)})
 
 
 def _hold_out(n_rows: int, n_networks: int, options: TableOptions) -> float:

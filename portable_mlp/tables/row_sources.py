@@ -7,9 +7,9 @@ import contextlib
 import functools
 import os
 from collections import OrderedDict
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, NamedTuple, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,12 +17,32 @@ from numpy.typing import NDArray
 from ..training.group_order import Selection
 from .array_files import check_feature_left, check_magic, check_matrix, read_array_header
 from .column_names import numbered_names, target_column
+from .columns import Columns, Reading
 from .errors import DataError, broken_file, opened
 from .limits import row_limit
 from .parquet_files import ParquetLayout, ParquetMatrix
+from .raw import ReadingOptions
 from .targets import TargetKind
 
-__all__ = ["NpyRows", "ParquetRows", "RowSource", "SelectedRows"]
+__all__ = ["NpyRows", "ParquetGroups", "ParquetRows", "RowSource", "SelectedRows", "TableSchema"]
+
+
+class TableSchema(NamedTuple):
+    """What is known of the columns of a table with columns of any kind before its rows are looked at.
+
+    Attributes
+    ----------
+    readings : dict of str to Reading
+        Kind and notation of each column that is read.
+    left_out : dict of str to str
+        The columns that are not read, and the reasons.
+    options : ReadingOptions
+        The options for reading the table.
+    """
+
+    readings: Mapping[str, Reading]
+    left_out: Mapping[str, str]
+    options: ReadingOptions
 
 
 class RowSource(abc.ABC):
@@ -41,6 +61,10 @@ class RowSource(abc.ABC):
     groups_in_memory : int
         Number of groups whose rows can be accessed in any order while each group is read only once. An epoch shuffles
         the groups, and then the rows of as many groups at a time.
+    schema : TableSchema or None
+        What is known of the columns of a table that is not a matrix of numbers; None for a matrix.
+    notes : tuple of str
+        Remarks for the user.
     """
 
     path: str
@@ -48,6 +72,8 @@ class RowSource(abc.ABC):
     target_name: str | None
     groups: tuple[int, ...]
     groups_in_memory = 4
+    schema: TableSchema | None = None
+    notes: tuple[str, ...] = ()
 
     @property
     def n_rows(self) -> int:
@@ -59,7 +85,7 @@ class RowSource(abc.ABC):
         """Number of features of a row."""
         return len(self.feature_names)
 
-    def rows(self, indices: NDArray[Any]) -> tuple[NDArray[Any], NDArray[Any]]:
+    def rows(self, indices: NDArray[Any]) -> tuple[Any, NDArray[Any]]:
         """Return rows by number, in the given order.
 
         Parameters
@@ -69,8 +95,9 @@ class RowSource(abc.ABC):
 
         Returns
         -------
-        X : ndarray of shape (n, n_features), float32 or float64
-            Features, C-contiguous and finite; float64 unless the file's numbers are float32.
+        X : ndarray of shape (n, n_features), float32 or float64, or Columns
+            Features, C-contiguous and finite; float64 unless the file's numbers are float32. The columns of a table
+            that has a schema.
         y : ndarray of shape (n,)
             Targets in the file's own dtype, or text.
 
@@ -91,7 +118,7 @@ class RowSource(abc.ABC):
         """Return the numbers in the file of rows of this source, for messages."""
         return indices
 
-    def blocks(self, size: int) -> Iterator[tuple[NDArray[Any], NDArray[Any]]]:
+    def blocks(self, size: int) -> Iterator[tuple[Any, NDArray[Any]]]:
         """Yield all rows in the file's order, ``size`` at a time, as `rows` returns them."""
         for start in range(0, self.n_rows, size):
             yield self.rows(np.arange(start, min(start + size, self.n_rows)))
@@ -101,7 +128,7 @@ class RowSource(abc.ABC):
         """Close the file. Rows cannot be read afterwards."""
 
     @abc.abstractmethod
-    def _rows(self, indices: NDArray[Any]) -> tuple[NDArray[Any], NDArray[Any]]:
+    def _rows(self, indices: NDArray[Any]) -> tuple[Any, NDArray[Any]]:
         """Return rows whose numbers were checked."""
 
     def __enter__(self) -> Self:
@@ -154,7 +181,7 @@ class NpyRows(RowSource):
         """Unmap the file."""
         del self._matrix
 
-    def _rows(self, indices: NDArray[Any]) -> tuple[NDArray[Any], NDArray[Any]]:
+    def _rows(self, indices: NDArray[Any]) -> tuple[Any, NDArray[Any]]:
         taken = self._matrix[indices]
         with np.errstate(over="ignore"):
             X = np.ascontiguousarray(taken[:, :-1], dtype=self._dtype)
@@ -167,10 +194,97 @@ class NpyRows(RowSource):
         return X, y
 
 
-class ParquetRows(RowSource):
+class ParquetGroups(RowSource):
     """The rows of a Parquet file; groups are its row groups.
 
     The `RowSource.groups_in_memory` most recently used groups are cached.
+
+    Parameters
+    ----------
+    layout : ParquetLayout
+        Columns and row groups of the file.
+    feature_names : sequence of str
+        Names of the features.
+    target : int
+        Position of the target.
+
+    Attributes
+    ----------
+    file : ExitStack
+        What keeps the file open.
+
+    Raises
+    ------
+    DataError
+        If the row groups are too large for memory.
+    """
+
+    file: contextlib.ExitStack
+
+    def __init__(self, layout: ParquetLayout, feature_names: Sequence[str], target: int) -> None:
+        _check_groups(layout, self.groups_in_memory)
+        self.path = layout.path
+        self.feature_names = tuple(feature_names)
+        self.target_name = layout.names[target]
+        self.groups = layout.group_rows
+        self._starts = np.cumsum((0, *self.groups))
+        self._kept: OrderedDict[int, tuple[Any, NDArray[Any]]] = OrderedDict()
+
+    def close(self) -> None:
+        """Close the file and clear the cache."""
+        self._kept.clear()
+        self.file.close()
+
+    @abc.abstractmethod
+    def _read(self, group: int) -> tuple[Any, NDArray[Any]]:
+        """Read the features and the targets of a row group."""
+
+    def _rows(self, indices: NDArray[Any]) -> tuple[Any, NDArray[Any]]:
+        group_of = np.searchsorted(self._starts, indices, side="right") - 1
+        # Cached groups first, before others evict them; the groups of the last rows come last, so that they are still
+        # cached at the next call.
+        present, seen_last = np.unique(group_of[::-1], return_index=True)
+        in_turn = [int(group) for group in present[np.argsort(-seen_last)]]
+        places, pieces = [], []
+        for group in sorted(in_turn, key=lambda group: group not in self._kept):
+            place = np.flatnonzero(group_of == group)
+            X, y = self._group(group)
+            inside = indices[place] - self._starts[group]
+            places.append(place)
+            pieces.append((X[inside], y[inside]))
+        back = np.argsort(np.concatenate(places))
+        all_X, all_y = zip(*pieces, strict=True)
+        return _joined(all_X)[back], np.concatenate(all_y)[back]
+
+    def _group(self, group: int) -> tuple[Any, NDArray[Any]]:
+        """Return a row group, from the cache if it was used recently."""
+        if group not in self._kept:
+            while len(self._kept) >= self.groups_in_memory:
+                self._kept.popitem(last=False)
+            self._kept[group] = self._read(group)
+        self._kept.move_to_end(group)
+        return self._kept[group]
+
+
+def _joined(parts: Sequence[Any]) -> Any:
+    """Return the rows of several matrices, or of several tables."""
+    return Columns.joined(parts) if isinstance(parts[0], Columns) else np.concatenate(parts)
+
+
+def _check_groups(layout: ParquetLayout, groups_in_memory: int) -> None:
+    """Check that the cached groups will fit into memory."""
+    largest = max(layout.group_rows)
+    limit = row_limit(8 * len(layout.names), None)
+    n_groups = min(groups_in_memory, len(layout.group_rows))
+    if n_groups * largest > limit.rows:
+        raise DataError(
+            f"{layout.path}: {n_groups} row groups of {largest} rows, which are read at a time, are "
+            f"{limit.reason}; write the file with smaller row groups"
+        )
+
+
+class ParquetRows(ParquetGroups):
+    """The rows of a Parquet file whose features are numbers without gaps.
 
     Parameters
     ----------
@@ -196,60 +310,15 @@ class ParquetRows(RowSource):
             layout = ParquetLayout(file, path)
             chosen = target_column(layout.names, target, path)
             features = [column for column in range(len(layout.names)) if column != chosen]
-            self._check_groups(layout)
             dtype = np.float32 if all(map(layout.is_narrow, features)) else np.float64
             self._columns = ParquetMatrix(file, layout, features, chosen, target_kind, dtype)
-            self._file = stack.pop_all()
-        self.path = path
-        self.feature_names = tuple(layout.names[column] for column in features)
-        self.target_name = layout.names[chosen]
-        self.groups = layout.group_rows
-        self._starts = np.cumsum((0, *self.groups))
-        self._kept: OrderedDict[int, tuple[NDArray[Any], NDArray[Any]]] = OrderedDict()
+            super().__init__(layout, [layout.names[column] for column in features], chosen)
+            self.file = stack.pop_all()
 
-    def close(self) -> None:
-        """Close the file and clear the cache."""
-        self._kept.clear()
-        self._file.close()
-
-    def _rows(self, indices: NDArray[Any]) -> tuple[NDArray[Any], NDArray[Any]]:
-        group_of = np.searchsorted(self._starts, indices, side="right") - 1
-        # Cached groups first, before others evict them; the groups of the last rows come last, so that they are still
-        # cached at the next call.
-        present, seen_last = np.unique(group_of[::-1], return_index=True)
-        in_turn = [int(group) for group in present[np.argsort(-seen_last)]]
-        places, pieces = [], []
-        for group in sorted(in_turn, key=lambda group: group not in self._kept):
-            place = np.flatnonzero(group_of == group)
-            X, y = self._group(group)
-            inside = indices[place] - self._starts[group]
-            places.append(place)
-            pieces.append((X[inside], y[inside]))
-        back = np.argsort(np.concatenate(places))
-        all_X, all_y = (np.concatenate(parts) for parts in zip(*pieces, strict=True))
-        return all_X[back], all_y[back]
-
-    def _group(self, group: int) -> tuple[NDArray[Any], NDArray[Any]]:
-        """Return a row group, from the cache if it was used recently."""
-        if group not in self._kept:
-            while len(self._kept) >= self.groups_in_memory:
-                self._kept.popitem(last=False)
-            X, y = self._columns.read([group])
-            assert y is not None  # a target was chosen
-            self._kept[group] = X, y
-        self._kept.move_to_end(group)
-        return self._kept[group]
-
-    def _check_groups(self, layout: ParquetLayout) -> None:
-        """Check that the cached groups will fit into memory."""
-        largest = max(layout.group_rows)
-        limit = row_limit(8 * len(layout.names), None)
-        n_groups = min(self.groups_in_memory, len(layout.group_rows))
-        if n_groups * largest > limit.rows:
-            raise DataError(
-                f"{layout.path}: {n_groups} row groups of {largest} rows, which are read at a time, are "
-                f"{limit.reason}; write the file with smaller row groups"
-            )
+    def _read(self, group: int) -> tuple[Any, NDArray[Any]]:
+        X, y = self._columns.read([group])
+        assert y is not None  # a target was chosen
+        return X, y
 
 
 class SelectedRows(RowSource):
@@ -267,6 +336,7 @@ class SelectedRows(RowSource):
         self.path = source.path
         self.feature_names, self.target_name = source.feature_names, source.target_name
         self.groups, self.groups_in_memory = selection.counts, source.groups_in_memory
+        self.schema, self.notes = source.schema, source.notes
         self._source = source
         self._starts = np.cumsum((0, *self.groups))
         self._of_group = functools.lru_cache(maxsize=self.groups_in_memory)(selection.of_group)
@@ -278,7 +348,7 @@ class SelectedRows(RowSource):
         """Return the numbers of these rows in the file."""
         return self._source.row_numbers(self._selected(indices))
 
-    def _rows(self, indices: NDArray[Any]) -> tuple[NDArray[Any], NDArray[Any]]:
+    def _rows(self, indices: NDArray[Any]) -> tuple[Any, NDArray[Any]]:
         return self._source.rows(self._selected(indices))
 
     def _selected(self, indices: NDArray[Any]) -> NDArray[Any]:

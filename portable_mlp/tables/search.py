@@ -23,9 +23,9 @@ from .targets import class_names
 
 __all__ = ["TableSearch", "TrialScores"]
 
-MAXIMISED = {"classification": ("accuracy", "log_loss"), "regression": ("r2", "rmse")}
-"""For each task the score by which a trial is the best, and the one that decides between trials of equal scores: on few
-rows many have the same accuracy."""
+USUAL_SCORES = {"classification": ("accuracy", "log_loss"), "regression": ("r2", "rmse")}
+"""For each task the score by which a trial is the best unless another is asked for, and the one that decides between
+trials of equal scores: on few rows many have the same accuracy."""
 
 
 class TrialScores(NamedTuple):
@@ -81,6 +81,8 @@ class TableSearch:
         Of parameters and rows.
     seed : int
         Seed of the draws, the hold-outs, the first weights and the shuffles.
+    score : str, optional
+        The score by which a trial is the best, one of `MEASURES` of the task; None is the usual one.
     """
 
     table: Table | RawTable
@@ -92,11 +94,17 @@ class TableSearch:
     device: str
     dtype: str
     seed: int
+    score: str | None = None
 
     @property
     def measure(self) -> str:
-        """The score to maximise."""
-        return MAXIMISED[self.task][0]
+        """The score by which a trial is the best."""
+        return self.score or USUAL_SCORES[self.task][0]
+
+    def is_better(self, score: float, other: float) -> bool:
+        """Return whether a score is better than another, which NaN is not."""
+        sign = MEASURES[self.measure].sign
+        return sign * score > sign * other
 
     @functools.cached_property
     def baseline(self) -> TrialScores:
@@ -132,7 +140,8 @@ class TableSearch:
 
     def _objectives(self, trial: TrialScores) -> list[float]:
         """Return the scores that decide, more is better; -inf where one is not defined."""
-        scores = (MEASURES[name].sign * trial.mean(name) for name in MAXIMISED[self.task])
+        names = dict.fromkeys((self.measure, *reversed(USUAL_SCORES[self.task])))
+        scores = (MEASURES[name].sign * trial.mean(name) for name in names)
         return [-math.inf if math.isnan(score) else score for score in scores]
 
     def _scores(self, options: TableOptions, kept: np.ndarray, scored: np.ndarray) -> Mapping[str, float]:

@@ -8,10 +8,11 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple, TypeAlias
 
+from ..distributed.group import current_group, on_root
 from .search import TableSearch, TrialScores
 from .search_states import SearchStates
 
-__all__ = ["Ended", "Searched", "evaluate_one_by_one", "run_trials"]
+__all__ = ["Ended", "Searched", "run_trials"]
 
 
 Ended: TypeAlias = Callable[[TrialScores], None]
@@ -33,23 +34,18 @@ class Searched(NamedTuple):
     stopped_because: str
 
 
-def evaluate_one_by_one(search: TableSearch, numbers: Iterator[int], ended: Ended) -> None:
-    """Evaluate trials one after the other; call ``ended`` with each."""
-    for number in numbers:
-        ended(search.evaluate(number))
-
-
 def run_trials(
     search: TableSearch,
     n_trials: int,
     seconds: float | None,
     states: SearchStates,
     show: Callable[[Sequence[TrialScores]], None],
-    evaluate: Callable[[TableSearch, Iterator[int], Ended], None] = evaluate_one_by_one,
+    evaluate: Callable[[TableSearch, Iterator[int], Ended], None],
 ) -> Searched:
     """Run the trials that are not finished yet.
 
-    Ctrl-C ends the search; trials that are not finished then are lost.
+    Ctrl-C ends the search; trials that are not finished then are lost. In a group all ranks run it, and receive all
+    trials; rank 0 reads and writes the states.
 
     Parameters
     ----------
@@ -67,7 +63,7 @@ def run_trials(
         ``evaluate(search, numbers, ended)`` evaluates the trials of these numbers, several at a time or not, and calls
         ``ended`` with each.
     """
-    finished = {trial.number: trial for trial in states.finished()}
+    finished = {trial.number: trial for trial in _finished(states)}
     left = sorted(set(range(1, n_trials + 1)) - finished.keys())
     end = math.inf if seconds is None else time.monotonic() + seconds
     numbers = itertools.takewhile(lambda number: number == 1 or time.monotonic() < end, left)
@@ -85,6 +81,13 @@ def run_trials(
     try:
         evaluate(search, numbers, ended)
     except KeyboardInterrupt:
+        if current_group() is not None:
+            raise  # one rank may be alone with it
         return Searched(asked_for(), "interrupted")
     trials = asked_for()
     return Searched(trials, "max_trials" if len(trials) == n_trials else "time")
+
+
+def _finished(states: SearchStates) -> list[TrialScores]:
+    """Return on all ranks the trials that rank 0 finds finished."""
+    return [TrialScores._make(trial) for trial in on_root(states.finished)]  # tuples are lists in JSON

@@ -27,7 +27,7 @@ class SearchRecord(NamedTuple):
     seed : int
         The seed of the search.
     measure : str
-        The score that the search maximised, one of `MEASURES`.
+        The score by which the search chose, one of `MEASURES`.
     trial : int
         The number of the best trial.
     score, spread : float or None

@@ -57,12 +57,15 @@ class SearchSpace(NamedTuple):
     distributions : mapping from str to OneOf or LogUniform
         The distribution of each parameter by its name in `Recipe`: "hidden", "activation", an option of the training or
         of the encoding.
+    penalty : float
+        The ``l2`` of the table where none is drawn.
     """
 
     options: TableOptions
     n_rows: int
     n_classes: int | None
     distributions: Mapping[str, Distribution]
+    penalty: float
 
     def drawn(self, seed: int, number: int) -> dict[str, Any]:
         """Return the parameters of a trial as JSON has them; trial 1 takes the recipe's, and draws nothing.
@@ -91,10 +94,13 @@ class SearchSpace(NamedTuple):
         usual = recipe(self.n_rows, self.n_classes, self.with_parameters(parameters))
         values: dict[str, Any] = {name: option.default for name, option in TRAINING_OPTIONS.items()}
         values |= {**usual.training, **usual.encoding, "hidden": list(usual.hidden), "activation": usual.activation}
+        values["l2"] = parameters.get("l2", self.penalty)
         return {name: values[name] for name in self.distributions}
 
 
-def search_space(n_rows: int, n_classes: int | None, options: TableOptions, *, is_encoded: bool) -> SearchSpace:
+def search_space(
+    n_rows: int, n_classes: int | None, options: TableOptions, *, is_encoded: bool, penalty: float | None = None
+) -> SearchSpace:
     """Return the space around the recipe of a table; what the options choose is the same in all trials.
 
     Parameters
@@ -107,6 +113,8 @@ def search_space(n_rows: int, n_classes: int | None, options: TableOptions, *, i
         The options of all trials.
     is_encoded : bool
         Whether the columns are encoded: a table of numbers alone has no pieces.
+    penalty : float, optional
+        The ``l2`` of the table where none is drawn; by default that of the recipe.
 
     Raises
     ------
@@ -122,7 +130,7 @@ def search_space(n_rows: int, n_classes: int | None, options: TableOptions, *, i
     ({}, 400, 200)
     """
     usual = recipe(n_rows, n_classes, options).training
-    rate, penalty, epochs = usual["learning_rate"], usual["l2"], usual["epochs"]
+    rate, l2, epochs = usual["learning_rate"], usual["l2"], usual["epochs"]
     every: dict[str, Distribution] = {
         "hidden": OneOf(([64], [128], [256], [128, 64], [256, 128], [128, 128, 64])),
         # What stands twice is drawn twice as often.
@@ -132,7 +140,7 @@ def search_space(n_rows: int, n_classes: int | None, options: TableOptions, *, i
         "schedule": OneOf(("cosine", "cosine", "constant")),
         "epochs": OneOf((max(1, epochs // 2), epochs, 2 * epochs)),
         # Tables of categories alone want hardly any penalty.
-        "l2": LogUniform(0.01 * penalty, 10.0 * penalty),
+        "l2": LogUniform(0.01 * l2, 10.0 * l2),
         "dropout": OneOf((0.0, 0.0, 0.1, 0.2, 0.4)),
     }
     fixed = {*options.training, *options.encoding}
@@ -146,4 +154,4 @@ def search_space(n_rows: int, n_classes: int | None, options: TableOptions, *, i
     plain: dict[str, Any] = {
         name: dict(value) for name, value in options._asdict().items() if isinstance(value, Mapping)
     }
-    return SearchSpace(options._replace(**plain), n_rows, n_classes, varied)
+    return SearchSpace(options._replace(**plain), n_rows, n_classes, varied, l2 if penalty is None else penalty)

@@ -16,7 +16,7 @@ from ..storage.model_errors import refusal
 from .columns import RawTable, Table
 from .search import TableSearch, TrialScores
 
-__all__ = ["SearchStates"]
+__all__ = ["SearchStates", "identity_of_search"]
 
 
 class SearchStates:
@@ -33,7 +33,7 @@ class SearchStates:
     def __init__(self, folder: CheckpointFolder | None, search: TableSearch) -> None:
         self._folder, self._search = folder, search
         self._measures = list(search.baseline.folds[0])
-        self._identity = {} if folder is None else json.loads(canonical(_identity(search)))
+        self._identity = {} if folder is None else json.loads(canonical(identity_of_search(search)))
 
     def finished(self) -> list[TrialScores]:
         """Return the trials that are finished; none without a folder, or in an empty one.
@@ -77,7 +77,7 @@ class SearchStates:
         return [dict(zip(self._measures, scores, strict=True)) for scores in of_folds]
 
 
-def _identity(search: TableSearch) -> dict[str, Any]:
+def identity_of_search(search: TableSearch) -> dict[str, Any]:
     """Return what distinguishes a search from others, for JSON: not the number of its trials, which may grow."""
     return {
         "table": _digest(search.table),

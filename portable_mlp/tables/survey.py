@@ -8,11 +8,16 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ..training.batches import NUMBERS_AT_ONCE, blocks
+from .columns import Column
+from .encoding import EncoderOptions
 from .hold_out import GroupSplit
-from .moments import Moments
-from .preparation import Preparation, made_of
+from .moments import Moments, RunningMoments
+from .preparation import Preparation, made_of, of_encoder
 from .reading import RowSource
+from .table_sketch import TableSketch
 from .targets import MOST_WHOLE_NUMBER_CLASSES, are_whole, class_names
+
+DEFAULT_ENCODING = EncoderOptions()
 
 
 class Survey(NamedTuple):
@@ -36,7 +41,9 @@ class Survey(NamedTuple):
     digest: str
 
 
-def survey(source: RowSource, *, task: str, fraction: float, seed: int) -> Survey:
+def survey(
+    source: RowSource, *, task: str, fraction: float, seed: int, encoding: EncoderOptions = DEFAULT_ENCODING
+) -> Survey:
     """Read every row, and again as long as a class has no training row.
 
     Parameters
@@ -49,21 +56,35 @@ def survey(source: RowSource, *, task: str, fraction: float, seed: int) -> Surve
         Fraction of the rows to hold out, in [0, 1).
     seed : int
         Seed of the split.
+    encoding : EncoderOptions
+        Options of the encoding of a table that is not a matrix of numbers.
 
     Raises
     ------
     DataError
         If a value is missing or not finite, or a part of the file cannot be read.
     ValueError
-        If there is only one class, or a column's numbers are too large to be scaled.
+        If there is only one class, no feature is left, or a column's numbers are too large to be scaled.
     """
     split, found = _split(source, task, fraction, seed)
-    names: dict[str, Any] = {"feature_names": source.feature_names, "target_name": source.target_name}
     digest, classes = found.digest.hexdigest(), found.classes.in_order()
+    preparation = _preparation(source, found, found.targets.moments if classes is None else classes, encoding)
     if classes is not None:
-        return Survey(split, made_of(found.inputs.moments, classes, **names), None, digest)
-    preparation = made_of(found.inputs.moments, found.targets.moments, **names)
+        return Survey(split, preparation, None, digest)
     return Survey(split, preparation, _variation(found.held_out, np.asarray(preparation.target_scale)), digest)
+
+
+def _preparation(
+    source: RowSource, found: _Pass, targets: list[Any] | Moments, encoding: EncoderOptions
+) -> Preparation:
+    """Return the preparation of what was found in the rows."""
+    schema = source.schema
+    if schema is None or not isinstance(found.inputs, TableSketch):
+        assert isinstance(found.inputs, RunningMoments)
+        names: dict[str, Any] = {"feature_names": source.feature_names, "target_name": source.target_name}
+        return made_of(found.inputs.moments, targets, **names)
+    encoder = found.inputs.encoder(encoding, schema.left_out)
+    return of_encoder(encoder, targets, target_name=source.target_name, table=schema.options)
 
 
 def test_split(source: RowSource, *, task: str, fraction: float, seed: int) -> tuple[GroupSplit, str]:
@@ -88,7 +109,7 @@ def _split(source: RowSource, task: str, fraction: float, seed: int) -> tuple[Gr
         protected |= lost
 
 
-def _variation(held_out: _RunningMoments, scale: np.ndarray) -> np.ndarray:
+def _variation(held_out: RunningMoments, scale: np.ndarray) -> np.ndarray:
     """Return the sum of squared deviations of scaled targets."""
     if not held_out.n_rows:
         return np.zeros(1)
@@ -135,28 +156,15 @@ class Classes:
         return None if self._task == "regression" else class_names(np.asarray(sorted(self._kept)))
 
 
-class _RunningMoments:
-    """Moments accumulated block by block."""
-
-    moments: Moments
-
-    def __init__(self) -> None:
-        self.n_rows = 0
-
-    def add(self, x: np.ndarray) -> None:
-        if len(x):
-            more = Moments.of(x)
-            self.moments = self.moments.with_more(more) if self.n_rows else more
-            self.n_rows += len(x)
-
-
 class _Pass:
     """One pass over all rows, in the file's order."""
 
     def __init__(self, source: RowSource, split: GroupSplit, task: str) -> None:
         self.digest = hashlib.sha256()
         self.classes = Classes(task)
-        self.inputs, self.targets, self.held_out = _RunningMoments(), _RunningMoments(), _RunningMoments()
+        schema = source.schema
+        self.inputs: RunningMoments | TableSketch = RunningMoments() if schema is None else TableSketch(schema.readings)
+        self.targets, self.held_out = RunningMoments(), RunningMoments()
         start = 0
         for group, n_rows in enumerate(source.groups):
             if n_rows:
@@ -171,7 +179,8 @@ class _Pass:
         for first, stop in blocks(n_rows, source.n_features, NUMBERS_AT_ONCE):
             X, y = source.rows(np.arange(start + first, start + stop))
             pieces.append(y)
-            self.digest.update(X.data)
+            for array in (X,) if isinstance(X, np.ndarray) else map(X.column, X):
+                self.digest.update(_bytes_of(array))
             self.inputs.add(X[is_kept[first:stop]])
         y = np.concatenate(pieces)
         # After the features of each group, so that the digest depends on the division into groups.
@@ -181,3 +190,11 @@ class _Pass:
         if y.dtype.kind != "U":
             self.targets.add(y_kept[:, None])
             self.held_out.add(y_held_out[:, None])
+
+
+def _bytes_of(column: np.ndarray | Column) -> Any:
+    """Return what a digest takes of a matrix, or of a column."""
+    values = column if isinstance(column, np.ndarray) else column.values
+    if values.dtype.kind == "O":
+        return "\0".join("" if text is None else text for text in values).encode()
+    return np.ascontiguousarray(values).view(np.uint8).data

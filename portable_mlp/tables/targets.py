@@ -35,6 +35,9 @@ with a little text among them. "numbers": numbers alone."""
 MOST_WHOLE_NUMBER_CLASSES = 20
 """Whole-number targets with more distinct values than this are a quantity, not classes."""
 
+FEWEST_ROWS_OF_A_CLASS = 3
+"""Fewer rows for each whole number, on the mean, make a quantity of them."""
+
 LARGEST_EXACT = 2**53
 """The limit of exact integers in float64: every larger float64 is whole, which proves nothing about its origin."""
 
@@ -42,20 +45,21 @@ LARGEST_EXACT = 2**53
 def is_classification(y: NDArray[Any]) -> bool:
     """Tell classes from quantities: text, booleans, or whole numbers with few distinct values are classes.
 
-    Whole numbers may have any dtype: a column of 0 and 1 becomes one of floats when tables are joined. Where each of
-    more than two occurs once, as the years of a short table, they are a quantity.
+    Whole numbers may have any dtype: a column of 0 and 1 becomes one of floats when tables are joined. Where more than
+    two of them have fewer than three rows each, on the mean, they are a quantity: the years, or the counts, of a short
+    table.
 
     >>> is_classification(np.array([0.0, 1.0, 1.0])), is_classification(np.array([0.0, 0.5, 1.0]))
     (True, False)
-    >>> is_classification(np.array([1947, 1948, 1949]))
-    False
+    >>> is_classification(np.array([1947, 1948, 1949])), is_classification(np.array([37, 9, 6, 4, 3, 1, 1, 1]))
+    (False, False)
     """
     if y.dtype.kind in "USb" or y.ndim > 1:
         return y.ndim == 1
     if not are_whole(y):
         return False
     n_values = len(np.unique(y))
-    return n_values <= 2 or n_values <= min(MOST_WHOLE_NUMBER_CLASSES, len(y) - 1)
+    return n_values <= 2 or n_values <= min(MOST_WHOLE_NUMBER_CLASSES, len(y) // FEWEST_ROWS_OF_A_CLASS)
 
 
 def are_whole(y: NDArray[Any]) -> bool:

@@ -149,7 +149,10 @@ def read_text_table(file: TextFile, suffix: str, options: TextTableOptions) -> T
 
 def _row_limit(names: Sequence[str], options: TextTableOptions) -> RowLimit:
     """Return the limit on rows, by the memory of their numbers and cell ends."""
-    return row_limit(24 * len(names), options.max_rows)
+    limit = row_limit(24 * len(names), options.max_rows)
+    if limit.rows == options.max_rows:
+        return limit
+    return limit._replace(reason=f"{limit.reason}; train reads a .parquet table batch by batch, however large")
 
 
 def _by_records(

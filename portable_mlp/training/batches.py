@@ -103,16 +103,17 @@ def n_samples_of(batches: Sequence[Span]) -> int:
     return sum(stop - start for start, stop in batches)
 
 
-def joined_orders(orders: Sequence[np.ndarray | None], n_samples: int) -> tuple[np.ndarray | None, list[Span]]:
-    """Return the orders of several epochs as one, and a batch of all samples for each; None keeps the samples' own.
+def joined_orders(orders: Sequence[np.ndarray | None], batches: Sequence[Span]) -> tuple[np.ndarray | None, list[Span]]:
+    """Return the orders of several epochs as one, and the batches of each in it; None keeps the samples' own.
 
-    >>> joined_orders([np.asarray([1, 0]), np.asarray([0, 1])], 2)
-    (array([1, 0, 0, 1]), [(0, 2), (2, 4)])
+    >>> joined_orders([np.asarray([1, 2, 0]), np.asarray([0, 1, 2])], [(0, 2), (2, 3)])
+    (array([1, 2, 0, 0, 1, 2]), [(0, 2), (2, 3), (3, 5), (5, 6)])
     """
     shuffled = [order for order in orders if order is not None]
     if not shuffled:
-        return None, [(0, n_samples)] * len(orders)
-    return np.concatenate(shuffled), [(i * n_samples, (i + 1) * n_samples) for i in range(len(orders))]
+        return None, [*batches] * len(orders)
+    places = itertools.accumulate(map(len, shuffled[:-1]), initial=0)
+    return np.concatenate(shuffled), [(place + start, place + stop) for place in places for start, stop in batches]
 
 
 def counting(batches: Sequence[Span], weights: np.ndarray | None, order: Any) -> Sequence[Span]:

@@ -30,7 +30,8 @@ class Dropout:
     """
 
     def __init__(self, backend: Backend, net: Network, fraction: float, draws: Shuffle, dtype: Any) -> None:
-        self._backend, self._fraction, self._draws, self._dtype = backend, fraction, draws, dtype
+        self._backend, self._fraction, self._draws = backend, fraction, draws
+        self._factor = factor_of(backend, fraction, dtype)
         self._n_units = net.sizes[1:-1]
 
     def masks(self, epoch: int, batches: Sequence[Span], done: int) -> Iterator[tuple[Array, ...]]:
@@ -38,12 +39,17 @@ class Dropout:
         for batch, (start, stop) in enumerate(batches[done:], start=done):
             generator = self._draws.generator_of_batch(epoch, batch)
             uniform = [generator.random((stop - start, n_units)) for n_units in self._n_units]
-            yield masks_of(self._backend, uniform, self._fraction, self._dtype)
+            yield masks_of(self._backend, uniform, self._fraction, self._factor)
 
 
-def masks_of(backend: Backend, uniform: Iterable[Any], fraction: float, dtype: Any) -> tuple[Array, ...]:
-    """Return masks of 0 and ``1 / (1 - fraction)`` for each hidden layer, so that the expected sum is unchanged.
+def factor_of(backend: Backend, fraction: float, dtype: Any) -> Any:
+    """Return the factor of units that are kept, ``1 / (1 - fraction)``, in a dtype, on the host."""
+    return backend.to_numpy(backend.asarray(1.0 / (1.0 - fraction), dtype=dtype))
 
-    ``uniform`` are numbers in [0, 1) of the host, (n_samples, n_units) for each layer.
+
+def masks_of(backend: Backend, uniform: Iterable[Any], fraction: float, factor: Any) -> tuple[Array, ...]:
+    """Return masks of 0 and ``factor`` for each hidden layer, so that the expected sum is unchanged.
+
+    ``uniform`` are numbers in [0, 1) of the host, (n_samples, n_units) for each layer; see `factor_of`.
     """
-    return tuple(backend.asarray((numbers >= fraction) / (1.0 - fraction), dtype=dtype) for numbers in uniform)
+    return tuple(backend.asarray((numbers >= fraction) * factor) for numbers in uniform)

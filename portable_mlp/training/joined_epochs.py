@@ -1,34 +1,52 @@
-"""Epochs of a single step, as where a batch is all samples: many in one call of the runner, recorded afterwards.
+"""Epochs whose steps are taken in one call of the runner, and which are recorded afterwards.
 
-The step of a small network takes less time than the Python around an epoch. Epochs are joined where nothing happens
-between them, so that the numbers are those of one epoch at a time.
+The steps of an epoch of a small network take less time than the Python around them. Epochs are joined where nothing
+happens between them, so that the numbers are those of one epoch at a time.
 """
 
 from __future__ import annotations
 
 import time
-from typing import TypeGuard
+from typing import TYPE_CHECKING, NamedTuple, TypeGuard
 
-from ..backends.runner import STEPS_A_CALL
+from ..backends.runner import COMPILED_STEPS_A_CALL
 from ..distributed.group import current_group
+from ..kernels.arrays import Array
 from .batches import Data
-from .loop import Loop, all_finite
-from .monitor import Monitor
-from .order import KeyedOrder
-from .schedules import LossDrivenRates, Progress
+from .loop import Loop
+from .order import Order
+from .schedules import Progress
 from .stream import Samples
 
+if TYPE_CHECKING:
+    from .run import Rates, Record
 
-def nothing_between_epochs(
-    samples: Samples, order: KeyedOrder, rates: LossDrivenRates, monitor: Monitor
-) -> TypeGuard[Data]:
-    """Return whether epochs are single steps on samples in memory, after which nothing is evaluated or decided."""
-    in_memory = isinstance(samples, Data) and samples.X.ndim == 2 and current_group() is None
-    return in_memory and order.is_one_batch and monitor.only_records and not rates.by_loss
+
+class JoinedDone(NamedTuple):
+    """The figures of some epochs after the last step of all of them.
+
+    Attributes
+    ----------
+    mean_losses : array of shape (n_epochs,)
+        The mean loss of each over its samples, on the device.
+    learning_rates : list of float
+        The learning rate of the first step of each.
+    samples_per_second : float
+        The speed of all of them together.
+    """
+
+    mean_losses: Array
+    learning_rates: list[float]
+    samples_per_second: float
+
+
+def can_be_joined(samples: Samples, loop: Loop) -> TypeGuard[Data]:
+    """Return whether several epochs can be one call: of one model in one process, whose samples are in memory."""
+    return isinstance(samples, Data) and loop.total.ndim == 0 and current_group() is None
 
 
 class JoinedEpochs:
-    """Takes and records epochs of a single step, as many as one call of the runner does.
+    """Takes and records as many epochs as one call of the runner does, and as are certain.
 
     Parameters
     ----------
@@ -36,46 +54,60 @@ class JoinedEpochs:
         The loop, which has the parameters of one model.
     data : Data
         All training samples, in memory.
-    order, rates, monitor
-        The order of each epoch, its learning rate, and its record; see `nothing_between_epochs`.
+    order, rates, record
+        The order of each epoch, its learning rate, and its record.
     epochs : int
         The largest number of epochs.
     """
 
-    def __init__(
-        self, loop: Loop, data: Data, order: KeyedOrder, rates: LossDrivenRates, monitor: Monitor, *, epochs: int
-    ) -> None:
-        self._loop, self._data, self._order, self._rates, self._monitor = loop, data, order, rates, monitor
+    def __init__(self, loop: Loop, data: Data, order: Order, rates: Rates, record: Record, *, epochs: int) -> None:
+        self._loop, self._data, self._order, self._rates, self._record = loop, data, order, rates, record
         self._epochs, self._diverged = epochs, False
 
-    def take(self, epoch: int) -> int:
-        """Take epochs after the first ``epoch`` ones; return their number, 0 if the next one is to be taken alone.
+    def take(self, epoch: int) -> tuple[int, str | None]:
+        """Take epochs after the first ``epoch`` ones; return their number, and the reason to stop or None.
 
-        Epochs that diverge are undone, to be taken one by one: the first bad one is reported as always.
+        The number is 0 if the next epoch is to be taken alone. Epochs that diverge are undone, to be taken one by one:
+        the first bad one is reported as always.
         """
-        loop, n_samples = self._loop, self._order.n_samples
-        n_now = 1 if self._diverged else loop.n_joined(n_samples, min(STEPS_A_CALL, self._epochs - epoch))
-        if n_now == 1:
-            return 0
-        steps = range(loop.n_steps + 1, loop.n_steps + n_now + 1)
-        rates = {
-            step: self._rates.at(Progress(e, e * n_samples, self._epochs, step, 1))
-            for e, step in enumerate(steps, start=epoch)
-        }
+        loop, n_now = self._loop, self._number(epoch)
+        if n_now <= 1:
+            return 0, None
+        self._record.epoch_begins(resumed=False)
+        rates = self._rates_of(range(epoch, epoch + n_now))
         orders = [self._order.epoch(e, 0).rows for e in range(epoch, epoch + n_now)]
         before, start = loop.kept(), time.perf_counter()
         try:
-            means = loop.joined_epochs(self._data, orders, rates.__getitem__)
-            losses = loop.backend.to_numpy(means + loop.differences())
+            losses = loop.joined_epochs(self._data, orders, self._order.each_batches or (), rates)
+            sound = self._record.accepts(losses)
         except KeyboardInterrupt:
             loop.restore(*before)  # the parameters of the epochs that are recorded
             raise
-        if not all_finite(losses):
+        if not sound:
             loop.restore(*before)
             self._diverged = True
+            return 0, None
+        n_samples = n_now * self._order.n_samples
+        self._record.bar.advance(n_samples)
+        speed = n_samples / (time.perf_counter() - start)
+        return n_now, self._record.joined_epochs_end(JoinedDone(losses, rates[:: len(rates) // n_now], speed))
+
+    def _number(self, epoch: int) -> int:
+        """Return how many epochs to take now."""
+        batches = self._order.each_batches
+        if not batches or self._diverged:
             return 0
-        speed = n_now * n_samples / (time.perf_counter() - start)
-        self._monitor.bar.advance(n_now * n_samples)
-        for loss, rate in zip(losses.tolist(), rates.values(), strict=True):
-            self._monitor.epoch_end(loop.flat, loss=loss, learning_rate=rate, samples_per_second=speed)
-        return n_now
+        n_now = int(min(self._record.n_certain, self._epochs - epoch, COMPILED_STEPS_A_CALL // len(batches)))
+        return self._loop.n_joined(batches, n_now) if n_now > 1 else 0
+
+    def _rates_of(self, epochs: range) -> list[float]:
+        """Return the learning rate of each step of some epochs."""
+        batches, rates, n_samples = self._order.each_batches or (), [], self._order.n_samples
+        for i, epoch in enumerate(epochs):
+            first = self._loop.n_steps + 1 + i * len(batches)
+            progress = Progress(epoch, epoch * n_samples, self._epochs, first, len(batches))
+            if self._rates.by_step:
+                rates += [self._rates.at(progress._replace(step=first + j)) for j in range(len(batches))]
+            else:
+                rates += [self._rates.at(progress)] * len(batches)
+        return rates

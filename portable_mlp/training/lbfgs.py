@@ -178,5 +178,5 @@ class _Search:
         if not math.isfinite(loss):
             epoch = self._monitor.n_epochs + 1
             raise NonFiniteError.diverged(
-                self._monitor.net, self.good, self._monitor.history, epoch=epoch, batch=1, n_batches=1
+                self._monitor.params_of(self.good), self._monitor.history, epoch=epoch, batch=1, n_batches=1
             )

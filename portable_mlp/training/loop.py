@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import math
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
@@ -14,7 +15,6 @@ from ..distributed.group_runner import GroupRunner
 from ..kernels.arrays import Array, snapshot
 from ..kernels.batch import Span
 from ..kernels.optimizers import State
-from ..kernels.propagation import Masks
 from ..kernels.step import Program
 from .batches import Data, joined_orders, n_samples_of
 from .progress import Silent
@@ -122,7 +122,7 @@ class Loop:
         rate: Callable[[int], float],
         *,
         order: Any = None,
-        masks: Iterable[Masks] | None = None,
+        masks: Iterable[Sequence[Array]] | None = None,
         bar: Silent | None = None,
         done: int = 0,
         every: int | None = None,
@@ -160,8 +160,10 @@ class Loop:
             for some, on_host, spans in pieces:
                 self._fold_losses()
                 prepared = runner.prepared(some, on_host)
-                for now in runner.calls(spans, self.n_steps, every) if each is None else zip(spans):
-                    losses = self._take(some, prepared, now, rate, None if each is None else next(each))
+                together = each is None or runner.takes_masks
+                for now in runner.calls(spans, self.n_steps, every) if together else zip(spans):
+                    masks_now = None if each is None else list(itertools.islice(each, len(now)))
+                    losses = self._take(some, prepared, now, rate, masks_now)
                     self._losses.append((losses, len(now)))
                     done += len(now)
                     if bar is not None:
@@ -170,32 +172,45 @@ class Loop:
                         between(done)
         return self._carry.total / float(n_samples)
 
-    def n_joined(self, n_samples: int, n_epochs: int) -> int:
-        """Return how many of ``n_epochs`` epochs, each a single step on all samples, one call takes."""
+    def n_joined(self, batches: Sequence[Span], n_epochs: int) -> int:
+        """Return how many of ``n_epochs`` epochs, each of these batches, one call takes; 0 if not even one."""
         if not self._runner.joins_epochs:
-            return 1
-        return len(next(iter(self._runner.calls([(0, n_samples)] * n_epochs, self.n_steps, None))))
+            return 0
+        return len(next(iter(self._runner.calls([*batches] * n_epochs, self.n_steps, None)))) // len(batches)
 
-    def joined_epochs(self, data: Data, orders: Sequence[Any], rate: Callable[[int], float]) -> Array:
-        """Take epochs of a single step on all samples in one call; return the mean loss of each, (n_epochs,).
+    def joined_epochs(
+        self, data: Data, orders: Sequence[Any], batches: Sequence[Span], rates: Sequence[float]
+    ) -> Array:
+        """Take several epochs in one call; return the mean loss of each, (n_epochs,).
 
         Parameters
         ----------
         data : Data
-            All training samples, in memory: a step takes all of them.
+            All training samples, in memory.
         orders : sequence of ndarray of shape (n_samples,), int64, or of None
             The order of the samples in each of these epochs, on the host; None keeps their order.
-        rate : callable
-            The learning rate of a step, as for `epoch`.
+        batches : sequence of Span
+            Where each batch of an epoch starts and stops in its order.
+        rates : sequence of float
+            The learning rate of each step.
         """
-        n_samples = data.n_samples
-        order, batches = joined_orders(orders, n_samples)
-        losses = self._take(data, self._runner.prepared(data, order), batches, rate)
-        # As `epoch` does it: the sum over the samples, then its mean.
-        return self.backend.xp.reshape(losses, (-1,)) * float(n_samples) / float(n_samples)
+        xp, first = self.backend.xp, self.n_steps + 1
+        order, all_batches = joined_orders(orders, batches)
+        losses = self._take(data, self._runner.prepared(data, order), all_batches, lambda step: rates[step - first])
+        sizes = xp.asarray(
+            [float(stop - start) for start, stop in batches], dtype=losses.dtype, device=self.backend.device
+        )
+        # As `epoch` does it: the sum over the samples, batch by batch, then its mean.
+        sums = xp.cumulative_sum(xp.reshape(losses, (len(orders), -1)) * sizes, axis=1)
+        return sums[:, -1] / float(n_samples_of(batches))
 
     def _take(
-        self, data: Data, order: Any, batches: Sequence[Span], rate: Callable[[int], float], masks: Masks = None
+        self,
+        data: Data,
+        order: Any,
+        batches: Sequence[Span],
+        rate: Callable[[int], float],
+        masks: Sequence[Sequence[Array]] | None = None,
     ) -> Array:
         """Take one step for each batch of one call; return their losses."""
         steps = range(self.n_steps + 1, self.n_steps + len(batches) + 1)

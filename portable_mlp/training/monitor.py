@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, TypeAlias
 
@@ -9,7 +10,7 @@ from ..backends import Backend
 from ..distributed.group import on_root
 from ..kernels.arrays import Array, snapshot
 from ..kernels.network import Network
-from ..kernels.parameters import unpack
+from ..kernels.parameters import Params, unpack
 from .evaluation import Evaluation
 from .history_numbers import copied, kept_number
 from .loop import Loop, all_finite
@@ -20,6 +21,7 @@ from .stopping import MONITORED, Rule, best_epoch
 from .stream import Samples
 
 if TYPE_CHECKING:
+    from .joined_epochs import JoinedDone
     from .run import EpochDone
 
 Callback: TypeAlias = Callable[[EpochEnd], Any]
@@ -122,12 +124,16 @@ class Monitor:
         """Return whether a callback requests to stop, and the numbers that callbacks keep in the history."""
         if not self._callbacks:
             return False, self._of_callbacks
-        params = unpack(self.net, snapshot(self._backend.xp, flat))
+        params = self.params_of(snapshot(self._backend.xp, flat))
         event = EpochEnd(self.n_epochs - 1, self._epochs, params, self.history)
         # Every callback is called, also after a request to stop. NumPy's True counts; a number other than 0 does not.
         answers = [callback(event) for callback in self._callbacks]
         stop = any(type(answer).__name__.startswith("bool") and bool(answer) for answer in answers)
         return stop, {name: kept_number(name, x) for name, x in event.history.items() if name not in self._history}
+
+    def params_of(self, flat: Array) -> Params:
+        """Return the layers of flat parameters, of which nothing is left to compute: another thread may read them."""
+        return self._backend.evaluated(unpack(self.net, flat))
 
     def result(self, flat: Array, stopped_because: str) -> TrainResult:
         """Return the run's result: with ``patience`` the best parameters, else ``flat``."""
@@ -135,7 +141,7 @@ class Monitor:
         history = self.history
         # With many models each number is a list.
         objectives = [self._sign * x for x in history.get(self._monitored, []) if not isinstance(x, list)]
-        return TrainResult(unpack(self.net, chosen), history, self.n_epochs, stopped_because, best_epoch(objectives))
+        return TrainResult(self.params_of(chosen), history, self.n_epochs, stopped_because, best_epoch(objectives))
 
     def memory(self) -> dict[str, Any]:
         """Return the record of the epochs so far: arrays on the host, and lists of floats."""
@@ -181,6 +187,11 @@ class LoopRecord:
         self._loop, self._monitor, self._rates = loop, monitor, rates
         self._epoch_start = loop.flat
 
+    @property
+    def n_certain(self) -> float:
+        """The number of coming epochs of which nothing is evaluated and nothing decides."""
+        return math.inf if self._monitor.only_records and not self._rates.by_loss else 1
+
     def epoch_begins(self, *, resumed: bool) -> None:
         """Keep the parameters: they are the last good ones if the epoch diverges."""
         if not resumed:
@@ -202,6 +213,18 @@ class LoopRecord:
         if reason is None and not self._rates.continues_after(loss):
             return "learning_rate"
         return reason
+
+    def accepts(self, mean_losses: Array) -> bool:
+        """Return whether these losses and all parameters are finite."""
+        return all_finite(self._loop.backend.to_numpy(mean_losses + self._loop.differences()))
+
+    def joined_epochs_end(self, done: JoinedDone) -> None:
+        """Record epochs of which nothing but the figures is kept."""
+        losses = self._loop.backend.to_numpy(done.mean_losses).tolist()
+        for loss, rate in zip(losses, done.learning_rates, strict=True):
+            self._monitor.epoch_end(
+                self._loop.flat, loss=loss, learning_rate=rate, samples_per_second=done.samples_per_second
+            )
 
     def ended_before(self, reason: str) -> str | None:
         """Return why a resumed run remains stopped; where a callback had stopped it, the current callbacks decide."""
@@ -233,8 +256,7 @@ class LoopRecord:
         if not is_finite:
             epoch, batch = self._monitor.n_epochs + 1, loop.first_bad_batch()
             raise NonFiniteError.diverged(
-                self._monitor.net,
-                self._epoch_start,
+                self._monitor.params_of(self._epoch_start),
                 self._monitor.history,
                 epoch=epoch,
                 batch=batch,

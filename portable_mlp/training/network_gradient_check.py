@@ -125,7 +125,7 @@ class _OnHost:
         params = unpack(self.net, flat)
         ops, objective = portable(self.xp), self._objective
         trace = forward_pass(ops, self.net, params, self.batch.X)
-        loss, _, logits = data_loss(ops, objective, trace.product, params[-1].b, self.batch, self.divisor)
+        loss, _, logits = data_loss(ops, objective, trace.product, trace.bias, self.batch, self.divisor)
         sums = GradientSums(params, (), objective.strength(self.divisor), self.divisor)
         sides = [h > 0 for h, f in zip(trace.hidden, self.net.activations, strict=True) if ACTIVATIONS[f].has_kink]
         if self.net.output in ELEMENTWISE_OUTPUTS and ELEMENTWISE_OUTPUTS[self.net.output].has_kink:

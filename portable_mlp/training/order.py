@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple, Protocol
 
+from ..kernels.arrays import Array
 from ..kernels.batch import Span
-from ..kernels.propagation import Masks
 from .batches import counting, spans
 from .dropout import Dropout
 from .shuffle import Shuffle
@@ -28,7 +28,7 @@ class EpochOrder(NamedTuple):
 
     rows: Any
     batches: Sequence[Span]
-    masks: Iterable[Masks] | None = None
+    masks: Iterable[Sequence[Array]] | None = None
 
 
 class Order(Protocol):
@@ -41,6 +41,10 @@ class Order(Protocol):
     """
 
     n_samples: int
+
+    @property
+    def each_batches(self) -> Sequence[Span] | None:
+        """The batches of each epoch; None if they may differ from epoch to epoch, or have masks."""
 
     def epoch(self, epoch: int, done: int) -> EpochOrder:
         """Return the order of an epoch, of which ``done`` batches are done already."""
@@ -90,9 +94,9 @@ class KeyedOrder:
         self._batches = spans(n_samples, batch_size)
 
     @property
-    def is_one_batch(self) -> bool:
-        """Whether each epoch is one batch of all samples, without dropout."""
-        return len(self._batches) == 1 and self._weights is None and self._dropout is None
+    def each_batches(self) -> Sequence[Span] | None:
+        """The batches of each epoch; None if they may differ from epoch to epoch, or have masks."""
+        return self._batches if self._weights is None and self._dropout is None else None
 
     def epoch(self, epoch: int, done: int) -> EpochOrder:
         """Return the order of an epoch."""

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple, TypeAlias
 
-from ..kernels.arrays import Array
-from ..kernels.network import Network
-from ..kernels.parameters import Params, unpack
+from ..html_parts import notebook_heading
+from ..kernels.parameters import Params
 from ..kernels.summaries import fields
+from .history_html import history_html
 
 History: TypeAlias = dict[str, list[Any]]
 """One float for each epoch, by name; with an axis of models a list of floats for each epoch."""
@@ -42,6 +42,11 @@ class TrainResult(NamedTuple):
 
     def __repr__(self) -> str:
         return fields(self)
+
+    def _repr_html_(self) -> str:
+        """Return the result for a notebook: why training ended, the losses as a picture, the history as a table."""
+        ending = {name: getattr(self, name) for name in ("n_epochs", "stopped_because", "best_epoch")}
+        return f"<div>{notebook_heading(self, ending)}{history_html(self.history, self.best_epoch)}</div>"
 
 
 class EpochEnd(NamedTuple):
@@ -99,13 +104,11 @@ class NonFiniteError(ValueError):
         return f"{type(self).__name__}({str(self)!r})"
 
     @classmethod
-    def diverged(
-        cls, net: Network, good: Array, history: History, *, epoch: int, batch: int, n_batches: int
-    ) -> NonFiniteError:
-        """Return the error of a divergence; ``good`` is the flat parameters at the end of the previous epoch."""
+    def diverged(cls, good: Params, history: History, *, epoch: int, batch: int, n_batches: int) -> NonFiniteError:
+        """Return the error of a divergence; ``good`` is the parameters at the end of the previous epoch."""
         message = (
             f"training diverged in epoch {epoch}, at batch {batch} of {n_batches}: the loss or a parameter became "
             "infinite or NaN; a smaller learning rate or scaled inputs may help (the error's params holds the "
             "parameters of the epoch before)"
         )
-        return cls(message, unpack(net, good), history, epoch, batch)
+        return cls(message, good, history, epoch, batch)

@@ -18,7 +18,7 @@ from .agreed_stop import AgreedRequests
 from .batches import n_samples_of
 from .checkpointing import Checkpoints, Position
 from .interruption import Requests, StopAsked, pass_on_interruption, shared_request
-from .joined_epochs import JoinedEpochs
+from .joined_epochs import JoinedDone, JoinedEpochs, can_be_joined
 from .loop import Loop
 from .order import Order
 from .progress import Silent
@@ -79,11 +79,21 @@ class Record(Protocol):
 
     bar: Silent
 
+    @property
+    def n_certain(self) -> float:
+        """The number of coming epochs that are taken and recorded, and no more, whatever their losses."""
+
     def epoch_begins(self, *, resumed: bool) -> None:
         """Keep the parameters before a step overwrites them; ``resumed`` is True within an epoch."""
 
     def epoch_ends(self, done: EpochDone) -> str | None:
         """Record an epoch; return the reason to stop, or None."""
+
+    def accepts(self, mean_losses: Array) -> bool:
+        """Return whether the coming epochs, whose steps are taken, can be recorded together: none of them diverged."""
+
+    def joined_epochs_end(self, done: JoinedDone) -> str | None:
+        """Record these epochs; return the reason to stop after the last one, or None."""
 
     def ended_before(self, reason: str) -> str | None:
         """Return why a resumed run remains stopped, or None if it continues."""
@@ -114,8 +124,6 @@ class Run:
         The largest number of epochs.
     checkpoints : Checkpoints, optional
         The states of the run: training resumes from the newest one.
-    joined : JoinedEpochs, optional
-        Takes many epochs at once, where nothing happens between them.
     """
 
     def __init__(
@@ -128,10 +136,12 @@ class Run:
         *,
         epochs: int,
         checkpoints: Checkpoints | None = None,
-        joined: JoinedEpochs | None = None,
     ) -> None:
         self._loop, self._samples, self._order, self._rates, self._record = loop, samples, order, rates, record
-        self._epochs, self._checkpoints, self._joined = epochs, checkpoints, joined
+        self._epochs, self._checkpoints = epochs, checkpoints
+        self._joined: JoinedEpochs | None = None
+        if checkpoints is None and can_be_joined(samples, loop):
+            self._joined = JoinedEpochs(loop, samples, order, rates, record, epochs=epochs)
         self._position = Position()
         group = current_group()
         # Alone and without checkpoints Ctrl-C may interrupt a step anywhere: no file and no other rank depends on it.
@@ -176,9 +186,10 @@ class Run:
         if ended is not None:
             return ended
         while (epoch := self._position.epoch) < self._epochs:
-            n_joined = 0 if self._joined is None else self._joined.take(epoch)
-            reason = None if n_joined else self._epoch(epoch)
-            self._position = Position(epoch + (n_joined or 1))
+            n_now, reason = (0, None) if self._joined is None else self._joined.take(epoch)
+            if n_now == 0:
+                n_now, reason = 1, self._epoch(epoch)
+            self._position = Position(epoch + n_now)
             self._save(reason)
             if reason is not None:
                 return reason

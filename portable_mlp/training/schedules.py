@@ -89,6 +89,11 @@ class ScheduleEntry(NamedTuple):
     divides: bool = False
     needs_epochs: bool = False
 
+    @property
+    def changes(self) -> bool:
+        """Whether the rate depends on the progress of training."""
+        return self.rate is not unchanged
+
     def at(self, learning_rate: float, progress: Progress, options: Mapping[str, float]) -> float:
         """Return the learning rate.
 

@@ -22,7 +22,6 @@ from . import lbfgs
 from .batches import Data
 from .checkpointing import Checkpoints, checked_folder, entered_on_root, identity_of, used
 from .dropout import Dropout
-from .joined_epochs import JoinedEpochs, nothing_between_epochs
 from .loop import make_loop
 from .monitor import Callback, LoopRecord, Monitor
 from .options import TRAINING_OPTIONS, checked, fields_of_step, identity_of_options, of_optimizer
@@ -270,13 +269,11 @@ def _by_batches(
     rates = LossDrivenRates(entry, options["learning_rate"], of_schedule)
     record = LoopRecord(loop, watch, rates)
     epochs: int = options["epochs"]
-    checkpoints = joined = None
+    checkpoints = None
     if keep is not None:
         identity = _identity_of_run(problem, options, random_state)
         checkpoints = keep(identity=identity, loop=loop, record=record, rates=rates, order=order)
-    elif nothing_between_epochs(problem.data, order, rates, watch):
-        joined = JoinedEpochs(loop, problem.data, order, rates, watch, epochs=epochs)
-    run = Run(loop, problem.data, order, rates, record, epochs=epochs, checkpoints=checkpoints, joined=joined)
+    run = Run(loop, problem.data, order, rates, record, epochs=epochs, checkpoints=checkpoints)
     stopped_because = run.until_stopped()
     run.pass_on_requests(stopped_because)
     return watch.result(loop.flat, stopped_because)

@@ -28,13 +28,12 @@ class _Writing(TorchDispatchMode):
         returns = func._schema.returns
         if any(r.alias_info is not None and not r.alias_info.is_write for r in returns):
             return func(*args, **kwargs)  # a view: no work
-        written = [r.alias_info is not None and r.alias_info.is_write for r in returns]
-        if any(written):
+        places = [a.name for a in func._schema.arguments]
+        names = [a.name for a in func._schema.arguments if a.alias_info is not None and a.alias_info.is_write]
+        if names:
             self.calls.append(lambda: func(*args, **kwargs))
-            names = [a.name for a in func._schema.arguments if a.alias_info is not None and a.alias_info.is_write]
-            places = [a.name for a in func._schema.arguments]
             targets = [kwargs[n] if n in kwargs else args[places.index(n)] for n in names]
-            return targets[0] if len(targets) == 1 else tuple(targets)
+            return None if not returns else targets[0] if len(targets) == 1 else tuple(targets)
         # Zeros, since row numbers may not be there yet.
         copies = tree_map(lambda x: torch.zeros_like(x) if isinstance(x, torch.Tensor) else x, (args, kwargs))
         results = func(*copies[0], **copies[1])

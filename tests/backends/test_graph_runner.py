@@ -12,7 +12,9 @@ import torch
 import portable_mlp as pm
 from portable_mlp.backends._graph_runner import GraphRunner
 from portable_mlp.backends._torch import TorchBackend, multiplying_at
+from portable_mlp.backends._torch_optimizers import recordable
 from portable_mlp.backends.runner import STEPS_A_CALL
+from portable_mlp.estimators.losses import REPORTED
 from portable_mlp.kernels.optimizers import Optimizer, adam, adamw, sgd
 from portable_mlp.kernels.step import Objective, Program
 from portable_mlp.training.batches import Data, spans
@@ -38,8 +40,13 @@ OPTIMIZERS = {
 def recorder(monkeypatch: pytest.MonkeyPatch) -> TorchOnPaper:
     """Let PyTorch on the CPU record its steps."""
     recorder = TorchOnPaper()
-    monkeypatch.setattr(TorchBackend, "runner", lambda self, program: GraphRunner(self, program, recorder))
+    record_with(recorder, monkeypatch)
     return recorder
+
+
+def record_with(recorder: TorchOnPaper, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let PyTorch on the CPU record its steps, as it does on CUDA."""
+    monkeypatch.setattr(TorchBackend, "runner", lambda self, program: GraphRunner(self, recordable(program), recorder))
 
 
 def loop(
@@ -213,7 +220,7 @@ class Refusing(TorchOnPaper):
 
 def test_what_cannot_be_recorded_is_launched_one_by_one_with_one_warning(monkeypatch: pytest.MonkeyPatch) -> None:
     recorder = Refusing()
-    monkeypatch.setattr(TorchBackend, "runner", lambda self, program: GraphRunner(self, program, recorder))
+    record_with(recorder, monkeypatch)
     with pytest.warns(RuntimeWarning, match=r"could not be recorded.*NotImplementedError: calling cuBLAS") as warned:
         found, expected = both(epochs, monkeypatch)
     assert_same(found, expected)
@@ -235,3 +242,65 @@ def test_training_stops_and_resumes_within_a_call(
     plain = pm.train(NET, params, *some, epochs=6, batch_size=10)
     torch.testing.assert_close(pm.pack(whole.params), pm.pack(plain.params), rtol=1e-12, atol=1e-15)
     assert recorder.n_recorded
+
+
+ONE_HIDDEN = pm.Network((6, 5, 3))
+N_NODES: dict[str, tuple[pm.Network, int, dict[str, Any]]] = {
+    # Inputs and labels; 2 products with bias, an activation; log p, its mean, p, p - Y; 3 products, the derivative of
+    # the activation, 2 sums of biases; the loss into its place, and into that of the epoch; the update.
+    "one hidden layer": (ONE_HIDDEN, 18, {}),
+    # In the loss, which has its place then, and in the gradient.
+    "and a penalty": (ONE_HIDDEN, 20, {"l2": 0.01}),
+    "scikit-learn's adam": (ONE_HIDDEN, 20, {"l2": 0.01, "optimizer": adam(correct_epsilon=False)}),
+    "sgd": (ONE_HIDDEN, 20, {"l2": 0.01, "optimizer": sgd(0.9)}),
+    "in float64": (ONE_HIDDEN, 29, {"l2": 0.01, "dtype": "float64"}),
+    "two hidden layers": (pm.Network((6, 5, 4, 3)), 26, {"l2": 0.01}),
+    "no hidden layer": (pm.Network((6, 3)), 14, {"l2": 0.01}),
+    "several models": (ONE_HIDDEN, 26, {"l2": 0.01, "n_models": 3}),
+    "weighted samples": (ONE_HIDDEN, 30, {"l2": 0.01, "weighted": True}),
+    "smoothed labels": (ONE_HIDDEN, 38, {"l2": 0.01, "smoothing": 0.1}),
+    "clipped": (ONE_HIDDEN, 42, {"l2": 0.01, "clip_norm": 1.0}),
+    "decaying weights": (ONE_HIDDEN, 19, {"optimizer": adamw()}),
+    "quantities": (pm.Network((6, 5, 3), output="identity"), 22, {"l2": 0.01}),
+    "yes or no": (pm.Network((6, 5, 3), output="logistic"), 34, {"l2": 0.01}),
+    # As the estimators have them.
+    "reported": (ONE_HIDDEN, 21, {"l2": 0.01, "reported": True}),
+    "reported, of smoothed labels": (ONE_HIDDEN, 26, {"l2": 0.01, "reported": True, "smoothing": 0.1}),
+    "reported quantities": (pm.Network((6, 5, 3), output="identity"), 20, {"l2": 0.01, "reported": True}),
+}
+
+
+@pytest.mark.parametrize("case", N_NODES)
+def test_a_step_is_few_operations(case: str, recorder: TorchOnPaper) -> None:
+    net, n_nodes, options = N_NODES[case]
+    # For all steps together: the epoch's loss is put into its place.
+    assert operations_of_steps(recorder, net, **options) == 8 * n_nodes + 1
+
+
+def operations_of_steps(
+    recorder: TorchOnPaper,
+    net: pm.Network,
+    l2: float = 0.0,
+    optimizer: Optimizer | None = None,
+    n_models: int = 0,
+    dtype: str = "float32",
+    weighted: bool = False,
+    smoothing: float = 0.0,
+    reported: bool = False,
+    clip_norm: float | None = None,
+) -> int:
+    """Return how many operations a recording of 8 steps has."""
+    X, Y = DATA.X[:64, :].repeat(1, 2)[:, : net.sizes[0]], DATA.Y[:64, :]
+    some = Data(X.to(getattr(torch, dtype)), Y, WEIGHTED.weights[:64] if weighted else None)
+    if net.output != "softmax":
+        some = some._replace(Y=torch.zeros(64, 3))
+    some = Data(*(x.to(some.X.dtype) if x is not None and x.is_floating_point() else x for x in some))
+    flat = pm.pack(pm.init_params(net, backend="torch", dtype=dtype, random_state=0))
+    objective = Objective(net, l2, label_smoothing=smoothing, report=REPORTED[net.loss] if reported else None)
+    program = Program(objective, optimizer or adam(), clip_norm)
+    with torch.no_grad():
+        the_loop = make_loop(pm.get_backend("torch"), program, torch.stack([flat] * n_models) if n_models else flat)
+        for epoch in range(3):
+            the_loop.epoch(some, spans(64, 8), lambda step: 0.01, order=Shuffle(0).order(epoch, 64))
+    (n_operations,) = recorder.n_recorded
+    return n_operations

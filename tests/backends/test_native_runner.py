@@ -22,7 +22,7 @@ from portable_mlp.backends._native_runner import NativeRunner
 from portable_mlp.backends._numba_primitives import _LOOPS_OF_UPDATES
 from portable_mlp.backends._tape import Tape, Untapeable
 from portable_mlp.backends.portable_runner import PortableRunner
-from portable_mlp.backends.runner import STEPS_A_CALL
+from portable_mlp.backends.runner import COMPILED_STEPS_A_CALL
 from portable_mlp.estimators.losses import REPORTED
 from portable_mlp.kernels import activations, optimizers
 from portable_mlp.kernels.activations import ACTIVATIONS, ELEMENTWISE_OUTPUTS, Activation
@@ -30,6 +30,7 @@ from portable_mlp.kernels.losses import LOSSES, TargetRange
 from portable_mlp.kernels.optimizers import Optimizer, adam, adamw
 from portable_mlp.kernels.step import Objective, Program
 from portable_mlp.training.batches import Data, spans
+from portable_mlp.training.dropout import Dropout
 from portable_mlp.training.loop import Loop
 from portable_mlp.training.shuffle import Shuffle
 from tests.selection import one_in
@@ -48,9 +49,9 @@ def calls(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """How many steps each compiled call has taken."""
     taken, honest = [], _native_runner._replayed
 
-    def counted(recording: Any, carry: Any, order: Any, spans: Any, scalars: Any) -> Any:
-        taken.append(len(spans))
-        return honest(recording, carry, order, spans, scalars)
+    def counted(tapes: Any, places: Any, carry: Any, call: Any) -> Any:
+        taken.append(len(call.spans))
+        return honest(tapes, places, carry, call)
 
     monkeypatch.setattr(_native_runner, "_replayed", counted)
     return taken
@@ -162,6 +163,24 @@ def test_infinite_and_missing_numbers(calls: list[int]) -> None:
     assert not found.is_finite()
 
 
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize(("batch_size", "shuffle", "taped"), [(10, True, 5), (43, False, 1), (30, False, 0)])
+def test_dropout(batch_size: int, shuffle: bool, taped: int, dtype: str, calls: list[int]) -> None:
+    net = pm.Network((4, 6, 5, 3), ("tanh", "relu"))
+    data, batches = data_for(net, dtype, weighted=True), spans(N_SAMPLES, batch_size)
+    masks = Dropout(NUMPY, net, 0.3, Shuffle(1), np.dtype(dtype)).masks
+    left = []
+    for kind in KINDS:
+        one = loop(kind, program(net, l2=0.01), dtype)
+        for epoch in range(2):
+            order = Shuffle(0).order(epoch, N_SAMPLES) if shuffle else None
+            one.epoch(data, batches, lambda step: 0.01, order=order, masks=masks(epoch, batches, 0))
+        left.append([x.tobytes() for x in (one.flat, *one.state, one.total)])
+    assert left[0] == left[1]
+    # A batch of 30 of 43 in their own order is not gathered; its rest is, once that is known.
+    assert calls == ([taped] * 2 if taped else [1])
+
+
 def test_an_epoch_goes_on_where_it_was_left(calls: list[int]) -> None:
     net = pm.Network((4, 6, 3))
     data, order = data_for(net, "float64"), Shuffle(0).order(0, N_SAMPLES)
@@ -214,25 +233,15 @@ def test_other_memory_is_left_to_single_steps(other: Callable[[Data], Data], cal
 KINDS = (NativeRunner, PortableRunner)
 
 
-@pytest.mark.parametrize("batch_size", [30, 43])
-def test_large_batches_in_the_samples_own_order_are_not_copied(
-    batch_size: int, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    recorded, honest = [], NativeRunner._recorded
-
-    def kept(*arguments: Any, **options: Any) -> Any:
-        recorded.append(honest(*arguments, **options))
-        return recorded[-1]
-
-    monkeypatch.setattr(NativeRunner, "_recorded", kept)
+@pytest.mark.parametrize(("batch_size", "taped"), [(30, 2), (43, 3)])
+def test_large_batches_in_the_samples_own_order_are_not_copied(batch_size: int, taped: int, calls: list[int]) -> None:
     net, data = pm.Network((4, 6, 3)), data_for(pm.Network((4, 6, 3)), "float64")
-    runs = [epochs(loop(kind, program(net), "float64"), data, batch_size, shuffle=False) for kind in KINDS]
-    assert runs[0] == runs[1]
+    one, other = (loop(kind, program(net), "float64") for kind in KINDS)
+    assert epochs(one, data, batch_size, shuffle=False) == epochs(other, data, batch_size, shuffle=False)
     # Of 43 samples a batch of 30 is computed where it is by a single step, its rest of 13 is gathered.
-    recording = recorded[0]
-    assert all(other is recording for other in recorded)
-    gathered = {TAKE, TAKE_LABELS} & set(recording.operations[:, 0])
-    assert bool(gathered) == (recording.rows.size == 13) == (batch_size == 30)
+    (recording,) = one._runner._tapes._kept  # type: ignore[attr-defined]
+    assert bool({TAKE, TAKE_LABELS} & set(recording.operations[:, 0])) == (batch_size == 30)
+    assert sum(calls) == taped
 
 
 @pytest.fixture
@@ -328,23 +337,20 @@ def test_whole_trainings(calls: list[int], monkeypatch: pytest.MonkeyPatch) -> N
     for found, expected in zip(runs[:2], runs[2:], strict=True):
         assert found.history["validation_loss"] == expected.history["validation_loss"]
         assert found.history["loss"] == expected.history["loss"]
-    # The first batches of a size are one call; dropout none.
-    assert len(calls) < 4 * 21
-    assert sum(calls) == 4 * 21
+    assert calls == 2 * 4 * [21]  # two runs of four epochs, between which there is a validation
 
 
 def test_calls_are_short_and_end_where_a_state_is_due() -> None:
     def sizes(net: pm.Network, n_samples: int, batch_size: int, every: int | None = None) -> list[int]:
         runner = NativeRunner(NUMPY, program(net))
         runner.start(np.zeros(1), (), np.zeros(()))
-        runner._recordings = {(size, True): object() for size in range(batch_size + 1)}  # type: ignore[misc]
         some = spans(n_samples, batch_size)
         divided = list(runner.calls(some, 3, every))
         assert list(itertools.chain.from_iterable(divided)) == list(some)
         return [len(one) for one in divided]
 
     small = pm.Network((4, 6, 3))
-    assert sizes(small, 1003, 10) == [STEPS_A_CALL, 37]
+    assert sizes(small, 3003, 10) == [COMPILED_STEPS_A_CALL, 45]
     assert sizes(small, 203, 10, every=8) == [5, 8, 8]
     assert sizes(pm.Network((1000, 3000, 10)), 9000, 3000) == [1, 1, 1]
     assert max(sizes(pm.Network((256, 384, 26)), 51200, 512)) < 10
@@ -355,7 +361,7 @@ def test_a_tape_uses_memory_again() -> None:
         net = pm.Network((4, *[50] * n_layers, 3), "gelu")
         one = loop(NativeRunner, program(net), "float64")
         epochs(one, data_for(net, "float64"))
-        memory, *_ = one._runner._recordings[10, True].memory  # type: ignore[attr-defined]
+        memory, *_ = one._runner._tapes._kept[0].memory  # type: ignore[attr-defined]
         workspace = 10 * (4 + 3 + 3) + n_layers * 2 * 10 * 50 + one.flat.size  # X, Y, logits; h and dh; the gradient
         return int(memory.nbytes) - 8 * workspace
 

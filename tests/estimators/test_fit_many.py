@@ -1,10 +1,13 @@
 """Many estimators fitted side by side: each as by its own fit, whatever the others are; errors of some or of all."""
 
+import itertools
 import pickle
+import re
 import signal
 import threading
 import time
 import traceback
+import types
 import warnings
 from collections.abc import Callable
 from typing import Any
@@ -22,6 +25,7 @@ from sklearn.utils.validation import check_is_fitted
 
 import portable_mlp as pm
 from portable_mlp.estimators.many_fits import FitErrors, _in_order
+from portable_mlp.training import progress_of_models
 from tests.conftest import Library
 from tests.estimators.problems import KINDS, ours, problem, weights
 from tests.selection import rarely
@@ -314,6 +318,11 @@ REFUSED: dict[str, tuple[Callable[[], Any], type[Exception], str]] = {
         TypeError,
         "n_jobs must be a whole number, as -1 for all cores, or None, got 'two'",
     ),
+    "a flag in words": (
+        lambda: pm.fit_many([ours("classes")], X, Y, verbose="no"),  # type: ignore[arg-type]
+        TypeError,
+        "verbose",
+    ),
     "rows too far": (
         lambda: pm.fit_many([ours("classes")], X, Y, rows=[[0, 70]]),
         ValueError,
@@ -332,6 +341,25 @@ def test_what_is_refused(case: str) -> None:
     call, kind, message = REFUSED[case]
     with pytest.raises(kind, match=message):
         call()
+
+
+def test_a_log_file_gets_lines_of_models_and_the_time_left(
+    monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """The clock is ours: 2 seconds pass for each model."""
+    now = itertools.count(0.0, 2.0)
+    monkeypatch.setattr(progress_of_models, "time", types.SimpleNamespace(perf_counter=lambda: next(now)))
+    pm.fit_many(mix("classes"), X, Y, verbose=True)
+    assert capfd.readouterr().err.splitlines() == ["3 of 5 models, 0:06, about 0:04 left", "5 of 5 models, 0:12"]
+
+
+def test_a_terminal_gets_a_bar_of_models(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.setenv("FORCE_COLOR", "1")  # by which rich takes a pipe for a terminal
+    pm.fit_many(mix("classes"), X, Y, verbose=True)
+    shown = re.sub(r"\x1b\[[0-9;?]*[a-zA-Z]", "", capfd.readouterr().err)
+    assert "5 of 5 models ━" in shown
+    pm.fit_many(mix("classes"), X, Y)
+    assert capfd.readouterr().err == ""
 
 
 def test_nothing_to_fit() -> None:

@@ -22,7 +22,7 @@ from sklearn.preprocessing import StandardScaler
 
 import portable_mlp as pm
 from portable_mlp.estimators.last_steps import candidates_compute_on_numpy
-from portable_mlp.estimators.side_by_side import Workers
+from portable_mlp.training.side_by_side import Workers
 from tests.conftest import Library
 from tests.estimators.problems import ours, problem, weights
 from tests.selection import rarely
@@ -37,9 +37,9 @@ def in_threads(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """The number of threads of each call."""
     counts, honest = [], Workers.__init__
 
-    def counted(self: Workers, n: int) -> None:
+    def counted(self: Workers, n: int, start: Callable[[], None]) -> None:
         counts.append(n)
-        honest(self, n)
+        honest(self, n, start)
 
     monkeypatch.setattr(Workers, "__init__", counted)
     return counts
@@ -151,13 +151,16 @@ def test_all_cores_unless_told_otherwise(in_threads: list[int]) -> None:
     assert len(in_threads) == 2 + (cores > 1)
 
 
+def test_a_group_of_one_process_is_that_process(in_threads: list[int]) -> None:
+    with pm.parallel("serial"):
+        fitted(n_jobs=2)
+        with joblib.parallel_config(n_jobs=3):
+            fitted()
+    assert in_threads == [2, 3]
+
+
 def own_backend() -> None:
     with joblib.parallel_config("threading"):
-        fitted(n_jobs=2)
-
-
-def in_a_group() -> None:
-    with pm.parallel("serial"):
         fitted(n_jobs=2)
 
 
@@ -182,7 +185,7 @@ def over_libraries() -> None:
 
 @pytest.mark.parametrize(
     "call",
-    [own_backend, in_a_group, within_a_task_of_joblib, over_another_estimator, on_another_library, over_libraries],
+    [own_backend, within_a_task_of_joblib, over_another_estimator, on_another_library, over_libraries],
 )
 def test_others_run_as_scikit_learn_runs_them(call: Callable[[], None], in_threads: list[int]) -> None:
     call()
@@ -332,9 +335,11 @@ def test_tables_are_searched() -> None:
 @pytest.mark.thorough_on("jax")
 def test_on_every_library(lib: Library) -> None:
     X, y, *_ = problem("number")
+    estimator, data = ours("number", **SMALL), (lib.array(X), lib.array(y))
+    if lib.backend.name == "mlx":  # of whose arrays scikit-learn cannot take rows
+        estimator, data = ours("number", **SMALL, backend="mlx"), (X.astype(lib.dtype), y)
     with sklearn.config_context(array_api_dispatch=True):
-        one = pm.GridSearchCV(ours("number", **SMALL), {"alpha": [0.01, 1.0]}, cv=2, n_jobs=1)
-        one.fit(lib.array(X), lib.array(y))
+        one = pm.GridSearchCV(estimator, {"alpha": [0.01, 1.0]}, cv=2, n_jobs=1).fit(*data)
     on_host = model_selection.GridSearchCV(ours("number", **SMALL), {"alpha": [0.01, 1.0]}, cv=2).fit(X, y)
     np.testing.assert_allclose(
         one.cv_results_["mean_test_score"], on_host.cv_results_["mean_test_score"], rtol=max(100 * lib.rtol, 1e-10)

@@ -8,7 +8,7 @@ import signal
 import threading
 import time
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 import joblib
@@ -20,12 +20,22 @@ from threadpoolctl import ThreadpoolController, threadpool_info
 import portable_mlp as pm
 from portable_mlp.backends._compiled_steps import compiled_steps
 from portable_mlp.distributed.group import current_group
-from portable_mlp.estimators.side_by_side import OneThreadEach, n_threads, side_by_side
+from portable_mlp.estimators.threads import n_threads, settings_of_thread
+from portable_mlp.training import side_by_side as core
 from portable_mlp.training.interruption import shared_request
+from portable_mlp.training.side_by_side import OneThreadEach, TaskOutcome
+from tests.distributed.fakes import on_ranks
 
 X, y = np.linspace(-1.0, 1.0, 400).reshape(100, 4), np.arange(100) % 3
 WAIT = 60.0
 """Seconds after which a test that waits for another thread fails."""
+
+
+def side_by_side(
+    tasks: Iterable[Callable[[], Any]], n_jobs: int | None = None, ended: Callable[[Any], Any] | None = None
+) -> list[TaskOutcome[Any]]:
+    """Run tasks as the estimators' functions do."""
+    return core.side_by_side(tasks, n_threads(n_jobs), ended=ended, start=settings_of_thread())
 
 
 def numbers(n: int) -> list[Callable[[], int]]:
@@ -116,10 +126,16 @@ def test_a_task_sees_what_the_caller_sees(n_jobs: int) -> None:
     assert setting.get() == "by the caller"
 
 
-def test_a_group_runs_them_one_after_the_other() -> None:
+def test_a_task_of_a_group_is_outside_of_it() -> None:
     with pm.parallel("serial") as group:
-        outcomes = side_by_side([lambda: (current_group(), threading.get_ident())] * 3, 2)
-    assert [outcome.value for outcome in outcomes] == [(group, threading.get_ident())] * 3
+        outcomes = side_by_side([lambda: current_group() is None] * 3, 2)
+        assert current_group() is group
+        assert n_threads(None) == joblib.cpu_count()
+    assert [outcome.value for outcome in outcomes] == [True] * 3
+
+
+def test_several_processes_have_one_thread_each_unless_told_otherwise() -> None:
+    assert on_ranks(2, lambda rank: [n_threads(None), n_threads(3)]) == [[1, 3]] * 2
 
 
 def test_the_number_of_threads() -> None:
@@ -282,7 +298,7 @@ def test_ctrl_c_while_the_settings_are_changed_leaves_none_changed(monkeypatch: 
     monkeypatch.setattr(OneThreadEach, "_keep", staticmethod(keep))
     settings = OneThreadEach()
     with pytest.raises(KeyboardInterrupt):
-        settings.enter()
+        settings.__enter__()
     settings._keeper.join()
     assert ended == [True]
 

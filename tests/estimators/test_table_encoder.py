@@ -19,6 +19,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
 import portable_mlp as pm
+from tests.estimators.test_one_row import calls_of
 
 
 @parametrize_with_checks([pm.TableEncoder()])
@@ -228,3 +229,50 @@ def test_data_frames_need_narwhals(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(ImportError, match=r"data frames need narwhals: pip install .*\[tables\]"):
         pm.TableEncoder().fit(pd.DataFrame(COLUMNS))
     pm.TableEncoder().fit(COLUMNS)
+
+
+def wide(n_columns: int) -> pd.DataFrame:
+    """Return rows of numbers of NumPy's dtypes, with gaps."""
+    rng = np.random.default_rng(0)
+    dtypes = ["float64", "float32", "int64", "uint8", "float16", "bool"]
+    frame = pd.DataFrame({f"c{j}": (100 * rng.random(40)).astype(dtypes[j % len(dtypes)]) for j in range(n_columns)})
+    frame.loc[::5, "c0"] = np.nan
+    frame.loc[::6, "c5"] = ~frame.loc[::6, "c5"]
+    frame["c2"] += 2**53 + 1
+    return frame
+
+
+@pytest.mark.parametrize("named", [True, False])
+def test_numbers_are_converted_together_to_the_bits_of_one_by_one(*, named: bool) -> None:
+    frame = wide(12).assign(text=["a", "b"] * 20) if named else wide(12).astype(np.float64)
+    one_by_one = {name: frame[name].to_numpy() for name in frame}
+    encoder = pm.TableEncoder(n_pieces=4).fit(frame if named else frame.to_numpy(), np.arange(40.0))
+    expected = pm.TableEncoder(n_pieces=4).fit(one_by_one, np.arange(40.0)).transform(one_by_one)
+    assert encoder.transform(frame if named else frame.to_numpy()).tobytes() == expected.tobytes()
+    if named:
+        assert encoder.transform(frame[["text", *reversed(list(frame)[:-1])]]).tobytes() == expected.tobytes()
+
+
+def test_a_wide_row_is_not_looked_at_column_by_column() -> None:
+    """A column takes a few calls: its place, its name and its kind."""
+    n_calls = {}
+    for n_columns in (60, 120):
+        frame = wide(n_columns)
+        for X in (frame, frame.to_numpy(np.float64)):
+            encoder = pm.TableEncoder().fit(X)
+            n_calls[type(X), n_columns] = calls_of(encoder.transform, X[:1])
+    for kind in (pd.DataFrame, np.ndarray):
+        assert n_calls[kind, 120] - n_calls[kind, 60] < 60 * 12
+
+
+@pytest.mark.parametrize(("name", "bad", "message"), [
+    ("c1", np.inf, "column 'c1', row 2: inf is not a finite number"),
+    ("c5", 2, "column 'c5', row 2: 2 is not a truth value"),
+])  # fmt: skip
+def test_a_mistake_among_numbers_that_are_converted_together(name: str, bad: float, message: str) -> None:
+    frame = wide(12)
+    encoder = pm.TableEncoder().fit(frame)
+    wrong = frame[name].astype(np.float64)
+    wrong[1] = bad
+    with pytest.raises(ValueError, match=message):
+        encoder.transform(frame.assign(**{name: wrong}))

@@ -12,6 +12,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 from sklearn.impute import SimpleImputer
 from sklearn.preprocessing import OneHotEncoder, StandardScaler, TargetEncoder
 
+from portable_mlp.tables import encoding
 from portable_mlp.tables.columns import Column, Columns, Reading
 from portable_mlp.tables.encoding import ENCODINGS, Encoder, EncoderOptions
 
@@ -51,6 +52,24 @@ def test_numbers_are_imputed_marked_and_scaled_as_by_scikit_learn() -> None:
     filled = imputer.transform(new[:, None])
     expected = np.column_stack([scaler.transform(filled[:, :1]), filled[:, 1:]])
     assert_allclose(encoded(encoder, a=numbers(*new)), expected, rtol=1e-14, atol=1e-14)
+
+
+def test_all_columns_together_are_each_by_itself(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(encoding, "_NUMBERS_AT_ONCE", 100)  # several blocks
+    gaps = RNG.normal(size=90)
+    gaps[::7] = np.nan
+    columns = {
+        "x": numbers(*gaps),
+        "t": texts(*RNG.choice(["a", "b", "c"], 90)),
+        "constant": numbers(*[1.0] * 90),
+        "y": numbers(*RNG.lognormal(size=90)),
+        "d": Column(Reading("date"), np.datetime64("2001-02-03", "us") + np.arange(90) * np.timedelta64(7, "h")),
+        "z": Column(Reading("truth", "no/yes"), (gaps > 0).astype(np.float64)),
+    }
+    encoder, matrix = learn(None, EncoderOptions(n_pieces=3), **columns)
+    each = [one.transform(columns[one.name].values) for one in encoder.columns]
+    assert len(encoder.feature_names) == matrix.shape[1] == 5 + 3 + 0 + 4 + 5 + 1
+    assert encoded(encoder, **columns).tobytes() == np.column_stack(each).tobytes() == matrix.tobytes()
 
 
 def test_a_gap_that_training_rows_did_not_have_is_the_median() -> None:
@@ -306,3 +325,9 @@ def test_edges_that_bound_no_pieces_are_refused(edges: list[float]) -> None:
 def test_what_is_no_description(wrong: Any) -> None:
     with pytest.raises(ValueError, match="column"):
         Encoder.from_metadata(wrong)
+
+
+def test_a_name_that_ends_in_no_numbers_rows_only_if_its_numbers_are_close_together() -> None:
+    answers = [100.0, 688.0, 747.0, 172.0, 1235.0, 308.0, 82.0, 11.0]
+    encoder, _ = learn(smokes_no=numbers(*answers), tree_no=numbers(*np.add(answers, 1.0).argsort() + 17.0))
+    assert [one.kind for one in encoder.report] == ["number", "dropped"]

@@ -11,10 +11,10 @@ import portable_mlp as pm
 from portable_mlp.storage.models import read_model_file
 from portable_mlp.tables.columns import Column, Columns, RawTable, Reading, Table
 from portable_mlp.tables.errors import DataError
-from portable_mlp.tables.fitting import prepare
+from portable_mlp.tables.fitting import asks_for_classes, prepare
 from portable_mlp.tables.hold_out import stratified_splits
 from portable_mlp.tables.model import TableModel
-from portable_mlp.tables.recipe import TableOptions
+from portable_mlp.tables.recipe import TableOptions, recipe
 
 NUMPY = pm.get_backend("numpy")
 RNG = np.random.default_rng(0)
@@ -239,3 +239,38 @@ def test_every_class_keeps_a_row(fraction: float) -> None:
     assert abs(len(held_out) - fraction * 54) <= 3
     ((kept, held_out),) = stratified_splits(RNG.normal(size=54), fraction, 1, classification=False, seed=0)
     assert len(held_out) == min(53, np.floor(54 * fraction + 0.5))
+
+
+def test_the_penalty_of_a_quantity_is_less_where_columns_explain_it() -> None:
+    rng = np.random.default_rng(0)
+    X = Columns({name: Column(Reading("number"), rng.normal(size=80)) for name in "abc"})
+    explained, noise = X["a"] - X["b"], rng.normal(size=80)
+
+    def penalty(y: np.ndarray, **options: Any) -> float:
+        return prepare(RawTable(X, y, None, "y", ()), TableOptions(**options)).recipe.training["l2"]
+
+    usual = recipe(80, None).training["l2"]
+    assert penalty(explained) == pytest.approx(0.22 * usual)
+    assert 0.9 * usual < penalty(noise) <= usual
+    assert penalty(explained + noise) == pytest.approx(usual * 3**-0.5, rel=0.2)
+    assert penalty(explained, training={"l2": 0.3}) == 0.3
+    assert penalty(np.abs(explained), loss="poisson") == usual
+    assert penalty(np.where(explained > 0, "above", "below")) == recipe(80, 2).training["l2"]
+
+
+def test_many_rows_have_the_penalty_of_the_recipe() -> None:
+    X = Columns({"a": Column(Reading("number"), np.arange(1200.0))})
+    prepared = prepare(RawTable(X, np.arange(1200) / 7.0, None, "y", ()), TableOptions(hold_out=0.0))
+    assert prepared.recipe.training["l2"] == recipe(1200, None).training["l2"]
+
+
+@pytest.mark.parametrize(("y", "expected"), [
+    ([37, 9, 6, 4, 3, 1, 1, 1, 1], False),  # executions by state
+    ([42, 37, 37, 28, 18, 18, 19], False),
+    ([1947, 1948, 1949, 1950], False),
+    ([4, 4, 4, 6, 6, 8, 8, 8, 6], True),
+    ([0, 1], True),
+    (["a", "b", "c"], True),
+])  # fmt: skip
+def test_counts_of_a_short_table_are_quantities(y: list[Any], *, expected: bool) -> None:
+    assert asks_for_classes(np.array(y), "auto") is expected

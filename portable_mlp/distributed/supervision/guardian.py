@@ -10,10 +10,12 @@ from __future__ import annotations
 import contextlib
 import json
 import pathlib
+import secrets
 import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Iterator
 
@@ -29,8 +31,9 @@ SECONDS_TO_APPEAR = 1.0
 
 
 @contextlib.contextmanager
-def guarded(folder: pathlib.Path) -> Iterator[None]:
-    """End the job with that folder, and remove its leftovers, should this process die within the context."""
+def guarded_folder() -> Iterator[pathlib.Path]:
+    """Yield a new folder for a job; should this process die, end that job, and remove the folder and its leftovers."""
+    folder = pathlib.Path(tempfile.gettempdir(), f"portable-mlp-job-{secrets.token_hex(8)}")
     guardian = subprocess.Popen(
         [sys.executable, "-m", __name__],
         stdin=subprocess.PIPE,
@@ -44,8 +47,11 @@ def guarded(folder: pathlib.Path) -> Iterator[None]:
         job = {"folder": str(folder), "segments": [str(path) for path in segments()]}
         guardian.stdin.write(json.dumps(job).encode() + b"\n")
         guardian.stdin.flush()
-        yield
+        # The guardian knows the folder before it exists, and outlives it: at any moment somebody removes it.
+        folder.mkdir(mode=0o700)
+        yield folder
     finally:
+        shutil.rmtree(folder, ignore_errors=True)
         guardian.kill()
         guardian.communicate()
 
@@ -59,16 +65,22 @@ def main() -> None:
     job = json.loads(line)
     folder = pathlib.Path(job["folder"])
     ask_root(folder, signal.SIGTERM)
-    start = time.monotonic()
-    while members(folder) and time.monotonic() - start < SECONDS_FOR_A_STATE:
+    deadline = time.monotonic() + SECONDS_FOR_A_STATE
+    while members(folder) and time.monotonic() < deadline:
         time.sleep(SECONDS_BETWEEN_SCANS)
-    while True:
-        kill_members(folder)
-        if time.monotonic() - start > SECONDS_TO_APPEAR:
-            break
-        time.sleep(SECONDS_BETWEEN_SCANS)
+    _kill_until_quiet(folder)
     remove_since({pathlib.Path(path) for path in job["segments"]})
     shutil.rmtree(folder, ignore_errors=True)
+
+
+def _kill_until_quiet(folder: pathlib.Path) -> None:
+    """Kill the job's processes until none has been seen for the time within which another one may appear."""
+    last_seen = time.monotonic()
+    while time.monotonic() - last_seen < SECONDS_TO_APPEAR:
+        if members(folder):
+            kill_members(folder)
+            last_seen = time.monotonic()
+        time.sleep(SECONDS_BETWEEN_SCANS)
 
 
 if __name__ == "__main__":

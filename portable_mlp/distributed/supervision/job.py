@@ -10,7 +10,6 @@ import re
 import signal
 import subprocess
 import sys
-import tempfile
 import time
 import types
 from collections.abc import Iterator, Sequence
@@ -18,7 +17,7 @@ from typing import NamedTuple, TextIO
 
 from . import rank
 from .cores import threads_per_rank
-from .guardian import guarded
+from .guardian import guarded_folder
 from .heartbeat import VARIABLE as HEARTBEAT
 from .members import SECONDS_TO_END, ask_root, heartbeat_of, kill_members
 from .mpi_launcher import Launcher
@@ -65,12 +64,8 @@ def started(launcher: Launcher, procs: int, program: Sequence[str]) -> Iterator[
     ------
     Job
     """
-    with (
-        tempfile.TemporaryDirectory(prefix="portable-mlp-job-", ignore_cleanup_errors=True) as folder,
-        leftovers_removed(),
-        guarded(pathlib.Path(folder)),
-    ):
-        job = Job(pathlib.Path(folder), launcher, procs, program)
+    with guarded_folder() as folder, leftovers_removed():
+        job = Job(folder, launcher, procs, program)
         try:
             yield job
         finally:

@@ -10,9 +10,9 @@ from collections.abc import Sequence
 from typing import NamedTuple, TypeAlias
 
 from ...exit_codes import GAVE_UP, INTERRUPTED, TERMINATED, USERS_MISTAKE
+from ...printable import printable
 from ...signal_handlers import SignalHandlers
 from ...storage.checkpoints import CheckpointFolder
-from ...storage.printable import printable
 from ..agreement import ranks_in_words
 from .cores import busy_cores, doubt, n_cores
 from .job import SECONDS_BETWEEN_LOOKS, Job, Outcome, started

@@ -1,31 +1,28 @@
-"""Many tasks side by side in threads of one process, such as the fits of a search.
+"""Many tasks side by side, such as the fits of a search: in threads of one process, and in a group on all its ranks.
 
 NumPy's products and compiled steps release the GIL, so that each core trains a model, on data that no process has to
-copy. A task sees what the caller sees: its context variables, its configuration of scikit-learn, its filters of
-warnings. Where several threads run, BLAS has one each.
+copy. A task sees what the caller sees: its context variables, its filters of warnings. Where several threads run, BLAS
+has one each.
 """
 
 from __future__ import annotations
 
 import contextlib
 import contextvars
-import functools
 import queue
 import threading
 import types
 import warnings
 from collections.abc import Callable, Generator, Iterable, Sized
 from concurrent.futures import Future, ThreadPoolExecutor
-from numbers import Integral
 from typing import Any, Generic, NamedTuple, Self, TypeVar
 
-import joblib
-from joblib.parallel import ThreadingBackend, get_active_backend
-from sklearn import get_config, set_config
 from threadpoolctl import threadpool_limits
 
-from ..distributed.group import current_group
-from ..training.interruption import SharedRequest, sharing
+from ..distributed.exchange import pickled, unpickled
+from ..distributed.group import Group, several_ranks, training_in
+from .interruption import SharedRequest, sharing
+from .repeated_warnings import repeat_warnings, sent_warning
 
 T = TypeVar("T")
 
@@ -49,63 +46,107 @@ class TaskOutcome(NamedTuple, Generic[T]):
 
 
 def side_by_side(
-    tasks: Iterable[Callable[[], T]], n_jobs: int | None = None, *, ended: Callable[[TaskOutcome[T]], Any] | None = None
+    tasks: Iterable[Callable[[], T]],
+    n_threads: int = 1,
+    *,
+    ended: Callable[[TaskOutcome[T]], Any] | None = None,
+    start: Callable[[], Any] | None = None,
 ) -> list[TaskOutcome[T]]:
     """Run tasks in threads, and return their outcomes in the order of the tasks.
 
     A task that raises an exception stops no other. Ctrl-C stops all: trainings between two steps, other tasks when they
-    end. In a group of processes (`portable_mlp.parallel`) and with one thread the tasks run one after the other, in the
-    calling thread.
+    end. With one thread the tasks run one after the other, in the calling thread.
+
+    In a group of processes (`portable_mlp.parallel`) each rank runs a share of the tasks, in so many threads, with one
+    thread of BLAS each, and outside of the group: a fit is that of one process. All ranks have the same tasks, and
+    receive the outcomes and the warnings of all of them.
 
     Parameters
     ----------
     tasks : iterable of callable
-        Functions without parameters. Each is taken from the iterable when a thread is free, by that thread.
-    n_jobs : int, optional
-        The number of threads, as for `n_threads`.
+        Functions without parameters. Each is taken from the iterable when a thread is free, by that thread; in a group
+        all of them are taken at the start.
+    n_threads : int
+        The number of threads, at least 1.
     ended : callable, optional
-        ``ended(outcome)`` is called in the calling thread as soon as a task ends, in the order in which they end.
+        ``ended(outcome)`` is called in the calling thread as soon as a task ends, in the order in which they end; in a
+        group once all have ended.
+    start : callable, optional
+        Called in each thread before its first task, to set what is of a thread.
 
     Returns
     -------
     list of TaskOutcome
-        The outcome of each task.
+        The outcome of each task. In a group, what the tasks of other ranks returned are copies.
 
     Raises
     ------
     KeyboardInterrupt
         After Ctrl-C, or if a task raises it, once no task runs any more.
     """
-    n = 1 if current_group() is not None else n_threads(n_jobs)
-    if isinstance(tasks, Sized):
-        n = min(n, len(tasks))
+    group = several_ranks()
+    with training_in(None):
+        if group is None:
+            return _in_this_process(tasks, n_threads, ended, start)
+        outcomes = _over_ranks(group, list(tasks), n_threads, start)
+    for outcome in outcomes:
+        if ended is not None:
+            ended(outcome)
+    return outcomes
+
+
+def _over_ranks(
+    group: Group, tasks: list[Callable[[], T]], n_threads: int, start: Callable[[], Any] | None
+) -> list[TaskOutcome[T]]:
+    """Return the outcomes of all tasks, of which each rank has run those of its share."""
+    mine = _share(group, len(tasks))
+    with one_thread_each, warnings.catch_warnings(record=True) as caught:
+        done = _in_this_process([tasks[i] for i in mine], n_threads, None, start)
+    own = [_sendable(outcome._replace(number=i)) for i, outcome in zip(mine, done, strict=True)]
+    sent = pickled(([content for _, content in own], [sent_warning(one) for one in caught]))
+    outcomes: list[TaskOutcome[T]] = [outcome for outcome, _ in own]
+    for rank, received in enumerate(map(unpickled, group.bytes_of_all(sent))):
+        contents, sent_warnings = received
+        if rank != group.rank:
+            outcomes += map(unpickled, contents)
+        repeat_warnings(sent_warnings)
+    return sorted(outcomes, key=lambda outcome: outcome.number)
+
+
+def own_share(n_tasks: int) -> range:
+    """Return the numbers of the tasks that `side_by_side` runs here: all of them, or of a group's a share."""
+    group = several_ranks()
+    return range(n_tasks) if group is None else _share(group, n_tasks)
+
+
+def _share(group: Group, n_tasks: int) -> range:
+    return range(group.rank, n_tasks, group.size)
+
+
+def _sendable(outcome: TaskOutcome[T]) -> tuple[TaskOutcome[T], bytes]:
+    """Return an outcome for all ranks, and its bytes; an error in its place if it has none."""
+    try:
+        return outcome, pickled(outcome)
+    except Exception as error:  # of this rank alone, for which the others would wait
+        reason = TypeError(f"it cannot be sent to the other processes: {type(error).__name__}: {error}")
+        failed = TaskOutcome[T](outcome.number, None, reason)
+        return failed, pickled(failed)
+
+
+def _in_this_process(
+    tasks: Iterable[Callable[[], T]],
+    n_threads: int,
+    ended: Callable[[TaskOutcome[T]], Any] | None,
+    start: Callable[[], Any] | None,
+) -> list[TaskOutcome[T]]:
+    n = min(n_threads, len(tasks)) if isinstance(tasks, Sized) else n_threads
     outcomes = []
-    with contextlib.closing(_one_by_one(tasks) if n <= 1 else _in_threads(tasks, n)) as as_they_end:
+    with contextlib.closing(_one_by_one(tasks) if n <= 1 else _in_threads(tasks, n, start)) as as_they_end:
         for outcome in as_they_end:
             outcomes.append(outcome)
             if ended is not None:
                 ended(outcome)
     return sorted(outcomes, key=lambda outcome: outcome.number)
-
-
-def n_threads(n_jobs: int | None) -> int:
-    """Return the number of threads for ``n_jobs`` as joblib counts: -1 for all cores that this process may use.
-
-    None is the number set by ``joblib.parallel_config``; else all cores, or 1 within a task of joblib or of these.
-
-    Raises
-    ------
-    TypeError, ValueError
-        If it is no whole number, or 0.
-    """
-    if not isinstance(n_jobs, Integral | None):
-        raise TypeError(f"n_jobs must be a whole number, as -1 for all cores, or None, got {n_jobs!r}")
-    backend, configured = get_active_backend()
-    if n_jobs is None:
-        n_jobs = configured
-    if n_jobs is None:
-        n_jobs = 1 if backend.nesting_level else -1
-    return int(ThreadingBackend().effective_n_jobs(n_jobs))
 
 
 class Workers:
@@ -115,15 +156,17 @@ class Workers:
     ----------
     n : int
         The number of threads.
+    start : callable, optional
+        Called in each thread before its first task.
     """
 
-    def __init__(self, n: int) -> None:
+    def __init__(self, n: int, start: Callable[[], Any] | None = None) -> None:
+        self._settings = contextlib.ExitStack()
         self._request = SharedRequest()
         with sharing(self._request):
             self._context = contextvars.copy_context()
-        start = functools.partial(_start_thread, get_config())
         self._name = f"portable_mlp {id(self):x}"
-        self._executor = ThreadPoolExecutor(n, self._name, initializer=start)
+        self._executor = ThreadPoolExecutor(n, self._name, initializer=_start_thread, initargs=(start,))
 
     def check(self) -> None:
         """Raise KeyboardInterrupt if no task is to begin any more."""
@@ -143,16 +186,14 @@ class Workers:
                 thread.join()
 
     def __enter__(self) -> Self:
-        one_thread_each.enter()
+        self._settings.enter_context(one_thread_each)
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: types.TracebackType | None
     ) -> None:
-        try:
+        with self._settings:
             self.stop()
-        finally:
-            one_thread_each.leave()
 
 
 class OneThreadEach:
@@ -169,7 +210,7 @@ class OneThreadEach:
         self._ended = threading.Event()
         self._keeper = threading.Thread()
 
-    def enter(self) -> None:
+    def __enter__(self) -> Self:
         """Count a call that begins."""
         with self._lock:
             if self._n_calls == 0:
@@ -182,8 +223,9 @@ class OneThreadEach:
                     self._ended.set()
                     raise
             self._n_calls += 1
+        return self
 
-    def leave(self) -> None:
+    def __exit__(self, *exc: object) -> None:
         """Count a call that ends."""
         with self._lock:
             self._n_calls -= 1
@@ -204,11 +246,10 @@ class OneThreadEach:
 one_thread_each = OneThreadEach()
 
 
-def _start_thread(config: dict[str, Any]) -> None:
-    """Set what is of a thread: scikit-learn's configuration, joblib's, by which a task starts no other, OpenMP's."""
-    set_config(**config)
+def _start_thread(start: Callable[[], Any] | None) -> None:
     threadpool_limits(1, "blas")  # of BLAS on OpenMP; of another the limit of the process is in effect already
-    joblib.parallel_config(ThreadingBackend(nesting_level=1), n_jobs=None)
+    if start is not None:
+        start()
 
 
 def _outcome(number: int, task: Callable[[], T]) -> TaskOutcome[T]:
@@ -226,7 +267,7 @@ def _one_by_one(tasks: Iterable[Callable[[], T]]) -> Generator[TaskOutcome[T]]:
             yield _outcome(number, task)
 
 
-def _in_threads(tasks: Iterable[Callable[[], T]], n: int) -> Generator[TaskOutcome[T]]:
+def _in_threads(tasks: Iterable[Callable[[], T]], n: int, start: Callable[[], Any] | None) -> Generator[TaskOutcome[T]]:
     """Yield the outcomes as tasks end, each of which is taken by the thread that runs it."""
     lock, numbered, ended = threading.Lock(), enumerate(tasks), queue.SimpleQueue[Any]()
 
@@ -239,7 +280,7 @@ def _in_threads(tasks: Iterable[Callable[[], T]], n: int) -> Generator[TaskOutco
         for number, task in iter(take, None):
             ended.put(_outcome(number, task))
 
-    with Workers(n) as workers:
+    with Workers(n, start) as workers:
         for _ in range(n):
             workers.submit(work).add_done_callback(ended.put)
         while n:

@@ -1,0 +1,52 @@
+"""Objects that the ranks of a group send each other, as pickles: what the fits of one rank are to all others.
+
+A pickle can run any program where it is loaded. These come from the processes of the group alone, which run the same
+program for the same user; no file is read.
+"""
+
+from __future__ import annotations
+
+import io
+import pickle
+from typing import Any, TypeVar
+
+from .group import Group
+
+T = TypeVar("T")
+
+
+def pickled(value: Any) -> bytes:
+    """Return the pickle of a value, in which errors are of any class."""
+    stream = io.BytesIO()
+    _Pickler(stream).dump(value)
+    return stream.getvalue()
+
+
+def unpickled(content: bytes) -> Any:
+    """Return the value that a rank has pickled."""
+    return pickle.loads(content)
+
+
+def of_root(group: Group, value: T) -> T:
+    """Return the value that rank 0 has; the others, which have one of their own, receive a copy."""
+    if group.size == 1:
+        return value
+    received = group.broadcast(pickled(value) if group.rank == 0 else None)
+    return value if group.rank == 0 else unpickled(received)
+
+
+class _Pickler(pickle.Pickler):
+    def reducer_override(self, value: Any) -> Any:
+        """Keep what an error says, also where its class takes something else than what it keeps in ``args``."""
+        if not isinstance(value, BaseException):
+            return NotImplemented
+        return _error, (type(value), value.args), vars(value)
+
+
+def _error(kind: type[BaseException], args: tuple[Any, ...]) -> BaseException:
+    try:
+        error = kind(*args)
+    except Exception:  # it takes something else
+        error = kind.__new__(kind, *args)
+    error.args = args
+    return error

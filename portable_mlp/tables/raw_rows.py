@@ -1,0 +1,122 @@
+"""Parquet files larger than memory whose columns are of any kind: texts, truth values, dates, numbers with gaps."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .arrow_columns import ArrowCategories, ParquetColumn
+from .cells import Cells, recognised
+from .column_names import BLANKS
+from .columns import Columns, Reading
+from .errors import opened
+from .parquet_files import ParquetLayout, ParquetMatrix, opened_parquet
+from .raw import OpenedTable, ReadingOptions, feature_names_of
+from .row_sources import ParquetGroups, TableSchema
+from .table_sketch import SAMPLE_ROWS
+from .targets import TargetKind
+from .typed_columns import TypedColumn, conformed
+
+__all__ = ["RawParquetRows"]
+
+MOST_TEXTS = 2**17
+"""The most different texts of a column that are counted."""
+
+
+class RawParquetRows(ParquetGroups):
+    """The rows of a Parquet file as `Columns`; groups are its row groups.
+
+    What texts mean is found from all different texts of a column, which are read once when the file is opened. A column
+    with more than `MOST_TEXTS` of them is left out, unless they are numbers, truth values or dates.
+
+    Parameters
+    ----------
+    path : str
+        Path of the file.
+    options : ReadingOptions
+        The options of the caller; the last column is the default target.
+    target_kind : {"any", "unmixed", "numbers"}
+        Kind of the targets, as in `read_training_table`.
+
+    Raises
+    ------
+    DataError
+        If the file cannot be read, lacks a column, has a target that is missing or of another type, or row groups too
+        large for memory; if nearly all texts of a column are of one kind, and others are not.
+    ImportError
+        If PyArrow is missing.
+    """
+
+    notes = (
+        f"the table stays in its file: medians and pieces are those of at most {SAMPLE_ROWS} rows drawn at random, "
+        "means, deviations and categories those of all",
+    )
+
+    def __init__(self, path: str, options: ReadingOptions, target_kind: TargetKind) -> None:
+        with contextlib.ExitStack() as stack:
+            file = stack.enter_context(opened(path))
+            layout = ParquetLayout(file, path)
+            parquet = opened_parquet(file, layout)
+            columns = {name: ParquetColumn(parquet, layout, column) for column, name in enumerate(layout.names)}
+            table = OpenedTable(path, columns)
+            target = table.target_name(options, last=True)
+            names = feature_names_of(table, options, target)
+            place = layout.names.index(str(target).strip(BLANKS))
+            super().__init__(layout, names, place)
+            self._targets = ParquetMatrix(file, layout, [], place, target_kind)
+            self._columns = {name: columns[name] for name in names}
+            self._groups_with_rows = [group for group, n_rows in enumerate(self.groups) if n_rows]
+            readings = {name: self._reading(column, options) for name, column in self._columns.items()}
+            self.file = stack.pop_all()
+        self.schema = TableSchema(
+            {name: reading for name, reading in readings.items() if reading is not None},
+            {name: f"more than {MOST_TEXTS} different texts" for name, reading in readings.items() if reading is None},
+            options,
+        )
+
+    def _read(self, group: int) -> tuple[Columns, NDArray[Any]]:
+        _, y = self._targets.read([group])
+        assert y is not None  # a target was chosen
+        assert self.schema is not None
+        part = range(group, group + 1)
+        readings = self.schema.readings.items()
+        return Columns({name: conformed(self._columns[name].read(part), reading) for name, reading in readings}), y
+
+    def _reading(self, column: ParquetColumn, options: ReadingOptions) -> Reading | None:
+        """Return kind and notation of a column; None if it has too many texts."""
+        is_code = column.name in map(str.strip, options.categorical)
+        groups_of: dict[str, int] = {}
+        kind = None
+        for group, found in self._parts(column):
+            if isinstance(found, TypedColumn) and not is_code:
+                return found.column.reading
+            kind = (
+                Reading("text", "code") if is_code else Reading("text") if isinstance(found, ArrowCategories) else None
+            )
+            for text in found.cells().texts:
+                groups_of.setdefault(text, group)
+            if len(groups_of) > MOST_TEXTS:
+                break
+        texts = list(groups_of)
+        cells = Cells(column.name, texts, np.arange(len(texts)), self._place(column, texts, groups_of))
+        reading = kind or recognised(cells, options.decimal).reading
+        return None if reading.kind == "text" and len(texts) > MOST_TEXTS else reading
+
+    def _parts(self, column: ParquetColumn) -> Iterator[tuple[int, Any]]:
+        """Yield a column group by group, with the groups' numbers."""
+        for group in self._groups_with_rows:
+            yield group, column.read(range(group, group + 1))
+
+    def _place(self, column: ParquetColumn, texts: list[str], groups_of: dict[str, int]) -> Callable[[int], object]:
+        """Return a function from the number of a text to the place of its first row, which is looked up."""
+
+        def place(number: int) -> object:
+            group = groups_of[texts[number]]
+            cells = column.read(range(group, group + 1)).cells()
+            return cells.place(cells.first(text == texts[number] for text in cells.texts))
+
+        return place

@@ -1,0 +1,31 @@
+"""Warnings that were issued on one rank of a group, repeated on all of them as if they were their own."""
+
+from __future__ import annotations
+
+import sys
+import warnings
+from collections.abc import Iterable
+from typing import Any, TypeAlias
+
+SentWarning: TypeAlias = tuple[Warning, str, int]
+"""A warning, and the file and the line that it is about."""
+
+
+def sent_warning(caught: warnings.WarningMessage) -> SentWarning:
+    """Return what other ranks need of a warning that was recorded."""
+    message = caught.message if isinstance(caught.message, Warning) else caught.category(caught.message)
+    return message, caught.filename, caught.lineno
+
+
+def repeat_warnings(recorded: Iterable[SentWarning]) -> None:
+    """Issue warnings again: those of one place as often as the filters allow, as if all came from this process."""
+    for message, file, line in recorded:
+        warnings.warn_explicit(message, type(message), file, line, registry=_registry(file))
+
+
+def _registry(file: str) -> dict[Any, Any]:
+    """Return the record of the warnings of a module that were issued already."""
+    modules = (getattr(module, "__dict__", {}) for module in list(sys.modules.values()))
+    found: dict[Any, Any] = next((names for names in modules if names.get("__file__") == file), {})
+    registry: dict[Any, Any] = found.setdefault("__warningregistry__", {})
+    return registry

@@ -1,0 +1,88 @@
+"""Many fits on the ranks of a group over MPI: the results of one process, on every rank."""
+
+import functools
+import json
+import pathlib
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from tests.distributed import many_fits_rank
+from tests.distributed.test_mpi import mpiexec
+from tests.selection import rarely
+
+RANK = pathlib.Path(many_fits_rank.__file__)
+
+
+@pytest.fixture(scope="module")
+def on_ranks(tmp_path_factory: pytest.TempPathFactory) -> Callable[[int], list[Any]]:
+    """What every rank found, by the number of ranks."""
+
+    def found(size: int) -> list[Any]:
+        folder = tmp_path_factory.mktemp("ranks")
+        done = mpiexec(size, RANK, folder)
+        assert done.returncode == 0, done.stderr
+        assert (
+            done.stderr.count(f"{-(-4 // size)} of {-(-4 // size)} models, 0:0") == done.stderr.count(" models, ") == 1
+        )
+        return [json.loads((folder / f"rank-{rank}.json").read_text()) for rank in range(size)]
+
+    return functools.cache(found)
+
+
+@pytest.mark.parametrize("size", [2, *rarely(3)])
+def test_each_rank_has_the_results_of_one_process_and_computes_a_share(
+    size: int, on_ranks: Callable[[int], list[Any]], tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(many_fits_rank, "FOLDER", str(tmp_path))
+    n_before = len(many_fits_rank.N_FITS)
+    alone = {call.__name__: json.loads(json.dumps(call())) for call in many_fits_rank.SAME_AS_ALONE}
+    n_fits = len(many_fits_rank.N_FITS) - n_before
+    for found in on_ranks(size):
+        for name, expected in alone.items():
+            assert found["same"][name] == expected, name
+        assert found["n fits"] < n_fits / size + 10  # each rank fits the best of a search
+    assert alone["once"] == 1
+
+
+def test_what_no_seed_fixes_is_the_same_on_all_ranks(on_ranks: Callable[[int], list[Any]]) -> None:
+    one, other = on_ranks(2)
+    assert one["without a seed"] == other["without a seed"]
+
+
+def test_what_cannot_be_sent_is_the_error_of_its_model(on_ranks: Callable[[int], list[Any]]) -> None:
+    for found in on_ranks(2):
+        (error,) = found["not sent"]
+        assert error.startswith("it cannot be sent to the other processes: AttributeError: Can't ")
+
+
+def test_other_calls_on_one_rank_are_an_error_of_all(on_ranks: Callable[[int], list[Any]]) -> None:
+    one, other = on_ranks(2)
+    assert one["other calls"] == other["other calls"]
+    for error, told in zip(
+        one["other calls"],
+        (
+            "len(estimators) is 1 on rank 0 and 2 on rank 1",
+            "estimators[1] is {'Counted': {'activation': 'relu', 'alpha': 0, ",
+            "what they have differs ([70, 70] samples)",
+            "the same rows; those of rank 1 differ from rank 0's",
+            "the same sample_weight; those of rank 1 differ from rank 0's",
+            "GridSearchCV.fit the same options, but param_grid is {'alpha': (0.01, 0.1)} on rank 0 and",
+            "cross_validate the same options, but cv is KFold(n_splits=3, random_state=0, shuffle=True) on rank 0",
+            "the same candidates and folds (drawn with a random_state); those of rank 1 differ from rank 0's",
+            "it is cross_validate on rank 0 and fit_many on rank 1",
+            'fit_many takes all samples on every process, but parallel(...) has samples="own"',
+        ),
+        strict=True,
+    ):
+        assert error.startswith("ValueError: ")
+        assert told in error
+
+
+@pytest.mark.parametrize("scenario", ["interrupted", *rarely("killed")])
+def test_what_ends_one_rank_ends_all(scenario: str, tmp_path: pathlib.Path) -> None:
+    done = mpiexec(2, RANK, tmp_path, scenario)
+    assert done.returncode != 0
+    assert not list(tmp_path.glob("rank-*"))
+    assert (scenario == "killed") != ("portable_mlp: rank 1 of 2 ends the job:" in done.stderr)
