@@ -25,7 +25,7 @@ TESTS_OF_WHEEL = {
         *("tests/storage/test_atomic.py", "tests/tables/test_recipe.py", "-k", "not jax and not torch"),
     ],
     "cli": ["tests/training/test_progress.py"],
-    "sklearn": ["tests/estimators/test_any_version.py", "tests/storage/test_paths.py", "tests/tables/test_fitting.py"],
+    "sklearn": ["tests/estimators/test_any_version.py"],
 }
 """What runs against the wheel with an extra, beside its case of tests/test_first_steps.py."""
 
