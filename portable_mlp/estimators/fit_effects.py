@@ -69,15 +69,10 @@ class BeforeFit:
 
     def effects(self) -> FitEffects:
         """Return what the fit has changed."""
-        parts, missing = _parts(self._estimator), object()
+        parts = _parts(self._estimator)
         replaced = {name: part for name, part in parts.items() if part is not self._parts.get(name)}
         attributes = {
-            name: {
-                key: value
-                for key, value in vars(part).items()
-                # A pipeline's fit copies its list of steps.
-                if before.get(key, missing) is not value and key not in _parameters(part)
-            }
+            name: _changed(part, before)
             for (name, part), before in zip(self._parts.items(), self._attributes.values(), strict=True)
             if name not in replaced
         }
@@ -91,8 +86,15 @@ def _parts(estimator: Any) -> dict[str, Any]:
     return {"": estimator, **{name: value for name, value in estimator.get_params().items() if is_step(value)}}
 
 
-def _parameters(part: Any) -> dict[str, Any]:
-    return part.get_params(deep=False) if hasattr(part, "get_params") else {}
+def _changed(part: Any, before: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the attributes that are new, or other objects than before, but for parameters.
+
+    A pipeline's fit copies its list of steps.
+    """
+    parameters = part.get_params(deep=False) if hasattr(part, "get_params") else {}
+    missing = object()
+    changed = {name: value for name, value in vars(part).items() if before.get(name, missing) is not value}
+    return {name: value for name, value in changed.items() if name not in parameters}
 
 
 def _set_state(generator: Any, to: Any) -> None:
