@@ -24,7 +24,7 @@ ROOMS = ("kernels", "backends", "storage", "distributed", "training", "tables", 
 NEIGHBOURS = {("estimators", "bench")}
 """Rooms side by side, which do not know each other."""
 MAY_IMPORT = {room: {other for other in ROOMS[:i] if (other, room) not in NEIGHBOURS} for i, room in enumerate(ROOMS)}
-LIBRARIES = {"numpy", "cupy", "torch", "jax", "mlx", "array_api_strict"}
+LIBRARIES = {"numpy", "cupy", "torch", "jax", "mlx", "dpnp", "array_api_strict"}
 ON_THE_HOST = {
     *("kernels/initializers.py", "training/shuffle.py", "training/group_order.py"),  # which draw
     "training/batches.py",  # which has orders that were drawn
@@ -34,7 +34,7 @@ LOADERS = {"import_module", "load", "load_module", "load_pyarrow"}
 """The functions that import a library by its name, a str."""
 
 PLACES: dict[str, tuple[str, ...]] = {
-    **dict.fromkeys(("array_api_strict", "mlx", "numba", "nvmath"), ("backends/",)),
+    **dict.fromkeys(("array_api_strict", "dpctl", "dpnp", "mlx", "numba", "nvmath"), ("backends/",)),
     **dict.fromkeys(("jax", "torch"), ("backends/", "bench/peers.py")),
     "cupy": ("backends/", "distributed/nccl.py"),
     "dask": ("estimators/dask_inputs.py",),

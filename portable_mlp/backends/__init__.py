@@ -44,6 +44,7 @@ _REGISTRY = {
     "torch": _Entry("_torch", "TorchBackend", "array_api_compat.torch", "torch"),
     "jax": _Entry("_jax", "JaxBackend", "jax.numpy", "jax"),
     "mlx": _Entry("_mlx", "MlxBackend", "mlx.core", "mlx"),
+    "dpnp": _Entry("_dpnp", "DpnpBackend", "dpnp", "dpnp"),
     "strict": _Entry("_strict", "StrictBackend", "array_api_strict", "array_api_strict"),
 }
 
@@ -69,7 +70,7 @@ def backends() -> list[BackendInfo]:
     --------
     >>> import portable_mlp as pm
     >>> [info.name for info in pm.backends()]
-    ['numpy', 'cupy', 'torch', 'jax', 'mlx', 'strict']
+    ['numpy', 'cupy', 'torch', 'jax', 'mlx', 'dpnp', 'strict']
     """
     infos = BackendInfos()
     for name in _REGISTRY:

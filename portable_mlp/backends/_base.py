@@ -18,7 +18,7 @@ from ..kernels.options import check_choice
 from ..kernels.primitives import Primitives, portable
 from ..kernels.step import Program
 from ..kernels.suggestions import suggesting
-from .extras import TORCH_FOR_CPU, install
+from .extras import OPENCL_FOR_CPU, TORCH_FOR_CPU, install
 from .portable_runner import PortableRunner
 from .runner import Runner
 
@@ -31,6 +31,7 @@ INSTALL = {
     "torch": f"{install('torch')}, on Linux with gigabytes of CUDA; for the CPU alone {TORCH_FOR_CPU}",
     "jax": install("jax"),
     "mlx": install("mlx"),
+    "dpnp": f"{install('dpnp')}, 3 GB; for a CPU also {OPENCL_FOR_CPU}",
     "strict": install("strict"),
 }
 """The command that installs each library."""
@@ -95,7 +96,7 @@ class Backend:
     Attributes
     ----------
     name : str
-        "numpy", "cupy", "torch", "jax", "mlx", "strict", or the module's name of any other library.
+        "numpy", "cupy", "torch", "jax", "mlx", "dpnp", "strict", or the module's name of any other library.
     xp : namespace
         The library's namespace of the array API standard.
     device : object

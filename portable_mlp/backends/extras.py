@@ -8,6 +8,9 @@ from typing import Any
 TORCH_FOR_CPU = "pip install torch --index-url https://download.pytorch.org/whl/cpu"
 """PyTorch without CUDA, whose libraries take gigabytes on Linux."""
 
+OPENCL_FOR_CPU = "pip install intel-opencl-rt, with the path of its libintelocl.so in OCL_ICD_FILENAMES"
+"""Intel's driver for CPUs, which is not found by itself in a virtual environment."""
+
 
 def install(extra: str) -> str:
     """Return the command that installs an extra, for messages.

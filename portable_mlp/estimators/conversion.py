@@ -32,6 +32,7 @@ _ATTRIBUTES_OURS_ALONE = (
     *("backend", "device", "compat", *PARAMETER_OF.values()),
     *("validation_loss_curve_", "_skl_callbacks"),
 )
+_CONVERTED = ("coefs_", "intercepts_", "classes_", "_optimizer")
 
 
 def from_sklearn(cls: type[T], estimator: Any, ours: dict[str, Any]) -> T:
@@ -78,7 +79,7 @@ def to_sklearn(estimator: Any) -> Any:
     if not hasattr(estimator, "coefs_"):
         return new
     backend = estimator._fitted_backend()
-    skipped = {*estimator.get_params(), *parameters, *_ATTRIBUTES_OURS_ALONE, "coefs_", "intercepts_", "_optimizer"}
+    skipped = {*estimator.get_params(), *parameters, *_ATTRIBUTES_OURS_ALONE, *_CONVERTED}
     vars(new).update({name: copy.deepcopy(value) for name, value in vars(estimator).items() if name not in skipped})
     new.coefs_ = [np.array(backend.to_numpy(W)) for W in estimator.coefs_]
     new.intercepts_ = [np.array(backend.to_numpy(b)) for b in estimator.intercepts_]

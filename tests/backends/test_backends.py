@@ -21,7 +21,7 @@ ROWS = [[1.5, -2.0], [0.0, 3.0]]
 def test_every_test_library_is_available() -> None:
     """A missing test dependency is a failure, not a skip."""
     infos = {info.name: info for info in pm.backends()}
-    assert list(infos) == ["numpy", "cupy", "torch", "jax", "mlx", "strict"]
+    assert list(infos) == ["numpy", "cupy", "torch", "jax", "mlx", "dpnp", "strict"]
     for name in ("numpy", "torch", "jax", "strict"):
         assert infos[name].available, infos[name].reason
         assert infos[name].version

@@ -405,7 +405,7 @@ tracemalloc.start()
 code = run(sys.argv[2:])
 print(code, tracemalloc.get_traced_memory()[1] + pyarrow.default_memory_pool().max_memory())
 """
-N_COLUMNS, GROUP_ROWS = 40, 2**12
+N_COLUMNS, GROUP_ROWS, TEXTS = 40, 2**12, ".texts.parquet"
 
 
 def large(suffix: str, n_groups: int) -> str:
@@ -418,6 +418,11 @@ def large(suffix: str, n_groups: int) -> str:
             matrix[group * GROUP_ROWS : (group + 1) * GROUP_ROWS] = rows
     else:
         table = pa.table({f"x{j}": column for j, column in enumerate(rows.T)})
+        if suffix == TEXTS:
+            texts = pa.array([f"t{i % 50}" for i in range(GROUP_ROWS)])
+            table = table.set_column(0, "text", texts).set_column(
+                1, "day", pa.array([f"2001-02-{1 + i % 28:02}" for i in range(GROUP_ROWS)])
+            )
         with pq.ParquetWriter(name, table.schema) as writer:
             for _ in range(n_groups):
                 writer.write_table(table)
@@ -444,7 +449,7 @@ def peak(name: str, streamed_bytes: float = 0.0) -> int:
 
 
 @pytest.mark.thorough  # each time: test_row_source, of reading alone
-@pytest.mark.parametrize("suffix", [".parquet", ".npy"])
+@pytest.mark.parametrize("suffix", [".parquet", ".npy", TEXTS])
 def test_eight_times_the_rows_need_no_more_memory(suffix: str) -> None:
     """From a few more groups than are in memory together, and pieces than are read ahead, to eight times these."""
     few, many = large(suffix, 6), large(suffix, 48)

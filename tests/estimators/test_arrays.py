@@ -184,8 +184,8 @@ def test_sparse_inputs_are_never_made_dense_on_numpy(monkeypatch: pytest.MonkeyP
 
 @pytest.mark.parametrize("solver", ["adam", "sgd"])
 def test_pickled_between_two_calls_it_goes_on_as_if_nothing_happened(lib: Any, solver: str) -> None:
-    if (lib.backend.name, lib.dtype) == ("mlx", "float64"):
-        return  # MLX's own pickles come back as float32
+    if lib.backend.name == "dpnp" or (lib.backend.name, lib.dtype) == ("mlx", "float64"):
+        return  # dpnp's arrays have no pickles, and MLX's come back as float32
     X, y = lib.array(problem("classes").X), numeric("classes")
     one, other = (pm.MLPClassifier(**OPTIONS, solver=solver) for _ in range(2))
     for call in range(3):
@@ -284,13 +284,15 @@ def test_classes_of_another_library_leave_as_they_always_did(lib: Any, tmp_path:
     clf.save(path)
     assert path.read_bytes() == content
     assert type(pm.MLPClassifier.load(path).classes_) is type(clf.to_sklearn().classes_) is np.ndarray
-    copied = pickle.loads(pickle.dumps(clf))
-    np.testing.assert_array_equal(copied._labels, plain.classes_)
-    assert type(copied.classes_) is type(clf.classes_)
     clf.to_onnx(path)
     content = path.read_bytes()
     plain.to_onnx(path)
     assert path.read_bytes() == content
+    if lib.backend.name == "dpnp":
+        return  # its arrays have no pickles
+    copied = pickle.loads(pickle.dumps(clf))
+    np.testing.assert_array_equal(copied._labels, plain.classes_)
+    assert type(copied.classes_) is type(clf.classes_)
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,7 @@ import portable_mlp as pm
 from portable_mlp.storage.models import read_model_file
 from portable_mlp.tables.columns import Column, Columns, RawTable, Reading, Table
 from portable_mlp.tables.errors import DataError
-from portable_mlp.tables.fitting import prepare
+from portable_mlp.tables.fitting import asks_for_classes, prepare
 from portable_mlp.tables.hold_out import stratified_splits
 from portable_mlp.tables.model import TableModel
 from portable_mlp.tables.recipe import TableOptions, recipe
@@ -262,3 +262,15 @@ def test_many_rows_have_the_penalty_of_the_recipe() -> None:
     X = Columns({"a": Column(Reading("number"), np.arange(1200.0))})
     prepared = prepare(RawTable(X, np.arange(1200) / 7.0, None, "y", ()), TableOptions(hold_out=0.0))
     assert prepared.recipe.training["l2"] == recipe(1200, None).training["l2"]
+
+
+@pytest.mark.parametrize(("y", "expected"), [
+    ([37, 9, 6, 4, 3, 1, 1, 1, 1], False),  # executions by state
+    ([42, 37, 37, 28, 18, 18, 19], False),
+    ([1947, 1948, 1949, 1950], False),
+    ([4, 4, 4, 6, 6, 8, 8, 8, 6], True),
+    ([0, 1], True),
+    (["a", "b", "c"], True),
+])  # fmt: skip
+def test_counts_of_a_short_table_are_quantities(y: list[Any], *, expected: bool) -> None:
+    assert asks_for_classes(np.array(y), "auto") is expected

@@ -22,11 +22,11 @@ from hypothesis import strategies as st
 from numpy.testing import assert_array_equal
 
 import portable_mlp as pm
-from portable_mlp.tables import arrow_csv
+from portable_mlp.tables import arrow_csv, limits
 from portable_mlp.tables.columns import Reading
 from portable_mlp.tables.dates import DATE_FORMS, parsed_date
 from portable_mlp.tables.known_targets import KnownTarget
-from portable_mlp.tables.reading import DataError, ReadingOptions, read_known_columns
+from portable_mlp.tables.reading import DataError, ReadingOptions, read_known_columns, read_raw_table
 
 Save = Callable[..., Path]
 
@@ -618,3 +618,14 @@ def test_columns_are_what_pandas_reads(save: Save) -> None:
     frame.to_csv(text := io.StringIO())
     X = pm.read_table(path := save(text.getvalue())).X
     pd.testing.assert_frame_equal(X.to_pandas(), pd.read_csv(path), check_dtype=False)
+
+
+def test_a_text_that_memory_does_not_hold_is_better_a_parquet_file(
+    save: Save, reader: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = save("a,y\n" + "x,2\n" * 10)
+    monkeypatch.setattr(limits, "table_bytes", lambda: 24 * 2 * 9)
+    with pytest.raises(DataError, match=r":11: more than 9 rows, .* memory; train reads a \.parquet table batch by"):
+        pm.read_table(path)
+    with pytest.raises(DataError, match=r":10: more than 8 rows, the limit that was set$"):
+        read_raw_table(path, ReadingOptions(max_rows=8))
