@@ -4,6 +4,7 @@ import os
 import pathlib
 import re
 import shutil
+import subprocess
 import sys
 
 import nox
@@ -24,7 +25,7 @@ TESTS_OF_WHEEL = {
         *("tests/storage/test_atomic.py", "tests/tables/test_recipe.py", "-k", "not jax and not torch"),
     ],
     "cli": ["tests/training/test_progress.py"],
-    "sklearn": ["tests/estimators/test_any_version.py", "tests/storage/test_paths.py", "tests/tables/test_fitting.py"],
+    "sklearn": ["tests/estimators/test_any_version.py"],
 }
 """What runs against the wheel with an extra, beside its case of tests/test_first_steps.py."""
 
@@ -36,8 +37,10 @@ SCHEMAS = {
 }
 """The files of each schema of check-jsonschema, which has them with it."""
 
-# LLVM's optimisations are most of the time that JAX compiles; `thorough` and plain pytest leave them on.
-LESS_COMPILING = "--xla_backend_optimization_level=0"
+# Most of the time that JAX compiles, XLA optimises and fuses; `thorough` and plain pytest leave that on.
+LESS_COMPILING = "--xla_backend_optimization_level=0 --xla_cpu_use_fusion_emitters=false"
+
+COMPILE_STEPS = "import sys, portable_mlp; portable_mlp.get_backend('numpy').load(sys.argv[1])"
 
 
 def tools(*names: str) -> list[str]:
@@ -64,10 +67,20 @@ def install_for_docs(session: nox.Session) -> None:
     session.install("--no-compile", "-e", extras, *nox.project.dependency_groups(PYPROJECT, "docs"))
 
 
+def compile_steps(session: nox.Session) -> None:
+    """Compile NumPy's steps, to where each process of the tests finds them: it takes ten seconds for each dtype."""
+    python = pathlib.Path(session.bin, "python")
+    processes = [subprocess.Popen([python, "-c", COMPILE_STEPS, dtype]) for dtype in ("float32", "float64")]
+    codes = [process.wait() for process in processes]
+    if any(codes):
+        session.error("NumPy's steps were not compiled")
+
+
 @nox.session
 def tests(session: nox.Session) -> None:
     """Run the tests on every library that has a CPU build; arguments go to pytest."""
     install_for_tests(session)
+    compile_steps(session)
     flags = f"{LESS_COMPILING} {os.environ.get('XLA_FLAGS', '')}"  # of two values of a flag the last one counts
     session.run("pytest", *SIDE_BY_SIDE, *session.posargs, env={"XLA_FLAGS": flags})
 
@@ -165,6 +178,8 @@ def links(session: nox.Session) -> None:
 @nox.session
 def elsewhere(session: nox.Session) -> None:
     """Run the programs of the page about ONNX, in JavaScript and C; the argument is a release of onnxruntime."""
+    if not session.posargs:
+        session.error("name the folder of an unpacked release of onnxruntime: nox -s elsewhere -- FOLDER")
     session.install("-e", ".[cli,tables,onnx]", "onnxruntime", "pytest")
     session.run("pytest", "docs/tests/test_onnx_elsewhere.py", env={"ONNXRUNTIME": session.posargs[0]})
 

@@ -26,6 +26,8 @@ os.environ["JAX_COMPILATION_CACHE_DIR"] = str(pathlib.Path(__file__).parents[1] 
 os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0"
 os.environ["SCIPY_ARRAY_API"] = "1"  # read when SciPy is; scikit-learn asks for it before it dispatches
 
+import gc
+import importlib
 from dataclasses import dataclass
 from typing import Any
 
@@ -40,6 +42,12 @@ from portable_mlp.backends._numpy import NumpyBackend
 from portable_mlp.kernels.arrays import device_of, namespace_of
 from tests.selection import Selection
 
+if worker := os.environ.get("PYTEST_XDIST_WORKER"):  # "gw0", "gw1", ...
+    # A new environment has no bytecode: each process begins with another library, and finds that of the others.
+    large = ("torch", "sklearn.neural_network", "dask.dataframe", "jax")
+    for i in range(len(large)):
+        importlib.import_module(large[(i + int(worker.removeprefix("gw"))) % len(large)])
+
 array_api_strict.set_array_api_strict_flags(boolean_indexing=False, data_dependent_shapes=False)
 
 # The same examples in each run; `nox -s thorough` takes many.
@@ -50,6 +58,17 @@ hypothesis.settings.load_profile("few")
 
 def pytest_configure(config: pytest.Config) -> None:
     config.pluginmanager.register(Selection(config))
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_collection() -> Any:
+    """Look for no garbage: what is imported and collected stays."""
+    gc.disable()
+    try:
+        return (yield)
+    finally:
+        gc.freeze()
+        gc.enable()
 
 
 @pytest.hookimpl(wrapper=True)

@@ -71,6 +71,43 @@ def test_every_table_of_steps_is_compared_with_a_file() -> None:
     assert {page: len(tables) for page in pages if (tables := tables_of(page, STEPS))} == {README: 1, BENCHMARKS: 2}
 
 
+def microseconds(name: str) -> dict[str, dict[str, float]]:
+    """Return the time of each candidate by case, for those that could be timed."""
+    found: dict[str, dict[str, float]] = {}
+    for row in results_of(name)["rows"]:
+        if row["microseconds"] is not None:
+            found.setdefault(row["case"], {})[row["candidate"]] = row["microseconds"]
+    return found
+
+
+def test_what_is_said_of_the_tables() -> None:
+    newer, older = microseconds("cpu-2-cores-xeon-adam-2026-11-30"), microseconds("cpu-2-cores-adam-2026-11-22")
+    for case in ("tiny", "digits", "mnist, small batch"):
+        others = [time for candidate, time in newer[case].items() if candidate not in ("numpy", "floor")]
+        assert newer[case]["numpy"] < min(others)  # ahead of everything else
+    ahead = {candidate for candidate, time in newer["mnist"].items() if time < newer["mnist"]["numpy"]}
+    assert ahead == {"floor", "jax", "JAX scan"}
+    of_floor = {case: older[case]["numpy"] / older[case]["floor"] for case in NETWORKS.values() if case in older}
+    assert [f"{of_floor[case]:.1f}" for case in ("digits", "mnist, small batch")] == ["2.1", "2.1"]
+    assert [f"{of_floor[case]:.2f}" for case in ("wide", "mnist")] == ["1.06", "1.17"]
+    assert of_floor["wide"] < of_floor["big"] < of_floor["mnist"]
+    small = ("tiny", "digits", "mnist, small batch")
+    times = [run[case]["PyTorch eager"] / run[case]["numpy"] for run in (newer, older) for case in small if case in run]
+    assert 3 < min(times) < max(times) < 25
+
+
+def test_the_defaults_of_tables_beside_trees() -> None:
+    """The two means of the page with the comparison, and that neither took much more time than the other."""
+    lines = (RESULTS / "tables-report-2026-11-30.jsonl").read_text(encoding="utf-8").splitlines()
+    runs = [json.loads(line) for line in lines]
+    ours, trees = ([run for run in runs if run["method"] == method] for method in ("ours_default", "boosted_trees"))
+    means = [sum(max(run["score"], -1) for run in some) / len(some) for some in (ours, trees)]
+    page = (ROOT / "docs" / "comparison.md").read_text(encoding="utf-8")
+    assert f"On {len(ours)} tables" in page
+    assert f"on average, {means[0]:.3f} against {means[1]:.3f}" in page
+    assert sum(run["cpu_seconds"] for run in ours) < sum(run["cpu_seconds"] for run in trees)
+
+
 def test_what_several_processes_gain_is_in_the_file_of_the_study() -> None:
     results = results_of("scaling-2-cores-2026-11-22")
     measured = {(row["network"], row["batch_size"], row["who"]): row for row in results["steps"]}

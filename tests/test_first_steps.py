@@ -92,7 +92,7 @@ def mpi() -> None:
         "import numpy as np, portable_mlp as pm; X, y = np.eye(4), np.arange(4) % 2\n"
         "with pm.parallel('mpi') as group:\n"
         "    net = pm.Network((4, 2)); result = pm.train(net, pm.init_params(net), X, y, epochs=2, batch_size=4)\n"
-        "print('', result.history['loss'][-1], '')"  # apart, in whatever order the texts of two processes come
+        "print(f\" {result.history['loss'][-1]} \")"  # mpiexec may print the ends of both lines after both numbers
     )
     done = subprocess.run(
         [*find_launcher().command(2), sys.executable, "-c", code], capture_output=True, text=True, timeout=120
@@ -152,14 +152,17 @@ def onnx() -> None:
     np.testing.assert_allclose(proba, pm.predict(NET, params, X), rtol=1e-5)
 
 
-def cupy() -> None:
-    """Without a GPU, say so; where CuPy is not installed, say how."""
-    (info,) = (info for info in pm.backends() if info.name == "cupy")
-    assert (info.version is not None) == (importlib.util.find_spec("cupy") is not None)
-    if info.available:
-        like_numpy("cupy")()
-    else:
-        assert "pip install" in info.reason
+def like_numpy_on_a_device(backend: str) -> Callable[[], None]:
+    def agrees_or_says_why() -> None:
+        """Without a device that it can use, say so; where the library is not installed, say how."""
+        (info,) = (info for info in pm.backends() if info.name == backend)
+        assert (info.version is not None) == (importlib.util.find_spec(backend) is not None)
+        if info.available:
+            like_numpy(backend)()
+        else:
+            assert info.reason
+
+    return agrees_or_says_why
 
 
 STEPS: dict[str, Callable[[], None]] = {
@@ -176,7 +179,7 @@ STEPS: dict[str, Callable[[], None]] = {
     **{name: like_numpy(name) for name in ("strict", "torch", "jax", "mlx")},
     "dask": dask,
     "onnx": onnx,
-    **dict.fromkeys(("cupy", "cupy-cuda12x"), cupy),
+    **{extra: like_numpy_on_a_device(extra.partition("-")[0]) for extra in ("cupy", "cupy-cuda12x", "dpnp")},
 }
 """The first steps with each extra, and with none."""
 

@@ -14,6 +14,7 @@ import pytest
 import yaml
 
 import portable_mlp as pm
+from portable_mlp.cli.commands import COMMANDS
 
 ROOT = pathlib.Path(__file__).parents[1]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
@@ -144,7 +145,7 @@ def test_the_notes_of_a_release_are_its_section(ready: pathlib.Path) -> None:
     done = notes(ready, f"v{pm.__version__}")
     assert (done.returncode, done.stderr) == (0, "")
     whole = (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
-    assert done.stdout.strip() == whole[whole.index("\n- ") :].strip()
+    assert done.stdout.strip() == whole.partition("(unreleased)\n")[2].strip()
 
 
 @pytest.mark.parametrize(
@@ -192,3 +193,12 @@ def test_what_is_said_of_security_is_tested() -> None:
     for name in re.findall(r"\]\(([^)#]+)\)", text):
         assert name.startswith("https://") or (ROOT / name).exists(), name
     assert (ROOT / "tests/test_nothing_is_unpickled.py").exists()
+
+
+def test_the_changelog_of_the_first_release_names_everything() -> None:
+    """Every public name, command and extra, and nothing that is compared with a release before."""
+    changelog = (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
+    first = changelog[changelog.index("\n## 0.1.0 ") :]
+    quoted = {word for code in re.findall(r"`([^`]+)`", first) for word in re.findall(r"[\w-]+", code)}
+    assert {*pm.__all__, *COMMANDS, *PROJECT["optional-dependencies"]} - quoted == set()
+    assert re.findall(r"\b(?:no longer|than before|as before)\b", first) == []

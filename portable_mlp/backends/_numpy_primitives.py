@@ -43,9 +43,9 @@ class NumpyPrimitives(Primitives):
         return np.take(x, rows, axis=axis, out=out, mode="clip")
 
     def one_hot(self, labels: Array, n_classes: int, dtype: Any, out: Array | None = None) -> Array:
-        """Return rows with a 1 at the label's place, in ``out``."""
+        """Return rows with a 1 at the label's place, in ``out`` where it is given."""
         if out is None:
-            return super().one_hot(labels, n_classes, dtype)
+            out = np.empty((*labels.shape[:-1], n_classes), dtype)
         return np.equal(labels, np.arange(n_classes), out=out)
 
     def sum_samples(self, x: Array, out: Array | None = None) -> Array:

@@ -12,7 +12,7 @@ import typer
 from threadpoolctl import threadpool_limits
 
 from ..distributed.agreement import check_same_options
-from ..distributed.group import current_group
+from ..distributed.group import several_ranks
 from ..distributed.parallel import parallel
 from ..distributed.supervision.mpi_environment import started_by_mpi
 from ..exit_codes import GAVE_UP
@@ -90,7 +90,7 @@ def evaluation(procs: str | None) -> Callable[[TableSearch, Iterator[int], Ended
     if procs is not None:
         check_not_started()
         return functools.partial(evaluate_in_processes, n_processes=n_processes(procs))
-    group = current_group()
+    group = several_ranks()
     return evaluate_in_threads if group is None else functools.partial(evaluate_on_ranks, group=group)
 
 

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Iterator
 from ..distributed.group import Group, on_root
 from ..distributed.supervision.cores import n_cores
 from ..tables.search import TableSearch, TrialScores
-from ..tables.search_loop import Ended, evaluate_one_by_one
+from ..tables.search_loop import Ended
 from ..training.side_by_side import TaskOutcome, side_by_side
 
 TRIALS_OF_A_RANK = 4
@@ -28,10 +28,7 @@ def evaluate_in_threads(search: TableSearch, numbers: Iterator[int], ended: Ende
     ended : callable
         Called in this thread with each trial as it ends.
     """
-    if search.backend == "numpy":
-        side_by_side(_tasks(search, numbers), n_cores(), ended=_received(ended))
-    else:
-        evaluate_one_by_one(search, numbers, ended)
+    side_by_side(_tasks(search, numbers), n_cores() if search.backend == "numpy" else 1, ended=_received(ended))
 
 
 def evaluate_on_ranks(search: TableSearch, numbers: Iterator[int], ended: Ended, group: Group) -> None:

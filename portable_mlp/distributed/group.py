@@ -182,6 +182,12 @@ def current_group() -> Group | None:
     return _current.get()
 
 
+def several_ranks() -> Group | None:
+    """Return the current group if it has more ranks than this one."""
+    group = _current.get()
+    return group if group is not None and group.size > 1 else None
+
+
 @contextlib.contextmanager
 def training_in(group: Group | None) -> Iterator[None]:
     """Make a group the current one while the context lasts; with None the process trains alone."""

@@ -11,7 +11,7 @@ from scipy import sparse
 from scipy.sparse import csgraph
 from sklearn import get_config
 
-from ..distributed.group import current_group, is_root
+from ..distributed.group import is_root, several_ranks
 from ..kernels.options import flag
 from ..kernels.suggestions import suggesting
 from ..training.progress_of_models import NotShown, shown_models
@@ -131,7 +131,7 @@ def fit_many(
     if hasattr(estimators, "fit"):
         raise TypeError(f"fit_many takes a list of estimators, got {_kind(estimators)}: give [estimator]")
     flag("verbose", verbose)
-    fitted, threads, in_group = list(estimators), n_threads(n_jobs), current_group() is not None
+    fitted, threads, in_group = list(estimators), n_threads(n_jobs), several_ranks() is not None
     check_same_estimators("fit_many", fitted)
     _check_estimators(fitted)
     all_rows = _checked_rows(rows, len(fitted), n_rows(X, y, sample_weight))

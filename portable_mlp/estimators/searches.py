@@ -65,6 +65,7 @@ def fitting_side_by_side(
         if group is not None:
             check_same_search(call, options)
             stack.enter_context(training_in(None))
+        if group is not None and group.size > 1:
             stack.enter_context(joblib.parallel_config(RanksOfSearch(group, in_threads=on_numpy)))
         elif on_numpy:
             stack.enter_context(joblib.parallel_config(ThreadsOfSearch()))

@@ -11,14 +11,14 @@ import joblib
 from joblib.parallel import ThreadingBackend, get_active_backend
 from sklearn import get_config, set_config
 
-from ..distributed.group import current_group
+from ..distributed.group import several_ranks
 
 
 def n_threads(n_jobs: int | None) -> int:
     """Return the number of threads for ``n_jobs`` as joblib counts: -1 for all cores that this process may use.
 
     None is the number set by ``joblib.parallel_config``; else all cores, or 1 within a task of joblib or of these, and
-    on each rank of a group, which shares a machine with others.
+    in a group of several processes, which may share a machine.
 
     Raises
     ------
@@ -31,7 +31,7 @@ def n_threads(n_jobs: int | None) -> int:
     if n_jobs is None:
         n_jobs = configured
     if n_jobs is None:
-        n_jobs = 1 if backend.nesting_level or current_group() is not None else -1
+        n_jobs = 1 if backend.nesting_level or several_ranks() is not None else -1
     return int(ThreadingBackend().effective_n_jobs(n_jobs))
 
 

@@ -12,7 +12,7 @@ from ..distributed.group import current_group, on_root
 from .search import TableSearch, TrialScores
 from .search_states import SearchStates
 
-__all__ = ["Ended", "Searched", "evaluate_one_by_one", "run_trials"]
+__all__ = ["Ended", "Searched", "run_trials"]
 
 
 Ended: TypeAlias = Callable[[TrialScores], None]
@@ -34,19 +34,13 @@ class Searched(NamedTuple):
     stopped_because: str
 
 
-def evaluate_one_by_one(search: TableSearch, numbers: Iterator[int], ended: Ended) -> None:
-    """Evaluate trials one after the other; call ``ended`` with each."""
-    for number in numbers:
-        ended(search.evaluate(number))
-
-
 def run_trials(
     search: TableSearch,
     n_trials: int,
     seconds: float | None,
     states: SearchStates,
     show: Callable[[Sequence[TrialScores]], None],
-    evaluate: Callable[[TableSearch, Iterator[int], Ended], None] = evaluate_one_by_one,
+    evaluate: Callable[[TableSearch, Iterator[int], Ended], None],
 ) -> Searched:
     """Run the trials that are not finished yet.
 

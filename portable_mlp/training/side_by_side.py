@@ -20,7 +20,7 @@ from typing import Any, Generic, NamedTuple, Self, TypeVar
 from threadpoolctl import threadpool_limits
 
 from ..distributed.exchange import pickled, unpickled
-from ..distributed.group import Group, current_group, training_in
+from ..distributed.group import Group, several_ranks, training_in
 from .interruption import SharedRequest, sharing
 from .repeated_warnings import repeat_warnings, sent_warning
 
@@ -84,22 +84,23 @@ def side_by_side(
     KeyboardInterrupt
         After Ctrl-C, or if a task raises it, once no task runs any more.
     """
-    group = current_group()
-    if group is not None:
+    group = several_ranks()
+    with training_in(None):
+        if group is None:
+            return _in_this_process(tasks, n_threads, ended, start)
         outcomes = _over_ranks(group, list(tasks), n_threads, start)
-        for outcome in outcomes:
-            if ended is not None:
-                ended(outcome)
-        return outcomes
-    return _in_this_process(tasks, n_threads, ended, start)
+    for outcome in outcomes:
+        if ended is not None:
+            ended(outcome)
+    return outcomes
 
 
 def _over_ranks(
     group: Group, tasks: list[Callable[[], T]], n_threads: int, start: Callable[[], Any] | None
 ) -> list[TaskOutcome[T]]:
     """Return the outcomes of all tasks, of which each rank has run those of its share."""
-    mine = own_share(len(tasks))
-    with training_in(None), one_thread_each, warnings.catch_warnings(record=True) as caught:
+    mine = _share(group, len(tasks))
+    with one_thread_each, warnings.catch_warnings(record=True) as caught:
         done = _in_this_process([tasks[i] for i in mine], n_threads, None, start)
     own = [_sendable(outcome._replace(number=i)) for i, outcome in zip(mine, done, strict=True)]
     sent = pickled(([content for _, content in own], [sent_warning(one) for one in caught]))
@@ -114,8 +115,12 @@ def _over_ranks(
 
 def own_share(n_tasks: int) -> range:
     """Return the numbers of the tasks that `side_by_side` runs here: all of them, or of a group's a share."""
-    group = current_group()
-    return range(n_tasks) if group is None else range(group.rank, n_tasks, group.size)
+    group = several_ranks()
+    return range(n_tasks) if group is None else _share(group, n_tasks)
+
+
+def _share(group: Group, n_tasks: int) -> range:
+    return range(group.rank, n_tasks, group.size)
 
 
 def _sendable(outcome: TaskOutcome[T]) -> tuple[TaskOutcome[T], bytes]:

@@ -8,6 +8,7 @@ an `AssertionError` here.
 import ctypes
 import inspect
 import types
+from collections.abc import MutableMapping
 from typing import Any
 
 import ml_dtypes
@@ -54,12 +55,13 @@ class EmulatedCublas:
         self.calls: list[str] = []
         self.compute_types: list[Any] = []
         self._handles: dict[int, set[str]] = {}
-        self._memory: list[np.ndarray] = []
+        self._memory: MutableMapping[int, np.ndarray] = {}  # by addresses
 
     def array(self, x: np.ndarray) -> np.ndarray:
         """Allocate a copy of an array, which products may then read and write, or any view of it."""
-        self._memory.append(np.array(x, order="C"))
-        return self._memory[-1]
+        copy = np.array(x, order="C")
+        self._memory[copy.ctypes.data] = copy
+        return copy
 
     def create(self) -> int:
         self._called("create")
@@ -120,9 +122,9 @@ class EmulatedCublas:
         assert min(rows, columns) >= 1
         assert leading >= rows
         n_bytes = (leading * (columns - 1) + rows) * dtype.itemsize
-        for x in self._memory:
-            if x.ctypes.data <= ptr and ptr + n_bytes <= x.ctypes.data + x.nbytes:
-                flat = x.reshape(-1).view(np.uint8)[ptr - x.ctypes.data :][:n_bytes].view(dtype)
+        for start, x in self._memory.items():
+            if start <= ptr and ptr + n_bytes <= start + x.nbytes:
+                flat = x.reshape(-1).view(np.uint8)[ptr - start :][:n_bytes].view(dtype)
                 return np.lib.stride_tricks.as_strided(
                     flat, (rows, columns), (dtype.itemsize, leading * dtype.itemsize)
                 )

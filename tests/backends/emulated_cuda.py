@@ -6,6 +6,7 @@ runs. Blocks run one after another. A thread that ends while others wait is an e
 
 import ctypes
 import functools
+import hashlib
 import os
 import re
 import shutil
@@ -16,7 +17,8 @@ from typing import Any
 
 import numpy as np
 
-FOLDER = tempfile.TemporaryDirectory(prefix="emulated-cuda-")
+FOLDER = Path(__file__).parents[2] / ".pytest_cache" / "d" / "kernels"
+"""Where processes of the tests find what others have compiled."""
 
 OPTIONS = ["-O1", "-ffp-contract=off", "-shared", "-fPIC", "-std=c++11", "-Wall", "-Wextra", "-Werror"]
 OPTIONS += ["-Wno-unused-parameter", "-Wno-unused-variable", "-Wno-unused-function", "-Wno-unknown-pragmas"]
@@ -90,15 +92,30 @@ extern "C" int run(unsigned width, unsigned height, unsigned n_threads, {paramet
 
 
 def library(source: str) -> ctypes.CDLL:
-    """Compile C++."""
-    compiler = os.environ.get("CXX") or shutil.which("c++") or shutil.which("g++") or shutil.which("clang++")
-    assert compiler, "the tests of CuPy's kernels compile them for the CPU: install a C++ compiler, such as g++"
-    stem = Path(FOLDER.name) / f"kernel{len(os.listdir(FOLDER.name))}"
-    stem.with_suffix(".cpp").write_text(source)
-    command = [compiler, *OPTIONS, str(stem.with_suffix(".cpp")), "-o", str(stem.with_suffix(".so"))]
-    outcome = subprocess.run(command, capture_output=True, text=True)
-    assert outcome.returncode == 0, outcome.stderr
-    return ctypes.CDLL(str(stem.with_suffix(".so")))
+    """Compile C++, unless the same compiler has compiled the same source before."""
+    command = [_compiler(), *OPTIONS]
+    path = FOLDER / f"{hashlib.sha256(repr((_version(), command, source)).encode()).hexdigest()}.so"
+    if not path.exists():
+        FOLDER.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=FOLDER) as folder:
+            made = Path(folder) / "kernel.so"
+            command += ["-x", "c++", "-", "-o", str(made)]
+            outcome = subprocess.run(command, input=source, capture_output=True, text=True)
+            assert outcome.returncode == 0, outcome.stderr
+            made.replace(path)  # whole, though another process may look for it
+    return ctypes.CDLL(str(path))
+
+
+@functools.cache
+def _compiler() -> str:
+    found = os.environ.get("CXX") or shutil.which("c++") or shutil.which("g++") or shutil.which("clang++")
+    assert found, "the tests of CuPy's kernels compile them for the CPU: install a C++ compiler, such as g++"
+    return found
+
+
+@functools.cache
+def _version() -> str:
+    return subprocess.run([_compiler(), "--version"], capture_output=True, text=True, check=True).stdout
 
 
 class BlockKernel:

@@ -12,7 +12,7 @@ import re
 import sys
 import types
 import weakref
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, MutableMapping
 from typing import Any
 
 import array_api_compat.numpy as host_xp
@@ -33,8 +33,8 @@ class State:
         On which work is launched.
     allocator : callable or None
         None is the default pool.
-    memory : list of weak references
-        To everything that was allocated.
+    memory : mapping of int to ndarray
+        Everything that was allocated and is in use, by its address.
     n_launched : int
         Kernels and products that have run one by one, not as part of a graph.
     """
@@ -42,7 +42,7 @@ class State:
     def __init__(self) -> None:
         self.stream = Stream()
         self.allocator: Any = None
-        self.memory: list[weakref.ref[np.ndarray]] = []
+        self.memory: weakref.WeakValueDictionary[int, np.ndarray] = weakref.WeakValueDictionary()
         self.n_launched = 0
 
     def allocate(self, shape: tuple[int, ...], dtype: Any) -> np.ndarray:
@@ -51,7 +51,7 @@ class State:
         n_bytes = int(np.prod(shape)) * np.dtype(dtype).itemsize
         raw = np.full(n_bytes + 512, 0xFF, dtype=np.uint8)  # NaN, or -1
         host = raw[-raw.ctypes.data % 512 :][:n_bytes].view(dtype).reshape(shape)
-        self.memory = [*(ref for ref in self.memory if ref() is not None), weakref.ref(raw)]
+        self.memory[raw.ctypes.data] = raw
         return host
 
     def launch(self, work: Callable[[], None]) -> None:
@@ -417,11 +417,11 @@ class Cublas(EmulatedCublas):
         STATE.launch(lambda: multiply(handle=handle, **named))
 
     @property
-    def _memory(self) -> list[np.ndarray]:
-        return [x for x in (ref() for ref in STATE.memory) if x is not None]
+    def _memory(self) -> MutableMapping[int, np.ndarray]:
+        return STATE.memory
 
     @_memory.setter
-    def _memory(self, value: list[np.ndarray]) -> None:
+    def _memory(self, value: MutableMapping[int, np.ndarray]) -> None:
         assert not value
 
 

@@ -204,11 +204,13 @@ def test_mistakes(arguments: tuple[object, ...], message: str, capfd: Capture) -
     assert message in err
 
 
-def test_whole_numbers_that_all_differ_are_a_quantity(capfd: Capture) -> None:
+def test_whole_numbers_that_nearly_all_differ_are_a_quantity(capfd: Capture) -> None:
     table = pd.DataFrame({"x": range(16), "y": np.arange(16) ** 2})
     table.to_csv("few.csv", index=False)
     assert train("y", "--folds", 4, data="few.csv", capfd=capfd)["task"] == "regression"
     table.assign(y=[*range(15), 0]).to_csv("few.csv", index=False)
+    assert train("y", data="few.csv", capfd=capfd)["task"] == "regression"
+    table.assign(y=[0] * 9 + [1] * 6 + [2]).to_csv("few.csv", index=False)
     assert train("y", data="few.csv", capfd=capfd)["task"] == "classification"
     err = printed("train", "few.csv", "--target", "y", "--folds", 16, capfd=capfd, code=2)[1]
     assert "every class keeps one to train on; --task regression takes whole numbers as a quantity" in err

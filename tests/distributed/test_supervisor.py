@@ -207,7 +207,6 @@ def test_only_rank_0_speaks_on_stdout_and_what_a_rank_has_started_ends_with_it(
 def test_a_request_to_stop_is_passed_on_and_waited_for(number: int, code: int, supervised: Supervised) -> None:
     process, states = supervised.start(seconds_per_step=0.05, n_steps=10_000, state_every=10_000, seconds_to_write=2.5)
     _wait_for(states, "segments-0-1")
-    time.sleep(0.5)  # until the workers hear signals; before, they end without a state
     process.send_signal(number)
     _, err = process.communicate(timeout=PATIENCE)
     assert process.returncode == code, err
@@ -218,7 +217,6 @@ def test_a_request_to_stop_is_passed_on_and_waited_for(number: int, code: int, s
 def test_a_second_request_ends_everything_at_once(supervised: Supervised) -> None:
     process, states = supervised.start(seconds_per_step=0.05, n_steps=10_000, state_every=10_000, deaf=True)
     _wait_for(states, "segments-0-1")
-    time.sleep(0.5)
     process.send_signal(signal.SIGINT)
     time.sleep(0.5)
     assert process.poll() is None
@@ -254,7 +252,6 @@ def killed(supervised: Supervised, process: "subprocess.Popen[bytes]") -> None:
 def test_a_supervisor_that_is_killed_takes_its_job_along(supervised: Supervised) -> None:
     process, states = supervised.start(seconds_per_step=0.05, n_steps=10_000, state_every=10_000)
     _wait_for(states, "segments-0-1")
-    time.sleep(0.5)
     killed(supervised, process)
     assert len(list(states.glob("step-*"))) == 1
 

@@ -34,8 +34,15 @@ def main() -> None:
     plan = Plan(**json.loads(sys.argv[1]))
     folder = pathlib.Path(plan.folder)
     comm = MPI.COMM_WORLD
+    asked: list[int] = []
+
+    def note(number: int, frame: FrameType | None) -> None:
+        asked.append(number)
+
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_IGN if plan.deaf else note)
     start = len(list(folder.glob("start-*")))
-    comm.Barrier()
+    comm.Barrier()  # whoever sees the files knows that all ranks hear requests to stop
     if comm.rank == 0:
         (folder / f"start-{start}").write_text(" ".join(sys.argv[2:]))
     (folder / f"segments-{start}-{comm.rank}").write_text("\n".join(segments()))
@@ -44,13 +51,6 @@ def main() -> None:
     if comm.rank == 1 and plan.noise:
         sys.stdout.write("noise of rank 1\n")
         sys.stdout.flush()
-    asked: list[int] = []
-
-    def note(number: int, frame: FrameType | None) -> None:
-        asked.append(number)
-
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, signal.SIG_IGN if plan.deaf else note)
     step, value = newest(folder) if "--resume" in sys.argv else (0, np.zeros(1000))
     while step < plan.n_steps:
         for when, rank, at, what in plan.faults:

@@ -24,6 +24,7 @@ from portable_mlp.estimators.threads import n_threads, settings_of_thread
 from portable_mlp.training import side_by_side as core
 from portable_mlp.training.interruption import shared_request
 from portable_mlp.training.side_by_side import OneThreadEach, TaskOutcome
+from tests.distributed.fakes import on_ranks
 
 X, y = np.linspace(-1.0, 1.0, 400).reshape(100, 4), np.arange(100) % 3
 WAIT = 60.0
@@ -129,8 +130,12 @@ def test_a_task_of_a_group_is_outside_of_it() -> None:
     with pm.parallel("serial") as group:
         outcomes = side_by_side([lambda: current_group() is None] * 3, 2)
         assert current_group() is group
-        assert n_threads(None) == 1
+        assert n_threads(None) == joblib.cpu_count()
     assert [outcome.value for outcome in outcomes] == [True] * 3
+
+
+def test_several_processes_have_one_thread_each_unless_told_otherwise() -> None:
+    assert on_ranks(2, lambda rank: [n_threads(None), n_threads(3)]) == [[1, 3]] * 2
 
 
 def test_the_number_of_threads() -> None:

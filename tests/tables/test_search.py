@@ -1,10 +1,11 @@
 """The random search over models of a table: its draws, scikit-learn's scores of its trials, its states on disk."""
 
+import functools
 import math
 import pathlib
 import re
 import types
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -21,7 +22,7 @@ from portable_mlp.tables.hold_out import stratified_splits
 from portable_mlp.tables.raw import ReadingOptions
 from portable_mlp.tables.recipe import TableOptions, recipe
 from portable_mlp.tables.search import TableSearch, TrialScores
-from portable_mlp.tables.search_loop import run_trials
+from portable_mlp.tables.search_loop import Ended
 from portable_mlp.tables.search_record import SearchRecord
 from portable_mlp.tables.search_space import LogUniform, OneOf, search_space
 from portable_mlp.tables.search_states import SearchStates
@@ -34,6 +35,14 @@ X = Columns({"size": Column(Reading("number"), SIZE), "district": Column(Reading
 RENT = 5.0 * np.nan_to_num(SIZE, nan=80.0) + 100.0 * (DISTRICT == "west") + RNG.normal(0.0, 30.0, N)
 KIND = np.where(RENT > 450.0, "dear", np.where(DISTRICT == "west", "west", "cheap"))
 SHORT = TableOptions(training={"epochs": 4})
+
+
+def one_by_one(search: TableSearch, numbers: Iterator[int], ended: Ended) -> None:
+    for number in numbers:
+        ended(search.evaluate(number))
+
+
+run_trials = functools.partial(search_loop.run_trials, evaluate=one_by_one)
 
 
 def search_for(y: np.ndarray, options: TableOptions = SHORT, n_folds: int = 3, seed: int = 0) -> TableSearch:
