@@ -178,6 +178,8 @@ def links(session: nox.Session) -> None:
 @nox.session
 def elsewhere(session: nox.Session) -> None:
     """Run the programs of the page about ONNX, in JavaScript and C; the argument is a release of onnxruntime."""
+    if not session.posargs:
+        session.error("name the folder of an unpacked release of onnxruntime: nox -s elsewhere -- FOLDER")
     session.install("-e", ".[cli,tables,onnx]", "onnxruntime", "pytest")
     session.run("pytest", "docs/tests/test_onnx_elsewhere.py", env={"ONNXRUNTIME": session.posargs[0]})
 

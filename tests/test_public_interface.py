@@ -53,6 +53,14 @@ def test_dir_shows_what_is_public() -> None:
     assert {"__version__", "__doc__", "__all__"} <= set(dir(pm))
 
 
+@pytest.mark.thorough  # Python compiles all libraries anew
+def test_all_names_are_there_without_docstrings() -> None:
+    """As with -OO; some docstrings are made from others."""
+    code = "import portable_mlp as pm; [getattr(pm, name) for name in pm.__all__]"
+    done = subprocess.run([sys.executable, "-OO", "-c", code], capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0, done.stderr
+
+
 @pytest.mark.parametrize(
     ("typo", "meant"), [("MLPClasifier", "MLPClassifier"), ("trian", "train"), ("loss_and_grads", "loss_and_grad")]
 )

@@ -164,7 +164,7 @@ class RunTapes:
     carry : Carry
         The parameters and moments, which the steps overwrite.
     data : Batch
-        All samples.
+        The training samples, in memory that stays where it is.
 
     Attributes
     ----------

@@ -26,7 +26,8 @@ class FitEffects(NamedTuple):
     replaced : mapping from str to estimator
         By the names of parameters: steps that stand in the place of others, as in a pipeline with a memory.
     attributes : mapping from str to dict
-        By the names of parameters, "" for the estimator itself: attributes that are new, or other objects than before.
+        By the names of parameters, "" for the estimator itself: attributes that are new, or other objects than before,
+        but no parameters.
     generators : mapping from str to RandomState or Generator
         By the names of parameters: generators of random numbers, as the fit has left them.
     """
@@ -68,10 +69,10 @@ class BeforeFit:
 
     def effects(self) -> FitEffects:
         """Return what the fit has changed."""
-        parts, missing = _parts(self._estimator), object()
+        parts = _parts(self._estimator)
         replaced = {name: part for name, part in parts.items() if part is not self._parts.get(name)}
         attributes = {
-            name: {key: value for key, value in vars(part).items() if before.get(key, missing) is not value}
+            name: _changed(part, before)
             for (name, part), before in zip(self._parts.items(), self._attributes.values(), strict=True)
             if name not in replaced
         }
@@ -83,6 +84,17 @@ class BeforeFit:
 def _parts(estimator: Any) -> dict[str, Any]:
     """Return the estimator, named "", and its steps by the names of parameters."""
     return {"": estimator, **{name: value for name, value in estimator.get_params().items() if is_step(value)}}
+
+
+def _changed(part: Any, before: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the attributes that are new, or other objects than before, but for parameters.
+
+    A pipeline's fit copies its list of steps.
+    """
+    parameters = part.get_params(deep=False) if hasattr(part, "get_params") else {}
+    missing = object()
+    changed = {name: value for name, value in vars(part).items() if before.get(name, missing) is not value}
+    return {name: value for name, value in changed.items() if name not in parameters}
 
 
 def _set_state(generator: Any, to: Any) -> None:

@@ -80,17 +80,19 @@ def small(seed: Any = 0, kind: Any = Counted, **options: Any) -> Any:
 def fits() -> Any:
     """Estimators of many kinds, two of which share a generator."""
     rng = np.random.RandomState(3)
+    scaler, last = StandardScaler(), small(4, dropout=0.3)
     models = [
         small(alpha=0.1),
         small(1, hidden_layer_sizes=(), solver="sgd", learning_rate="adaptive"),
         small(2, solver="lbfgs"),
         small(rng, early_stopping=True),
-        make_pipeline(StandardScaler(), small(4, dropout=0.3)),
+        make_pipeline(scaler, last),
         small(rng),
     ]
     rows = [None, *(np.arange(i, 70) for i in range(1, len(models)))]
     fitted, messages = quietly(lambda: pm.fit_many(models, X, Y, rows=rows, sample_weight=WEIGHTS))
     assert all(one is given for one, given in zip(fitted, models, strict=True)), fitted
+    assert models[4].steps == [("standardscaler", scaler), ("counted", last)]  # the same objects
     return [[numbers(one) for one in fitted], rng.uniform(), fitted[4][0].mean_.tolist(), messages]
 
 
