@@ -56,7 +56,7 @@ def test_what_cannot_be_sent_is_the_error_of_its_model(on_ranks: Callable[[int],
         pickling, unpickling, by_name, of_search = found["not sent"]
         assert pickling.startswith("it cannot be sent to the other processes: AttributeError: Can't ")
         assert unpickling.startswith("it cannot be sent to the other processes: ValueError: invalid literal")
-        assert by_name == "ByName: at seat 17"
+        assert by_name.removeprefix("ByName: ") == "at seat 17"  # a copy on another rank has the name in its text
         assert of_search.startswith("best_estimator_ cannot be sent to the other processes: AttributeError: Can't ")
 
 
