@@ -65,7 +65,7 @@ def svg_curves(curves: Sequence[Curve], marked: int | None = None) -> str:
     points = [point for lines in drawn for line in lines for point in line if point is not None]
     if not points:
         return ""
-    scale = _Scale.of(points)
+    scale = _Scale.of(points, max(len(line) for curve in curves for line in curve.lines[:MOST_LINES]))
     names = " and ".join(curve.name for curve in curves)
     parts = [*_axes(scale), *([] if marked is None else [_vertical(scale.x(marked))])]
     for number, (curve, lines) in enumerate(zip(curves, drawn, strict=True)):
@@ -100,10 +100,10 @@ class _Scale(NamedTuple):
     is_logarithmic: bool
 
     @classmethod
-    def of(cls, points: Sequence[Point]) -> _Scale:
+    def of(cls, points: Sequence[Point], n_epochs: int) -> _Scale:
         values = [value for _, value in points]
         least, greatest = min(values), max(values)
-        return cls(max(points)[0], least, greatest, least > 0.0 and greatest / least > 10.0)
+        return cls(n_epochs, least, greatest, least > 0.0 and greatest / least > 10.0)
 
     def x(self, epoch: int) -> float:
         share = (epoch - 1) / (self.n_epochs - 1) if self.n_epochs > 1 else 0.5

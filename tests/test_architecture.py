@@ -141,6 +141,18 @@ def test_a_library_is_named_in_its_places_alone(library: str) -> None:
             assert path.relative_to(PACKAGE).as_posix().startswith(PLACES[library]), f"{path} names {library}"
 
 
+@pytest.mark.parametrize("path", sorted(PACKAGE.rglob("*.py")), ids=lambda path: str(path.relative_to(PACKAGE)))
+def test_one_module_asks_arrays_for_their_library_and_device(path: pathlib.Path) -> None:
+    """array-api-compat does not know every library: those that it does not know are asked in ``kernels/arrays.py``."""
+    asked = {"array_namespace", "device"}
+    found = {f"array_api_compat.{name}" for name in asked} & _imported(path)
+    for node in ast.walk(_parsed(path)):
+        match node:
+            case ast.Attribute(ast.Name("array_api_compat"), name) if name in asked:
+                found.add(f"array_api_compat.{name}")
+    assert not found or path == PACKAGE / "kernels" / "arrays.py"
+
+
 def test_imports_go_round_nowhere() -> None:
     paths = {_name(path): path for path in PACKAGE.rglob("*.py")}
     imports = {name: _imported_at_once(path, set(paths)) - {name} for name, path in paths.items()}

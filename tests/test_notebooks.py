@@ -17,7 +17,7 @@ from sklearn.utils import estimator_html_repr
 
 import portable_mlp as pm
 from portable_mlp.backends._base import BackendInfos
-from portable_mlp.svg_curves import COLORS, HEIGHT, TOP, WIDTH
+from portable_mlp.svg_curves import COLORS, HEIGHT, TOP, WIDTH, Curve, svg_curves
 from tests.markup import Page, parsed, rows_of
 
 HARMFUL = '</td></svg><script>alert("1")</script>"><img src=x onerror=alert(1)> \u202e&amp;'
@@ -208,3 +208,9 @@ def test_completion_offers_the_public_names() -> None:
     completer = rlcompleter.Completer({"pm": pm})
     offered = {match.removeprefix("pm.").rstrip("()") for match in completer.attr_matches("pm.")}
     assert offered == set(pm.__all__)
+
+
+def test_the_axis_goes_on_to_the_last_epoch_where_the_last_losses_are_not_finite() -> None:
+    drawn = svg_curves([Curve("loss", [[3.0, 2.0, np.inf, np.nan]])])
+    assert ">1</text>" in drawn
+    assert ">4</text>" in drawn

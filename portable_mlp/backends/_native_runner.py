@@ -117,7 +117,7 @@ def _replayed(tapes: RunTapes, places: Mapping[int, Span], carry: Carry, call: R
     if call.masks is not None:
         sizes = [sum(mask.size for mask in each) for each in call.masks]
         steps[:, 4] = np.cumsum(sizes) - sizes
-        masks = np.concatenate([mask.reshape(-1) for each in call.masks for mask in each])
+        masks = np.concatenate([masks, *(mask.reshape(-1) for each in call.masks for mask in each)])
     numbers.total[...] = carry.total
     take_steps(
         tapes.operations,

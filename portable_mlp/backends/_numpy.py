@@ -78,7 +78,7 @@ class NumpyBackend(Backend):
     def asarray(self, host: Any, dtype: Any = None) -> Any:
         """Return an array of NumPy; see `Backend.asarray`. One that is returned itself is returned soon."""
         as_needed = type(host) is np.ndarray and host.dtype in _FLOATS and host.flags.c_contiguous
-        if as_needed and (dtype is None or _FLOATS.get(dtype) is host.dtype):
+        if as_needed and (dtype is None or (isinstance(dtype, (str, np.dtype)) and _FLOATS.get(dtype) is host.dtype)):
             return host
         return super().asarray(host, dtype)
 

@@ -195,8 +195,8 @@ class BaseMLP(
 
         After an exception the estimator has the state of the last complete epoch (of "lbfgs", iteration): parameters,
         optimizer and record together; before the first one it is unchanged. Ctrl-C also keeps the steps of the
-        incomplete epoch. Until the fit ends other threads see the estimator unchanged; with callbacks, in the state of
-        the last complete epoch.
+        incomplete epoch, unless several epochs are one compiled call, of which it keeps none. Until the fit ends other
+        threads see the estimator unchanged; with callbacks, in the state of the last complete epoch.
 
         Parameters
         ----------

@@ -148,7 +148,7 @@ def fit_many(
     tasks = [functools.partial(fit_in_order, numbers) for numbers in in_order]
     on_numpy = all(computes_on_numpy(one, X) for one in fitted)
     n_own = sum(len(in_order[i]) for i in own_share(len(in_order)))
-    with shown_models(n_own) if verbose and is_root() else NotShown() as shown:
+    with shown_models(n_own) if verbose and n_own and is_root() else NotShown() as shown:
         outcomes = side_by_side(tasks, threads if on_numpy else 1, start=settings_of_thread())
     errors: dict[int, Exception] = {}
     for numbers, (_, fits, failure) in zip(in_order, outcomes, strict=True):

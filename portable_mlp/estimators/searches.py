@@ -35,7 +35,7 @@ def fitting_side_by_side(
     """Let joblib fit our estimators in threads, or on the ranks of a group; others run as scikit-learn runs them.
 
     So do fits on other libraries than NumPy without a group, and all within a task of joblib or a backend of joblib
-    that the user has chosen. Ctrl-C ends all fits.
+    that the user has chosen, other than loky, which is the default. Ctrl-C ends all fits.
 
     Parameters
     ----------
@@ -142,8 +142,9 @@ class GridSearchCV(_SideBySide, model_selection.GridSearchCV):
     the whole search. In a group of processes (`parallel`) each process fits a share of the models, in one thread unless
     ``n_jobs`` says otherwise, and all have the results of one process, which are sent as pickles.
 
-    Other estimators are fitted as scikit-learn fits them, and so are all within a task of joblib, or with a backend
-    that ``joblib.parallel_config`` sets, or, without a group, where a candidate computes on another library.
+    Other estimators are fitted as scikit-learn fits them, and so are all within a task of joblib, or where
+    ``joblib.parallel_config`` sets another backend than loky, or, without a group, where a candidate computes on
+    another library.
 
     While fits run in threads, BLAS has one thread in the whole process. At the end its number of threads and the
     filters of warnings are as they were at the beginning: what other threads change meanwhile is lost.

@@ -93,7 +93,7 @@ class Epochs:
         return self._record.reached
 
     def run(self) -> None:
-        """Train until a rule or a request stops; Ctrl-C keeps the steps of the incomplete epoch."""
+        """Train until a rule or a request stops; Ctrl-C keeps the steps of an incomplete epoch that is taken alone."""
         if self._one_epoch and not self._order.batches():
             self._record.stay()
             return

@@ -38,6 +38,12 @@ MOST_WHOLE_NUMBER_CLASSES = 20
 FEWEST_ROWS_OF_A_CLASS = 3
 """Fewer rows for each whole number, on the mean, make a quantity of them."""
 
+MOST_RATINGS = 10
+"""At most so many consecutive whole numbers from 0 or 1 are ratings or labels, of which fewer rows are enough."""
+
+FEWEST_ROWS_OF_A_RATING = 2
+"""The fewest rows for each of these, on the mean."""
+
 LARGEST_EXACT = 2**53
 """The limit of exact integers in float64: every larger float64 is whole, which proves nothing about its origin."""
 
@@ -47,19 +53,24 @@ def is_classification(y: NDArray[Any]) -> bool:
 
     Whole numbers may have any dtype: a column of 0 and 1 becomes one of floats when tables are joined. Where more than
     two of them have fewer than three rows each, on the mean, they are a quantity: the years, or the counts, of a short
-    table.
+    table. Of at most ten consecutive numbers from 0 or 1, such as ratings, two rows each are enough.
 
     >>> is_classification(np.array([0.0, 1.0, 1.0])), is_classification(np.array([0.0, 0.5, 1.0]))
     (True, False)
     >>> is_classification(np.array([1947, 1948, 1949])), is_classification(np.array([37, 9, 6, 4, 3, 1, 1, 1]))
     (False, False)
+    >>> is_classification(np.array([1, 2, 3, 4, 5] * 2))
+    True
     """
     if y.dtype.kind in "USb" or y.ndim > 1:
         return y.ndim == 1
     if not are_whole(y):
         return False
-    n_values = len(np.unique(y))
-    return n_values <= 2 or n_values <= min(MOST_WHOLE_NUMBER_CLASSES, len(y) // FEWEST_ROWS_OF_A_CLASS)
+    values = np.unique(y)
+    n_values = len(values)
+    are_ratings = n_values <= MOST_RATINGS and values[0] in (0, 1) and values[-1] - values[0] == n_values - 1
+    fewest = FEWEST_ROWS_OF_A_RATING if are_ratings else FEWEST_ROWS_OF_A_CLASS
+    return n_values <= 2 or n_values <= min(MOST_WHOLE_NUMBER_CLASSES, len(y) // fewest)
 
 
 def are_whole(y: NDArray[Any]) -> bool:

@@ -221,6 +221,8 @@ class OneThreadEach:
                     are_set.wait()
                 except BaseException:  # Ctrl-C: no call begins, and none would end
                     self._ended.set()
+                    if self._keeper.is_alive():
+                        self._keeper.join()  # before another call may begin
                     raise
             self._n_calls += 1
         return self

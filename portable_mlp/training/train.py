@@ -122,7 +122,8 @@ def train(
     schedule : str or callable
         One of {schedules}. The learning rate of each epoch, counted from 0: "exponential" is
         ``learning_rate * decay**epoch``, "invscaling" divides by the root of the samples seen, "adaptive" divides by 5
-        where the loss stalls, "cosine" falls to 0. A function of the epoch returns the rate itself.
+        where the loss stalls, "cosine" falls to 0. A function of the epoch returns the rate itself; it may be called
+        for several epochs before the first of them, and again for epochs that have diverged.
     decay : float
         The factor of the schedule "exponential", positive.
     warmup_steps : int

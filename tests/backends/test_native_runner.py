@@ -163,6 +163,19 @@ def test_infinite_and_missing_numbers(calls: list[int]) -> None:
     assert not found.is_finite()
 
 
+def test_dropout_of_a_network_without_hidden_units(calls: list[int]) -> None:
+    net = pm.Network((4, 3))
+    data, batches = data_for(net, "float64"), spans(N_SAMPLES, 10)
+    masks = Dropout(NUMPY, net, 0.3, Shuffle(1), np.dtype("float64")).masks
+    left = []
+    for kind in KINDS:
+        one = loop(kind, program(net), "float64")
+        one.epoch(data, batches, lambda step: 0.01, order=Shuffle(0).order(0, N_SAMPLES), masks=masks(0, batches, 0))
+        left.append([x.tobytes() for x in (one.flat, *one.state, one.total)])
+    assert left[0] == left[1]
+    assert calls == [5]
+
+
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 @pytest.mark.parametrize(("batch_size", "shuffle", "taped"), [(10, True, 5), (43, False, 1), (30, False, 0)])
 def test_dropout(batch_size: int, shuffle: bool, taped: int, dtype: str, calls: list[int]) -> None:

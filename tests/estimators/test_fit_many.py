@@ -444,3 +444,8 @@ def test_on_every_library(lib: Library) -> None:
     np.testing.assert_array_equal(lib.numpy(fitted[0].coefs_[0]), lib.numpy(own[0].coefs_[0]))
     on_host = clone(made[1]).fit(X[10:60].astype(lib.dtype), y[10:60].astype(lib.dtype))
     np.testing.assert_allclose(lib.numpy(fitted[1].coefs_[0]), on_host.coefs_[0], rtol=max(lib.rtol, 1e-10) * 100)
+
+
+def test_no_models_have_no_progress(capfd: pytest.CaptureFixture[str]) -> None:
+    assert pm.fit_many([], X, Y, verbose=True) == []
+    assert capfd.readouterr().err == ""

@@ -269,6 +269,13 @@ def test_many_rows_have_the_penalty_of_the_recipe() -> None:
     ([42, 37, 37, 28, 18, 18, 19], False),
     ([1947, 1948, 1949, 1950], False),
     ([4, 4, 4, 6, 6, 8, 8, 8, 6], True),
+    ([1, 2, 3, 4, 5] * 2, True),  # ratings
+    ([0.0, 1.0, 2.0, 0.0, 1.0, 0.0], True),
+    ([1, 2, 3, 4, 5, 1, 2, 3, 4], False),
+    ([2, 3, 4] * 2, False),
+    ([1, 2, 4] * 2, False),
+    ([*range(1, 12)] * 2, False),
+    ([*range(14)] + [0] * 7, False),
     ([0, 1], True),
     (["a", "b", "c"], True),
 ])  # fmt: skip
