@@ -154,11 +154,12 @@ def _trained(
         try:
             return trainer.of_source(source, asked), source.notes, named.options
         except GapError:
-            with_gaps = named.open_with_gaps() if source.schema is None else None
-            if with_gaps is None:
+            if source.schema is not None or named.options.strict:
                 raise
-        context.with_resource(with_gaps)
-        return trainer.of_source(with_gaps, asked), with_gaps.notes, named.options
+        with_gaps = named.open_with_gaps()
+        if with_gaps is not None:
+            context.with_resource(with_gaps)
+            return trainer.of_source(with_gaps, asked), with_gaps.notes, named.options
     table = named.read()
     trained = trainer.of_table(table, asked)
     if not isinstance(table, RawTable):

@@ -135,7 +135,8 @@ class Trainer(NamedTuple):
         """Return whether a model, or its scores, cannot be made of rows that are read batch by batch."""
         n_networks = recipe(1, None, self.chosen).n_networks
         is_lbfgs = self.chosen.training.get("solver") == "lbfgs"
-        return bool(asked.n_folds) or n_networks > 1 or is_lbfgs or counts(self.chosen.loss)
+        is_weighted = self.chosen.training.get("class_weight") is not None
+        return bool(asked.n_folds) or n_networks > 1 or is_lbfgs or is_weighted or counts(self.chosen.loss)
 
     def of_source(self, source: RowSource, asked: AssessmentOptions) -> Trained:
         """Train on a table that stays in its file; ``asked`` may hold a test part out, drawn from each group."""

@@ -106,9 +106,7 @@ class TrainingTable(NamedTuple):
         return None if whole or options.strict else open_raw_if_large(self.data, options, kind)
 
     def open_with_gaps(self) -> RowSource | None:
-        """Open a large Parquet table of numbers as one that may have gaps; return None if it must not."""
-        if self.options.strict:
-            return None
+        """Open a large Parquet table of numbers as one that may have gaps; return None if it is to be read whole."""
         return open_raw_if_large(self.data, self.options, TARGET_KINDS[self.task])
 
 

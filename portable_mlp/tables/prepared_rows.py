@@ -18,6 +18,7 @@ from .errors import opened
 from .limits import check_rows
 from .parquet_files import ParquetLayout
 from .preparation import Preparation, cast
+from .raw_rows import has_plain_targets
 from .reading import DataError, ReadingOptions, RowSource, TargetKind, open_raw_rows, open_training_rows
 from .row_sources import SelectedRows
 from .survey import survey, test_split
@@ -86,6 +87,8 @@ STREAMED_BYTES = 2**28
 def open_raw_if_large(data: str, options: ReadingOptions, kind: TargetKind) -> RowSource | None:
     """Open a Parquet table with columns of any kind that is large enough to be streamed; return None for any other.
 
+    A table is read whole where a target is missing, or where targets are dates, or texts that may mean numbers.
+
     Raises
     ------
     DataError
@@ -98,7 +101,9 @@ def open_raw_if_large(data: str, options: ReadingOptions, kind: TargetKind) -> R
     with opened(data) as file:
         layout = ParquetLayout(file, data)
     is_large = 8 * layout.n_rows * len(layout.names) > STREAMED_BYTES
-    return open_raw_rows(data, options, target_kind=kind) if is_large else None
+    if not is_large or not has_plain_targets(data, options, kind):
+        return None
+    return open_raw_rows(data, options, target_kind=kind)
 
 
 def open_if_large(data: str, target: str | None, kind: TargetKind, max_rows: int | None) -> RowSource | None:

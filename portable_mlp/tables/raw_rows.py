@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .arrow_columns import ArrowCategories, ParquetColumn
-from .cells import Cells, recognised
+from .cells import MISSING, MISSING_NUMBERS, Cells, numbers_of, recognised
 from .column_names import BLANKS
 from .columns import Columns, Reading
 from .errors import opened
@@ -19,12 +19,55 @@ from .raw import OpenedTable, ReadingOptions, feature_names_of
 from .row_sources import ParquetGroups, TableSchema
 from .table_sketch import SAMPLE_ROWS
 from .targets import TargetKind
+from .text_numbers import as_float
 from .typed_columns import TypedColumn, conformed
 
-__all__ = ["RawParquetRows"]
+__all__ = ["RawParquetRows", "has_plain_targets"]
 
 MOST_TEXTS = 2**17
 """The most different texts of a column that are counted."""
+
+
+def has_plain_targets(path: str, options: ReadingOptions, target_kind: TargetKind) -> bool:
+    """Tell whether each target of a Parquet file can be read without the others.
+
+    None is missing then, and all are numbers, truth values, or texts that are no numbers.
+
+    Raises
+    ------
+    DataError
+        If the file or its target column cannot be read.
+    ImportError
+        If PyArrow is missing.
+    """
+    with opened(path) as file:
+        layout = ParquetLayout(file, path)
+        parquet = opened_parquet(file, layout)
+        columns = {name: ParquetColumn(parquet, layout, column) for column, name in enumerate(layout.names)}
+        table = OpenedTable(path, columns)
+        name = str(table.target_name(options, last=True)).strip(BLANKS)
+        table.check_named([name])
+        place = layout.names.index(name)
+        if not layout.is_number(place) and (target_kind == "numbers" or not layout.is_text(place)):
+            return False
+        texts: set[str] = set()
+        for group in np.flatnonzero(layout.group_rows).tolist():
+            found = columns[name].read(range(group, group + 1))
+            if isinstance(found, TypedColumn):
+                if found.column.missing.any():
+                    return False
+            else:
+                texts.update(found.cells().texts)
+            if len(texts) > MOST_TEXTS:
+                return False
+    return not texts or _are_words(name, texts, options.decimal)
+
+
+def _are_words(name: str, texts: set[str], decimal: str) -> bool:
+    """Tell whether no text is a missing cell, or a number in any notation."""
+    if texts & MISSING or texts <= MISSING_NUMBERS or any(as_float(text) is not None for text in texts):
+        return False
+    return numbers_of(Cells(name, sorted(texts), np.arange(len(texts)), str), decimal) is None
 
 
 class RawParquetRows(ParquetGroups):

@@ -545,6 +545,37 @@ def test_what_needs_all_rows_reads_them(capfd: pytest.CaptureFixture[str]) -> No
     for options in (["--folds", 2], ["--preset", "best"], ["--solver", "lbfgs", "--batch-size", N_ROWS]):
         summary, _ = trained_raw(name, *options, "--epochs", 1, capfd=capfd)
         assert {one["name"]: one["kind"] for one in summary["columns"]}["street"] == "many categories"
+    summary, _ = trained_raw(saved_raw("kind"), "--class-weight", "balanced", capfd=capfd)
+    assert {one["name"]: one["kind"] for one in summary["columns"]}["street"] == "many categories"
+
+
+TARGETS_IN_MEMORY = {
+    "numbers as text": [f"{value:.3f}" for value in Z],
+    "numbers with marks": [f"${value + 9000:,.3f}" for value in Z],
+    "dates": np.datetime64("2001-02-03", "us") + np.arange(N_ROWS) % 5 * np.timedelta64(1, "D"),
+    "a missing number": np.where(np.arange(N_ROWS) == 700, np.nan, Z),
+    "a missing whole number": pa.array([None if i == 700 else i % 3 for i in range(N_ROWS)]),
+    "a missing text": [None if i == 700 else "ab"[i % 2] for i in range(N_ROWS)],
+    "an empty text": ["" if i == 700 else "ab"[i % 2] for i in range(N_ROWS)],
+    "NA": ["NA" if i == 700 else "ab"[i % 2] for i in range(N_ROWS)],
+}
+
+
+@pytest.mark.parametrize("beside", [["size", "lift"], ["flag", "constant", "id"]])
+@pytest.mark.parametrize("kind", TARGETS_IN_MEMORY)
+def test_targets_that_are_not_plain_are_read_whole(
+    kind: str, beside: list[str], monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """It is the model of the table in memory; rows without a target are left out."""
+    columns = {name: KINDS_OF_COLUMNS[name] for name in beside} | {"x": Z, "y": TARGETS_IN_MEMORY[kind]}
+    pq.write_table(pa.table(columns), "t.parquet", row_group_size=200)
+    found, err = trained_raw("t.parquet", "--save", "streamed", capfd=capfd)
+    monkeypatch.setattr(prepared_rows, "STREAMED_BYTES", 2**28)
+    expected, same_err = trained_raw("t.parquet", "--save", "whole", capfd=capfd)
+    assert pathlib.Path("streamed").read_bytes() == pathlib.Path("whole").read_bytes()
+    assert (found["task"], found["rows"], found["columns"]) == (expected["task"], expected["rows"], expected["columns"])
+    left_out = "1 row without a target left out"
+    assert (left_out in err) == (left_out in same_err)
 
 
 def test_texts_that_are_too_many_to_count(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> None:
