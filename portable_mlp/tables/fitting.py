@@ -266,7 +266,8 @@ def prepare(
         preparation = replace(preparation, target_mean=[0.0] * n_outputs, target_scale=[1.0] * n_outputs)
     rows = Rows(inputs, preparation.targets(y), weights)
     if not (classification or counts(options.loss) or "l2" in options.training):
-        chosen = with_noise(chosen, rows.X[learnt_from], rows.y[learnt_from])
+        that_count = learnt_from if weights is None else learnt_from[weights[learnt_from] > 0]
+        chosen = with_noise(chosen, rows.X[that_count], rows.y[that_count])
 
     def part(number: int) -> tuple[Rows, Rows | None]:
         kept, held_out = splits[number]

@@ -5,6 +5,7 @@ import pytest
 from sklearn.linear_model import Ridge, RidgeCV
 from sklearn.model_selection import LeaveOneOut, cross_val_predict
 
+import portable_mlp as pm
 from portable_mlp.tables.noise import RIDGE_PENALTIES, unexplained_share
 
 RNG = np.random.default_rng(0)
@@ -42,3 +43,11 @@ def test_few_rows_explain_nothing(n_rows: int) -> None:
 def test_columns_that_are_constant_or_equal_are_no_trouble() -> None:
     X, Y = rows(40, 3, 1.0)
     assert unexplained_share(np.hstack([X, X, np.ones((40, 2))]), Y) == pytest.approx(unexplained_share(X, Y), abs=0.02)
+
+
+def test_rows_that_weigh_nothing_are_no_noise() -> None:
+    x = RNG.normal(size=(60, 1))
+    y = np.where(np.arange(60) < 30, 100.0 * RNG.normal(size=60), 2.0 * x[:, 0])
+    model = pm.TableRegressor(max_iter=1).fit(x, y, sample_weight=np.repeat([0.0, 1.0], 30))
+    alone = pm.TableRegressor(max_iter=1).fit(x[30:], y[30:])
+    assert model.recipe_.training["l2"] == pytest.approx(alone.recipe_.training["l2"])
