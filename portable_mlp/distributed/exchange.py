@@ -27,12 +27,44 @@ def unpickled(content: bytes) -> Any:
     return pickle.loads(content)
 
 
-def of_root(group: Group, value: T) -> T:
-    """Return the value that rank 0 has; the others, which have one of their own, receive a copy."""
+def sendable(value: Any, name: str = "it") -> bytes:
+    """Return the pickle of a value that the other ranks can read.
+
+    Raises
+    ------
+    TypeError
+        If it cannot be pickled, or not be made from its pickle.
+    """
+    try:
+        content = pickled(value)
+        unpickled(content)
+    except Exception as error:
+        raise TypeError(f"{name} cannot be sent to the other processes: {type(error).__name__}: {error}") from error
+    return content
+
+
+def of_root(group: Group, value: T, name: str) -> T:
+    """Return the value that rank 0 has; the others, which have one of their own, receive a copy.
+
+    Raises
+    ------
+    TypeError
+        On every rank, if the value of that ``name`` cannot be sent.
+    """
     if group.size == 1:
         return value
-    received = group.broadcast(pickled(value) if group.rank == 0 else None)
-    return value if group.rank == 0 else unpickled(received)
+    error: TypeError | None = None
+    if group.rank == 0:
+        try:
+            content = sendable((value, None), name)
+        except TypeError as reason:  # of this rank alone, for which the others would wait
+            error, content = reason, pickled((None, reason))
+        group.broadcast(content)
+    else:
+        value, error = unpickled(group.broadcast(None))
+    if error is not None:
+        raise error
+    return value
 
 
 class _Pickler(pickle.Pickler):
@@ -47,6 +79,9 @@ def _error(kind: type[BaseException], args: tuple[Any, ...]) -> BaseException:
     try:
         error = kind(*args)
     except Exception:  # it takes something else
-        error = kind.__new__(kind, *args)
+        try:
+            error = kind.__new__(kind, *args)
+        except Exception:  # so does its __new__
+            return RuntimeError(f"{kind.__name__}: {Exception(*args)}")
     error.args = args
     return error

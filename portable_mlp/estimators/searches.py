@@ -118,7 +118,7 @@ class _SideBySide:
             super().fit(X, y, **params)  # type: ignore[misc]
             if group is not None and self.refit:
                 # Each rank has fitted it, without a seed each another one.
-                self.best_estimator_ = of_root(group, self.best_estimator_)
+                self.best_estimator_ = of_root(group, self.best_estimator_, "best_estimator_")
         return self
 
 

@@ -19,7 +19,7 @@ from typing import Any, Generic, NamedTuple, Self, TypeVar
 
 from threadpoolctl import threadpool_limits
 
-from ..distributed.exchange import pickled, unpickled
+from ..distributed.exchange import pickled, sendable, unpickled
 from ..distributed.group import Group, several_ranks, training_in
 from .interruption import SharedRequest, sharing
 from .repeated_warnings import repeat_warnings, sent_warning
@@ -126,9 +126,8 @@ def _share(group: Group, n_tasks: int) -> range:
 def _sendable(outcome: TaskOutcome[T]) -> tuple[TaskOutcome[T], bytes]:
     """Return an outcome for all ranks, and its bytes; an error in its place if it has none."""
     try:
-        return outcome, pickled(outcome)
-    except Exception as error:  # of this rank alone, for which the others would wait
-        reason = TypeError(f"it cannot be sent to the other processes: {type(error).__name__}: {error}")
+        return outcome, sendable(outcome)
+    except TypeError as reason:  # of this rank alone, for which the others would wait
         failed = TaskOutcome[T](outcome.number, None, reason)
         return failed, pickled(failed)
 

@@ -5,6 +5,7 @@ import os
 import pathlib
 import signal
 import sys
+import threading
 import warnings
 from collections.abc import Callable
 from typing import Any
@@ -50,6 +51,57 @@ class NotSent(Counted):
         super().fit(*args, **options)
         self.call_ = lambda: None
         return self
+
+
+class OneWay:
+    """Can be pickled, but not be made from its pickle."""
+
+    def __reduce__(self) -> Any:
+        return int, ("seat",)
+
+
+class NotReceived(Counted):
+    def fit(self, *args: Any, **options: Any) -> Any:
+        super().fit(*args, **options)
+        self.one_way_ = OneWay()
+        return self
+
+
+class ByName(ValueError):
+    """An error that is made of named arguments alone."""
+
+    def __new__(cls, *, place: str) -> Any:
+        return super().__new__(cls)
+
+    def __init__(self, *, place: str) -> None:
+        super().__init__(f"at {place}")
+
+
+class FailingByName(Counted):
+    def fit(self, *args: Any, **options: Any) -> Any:
+        raise ByName(place="seat 17")
+
+
+class WithLock(FutureWarning):
+    """A warning that cannot be pickled."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__(text)
+        self.lock = threading.Lock()
+
+
+class WarningByName(ByName, UserWarning):
+    """A warning that is made of named arguments alone."""
+
+
+class Warned(Counted):
+    def fit(self, *args: Any, **options: Any) -> Any:
+        class Local(DeprecationWarning):
+            pass
+
+        for one in (WithLock("lock"), WarningByName(place="seat 18"), Local("local")):
+            warnings.warn(one, stacklevel=1)
+        return super().fit(*args, **options)
 
 
 def numbers(model: Any) -> Any:
@@ -171,8 +223,17 @@ def without_a_seed() -> Any:
 
 
 def not_sent() -> list[str]:
-    error, _ = quietly(lambda: pm.fit_many([small(kind=NotSent), small()], X, Y))
-    return [str(one) for one in error.by_number.values()]
+    """Return the errors of models that rank 0 cannot send, and of a search whose best model is one."""
+    kinds = (NotSent, Counted, NotReceived, Counted, FailingByName)
+    error, _ = quietly(lambda: pm.fit_many([small(kind=kind) for kind in kinds], X, Y))
+    search, _ = quietly(lambda: pm.GridSearchCV(small(kind=NotSent), {"alpha": [0.1, 1.0]}, cv=3).fit(X, Y))
+    return [str(one) for one in (*error.by_number.values(), search)]
+
+
+def warnings_not_sent() -> list[str]:
+    """Return the warnings of rank 1 that it cannot send."""
+    _, messages = quietly(lambda: pm.fit_many([small(max_iter=1), small(kind=Warned)], X, Y))
+    return [one for one in messages if not one.startswith("Conv")]
 
 
 def other_calls(rank: int) -> list[str]:
@@ -211,6 +272,7 @@ if __name__ == "__main__":
         same = {call.__name__: call() for call in SAME_AS_ALONE}
         counted = len(N_FITS)
         others = {"without a seed": without_a_seed(), "not sent": not_sent()}
+        others["warnings not sent"] = warnings_not_sent()
         errors_of_calls = other_calls(group.rank)
     with pm.parallel("mpi", samples="own"):
         refused, _ = quietly(lambda: pm.fit_many([small()], X, Y))

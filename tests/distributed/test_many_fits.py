@@ -53,8 +53,20 @@ def test_what_no_seed_fixes_is_the_same_on_all_ranks(on_ranks: Callable[[int], l
 
 def test_what_cannot_be_sent_is_the_error_of_its_model(on_ranks: Callable[[int], list[Any]]) -> None:
     for found in on_ranks(2):
-        (error,) = found["not sent"]
-        assert error.startswith("it cannot be sent to the other processes: AttributeError: Can't ")
+        pickling, unpickling, by_name, of_search = found["not sent"]
+        assert pickling.startswith("it cannot be sent to the other processes: AttributeError: Can't ")
+        assert unpickling.startswith("it cannot be sent to the other processes: ValueError: invalid literal")
+        assert by_name.removeprefix("ByName: ") == "at seat 17"  # a copy on another rank has the name in its text
+        assert of_search.startswith("best_estimator_ cannot be sent to the other processes: AttributeError: Can't ")
+
+
+def test_a_warning_that_cannot_be_sent_is_one_of_python(on_ranks: Callable[[int], list[Any]]) -> None:
+    for found in on_ranks(2):
+        assert found["warnings not sent"] == [
+            "DeprecationWarning: local",
+            "FutureWarning: lock",
+            "UserWarning: at seat 18",
+        ]
 
 
 def test_other_calls_on_one_rank_are_an_error_of_all(on_ranks: Callable[[int], list[Any]]) -> None:
