@@ -119,7 +119,7 @@ def open_if_large(data: str, target: str | None, kind: TargetKind, max_rows: int
         If the file is in Parquet and PyArrow is missing.
     """
     if not data.lower().endswith(STREAMED_SUFFIXES) or (
-        data.lower().endswith(".parquet") and not _is_large_matrix(data, target)
+        data.lower().endswith(".parquet") and not _is_large_matrix(data, target, kind)
     ):
         return None
     source = open_training_rows(data, target, target_kind=kind, max_rows=max_rows)
@@ -129,13 +129,16 @@ def open_if_large(data: str, target: str | None, kind: TargetKind, max_rows: int
     return None
 
 
-def _is_large_matrix(path: str, target: str | None) -> bool:
-    """Tell whether a Parquet file is large, and all its columns but the target (by default the last) are numbers."""
+def _is_large_matrix(path: str, target: str | None, kind: TargetKind) -> bool:
+    """Tell whether a Parquet file is large, its columns but the target are numbers, and its targets are plain."""
     with opened(path) as file:
         layout = ParquetLayout(file, path)
     names = layout.names
     features = [column for column, name in enumerate(names) if name != (target or names[-1])]
-    return 8 * layout.n_rows * len(names) > STREAMED_BYTES and all(map(layout.is_number, features))
+    if 8 * layout.n_rows * len(names) <= STREAMED_BYTES or not all(map(layout.is_number, features)):
+        return False
+    # The error for an unknown target comes from the reader.
+    return len(features) == len(names) or has_plain_targets(path, ReadingOptions(target=target), kind)
 
 
 @dataclass(frozen=True)
