@@ -138,22 +138,22 @@ def test_killed_ranks_change_nothing_in_the_result(seed: int, kills: int, superv
 
 @pytest.mark.parametrize("rank", [1, *rarely(0)])
 def test_a_hanging_rank_is_noticed(rank: int, supervised: Supervised, whole: bytes) -> None:
-    code, out, err, states = supervised.run(timeout=6, faults=[[0, rank, 25, "SIGSTOP"]], grandchild=True)
+    code, out, err, states = supervised.run(timeout=15, faults=[[0, rank, 25, "SIGSTOP"]], grandchild=True)
     assert (code, out) == (0, whole), err
     assert starts(states) == ["", "--resume"]
-    assert "nothing was heard of the training for 6 s; its processes were ended" in err
+    assert "nothing was heard of the training for 15 s; its processes were ended" in err
 
 
 def test_a_long_run_that_beats_does_not_hang(supervised: Supervised, whole: bytes) -> None:
-    code, out, err, _ = supervised.run(timeout=6, seconds_per_step=0.15, restarts=0)
+    code, out, err, _ = supervised.run(timeout=10, seconds_per_step=0.25, restarts=0)
     assert (code, out) == (0, whole), err
 
 
 @pytest.mark.thorough  # each time: a rank that is stopped
 def test_a_long_run_without_a_beat_hangs(supervised: Supervised) -> None:
-    code, out, err, states = supervised.run(timeout=3, seconds_per_step=0.5, heartbeat=False, restarts=0)
+    code, out, err, states = supervised.run(timeout=8, seconds_per_step=0.5, heartbeat=False, restarts=0)
     assert (code, out, starts(states)) == (75, b"", [""])
-    assert "nothing was heard of the training for 3 s; its processes were ended" in err
+    assert "nothing was heard of the training for 8 s; its processes were ended" in err
 
 
 def test_an_exception_of_one_rank_is_told_once(supervised: Supervised) -> None:
