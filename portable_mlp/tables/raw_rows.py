@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterator
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -26,6 +27,9 @@ __all__ = ["RawParquetRows", "has_plain_targets"]
 
 MOST_TEXTS = 2**17
 """The most different texts of a column that are counted."""
+
+ROWS_COUNTED = 2**17
+"""The number of rows, about, whose texts say what kind a column is: each different text has its share of them."""
 
 
 def has_plain_targets(path: str, options: ReadingOptions, target_kind: TargetKind) -> bool:
@@ -133,6 +137,7 @@ class RawParquetRows(ParquetGroups):
         """Return kind and notation of a column; None if it has too many texts."""
         is_code = column.name in map(str.strip, options.categorical)
         groups_of: dict[str, int] = {}
+        n_rows_of: Counter[str] = Counter()
         kind = None
         for group, found in self._parts(column):
             if isinstance(found, TypedColumn) and not is_code:
@@ -140,12 +145,17 @@ class RawParquetRows(ParquetGroups):
             kind = (
                 Reading("text", "code") if is_code else Reading("text") if isinstance(found, ArrowCategories) else None
             )
-            for text in found.cells().texts:
+            part = found.cells()
+            n_rows_of.update(
+                dict(zip(part.texts, np.bincount(part.codes, minlength=len(part.texts)).tolist(), strict=True))
+            )
+            for text in part.texts:
                 groups_of.setdefault(text, group)
             if len(groups_of) > MOST_TEXTS:
                 break
         texts = list(groups_of)
-        cells = Cells(column.name, texts, np.arange(len(texts)), self._place(column, texts, groups_of))
+        codes, place = _in_proportion([n_rows_of[text] for text in texts]), self._place(column, texts, groups_of)
+        cells = Cells(column.name, texts, codes, lambda row: place(int(codes[row])))
         reading = kind or recognised(cells, options.decimal).reading
         return None if reading.kind == "text" and len(texts) > MOST_TEXTS else reading
 
@@ -163,3 +173,10 @@ class RawParquetRows(ParquetGroups):
             return cells.place(cells.first(text == texts[number] for text in cells.texts))
 
         return place
+
+
+def _in_proportion(counts: Sequence[int]) -> NDArray[Any]:
+    """Return each number 0, 1, ... as often as it counts, or in proportion where that would take much memory."""
+    n_rows = np.asarray(counts, dtype=np.int64)
+    divisor = max(1, int(n_rows.sum()) // ROWS_COUNTED)
+    return np.repeat(np.arange(n_rows.size), np.maximum(n_rows // divisor, 1))
