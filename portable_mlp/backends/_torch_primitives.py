@@ -243,11 +243,16 @@ class TorchPrimitives(Primitives):
             return super().concluded(net, optimizer, carry, sums, loss, n_samples, scalars, workspace)
         parameters, state, total = carry
         mean, ratio = self.averaged(loss, divisor), strength / divisor
-        squares = _sum_of_squares(parameters[..., : _n_weights(params)])
-        if isinstance(ratio, float):
-            mean = torch.add(mean, squares, alpha=0.5 * ratio, out=workspace.loss)
+        w = parameters[..., : _n_weights(params)]
+        if isinstance(ratio, float) and w.ndim == 1:
+            # As the product of a matrix of one row and a vector, which adds the mean.
+            place = None if workspace.loss is None else workspace.loss.view(1)
+            added = torch.addmv(mean.view(1), w.unsqueeze(0), w, alpha=0.5 * ratio, out=place)
+            mean = added.view(()) if workspace.loss is None else workspace.loss
+        elif isinstance(ratio, float):
+            mean = torch.add(mean, _sum_of_squares(w), alpha=0.5 * ratio, out=workspace.loss)
         else:
-            mean = torch.addcmul(mean, squares, ratio, value=0.5, out=workspace.loss)
+            mean = torch.addcmul(mean, _sum_of_squares(w), ratio, value=0.5, out=workspace.loss)
         parameters, state = self.reduce_and_update(optimizer, parameters, sums, state, scalars, workspace)
         return type(carry)(parameters, state, self.accumulated(total, mean, n_samples)), mean
 
