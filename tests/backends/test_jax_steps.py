@@ -1,8 +1,10 @@
 """Steps on JAX whose state is donated, as on a GPU: nothing that is needed later is given away."""
 
+import functools
 import pathlib
 from typing import Any
 
+import jax
 import numpy as np
 import pytest
 
@@ -57,3 +59,22 @@ def test_on_the_cpu_it_is_kept(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(_jax, "ScanRunner", lambda backend, program, donated: asked.append(donated))
     pm.get_backend("jax").runner(None)
     assert asked == [False]
+
+
+def test_what_was_moved_is_independent_of_the_memory_on_the_host() -> None:
+    memory = np.zeros(1040, dtype=np.float32)
+    start = -memory.ctypes.data % 64 // 4
+    host = memory[start : start + 1024]  # at a place that JAX's array could share
+    moved = pm.get_backend("jax", "cpu").asarray(host)
+    host += 1.0
+    assert float(moved[0]) == 0.0
+
+
+def test_a_state_is_packed_and_unpacked_in_one_call() -> None:
+    """By single operations of JAX they took most of a short epoch."""
+    backend = pm.get_backend("jax", "cpu")
+    ops, flat = backend.primitives, backend.asarray(np.arange(4 * 6 + 6 + 6 * 3 + 3, dtype=np.float32))
+    layers = ops.from_flat(NET, flat)
+    for call, argument in ((ops.from_flat, flat), (ops.to_flat, layers)):
+        assert len(jax.make_jaxpr(functools.partial(call, NET))(argument).eqns) == 1
+    np.testing.assert_array_equal(ops.to_flat(NET, layers), flat)
