@@ -78,7 +78,7 @@ class NumpyBackend(Backend):
     def asarray(self, host: Any, dtype: Any = None) -> Any:
         """Return an array of NumPy; see `Backend.asarray`. One that is returned itself is returned soon."""
         as_needed = type(host) is np.ndarray and host.dtype in _FLOATS and host.flags.c_contiguous
-        if as_needed and (dtype is None or (isinstance(dtype, (str, np.dtype)) and _FLOATS.get(dtype) is host.dtype)):
+        if as_needed and (dtype is None or dtype is host.dtype or dtype == host.dtype.name):
             return host
         return super().asarray(host, dtype)
 
@@ -93,10 +93,8 @@ class NumpyBackend(Backend):
         return np.asarray(x)
 
 
-_FLOATS: dict[Any, np.dtype[Any]] = {
-    kind: np.dtype(name) for name in ("float32", "float64") for kind in (name, np.dtype(name))
-}
-"""The floating dtypes, by their names and by themselves."""
+_FLOATS = (np.dtype("float32"), np.dtype("float64"))
+"""The floating dtypes of most arrays."""
 
 
 @functools.cache

@@ -174,7 +174,7 @@ def _fit(
     effects : FitEffects or None
         What the fit has changed, if it is ``to_repeat``.
     """
-    before = BeforeFit(estimator)
+    before, failure = BeforeFit(estimator), None
     try:
         if rows is not None:
             X, y, sample_weight = (None if x is None else selected_rows(x, rows) for x in (X, y, sample_weight))
@@ -187,8 +187,8 @@ def _fit(
         before.restore()
         raise
     except Exception as error:
-        return error, before.effects() if to_repeat else None
-    return None, before.effects() if to_repeat else None
+        failure = error
+    return failure, before.effects() if to_repeat else None
 
 
 def _in_order(estimators: Sequence[Any]) -> list[list[int]]:
