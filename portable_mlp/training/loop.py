@@ -163,7 +163,8 @@ class Loop:
                 together = each is None or runner.takes_masks
                 for now in runner.calls(spans, self.n_steps, every) if together else zip(spans):
                     masks_now = None if each is None else list(itertools.islice(each, len(now)))
-                    losses = self._take(some, prepared, now, rate, masks_now)
+                    steps = range(self.n_steps + 1, self.n_steps + len(now) + 1)
+                    losses = self._take(some, prepared, now, map(rate, steps), masks_now)
                     self._losses.append((losses, len(now)))
                     done += len(now)
                     if bar is not None:
@@ -194,9 +195,9 @@ class Loop:
         rates : sequence of float
             The learning rate of each step.
         """
-        xp, first = self.backend.xp, self.n_steps + 1
+        xp = self.backend.xp
         order, all_batches = joined_orders(orders, batches)
-        losses = self._take(data, self._runner.prepared(data, order), all_batches, lambda step: rates[step - first])
+        losses = self._take(data, self._runner.prepared(data, order), all_batches, rates)
         sizes = xp.asarray(
             [float(stop - start) for start, stop in batches], dtype=losses.dtype, device=self.backend.device
         )
@@ -209,12 +210,11 @@ class Loop:
         data: Data,
         order: Any,
         batches: Sequence[Span],
-        rate: Callable[[int], float],
+        rates: Iterable[float],
         masks: Sequence[Sequence[Array]] | None = None,
     ) -> Array:
-        """Take one step for each batch of one call; return their losses."""
-        steps = range(self.n_steps + 1, self.n_steps + len(batches) + 1)
-        scalars = [self._scalars(step, rate(step)) for step in steps]
+        """Take one step for each batch of one call, at its rate; return their losses."""
+        scalars = list(map(self._scalars, itertools.count(self.n_steps + 1), rates))
         self._carry, losses = self._runner.take(self._carry, RunnerCall(data, order, batches, scalars, masks))
         self.n_steps += len(batches)
         return losses
