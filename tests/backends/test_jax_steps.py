@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 import portable_mlp as pm
-from portable_mlp.backends import _jax
+from portable_mlp.backends import _jax, _scan_runner
 from portable_mlp.backends._jax import JaxBackend
 from portable_mlp.backends._scan_runner import ScanRunner
 from tests.selection import rarely
@@ -78,3 +78,31 @@ def test_a_state_is_packed_and_unpacked_in_one_call() -> None:
     for call, argument in ((ops.from_flat, flat), (ops.to_flat, layers)):
         assert len(jax.make_jaxpr(functools.partial(call, NET))(argument).eqns) == 1
     np.testing.assert_array_equal(ops.to_flat(NET, layers), flat)
+
+
+NUMBERS: list[dict[str, Any]] = [
+    {"l2": 0.1, "learning_rate": 0.01, "beta_1": 0.8, "beta_2": 0.9, "epsilon": 1e-3, "weight_decay": 0.1},
+    {"l2": 0.7, "learning_rate": 0.02, "beta_1": 0.7, "beta_2": 0.8, "epsilon": 1e-2, "weight_decay": 0.2},
+]
+
+
+@pytest.mark.parametrize("dropout", [0.0, 0.5])
+def test_runs_that_differ_in_numbers_are_compiled_once(dropout: float, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Fits of a search do; of each run the numbers are its own."""
+    traced, trained = [], []
+    portable = _scan_runner.step
+    monkeypatch.setattr(
+        _scan_runner, "step", lambda ops, program, *rest: traced.append(1) or portable(ops, program, *rest)
+    )
+    net = pm.Network((4, 9, 3), "tanh")  # of no other test: nothing is compiled yet
+    for numbers in NUMBERS:
+        n_before = len(traced)
+        options = {"solver": "adamw", "clip_norm": numbers["l2"], "warmup_steps": 9, "epochs": 2, "batch_size": 29}
+        for name in ("numpy", "jax"):
+            backend = pm.get_backend(name)
+            params = pm.init_params(net, backend=backend)
+            data = backend.asarray(X), backend.asarray(Y)
+            trained.append(pm.train(net, params, *data, dropout=dropout, **options, **numbers))
+    assert n_before == len(traced) > 0
+    for on_numpy, on_jax in zip(trained[::2], trained[1::2], strict=True):
+        np.testing.assert_allclose(on_jax.history["loss"], on_numpy.history["loss"], rtol=1e-12)
