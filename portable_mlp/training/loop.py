@@ -194,15 +194,10 @@ class Loop:
         rates : sequence of float
             The learning rate of each step.
         """
-        xp, first = self.backend.xp, self.n_steps + 1
+        first = self.n_steps + 1
         order, all_batches = joined_orders(orders, batches)
-        losses = self._take(data, self._runner.prepared(data, order), all_batches, lambda step: rates[step - first])
-        sizes = xp.asarray(
-            [float(stop - start) for start, stop in batches], dtype=losses.dtype, device=self.backend.device
-        )
-        # As `epoch` does it: the sum over the samples, batch by batch, then its mean.
-        sums = xp.cumulative_sum(xp.reshape(losses, (len(orders), -1)) * sizes, axis=1)
-        return sums[:, -1] / float(n_samples_of(batches))
+        prepared = self._runner.prepared(data, order)
+        return self._take(data, prepared, all_batches, lambda step: rates[step - first], n_epochs=len(orders))
 
     def _take(
         self,
@@ -211,11 +206,14 @@ class Loop:
         batches: Sequence[Span],
         rate: Callable[[int], float],
         masks: Sequence[Sequence[Array]] | None = None,
+        n_epochs: int | None = None,
     ) -> Array:
-        """Take one step for each batch of one call; return their losses."""
+        """Take one step for each batch of one call; return their losses, or those of epochs joined in it."""
         steps = range(self.n_steps + 1, self.n_steps + len(batches) + 1)
         scalars = [self._scalars(step, rate(step)) for step in steps]
-        self._carry, losses = self._runner.take(self._carry, RunnerCall(data, order, batches, scalars, masks))
+        call, runner = RunnerCall(data, order, batches, scalars, masks), self._runner
+        taken = runner.take(self._carry, call) if n_epochs is None else runner.take_epochs(self._carry, call, n_epochs)
+        self._carry, losses = taken
         self.n_steps += len(batches)
         return losses
 
