@@ -163,7 +163,8 @@ class Loop:
                 together = each is None or runner.takes_masks
                 for now in runner.calls(spans, self.n_steps, every) if together else zip(spans):
                     masks_now = None if each is None else list(itertools.islice(each, len(now)))
-                    losses = self._take(some, prepared, now, rate, masks_now)
+                    steps = range(self.n_steps + 1, self.n_steps + len(now) + 1)
+                    losses = self._take(some, prepared, now, map(rate, steps), masks_now)
                     self._losses.append((losses, len(now)))
                     done += len(now)
                     if bar is not None:
@@ -194,23 +195,20 @@ class Loop:
         rates : sequence of float
             The learning rate of each step.
         """
-        first = self.n_steps + 1
         order, all_batches = joined_orders(orders, batches)
-        prepared = self._runner.prepared(data, order)
-        return self._take(data, prepared, all_batches, lambda step: rates[step - first], n_epochs=len(orders))
+        return self._take(data, self._runner.prepared(data, order), all_batches, rates, n_epochs=len(orders))
 
     def _take(
         self,
         data: Data,
         order: Any,
         batches: Sequence[Span],
-        rate: Callable[[int], float],
+        rates: Iterable[float],
         masks: Sequence[Sequence[Array]] | None = None,
         n_epochs: int | None = None,
     ) -> Array:
-        """Take one step for each batch of one call; return their losses, or those of epochs joined in it."""
-        steps = range(self.n_steps + 1, self.n_steps + len(batches) + 1)
-        scalars = [self._scalars(step, rate(step)) for step in steps]
+        """Take one step for each batch of one call, at its rate; return their losses, or those of epochs joined in it."""
+        scalars = list(map(self._scalars, itertools.count(self.n_steps + 1), rates))
         call, runner = RunnerCall(data, order, batches, scalars, masks), self._runner
         taken = runner.take(self._carry, call) if n_epochs is None else runner.take_epochs(self._carry, call, n_epochs)
         self._carry, losses = taken
