@@ -207,7 +207,7 @@ class Loop:
         masks: Sequence[Sequence[Array]] | None = None,
         n_epochs: int | None = None,
     ) -> Array:
-        """Take one step for each batch of one call, at its rate; return their losses, or those of epochs joined in it."""
+        """Take one step for each batch of a call, at its rate; return their losses, or those of joined epochs."""
         scalars = list(map(self._scalars, itertools.count(self.n_steps + 1), rates))
         call, runner = RunnerCall(data, order, batches, scalars, masks), self._runner
         taken = runner.take(self._carry, call) if n_epochs is None else runner.take_epochs(self._carry, call, n_epochs)
