@@ -20,7 +20,7 @@ from sklearn.utils.validation import _check_sample_weight, validate_data
 
 from ..backends import BACKENDS, Backend, backend_of, dtype_name, get_backend, sparse_backend
 from ..backends.unreadable import check_readable
-from ..kernels.arrays import Array, namespace_of
+from ..kernels.arrays import Array, device_of, namespace_of
 from ..kernels.parameters import DTYPES
 
 FLOATS = (np.float64, np.float32)
@@ -219,7 +219,7 @@ def check_same_device(estimator: Any, X: Any, backend: Backend, method: str) -> 
     """Raise scikit-learn's ValueError if X is of another library or device than the fitted model."""
     if is_foreign(X):
         here = backend_of(X)
-        if here.xp is backend.xp and here.device == backend.device:
+        if here.xp is backend.xp and (device_of(X) is None or here.device == backend.device):
             return
         difference = (
             f"Array namespaces used during fit ({backend.xp.__name__}) and {method} ({here.xp.__name__}) differ."
