@@ -120,7 +120,8 @@ class JaxBackend(Backend):
 
     def _from_host(self, host: np.ndarray, dtype: Any) -> Any:
         with self.undisturbed():
-            return xp.array(host, dtype=dtype, device=self.device)
+            # A fourth of the time of jax.numpy.array. A copy: JAX's array may be the memory that it is given.
+            return jax.device_put(np.array(host, dtype=dtype), self.device)
 
     def _to_host(self, x: Any) -> np.ndarray:
         # NumPy does not have bfloat16, and treats the dtype that packages register under that name as no number.

@@ -1,13 +1,15 @@
 """Steps on JAX whose state is donated, as on a GPU: nothing that is needed later is given away."""
 
+import functools
 import pathlib
 from typing import Any
 
+import jax
 import numpy as np
 import pytest
 
 import portable_mlp as pm
-from portable_mlp.backends import _jax
+from portable_mlp.backends import _jax, _scan_runner
 from portable_mlp.backends._jax import JaxBackend
 from portable_mlp.backends._scan_runner import ScanRunner
 from tests.selection import rarely
@@ -57,3 +59,50 @@ def test_on_the_cpu_it_is_kept(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(_jax, "ScanRunner", lambda backend, program, donated: asked.append(donated))
     pm.get_backend("jax").runner(None)
     assert asked == [False]
+
+
+def test_what_was_moved_is_independent_of_the_memory_on_the_host() -> None:
+    memory = np.zeros(1040, dtype=np.float32)
+    start = -memory.ctypes.data % 64 // 4
+    host = memory[start : start + 1024]  # at a place that JAX's array could share
+    moved = pm.get_backend("jax", "cpu").asarray(host)
+    host += 1.0
+    assert float(moved[0]) == 0.0
+
+
+def test_a_state_is_packed_and_unpacked_in_one_call() -> None:
+    """By single operations of JAX they took most of a short epoch."""
+    backend = pm.get_backend("jax", "cpu")
+    ops, flat = backend.primitives, backend.asarray(np.arange(4 * 6 + 6 + 6 * 3 + 3, dtype=np.float32))
+    layers = ops.from_flat(NET, flat)
+    for call, argument in ((ops.from_flat, flat), (ops.to_flat, layers)):
+        assert len(jax.make_jaxpr(functools.partial(call, NET))(argument).eqns) == 1
+    np.testing.assert_array_equal(ops.to_flat(NET, layers), flat)
+
+
+NUMBERS: list[dict[str, Any]] = [
+    {"l2": 0.1, "learning_rate": 0.01, "beta_1": 0.8, "beta_2": 0.9, "epsilon": 1e-3, "weight_decay": 0.1},
+    {"l2": 0.7, "learning_rate": 0.02, "beta_1": 0.7, "beta_2": 0.8, "epsilon": 1e-2, "weight_decay": 0.2},
+]
+
+
+@pytest.mark.parametrize("dropout", [0.0, 0.5])
+def test_runs_that_differ_in_numbers_are_compiled_once(dropout: float, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Fits of a search do; of each run the numbers are its own."""
+    traced, trained = [], []
+    portable = _scan_runner.step
+    monkeypatch.setattr(
+        _scan_runner, "step", lambda ops, program, *rest: traced.append(1) or portable(ops, program, *rest)
+    )
+    net = pm.Network((4, 9, 3), "tanh")  # of no other test: nothing is compiled yet
+    for numbers in NUMBERS:
+        n_before = len(traced)
+        options = {"solver": "adamw", "clip_norm": numbers["l2"], "warmup_steps": 9, "epochs": 2, "batch_size": 29}
+        for name in ("numpy", "jax"):
+            backend = pm.get_backend(name)
+            params = pm.init_params(net, backend=backend)
+            data = backend.asarray(X), backend.asarray(Y)
+            trained.append(pm.train(net, params, *data, dropout=dropout, **options, **numbers))
+    assert n_before == len(traced) > 0
+    for on_numpy, on_jax in zip(trained[::2], trained[1::2], strict=True):
+        np.testing.assert_allclose(on_jax.history["loss"], on_numpy.history["loss"], rtol=1e-12)
