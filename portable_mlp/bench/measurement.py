@@ -19,8 +19,8 @@ SECONDS_A_TURN = 0.05
 SECONDS_OF_REST = 0.05
 """The pause before each turn: threads of the library before it go on spinning on the cores of the next.
 
-OpenBLAS's do so for 2**26 ticks of the processor's clock, 24 ms at 2.8 GHz: after less, the next library's steps took up
-to 1.8 times as long.
+OpenBLAS's do so for 2**26 ticks of the processor's clock, 24 ms at 2.8 GHz: after less, the next library's steps took
+up to 1.8 times as long.
 """
 
 TOLERANCE = {"float32": 1e-4, "float64": 1e-9}
