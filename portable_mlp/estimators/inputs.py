@@ -22,6 +22,7 @@ from ..backends import BACKENDS, Backend, backend_of, dtype_name, get_backend, s
 from ..backends.unreadable import check_readable
 from ..kernels.arrays import Array, namespace_of
 from ..kernels.parameters import DTYPES
+from ..tables.columns import Columns
 
 FLOATS = (np.float64, np.float32)
 
@@ -270,7 +271,18 @@ def _is_finite(x: np.ndarray) -> bool:
 
 
 def _to_look_at(X: Any) -> tuple[Any, dict[str, Any]]:
-    """Return the stand-in for X that scikit-learn validates, and the options of its validation."""
+    """Return the stand-in for X that scikit-learn validates, and the options of its validation.
+
+    Raises
+    ------
+    TypeError
+        For columns of a table, of which scikit-learn would convert the names.
+    """
+    if isinstance(X, Columns):
+        raise TypeError(
+            "the columns of a table are not a matrix of numbers: TableClassifier and TableRegressor take them as they "
+            "are, and TableEncoder makes a matrix of them"
+        )
     if not is_foreign(X):
         return X, {}
     if not _passes_checks(X):
