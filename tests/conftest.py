@@ -179,6 +179,22 @@ def compiled() -> None:
         compiled_steps.compile(np.dtype(dtype))
 
 
+@pytest.fixture
+def joined(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """How many epochs each call has taken; 0 for an epoch by itself."""
+    from portable_mlp.training.joined_epochs import JoinedEpochs
+
+    taken, honest = [], JoinedEpochs.take
+
+    def counted(self: JoinedEpochs, epoch: int) -> tuple[int, str | None]:
+        n_now, reason = honest(self, epoch)
+        taken.append(n_now)
+        return n_now, reason
+
+    monkeypatch.setattr(JoinedEpochs, "take", counted)
+    return taken
+
+
 @pytest.fixture(params=[pytest.param(name, id=name, marks=_marks(name)) for name in LIBRARIES])
 def lib(request: pytest.FixtureRequest) -> Library:
     """Every library, device and dtype in turn."""

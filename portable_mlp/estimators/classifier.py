@@ -12,7 +12,7 @@ from sklearn.metrics import accuracy_score
 from sklearn.preprocessing import LabelBinarizer
 from sklearn.utils import column_or_1d
 from sklearn.utils.metaestimators import available_if
-from sklearn.utils.multiclass import _check_partial_fit_first_call, type_of_target, unique_labels
+from sklearn.utils.multiclass import _check_partial_fit_first_call, type_of_target
 from sklearn.utils.validation import check_consistent_length
 
 from ..backends import BACKENDS, Backend, backend_of
@@ -24,7 +24,7 @@ from ..kernels.suggestions import suggesting, suggesting_class
 from ..training.class_weights import ClassWeights, asks_for_balance
 from ..training.schedules import SCHEDULES
 from .base import BaseMLP, parameters_among
-from .binarizers import binarizer_of, few_whole_numbers
+from .binarizers import binarizer_of, few_whole_numbers, labels_in
 from .callbacks import with_callbacks
 from .dask_inputs import by_blocks, computed, gathered
 from .inputs import Inputs, is_foreign, on_host
@@ -290,7 +290,7 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
 
     def _learnt_and_encoded(self, y: Any, *, incremental: bool) -> np.ndarray:
         if hasattr(self, "classes_") and (self.warm_start or incremental):
-            self._check_known(unique_labels(y))
+            self._check_known(labels_in(y))
         else:
             self._label_binarizer = binarizer_of(y)
             self.classes_ = self._label_binarizer.classes_
@@ -309,7 +309,7 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
     def _encoded(self, y: Any) -> np.ndarray:
         if y.ndim == 2 and y.shape[1] == 1:
             y = column_or_1d(y)
-        unknown = np.setdiff1d(unique_labels(y), self._labels)
+        unknown = np.setdiff1d(labels_in(y), self._labels)
         if len(unknown):
             raise ValueError(f"the validation data have the classes {unknown}, which the training data have not")
         return self._numbered(y)

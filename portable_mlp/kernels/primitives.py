@@ -267,6 +267,12 @@ class Primitives:
             return mean
         return mean + self.penalty(params, strength) / divisor
 
+    def step_loss(
+        self, parameters: KeptParameters, sums: GradientSums, loss: BatchLoss, workspace: Workspace | None = None
+    ) -> Array:
+        """Return `mean_loss` for a step, whose parameters are ``parameters`` as a whole; it may be in the workspace."""
+        return self.mean_loss(loss, sums)
+
     def accumulated(self, total: Array, loss: Array, n_samples: float) -> Array:
         """Return ``total + loss n_samples``; ``total`` is used up."""
         return total + loss * n_samples
@@ -352,7 +358,7 @@ class Primitives:
             The batch's mean loss with its penalty.
         """
         parameters, state, total = carry
-        mean = self.mean_loss(loss, sums)
+        mean = self.step_loss(parameters, sums, loss, workspace)
         parameters, state = self.reduce_and_update(optimizer, parameters, sums, state, scalars, workspace)
         return type(carry)(parameters, state, self.accumulated(total, mean, n_samples)), mean
 
