@@ -31,8 +31,8 @@ from .runner import COMPILED_STEPS_A_CALL, RunnerCall
 if TYPE_CHECKING:
     from ._base import Backend
 
-OPERATIONS_A_CALL = 1e9
-"""Arithmetic operations per call: a twentieth of a second on a slow processor, the longest delay of a Ctrl-C."""
+OPERATIONS_A_CALL = 2e9
+"""Arithmetic operations per call: a tenth of a second on a slow processor, the longest delay of a Ctrl-C."""
 
 
 class NativeRunner(PortableRunner):

@@ -149,6 +149,32 @@ class Runner(abc.ABC):
             Each step's mean loss with its penalty, of each model, in the order of the steps.
         """
 
+    def take_epochs(self, carry: Carry, call: RunnerCall, n_epochs: int) -> tuple[Carry, Array]:
+        """Take the steps of several epochs in one call, the same batches in each.
+
+        Parameters
+        ----------
+        carry : Carry
+            The result of `start`, or of the previous call, of one model.
+        call : RunnerCall
+            The batches of all epochs.
+        n_epochs : int
+            The number of epochs.
+
+        Returns
+        -------
+        carry : Carry
+            The carry after the last step.
+        mean_losses : array of shape (n_epochs,)
+            The mean loss of each epoch over its samples, summed batch by batch as a carry's total is.
+        """
+        carry, losses = self.take(carry, call)
+        sizes = [float(stop - start) for start, stop in call.spans[: len(call.spans) // n_epochs]]
+        xp, n_samples = self._backend.xp, sum(sizes)
+        each = xp.asarray(sizes, dtype=losses.dtype, device=self._backend.device)
+        totals = xp.cumulative_sum(xp.reshape(losses, (n_epochs, -1)) * each, axis=1)[:, -1]
+        return carry, totals / n_samples
+
     def _calls_of_many(self, spans: Sequence[Span], n_steps: int, every: int | None) -> Iterator[Sequence[Span]]:
         for _, same_size in itertools.groupby(spans, key=lambda span: span[1] - span[0]):
             until_due = self.steps_a_call if every is None else every - n_steps % every
