@@ -1,19 +1,18 @@
 """Small multi-layer perceptrons, written once against the Python array API: NumPy, CuPy, PyTorch, JAX.
 
-A fit goes through these modules, from the door to the matrix product::
+The public names, by purpose::
 
-    cli.train               the options of the command line, and what is printed
-    tables.fitting          prepare, PreparedTable.fit: a table's hold-out, encoding and recipe; calls pm.train
-    training.train          checks options and samples; gives the loop an order, rates and a record
-    estimators.base         the same for MLPClassifier and MLPRegressor, with scikit-learn's rules (stochastic)
-    training.run            Run: the one loop over epochs
-    training.loop           Loop.epoch: the batches of an epoch
-    backends.runner         Runner.take: one step, or many where the library can
-    kernels.step            step: forward, loss, backward, penalty, update
-    kernels.propagation     forward_pass, backward_pass
-    kernels.primitives      matmul and the other functions that a backend may replace
+    tables           read_table, RawTable, Columns, TableClassifier, TableRegressor, TableEncoder
+    scikit-learn     MLPClassifier, MLPRegressor
+    many fits        fit_many, GridSearchCV, RandomizedSearchCV, cross_validate, cross_val_score
+    networks         Network, Layer, Params, init_params, pack, unpack
+    kernels          forward, predict, loss_and_grad, check_gradient, check_gradient_of, GradientCheck
+    training         train, TrainResult, EpochEnd, NonFiniteError, parallel
+    files            save_model, load_model, ModelFileError, export_onnx, export_onnx_training
+    array libraries  get_backend, backends, Backend, BackendInfo, BackendUnavailable
 
-`examples/from_scratch.py` has the whole of it in one loop. CONTRIBUTING.md says where to put what.
+``help(portable_mlp.train)`` describes one of them, ``portable-mlp --help`` the command line. CONTRIBUTING.md, in a
+clone, follows a fit through the modules, and `examples/from_scratch.py` has the whole of it in one loop.
 
 >>> import numpy as np, portable_mlp as pm
 >>> X, y = np.asarray([[0.0, 0.0], [0.0, 1.0], [1.0, 0.0], [1.0, 1.0]]), np.asarray([0, 1, 1, 0])

@@ -10,7 +10,7 @@ import sys
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
-from ..kernels.arrays import ADAPTERS, device_of, namespace_of
+from ..kernels.arrays import ADAPTERS, namespace_of
 from ..kernels.docstrings import documented_with, quoted
 from ..kernels.suggestions import did_you_mean, suggesting
 from ._base import INSTALL, PRECISIONS, Backend, BackendInfo, BackendInfos, BackendUnavailable, dtype_name
@@ -139,11 +139,10 @@ def sparse_backend() -> Backend:
 def backend_of(x: Any) -> Backend:
     """Return the backend of an array, its device included; a plain `Backend` for a library without a file here."""
     xp = namespace_of(x)
-    device = device_of(x)
     for name, entry in _REGISTRY.items():
         if xp.__name__ == entry.namespace:
-            return _load(name)(xp, device)
-    backend = Backend(xp, device)
+            return _load(name).of(xp, x)
+    backend = Backend.of(xp, x)
     backend.name = xp.__name__
     return backend
 

@@ -189,9 +189,8 @@ def _without_maximum(z: Array, out: Array) -> None:
     for i in range(z.shape[0]):
         largest = z[i, 0]
         for j in range(1, z.shape[1]):
-            # As NumPy's maximum: a NaN is the largest.
-            if not z[i, j] <= largest and largest == largest:
-                largest = z[i, j]
+            # As NumPy's maximum: a NaN is the largest. A branch would often be guessed wrong.
+            largest = largest if (largest >= z[i, j]) | (largest != largest) else z[i, j]
         for j in range(z.shape[1]):
             out[i, j] = z[i, j] - largest
 

@@ -35,7 +35,9 @@ def test_the_table(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture
 
     monkeypatch.setattr(many_models, "measured_elsewhere", cost)
     many_models.main(["--most", "3", "--json", str(tmp_path / "costs.json")])
-    lines = [line.split() for line in capfd.readouterr().out.splitlines()]
+    out, err = capfd.readouterr()
+    lines, at_once = ([line.split() for line in text.splitlines()] for text in (out, err))
+    assert [line[2] for line in at_once if line[:2] == ["fit_many", "2"]] == ["100.0", "200.0", "450.0"]
     assert lines[2] == ["fit_many", "2", "200.0", "400.0", "300.0", "6.0", "4.0"]
     assert [line[:2] for line in lines[3:]] == [["GridSearchCV", "1"], ["GridSearchCV", "2"]]
     assert len(json.loads((tmp_path / "costs.json").read_text())["costs"]) == 12
