@@ -27,7 +27,7 @@ from .base import BaseMLP, parameters_among
 from .binarizers import binarizer_of, few_whole_numbers, labels_in
 from .callbacks import with_callbacks
 from .dask_inputs import by_blocks, computed, gathered
-from .inputs import is_foreign, on_host
+from .inputs import Inputs, is_foreign, on_host
 from .parameters import constraints
 from .problem import FitProblem
 from .state import draft_of, of_one_moment
@@ -370,10 +370,12 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
         ValueError
             If X has another number of features, numbers that are not finite, or is on another device than the model.
         """
-        outputs, inputs = self._outputs(X, "predict")
+        return self._answer_to_outputs(X, "predict", self._predicted)
+
+    def _predicted(self, outputs: Array, inputs: Inputs) -> Any:
         if self.n_outputs_ == 1:
             outputs = outputs[:, 0]
-        labels = _labels_at(inputs.backend, self._labels) if is_foreign(X) else None
+        labels = _labels_at(inputs.backend, self._labels) if is_foreign(inputs.given) else None
         if labels is None:
             return self._decoded_on_host(inputs.backend.to_numpy(outputs))
         return inputs.answer(self._decoded(outputs, labels, inputs.backend))
@@ -417,8 +419,7 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
         ValueError
             If X has another number of features, numbers that are not finite, or is on another device than the model.
         """
-        outputs, inputs = self._outputs(X, "predict_proba")
-        return inputs.answer(self._probabilities(outputs, inputs.backend))
+        return self._answer_to_outputs(X, "predict_proba", self._probabilities)
 
     @by_blocks
     @of_one_moment
@@ -442,10 +443,15 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
         ValueError
             If X has another number of features, numbers that are not finite, or is on another device than the model.
         """
-        outputs, inputs = self._outputs(X, "predict_log_proba")
-        return inputs.answer(inputs.backend.xp.log(self._probabilities(outputs, inputs.backend)))
+        return self._answer_to_outputs(X, "predict_log_proba", self._log_probabilities)
 
-    def _probabilities(self, outputs: Array, backend: Backend) -> Array:
+    def _probabilities(self, outputs: Array, inputs: Inputs) -> Any:
+        return inputs.answer(self._of_each_class(outputs, inputs.backend))
+
+    def _log_probabilities(self, outputs: Array, inputs: Inputs) -> Any:
+        return inputs.answer(inputs.backend.xp.log(self._of_each_class(outputs, inputs.backend)))
+
+    def _of_each_class(self, outputs: Array, backend: Backend) -> Array:
         if self.n_outputs_ > 1:
             return outputs
         return backend.xp.concat([1.0 - outputs, outputs], axis=1)

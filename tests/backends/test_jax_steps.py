@@ -9,9 +9,12 @@ import numpy as np
 import pytest
 
 import portable_mlp as pm
-from portable_mlp.backends import _jax, _scan_runner
+from portable_mlp.backends import _jax_programs, _loop_runner, _scan_runner
 from portable_mlp.backends._jax import JaxBackend
+from portable_mlp.backends._loop_runner import LoopRunner
 from portable_mlp.backends._scan_runner import ScanRunner
+from portable_mlp.kernels.optimizers import sgd
+from portable_mlp.kernels.step import Objective, Program
 from tests.selection import rarely
 
 NET = pm.Network((4, 6, 3))
@@ -42,7 +45,7 @@ def test_a_donated_state_changes_nothing(solver: str, tmp_path: pathlib.Path, mo
             calls.append(carry.total.is_deleted())
             return result
 
-    monkeypatch.setattr(JaxBackend, "runner", lambda self, program: Donating(self, program, donated=True))
+    monkeypatch.setattr(JaxBackend, "runner", lambda self, program: Donating(self, program))
     params = []
     donated = train(tmp_path / "donated", solver=solver, callbacks=[lambda event: params.append(event.params)])
     assert all(calls)
@@ -54,11 +57,8 @@ def test_a_donated_state_changes_nothing(solver: str, tmp_path: pathlib.Path, mo
     np.testing.assert_array_equal(flat(resumed), flat(kept))
 
 
-def test_on_the_cpu_it_is_kept(monkeypatch: pytest.MonkeyPatch) -> None:
-    asked = []
-    monkeypatch.setattr(_jax, "ScanRunner", lambda backend, program, donated: asked.append(donated))
-    pm.get_backend("jax").runner(None)
-    assert asked == [False]
+def test_on_the_cpu_it_is_kept() -> None:
+    assert isinstance(pm.get_backend("jax", "cpu").runner(Program(Objective(NET), sgd())), LoopRunner)
 
 
 def test_what_was_moved_is_independent_of_the_memory_on_the_host() -> None:
@@ -90,10 +90,14 @@ NUMBERS: list[dict[str, Any]] = [
 def test_runs_that_differ_in_numbers_are_compiled_once(dropout: float, monkeypatch: pytest.MonkeyPatch) -> None:
     """Fits of a search do; of each run the numbers are its own."""
     traced, trained = [], []
-    portable = _scan_runner.step
-    monkeypatch.setattr(
-        _scan_runner, "step", lambda ops, program, *rest: traced.append(1) or portable(ops, program, *rest)
-    )
+    portable = _jax_programs.step
+
+    def noted(*arguments: Any) -> Any:
+        traced.append(1)
+        return portable(*arguments)
+
+    for module in (_jax_programs, _loop_runner, _scan_runner):
+        monkeypatch.setattr(module, "step", noted)
     net = pm.Network((4, 9, 3), "tanh")  # of no other test: nothing is compiled yet
     for numbers in NUMBERS:
         n_before = len(traced)
@@ -106,3 +110,46 @@ def test_runs_that_differ_in_numbers_are_compiled_once(dropout: float, monkeypat
     assert n_before == len(traced) > 0
     for on_numpy, on_jax in zip(trained[::2], trained[1::2], strict=True):
         np.testing.assert_allclose(on_jax.history["loss"], on_numpy.history["loss"], rtol=1e-12)
+
+
+JOINED: dict[str, dict[str, Any]] = {
+    "a short batch": {},
+    "equal batches": {"batch_size": 29},
+    "one batch": {"batch_size": 203},
+    "in order": {"shuffle": False, "schedule": "cosine", "warmup_steps": 9},
+    "weights": {"sample_weight": np.linspace(0.0, 2.0, 203), "l2": 0.1, "solver": "sgd"},
+}
+
+
+@pytest.mark.parametrize("dtype", ["float32", *rarely("float64")])
+@pytest.mark.parametrize("options", JOINED.values(), ids=JOINED)
+def test_epochs_in_one_call_are_those_of_one_at_a_time(
+    options: dict[str, Any], dtype: str, joined: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """On JAX as elsewhere to the bit, the losses too: a run with checkpoints takes its epochs alone."""
+    backend, results = pm.get_backend("jax"), []
+    chosen: dict[str, Any] = {"batch_size": 40, "epochs": 7, **options}
+    if "sample_weight" in chosen:
+        chosen["sample_weight"] = backend.asarray(chosen["sample_weight"], dtype)
+    for joins in (True, False):
+        monkeypatch.setattr(LoopRunner, "joins_epochs", joins)
+        params = pm.init_params(NET, backend=backend, dtype=dtype)
+        results.append(pm.train(NET, params, backend.asarray(X, dtype), backend.asarray(Y), **chosen))
+    assert (max(joined, default=0) > 1) is ("sample_weight" not in chosen)
+    assert results[0].history["loss"] == results[1].history["loss"]
+    np.testing.assert_array_equal(flat(results[0]), flat(results[1]))
+
+
+def test_a_call_of_large_batches_has_few_steps(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Memory for its row numbers is allocated for all steps that a call may have."""
+    results = []
+    for rows_a_call in (_loop_runner.ROWS_A_CALL, 100, 1):
+        monkeypatch.setattr(_loop_runner, "ROWS_A_CALL", rows_a_call)
+        runner = pm.get_backend("jax", "cpu").runner(Program(Objective(NET), sgd()))
+        calls = list(runner.calls([(0, 40), (40, 80), (80, 120), (120, 123)], 5, None))
+        assert [len(call) for call in calls] == {100: [2, 2], 1: [1] * 4}.get(rows_a_call, [4])
+        backend = pm.get_backend("jax")
+        data = backend.asarray(X), backend.asarray(Y)
+        results.append(flat(pm.train(NET, pm.init_params(NET, backend=backend), *data, batch_size=40, epochs=3)))
+    for result in results[1:]:
+        np.testing.assert_allclose(result, results[0], rtol=1e-12)
