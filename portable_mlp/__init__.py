@@ -1,5 +1,18 @@
 """Small multi-layer perceptrons, written once against the Python array API: NumPy, CuPy, PyTorch, JAX.
 
+The public names, by purpose::
+
+    tables           read_table, RawTable, Columns, TableClassifier, TableRegressor, TableEncoder
+    scikit-learn     MLPClassifier, MLPRegressor
+    many fits        fit_many, GridSearchCV, RandomizedSearchCV, cross_validate, cross_val_score
+    networks         Network, Layer, Params, init_params, pack, unpack
+    kernels          forward, predict, loss_and_grad, check_gradient, check_gradient_of, GradientCheck
+    training         train, TrainResult, EpochEnd, NonFiniteError, parallel
+    files            save_model, load_model, ModelFileError, export_onnx, export_onnx_training
+    array libraries  get_backend, backends, Backend, BackendInfo, BackendUnavailable
+
+``help(portable_mlp.train)`` describes one of them, ``portable-mlp --help`` the command line.
+
 A fit goes through these modules, from the door to the matrix product::
 
     cli.train               the options of the command line, and what is printed

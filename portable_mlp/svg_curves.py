@@ -19,7 +19,7 @@ LEFT, RIGHT, TOP, BOTTOM = 64, 12, 28, 36
 """The margins around the curves."""
 
 COLORS = ("#0072b2", "#d55e00")
-"""Blue and vermilion of Okabe and Ito, which people of any color vision tell apart."""
+"""Blue and vermilion of Okabe and Ito (2008), which people of any color vision tell apart."""
 
 MOST_LINES = 8
 """The most lines that are drawn of a curve: one for each model."""

@@ -227,6 +227,12 @@ def test_the_tour_names_what_there_is() -> None:
     assert [name for name in modules if not (PACKAGE / f"{name.replace('.', '/')}.py").exists()] == []
 
 
+def test_help_lists_every_public_name_once() -> None:
+    overview = (portable_mlp.__doc__ or "").split("::")[1].split("``")[0]
+    rows = [line.split("  ")[-1].strip() for line in overview.splitlines() if line]
+    assert sorted(name for row in rows for name in row.split(", ")) == sorted(portable_mlp.__all__)
+
+
 def test_contributing_names_files_that_exist() -> None:
     named = set(re.findall(r"`([\w/]+\.py)`", CONTRIBUTING)) - {
         "portable_mlp/backends/_name.py",

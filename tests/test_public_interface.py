@@ -193,6 +193,8 @@ def test_a_repr_says_shapes_and_the_last_loss(array: Any, text: str) -> None:
     expected = f"params=({layer},), history={{'loss': [4 values, last 0.0625], 'validation_loss': [1.0, 2.0]}}"
     assert repr(result) == f"TrainResult({expected}, n_epochs=4, stopped_because='max_epochs', best_epoch=None)"
     assert repr(pm.EpochEnd(3, 4, (layer,), losses)) == f"EpochEnd(epoch=3, epochs=4, {expected})"
+    table = pm.RawTable({"age": [31.0]}, np.asarray(["no"]), None, "ill", ())
+    assert repr(table).startswith("RawTable(X={'age': [31.0]}, y=<U2 (1,) on cpu>, ids=None, target_name='ill', ")
     assert repr(pm.NonFiniteError("diverged", (layer,), losses, 2, 1)) == "NonFiniteError('diverged')"
 
 

@@ -1,10 +1,13 @@
 """What README.md says, done."""
 
+import pathlib
+
 import numpy as np
 import pytest
 from sklearn import neural_network
 from sklearn.datasets import load_digits
 
+import portable_mlp as pm
 from tests.pages import README, code_of
 
 
@@ -21,12 +24,14 @@ def test_the_eight_lines_run_on_every_library(backend: str, capsys: pytest.Captu
 
 
 @pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
-def test_the_estimators_are_swapped_as_shown() -> None:
+def test_the_estimators_are_swapped_as_shown(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
     X, y = (part[:100] for part in load_digits(return_X_y=True))
     names = {"X": X, "y": y}
     exec(code_of(README, "python")[2], names)
     theirs = neural_network.MLPClassifier((100,), random_state=0).fit(X / 16, y)
     np.testing.assert_array_equal(names["clf"].coefs_[0], theirs.coefs_[0])
+    np.testing.assert_array_equal(pm.MLPClassifier.load("digits.safetensors").coefs_[0], theirs.coefs_[0])
 
 
 def test_the_two_commands_come_first() -> None:

@@ -5,11 +5,12 @@ from __future__ import annotations
 import contextlib
 import importlib
 import importlib.metadata
+import importlib.util
 import sys
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
-from ..kernels.arrays import ADAPTERS, device_of, namespace_of
+from ..kernels.arrays import ADAPTERS, namespace_of
 from ..kernels.docstrings import documented_with, quoted
 from ..kernels.suggestions import did_you_mean, suggesting
 from ._base import INSTALL, PRECISIONS, Backend, BackendInfo, BackendInfos, BackendUnavailable, dtype_name
@@ -138,11 +139,10 @@ def sparse_backend() -> Backend:
 def backend_of(x: Any) -> Backend:
     """Return the backend of an array, its device included; a plain `Backend` for a library without a file here."""
     xp = namespace_of(x)
-    device = device_of(x)
     for name, entry in _REGISTRY.items():
         if xp.__name__ == entry.namespace:
-            return _load(name)(xp, device)
-    backend = Backend(xp, device)
+            return _load(name).of(xp, x)
+    backend = Backend.of(xp, x)
     backend.name = xp.__name__
     return backend
 
@@ -194,5 +194,8 @@ def _unavailable(name: str, error: Exception) -> BackendUnavailable:
 
 def _installed_version(name: str) -> str | None:
     """Return the version of a library that is installed, though it cannot be used."""
-    distributions = importlib.metadata.packages_distributions().get(_REGISTRY[name].module, [])
+    module = _REGISTRY[name].module
+    if module not in sys.modules and importlib.util.find_spec(module) is None:
+        return None  # without the files of all distributions, which take half a second to read
+    distributions = importlib.metadata.packages_distributions().get(module, [])
     return importlib.metadata.version(distributions[0]) if distributions else None

@@ -13,7 +13,7 @@ import array_api_compat
 import numpy as np
 
 from ..html_parts import notebook_table
-from ..kernels.arrays import namespace_of
+from ..kernels.arrays import device_of, namespace_of
 from ..kernels.options import check_choice
 from ..kernels.primitives import Primitives, portable
 from ..kernels.step import Program
@@ -133,6 +133,11 @@ class Backend:
             If it knows such devices, but this one does not answer.
         """
         raise NotImplementedError
+
+    @classmethod
+    def of(cls, xp: Any, x: Any) -> Backend:
+        """Return the backend of an array ``x`` of the library ``xp``, on its device."""
+        return cls(xp, device_of(x))
 
     @classmethod
     def info(cls) -> BackendInfo:

@@ -80,10 +80,15 @@ class CupyBackend(Backend):
             return super().runner(program)
         return GraphRunner(self, program, CupyRecorder())
 
+    def undisturbed(self, dtype: Any = None) -> contextlib.AbstractContextManager[Any]:
+        """Make the GPU current: CuPy's functions compute on the current one, and its creation ignores ``device``."""
+        device: contextlib.AbstractContextManager[Any] = self.device
+        return device
+
     @contextlib.contextmanager
     def running(self) -> Iterator[None]:
-        """Make the GPU current: CuPy's creation functions allocate on the current device and ignore ``device``."""
-        with self.device, contextlib.ExitStack() as stack:
+        """Make the GPU current, and compute products at the precision."""
+        with self.undisturbed(), contextlib.ExitStack() as stack:
             # The precision of CuPy's own products depends on the environment.
             if self.precision != "float32" or os.environ.get("CUPY_TF32", "0") != "0":
                 stack.enter_context(stack.enter_context(lent()).current())

@@ -48,6 +48,11 @@ class MlxBackend(Backend):
         raise ValueError(f"mlx has no device {device!r}; here it has {here}")
 
     @classmethod
+    def of(cls, xp: Any, x: Any) -> MlxBackend:
+        """Return the backend that computes with an array: of float64 on the CPU, since GPUs do not have it."""
+        return cls(xp, mx.Device(mx.cpu) if x.dtype == mx.float64 else None)
+
+    @classmethod
     def info(cls) -> BackendInfo:
         """Return the version and the devices."""
         return BackendInfo(cls.name, True, mx.__version__, tuple(_devices()))
@@ -71,8 +76,8 @@ class MlxBackend(Backend):
         return arrays
 
     def undisturbed(self, dtype: Any = None) -> contextlib.AbstractContextManager[Any]:
-        """Compute on this device, but float64 on the CPU: GPUs do not have it."""
-        return mx.stream(mx.cpu if dtype is not None and dtype == mx.float64 else self.device)
+        """Compute on this device."""
+        return mx.stream(self.device)
 
     def _move(self, x: Any, dtype: Any) -> Any:
         if dtype is not None and dtype != x.dtype:

@@ -13,6 +13,7 @@ from typing import Any
 import array_api_compat.numpy as xp
 import numpy as np
 
+from ..kernels.parameters import DTYPES
 from ..kernels.primitives import Primitives
 from ..kernels.step import Program
 from ..kernels.suggestions import suggesting
@@ -76,10 +77,10 @@ class NumpyBackend(Backend):
 
     @suggesting
     def asarray(self, host: Any, dtype: Any = None) -> Any:
-        """Return an array of NumPy; see `Backend.asarray`. One that is returned itself is returned soon."""
-        as_needed = type(host) is np.ndarray and host.dtype in _FLOATS and host.flags.c_contiguous
-        if as_needed and (dtype is None or (isinstance(dtype, (str, np.dtype)) and _FLOATS.get(dtype) is host.dtype)):
-            return host
+        """Return an array of NumPy; see `Backend.asarray`. Plain numbers need none of its checks."""
+        is_plain = type(host) is np.ndarray and host.dtype.kind in "biuf" and host.dtype.isnative
+        if is_plain and (dtype is None or dtype in DTYPES):
+            return np.asarray(host, dtype, order="C")
         return super().asarray(host, dtype)
 
     def to_numpy(self, x: Any) -> np.ndarray:
@@ -91,12 +92,6 @@ class NumpyBackend(Backend):
 
     def _to_host(self, x: Any) -> np.ndarray:
         return np.asarray(x)
-
-
-_FLOATS: dict[Any, np.dtype[Any]] = {
-    kind: np.dtype(name) for name in ("float32", "float64") for kind in (name, np.dtype(name))
-}
-"""The floating dtypes, by their names and by themselves."""
 
 
 @functools.cache

@@ -9,7 +9,7 @@ import functools
 import itertools
 import math
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import array_api_compat.torch
 import torch
@@ -25,9 +25,6 @@ from ..kernels.targets import are_labels
 from ..kernels.workspace import Workspace
 from ._torch_activations import own_activation
 from ._torch_optimizers import number_on, update_in_place
-
-if TYPE_CHECKING:
-    from ..kernels.step import Carry
 
 
 class TorchPrimitives(Primitives):
@@ -84,12 +81,6 @@ class TorchPrimitives(Primitives):
         if self._in_bfloat16 or x.ndim > 2 or W.ndim > 2:
             return self.matmul(x, W, out), b
         return torch.addmm(b, x, W, out=out), None
-
-    def gathered(
-        self, X: Array, Y: Array, rows: Array, n_outputs: int, X_out: Array | None = None, Y_out: Array | None = None
-    ) -> tuple[Array, Array]:
-        """Gather the samples ``rows``; labels stay labels."""
-        return self.take(X, rows, -2, X_out), self.take(Y, rows, -2, None if are_labels(self.xp, Y) else Y_out)
 
     def take(self, x: Array, rows: Array, axis: int, out: Array | None = None) -> Array:
         """Return the samples ``rows``, in ``out``."""
@@ -226,35 +217,23 @@ class TorchPrimitives(Primitives):
             gradient, divisor = self.divided(gradient, divisor, 1), 1.0
         return parameters, update_in_place(optimizer, parameters, gradient, state, scalars, divisor)
 
-    def concluded(
-        self,
-        net: Network,
-        optimizer: Optimizer,
-        carry: Carry,
-        sums: GradientSums,
-        loss: BatchLoss,
-        n_samples: float,
-        scalars: Scalars,
-        workspace: Workspace | None = None,
-    ) -> tuple[Carry, Array]:
-        """Conclude a step, with the loss in the workspace's memory; the squares of all weights are one sum."""
+    def step_loss(
+        self, parameters: KeptParameters, sums: GradientSums, loss: BatchLoss, workspace: Workspace | None = None
+    ) -> Array:
+        """Return the mean loss with its penalty, in the workspace's memory; the squares of all weights are one sum."""
         params, _, strength, divisor = sums
         if workspace is None or _is_zero(strength):
-            return super().concluded(net, optimizer, carry, sums, loss, n_samples, scalars, workspace)
-        parameters, state, total = carry
-        mean, ratio = self.averaged(loss, divisor), strength / divisor
+            return super().step_loss(parameters, sums, loss, workspace)
+        mean, ratio, out = self.averaged(loss, divisor), strength / divisor, workspace.loss
         w = parameters[..., : _n_weights(params)]
-        if isinstance(ratio, float) and w.ndim == 1:
-            # As the product of a matrix of one row and a vector, which adds the mean.
-            place = None if workspace.loss is None else workspace.loss.view(1)
-            added = torch.addmv(mean.view(1), w.unsqueeze(0), w, alpha=0.5 * ratio, out=place)
-            mean = added.view(()) if workspace.loss is None else workspace.loss
-        elif isinstance(ratio, float):
-            mean = torch.add(mean, _sum_of_squares(w), alpha=0.5 * ratio, out=workspace.loss)
-        else:
-            mean = torch.addcmul(mean, _sum_of_squares(w), ratio, value=0.5, out=workspace.loss)
-        parameters, state = self.reduce_and_update(optimizer, parameters, sums, state, scalars, workspace)
-        return type(carry)(parameters, state, self.accumulated(total, mean, n_samples)), mean
+        if not isinstance(ratio, float):
+            return torch.addcmul(mean, _sum_of_squares(w), ratio, value=0.5, out=out)
+        if w.ndim > 1:
+            return torch.add(mean, _sum_of_squares(w), alpha=0.5 * ratio, out=out)
+        # As the product of a matrix of one row and a vector, which adds the mean.
+        place = None if out is None else out.view(1)
+        added = torch.addmv(mean.view(1), w.unsqueeze(0), w, alpha=0.5 * ratio, out=place)
+        return added.view(()) if out is None else out
 
 
 def widens_bfloat16() -> bool:
@@ -311,13 +290,13 @@ def _losses_of_labels(
     """Return the cross-entropy of labels (..., n_samples, 1), of clipped probabilities if asked for, and p - Y."""
     log_p = torch.log_softmax(logits, dim=-1)
     labels = labels.expand(*log_p.shape[:-1], 1)  # which models may share
-    p = torch.exp(log_p) if clips else None
+    clipped = log_p
     if clips:
         eps = torch.finfo(log_p.dtype).eps
-        log_p.clamp_(math.log(eps), math.log1p(-eps))
-    loss = _negative_log_likelihood(log_p, labels, weights, divisor)
+        clipped = torch.clamp(log_p, math.log(eps), math.log1p(-eps))
+    loss = _negative_log_likelihood(clipped, labels, weights, divisor)
     minus_one = number_on(-1.0, log_p.dtype, log_p.device).expand(labels.shape)
-    return loss, (log_p.exp_() if p is None else p).scatter_add_(-1, labels, minus_one)
+    return loss, log_p.exp_().scatter_add_(-1, labels, minus_one)
 
 
 def _negative_log_likelihood(log_p: Array, labels: Array, weights: Array | None, divisor: float | Array) -> BatchLoss:

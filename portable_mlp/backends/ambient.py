@@ -18,7 +18,7 @@ from ..kernels import propagation
 from ..kernels.arguments import check_inputs
 from ..kernels.arrays import Array
 from ..kernels.network import Network
-from ..kernels.parameters import Params
+from ..kernels.parameters import Params, pack
 from ..kernels.primitives import portable
 from ..kernels.propagation import output_of
 from ..kernels.suggestions import suggesting
@@ -51,6 +51,13 @@ def _public(kernel: Kernel) -> Kernel:
 
 forward = _public(propagation.forward)
 loss_and_grad = _public(gradients.loss_and_grad)
+
+
+def flat_on_host(params: Params) -> np.ndarray:
+    """Return the parameters of any library as one vector on the host, (n_parameters,) or (n_models, n_parameters)."""
+    backend = backend_of(params[0].W)
+    with backend.undisturbed():
+        return backend.to_numpy(pack(params))
 
 
 @_public

@@ -6,9 +6,10 @@ import io
 from typing import Any
 
 from ..backends.extras import load
+from ..svg_curves import COLORS
 
-BLUE, VERMILION, GREY = "#0072b2", "#d55e00", "#666666"
-"""Colours that people who see no red or no green tell apart (Okabe and Ito 2008); shapes or words differ too."""
+(BLUE, VERMILION), GREY = COLORS, "#666666"
+"""Colours that people of any colour vision tell apart; shapes or words differ too."""
 
 
 def load_matplotlib() -> Any:

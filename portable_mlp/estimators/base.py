@@ -15,7 +15,7 @@ import itertools
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from numbers import Integral, Real
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar, Self, TypeAlias
 
 import numpy as np
 from sklearn.base import (
@@ -70,6 +70,9 @@ from .parameters import PARAMETER_OF, constraints, parameters_of_step
 from .problem import FitProblem, FitSamples
 from .state import adopt, draft_of, of_one_moment
 from .stochastic import Epochs
+
+AnswerTo: TypeAlias = Callable[[Array, Inputs], Any]
+"""What a method returns for an array of the network and the checked inputs, made on the device of the network."""
 
 SCHEDULES_OF_SKLEARN = ("constant", "invscaling", "adaptive")
 
@@ -504,8 +507,8 @@ class BaseMLP(
         if self.backend is None and self.device is None:
             check_same_device(self, X, backend, method)
 
-    def _computed(self, X: Any, method: str, compute: ForwardPass) -> tuple[Array, Inputs]:
-        """Return ``compute(ops, net, params, X)``, and the checked X."""
+    def _computed(self, X: Any, method: str, compute: ForwardPass, answer: AnswerTo) -> Any:
+        """Return the answer to ``compute(ops, net, params, X)``, of the checked X."""
         if "coefs_" not in vars(self):
             check_is_fitted(self, "coefs_")  # raises; called only here, since it is slow where it does not
         backend = self._fitted_backend()
@@ -516,15 +519,15 @@ class BaseMLP(
         dtype = np.dtype(name) if backend.name == "numpy" else backend.dtype(name)
         with _computing(backend):
             net, params = self._fitted_network(backend, dtype)
-            return compute(backend.primitives_outside_steps, net, params, inputs.on_device(dtype)), inputs
+            return answer(compute(backend.primitives_outside_steps, net, params, inputs.on_device(dtype)), inputs)
 
-    def _outputs(self, X: Any, method: str) -> tuple[Array, Inputs]:
-        """Return the network's outputs (n_samples, n_outputs), and the checked inputs."""
+    def _answer_to_outputs(self, X: Any, method: str, answer: AnswerTo) -> Any:
+        """Return the answer to the network's outputs (n_samples, n_outputs)."""
 
         def outputs(ops: Primitives, net: Network, params: Params, X: Array) -> Array:
             return ops.by_rows(lambda z: outputs_of(ops, self.out_activation_, z), logits_of(ops, net, params, X))
 
-        return self._computed(X, method, outputs)
+        return self._computed(X, method, outputs, answer)
 
     @by_blocks
     @of_one_moment
@@ -548,8 +551,12 @@ class BaseMLP(
         ValueError
             If X has another number of features, numbers that are not finite, or is on another device than the model.
         """
-        last, inputs = self._computed(X, "transform", last_hidden)
-        return inputs.answer(last if len(self.coefs_) > 1 else snapshot(inputs.backend.xp, dense(last)))
+        has_hidden = len(self.coefs_) > 1
+
+        def answer(last: Array, inputs: Inputs) -> Any:
+            return inputs.answer(last if has_hidden else snapshot(inputs.backend.xp, dense(last)))
+
+        return self._computed(X, "transform", last_hidden, answer)
 
     @property
     def _n_features_out(self) -> int:

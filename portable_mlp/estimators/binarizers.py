@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 from sklearn.preprocessing import LabelBinarizer
+from sklearn.utils.multiclass import unique_labels
 
 
 def few_whole_numbers(y: Any) -> np.ndarray | None:
@@ -18,6 +19,12 @@ def few_whole_numbers(y: Any) -> np.ndarray | None:
         return None
     classes = np.unique(y)
     return classes if 2 * len(classes) < len(y) else None
+
+
+def labels_in(y: Any) -> np.ndarray:
+    """Return the labels of targets, each once, in order."""
+    classes = few_whole_numbers(y)
+    return unique_labels(y) if classes is None else classes
 
 
 def binarizer_of(y: Any) -> LabelBinarizer:

@@ -12,7 +12,7 @@ from sklearn.metrics import accuracy_score
 from sklearn.preprocessing import LabelBinarizer
 from sklearn.utils import column_or_1d
 from sklearn.utils.metaestimators import available_if
-from sklearn.utils.multiclass import _check_partial_fit_first_call, type_of_target, unique_labels
+from sklearn.utils.multiclass import _check_partial_fit_first_call, type_of_target
 from sklearn.utils.validation import check_consistent_length
 
 from ..backends import BACKENDS, Backend, backend_of
@@ -24,10 +24,10 @@ from ..kernels.suggestions import suggesting, suggesting_class
 from ..training.class_weights import ClassWeights, asks_for_balance
 from ..training.schedules import SCHEDULES
 from .base import BaseMLP, parameters_among
-from .binarizers import binarizer_of, few_whole_numbers
+from .binarizers import binarizer_of, few_whole_numbers, labels_in
 from .callbacks import with_callbacks
 from .dask_inputs import by_blocks, computed, gathered
-from .inputs import is_foreign, on_host
+from .inputs import Inputs, is_foreign, on_host
 from .parameters import constraints
 from .problem import FitProblem
 from .state import draft_of, of_one_moment
@@ -290,7 +290,7 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
 
     def _learnt_and_encoded(self, y: Any, *, incremental: bool) -> np.ndarray:
         if hasattr(self, "classes_") and (self.warm_start or incremental):
-            self._check_known(unique_labels(y))
+            self._check_known(labels_in(y))
         else:
             self._label_binarizer = binarizer_of(y)
             self.classes_ = self._label_binarizer.classes_
@@ -309,7 +309,7 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
     def _encoded(self, y: Any) -> np.ndarray:
         if y.ndim == 2 and y.shape[1] == 1:
             y = column_or_1d(y)
-        unknown = np.setdiff1d(unique_labels(y), self._labels)
+        unknown = np.setdiff1d(labels_in(y), self._labels)
         if len(unknown):
             raise ValueError(f"the validation data have the classes {unknown}, which the training data have not")
         return self._numbered(y)
@@ -370,10 +370,12 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
         ValueError
             If X has another number of features, numbers that are not finite, or is on another device than the model.
         """
-        outputs, inputs = self._outputs(X, "predict")
+        return self._answer_to_outputs(X, "predict", self._predicted)
+
+    def _predicted(self, outputs: Array, inputs: Inputs) -> Any:
         if self.n_outputs_ == 1:
             outputs = outputs[:, 0]
-        labels = _labels_at(inputs.backend, self._labels) if is_foreign(X) else None
+        labels = _labels_at(inputs.backend, self._labels) if is_foreign(inputs.given) else None
         if labels is None:
             return self._decoded_on_host(inputs.backend.to_numpy(outputs))
         return inputs.answer(self._decoded(outputs, labels, inputs.backend))
@@ -417,8 +419,7 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
         ValueError
             If X has another number of features, numbers that are not finite, or is on another device than the model.
         """
-        outputs, inputs = self._outputs(X, "predict_proba")
-        return inputs.answer(self._probabilities(outputs, inputs.backend))
+        return self._answer_to_outputs(X, "predict_proba", self._probabilities)
 
     @by_blocks
     @of_one_moment
@@ -442,10 +443,15 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
         ValueError
             If X has another number of features, numbers that are not finite, or is on another device than the model.
         """
-        outputs, inputs = self._outputs(X, "predict_log_proba")
-        return inputs.answer(inputs.backend.xp.log(self._probabilities(outputs, inputs.backend)))
+        return self._answer_to_outputs(X, "predict_log_proba", self._log_probabilities)
 
-    def _probabilities(self, outputs: Array, backend: Backend) -> Array:
+    def _probabilities(self, outputs: Array, inputs: Inputs) -> Any:
+        return inputs.answer(self._of_each_class(outputs, inputs.backend))
+
+    def _log_probabilities(self, outputs: Array, inputs: Inputs) -> Any:
+        return inputs.answer(inputs.backend.xp.log(self._of_each_class(outputs, inputs.backend)))
+
+    def _of_each_class(self, outputs: Array, backend: Backend) -> Array:
         if self.n_outputs_ > 1:
             return outputs
         return backend.xp.concat([1.0 - outputs, outputs], axis=1)

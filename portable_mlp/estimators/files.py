@@ -35,6 +35,14 @@ _PLACE = ("backend", "device", "precision")
 _DERIVED = ("n_features_in_", "n_layers_", "n_outputs_", "out_activation_")
 """Attributes that follow from the network."""
 
+_READERS = {
+    "classifier": "MLPClassifier",
+    "regressor": "MLPRegressor",
+    "table classification": "TableClassifier",
+    "table regression": "TableRegressor",
+}
+"""The class that saves each kind of estimator."""
+
 _LABELS = (
     *("str", "bool", "float16", "float32", "float64"),
     *(f"{kind}{8 * size}" for kind in ("int", "uint") for size in (1, 2, 4, 8)),
@@ -153,7 +161,8 @@ def _what_else_it_is(metadata: dict[str, Any]) -> str:
     if "preparation" in metadata:
         return (
             "a model of portable-mlp train, which prepares its rows, and not an estimator's: portable-mlp predict "
-            "takes rows as they are; portable_mlp.load_model(path) gives the network, parameters and preparation"
+            "takes rows as they are, as do TableClassifier.load and TableRegressor.load where the table is no matrix "
+            "of numbers; portable_mlp.load_model(path) gives the network, parameters and preparation"
         )
     return (
         "a model of portable_mlp.save_model, and not an estimator's: portable_mlp.load_model(path) gives the network "
@@ -184,8 +193,7 @@ def _restored_estimator(cls: type[Any], net: Network, description: Any, **place:
     """
     kind = description.get("kind") if isinstance(description, dict) else None
     if kind != _kind(cls):
-        other = {"classifier": "; MLPClassifier.load reads it", "regressor": "; MLPRegressor.load reads it"}
-        advice = other.get(kind, "") if isinstance(kind, str) else ""
+        advice = f"; {_READERS[kind]}.load reads it" if isinstance(kind, str) and kind in _READERS else ""
         raise Defect(f"its estimator is of the kind {kind!r}, but {cls.__name__} is a {_kind(cls)}{advice}")
     try:
         estimator = _estimator_of(cls, net, description, place)

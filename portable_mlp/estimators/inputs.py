@@ -20,8 +20,9 @@ from sklearn.utils.validation import _check_sample_weight, validate_data
 
 from ..backends import BACKENDS, Backend, backend_of, dtype_name, get_backend, sparse_backend
 from ..backends.unreadable import check_readable
-from ..kernels.arrays import Array, namespace_of
+from ..kernels.arrays import Array, device_of, namespace_of
 from ..kernels.parameters import DTYPES
+from ..tables.columns import Columns
 
 FLOATS = (np.float64, np.float32)
 
@@ -109,7 +110,7 @@ class Inputs(NamedTuple):
         ValueError, TypeError
             As scikit-learn's ``validate_data``.
         """
-        if reset and "feature_names_in_" not in vars(estimator) and _is_plain(X) and _are_plain_targets(y, len(X)):
+        if _is_as_validated(estimator, X, reset=reset) and _are_plain_targets(y, len(X)):
             estimator.n_features_in_ = X.shape[1]
             return cls(X, X, backend), y
         y = on_host(y)
@@ -219,7 +220,7 @@ def check_same_device(estimator: Any, X: Any, backend: Backend, method: str) -> 
     """Raise scikit-learn's ValueError if X is of another library or device than the fitted model."""
     if is_foreign(X):
         here = backend_of(X)
-        if here.xp is backend.xp and here.device == backend.device:
+        if here.xp is backend.xp and (device_of(X) is None or here.device == backend.device):
             return
         difference = (
             f"Array namespaces used during fit ({backend.xp.__name__}) and {method} ({here.xp.__name__}) differ."
@@ -241,14 +242,15 @@ def check_same_device(estimator: Any, X: Any, backend: Backend, method: str) -> 
     )
 
 
-def _is_as_validated(estimator: Any, X: Any) -> bool:
-    """Return whether scikit-learn's validation of inputs to predict from would find X valid, and return it as it is.
+def _is_as_validated(estimator: Any, X: Any, *, reset: bool = False) -> bool:
+    """Return whether scikit-learn's validation of inputs would find X valid, and return it as it is.
 
-    That takes more than half of the time in which one row is predicted. False says nothing.
+    That takes more than half of the time in which one row is predicted. False says nothing. With ``reset`` X may have
+    another number of features than the estimator has learnt.
     """
     learnt = vars(estimator)
     named = "feature_names_in_" in learnt  # X lacks the names, of which scikit-learn warns
-    return not named and _is_plain(X) and learnt.get("n_features_in_") == X.shape[1]
+    return not named and _is_plain(X) and (reset or learnt.get("n_features_in_") == X.shape[1])
 
 
 def _is_plain(X: Any) -> bool:
@@ -270,7 +272,18 @@ def _is_finite(x: np.ndarray) -> bool:
 
 
 def _to_look_at(X: Any) -> tuple[Any, dict[str, Any]]:
-    """Return the stand-in for X that scikit-learn validates, and the options of its validation."""
+    """Return the stand-in for X that scikit-learn validates, and the options of its validation.
+
+    Raises
+    ------
+    TypeError
+        For columns of a table, of which scikit-learn would convert the names.
+    """
+    if isinstance(X, Columns):
+        raise TypeError(
+            "the columns of a table are not a matrix of numbers: TableClassifier and TableRegressor take them as they "
+            "are, and TableEncoder makes a matrix of them"
+        )
     if not is_foreign(X):
         return X, {}
     if not _passes_checks(X):

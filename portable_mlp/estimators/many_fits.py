@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import traceback
 from collections.abc import Iterable, Sequence
 from typing import Any, Self, TypeVar
 
@@ -141,6 +142,7 @@ def fit_many(
         fits = []
         for i in numbers:
             fits.append(_fit(fitted[i], all_rows[i], X, y, sample_weight, in_group))
+            _drop_variables(fits[-1][0])
             shown.one_more()
         return fits
 
@@ -174,10 +176,11 @@ def _fit(
     effects : FitEffects or None
         What the fit has changed, if it is ``to_repeat``.
     """
-    before = BeforeFit(estimator)
+    before, failure = BeforeFit(estimator), None
     try:
         if rows is not None:
-            X, y, sample_weight = (None if x is None else selected_rows(x, rows) for x in (X, y, sample_weight))
+            from_start = np.where(rows < 0, rows + n_rows(X), rows)
+            X, y, sample_weight = (None if x is None else selected_rows(x, from_start) for x in (X, y, sample_weight))
         names = (
             [] if get_config()["enable_metadata_routing"] else [name for name, _ in path_to_last_step(estimator)[1:]]
         )
@@ -187,8 +190,15 @@ def _fit(
         before.restore()
         raise
     except Exception as error:
-        return error, before.effects() if to_repeat else None
-    return None, before.effects() if to_repeat else None
+        failure = error
+    return failure, before.effects() if to_repeat else None
+
+
+def _drop_variables(error: BaseException | None) -> None:
+    """Drop the variables of an error's traceback: those of a fit are copies of its rows, which would pile up."""
+    while error is not None:
+        traceback.clear_frames(error.__traceback__)
+        error = error.__context__
 
 
 def _in_order(estimators: Sequence[Any]) -> list[list[int]]:
@@ -256,4 +266,4 @@ def _checked(i: int, rows: np.ndarray, n_samples: int) -> np.ndarray:
         raise TypeError(f"rows[{i}] must be row numbers, got an array of {rows.dtype}, {rows.ndim}-dimensional{advice}")
     if rows.size and not (-n_samples <= rows.min() and rows.max() < n_samples):
         raise ValueError(f"rows[{i}] has numbers from {rows.min()} to {rows.max()}, but X has {n_samples} rows")
-    return np.where(rows < 0, rows + n_samples, rows)
+    return rows  # as given: models of one fold share them

@@ -7,6 +7,7 @@ from typing import Any, Self
 
 from ..backends import Backend
 from ..kernels.optimizers import OPTIMIZERS, Optimizer
+from ..training.loop import Loop
 from ..training.schedules import SCHEDULES, Progress, divided
 
 AS_SCIKIT_LEARN: dict[str, dict[str, bool]] = {"sgd": {"rate_in_velocity": True}, "adam": {"correct_epsilon": False}}
@@ -94,11 +95,12 @@ class OptimizerState:
         """Return the learning rate of an epoch, or of a step where the rate changes within an epoch."""
         return self._scheduled(progress._replace(epoch=self.n_epochs)) if self.by_step else self.rate
 
-    def epoch_ends(self, samples_seen: int, step: int, n_steps: int) -> None:
-        """Set the rate of the next epoch: the samples seen before it, its first step, and how many steps it has."""
+    def epoch_ends(self, samples_seen: int, loop: Loop) -> None:
+        """Set the rate of the next epoch, given the samples seen before it, and the loop that has trained on them."""
         self.n_epochs += 1
         if self.changes_rate and not SCHEDULES[self.schedule].divides:
-            self.rate = self._scheduled(Progress(self.n_epochs, samples_seen, step=step, n_steps=n_steps))
+            progress = Progress(self.n_epochs, samples_seen, step=loop.n_steps + 1, n_steps=loop.n_batches)
+            self.rate = self._scheduled(progress)
 
     def continues_after_stall(self) -> tuple[bool, str]:
         """Divide the rate if the schedule does so; return whether to continue, and a sentence about the action."""

@@ -11,6 +11,7 @@ from sklearn.utils._param_validation import StrOptions
 
 from ..backends import BACKENDS
 from ..kernels.activations import ACTIVATIONS
+from ..kernels.arrays import Array
 from ..kernels.docstrings import documented_with, quoted
 from ..kernels.losses import LOSSES, REGRESSION_LOSSES, default_constants
 from ..kernels.optimizers import SOLVERS
@@ -20,7 +21,7 @@ from ..training.schedules import SCHEDULES
 from .base import BaseMLP, parameters_among
 from .callbacks import with_callbacks
 from .dask_inputs import by_blocks, computed
-from .inputs import is_sparse, on_host
+from .inputs import Inputs, is_sparse, on_host
 from .state import draft_of, of_one_moment
 
 
@@ -280,8 +281,11 @@ class MLPRegressor(RegressorMixin, BaseMLP):
         ValueError
             If X has another number of features, numbers that are not finite, or is on another device than the model.
         """
-        outputs, inputs = self._outputs(X, "predict")
-        return inputs.answer(outputs[:, 0] if outputs.shape[1] == 1 else outputs)
+
+        def answer(outputs: Array, inputs: Inputs) -> Any:
+            return inputs.answer(outputs[:, 0] if outputs.shape[1] == 1 else outputs)
+
+        return self._answer_to_outputs(X, "predict", answer)
 
     def score(self, X: Any, y: Any, sample_weight: Any = None) -> float:
         """Return R² of the predictions for X, averaged over outputs.

@@ -127,7 +127,7 @@ class StreamOrder:
     def __init__(self, draft: Any, problem: FitProblem) -> None:
         self.n_samples = problem.data.n_samples
         self._draft, self._problem = draft, problem
-        self._batch_size = _clipped_batch_size(draft.batch_size, self.n_samples)
+        self._batches = spans(self.n_samples, _clipped_batch_size(draft.batch_size, self.n_samples))
         self._permutation = np.arange(self.n_samples)
 
     @property
@@ -145,9 +145,9 @@ class StreamOrder:
         """
         draft = self._draft
         if draft.shuffle and not done:
-            permutation = np.arange(self.n_samples)
-            draft._random_state.shuffle(permutation)
-            self._permutation = self._permutation[permutation]
+            # The swaps depend on places alone: they permute this order as scikit-learn's permuted row numbers do.
+            self._permutation = self._permutation.copy()
+            draft._random_state.shuffle(self._permutation)
         batches = self.batches()
         if not batches:
             raise ZeroDivisionError("Weights sum to zero in every batch: nothing can be learnt from them")
@@ -156,7 +156,7 @@ class StreamOrder:
 
     def batches(self) -> Sequence[Span]:
         """Return the epoch's batches, without those whose weights sum to zero."""
-        return counting(spans(self.n_samples, self._batch_size), self._problem.samples.weights, self._permutation)
+        return counting(self._batches, self._problem.samples.weights, self._permutation)
 
     def _masks(self, batches: Sequence[Span]) -> Iterator[tuple[Array, ...]]:
         """Draw, on the host, the dropout masks of each batch."""
@@ -270,7 +270,7 @@ class EpochRecord:
         draft.loss_ = np.float64(loss)
         draft.loss_curve_.append(draft.loss_)
         lines = self._stopping.count(self._loop.flat)
-        self._optimizer.epoch_ends(draft.t_, self._loop.n_steps + 1, self._loop.n_batches)
+        self._optimizer.epoch_ends(draft.t_, self._loop)
         continues, outcome = self._stopping.continues(self._optimizer)
         return continues, [*lines, *outcome]
 

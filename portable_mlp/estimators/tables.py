@@ -400,7 +400,11 @@ class _TableEstimator(TakesTables, BaseEstimator):
         """
         task = "regression" if model.preparation.classes is None else "classification"
         if model.preparation.encoder is None:
-            raise Defect(f"a model of a matrix of numbers, but {cls.__name__} is of a table as it is")
+            saved_by = "MLPRegressor" if cls._task == "regression" else "MLPClassifier"
+            raise Defect(
+                f"a model of a matrix of numbers, but {cls.__name__} is of a table as it is; {saved_by}.load reads it "
+                f"if {saved_by} saved it, portable-mlp predict in any case"
+            )
         if task != cls._task:
             other = "TableRegressor" if cls is TableClassifier else "TableClassifier"
             raise Defect(f"a model for {task}, but {cls.__name__} is for {cls._task}; {other}.load reads it")

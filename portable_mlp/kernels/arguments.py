@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 from .arrays import Array, Namespace, common_namespace, device_for_new
-from .network import Network
+from .network import Network, checked_network
 from .parameters import Layer, Params, named_arrays
 
 
@@ -104,8 +104,7 @@ def _check_real(xp: Namespace, name: str, x: Array) -> None:
 
 
 def _as_layers(net: Network, params: Params) -> Params:
-    if not isinstance(net, Network):
-        raise TypeError(f"net must be a Network, got {type(net).__name__}")
+    net = checked_network(net)
     try:
         layers = tuple(Layer(*layer) for layer in params)
     except TypeError:

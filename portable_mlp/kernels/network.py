@@ -112,6 +112,13 @@ class Network:
         return (self.activation,) * self.n_hidden if isinstance(self.activation, str) else self.activation
 
 
+def checked_network(net: Network) -> Network:
+    """Return a network; raise TypeError for anything else."""
+    if not isinstance(net, Network):
+        raise TypeError(f"net must be a Network, got {type(net).__name__}")
+    return net
+
+
 def _checked_sizes(sizes: Iterable[int]) -> tuple[int, ...]:
     try:
         checked = tuple(operator.index(size) for size in sizes)

@@ -143,10 +143,7 @@ class Primitives:
         self, X: Array, Y: Array, rows: Array, n_outputs: int, X_out: Array | None = None, Y_out: Array | None = None
     ) -> tuple[Array, Array]:
         """Gather the samples ``rows``: inputs, and targets; labels may become rows with a 1 at the label's place."""
-        X = self.take(X, rows, -2, X_out)
-        if not are_labels(self.xp, Y):
-            return X, self.take(Y, rows, -2, Y_out)
-        return X, self.one_hot(self.take(Y, rows, -2), n_outputs, X.dtype, Y_out)
+        return self.take(X, rows, -2, X_out), self.take(Y, rows, -2, None if are_labels(self.xp, Y) else Y_out)
 
     def factor(self, x: Array) -> Array:
         """Return a matrix in the form in which it is multiplied: rounded, where products take fewer bits."""
@@ -267,6 +264,12 @@ class Primitives:
             return mean
         return mean + self.penalty(params, strength) / divisor
 
+    def step_loss(
+        self, parameters: KeptParameters, sums: GradientSums, loss: BatchLoss, workspace: Workspace | None = None
+    ) -> Array:
+        """Return `mean_loss` for a step, whose parameters are ``parameters`` as a whole; it may be in the workspace."""
+        return self.mean_loss(loss, sums)
+
     def accumulated(self, total: Array, loss: Array, n_samples: float) -> Array:
         """Return ``total + loss n_samples``; ``total`` is used up."""
         return total + loss * n_samples
@@ -352,7 +355,7 @@ class Primitives:
             The batch's mean loss with its penalty.
         """
         parameters, state, total = carry
-        mean = self.mean_loss(loss, sums)
+        mean = self.step_loss(parameters, sums, loss, workspace)
         parameters, state = self.reduce_and_update(optimizer, parameters, sums, state, scalars, workspace)
         return type(carry)(parameters, state, self.accumulated(total, mean, n_samples)), mean
 

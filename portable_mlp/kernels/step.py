@@ -56,7 +56,8 @@ class Objective(NamedTuple):
 
     def strength(self, divisor: float | Array) -> float | Array:
         """Return the penalty in units of the sum over samples, which ``divisor`` will divide."""
-        return self.l2 * divisor if self.l2_per_batch and self.l2 > 0.0 else self.l2
+        has_none = isinstance(self.l2, float | int) and self.l2 == 0.0  # a compiler's number is known to it alone
+        return self.l2 if has_none or not self.l2_per_batch else self.l2 * divisor
 
 
 class Program(NamedTuple):

@@ -34,7 +34,7 @@ def _of_array(x: Any) -> str:
     except Exception:  # what only looks like an array has none
         device = None
     where = "" if device is None else f" on {device}"
-    return f"<{str(x.dtype).rpartition('.')[2]} {tuple(x.shape)}{where}>"
+    return f"<{str(x.dtype).rpartition('.')[2].lstrip('<>|')} {tuple(x.shape)}{where}>"
 
 
 def fields(value: Any) -> str:

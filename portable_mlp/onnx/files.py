@@ -11,11 +11,12 @@ from typing import Any, TypeAlias
 import numpy as np
 
 from .. import version
-from ..backends import backend_of, dtype_name
+from ..backends import dtype_name
+from ..backends.ambient import flat_on_host
 from ..backends.extras import load
 from ..kernels.arguments import check_params
 from ..kernels.network import Network
-from ..kernels.parameters import Params, check_dtype, n_parameters, pack
+from ..kernels.parameters import Params, check_dtype, n_parameters
 from ..storage.atomic import replace_file
 from ..storage.model_descriptions import network_fields
 from ..storage.models import check_one_model
@@ -76,7 +77,7 @@ def _on_host(net: Network, params: Params, copies: int) -> np.ndarray:
             f"the numbers of {net} take {n_bytes:,} bytes, but an ONNX file can have {LARGEST_FILE:,} at most; "
             "save_model writes files of any size"
         )
-    flat = backend_of(params[0].W).to_numpy(pack(params))
+    flat = flat_on_host(params)
     if not np.all(np.isfinite(flat)):
         raise ValueError("params hold NaN or infinity: such a model predicts nothing")
     return flat.astype(flat.dtype.newbyteorder("="), copy=False)

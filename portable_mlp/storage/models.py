@@ -13,11 +13,12 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from .. import version
-from ..backends import Backend, backend_of, dtype_name, get_backend
+from ..backends import Backend, dtype_name, get_backend
+from ..backends.ambient import flat_on_host
 from ..kernels.arguments import check_params
 from ..kernels.arrays import Array
 from ..kernels.network import Network
-from ..kernels.parameters import DTYPES, Params, check_dtype, named_arrays, pack, unpack
+from ..kernels.parameters import DTYPES, Params, check_dtype, named_arrays, unpack
 from ..kernels.suggestions import suggesting
 from .json_values import check_json
 from .model_descriptions import MOST_LAYERS, MOST_NETWORKS, Described, described_by
@@ -140,7 +141,7 @@ def _write(path: FilePath, net: Network, params: Params, metadata: dict[str, Any
     n_networks = 1 if params[0].W.ndim == 2 else int(params[0].W.shape[0])
     check_savable(net, metadata, n_networks)
     dtype = dtype_name(params[0].W.dtype)
-    flat = backend_of(params[0].W).to_numpy(pack(params))
+    flat = flat_on_host(params)
     culprit = _first_not_finite(net, flat)
     if culprit is not None:
         raise ValueError(f"{culprit}; a model file holds finite numbers only, and nothing was written")

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..html_parts import escaped, notebook_heading, notebook_table
+from ..kernels.summaries import fields
 
 __all__ = ["Column", "Columns", "RawTable", "Reading", "Table", "TextFormat"]
 
@@ -207,6 +208,9 @@ class RawTable(NamedTuple):
     notes: tuple[str, ...]
     text: TextFormat | None = None
     rows: NDArray[np.intp] | None = None
+
+    def __repr__(self) -> str:
+        return fields(self)
 
     def _repr_html_(self) -> str:
         """Return the table for a notebook: its size and target, remarks, and its columns."""

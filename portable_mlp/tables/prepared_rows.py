@@ -100,8 +100,7 @@ def open_raw_if_large(data: str, options: ReadingOptions, kind: TargetKind) -> R
         return None
     with opened(data) as file:
         layout = ParquetLayout(file, data)
-    is_large = 8 * layout.n_rows * len(layout.names) > STREAMED_BYTES
-    if not is_large or not has_plain_targets(data, options, kind):
+    if not _is_large(layout) or not has_plain_targets(data, options, kind):
         return None
     return open_raw_rows(data, options, target_kind=kind)
 
@@ -133,13 +132,18 @@ def open_if_large(
     return None
 
 
+def _is_large(layout: ParquetLayout) -> bool:
+    """Tell whether a Parquet file would take more memory than is read at once."""
+    return 8 * layout.n_rows * len(layout.names) > STREAMED_BYTES
+
+
 def _is_large_matrix(path: str, target: str | None, kind: TargetKind) -> bool:
     """Tell whether a Parquet file is large, its columns but the target are numbers, and its targets are plain."""
     with opened(path) as file:
         layout = ParquetLayout(file, path)
     names = layout.names
     features = [column for column, name in enumerate(names) if name != (target or names[-1])]
-    if 8 * layout.n_rows * len(names) <= STREAMED_BYTES or not all(map(layout.is_number, features)):
+    if not _is_large(layout) or not all(map(layout.is_number, features)):
         return False
     # The error for an unknown target comes from the reader.
     return len(features) == len(names) or has_plain_targets(path, ReadingOptions(target=target), kind)

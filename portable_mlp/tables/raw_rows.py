@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
+from io import BufferedReader
 from typing import Any
 
 import numpy as np
@@ -32,6 +33,16 @@ ROWS_COUNTED = 2**17
 """The number of rows, about, whose texts say what kind a column is: each different text has its share of them."""
 
 
+def _opened(
+    file: BufferedReader, path: str, options: ReadingOptions
+) -> tuple[ParquetLayout, dict[str, ParquetColumn], str]:
+    """Return the layout of a Parquet file, its columns by their names, and the name of its target."""
+    layout = ParquetLayout(file, path)
+    parquet = opened_parquet(file, layout)
+    columns = {name: ParquetColumn(parquet, layout, column) for column, name in enumerate(layout.names)}
+    return layout, columns, str(OpenedTable(path, columns).target_name(options, last=True)).strip(BLANKS)
+
+
 def has_plain_targets(path: str, options: ReadingOptions, target_kind: TargetKind) -> bool:
     """Tell whether each target of a Parquet file can be read without the others.
 
@@ -45,12 +56,8 @@ def has_plain_targets(path: str, options: ReadingOptions, target_kind: TargetKin
         If PyArrow is missing.
     """
     with opened(path) as file:
-        layout = ParquetLayout(file, path)
-        parquet = opened_parquet(file, layout)
-        columns = {name: ParquetColumn(parquet, layout, column) for column, name in enumerate(layout.names)}
-        table = OpenedTable(path, columns)
-        name = str(table.target_name(options, last=True)).strip(BLANKS)
-        table.check_named([name])
+        layout, columns, name = _opened(file, path, options)
+        OpenedTable(path, columns).check_named([name])
         place = layout.names.index(name)
         if not layout.is_number(place) and (target_kind == "numbers" or not layout.is_text(place)):
             return False
@@ -106,13 +113,9 @@ class RawParquetRows(ParquetGroups):
     def __init__(self, path: str, options: ReadingOptions, target_kind: TargetKind) -> None:
         with contextlib.ExitStack() as stack:
             file = stack.enter_context(opened(path))
-            layout = ParquetLayout(file, path)
-            parquet = opened_parquet(file, layout)
-            columns = {name: ParquetColumn(parquet, layout, column) for column, name in enumerate(layout.names)}
-            table = OpenedTable(path, columns)
-            target = table.target_name(options, last=True)
-            names = feature_names_of(table, options, target)
-            place = layout.names.index(str(target).strip(BLANKS))
+            layout, columns, target = _opened(file, path, options)
+            names = feature_names_of(OpenedTable(path, columns), options, target)
+            place = layout.names.index(target)
             super().__init__(layout, names, place)
             self._targets = ParquetMatrix(file, layout, [], place, target_kind)
             self._columns = {name: columns[name] for name in names}

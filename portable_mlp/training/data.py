@@ -76,9 +76,10 @@ def _check_targets(xp: Namespace, net: Network, y: Array, Y: Array) -> None:
     if are_labels(xp, Y):
         low, high = _range(xp, Y)
         if low < 0 or high >= net.sizes[-1]:
+            advice = '; two classes are two outputs, or one with output="logistic"' if net.sizes[-1] == 1 else ""
             raise ValueError(
                 f"y must hold labels from 0 to {net.sizes[-1] - 1}, for {net.sizes[-1]} outputs; got labels from "
-                f"{low:.0f} to {high:.0f}"
+                f"{low:.0f} to {high:.0f}{advice}"
             )
         return
     targets = LOSSES[str(net.loss)].targets

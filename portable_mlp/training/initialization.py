@@ -6,7 +6,7 @@ from typing import Any
 
 from ..backends import Backend, get_backend
 from ..kernels.initializers import RandomState, draw_weights
-from ..kernels.network import Network
+from ..kernels.network import Network, checked_network
 from ..kernels.parameters import Layer, Params
 from ..kernels.suggestions import suggesting
 
@@ -50,6 +50,8 @@ def init_params(
     ------
     ValueError
         If the scheme is unknown, ``std`` does not belong to it, or the dtype is not a floating one of the backend.
+    TypeError
+        If ``net`` is not a network.
     BackendUnavailable
         If the backend cannot be used here.
 
@@ -60,6 +62,7 @@ def init_params(
     array([[0.12 , 0.527],
            [0.252, 0.11 ]])
     """
+    net = checked_network(net)
     chosen = get_backend(backend)
     native = chosen.dtype(dtype)
     if not chosen.xp.isdtype(native, "real floating"):

@@ -7,11 +7,13 @@ happens between them, so that the numbers are those of one epoch at a time.
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, NamedTuple, TypeGuard
 
 from ..backends.runner import COMPILED_STEPS_A_CALL
 from ..distributed.group import current_group
 from ..kernels.arrays import Array
+from ..kernels.batch import Span
 from .batches import Data
 from .loop import Loop
 from .order import Order
@@ -70,15 +72,16 @@ class JoinedEpochs:
         The number is 0 if the next epoch is to be taken alone. Epochs that diverge are undone, to be taken one by one:
         the first bad one is reported as always.
         """
-        loop, n_now = self._loop, self._number(epoch)
+        loop, batches = self._loop, self._order.each_batches or ()
+        n_now = self._number(epoch, batches)
         if n_now <= 1:
             return 0, None
         self._record.epoch_begins(resumed=False)
-        rates = self._rates_of(range(epoch, epoch + n_now))
+        rates = self._rates_of(range(epoch, epoch + n_now), len(batches))
         orders = [self._order.epoch(e, 0).rows for e in range(epoch, epoch + n_now)]
         before, start = loop.kept(), time.perf_counter()
         try:
-            losses = loop.joined_epochs(self._data, orders, self._order.each_batches or (), rates)
+            losses = loop.joined_epochs(self._data, orders, batches, rates)
             sound = self._record.accepts(losses)
         except KeyboardInterrupt:
             loop.restore(*before)  # the parameters of the epochs that are recorded
@@ -90,24 +93,23 @@ class JoinedEpochs:
         n_samples = n_now * self._order.n_samples
         self._record.bar.advance(n_samples)
         speed = n_samples / (time.perf_counter() - start)
-        return n_now, self._record.joined_epochs_end(JoinedDone(losses, rates[:: len(rates) // n_now], speed))
+        return n_now, self._record.joined_epochs_end(JoinedDone(losses, rates[:: len(batches)], speed))
 
-    def _number(self, epoch: int) -> int:
+    def _number(self, epoch: int, batches: Sequence[Span]) -> int:
         """Return how many epochs to take now."""
-        batches = self._order.each_batches
         if not batches or self._diverged:
             return 0
         n_now = int(min(self._record.n_certain, self._epochs - epoch, COMPILED_STEPS_A_CALL // len(batches)))
         return self._loop.n_joined(batches, n_now) if n_now > 1 else 0
 
-    def _rates_of(self, epochs: range) -> list[float]:
+    def _rates_of(self, epochs: range, n_batches: int) -> list[float]:
         """Return the learning rate of each step of some epochs."""
-        batches, rates, n_samples = self._order.each_batches or (), [], self._order.n_samples
+        rates, n_samples = [], self._order.n_samples
         for i, epoch in enumerate(epochs):
-            first = self._loop.n_steps + 1 + i * len(batches)
-            progress = Progress(epoch, epoch * n_samples, self._epochs, first, len(batches))
+            first = self._loop.n_steps + 1 + i * n_batches
+            progress = Progress(epoch, epoch * n_samples, self._epochs, first, n_batches)
             if self._rates.by_step:
-                rates += [self._rates.at(progress._replace(step=first + j)) for j in range(len(batches))]
+                rates += [self._rates.at(progress._replace(step=first + j)) for j in range(n_batches)]
             else:
-                rates += [self._rates.at(progress)] * len(batches)
+                rates += [self._rates.at(progress)] * n_batches
         return rates

@@ -101,9 +101,11 @@ class Loop:
         self._carry = self._runner.start(moved, tuple(moments), so_far)
         self.n_steps = n_steps
 
-    def is_finite(self) -> bool:
-        """Return, on the device, whether every parameter is a finite number."""
-        return all_finite(self.backend.to_numpy(self.differences()))
+    def is_finite(self, *, within_epoch: bool) -> bool:
+        """Return whether every parameter is a finite number, and within an epoch its loss so far, too."""
+        total = self.total
+        differences = self.differences() + (total - total) if within_epoch else self.differences()
+        return all_finite(self.backend.to_numpy(differences))
 
     def differences(self) -> Array:
         """Return, for each model, 0 where all parameters are finite, else NaN: the sum of x - x."""
@@ -163,7 +165,8 @@ class Loop:
                 together = each is None or runner.takes_masks
                 for now in runner.calls(spans, self.n_steps, every) if together else zip(spans):
                     masks_now = None if each is None else list(itertools.islice(each, len(now)))
-                    losses = self._take(some, prepared, now, rate, masks_now)
+                    steps = range(self.n_steps + 1, self.n_steps + len(now) + 1)
+                    losses = self._take(some, prepared, now, map(rate, steps), masks_now)
                     self._losses.append((losses, len(now)))
                     done += len(now)
                     if bar is not None:
@@ -194,28 +197,23 @@ class Loop:
         rates : sequence of float
             The learning rate of each step.
         """
-        xp, first = self.backend.xp, self.n_steps + 1
         order, all_batches = joined_orders(orders, batches)
-        losses = self._take(data, self._runner.prepared(data, order), all_batches, lambda step: rates[step - first])
-        sizes = xp.asarray(
-            [float(stop - start) for start, stop in batches], dtype=losses.dtype, device=self.backend.device
-        )
-        # As `epoch` does it: the sum over the samples, batch by batch, then its mean.
-        sums = xp.cumulative_sum(xp.reshape(losses, (len(orders), -1)) * sizes, axis=1)
-        return sums[:, -1] / float(n_samples_of(batches))
+        return self._take(data, self._runner.prepared(data, order), all_batches, rates, n_epochs=len(orders))
 
     def _take(
         self,
         data: Data,
         order: Any,
         batches: Sequence[Span],
-        rate: Callable[[int], float],
+        rates: Iterable[float],
         masks: Sequence[Sequence[Array]] | None = None,
+        n_epochs: int | None = None,
     ) -> Array:
-        """Take one step for each batch of one call; return their losses."""
-        steps = range(self.n_steps + 1, self.n_steps + len(batches) + 1)
-        scalars = [self._scalars(step, rate(step)) for step in steps]
-        self._carry, losses = self._runner.take(self._carry, RunnerCall(data, order, batches, scalars, masks))
+        """Take one step for each batch of a call, at its rate; return their losses, or those of joined epochs."""
+        scalars = list(map(self._scalars, itertools.count(self.n_steps + 1), rates))
+        call, runner = RunnerCall(data, order, batches, scalars, masks), self._runner
+        taken = runner.take(self._carry, call) if n_epochs is None else runner.take_epochs(self._carry, call, n_epochs)
+        self._carry, losses = taken
         self.n_steps += len(batches)
         return losses
 

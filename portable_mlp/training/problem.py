@@ -76,12 +76,13 @@ def checked_problem(
     data = _checked_samples(net, params, X, y, sample_weight)
     backend = backend_of(params[0][0]).at_precision(options["precision"], params[0][0].dtype)
     hold_out = _checked_validation(net, params, validation)
-    by_class = learnt_class_weights(backend, net, data, options["class_weight"])
-    data = weighted(backend, data, by_class)
-    check_own_samples(backend, data)
-    if hold_out is not None:
-        with _named_validation():
-            hold_out = weighted(backend, hold_out, by_class)
+    with backend.undisturbed():
+        by_class = learnt_class_weights(backend, net, data, options["class_weight"])
+        data = weighted(backend, data, by_class)
+        check_own_samples(backend, data)
+        if hold_out is not None:
+            with _named_validation():
+                hold_out = weighted(backend, hold_out, by_class)
     _check_there_is_validation(options, hold_out)
     _check_one_model(params, options)
     others = {

@@ -1,8 +1,11 @@
 """MLX, beside what is tested on every library: devices, laziness, its own arrays in kernels, and a model's way."""
 
+import contextlib
+import functools
 import io
 import pathlib
 import warnings
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
@@ -52,6 +55,88 @@ def test_a_gpu_has_no_float64() -> None:
     assert gpu.dtype("float32") == mx.float32
     with pytest.raises(ValueError, match=r"'float64' is not available with mlx on gpu; choose one of float32"):
         gpu.dtype("float64")
+
+
+@pytest.fixture
+def on_gpu(monkeypatch: pytest.MonkeyPatch) -> Callable[[], bool]:
+    """Make a GPU the default device, which refuses float64 as Apple's do, and computes all else on the CPU.
+
+    Tells whether it is the current device.
+    """
+    import mlx.core as mx
+
+    from portable_mlp.backends._mlx_namespace import xp
+
+    current = [mx.Device(mx.gpu)]
+
+    @contextlib.contextmanager
+    def stream(device: Any) -> Iterator[None]:
+        current.append(device if isinstance(device, mx.Device) else mx.Device(device))
+        try:
+            yield
+        finally:
+            current.pop()
+
+    def refusing(function: Callable[..., Any]) -> Callable[..., Any]:
+        @functools.wraps(function)
+        def computed(*args: Any, **kwargs: Any) -> Any:
+            result = function(*args, **kwargs)
+            arrays = [x for x in (result, *args, *kwargs.values()) if isinstance(x, mx.array)]
+            if current[-1] == mx.Device(mx.gpu) and any(x.dtype == mx.float64 for x in arrays):
+                raise ValueError("float64 is not supported on the GPU")
+            return result
+
+        return computed
+
+    monkeypatch.setattr(mx, "stream", stream)
+    monkeypatch.setattr(mx, "default_device", lambda: current[-1])
+    for name, function in vars(mx).items():
+        if type(function).__name__ == "nb_func" and name not in ("eval", "async_eval"):
+            monkeypatch.setitem(vars(xp), name, refusing(vars(xp)[name]))
+    for name in ("add", "sub", "mul", "truediv", "neg", "getitem", "radd", "rsub", "rmul", "rtruediv", "gt", "lt"):
+        monkeypatch.setattr(mx.array, f"__{name}__", refusing(getattr(mx.array, f"__{name}__")))
+    return lambda: current == [mx.Device(mx.gpu)]
+
+
+def test_arrays_of_float64_are_computed_on_the_cpu_where_a_gpu_is_the_default(
+    on_gpu: Callable[[], bool], tmp_path: pathlib.Path
+) -> None:
+    import mlx.core as mx
+
+    host = pm.init_params(NET, random_state=0)
+    params = tuple(pm.Layer(*(mx.array(x, mx.float64) for x in layer)) for layer in host)
+    x, labels, weights = mx.array(X, mx.float64), mx.array(LABELS), mx.array(np.ones(40), mx.float64)
+    with pytest.raises(ValueError, match="float64 is not supported on the GPU"):
+        x + x
+    np.testing.assert_allclose(pm.predict(NET, params, x), pm.predict(NET, host, X), rtol=1e-12)
+    assert pm.check_gradient(NET, params, x, labels).passed
+    options: dict[str, Any] = {"epochs": 3, "l2": 0.01, "class_weight": "balanced"}
+    found = pm.train(NET, params, x, labels, sample_weight=weights, validation=(x, labels), **options)
+    expected = pm.train(NET, host, X, LABELS, validation=(X, LABELS), **options)
+    np.testing.assert_allclose(found.history["loss"], expected.history["loss"], rtol=1e-10)
+    pm.save_model(tmp_path / "model", NET, found.params)
+    assert pm.load_model(tmp_path / "model", backend="mlx", dtype="float32")[1][0].W.dtype == mx.float32
+    with pytest.raises(ValueError, match="'float64' is not available with mlx on gpu; choose one of float32"):
+        pm.load_model(tmp_path / "model", backend="mlx")
+    assert on_gpu()
+
+
+@pytest.mark.filterwarnings("ignore:Stochastic Optimizer")
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+def test_estimators_take_both_dtypes_where_a_gpu_is_the_default(dtype: str, on_gpu: Callable[[], bool]) -> None:
+    import mlx.core as mx
+
+    x, other = (mx.array(X.astype(name), getattr(mx, name)) for name in (dtype, "float32"))
+    clf = pm.MLPClassifier((4,), max_iter=2, random_state=0).fit(x, mx.array(LABELS))
+    assert clf.coefs_[0].dtype == getattr(mx, dtype)
+    for inputs in (x, other):
+        for method in (clf.predict, clf.predict_proba, clf.predict_log_proba, clf.transform):
+            assert type(method(inputs)) is mx.array
+    reg = pm.MLPRegressor(hidden_layer_sizes=(4,), max_iter=2, random_state=0).fit(x, X[:, 0])
+    assert reg.predict(x).shape == (40,)
+    there = pm.MLPClassifier((4,), max_iter=2, random_state=0, backend="mlx", device="cpu").fit(X, LABELS)
+    assert there.predict_proba(X).dtype == np.float64
+    assert on_gpu()
 
 
 def test_arrays_of_mlx_go_straight_into_kernels_and_training() -> None:

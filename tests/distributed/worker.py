@@ -45,6 +45,7 @@ def main() -> None:
     comm.Barrier()  # whoever sees the files knows that all ranks hear requests to stop
     if comm.rank == 0:
         (folder / f"start-{start}").write_text(" ".join(sys.argv[2:]))
+    (folder / f"pid-{start}-{comm.rank}").write_text(str(os.getpid()))
     (folder / f"segments-{start}-{comm.rank}").write_text("\n".join(segments()))
     if comm.rank == 1 and plan.grandchild:
         subprocess.Popen(["sleep", "1000"], start_new_session=True)

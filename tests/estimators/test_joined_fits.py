@@ -6,26 +6,11 @@ import numpy as np
 import pytest
 
 from portable_mlp.backends._native_runner import NativeRunner
-from portable_mlp.training.joined_epochs import JoinedEpochs
 from tests.estimators.problems import assert_same, ours, problem, quietly, theirs, weights
 
 pytestmark = [pytest.mark.compiled_steps, pytest.mark.usefixtures("compiled")]
 
 SMALL: dict[str, Any] = {"hidden_layer_sizes": (6, 4), "max_iter": 30, "random_state": 3, "learning_rate_init": 0.02}
-
-
-@pytest.fixture
-def joined(monkeypatch: pytest.MonkeyPatch) -> list[int]:
-    """How many epochs each call has taken; 0 for an epoch by itself."""
-    taken, honest = [], JoinedEpochs.take
-
-    def counted(self: JoinedEpochs, epoch: int) -> tuple[int, str | None]:
-        n_now, reason = honest(self, epoch)
-        taken.append(n_now)
-        return n_now, reason
-
-    monkeypatch.setattr(JoinedEpochs, "take", counted)
-    return taken
 
 
 def left_by(estimator: Any) -> dict[str, Any]:

@@ -8,6 +8,7 @@ import pytest
 
 import portable_mlp as pm
 from tests.estimators.problems import quietly
+from tests.memory import peak_memory
 
 N_SAMPLES, N_CLASSES = 4_000, 500
 
@@ -37,3 +38,35 @@ def test_labels_of_many_classes_stay_labels(incremental: bool, options: dict[str
     finally:
         tracemalloc.stop()
     assert peak < N_SAMPLES * N_CLASSES
+
+
+ROWS = np.arange(100_000)
+SMALL: dict[str, Any] = {"hidden_layer_sizes": (2,), "max_iter": 1, "solver": "sgd", "batch_size": len(ROWS)}
+
+
+def made(n_models: int, **options: Any) -> list[Any]:
+    return [pm.MLPRegressor(random_state=i, **{**SMALL, **options}) for i in range(n_models)]
+
+
+def test_models_of_one_fold_share_its_row_numbers() -> None:
+    X = np.random.default_rng(0).normal(size=(len(ROWS), 1))
+
+    def peak(n_models: int) -> int:
+        models, rows = made(n_models), [ROWS] * n_models
+        return peak_memory(lambda: quietly(pm.fit_many, models, X, X[:, 0], rows=rows, n_jobs=1))
+
+    peak(2)
+    assert peak(8) < peak(2) + ROWS.nbytes
+
+
+def test_models_that_fail_keep_no_samples() -> None:
+    X = np.random.default_rng(0).normal(size=(len(ROWS), 1))
+    tracemalloc.start()
+    try:
+        with np.errstate(all="ignore"), pytest.raises(ExceptionGroup) as raised:
+            quietly(pm.fit_many, made(3, learning_rate_init=1e300, max_iter=3), X, X[:, 0], rows=[ROWS] * 3, n_jobs=1)
+        kept, _ = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert len(raised.value.exceptions) == 3
+    assert kept < X.nbytes

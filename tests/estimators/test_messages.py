@@ -1,5 +1,6 @@
 """Bad input raises scikit-learn's errors: the same type, and its whole text first."""
 
+import pathlib
 import re
 import warnings
 from collections.abc import Callable
@@ -312,6 +313,18 @@ def test_arrays_without_a_number_in_every_place(name: str) -> None:
         with pytest.raises(TypeError, match=message) as caught:
             call()
         assert len(str(caught.value)) < 200
+
+
+def test_columns_of_a_table_are_for_other_estimators(tmp_path: pathlib.Path) -> None:
+    """scikit-learn would take the names of the columns for numbers."""
+    (tmp_path / "flats.csv").write_text("rent,rooms\n990,2\n1250,3\n")
+    table = pm.read_table(tmp_path / "flats.csv", target="rent")
+    for call in (pm.MLPRegressor().fit, pm.MLPRegressor().partial_fit):
+        with pytest.raises(TypeError, match="TableRegressor take them as they are, and TableEncoder makes a matrix"):
+            call(table.X, table.y)
+    fitted = pm.MLPRegressor(tol=1e9, n_iter_no_change=1).fit(pm.TableEncoder().fit_transform(table.X), table.y)
+    with pytest.raises(TypeError, match="TableEncoder makes a matrix of them"):
+        fitted.predict(table.X)
 
 
 def test_an_estimator_within_jit_says_what_runs_there() -> None:

@@ -11,11 +11,12 @@ import pytest
 from sklearn import neural_network
 from sklearn.metrics import accuracy_score
 from sklearn.preprocessing import LabelBinarizer
+from sklearn.utils.multiclass import unique_labels
 from sklearn.utils.validation import validate_data
 
 import portable_mlp as pm
 from portable_mlp.estimators import inputs
-from portable_mlp.estimators.binarizers import binarizer_of
+from portable_mlp.estimators.binarizers import binarizer_of, labels_in
 
 rng = np.random.default_rng(0)
 X = rng.normal(size=(60, 5))
@@ -167,14 +168,16 @@ TARGETS = {
 }
 
 
+@pytest.mark.parametrize("reset", [True, False])
 @pytest.mark.parametrize("target", TARGETS)
 @pytest.mark.parametrize("kind", KINDS)
-def test_a_fit_sees_what_scikit_learns_validation_returns(kind: str, target: str) -> None:
+def test_a_fit_sees_what_scikit_learns_validation_returns(kind: str, target: str, reset: bool) -> None:
     x, y = KINDS[kind], TARGETS[target]
     options: dict[str, Any] = {"accept_sparse": ["csr", "csc"], "multi_output": True, "dtype": inputs.FLOATS}
     mine, own = pm.MLPRegressor(), pm.MLPRegressor()
-    found = outcome(lambda: inputs.Inputs.to_fit(mine, x, y, inputs.numpy_backend(), reset=True))
-    expected = outcome(lambda: validate_data(own, x, y, reset=True, **options))
+    mine.n_features_in_ = own.n_features_in_ = 4 if reset else X.shape[1]
+    found = outcome(lambda: inputs.Inputs.to_fit(mine, x, y, inputs.numpy_backend(), reset=reset))
+    expected = outcome(lambda: validate_data(own, x, y, reset=reset, **options))
     if isinstance(expected[0], type):
         assert found == expected
         return
@@ -193,6 +196,9 @@ def test_a_binarizer_is_scikit_learns(dtype: str, n_classes: int) -> None:
     assert found[1] == expected[1]
     np.testing.assert_equal(found[0], expected[0])
     assert found[0]["classes_"].dtype == expected[0]["classes_"].dtype
+    labels, expected_labels = outcome(lambda: labels_in(y)), outcome(lambda: unique_labels(y))
+    assert (labels[1], labels[0].dtype) == (expected_labels[1], expected_labels[0].dtype)
+    np.testing.assert_array_equal(labels[0], expected_labels[0])
 
 
 @pytest.mark.parametrize("weighted", [False, True])

@@ -10,27 +10,12 @@ import pytest
 import portable_mlp as pm
 from portable_mlp.backends._native_runner import NativeRunner
 from portable_mlp.training.interruption import SharedRequest, sharing
-from portable_mlp.training.joined_epochs import JoinedEpochs
 from portable_mlp.training.loop import Loop
 
 pytestmark = [pytest.mark.compiled_steps, pytest.mark.usefixtures("compiled")]
 
 NET = pm.Network((4, 8, 3, 1), activation="tanh", output="identity")
 EPOCHS = 600  # two calls of 256, and a part of one
-
-
-@pytest.fixture
-def joined(monkeypatch: pytest.MonkeyPatch) -> list[int]:
-    """How many epochs each call has taken."""
-    taken, honest = [], JoinedEpochs.take
-
-    def counted(self: JoinedEpochs, epoch: int) -> tuple[int, str | None]:
-        n_now, reason = honest(self, epoch)
-        taken.append(n_now)
-        return n_now, reason
-
-    monkeypatch.setattr(JoinedEpochs, "take", counted)
-    return taken
 
 
 @pytest.fixture

@@ -51,7 +51,7 @@ def test_right_gradients_pass_on_every_library(lib, activation):
 
 def error_along_a_random_direction(net, params, X, y, *, seed=0, **options):
     """Return ``|g . v - (f(p + h v) - f(p - h v)) / (2 h)| / |g|`` for a unit vector v: two losses in all."""
-    gradient = _gradient(net, params, X, y, **options)
+    gradient = pm.pack(_gradient(net, params, X, y, **options))
     gradient = backend_of(gradient).to_numpy(gradient).astype(np.float64)
     objective = _OnHost(net, params, X, y, **options)
     v = np.random.default_rng(seed).normal(size=objective.flat.shape)
