@@ -115,7 +115,8 @@ def training_table(
     data: Annotated[
         str,
         typer.Argument(
-            help="digits, or a table: .csv/.tsv (.gz too), .parquet, .npz with X and y, .npy; - is standard input."
+            help="digits, or a table: .csv/.tsv (.gz too), .parquet, .npz with X and y, .npy with y as its last column; "
+            "- is standard input."
         ),
     ],
     target: Annotated[
