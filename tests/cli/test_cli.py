@@ -217,6 +217,13 @@ def test_the_summary_is_readable(flowers, capfd) -> None:
     assert "saved               no (--save model.safetensors keeps the model)" in out
 
 
+def test_a_target_whose_texts_hardly_repeat_is_pointed_out(tmp_path, capfd) -> None:
+    (tmp_path / "days.csv").write_text("x,day\n" + "".join(f"{i % 7},2001-02-{i:02}\n" for i in range(1, 13)))
+    code, _, err = command("train", tmp_path / "days.csv", "--epochs", 1, capfd=capfd)
+    assert code == 0
+    assert "12 classes in 12 rows: hardly a target comes twice; --target names another column" in err
+
+
 def test_inspect_shows_the_model(flowers, capfd) -> None:
     trained(flowers, "--target", "kind", "--save", "m.safetensors", "--epochs", 2, capfd=capfd)
     code, out, _ = command("inspect", "m.safetensors", capfd=capfd)
