@@ -129,8 +129,8 @@ class Runner(abc.ABC):
         Returns
         -------
         iterable of sequence of Span
-            For each call its batches. Where a call takes many steps, they have one size, and their number is a power
-            of two, so that few combinations are compiled.
+            For each call its batches. Where each number of steps is compiled, they have one size, and their number is a
+            power of two, so that few combinations are.
         """
         return zip(spans) if self.steps_a_call == 1 else self._calls_of_many(spans, n_steps, every)
 
