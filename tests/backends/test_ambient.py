@@ -1,6 +1,7 @@
 """What a library is set to for the whole process or thread has no say in the numbers, whichever door is used."""
 
 import contextlib
+import functools
 import pathlib
 import pickle
 import threading
@@ -86,13 +87,13 @@ EACH_TIME = list(SETTINGS)[::3]  # of each library one
 
 
 @pytest.fixture(scope="module")
-def doors(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], dict[str, Callable[[], Any]]]:
-    made: dict[str, Any] = {}
+def doors(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], dict[str, tuple[Callable[[], Any], Any]]]:
+    """Return a function of a library: calls by their names, each with what it returns where nothing is set."""
 
-    def of(name: str) -> dict[str, Callable[[], Any]]:
-        if name not in made:
-            made[name] = make_doors(name, tmp_path_factory.mktemp(name))
-        return made[name]
+    @functools.cache
+    def of(name: str) -> dict[str, tuple[Callable[[], Any], Any]]:
+        calls = make_doors(name, tmp_path_factory.mktemp(name))
+        return {door: (call, on_host(quiet(call))) for door, call in calls.items()}
 
     return of
 
@@ -168,8 +169,7 @@ def on_host(result: Any) -> list[np.ndarray]:
 
 @pytest.mark.parametrize(("name", "setting"), [*EACH_TIME, *rarely(*(one for one in SETTINGS if one not in EACH_TIME))])
 def test_settings_have_no_say(name: str, setting: str, doors: Any) -> None:
-    for door, call in doors(name).items():
-        expected = on_host(quiet(call))
+    for door, (call, expected) in doors(name).items():
         with SETTINGS[name, setting]():
             found = on_host(quiet(call))
         assert len(found) == len(expected), door
