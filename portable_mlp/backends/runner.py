@@ -129,8 +129,8 @@ class Runner(abc.ABC):
         Returns
         -------
         iterable of sequence of Span
-            For each call its batches. Where a call takes many steps, they have one size, and their number is a power
-            of two, so that few combinations are compiled.
+            For each call its batches. Where each number of steps is compiled, they have one size, and their number is a
+            power of two, so that few combinations are.
         """
         return zip(spans) if self.steps_a_call == 1 else self._calls_of_many(spans, n_steps, every)
 
@@ -176,8 +176,8 @@ class Runner(abc.ABC):
         sizes = [float(stop - start) for start, stop in call.spans[: len(call.spans) // n_epochs]]
         xp, n_samples = self._backend.xp, sum(sizes)
         each = xp.asarray(sizes, dtype=losses.dtype, device=self._backend.device)
-        totals = xp.cumulative_sum(xp.reshape(losses, (n_epochs, -1)) * each, axis=1)[:, -1]
-        return carry, totals / n_samples
+        total = sum(xp.unstack(xp.reshape(losses, (n_epochs, -1)) * each, axis=1))
+        return carry, total / n_samples
 
     def _calls_of_many(self, spans: Sequence[Span], n_steps: int, every: int | None) -> Iterator[Sequence[Span]]:
         for _, same_size in itertools.groupby(spans, key=lambda span: span[1] - span[0]):

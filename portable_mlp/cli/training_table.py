@@ -116,7 +116,8 @@ def training_table(
     data: Annotated[
         str,
         typer.Argument(
-            help="digits, or a table: .csv/.tsv (.gz too), .parquet, .npz with X and y, .npy; - is standard input."
+            help="digits, or a table: .csv/.tsv (.gz too), .parquet, .npz with X and y, .npy whose last column is y; "
+            "- is standard input."
         ),
     ],
     target: Annotated[

@@ -19,6 +19,7 @@ import portable_mlp as pm
 from portable_mlp.backends.extras import install
 from portable_mlp.cli import demo
 from portable_mlp.cli.app import run
+from portable_mlp.cli.commands import COMMANDS, Commands
 from portable_mlp.storage import tensor_files
 from tests.estimators.problems import quietly
 
@@ -674,6 +675,11 @@ def test_help_and_version(capfd) -> None:
         code, out, err = command(name, "--help", capfd=capfd)
         assert (code, err) == (0, "")
         assert "Usage" in out
+
+
+def test_help_breaks_no_line_within_a_paragraph() -> None:
+    for name in COMMANDS:
+        assert "\n" not in Commands().get_command(None, name).help.replace("\n\n", "")
 
 
 def test_ctrl_c_ends_with_130(monkeypatch: pytest.MonkeyPatch, capfd) -> None:
