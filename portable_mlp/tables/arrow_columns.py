@@ -81,10 +81,10 @@ class ParquetColumn:
         def place(row: int) -> str:
             return f"{path}: row {first + row}, column {shown(self.name)}"
 
-        found = arrow_column(self.name, array, path, place)
-        if not isinstance(found, TypedColumn) or not self._layout.is_category(self._column):
-            return found
-        return TypedColumn(self.name, read_as(found.cells(), Reading("text")), found.stored, place)
+        column = arrow_column(self.name, array, path, place)
+        if not isinstance(column, TypedColumn) or not self._layout.is_category(self._column):
+            return column
+        return TypedColumn(self.name, read_as(column.cells(), Reading("text")), column.stored, place)
 
 
 def arrow_column(name: str, array: Any, path: str, place: Callable[[int], object]) -> ArrowColumn | TypedColumn:
