@@ -1,4 +1,4 @@
-"""Cost over the number of models: ``python benchmarks/many_models.py [--most N] [--json FILE]``.
+"""Cost over the number of models: ``python benchmarks/many_models.py [--most N] [--backend NAME] [--json FILE]``.
 
 `fit_many` fits 1, 2, 4, ... 512 models of the digits, on the rows of five folds, `GridSearchCV` scores as many fits:
 each number in a process of its own, the numbers in turns. The figures of a process appear on stderr as soon as they
@@ -26,6 +26,7 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.model_selection import KFold
 
 import portable_mlp as pm
+from portable_mlp.backends import BACKENDS
 from portable_mlp.bench.machine import machine
 from portable_mlp.bench.trust import busy
 from portable_mlp.cli.bench import check_reports, write
@@ -71,11 +72,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--most", type=int, default=MOST, metavar="N", help="the largest number of models")
     parser.add_argument("--rounds", type=int, default=ROUNDS, metavar="N", help="processes of each number")
+    parser.add_argument("--backend", default="numpy", choices=list(BACKENDS), help="the library that computes")
     parser.add_argument("--json", type=pathlib.Path, metavar="FILE", help="for all figures")
     parser.add_argument("--measure", nargs=2, metavar=("CALL", "N"), help=argparse.SUPPRESS)
     chosen = parser.parse_args(arguments)
     if chosen.measure is not None:
-        sys.stdout.write(json.dumps(measured(chosen.measure[0], int(chosen.measure[1]))))
+        sys.stdout.write(json.dumps(measured(chosen.measure[0], int(chosen.measure[1]), chosen.backend)))
         return
     try:
         check_reports(chosen.json, None)
@@ -87,11 +89,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
     costs = []
     for _ in range(chosen.rounds):
         for n, call in itertools.product(numbers_up_to(chosen.most), CALLS):
-            costs.append(measured_elsewhere(call, n))
+            costs.append(measured_elsewhere(call, n, chosen.backend))
             echo(row(costs[-1:]), err=True)
     for line in table(costs):
         echo(line)
-    figures = {"machine": facts, "costs": [cost._asdict() for cost in costs]}
+    figures = {"machine": facts, "backend": chosen.backend, "costs": [cost._asdict() for cost in costs]}
     write(chosen.json, json.dumps(figures, indent=2) + "\n")
 
 
@@ -100,31 +102,31 @@ def numbers_up_to(most: int) -> list[int]:
     return [2**i for i in range(most.bit_length())]
 
 
-def measured_elsewhere(call: str, n_models: int) -> Cost:
+def measured_elsewhere(call: str, n_models: int, backend: str) -> Cost:
     """Return the cost of a call in a new process."""
-    command = [sys.executable, __file__, "--measure", call, str(n_models)]
+    command = [sys.executable, __file__, "--backend", backend, "--measure", call, str(n_models)]
     done = subprocess.run(command, capture_output=True, text=True, check=True)
     return Cost(*json.loads(done.stdout))
 
 
-def measured(call: str, n_models: int) -> Cost:
+def measured(call: str, n_models: int, backend: str) -> Cost:
     """Return the cost of a call in this process, whose libraries and steps are loaded and compiled before."""
     warnings.simplefilter("ignore", ConvergenceWarning)
     X, y = load_digits(return_X_y=True)
     X = (X / 16).astype(np.float32)
-    pm.get_backend("numpy").load("float32")
-    called(call, FOLDS, X, y)
+    pm.get_backend(backend).load("float32")
+    called(call, FOLDS, X, y, backend)
     reset_peak()
     before, start, used = peak_bytes(), time.perf_counter(), time.process_time()
-    models = called(call, n_models, X, y)
+    models = called(call, n_models, X, y, backend)
     seconds, processor_seconds = time.perf_counter() - start, time.process_time() - used
     size = sum(array.nbytes for model in models for array in arrays_of(model))
     return Cost(call, n_models, seconds, processor_seconds, peak_bytes(), peak_bytes() - before, size)
 
 
-def called(call: str, n_models: int, X: np.ndarray, y: np.ndarray) -> list[Any]:
+def called(call: str, n_models: int, X: np.ndarray, y: np.ndarray, backend: str) -> list[Any]:
     """Fit so many models; return those that the caller receives."""
-    options: dict[str, Any] = {"hidden_layer_sizes": (64,), "max_iter": 10}
+    options: dict[str, Any] = {"hidden_layer_sizes": (64,), "max_iter": 10, "backend": backend}
     folds = [kept for kept, _ in KFold(FOLDS).split(X)]
     if call == "fit_many":
         models = [pm.MLPClassifier(random_state=i, **options) for i in range(n_models)]
@@ -135,9 +137,9 @@ def called(call: str, n_models: int, X: np.ndarray, y: np.ndarray) -> list[Any]:
     return []
 
 
-def arrays_of(value: Any) -> Iterator[np.ndarray]:
-    """Yield the arrays that a fitted model consists of."""
-    if isinstance(value, np.ndarray):
+def arrays_of(value: Any) -> Iterator[Any]:
+    """Yield the arrays, of whatever library, and NumPy's numbers that a fitted model consists of."""
+    if hasattr(value, "nbytes"):
         yield value
     elif isinstance(value, list | tuple):
         for part in value:

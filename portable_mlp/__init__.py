@@ -11,8 +11,22 @@ The public names, by purpose::
     files            save_model, load_model, ModelFileError, export_onnx, export_onnx_training
     array libraries  get_backend, backends, Backend, BackendInfo, BackendUnavailable
 
-``help(portable_mlp.train)`` describes one of them, ``portable-mlp --help`` the command line. CONTRIBUTING.md, in a
-clone, follows a fit through the modules, and `examples/from_scratch.py` has the whole of it in one loop.
+``help(portable_mlp.train)`` describes one of them, ``portable-mlp --help`` the command line.
+
+A fit goes through these modules, from the door to the matrix product::
+
+    cli.train               the options of the command line, and what is printed
+    tables.fitting          prepare, PreparedTable.fit: a table's hold-out, encoding and recipe; calls pm.train
+    training.train          checks options and samples; gives the loop an order, rates and a record
+    estimators.base         the same for MLPClassifier and MLPRegressor, with scikit-learn's rules (stochastic)
+    training.run            Run: the one loop over epochs
+    training.loop           Loop.epoch: the batches of an epoch
+    backends.runner         Runner.take: one step, or many where the library can
+    kernels.step            step: forward, loss, backward, penalty, update
+    kernels.propagation     forward_pass, backward_pass
+    kernels.primitives      matmul and the other functions that a backend may replace
+
+`examples/from_scratch.py` has the whole of it in one loop. CONTRIBUTING.md says where to put what.
 
 >>> import numpy as np, portable_mlp as pm
 >>> X, y = np.asarray([[0.0, 0.0], [0.0, 1.0], [1.0, 0.0], [1.0, 1.0]]), np.asarray([0, 1, 1, 0])

@@ -18,7 +18,7 @@ class SignalHandlers(contextlib.AbstractContextManager["SignalHandlers"]):
     Parameters
     ----------
     *numbers : int
-        The signals. One that is ignored, as by nohup, stays ignored.
+        The signals, SIGINT first. One that is ignored, as by nohup, stays ignored.
     """
 
     def __init__(self, *numbers: int) -> None:
@@ -42,7 +42,8 @@ class SignalHandlers(contextlib.AbstractContextManager["SignalHandlers"]):
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: types.TracebackType | None
     ) -> None:
-        for number in self._before:
+        # SIGINT, which comes first, is restored last: from then on Ctrl-C may end this loop.
+        for number in reversed(self._before):
             self.restore(number)
 
     def restore(self, number: int) -> None:

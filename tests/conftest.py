@@ -20,6 +20,8 @@ if foreign := re.findall(
     sys.dont_write_bytecode = False  # else hundreds of processes would each compile every module that they import
 if "PYTEST_XDIST_WORKER" in os.environ:  # one of several, which would wait for each other's threads
     os.environ |= dict.fromkeys(("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS"), "1")
+# Ranks of MPICH that wait for each other sleep in between: with few cores, other processes go on.
+os.environ |= {"MPIR_CVAR_ENABLE_HEAVY_YIELD": "1", "MPIR_CVAR_POLLS_BEFORE_YIELD": "1"}
 os.environ["JAX_ENABLE_X64"] = "1"  # read when JAX is imported
 # Most of JAX's time is compiling: what one process of the tests has compiled the others read.
 os.environ["JAX_COMPILATION_CACHE_DIR"] = str(pathlib.Path(__file__).parents[1] / ".pytest_cache/d/jax")
@@ -53,7 +55,7 @@ if worker := os.environ.get("PYTEST_XDIST_WORKER"):  # "gw0", "gw1", ...
 array_api_strict.set_array_api_strict_flags(boolean_indexing=False, data_dependent_shapes=False)
 
 # The same examples in each run; `nox -s thorough` takes many.
-hypothesis.settings.register_profile("few", max_examples=100, deadline=None, derandomize=True)
+hypothesis.settings.register_profile("few", max_examples=50, deadline=None, derandomize=True)
 hypothesis.settings.register_profile("many", hypothesis.settings.get_profile("few"), max_examples=500)
 hypothesis.settings.load_profile("few")
 
@@ -62,11 +64,23 @@ def pytest_configure(config: pytest.Config) -> None:
     config.pluginmanager.register(Selection(config))
 
 
+def import_tests(worker: int, n_workers: int) -> None:
+    """Import the modules of all tests, each worker from another one on: what one of them compiles the others find."""
+    root = pathlib.Path(__file__).parents[1]
+    names = [".".join(path.relative_to(root).with_suffix("").parts) for path in sorted(root.glob("tests/**/test_*.py"))]
+    first = len(names) * worker // n_workers
+    for name in names[first:] + names[:first]:
+        with contextlib.suppress(Exception, pytest.skip.Exception):  # the collection says so
+            importlib.import_module(name)
+
+
 @pytest.hookimpl(wrapper=True)
-def pytest_collection() -> Any:
+def pytest_collection(session: pytest.Session) -> Any:
     """Look for no garbage: what is imported and collected stays."""
     gc.disable()
     try:
+        if worker and session.config.args_source is pytest.Config.ArgsSource.TESTPATHS:
+            import_tests(int(worker.removeprefix("gw")), int(os.environ["PYTEST_XDIST_WORKER_COUNT"]))
         return (yield)
     finally:
         gc.freeze()

@@ -216,12 +216,15 @@ def test_a_public_name_has_one_meaning() -> None:
 
 
 def test_the_tour_names_what_there_is() -> None:
-    """Every function of CONTRIBUTING's table is in one of the files beside it."""
+    """Every function of CONTRIBUTING's table is in one of the files beside it, and so are the docstring's modules."""
     tour = re.findall(r"^\| (`[^|]*) \| (`[^|]*) \|", CONTRIBUTING, re.MULTILINE)
     assert tour
     for functions, files in tour:
         there = set().union(*(_names_inside(PACKAGE / file) for file in re.findall(r"`(\S+\.py)`", files)))
         assert {name.rpartition(".")[2] for name in re.findall(r"`(\S+)`", functions)} <= there, files
+    modules = re.findall(r"^    (\w+\.\w+)  ", portable_mlp.__doc__ or "", re.MULTILINE)
+    assert modules
+    assert [name for name in modules if not (PACKAGE / f"{name.replace('.', '/')}.py").exists()] == []
 
 
 def test_help_lists_every_public_name_once() -> None:

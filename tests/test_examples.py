@@ -72,7 +72,7 @@ def output_of(capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 
 
 # Those whose second library is tried each time: together all libraries.
-EACH_TIME = {"two_layer_net", "by_hand", "tanh_softmax"}
+EACH_TIME = {"gradient_checking", "by_hand", "tanh_softmax"}
 
 
 def on_numpy_and_another(name: str) -> pytest.MarkDecorator:

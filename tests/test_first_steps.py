@@ -184,6 +184,7 @@ STEPS: dict[str, Callable[[], None]] = {
 """The first steps with each extra, and with none."""
 
 MARKS = {
+    "cli": [pytest.mark.thorough],  # each time: the same commands in tests/cli
     "demo": [pytest.mark.thorough],
     "fast": [pytest.mark.thorough, pytest.mark.compiled_steps],
     "mlx": [pytest.mark.optional("mlx")],

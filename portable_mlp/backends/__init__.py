@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import importlib
 import importlib.metadata
+import importlib.util
 import sys
 from collections.abc import Iterator
 from typing import Any, NamedTuple
@@ -193,5 +194,8 @@ def _unavailable(name: str, error: Exception) -> BackendUnavailable:
 
 def _installed_version(name: str) -> str | None:
     """Return the version of a library that is installed, though it cannot be used."""
-    distributions = importlib.metadata.packages_distributions().get(_REGISTRY[name].module, [])
+    module = _REGISTRY[name].module
+    if module not in sys.modules and importlib.util.find_spec(module) is None:
+        return None  # without the files of all distributions, which take half a second to read
+    distributions = importlib.metadata.packages_distributions().get(module, [])
     return importlib.metadata.version(distributions[0]) if distributions else None

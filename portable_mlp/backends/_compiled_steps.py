@@ -31,6 +31,7 @@ from ._numba_primitives import (
     _d_tanh,
     _failures,
     _kept,
+    _log_of_labels,
     _momentum_loop,
     _nesterov_loop,
     _nesterov_velocity_loop,
@@ -56,6 +57,7 @@ from ._step_clock import StepClock
     NORMALISE,
     CROSS_ENTROPY_SUMS,
     ONE_HOT,
+    LOG_OF_LABELS,
     WEIGHTED_LOG,
     SGD,
     MOMENTUM,
@@ -69,7 +71,7 @@ from ._step_clock import StepClock
     WHERE,
     COPY,
     MASK,
-) = range(23)
+) = range(24)
 
 LOOPS: dict[Any, tuple[int, str]] = {
     _bias: (BIAS, "nk k"),
@@ -82,6 +84,7 @@ LOOPS: dict[Any, tuple[int, str]] = {
     _normalise: (NORMALISE, "nk"),
     _cross_entropy_sums: (CROSS_ENTROPY_SUMS, "nk nk nk 3n 1 1"),
     _one_hot: (ONE_HOT, "n 1 1 nk"),
+    _log_of_labels: (LOG_OF_LABELS, "nk n 1 1 1 k"),
     _weighted_log: (WEIGHTED_LOG, "nk nk 1 1 nk"),
     _sgd_loop: (SGD, "nk nk 1 1"),
     _momentum_loop: (MOMENTUM, "nk nk nk 1 1 1"),
@@ -272,6 +275,9 @@ def _one_loop(code: int, o: Array, zero: float, label: int) -> None:
     elif code == CROSS_ENTROPY_SUMS:
         e, Y, sums = _matrix(o[4], n, k, zero), _matrix(o[5], n, k, zero), _matrix(o[6], 3, n, zero)
         _cross_entropy_sums(x, e, Y, sums, zero, _number_at(o[8], zero))
+    elif code == LOG_OF_LABELS:
+        numbers = (_number_at(o[5], zero), _number_at(o[6], zero), _number_at(o[7], zero))
+        _log_of_labels(x, _matrix(o[4], n, 1, label), *numbers, _vector(o[8], k, zero))
     elif code == WEIGHTED_LOG:
         p, out = _matrix(o[4], n, k, zero), _matrix(o[7], n, k, zero)
         _weighted_log(x, p, _number_at(o[5], zero), _number_at(o[6], zero), out)

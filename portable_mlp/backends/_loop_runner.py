@@ -20,20 +20,20 @@ from ..kernels.batch import Batch, Span
 from ..kernels.primitives import Primitives
 from ..kernels.step import FUNCTIONS_KEPT, Carry, Program, step
 from ._jax_programs import JaxRunner, program_of
-from .runner import STEPS_A_CALL, RunnerCall, runs
+from .runner import COMPILED_STEPS_A_CALL, STEPS_A_CALL, RunnerCall, calls_of_any_sizes, runs, steps_of_short_call
 
 ROWS_A_CALL = 2**20
 """The most row numbers in a call of many steps, for which memory is allocated however many the steps are."""
 
 
 class LoopRunner(JaxRunner):
-    """Takes up to 64 steps in one call, also of several epochs, compiled once for the sizes of batches; with masks one.
+    """Takes many steps in one call, also of several epochs, compiled once for the sizes of batches; with masks one.
 
     The old state is kept: calls are synchronous on the CPU, so that Ctrl-C would nearly always come when it is
     overwritten and the new one not there yet.
     """
 
-    steps_a_call = STEPS_A_CALL
+    steps_a_call = COMPILED_STEPS_A_CALL
 
     def prepared(self, data: Batch, order: Any) -> Any:
         """Return an order on the host, from which each call moves its part."""
@@ -41,11 +41,8 @@ class LoopRunner(JaxRunner):
 
     def calls(self, spans: Sequence[Span], n_steps: int, every: int | None) -> Iterator[Sequence[Span]]:
         """Divide batches into calls, of any number and sizes."""
-        start, most = 0, _most_steps(max(map(_size, spans), default=1))
-        while start < len(spans):
-            stop = start + (most if every is None else min(most, every - (n_steps + start) % every))
-            yield spans[start:stop]
-            start = stop
+        most = self._most_steps(max(map(_size, spans), default=1))
+        return calls_of_any_sizes(spans, n_steps, every, lambda _: most)
 
     def take(self, carry: Carry, call: RunnerCall) -> tuple[Carry, Array]:
         """Take the steps."""
@@ -62,6 +59,10 @@ class LoopRunner(JaxRunner):
         # By NumPy: XLA's division of several numbers has other last bits than that of one, as of an epoch alone.
         return carry, self._backend.asarray(np.asarray(totals)[:n_epochs] / totals.dtype.type(n_samples))
 
+    def _most_steps(self, size: int) -> int:
+        """Return the most steps of a call whose largest batches have this size."""
+        return min(max(STEPS_A_CALL, steps_of_short_call(self.program.net, size)), max(1, ROWS_A_CALL // size))
+
     def _looped(self, carry: Carry, call: RunnerCall, epoch: int | None) -> tuple[Carry, Array, Array]:
         """Take the steps, of epochs of so many if there are several.
 
@@ -74,7 +75,7 @@ class LoopRunner(JaxRunner):
         """
         data, order, spans, scalars, _ = call
         sizes = [_size(span) for span in spans]
-        kinds, n = tuple(dict.fromkeys(sizes)), _most_steps(max(sizes))
+        kinds, n = tuple(dict.fromkeys(sizes)), self._most_steps(max(sizes))
         rows, starts = np.zeros(n * max(sizes), np.int32), np.zeros(n, np.int32)
         for place, (start, stop) in runs(spans):
             rows[place : place + stop - start] = order[start:stop]
@@ -93,11 +94,6 @@ class LoopRunner(JaxRunner):
 
 def _size(span: Span) -> int:
     return span[1] - span[0]
-
-
-def _most_steps(size: int) -> int:
-    """Return the most steps in a call with batches of this size."""
-    return min(STEPS_A_CALL, max(1, ROWS_A_CALL // size))
 
 
 def _rounds(kinds: Sequence[int], n_kinds: int, length: int | None) -> list[np.ndarray]:

@@ -13,7 +13,6 @@ again, for
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -26,13 +25,10 @@ from ..kernels.step import Carry, Program
 from ._compiled_steps import compiled_steps, take_steps
 from ._recording import BatchKind, RunTapes
 from .portable_runner import PortableRunner
-from .runner import COMPILED_STEPS_A_CALL, RunnerCall
+from .runner import RunnerCall, calls_of_any_sizes, steps_of_short_call
 
 if TYPE_CHECKING:
     from ._base import Backend
-
-OPERATIONS_A_CALL = 2e9
-"""Arithmetic operations per call: a tenth of a second on a slow processor, the longest delay of a Ctrl-C."""
 
 
 class NativeRunner(PortableRunner):
@@ -55,14 +51,7 @@ class NativeRunner(PortableRunner):
 
     def calls(self, spans: Sequence[Span], n_steps: int, every: int | None) -> Iterator[Sequence[Span]]:
         """Divide batches into calls: as many as keep Ctrl-C prompt, where they are compiled, else one batch each."""
-        done = 0
-        while done < len(spans):
-            start, stop = spans[done]
-            n_now = self._most(stop - start)
-            if every is not None:
-                n_now = min(n_now, every - (n_steps + done) % every)
-            yield spans[done : done + n_now]
-            done += n_now
+        return calls_of_any_sizes(spans, n_steps, every, self._most)
 
     def take(self, carry: Carry, call: RunnerCall) -> tuple[Carry, Array]:
         """Take the steps; parameters and moments are overwritten."""
@@ -86,9 +75,7 @@ class NativeRunner(PortableRunner):
         """Return the most steps of a call that begins with a batch of a size."""
         if not compiled_steps.is_there(self._dtype) or (self._tapes is not None and self._tapes.lacks_some):
             return 1
-        sizes = self.program.net.sizes
-        products = 6 * sum(a * b for a, b in itertools.pairwise(sizes))
-        return max(1, min(COMPILED_STEPS_A_CALL, int(OPERATIONS_A_CALL / (size * (products + 200 * sum(sizes))))))
+        return steps_of_short_call(self.program.net, size)
 
     def _tapes_of(self, carry: Carry, data: Batch) -> RunTapes:
         """Return the recorded steps for this memory; drop those for other memory."""

@@ -21,7 +21,8 @@ from ..kernels import optimizers
 from ..kernels.arrays import Array
 from ..kernels.network import Network
 from ..kernels.optimizers import Optimizer, Scalars, State
-from ..kernels.primitives import GradientSums
+from ..kernels.primitives import BatchLoss, GradientSums, Report
+from ..kernels.targets import are_labels
 from ..kernels.workspace import Workspace
 from ._numpy_primitives import NumpyPrimitives
 from .interrupts import interrupts_held_back
@@ -259,6 +260,22 @@ def _one_hot(labels: Array, zero: float, one: float, out: Array) -> None:
 
 
 @_kept
+def _log_of_labels(e: Array, labels: Array, eps: float, zero: float, one: float, out: Array) -> None:
+    """Put the sum of ``log p`` over the samples of each class, p clipped, into ``out``; turn e into the gradient."""
+    low, high = eps, one - eps
+    out[:] = zero
+    for i in range(e.shape[0]):
+        total = _row_sum(e, i)
+        for j in range(e.shape[1]):
+            e[i, j] /= total
+        label = labels[i, 0]
+        p = e[i, label]
+        clipped = low if p < low else (high if p > high else p)
+        out[label] += math.log(clipped)
+        e[i, label] = p - one
+
+
+@_kept
 def _weighted_log(Y: Array, p: Array, low: float, high: float, out: Array) -> None:
     # Of a row of labels all but one are 0: a branch at each would be guessed wrong as often as there are rows.
     places = np.empty(p.shape[1], np.int64)
@@ -344,11 +361,36 @@ class NumbaPrimitives(NumpyPrimitives):
         """Return ``e^z_j / sum_k e^z_k`` over the last axis, with NumPy's own exponential."""
         if not _is_contiguous_matrix(z) or z.shape[1] > LONGEST_SUM:
             return super().softmax(z)
-        e = np.empty_like(z)
-        self._run(_without_maximum, z, e)
-        np.exp(e, out=e)
+        e = self._exponentials(z)
         self._run(_normalise, e)
         return e
+
+    def _exponentials(self, z: Array) -> Array:
+        """Return ``e^(z_j - max_k z_k)`` over the last axis of a matrix."""
+        e = np.empty_like(z)
+        self._run(_without_maximum, z, e)
+        return np.exp(e, out=e)
+
+    def takes_labels(self, net: Network, report: Report | None = None) -> bool:
+        """Return whether the loss takes labels: the cross-entropy of clipped probabilities does."""
+        return net.loss == "cross_entropy" and report is not None and report.clips
+
+    def reported_losses(
+        self, report: Report, z: Array, b: Array | None, Y: Array, weights: Array | None, divisor: float | Array
+    ) -> tuple[BatchLoss, Array, Array]:
+        """Return the loss to report, the derivative and the logits; of labels in one pass over the exponentials."""
+        if not are_labels(self.xp, Y):
+            return super().reported_losses(report, z, b, Y, weights, divisor)
+        plain = _is_contiguous_matrix(z) and _is_contiguous_matrix(Y) and z.shape[1] <= LONGEST_SUM
+        if weights is not None or not plain:
+            rows = self.one_hot(Y, z.shape[-1], z.dtype, np.empty_like(z, shape=(*Y.shape[:-1], z.shape[-1])))
+            return super().reported_losses(report, z, b, rows, weights, divisor)
+        logits = self.biased(z, b)
+        e = self._exponentials(logits)
+        of_classes = np.empty_like(e, shape=(e.shape[1],))
+        eps, zero, one = (self._scalar(x, e.dtype) for x in (np.finfo(e.dtype).eps, 0, 1))
+        self._run(_log_of_labels, e, Y, eps, zero, one, of_classes)
+        return BatchLoss(mean=report.factor * self.xp.sum(of_classes / divisor)), e, logits
 
     def weighted_log(self, Y: Array, p: Array) -> Array:
         """Return ``Y log p`` with p clipped to [eps, 1 - eps]; the logarithm is the C library's, as SciPy's is."""

@@ -354,8 +354,7 @@ class Taped(NDArrayOperatorsMixin):
 def address(x: Taped | np.ndarray) -> int:
     """Return the address of an array's first element."""
     memory = x.memory if isinstance(x, Taped) else x
-    place: int = memory.__array_interface__["data"][0]
-    return place
+    return memory.ctypes.data
 
 
 def _sum(tape: Tape, x: Taped, axis: Any = None, dtype: Any = None, keepdims: bool = False) -> Taped:

@@ -82,12 +82,6 @@ class TorchPrimitives(Primitives):
             return self.matmul(x, W, out), b
         return torch.addmm(b, x, W, out=out), None
 
-    def gathered(
-        self, X: Array, Y: Array, rows: Array, n_outputs: int, X_out: Array | None = None, Y_out: Array | None = None
-    ) -> tuple[Array, Array]:
-        """Gather the samples ``rows``; labels stay labels."""
-        return self.take(X, rows, -2, X_out), self.take(Y, rows, -2, None if are_labels(self.xp, Y) else Y_out)
-
     def take(self, x: Array, rows: Array, axis: int, out: Array | None = None) -> Array:
         """Return the samples ``rows``, in ``out``."""
         return torch.index_select(x, axis, rows, out=out)

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import abc
 import itertools
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ..kernels.arrays import Array, snapshot
 from ..kernels.batch import Batch, Span
+from ..kernels.network import Network
 from ..kernels.optimizers import Scalars, State
 from ..kernels.primitives import KeptParameters, Primitives
 from ..kernels.step import Carry, Program
@@ -22,6 +23,9 @@ STEPS_A_CALL = 64
 
 COMPILED_STEPS_A_CALL = 256
 """The same where calls of any number of steps are the same code, and short in time."""
+
+OPERATIONS_A_CALL = 2e9
+"""Arithmetic operations per call: a tenth of a second on a slow processor, the longest delay of a Ctrl-C."""
 
 
 class RunnerCall(NamedTuple):
@@ -125,8 +129,8 @@ class Runner(abc.ABC):
         Returns
         -------
         iterable of sequence of Span
-            For each call its batches. Where a call takes many steps, they have one size, and their number is a power
-            of two, so that few combinations are compiled.
+            For each call its batches. Where each number of steps is compiled, they have one size, and their number is a
+            power of two, so that few combinations are.
         """
         return zip(spans) if self.steps_a_call == 1 else self._calls_of_many(spans, n_steps, every)
 
@@ -172,8 +176,8 @@ class Runner(abc.ABC):
         sizes = [float(stop - start) for start, stop in call.spans[: len(call.spans) // n_epochs]]
         xp, n_samples = self._backend.xp, sum(sizes)
         each = xp.asarray(sizes, dtype=losses.dtype, device=self._backend.device)
-        totals = xp.cumulative_sum(xp.reshape(losses, (n_epochs, -1)) * each, axis=1)[:, -1]
-        return carry, totals / n_samples
+        total = sum(xp.unstack(xp.reshape(losses, (n_epochs, -1)) * each, axis=1))
+        return carry, total / n_samples
 
     def _calls_of_many(self, spans: Sequence[Span], n_steps: int, every: int | None) -> Iterator[Sequence[Span]]:
         for _, same_size in itertools.groupby(spans, key=lambda span: span[1] - span[0]):
@@ -215,3 +219,23 @@ def runs(spans: Sequence[Span]) -> Iterator[tuple[int, Span]]:
             place, start = place + stop - start, next_start
         stop = next_stop
     yield place, (start, stop)
+
+
+def steps_of_short_call(net: Network, size: int) -> int:
+    """Return the most steps, with batches of this size, of a call that keeps Ctrl-C prompt."""
+    products = 6 * sum(a * b for a, b in itertools.pairwise(net.sizes))
+    return max(1, min(COMPILED_STEPS_A_CALL, int(OPERATIONS_A_CALL / (size * (products + 200 * sum(net.sizes))))))
+
+
+def calls_of_any_sizes(
+    spans: Sequence[Span], n_steps: int, every: int | None, most: Callable[[int], int]
+) -> Iterator[Sequence[Span]]:
+    """Divide batches into calls of as many as ``most`` says for the size of the first; see `Runner.calls`."""
+    done = 0
+    while done < len(spans):
+        start, stop = spans[done]
+        n_now = most(stop - start)
+        if every is not None:
+            n_now = min(n_now, every - (n_steps + done) % every)
+        yield spans[done : done + n_now]
+        done += n_now

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import inspect
 from typing import Any
 
 import typer
@@ -31,6 +32,15 @@ MAY_BE_EMPTY = ("hidden", "arguments")
 """The parameters that may be an empty text: no hidden layer, and an argument of a script."""
 
 
+def paragraphs(docstring: str) -> str:
+    r"""Return a docstring whose paragraphs are a line each, for terminals of any width.
+
+    >>> paragraphs("Train.\n\nColumns may\nhold text.")
+    'Train.\n\nColumns may hold text.'
+    """
+    return "\n\n".join(" ".join(one.split()) for one in docstring.split("\n\n"))
+
+
 class Commands(TyperGroup):
     """The group of all commands."""
 
@@ -44,7 +54,8 @@ class Commands(TyperGroup):
             return None
         single = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
         function = getattr(importlib.import_module(f"{__package__}.{cmd_name}"), cmd_name)
-        single.command(cmd_name, cls=Command, context_settings=COMMANDS[cmd_name])(function)
+        in_words = paragraphs(inspect.getdoc(function) or "")
+        single.command(cmd_name, cls=Command, help=in_words, context_settings=COMMANDS[cmd_name])(function)
         return typer.main.get_command(single)
 
     def resolve_command(self, ctx: Any, args: list[str]) -> Any:

@@ -16,7 +16,7 @@ from .terminal import echo
 
 
 def export(
-    model: Annotated[pathlib.Path, typer.Argument(help="Model file that train wrote.")],
+    model: Annotated[pathlib.Path, typer.Argument(help="Model file: of train, of save_model, or of an estimator.")],
     file: Annotated[pathlib.Path, typer.Argument(help="ONNX file to write, such as model.onnx.")],
     training: Annotated[
         bool, typer.Option("--training", help="Write the training step, for a model that goes on learning.")
@@ -35,6 +35,7 @@ def export(
     which predict strips. Numbers are in float64 where float32 would be too coarse for a column. It gives
     probabilities of classes, or quantities in their own units; its metadata name the classes and columns, as JSON.
     With --training it takes the targets y beside the columns, and gives the loss and the next parameters.
+
     Example: portable-mlp export houses.safetensors houses.onnx
     """
     if solver is not None and not training:

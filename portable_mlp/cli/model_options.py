@@ -41,7 +41,7 @@ def model_options(
         float | None,
         typer.Option(
             help="Fraction of the rows held out to validate on; 0 for none.",
-            show_default="by the table",
+            show_default="depends on the table",
             rich_help_panel=TRAINING,
         ),
     ] = None,

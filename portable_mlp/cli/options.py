@@ -36,7 +36,7 @@ DelimiterOption: TypeAlias = Annotated[
     str | None,
     typer.Option(
         help="Separator of the cells of a text table: , ; | or tab.",
-        show_default="comma in .csv, tab in .tsv",
+        show_default="found in the first lines",
         callback=lambda text: "\t" if text == "tab" else text,
         rich_help_panel=TABLE,
     ),

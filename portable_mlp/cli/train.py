@@ -90,8 +90,9 @@ def train(
 
     Columns may hold numbers, text, truth values and dates, with missing cells. The treatment of each column is printed
     and kept in the model file. Options that are not given depend on the number of rows; the choice is printed. A large
-    .parquet table, or .npy table of numbers, stays in its file, and may be larger than memory. Example:
-    portable-mlp train houses.csv --target price --save houses.safetensors
+    .parquet table, or .npy table of numbers, stays in its file, and may be larger than memory.
+
+    Example: portable-mlp train houses.csv --target price --save houses.safetensors
     """
     _check_checkpoint(checkpoint, checkpoint_every, resume)
     if procs is not None:

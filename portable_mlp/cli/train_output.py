@@ -6,6 +6,7 @@ import math
 from typing import Any
 
 from ..backends import Backend
+from ..tables.errors import counted
 from ..tables.fitting import PreparedTable
 from ..tables.preparation import Preparation
 from ..training.result import TrainResult
@@ -113,7 +114,14 @@ def show_assessment(trained: Trained, *, as_json: bool) -> None:
 
 
 def hint(prepared: PreparedTable, result: TrainResult) -> None:
-    """Say on stderr when so few steps were taken that the network can hardly have learnt."""
+    """Say on stderr when the network can hardly have learnt: of so many classes, or in so few steps."""
+    classes = prepared.preparation.classes
+    if classes is not None and 2 * len(classes) > prepared.n_rows:
+        echo(
+            f"portable-mlp: {len(classes)} classes in {counted(prepared.n_rows, 'row')}: hardly a target comes twice; "
+            "--target names another column",
+            err=True,
+        )
     n_trained = prepared.n_rows - prepared.n_held_out
     n_steps = result.n_epochs * math.ceil(n_trained / prepared.recipe.training["batch_size"])
     if result.stopped_because == "max_epochs" and n_steps < FEW_STEPS:

@@ -8,14 +8,15 @@ from typing import Annotated, Any
 import typer
 
 from ..kernels.options import Check, Choice, OrNone, Whole, flag
+from ..tables.recipe import recipe
 from ..training.options import OF_OPTIMIZERS, TRAINING_OPTIONS, class_weights
 from .options import OPTIMIZER, TRAINING
 
 _TYPES: dict[Check, Any] = {flag: bool, class_weights: str | None}
 """Types of the options that are not numbers, by their checks."""
 
-BY_THE_TABLE = {"solver", "learning_rate", "batch_size", "epochs", "schedule", "l2", "patience"}
-"""The options whose default follows the table."""
+FEW_ROWS, MANY_ROWS = 100, 1_000_000
+"""Two tables, whose recipes differ in the options that follow the table."""
 
 _OFF = "no_"
 """The prefix of an option that turns another off."""
@@ -28,12 +29,20 @@ def training_options(**typed: Any) -> dict[str, Any]:
     return {name: value for name, value in training.items() if value is not None}
 
 
+def _usual(name: str) -> Any:
+    """Return the default that help shows: that of the recipe, or of `train` where no recipe has the option."""
+    default = TRAINING_OPTIONS[name].default
+    few, many = (recipe(n_rows, None).training.get(name, default) for n_rows in (FEW_ROWS, MANY_ROWS))
+    if few != many:
+        return "depends on the table"
+    return many is not None and str(many)
+
+
 def _parameter(name: str) -> inspect.Parameter:
     """Return the option as a parameter for Typer; an option that is on by default becomes ``--no-NAME``."""
     option = TRAINING_OPTIONS[name]
     is_flag = option.check is flag
-    typed, help_of_option = name, option.help
-    shown: Any = "by the table" if name in BY_THE_TABLE else option.default is not None and str(option.default)
+    typed, help_of_option, shown = name, option.help, _usual(name)
     if option.default is True:
         typed, shown = _OFF + name, False
         help_of_option = f"Without this, {option.help[0].lower()}{option.help[1:]}"

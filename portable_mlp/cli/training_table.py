@@ -96,11 +96,12 @@ class TrainingTable(NamedTuple):
         Parameters
         ----------
         whole : bool
-            Whether the model needs all rows at once. A table of numbers stays in its file all the same.
+            Whether the model needs all rows at once. A table of numbers that does not fit into memory is opened all the
+            same: what its rows cannot do is then an error.
         """
         options, kind = self.options, TARGET_KINDS[self.task]
         if options.delimiter is None and self._replace(options=options._replace(strict=True)).is_of_numbers:
-            source = open_if_large(self.data, options.target, kind, options.max_rows)
+            source = open_if_large(self.data, options.target, kind, options.max_rows, whole=whole)
             if source is not None:
                 return source
         return None if whole or options.strict else open_raw_if_large(self.data, options, kind)
@@ -115,7 +116,8 @@ def training_table(
     data: Annotated[
         str,
         typer.Argument(
-            help="digits, or a table: .csv/.tsv (.gz too), .parquet, .npz with X and y, .npy; - is standard input."
+            help="digits, or a table: .csv/.tsv (.gz too), .parquet, .npz with X and y, .npy whose last column is y; "
+            "- is standard input."
         ),
     ],
     target: Annotated[

@@ -102,8 +102,9 @@ def tune(
 
     Each trial draws layers, learning rate, penalty, dropout and other options at random, and is scored by
     cross-validation; trial 1 is what train would train. An option that is given is the same in all trials. The best
-    model is then trained on all rows. Ctrl-C ends the search, and takes the best so far. Example:
-    portable-mlp tune houses.csv --target price --time 60 --save houses.safetensors
+    model is then trained on all rows. Ctrl-C ends the search, and keeps the best so far.
+
+    Example: portable-mlp tune houses.csv --target price --time 60 --save houses.safetensors
     """
     _check_limits(time, checkpoint, resume=resume)
     _check_files(table.data, save, plot)

@@ -91,12 +91,14 @@ class Group:
     def on_root(self, compute: Callable[[], T]) -> T:
         """Return on every rank what ``compute()`` returns on rank 0, which alone calls it: a value that JSON can hold.
 
-        A ValueError, OSError or KeyboardInterrupt there is raised on every rank.
+        Meanwhile rank 0 trains alone: a fit in a callback meets no other rank. A ValueError, OSError or
+        KeyboardInterrupt there is raised on every rank.
         """
         if self.rank != 0:
             return _value_or_raised(json.loads(self.broadcast(None)))
         try:
-            value = compute()
+            with training_in(None):
+                value = compute()
         except (ValueError, OSError, KeyboardInterrupt) as error:
             kind = next(kind for kind in _RAISED_BY_ALL if isinstance(error, _RAISED_BY_ALL[kind]))
             self.broadcast(json.dumps({"raised": kind, "message": str(error)}).encode())

@@ -18,9 +18,9 @@ from ..kernels.suggestions import suggesting
 from ..training.progress_of_models import NotShown, shown_models
 from ..training.side_by_side import own_share, side_by_side
 from .fit_effects import BeforeFit, FitEffects, is_generator, is_step
-from .last_steps import computes_on_numpy, is_ours, last_step, path_to_last_step
+from .pipelines import computes_on_numpy, is_ours, last_step, path_to_last_step
 from .row_selection import n_rows, selected_rows
-from .same_fits import check_same_estimators, check_same_rows, numbers_as_bytes
+from .same_fits import check_same_estimators, check_same_rows, digests_of_numbers
 from .threads import n_threads, settings_of_thread
 
 T = TypeVar("T")
@@ -136,7 +136,7 @@ def fit_many(
     check_same_estimators("fit_many", fitted)
     _check_estimators(fitted)
     all_rows = _checked_rows(rows, len(fitted), n_rows(X, y, sample_weight))
-    check_same_rows(X, y, sample_weight, rows=lambda: numbers_as_bytes(*all_rows))
+    check_same_rows(X, y, sample_weight, rows=lambda: digests_of_numbers(*all_rows))
 
     def fit_in_order(numbers: list[int]) -> list[tuple[Exception | None, FitEffects | None]]:
         fits = []

@@ -65,9 +65,9 @@ _PARAMETERS = """preset : {"default", "best"}
     n_networks : int, optional
         The number of networks, whose outputs are averaged.
     hidden_layer_sizes : array-like of int, optional
-        Units of each hidden layer; ``()`` for none.
+        Units of each hidden layer, by default 128 and 64; ``()`` for none.
     activation : str or array-like of str, optional
-        The activation of the hidden layers, one name for all or one each:
+        The activation of the hidden layers, one name for all or one each, by default "relu":
         {activations}.
     validation_fraction : float, optional
         The fraction of the rows held out, in [0, 1), 0 for none; the parameters of the best epoch are then kept.
@@ -76,17 +76,17 @@ _PARAMETERS = """preset : {"default", "best"}
     monitor : {"loss", "score"}, optional
         What is compared: the validation loss, or the score, which is accuracy or R².
     solver : str, optional
-        The optimizer, one of {solvers}.
+        The optimizer, by default "adam"; one of {solvers}.
     alpha : float, optional
         Strength of the L2 penalty, which is divided by the samples of a batch.
     batch_size : int, optional
         The number of rows of a step.
     learning_rate : str, optional
-        One of {schedules}.
-        The schedule: "invscaling" divides by the root of the rows seen, "adaptive" divides by 5 where the loss stalls,
+        The schedule, by default "cosine", one of {schedules}:
+        "invscaling" divides by the root of the rows seen, "adaptive" divides by 5 where the loss stalls,
         "exponential" multiplies by ``decay`` each epoch, "cosine" falls to 0 over ``max_iter`` epochs.
     learning_rate_init : float, optional
-        The learning rate that the schedule starts from.
+        The learning rate that the schedule starts from, by default 0.002.
     max_iter : int, optional
         The number of epochs; by default so many that the steps are about 1,000, and more for more than 1,000 rows.
     shuffle : bool, optional
@@ -447,7 +447,7 @@ class TableClassifier(ClassifierMixin, _TableEstimator):
     """Classify the rows of tables as they are: numbers, texts, truth values, dates and missing cells.
 
     It is what ``portable-mlp train`` trains: an encoder of the columns, as `TableEncoder`, and a network, or several,
-    in one. Parameters that are None follow the number of rows, by defaults that were measured on many tables.
+    in one. Parameters that are None have defaults that were measured on many tables; some follow the number of rows.
 
     Parameters
     ----------
@@ -624,7 +624,7 @@ class TableRegressor(RegressorMixin, _TableEstimator):
     """Predict quantities from the rows of tables as they are: numbers, texts, truth values, dates and missing cells.
 
     It is what ``portable-mlp train`` trains: an encoder of the columns, as `TableEncoder`, and a network, or several,
-    in one. Parameters that are None follow the number of rows, by defaults that were measured on many tables.
+    in one. Parameters that are None have defaults that were measured on many tables; some follow the number of rows.
     Predictions stay between the least and the greatest training target.
 
     Parameters

@@ -49,7 +49,7 @@ class Batch(NamedTuple):
 
 
 def gather(ops: Primitives, net: Network, data: Batch, rows: Array, workspace: Workspace | None) -> Batch:
-    """Gather the samples of a batch, labels turned into rows; into the workspace where models share them."""
+    """Gather the samples of a batch, into the workspace where models share them; labels may become rows."""
     X, Y, weights, masks = data
     X_out = workspace.X if workspace is not None and X.ndim == 2 else None
     Y_out = workspace.Y if workspace is not None and Y.ndim == 2 else None

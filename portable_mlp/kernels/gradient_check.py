@@ -19,7 +19,7 @@ import array_api_compat
 
 from ..html_parts import notebook_heading, notebook_table, number_text
 from .arrays import Array, Namespace, device_for_new, namespace_of
-from .options import check_choice
+from .options import OrNone, check_choice, positive_number
 from .suggestions import suggesting
 
 METHODS = ("forward", "central", "backward")
@@ -146,7 +146,7 @@ def check_gradient_of(
     ValueError
         If the gradient has another shape than ``x``, ``x`` is empty, the method is unknown or the step not positive.
     TypeError
-        If ``x`` is not real floating.
+        If ``x`` is not real floating, or the step not a number.
 
     Examples
     --------
@@ -256,7 +256,6 @@ def _moved_along_each_entry(x: Any, step: float) -> Iterator[_Moved]:
 
 
 def check_options(method: str, step: float | None) -> None:
-    """Raise ValueError for an unknown method, or a step that is not positive and finite."""
+    """Raise ValueError for an unknown method, or a step that is not positive and finite; TypeError if it is none."""
     check_choice("method", method, METHODS)
-    if step is not None and not 0.0 < step < math.inf:
-        raise ValueError(f"step must be positive and finite, got {step!r}")
+    OrNone(positive_number)("step", step)

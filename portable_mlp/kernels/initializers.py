@@ -13,7 +13,7 @@ from typing import Any, TypeAlias
 import numpy as np
 
 from .network import Network
-from .options import check_choice
+from .options import check_choice, positive_number
 
 RandomState: TypeAlias = int | np.integer[Any] | np.random.RandomState | np.random.Generator | None
 
@@ -114,13 +114,13 @@ def draw_weights(net: Network, scheme: str, random_state: RandomState, std: floa
     ------
     ValueError
         If the scheme is unknown, or ``std`` is given without it or is not positive and finite.
+    TypeError
+        If ``std`` is not a number.
     """
     check_choice("scheme", scheme, (*SCHEMES, "normal"))
     if std is not None and scheme != "normal":
         raise ValueError(f"std belongs to scheme 'normal', but scheme is {scheme!r}")
-    if std is not None and not 0.0 < std < math.inf:
-        raise ValueError(f"std must be positive and finite, got {std!r}")
-    scale = DEFAULT_STD if std is None else std
+    scale = DEFAULT_STD if std is None else positive_number("std", std)
     draw: Draw = SCHEMES.get(scheme, lambda rng, fan_in, fan_out: _normal(rng, scale, fan_in, fan_out))
     rng = as_sampler(random_state)
     return [draw(rng, fan_in, fan_out) for fan_in, fan_out in itertools.pairwise(net.sizes)]

@@ -143,10 +143,7 @@ class Primitives:
         self, X: Array, Y: Array, rows: Array, n_outputs: int, X_out: Array | None = None, Y_out: Array | None = None
     ) -> tuple[Array, Array]:
         """Gather the samples ``rows``: inputs, and targets; labels may become rows with a 1 at the label's place."""
-        X = self.take(X, rows, -2, X_out)
-        if not are_labels(self.xp, Y):
-            return X, self.take(Y, rows, -2, Y_out)
-        return X, self.one_hot(self.take(Y, rows, -2), n_outputs, X.dtype, Y_out)
+        return self.take(X, rows, -2, X_out), self.take(Y, rows, -2, None if are_labels(self.xp, Y) else Y_out)
 
     def factor(self, x: Array) -> Array:
         """Return a matrix in the form in which it is multiplied: rounded, where products take fewer bits."""

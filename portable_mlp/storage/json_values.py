@@ -7,7 +7,7 @@ import math
 from collections.abc import Iterable
 from typing import Any
 
-__all__ = ["canonical", "check_json"]
+__all__ = ["canonical", "check_json", "is_text"]
 
 _DEEPEST = 100
 _MOST_BITS = 4096
@@ -89,11 +89,20 @@ def _check_each(items: Iterable[tuple[Any, Any]], depth: int) -> None:
             raise
 
 
-def _check_text(text: str) -> None:
+def is_text(value: object) -> bool:
+    """Return whether a value is a text that files can hold: without half of a surrogate pair."""
+    if not isinstance(value, str):
+        return False
     try:
-        text.encode()
+        value.encode()
     except UnicodeEncodeError:
-        raise _NotJSONError(ValueError, f"has half of a surrogate pair in {_beginning(text)!r}: not a text") from None
+        return False
+    return True
+
+
+def _check_text(text: str) -> None:
+    if not is_text(text):
+        raise _NotJSONError(ValueError, f"has half of a surrogate pair in {_beginning(text)!r}: not a text")
 
 
 def _beginning(key: Any) -> Any:

@@ -29,7 +29,7 @@ def parquet_columns(file: IO[bytes], path: str, max_rows: int | None) -> Mapping
         If PyArrow is missing.
     """
     layout = ParquetLayout(file, path)
-    check_rows(path, layout.n_rows, 8 * len(layout.names), max_rows)
+    check_rows(path, layout.n_rows, layout.row_bytes, max_rows)
     parquet = opened_parquet(file, layout)
     return {name: ParquetColumn(parquet, layout, column) for column, name in enumerate(layout.names)}
 
@@ -83,8 +83,8 @@ class ParquetColumn:
 def arrow_column(name: str, array: Any, path: str, place: Callable[[int], object]) -> ArrowColumn | TypedColumn:
     """Return a PyArrow array as a column of a table.
 
-    Text may turn out to be dates or numbers. Text stored as a dictionary, as a data frame stores its categories, stays
-    text.
+    Text may turn out to be dates or numbers, and times of day are read as text. Text stored as a dictionary, as a data
+    frame stores its categories, stays text.
 
     Raises
     ------
@@ -96,7 +96,7 @@ def arrow_column(name: str, array: Any, path: str, place: Callable[[int], object
     with broken_file(path, f"column {shown(name)}"):
         if types.is_dictionary(kind) and _is_text(types, kind.value_type):
             return ArrowCategories(name, _stripped(array), place)
-        if _is_text(types, kind):
+        if _is_text(types, kind) or types.is_time(kind):
             return ArrowColumn(name, _stripped(array), place)
         if types.is_null(kind):
             return number_column(name, np.full(len(array), np.nan), place)

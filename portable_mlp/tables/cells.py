@@ -44,8 +44,10 @@ TRUTH_WORDS = (("false", "true"), ("no", "yes"), ("n", "y"), ("f", "t"))
 """The words of truth values, in lower case."""
 
 _SIGNS = "$€£¥%"
-_GROUPS = {mark: re.compile(rf"[+-]?\d{{1,3}}(?:{re.escape(mark)}\d{{3}})+(?:[.,]\d*)?", re.ASCII) for mark in ",."}
-_DECIMAL_COMMA = re.compile(r"[+-]?\d*,\d+", re.ASCII)
+_GROUPS = {
+    mark: re.compile(rf"[+-]?[1-9]\d{{0,2}}(?:{re.escape(mark)}\d{{3}})+(?:[.,]\d*)?", re.ASCII) for mark in ",."
+}
+"""Numbers with groups of three digits, by the mark between these; 0,126 is none."""
 
 _WHOLE = re.compile(r"(-?(?:0|[1-9]\d*))\.0*", re.ASCII)
 
@@ -125,14 +127,14 @@ def recognised(cells: Cells, decimal: str = ".") -> Column:
         # Infinities, or numbers with the other decimal mark.
         wrong = [text not in MISSING_NUMBERS and _value(text, readings[0]) is None for text in cells.texts]
         raise _contradiction(cells, wrong, readings[0])
-    for reading in reversed(readings):
-        _check_consistent(cells, reading)
-    if present and decimal == "." and all(map(_DECIMAL_COMMA.fullmatch, present)):
-        row = cells.first(text in present for text in cells.texts)
+    if decimal == "." and _have_decimal_commas(present):
+        row = cells.first("," in text for text in cells.texts)
         raise DataError(
             f"{cells.place(row)}: {shown(cells.texts[cells.codes[row]])} is not a number (--decimal , reads decimal "
             "commas, as does decimal=',')"
         )
+    for reading in reversed(readings):
+        _check_consistent(cells, reading)
     return read_as(cells, Reading("text"))
 
 
@@ -220,6 +222,12 @@ def _readings(present: Sequence[str], decimal: str) -> Iterator[Reading]:
         form = date_form(some) if some else None
         if form is not None:
             yield Reading("date", form)
+
+
+def _have_decimal_commas(present: Sequence[str]) -> bool:
+    """Tell whether all texts are numbers if the comma is the decimal mark, and some have one."""
+    reading = Reading("number", _number_form(present, ","))
+    return any("," in text for text in present) and all(_value(text, reading) is not None for text in present)
 
 
 def _number_form(present: Sequence[str], decimal: str) -> str:

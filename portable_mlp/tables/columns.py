@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import sys
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple, Self, overload
 
@@ -56,6 +57,13 @@ class Column(NamedTuple):
         if self.values.dtype.kind == "O":
             return np.fromiter((value is None for value in self.values), np.bool_, len(self.values))
         return np.isnat(self.values) if self.values.dtype.kind == "M" else np.isnan(self.values)
+
+    @property
+    def n_bytes(self) -> int:
+        """The bytes that the cells take in memory; equal texts are there once."""
+        if self.values.dtype.kind != "O":
+            return self.values.nbytes
+        return self.values.nbytes + sum(map(sys.getsizeof, set(self.values.tolist())))
 
     def first(self, n_rows: int) -> Column:
         """Return the column of the first rows."""

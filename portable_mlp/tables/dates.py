@@ -8,13 +8,19 @@ from collections.abc import Sequence
 
 __all__ = ["DATE_FORMS", "date_form", "parsed_date"]
 
-_MONTHS = ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec")
+_MONTHS = (
+    *("january", "february", "march", "april", "may", "june", "july"),
+    *("august", "september", "october", "november", "december"),
+)
+"""Names of the months, which may be cut after three letters."""
+
 _CLOCK = (
     r"(?P<H>\d{1,2}):(?P<M>\d\d)(?::(?P<S>\d\d)(?:\.(?P<f>\d{1,9}))?)?"
-    r"(?P<p> ?[AaPp]\.?[Mm]\.?)?(?P<z>Z|[+-]\d\d:?\d\d)?"
+    r"(?P<p> ?[AaPp]\.?[Mm]\.?)?(?P<z> ?(?:Z|UTC|GMT|[+-]\d\d:?\d\d))?"
 )
 _YEAR, _SHORT_YEAR, _DAY = r"(?P<y>\d{4})", r"(?P<y>\d\d)", r"(?P<d>\d{1,2})"
 _MONTH, _MONTH_NAME = r"(?P<m>\d{1,2})", r"(?P<m>[A-Za-z]{3,9})\.?"
+_WEEKDAY = r"(?:(?:[Mm]on|[Tt]ue|[Ww]ed|[Tt]hu|[Ff]ri|[Ss]at|[Ss]un)[a-z]*\.?,? )?"
 _PIVOT = 69
 """The first two-digit year of the twentieth century, as in POSIX."""
 
@@ -28,17 +34,18 @@ DATE_FORMS: dict[str, re.Pattern[str]] = {
     "YYYY-MM-DD": _form(rf"{_YEAR}-{_MONTH}-{_DAY}"),
     "YYYY/MM/DD": _form(rf"{_YEAR}/{_MONTH}/{_DAY}"),
     "YYYY-MM": re.compile(rf"{_YEAR}-(?P<m>\d\d)", re.ASCII),
+    "Mon YYYY": re.compile(rf"{_MONTH_NAME}[- ]{_YEAR}", re.ASCII),
     "DD.MM.YYYY": _form(rf"{_DAY}\.{_MONTH}\.{_YEAR}"),
     "MM/DD/YYYY": _form(rf"{_MONTH}/{_DAY}/{_YEAR}"),
     "DD/MM/YYYY": _form(rf"{_DAY}/{_MONTH}/{_YEAR}"),
     "MM-DD-YYYY": _form(rf"{_MONTH}-{_DAY}-{_YEAR}"),
     "DD-MM-YYYY": _form(rf"{_DAY}-{_MONTH}-{_YEAR}"),
-    "Mon D YYYY": _form(rf"{_MONTH_NAME} {_DAY},? {_YEAR}"),
-    "D Mon YYYY": _form(rf"{_DAY}[- ]{_MONTH_NAME}[- ]{_YEAR}"),
+    "Mon D YYYY": _form(rf"{_WEEKDAY}{_MONTH_NAME} {_DAY},? {_YEAR}"),
+    "D Mon YYYY": _form(rf"{_WEEKDAY}{_DAY}[- ]{_MONTH_NAME}[- ]{_YEAR}"),
     "MM/DD/YY": _form(rf"{_MONTH}/{_DAY}/{_SHORT_YEAR}"),
     "DD/MM/YY": _form(rf"{_DAY}/{_MONTH}/{_SHORT_YEAR}"),
-    "Mon D YY": _form(rf"{_MONTH_NAME} {_DAY},? {_SHORT_YEAR}"),
-    "D Mon YY": _form(rf"{_DAY}[- ]{_MONTH_NAME}[- ]{_SHORT_YEAR}"),
+    "Mon D YY": _form(rf"{_WEEKDAY}{_MONTH_NAME} {_DAY},? {_SHORT_YEAR}"),
+    "D Mon YY": _form(rf"{_WEEKDAY}{_DAY}[- ]{_MONTH_NAME}[- ]{_SHORT_YEAR}"),
     "HH:MM": re.compile(_CLOCK, re.ASCII),
 }
 """Patterns by format name; where several match all cells of a column, the first wins."""
@@ -68,16 +75,21 @@ def parsed_date(text: str, form: str) -> datetime.datetime | None:
     if match is None:
         return None
     parts = match.groupdict()
-    month = parts.get("m") or "1"
-    if month.isalpha():
-        if month[:3].lower() not in _MONTHS:
-            return None
-        month = str(_MONTHS.index(month[:3].lower()) + 1)
+    month = _month(parts.get("m") or "1")
+    if month is None:
+        return None
     try:
-        day = datetime.datetime(_year(parts.get("y") or "1970"), int(month), int(parts.get("d") or 1))
+        day = datetime.datetime(_year(parts.get("y") or "1970"), month, int(parts.get("d") or 1))
         return day + _time_of_day(parts)
     except (ValueError, OverflowError):
         return None
+
+
+def _month(text: str) -> int | None:
+    """Return the number of a month, written so or by its name; None if there is no such month."""
+    if not text.isalpha():
+        return int(text)
+    return next((number for number, name in enumerate(_MONTHS, start=1) if name.startswith(text.lower())), None)
 
 
 def _year(digits: str) -> int:
@@ -97,6 +109,6 @@ def _time_of_day(parts: dict[str, str | None]) -> datetime.timedelta:
             raise ValueError("there is no such hour")
         hour = hour % 12 + (12 if half == "p" else 0)
     micro = int((parts.get("f") or "").ljust(6, "0")[:6])
-    zone = (parts.get("z") or "").replace(":", "")
+    zone = (parts.get("z") or "").strip().replace(":", "")
     ahead = int(zone[0] + "1") * (60 * int(zone[1:3]) + int(zone[3:])) if len(zone) == 5 else 0
     return datetime.timedelta(hours=hour, minutes=minute - ahead, seconds=second, microseconds=micro)

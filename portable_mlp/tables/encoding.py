@@ -12,7 +12,7 @@ import re
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -30,16 +30,19 @@ from .column_encodings import (
 from .columns import Column, Columns, Reading
 from .date_encoding import DateColumn
 from .errors import counted, shown
+from .limits import check_matrix_bytes
 from .number_features import NumberFeatures
 from .typed_columns import text_of
 
 __all__ = [
     "ALL_MISSING",
+    "AS_ASKED",
     "ENCODINGS",
     "ColumnReport",
     "Encoder",
     "EncoderOptions",
     "Levels",
+    "RowNumbering",
     "always",
     "encoding_of_texts",
     "identifies_rows",
@@ -84,11 +87,14 @@ ENCODINGS: dict[str, type[ColumnEncoding]] = {
 """The kinds of columns by their names."""
 
 ALL_MISSING = "every cell is missing"
-_AS_ASKED = "left out as asked"
+AS_ASKED = "left out as asked"
 _NUMBERS_AT_ONCE = 2**18
 """The most features that are computed at a time: so many fit into a processor's cache."""
 
 _FEW_ROWS = 20
+_COMMON, _MUCH = 0.1, 0.25
+"""The share of the rows that a common text has, and that which common texts have where a column is more than names."""
+
 _NAMES_OF_ROWS = re.compile(
     r"|index|idx|id|ids|uid|uuid|guid|key|row|rows|rownum|rownames|row[ _.]?(?:id|number|name|names)|no|nr|unnamed: 0"
     r"|.*[ _.-](?:id|idx|uuid|guid|key)|\.\.\.1",
@@ -140,7 +146,11 @@ class Encoder:
 
     @classmethod
     def learn(
-        cls, X: Columns, outputs: NDArray[np.float64] | None, options: EncoderOptions
+        cls,
+        X: Columns,
+        outputs: NDArray[np.float64] | None,
+        options: EncoderOptions,
+        rows: NDArray[np.intp] | None = None,
     ) -> tuple[Encoder, NDArray[np.float64]]:
         """Learn from training rows; return the matrix of these rows as well.
 
@@ -152,18 +162,25 @@ class Encoder:
             Their targets as numbers; without them a column of many texts is encoded one-hot, within `EncoderOptions`.
         options : EncoderOptions
             Options of the encoding.
+        rows : ndarray of shape (n_rows,), optional
+            Their numbers in the table, counted from 0; by default the table has no other rows.
 
         Raises
         ------
         ValueError
             If no column is left; the message gives the reasons. If a column's numbers are too large to be scaled.
+        DataError
+            If the matrix is too large for memory.
         """
-        learnt = [_learnt(name, X.column(name), outputs, options) for name in X]
-        if not any(encoding.feature_names for encoding, _ in learnt):
-            # A column that counts the rows is better than no feature.
-            learnt = [(_number_after_all(encoding, X.column(encoding.name)), None) for encoding, _ in learnt]
-        encodings = with_features([encoding for encoding, _ in learnt])
-        pieces = [e.transform(X.column(e.name).values) if piece is None else piece for e, piece in learnt]
+        numbering = np.arange(X.shape[0]) if rows is None else rows
+        learnt = [_learnt(name, X.column(name), outputs, options, numbering) for name in X]
+        found = [encoding for encoding, _ in learnt]
+        encodings = with_features(found, lambda encoding: _number_after_all(encoding, X.column(encoding.name)))
+        check_matrix_bytes(X.shape[0], sum(len(encoding.feature_names) for encoding in encodings))
+        pieces = [
+            encoding.transform(X.column(encoding.name).values) if piece is None else piece
+            for encoding, (_, piece) in zip(encodings, learnt, strict=True)
+        ]
         return cls(encodings), np.column_stack(pieces)
 
     @functools.cached_property
@@ -194,8 +211,15 @@ class Encoder:
         return [ColumnReport(c.name, c.kind, len(c.feature_names), c.treatment) for c in self.columns]
 
     def transform(self, X: Columns) -> NDArray[np.float64]:
-        """Return the matrix (n_rows, n_features) of rows with the kinds and notations of `readings`."""
+        """Return the matrix (n_rows, n_features) of rows with the kinds and notations of `readings`.
+
+        Raises
+        ------
+        DataError
+            If it is too large for memory.
+        """
         layout = self._layout
+        check_matrix_bytes(X.shape[0], layout.n_features)
         matrix = np.empty((X.shape[0], layout.n_features))
         for places, encoding in layout.others:
             matrix[:, places] = encoding.transform(X.column(encoding.name).values)
@@ -226,7 +250,7 @@ class Encoder:
     def among(self, names: Sequence[str]) -> Encoder:
         """Return the encoder of a table with all these columns, of which those that are not known were left out."""
         known = {encoding.name: encoding for encoding in self.columns}
-        return Encoder(tuple(known.get(name, DroppedColumn(name, _AS_ASKED)) for name in names))
+        return Encoder(tuple(known.get(name, DroppedColumn(name, AS_ASKED)) for name in names))
 
     def to_metadata(self) -> list[dict[str, Any]]:
         """Return a description for JSON."""
@@ -247,11 +271,15 @@ class Encoder:
 
 
 def _learnt(
-    name: str, column: Column, outputs: NDArray[np.float64] | None, options: EncoderOptions
+    name: str,
+    column: Column,
+    outputs: NDArray[np.float64] | None,
+    options: EncoderOptions,
+    rows: NDArray[np.intp],
 ) -> tuple[ColumnEncoding, NDArray[np.float64] | None]:
     """Return the encoding of a column, and its columns of the matrix if they are not those of `transform`."""
     if name in options.drop:
-        return DroppedColumn(name, _AS_ASKED), None
+        return DroppedColumn(name, AS_ASKED), None
     kind = column.reading.kind
     if kind == "text":
         levels = Levels.of(Counter(column.values.tolist()))
@@ -260,7 +288,7 @@ def _learnt(
         if is_kept and outputs is not None and len(levels.frequent(options)) > options.max_levels:
             return TargetMeanColumn.learn(name, column, outputs)
         return encoding, None
-    reason = _reason_to_drop(name, column)
+    reason = _reason_to_drop(name, column, rows)
     if reason is not None:
         return DroppedColumn(name, reason), None
     if kind == "number":
@@ -270,14 +298,21 @@ def _learnt(
     return DateColumn.learn(name, column), None
 
 
-def with_features(encodings: Sequence[ColumnEncoding]) -> tuple[ColumnEncoding, ...]:
+def with_features(
+    encodings: Sequence[ColumnEncoding], number_after_all: Callable[[ColumnEncoding], ColumnEncoding]
+) -> tuple[ColumnEncoding, ...]:
     """Return the encodings of a table, of which one at least has a feature.
+
+    Where none has, a column that counts the rows is better than no feature: ``number_after_all`` returns the encoding
+    of a dropped column of numbers, and that of any other column as it is.
 
     Raises
     ------
     ValueError
-        If none has; the message gives the reasons.
+        If none has even so; the message gives the reasons.
     """
+    if not any(encoding.feature_names for encoding in encodings):
+        encodings = [e if e.treatment == AS_ASKED else number_after_all(e) for e in encodings]
     if not any(encoding.feature_names for encoding in encodings):
         reasons = "; ".join(f"{encoding.name}: {encoding.treatment}" for encoding in encodings)
         raise ValueError(f"no feature is left of {counted(len(encodings), 'column')} ({reasons})")
@@ -307,6 +342,12 @@ class Levels(NamedTuple):
         texts = sorted(text for text in counts if text is not None)
         return cls(texts, np.array([counts[text] for text in texts], dtype=np.intp), counts.get(None, 0))
 
+    @property
+    def share_of_common(self) -> float:
+        """The share of the rows with a text whose text is common."""
+        n_present = self.counts.sum()
+        return float(self.counts[self.counts >= _COMMON * n_present].sum() / n_present)
+
     def frequent(self, options: EncoderOptions) -> list[str]:
         """Return the texts that are not rare."""
         return [text for text, count in zip(self.texts, self.counts, strict=True) if count >= options.min_count]
@@ -326,12 +367,12 @@ def encoding_of_texts(name: str, form: str, levels: Levels, options: EncoderOpti
 
 def _number_after_all(encoding: ColumnEncoding, column: Column) -> ColumnEncoding:
     """Return an encoding of a dropped column of numbers, for a table of which nothing else is left."""
-    if column.reading.kind != "number" or column.missing.all() or encoding.treatment == _AS_ASKED:
+    if column.reading.kind != "number" or column.missing.all():
         return encoding
     return NumberColumn.learn(encoding.name, column)
 
 
-def _reason_to_drop(name: str, column: Column) -> str | None:
+def _reason_to_drop(name: str, column: Column, rows: NDArray[np.intp]) -> str | None:
     """Return the reason to leave a column that is not of texts out, None if there is none."""
     missing = column.missing
     present = column.values[~missing]
@@ -339,7 +380,7 @@ def _reason_to_drop(name: str, column: Column) -> str | None:
         return ALL_MISSING
     if (present == present[0]).all():
         return None if missing.any() and column.reading.kind != "date" else always(present[0].item())
-    if column.reading.kind == "number" and not missing.any() and numbers_rows(name, present):
+    if column.reading.kind == "number" and not missing.any() and numbers_rows(name, RowNumbering.of(present, rows)):
         return identifies_rows(len(present))
     return None
 
@@ -351,7 +392,8 @@ def _reason_to_drop_texts(levels: Levels, options: EncoderOptions) -> str | None
         return ALL_MISSING
     if n_levels == 1 and not levels.n_missing:
         return f"constant, always {shown(levels.texts[0])}"
-    if levels.counts.max() < options.min_count or (2 * n_levels > n_present >= _FEW_ROWS):
+    hardly_repeat = 2 * n_levels > n_present >= _FEW_ROWS and levels.share_of_common < _MUCH
+    if levels.counts.max() < options.min_count or hardly_repeat:
         return f"{n_levels} different texts in {counted(n_present, 'row')}: it tells them apart"
     return None
 
@@ -366,16 +408,57 @@ def identifies_rows(n_rows: int) -> str:
     return f"{n_rows} different numbers in as many rows: it tells them apart"
 
 
-def numbers_rows(name: str, numbers: NDArray[np.float64]) -> bool:
+class RowNumbering(NamedTuple):
+    """What tells of numbers, one in each row, whether they identify the rows.
+
+    Attributes
+    ----------
+    are_different : bool
+        Whether they are whole, and no two alike.
+    spread : float
+        The difference between the greatest and the least.
+    n_rows : int
+        How many there are.
+    counted_from : float or None
+        The number of the table's first row, if each other number is that of its row, counted on; None if not.
+    """
+
+    are_different: bool
+    spread: float
+    n_rows: int
+    counted_from: float | None
+
+    @classmethod
+    def of(cls, numbers: NDArray[np.float64], rows: NDArray[np.intp]) -> Self:
+        """Return it of the numbers of these rows."""
+        different = are_whole_and_different(numbers)
+        return cls(different, float(np.ptp(numbers)), len(numbers), counted_from(numbers, rows))
+
+
+def are_whole_and_different(numbers: NDArray[np.float64]) -> bool:
+    """Tell whether all numbers are whole, and no two alike."""
+    return bool((numbers == np.trunc(numbers)).all()) and len(np.unique(numbers)) == len(numbers)
+
+
+def counted_from(numbers: NDArray[np.float64], rows: NDArray[np.intp]) -> float | None:
+    """Return the number of row 0 if all numbers are those of their rows, counted on from it; None if not.
+
+    >>> counted_from(np.array([1.0, 2.0, 5.0]), np.array([0, 1, 4]))
+    1.0
+    """
+    ahead = numbers - rows
+    return ahead[0].item() if (ahead == ahead[0]).all() else None
+
+
+def numbers_rows(name: str, numbering: RowNumbering) -> bool:
     """Tell whether numbers identify the rows, or their subjects, judging by the column's name and the numbers."""
-    if not (numbers == np.trunc(numbers)).all() or len(np.unique(numbers)) < len(numbers):
+    if not numbering.are_different:
         return False
     if _NAMES_OF_ROWS.fullmatch(name.strip()) or _CAMEL_CASE_ID.fullmatch(name.strip()):
         return True
     if _NAMES_OF_NUMBERS.fullmatch(name.strip()):
-        return bool(np.ptp(numbers) < 2 * len(numbers))
-    counted_up = np.array_equal(numbers, numbers[0] + np.arange(len(numbers)))
-    return counted_up and numbers[0] in (0.0, 1.0) and _NAMES_OF_COUNTS.search(name) is not None
+        return numbering.spread < 2 * numbering.n_rows
+    return numbering.counted_from in (0.0, 1.0) and _NAMES_OF_COUNTS.search(name) is not None
 
 
 _CHECKS: dict[str, Callable[[Any], bool]] = {

@@ -293,17 +293,21 @@ def prepare_source(source: RowSource, options: TableOptions, *, task: str = "aut
     ValueError
         As `prepare`, or if the options need all rows at once.
     """
-    chosen = recipe(source.n_rows, None, options)
+    n_rows = source.n_rows
+    chosen = recipe(n_rows, None, options)
     if chosen.n_networks > 1:
         raise ValueError(
             f"{source.path}: an ensemble is for tables that fit into memory; this one is read batch by batch"
         )
-    encoding = EncoderOptions(**chosen.encoding)
+
+    def encoding(n_classes: int | None) -> EncoderOptions:
+        return EncoderOptions(**recipe(n_rows, n_classes, options).encoding)
+
     preparation, kept, held_out = prepare_streamed(source, task, chosen.hold_out, seed, encoding)
     if preparation.classes is not None:
-        chosen = recipe(source.n_rows, len(preparation.classes), options)
-    n_held_out = source.n_rows - kept.n_samples
-    return PreparedTable(preparation, chosen, source.n_rows, n_held_out, lambda _: (kept, held_out), options)
+        chosen = recipe(n_rows, len(preparation.classes), options)
+    n_held_out = n_rows - kept.n_samples
+    return PreparedTable(preparation, chosen, n_rows, n_held_out, lambda _: (kept, held_out), options)
 
 
 def counts(loss: str | None) -> bool:
@@ -337,7 +341,8 @@ def _learnt(
         preparation = learn(table.X[rows], y[rows], feature_names=table.feature_names, **named)
         return preparation, preparation.inputs(table.X)
     encoding = EncoderOptions(**chosen.encoding)
-    preparation, inputs = learn_encoded(table.X[rows], y[rows], table=reading, options=encoding, **named)
+    numbers = rows if table.rows is None else table.rows[rows]
+    preparation, inputs = learn_encoded(table.X[rows], y[rows], table=reading, options=encoding, rows=numbers, **named)
     if len(rows) == len(y):
         return preparation, inputs
     # Training rows are not encoded by their own targets; to the others the encoder is applied as to any.

@@ -17,6 +17,7 @@ __all__ = [
     "check_bytes",
     "check_columns",
     "check_label",
+    "check_matrix_bytes",
     "check_rows",
     "most_columns",
     "record_bytes",
@@ -60,6 +61,14 @@ def check_bytes(path: str, what: str, n_bytes: int) -> None:
     """Check the size that a part of a file announces."""
     if n_bytes > table_bytes():
         raise DataError(f"{path}: {what} of {n_bytes} bytes takes more than half of this machine's memory")
+
+
+def check_matrix_bytes(n_rows: int, n_features: int) -> None:
+    """Check the size of a matrix of float64, with a copy of it for the device, before it is made of a table."""
+    if 16 * n_rows * n_features > table_bytes():
+        raise DataError(
+            f"the {n_features} features of {counted(n_rows, 'row')} take more than half of this machine's memory"
+        )
 
 
 def check_columns(place: str, n_columns: int, file_bytes: int) -> None:

@@ -30,6 +30,12 @@ __all__ = [
 _MAGIC = b"PAR1"
 _NARROW = ("float", "halffloat")
 _NUMBERS = (*_NARROW, "double", "bool", *(f"{sign}int{bits}" for sign in ("", "u") for bits in (8, 16, 32, 64)))
+_CELL_BYTES = 8
+"""The bytes of a number, or of a reference to a text."""
+_TEXT_BYTES = 75
+"""The bytes of a short text in memory, beside the reference, and of its entry in a table of different ones."""
+_LEAST_STORED_BYTES = 5
+"""The fewest bytes that a text of its own takes in a file, where equal ones may be stored once."""
 _NUMBER_BYTES, _LABEL_BYTES, _COLUMN_BYTES = 24, 2**16, 2**12
 """Generous limits: several times what a number, a text, and the page headers of a column take."""
 
@@ -86,6 +92,7 @@ class ParquetLayout:
             groups = [self.metadata.row_group(i) for i in range(self.metadata.num_row_groups)]
             self.group_rows = tuple(group.num_rows for group in groups)
             group_bytes = [group.total_byte_size for group in groups]
+        self._n_bytes = sum(group_bytes)
         check_bytes(path, "a row group", max(group_bytes, default=0))
         self.names = tuple(field.name.strip(BLANKS) for field in self._fields)
         self._check_sizes(group_bytes, len(schema))
@@ -105,6 +112,13 @@ class ParquetLayout:
     def n_rows(self) -> int:
         """Number of rows of the file."""
         return sum(self.group_rows)
+
+    @property
+    def row_bytes(self) -> int:
+        """Bytes that a row takes in memory at most, unless its texts are long."""
+        n_texts = sum(map(self.is_text, range(len(self.names))))
+        n_different = min(n_texts * self.n_rows, self._n_bytes // _LEAST_STORED_BYTES)
+        return _CELL_BYTES * len(self.names) + _TEXT_BYTES * n_different // self.n_rows
 
     def stored_name(self, column: int) -> str:
         """Return the name of a column as stored, with any blanks around it."""

@@ -169,20 +169,22 @@ def learn_encoded(
     target_name: str | None,
     table: ReadingOptions,
     options: EncoderOptions,
+    rows: np.ndarray | None = None,
 ) -> tuple[Preparation, np.ndarray]:
     """Learn what each column of a table becomes, and the classes or the target's scale; return the inputs as well.
 
     The inputs of the training rows are given here, since `Preparation.inputs` would encode a row of many categories by
-    its own target.
+    its own target. ``rows`` are the numbers of these rows in the table, as for `Encoder.learn`.
 
     Raises
     ------
     ValueError
         As `learn`; if no feature is left.
+    DataError
+        If the inputs are too large for memory.
     """
-    encoder, inputs = Encoder.learn(
-        X, numeric_targets(y, "classification" if classification else "regression"), options
-    )
+    outputs = numeric_targets(y, "classification" if classification else "regression")
+    encoder, inputs = Encoder.learn(X, outputs, options, rows)
     targets = class_names(y) if classification else Moments.of(_columns(y))
     return of_encoder(encoder, targets, target_name=target_name, table=table), inputs
 

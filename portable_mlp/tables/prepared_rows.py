@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple, TypeAlias
 
@@ -15,7 +15,7 @@ from .column_names import numbered_names
 from .columns import Columns, RawTable, Table
 from .encoding import EncoderOptions
 from .errors import opened
-from .limits import check_rows
+from .limits import check_rows, row_limit
 from .parquet_files import ParquetLayout
 from .preparation import Preparation, cast
 from .raw_rows import has_plain_targets
@@ -105,10 +105,13 @@ def open_raw_if_large(data: str, options: ReadingOptions, kind: TargetKind) -> R
     return open_raw_rows(data, options, target_kind=kind)
 
 
-def open_if_large(data: str, target: str | None, kind: TargetKind, max_rows: int | None) -> RowSource | None:
+def open_if_large(
+    data: str, target: str | None, kind: TargetKind, max_rows: int | None, *, whole: bool = False
+) -> RowSource | None:
     """Open a table that is large enough to be streamed; return None for one to be read whole.
 
-    A table with other columns than numbers is one for `open_raw_if_large`.
+    A table with other columns than numbers is one for `open_raw_if_large`. With ``whole`` only a table that does not
+    fit into memory is streamed.
 
     Raises
     ------
@@ -122,7 +125,8 @@ def open_if_large(data: str, target: str | None, kind: TargetKind, max_rows: int
     ):
         return None
     source = open_training_rows(data, target, target_kind=kind, max_rows=max_rows)
-    if 8 * source.n_rows * (source.n_features + 1) > STREAMED_BYTES:
+    row_bytes = 8 * (source.n_features + 1)
+    if row_bytes * source.n_rows > STREAMED_BYTES and not (whole and source.n_rows <= row_limit(row_bytes, None).rows):
         return source
     source.close()
     return None
@@ -235,9 +239,12 @@ def without_test_part(
 
 
 def prepare_streamed(
-    source: RowSource, task: str, fraction: float, seed: int, encoding: EncoderOptions
+    source: RowSource, task: str, fraction: float, seed: int, encoding: Callable[[int | None], EncoderOptions]
 ) -> tuple[Preparation, StreamedRows, StreamedRows | None]:
-    """Learn the preparation from the training rows; return it with the training rows and the hold-out, if any."""
+    """Learn the preparation from the training rows; return it with the training rows and the hold-out, if any.
+
+    ``encoding`` returns the options of the encoding for a number of classes, None for quantities.
+    """
     split, preparation, variation, digest = survey(source, task=task, fraction=fraction, seed=seed, encoding=encoding)
     digest = f"{digest}, {fraction} held out by seed {seed}"
     kept = StreamedRows(source, preparation, split.kept, None, digest)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import difflib
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -17,6 +17,7 @@ from .column_names import BLANKS, no_feature, numbered_names
 from .columns import Column, Columns, RawTable, Reading, TextFormat
 from .errors import DataError, counted, listed, opened, shown
 from .known_targets import KnownTarget
+from .limits import check_bytes
 from .targets import TargetKind, are_whole, target_vector
 from .text_files import opened_text
 from .text_numbers import as_float
@@ -137,9 +138,8 @@ def read_raw(path: str, suffix: str, options: ReadingOptions, target_kind: Targe
         y, rows, notes = raw.y, None, raw.notes
         if target is not None:
             y, rows = _targets(raw.column(target), target_kind, options.decimal)
-        features = {name: _feature(raw.columns[name], options) for name in names}
+        X = _columns(raw, names, lambda column: _feature(column, options))
         ids = None if options.id is None else _ids(raw.column(options.id))
-    X = Columns(features)
     if rows is not None and len(rows) < X.shape[0]:
         notes = (*notes, f"{counted(X.shape[0] - len(rows), 'row')} without a target left out")
         return RawTable(X[rows], y, None if ids is None else ids[rows], target, notes, raw.text, rows)
@@ -158,6 +158,17 @@ def feature_names_of(raw: OpenedTable, options: ReadingOptions, target: str | No
     if not names:
         raise DataError(f"{raw.name}: no feature is left of the columns {listed(tuple(raw.columns))}")
     return names
+
+
+def _columns(raw: OpenedTable, names: Iterable[str], interpreted: Callable[[RawColumn], Column]) -> Columns:
+    """Return the columns of these names, one after another, as long as they fit into memory."""
+    columns: dict[str, Column] = {}
+    n_bytes = 0
+    for name in names:
+        columns[name] = interpreted(raw.columns[name])
+        n_bytes += columns[name].n_bytes
+        check_bytes(raw.name, "a table", n_bytes)
+    return Columns(columns)
 
 
 def _feature(column: RawColumn, options: ReadingOptions) -> Column:
@@ -245,7 +256,7 @@ def read_known(
             raise DataError(
                 f"{raw.name}: the model expects the columns {listed(tuple(readings))}, the file lacks {listed(lacking)}"
             )
-        X = Columns({name: _known(raw.columns[name], reading) for name, reading in readings.items()})
+        X = _columns(raw, readings, lambda column: _known(column, readings[column.name]))
         ids = None if options.id is None or options.id not in raw.columns else _ids(raw.columns[options.id])
         y, reason = (None, None) if target is None else _known_targets(raw, target)
     name = None if target is None or (y is None and reason is None) else target.name

@@ -274,7 +274,7 @@ def _joined(parts: Sequence[Any]) -> Any:
 def _check_groups(layout: ParquetLayout, groups_in_memory: int) -> None:
     """Check that the cached groups will fit into memory."""
     largest = max(layout.group_rows)
-    limit = row_limit(8 * len(layout.names), None)
+    limit = row_limit(layout.row_bytes, None)
     n_groups = min(groups_in_memory, len(layout.group_rows))
     if n_groups * largest > limit.rows:
         raise DataError(

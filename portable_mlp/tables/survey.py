@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -16,8 +17,6 @@ from .preparation import Preparation, made_of, of_encoder
 from .reading import RowSource
 from .table_sketch import TableSketch
 from .targets import MOST_WHOLE_NUMBER_CLASSES, are_whole, class_names
-
-DEFAULT_ENCODING = EncoderOptions()
 
 
 class Survey(NamedTuple):
@@ -42,7 +41,12 @@ class Survey(NamedTuple):
 
 
 def survey(
-    source: RowSource, *, task: str, fraction: float, seed: int, encoding: EncoderOptions = DEFAULT_ENCODING
+    source: RowSource,
+    *,
+    task: str,
+    fraction: float,
+    seed: int,
+    encoding: Callable[[int | None], EncoderOptions] = lambda _: EncoderOptions(),
 ) -> Survey:
     """Read every row, and again as long as a class has no training row.
 
@@ -56,8 +60,9 @@ def survey(
         Fraction of the rows to hold out, in [0, 1).
     seed : int
         Seed of the split.
-    encoding : EncoderOptions
-        Options of the encoding of a table that is not a matrix of numbers.
+    encoding : callable
+        Function from the number of classes, None for quantities, to the options of the encoding of a table that is not
+        a matrix of numbers.
 
     Raises
     ------
@@ -75,7 +80,7 @@ def survey(
 
 
 def _preparation(
-    source: RowSource, found: _Pass, targets: list[Any] | Moments, encoding: EncoderOptions
+    source: RowSource, found: _Pass, targets: list[Any] | Moments, encoding: Callable[[int | None], EncoderOptions]
 ) -> Preparation:
     """Return the preparation of what was found in the rows."""
     schema = source.schema
@@ -83,7 +88,8 @@ def _preparation(
         assert isinstance(found.inputs, RunningMoments)
         names: dict[str, Any] = {"feature_names": source.feature_names, "target_name": source.target_name}
         return made_of(found.inputs.moments, targets, **names)
-    encoder = found.inputs.encoder(encoding, schema.left_out)
+    n_classes = None if isinstance(targets, Moments) else len(targets)
+    encoder = found.inputs.encoder(encoding(n_classes), schema.left_out)
     return of_encoder(encoder, targets, target_name=source.target_name, table=schema.options)
 
 
@@ -177,11 +183,16 @@ class _Pass:
         is_kept[kept - start] = True
         pieces = []
         for first, stop in blocks(n_rows, source.n_features, NUMBERS_AT_ONCE):
-            X, y = source.rows(np.arange(start + first, start + stop))
+            rows = np.arange(start + first, start + stop)
+            X, y = source.rows(rows)
             pieces.append(y)
             for array in (X,) if isinstance(X, np.ndarray) else map(X.column, X):
                 self.digest.update(_bytes_of(array))
-            self.inputs.add(X[is_kept[first:stop]])
+            inside = is_kept[first:stop]
+            if isinstance(self.inputs, TableSketch):
+                self.inputs.add(X[inside], source.row_numbers(rows[inside]))
+            else:
+                self.inputs.add(X[inside])
         y = np.concatenate(pieces)
         # After the features of each group, so that the digest depends on the division into groups.
         self.digest.update("\0".join(y.tolist()).encode() if y.dtype.kind == "U" else y.data)

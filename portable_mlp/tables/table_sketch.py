@@ -14,10 +14,14 @@ from .columns import Columns, Reading
 from .date_encoding import DateColumn, numbers_of_dates
 from .encoding import (
     ALL_MISSING,
+    AS_ASKED,
     Encoder,
     EncoderOptions,
     Levels,
+    RowNumbering,
     always,
+    are_whole_and_different,
+    counted_from,
     encoding_of_texts,
     identifies_rows,
     numbers_rows,
@@ -52,8 +56,8 @@ class Sample:
 class ColumnSketch(Protocol):
     """What is remembered of a column."""
 
-    def add(self, values: NDArray[Any]) -> None:
-        """Add the `Column.values` of some rows."""
+    def add(self, values: NDArray[Any], rows: NDArray[np.intp]) -> None:
+        """Add the `Column.values` of some rows, whose numbers in the table are given."""
 
     def encoding(self, options: EncoderOptions) -> ColumnEncoding:
         """Return the encoding of the column."""
@@ -67,36 +71,63 @@ class NumberSketch:
         self._n_missing = 0
         self._present = RunningMoments()
         self._sample = Sample()
+        self._are_whole = True
+        self._counted_from: set[float | None] = set()
 
-    def add(self, values: NDArray[np.float64]) -> None:
+    def add(self, values: NDArray[np.float64], rows: NDArray[np.intp]) -> None:
         """Add numbers, NaN where a cell is missing."""
         missing = np.isnan(values)
         self._n_missing += int(missing.sum())
         self._present.add(values[~missing][:, None])
         self._sample.add(values)
+        if len(values) and not self._n_missing:
+            self._are_whole &= bool((values == np.trunc(values)).all())
+            if len(self._counted_from) < 2:
+                self._counted_from.add(counted_from(values, rows))
 
     def encoding(self, options: EncoderOptions) -> ColumnEncoding:
         """Return the encoding of the column."""
+        reason = self._reason_to_drop()
+        return self._learnt(options.n_pieces) if reason is None else DroppedColumn(self._name, reason)
+
+    def number_after_all(self, encoding: ColumnEncoding) -> ColumnEncoding:
+        """Return an encoding of numbers that were dropped, for a table of which nothing else is left."""
+        return self._learnt(0) if self._is_number and self._present.n_rows else encoding
+
+    @property
+    def _is_number(self) -> bool:
+        return self._reading.kind == "number"
+
+    def _reason_to_drop(self) -> str | None:
+        """Return the reason to leave the column out, None if there is none."""
         if not self._present.n_rows:
-            return DroppedColumn(self._name, ALL_MISSING)
+            return ALL_MISSING
+        low, high = self._present.moments.low.item(), self._present.moments.high.item()
+        if self._n_missing:
+            return None
+        if low == high:
+            return always(low)
+        # Two alike among all rows are found among the sample's too, unless there are many millions of different ones.
+        different = self._are_whole and are_whole_and_different(self._sample.values)
+        first = next(iter(self._counted_from)) if len(self._counted_from) == 1 else None
+        numbering = RowNumbering(different, high - low, self._present.n_rows, first)
+        return identifies_rows(numbering.n_rows) if self._is_number and numbers_rows(self._name, numbering) else None
+
+    def _learnt(self, n_pieces: int) -> NumberColumn:
+        """Return the encoding of numbers, at least one of which is there."""
         moments, sample = self._present.moments, self._sample.values
-        low, high = moments.low.item(), moments.high.item()
-        is_number = self._reading.kind == "number"
-        if not self._n_missing and low == high:
-            return DroppedColumn(self._name, always(low))
-        if not self._n_missing and is_number and numbers_rows(self._name, sample):
-            return DroppedColumn(self._name, identifies_rows(self._present.n_rows))
         present = sample[~np.isnan(sample)]
         median = float(np.median(present)) if len(present) else moments.mean.item()
+        extremes = [moments.low.item(), moments.high.item()]
         if self._n_missing:
             gaps = Moments.of(np.array([[median]]))._replace(n_rows=self._n_missing)
             moments = moments.with_more(gaps)
         (mean,), (scale,) = moments.mean_and_scale([self._name])
         filled = np.where(np.isnan(sample), median, sample)
-        extremes = np.setdiff1d([low, high], filled)
-        edges = edges_between(np.concatenate([filled, extremes]), options.n_pieces) if is_number else []
-        cls = NumberColumn if is_number else TruthColumn
-        return cls(self._name, self._reading.form, median, mean, scale, self._n_missing > 0, edges)
+        edges = edges_between(np.concatenate([filled, np.setdiff1d(extremes, filled)]), n_pieces)
+        cls = NumberColumn if self._is_number else TruthColumn
+        form, has_gaps = self._reading.form, self._n_missing > 0
+        return cls(self._name, form, median, mean, scale, has_gaps, edges if self._is_number else [])
 
 
 class DateSketch:
@@ -108,7 +139,7 @@ class DateSketch:
         self._first: Any = None
         self._parts: dict[str, RunningMoments] = defaultdict(RunningMoments)
 
-    def add(self, values: NDArray[Any]) -> None:
+    def add(self, values: NDArray[Any], rows: NDArray[np.intp]) -> None:
         """Add dates, NaT where a cell is missing."""
         present = values[~np.isnat(values)]
         self._has_gaps |= len(present) < len(values)
@@ -134,7 +165,7 @@ class TextSketch:
         self._name, self._reading = name, reading
         self._counts: Counter[str | None] = Counter()
 
-    def add(self, values: NDArray[Any]) -> None:
+    def add(self, values: NDArray[Any], rows: NDArray[np.intp]) -> None:
         """Add texts, None where a cell is missing."""
         self._counts.update(values.tolist())
 
@@ -166,10 +197,10 @@ class TableSketch:
             name: SKETCHES[reading.kind](name, reading) for name, reading in readings.items()
         }
 
-    def add(self, X: Columns) -> None:
-        """Add rows."""
+    def add(self, X: Columns, rows: NDArray[np.intp]) -> None:
+        """Add rows, whose numbers in the table are given, counted from 0."""
         for name, sketch in self._columns.items():
-            sketch.add(X.column(name).values)
+            sketch.add(X.column(name).values, rows)
 
     def encoder(self, options: EncoderOptions, left_out: Mapping[str, str]) -> Encoder:
         """Return the encoder of the table.
@@ -188,5 +219,14 @@ class TableSketch:
         ValueError
             If no feature is left; if a column's numbers are too large to be scaled.
         """
-        learnt = [sketch.encoding(options) for sketch in self._columns.values()]
-        return Encoder(with_features([*learnt, *(DroppedColumn(name, reason) for name, reason in left_out.items())]))
+        learnt = [
+            DroppedColumn(name, AS_ASKED) if name in options.drop else sketch.encoding(options)
+            for name, sketch in self._columns.items()
+        ]
+        unread = [DroppedColumn(name, reason) for name, reason in left_out.items()]
+
+        def number_after_all(encoding: ColumnEncoding) -> ColumnEncoding:
+            sketch = self._columns.get(encoding.name)
+            return sketch.number_after_all(encoding) if isinstance(sketch, NumberSketch) else encoding
+
+        return Encoder(with_features([*learnt, *unread], number_after_all))

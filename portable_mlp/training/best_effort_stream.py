@@ -38,8 +38,10 @@ class BestEffortStream(io.TextIOBase):
                 self.stream.flush()
 
     def isatty(self) -> bool:
-        """Return whether the stream is a terminal."""
-        return self.stream is not None and not self.stream.closed and self.stream.isatty()
+        """Return whether the stream is a terminal; one that can only write is none."""
+        with contextlib.suppress(AttributeError, ValueError):  # a ValueError if it is closed
+            return self.stream is not None and self.stream.isatty()
+        return False
 
     def fileno(self) -> int:
         """Return the stream's descriptor."""

@@ -103,9 +103,10 @@ class Checkpoints:
 
         A state that is not finite never replaces one that is: the end of the epoch reports where training diverged.
         """
-        if self._folder is None or not self._loop.is_finite():
+        within_epoch = position.batch > 0
+        if self._folder is None or not self._loop.is_finite(within_epoch=within_epoch):
             return
-        arrays, key = self._state(within_epoch=position.batch > 0)
+        arrays, key = self._state(within_epoch=within_epoch)
         facts = {
             IDENTITIES["training"]: self._identity,
             "epoch": position.epoch,

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from ..storage.json_values import is_text
+
 
 def kept_number(name: object, value: Any) -> Any:
     """Return a value of the history as a float, or a list of floats, or a list of such lists of one length, ...
@@ -18,7 +20,7 @@ def kept_number(name: object, value: Any) -> Any:
     >>> kept_number("f1", [1, True, 0.5])
     [1.0, 1.0, 0.5]
     """
-    if not isinstance(name, str):
+    if not is_text(name):
         raise ValueError(f"a callback keeps something in event.history under {name!r}; a name must be a text")
     try:
         numbers = _as_floats(value)

@@ -76,6 +76,7 @@ class JoinedEpochs:
         n_now = self._number(epoch, batches)
         if n_now <= 1:
             return 0, None
+        batches = list(batches)  # few, which each epoch repeats
         self._record.epoch_begins(resumed=False)
         rates = self._rates_of(range(epoch, epoch + n_now), len(batches))
         orders = [self._order.epoch(e, 0).rows for e in range(epoch, epoch + n_now)]

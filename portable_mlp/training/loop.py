@@ -101,9 +101,11 @@ class Loop:
         self._carry = self._runner.start(moved, tuple(moments), so_far)
         self.n_steps = n_steps
 
-    def is_finite(self) -> bool:
-        """Return, on the device, whether every parameter is a finite number."""
-        return all_finite(self.backend.to_numpy(self.differences()))
+    def is_finite(self, *, within_epoch: bool) -> bool:
+        """Return whether every parameter is a finite number, and within an epoch its loss so far, too."""
+        total = self.total
+        differences = self.differences() + (total - total) if within_epoch else self.differences()
+        return all_finite(self.backend.to_numpy(differences))
 
     def differences(self) -> Array:
         """Return, for each model, 0 where all parameters are finite, else NaN: the sum of x - x."""

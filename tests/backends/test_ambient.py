@@ -1,8 +1,10 @@
 """What a library is set to for the whole process or thread has no say in the numbers, whichever door is used."""
 
 import contextlib
+import functools
 import pathlib
 import pickle
+import threading
 import warnings
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -85,13 +87,13 @@ EACH_TIME = list(SETTINGS)[::3]  # of each library one
 
 
 @pytest.fixture(scope="module")
-def doors(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], dict[str, Callable[[], Any]]]:
-    made: dict[str, Any] = {}
+def doors(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], dict[str, tuple[Callable[[], Any], Any]]]:
+    """Return a function of a library: calls by their names, each with what it returns where nothing is set."""
 
-    def of(name: str) -> dict[str, Callable[[], Any]]:
-        if name not in made:
-            made[name] = make_doors(name, tmp_path_factory.mktemp(name))
-        return made[name]
+    @functools.cache
+    def of(name: str) -> dict[str, tuple[Callable[[], Any], Any]]:
+        calls = make_doors(name, tmp_path_factory.mktemp(name))
+        return {door: (call, on_host(quiet(call))) for door, call in calls.items()}
 
     return of
 
@@ -167,8 +169,7 @@ def on_host(result: Any) -> list[np.ndarray]:
 
 @pytest.mark.parametrize(("name", "setting"), [*EACH_TIME, *rarely(*(one for one in SETTINGS if one not in EACH_TIME))])
 def test_settings_have_no_say(name: str, setting: str, doors: Any) -> None:
-    for door, call in doors(name).items():
-        expected = on_host(quiet(call))
+    for door, (call, expected) in doors(name).items():
         with SETTINGS[name, setting]():
             found = on_host(quiet(call))
         assert len(found) == len(expected), door
@@ -188,6 +189,28 @@ def test_the_settings_are_put_back(owner: Any, value: str) -> None:
             assert (owner.fp32_precision, torch.is_autocast_enabled("cpu")) == ("ieee", False)
         assert (owner.fp32_precision, torch.is_autocast_enabled("cpu")) == (value, True)
     assert torch.get_float32_matmul_precision() == before
+
+
+def test_trainings_in_threads_end_in_any_order_at_full_precision() -> None:
+    backend, a_began, b_began = pm.get_backend("torch"), threading.Event(), threading.Event()
+
+    def a() -> None:
+        with backend.running():
+            a_began.set()
+            assert b_began.wait(60)
+
+    with called(torch.set_float32_matmul_precision, "medium", "highest"):
+        thread = threading.Thread(target=a)
+        thread.start()
+        assert a_began.wait(60)
+        with backend.running():
+            b_began.set()
+            thread.join()
+            assert torch.get_float32_matmul_precision() == "highest"
+            with backend.undisturbed():
+                pass
+            assert torch.get_float32_matmul_precision() == "highest"
+        assert torch.get_float32_matmul_precision() == "medium"
 
 
 def test_jax_settings_are_put_back() -> None:

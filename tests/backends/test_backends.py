@@ -1,5 +1,6 @@
 """Is a library there, and why not; devices; to and from the host; waiting; compiling."""
 
+import importlib.metadata
 import sys
 import types
 from collections.abc import Iterator
@@ -10,7 +11,7 @@ import numpy as np
 import pytest
 
 import portable_mlp as pm
-from portable_mlp.backends import BACKENDS, backend_of
+from portable_mlp.backends import _REGISTRY, BACKENDS, _installed_version, backend_of
 from portable_mlp.backends._base import INSTALL
 
 from . import paper_cupy
@@ -27,6 +28,18 @@ def test_every_test_library_is_available() -> None:
         assert infos[name].version
         assert infos[name].devices
         assert infos[name].reason is None
+
+
+def test_the_files_of_all_packages_are_read_for_a_library_alone_that_is_there(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It takes half a second."""
+    assert _installed_version("numpy") == np.__version__
+
+    def refuse() -> Any:
+        raise AssertionError("all are read")
+
+    monkeypatch.setattr(importlib.metadata, "packages_distributions", refuse)
+    monkeypatch.setitem(_REGISTRY, "mlx", _REGISTRY["mlx"]._replace(module="a_library_that_is_missing"))
+    assert _installed_version("mlx") is None
 
 
 def test_every_backend_has_the_command_that_installs_it() -> None:

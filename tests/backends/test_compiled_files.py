@@ -102,7 +102,7 @@ def test_what_has_no_exact_text_is_not_kept(folder: pathlib.Path, monkeypatch: p
 
 def test_every_loop_of_the_primitives_is_kept() -> None:
     loops = [one for one in vars(_numba_primitives).values() if isinstance(getattr(one, "_cache", None), CompiledFiles)]
-    assert len(loops) == 17
+    assert len(loops) == 18
     assert len(set(map(code_fingerprint, loops))) == len(loops)
 
 

@@ -7,6 +7,7 @@ from typing import Any
 import jax
 import numpy as np
 import pytest
+from sklearn.base import clone
 
 import portable_mlp as pm
 from portable_mlp.backends import _jax_programs, _loop_runner, _scan_runner
@@ -138,6 +139,36 @@ def test_epochs_in_one_call_are_those_of_one_at_a_time(
     assert (max(joined, default=0) > 1) is ("sample_weight" not in chosen)
     assert results[0].history["loss"] == results[1].history["loss"]
     np.testing.assert_array_equal(flat(results[0]), flat(results[1]))
+
+
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+def test_fits_side_by_side_join_their_epochs(joined: list[int], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever their penalties, rates, seeds, rows and rules for stopping; each as if it took one epoch at a time."""
+    options: list[dict[str, Any]] = [
+        {"alpha": 0.1},
+        {"alpha": 1.0, "learning_rate_init": 0.1, "tol": 0.05, "n_iter_no_change": 3},
+        {"beta_1": 0.5, "early_stopping": True},
+        {"solver": "sgd", "learning_rate_init": 1e300},  # diverges
+    ]
+    rows, fits = [None, np.arange(150), np.arange(60, 203), None], []
+    for joins in (True, False):
+        monkeypatch.setattr(LoopRunner, "joins_epochs", joins)
+        made = [
+            pm.MLPClassifier((6,), random_state=i, backend="jax", device="cpu", max_iter=30, batch_size=40, **some)
+            for i, some in enumerate(options)
+        ]
+        with pytest.raises(ExceptionGroup, match=r"1 of 4 could not be fitted: estimators\[3\]"):
+            pm.fit_many(made, X, Y, rows=rows)
+        fits.append(made)
+        if joins:
+            assert {one > 1 for one in joined} == {True, False}
+    for together, apart, some in list(zip(*fits, rows, strict=True))[:3]:
+        assert together.loss_curve_ == apart.loss_curve_
+        for ours, theirs in zip(together.coefs_, apart.coefs_, strict=True):
+            np.testing.assert_array_equal(ours, theirs)
+        on_numpy = clone(together).set_params(backend=None, device=None)
+        on_numpy.fit(X if some is None else X[some], Y if some is None else Y[some])
+        np.testing.assert_allclose(together.loss_curve_, on_numpy.loss_curve_, rtol=1e-10)
 
 
 def test_a_call_of_large_batches_has_few_steps(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -16,6 +16,7 @@ from portable_mlp.backends import _numba_primitives, _numpy
 from portable_mlp.backends._numba_primitives import _LOOPS_OF_UPDATES, NumbaPrimitives
 from portable_mlp.backends._numpy import NumpyBackend, numpy_primitives
 from portable_mlp.backends._numpy_primitives import NumpyPrimitives
+from portable_mlp.estimators.losses import REPORTED
 from portable_mlp.kernels import optimizers
 from portable_mlp.kernels.activations import ACTIVATIONS
 from portable_mlp.kernels.optimizers import adam
@@ -122,6 +123,25 @@ def test_the_weighted_logarithm_is_scipys(shape: tuple[int, ...], dtype: str, na
     np.testing.assert_allclose(found, expected, rtol=rtol)
     p[np.isnan(p)] = 0.5
     np.testing.assert_allclose(PORTABLE.weighted_log(Y, p), FAST[name].weighted_log(Y, p), rtol=rtol)
+
+
+@pytest.mark.filterwarnings("ignore::RuntimeWarning")
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+@pytest.mark.parametrize("weighted", [False, True])
+@pytest.mark.parametrize("shape", SHAPES)
+def test_reported_losses_of_labels_are_those_of_rows(shape: tuple[int, ...], weighted: bool, dtype: str) -> None:
+    ops, report, n_classes = FAST["compiled"], REPORTED["cross_entropy"], shape[-1]
+    assert ops.takes_labels(pm.Network((2, n_classes)), report)
+    labels = np.random.default_rng(0).integers(0, n_classes, size=(shape[-2], 1))
+    rows = np.eye(n_classes, dtype=dtype)[labels[:, 0]]
+    weights = numbers(shape[-2:-1], dtype, seed=2, special=False) if weighted else None
+    b = numbers((*shape[:-2], n_classes), dtype, seed=1, special=False)
+    certain = np.broadcast_to(1e4 * rows, shape).astype(dtype)  # p is 0 or 1
+    for z in (numbers(shape, dtype, special=False), numbers(shape, dtype), certain, -certain):
+        (_, found), *others = ops.reported_losses(report, z.copy(), b, labels, weights, 7.0)
+        (_, expected), *expected_others = FAST["plain"].reported_losses(report, z.copy(), b, rows, weights, 7.0)
+        for one, other in zip((found, *others), (expected, *expected_others), strict=True):
+            same(one, other)
 
 
 @on_both

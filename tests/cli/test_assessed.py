@@ -12,7 +12,9 @@ import pytest
 
 import portable_mlp as pm
 from portable_mlp.cli import assessed
+from portable_mlp.tables import prepared_rows
 from portable_mlp.tables.hold_out import stratified_splits
+from portable_mlp.tables.limits import RowLimit
 from tests.cli.commands import Capture, printed
 from tests.selection import one_in
 
@@ -216,10 +218,21 @@ def test_whole_numbers_that_nearly_all_differ_are_a_quantity(capfd: Capture) -> 
     assert "every class keeps one to train on; --task regression takes whole numbers as a quantity" in err
 
 
+def test_folds_of_a_large_table_are_those_of_the_table_in_memory(
+    monkeypatch: pytest.MonkeyPatch, capfd: Capture
+) -> None:
+    FLATS[["size", "rent"]].to_parquet("flats.parquet", row_group_size=40)
+    FLATS[["size", "rent"]].to_csv("numbers.csv", index=False)
+    expected = train("rent", "--folds", 3, data="numbers.csv", capfd=capfd)
+    monkeypatch.setattr(prepared_rows, "STREAMED_BYTES", 100)
+    assert train("rent", "--folds", 3, data="flats.parquet", capfd=capfd)["assessment"] == expected["assessment"]
+
+
 def test_a_table_that_stays_in_its_file_has_a_test_part_and_no_folds(
     monkeypatch: pytest.MonkeyPatch, capfd: Capture
 ) -> None:
-    monkeypatch.setattr("portable_mlp.tables.prepared_rows.STREAMED_BYTES", 100)
+    monkeypatch.setattr(prepared_rows, "STREAMED_BYTES", 100)
+    monkeypatch.setattr(prepared_rows, "row_limit", lambda *_: RowLimit(149, "too many"))
     FLATS[["size", "rent"]].to_parquet("flats.parquet", row_group_size=40)
     for option in (("--folds", 3), ("--report", "report.html")):
         err = printed("train", "flats.parquet", "--target", "rent", *option, capfd=capfd, code=2)[1]

@@ -19,6 +19,7 @@ import portable_mlp as pm
 from portable_mlp.backends.extras import install
 from portable_mlp.cli import demo
 from portable_mlp.cli.app import run
+from portable_mlp.cli.commands import COMMANDS, Commands
 from portable_mlp.storage import tensor_files
 from tests.estimators.problems import quietly
 
@@ -214,6 +215,13 @@ def test_the_summary_is_readable(flowers, capfd) -> None:
     assert "epoch 2/2" in err
     assert "only 4 steps were taken" in err
     assert "saved               no (--save model.safetensors keeps the model)" in out
+
+
+def test_a_target_whose_texts_hardly_repeat_is_pointed_out(tmp_path, capfd) -> None:
+    (tmp_path / "days.csv").write_text("x,day\n" + "".join(f"{i % 7},2001-02-{i:02}\n" for i in range(1, 13)))
+    code, _, err = command("train", tmp_path / "days.csv", "--epochs", 1, capfd=capfd)
+    assert code == 0
+    assert "12 classes in 12 rows: hardly a target comes twice; --target names another column" in err
 
 
 def test_inspect_shows_the_model(flowers, capfd) -> None:
@@ -667,6 +675,11 @@ def test_help_and_version(capfd) -> None:
         code, out, err = command(name, "--help", capfd=capfd)
         assert (code, err) == (0, "")
         assert "Usage" in out
+
+
+def test_help_breaks_no_line_within_a_paragraph() -> None:
+    for name in COMMANDS:
+        assert "\n" not in Commands().get_command(None, name).help.replace("\n\n", "")
 
 
 def test_ctrl_c_ends_with_130(monkeypatch: pytest.MonkeyPatch, capfd) -> None:

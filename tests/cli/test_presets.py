@@ -15,6 +15,8 @@ import pytest
 
 import portable_mlp as pm
 from portable_mlp.cli.app import run
+from portable_mlp.tables import prepared_rows
+from portable_mlp.tables.limits import RowLimit
 from tests.processes import environment
 
 N = 90
@@ -90,7 +92,8 @@ def test_what_is_chosen_is_printed(capfd: pytest.CaptureFixture[str]) -> None:
 
 
 def test_a_large_file_has_no_ensemble(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> None:
-    monkeypatch.setattr("portable_mlp.tables.prepared_rows.STREAMED_BYTES", 0)
+    monkeypatch.setattr(prepared_rows, "STREAMED_BYTES", 0)
+    monkeypatch.setattr(prepared_rows, "row_limit", lambda *_: RowLimit(199, "too many"))
     np.save("numbers.npy", RNG.normal(size=(200, 3)))
     assert run(["train", "numbers.npy", "--preset", "best"]) == 2
     assert "numbers.npy: an ensemble is for tables that fit into memory" in capfd.readouterr().err

@@ -1,4 +1,4 @@
-"""What one rank of `test_many_fits` does: ``python many_fits_rank.py FOLDER [SCENARIO]``."""
+"""What one rank of `test_many_fits` does: ``python many_fits_rank.py FOLDER [END]``."""
 
 import json
 import os
@@ -258,17 +258,15 @@ class Ending(Counted):
     """Ends its process, or interrupts it, where others have fits to do."""
 
     def fit(self, *args: Any, **options: Any) -> Any:
-        if SCENARIO == ["killed"]:
+        if END == ["killed"]:
             os.kill(os.getpid(), signal.SIGKILL)
         raise KeyboardInterrupt
 
 
-FOLDER, *SCENARIO = sys.argv[1:] if __name__ == "__main__" else [""]
+FOLDER, *END = sys.argv[1:] if __name__ == "__main__" else [""]
 
 if __name__ == "__main__":
     with pm.parallel("mpi") as group:
-        if SCENARIO:
-            pm.fit_many([small(), small(kind=Ending), small()], X, Y)
         same = {call.__name__: call() for call in SAME_AS_ALONE}
         counted = len(N_FITS)
         others = {"without a seed": without_a_seed(), "not sent": not_sent()}
@@ -279,3 +277,7 @@ if __name__ == "__main__":
     others["other calls"] = [*errors_of_calls, f"ValueError: {refused}"]
     outcome = {"same": same, "n fits": counted, **others}
     (pathlib.Path(FOLDER) / f"rank-{group.rank}.json").write_text(json.dumps(outcome))
+    if END:
+        with pm.parallel("mpi"):
+            pm.fit_many([small(), small(kind=Ending), small()], X, Y)
+        (pathlib.Path(FOLDER) / f"after-{group.rank}").touch()

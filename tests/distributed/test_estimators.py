@@ -15,7 +15,7 @@ from sklearn.exceptions import ConvergenceWarning
 import portable_mlp as pm
 from tests.distributed.fakes import on_ranks
 from tests.estimators.test_among_scikit_learn import Stopper
-from tests.selection import one_in
+from tests.selection import one_in, rarely
 
 RNG = np.random.default_rng(0)
 X, Y = RNG.normal(size=(230, 6)), RNG.integers(0, 3, 230)
@@ -65,7 +65,14 @@ def assert_same_fit(models: list[Any], alone: Any) -> None:
     np.testing.assert_allclose(models[0].loss_curve_, alone.loss_curve_, rtol=1e-12)
 
 
-@pytest.mark.parametrize(("name", "weighted"), one_in(2, FITS, [False, True]))
+WITHOUT_JAX = [name for name, options in FITS.items() if options.get("backend") != "jax"]
+
+
+@pytest.mark.parametrize(
+    ("name", "weighted"),
+    # On JAX, which compiles for seconds, a group trains each time by `pm.train`.
+    [*one_in(2, WITHOUT_JAX, [False, True]), *rarely(("jax", False), ("jax", True))],
+)
 def test_fit(name: str, weighted: bool) -> None:
     options = {"random_state": 0, "max_iter": 10, "batch_size": 16, **FITS[name]}
 

@@ -3,8 +3,9 @@
 import functools
 import json
 import pathlib
+import subprocess
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 import pytest
 
@@ -15,20 +16,34 @@ from tests.selection import rarely
 RANK = pathlib.Path(many_fits_rank.__file__)
 
 
+class Job(NamedTuple):
+    """An end, "interrupted" or "killed" for one rank, and what every rank found before."""
+
+    done: "subprocess.CompletedProcess[str]"
+    found: list[Any]
+    went_on: list[pathlib.Path]
+
+
 @pytest.fixture(scope="module")
-def on_ranks(tmp_path_factory: pytest.TempPathFactory) -> Callable[[int], list[Any]]:
-    """What every rank found, by the number of ranks."""
+def job(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Job]:
+    """Return a function of the number of ranks and the end of one of them."""
 
-    def found(size: int) -> list[Any]:
+    def run(size: int, *end: str) -> Job:
         folder = tmp_path_factory.mktemp("ranks")
-        done = mpiexec(size, RANK, folder)
-        assert done.returncode == 0, done.stderr
-        assert (
-            done.stderr.count(f"{-(-4 // size)} of {-(-4 // size)} models, 0:0") == done.stderr.count(" models, ") == 1
-        )
-        return [json.loads((folder / f"rank-{rank}.json").read_text()) for rank in range(size)]
+        done = mpiexec(size, RANK, folder, *end)
+        assert (done.returncode != 0) == bool(end), done.stderr
+        models = -(-4 // size)
+        assert done.stderr.count(f"{models} of {models} models, 0:0") == done.stderr.count(" models, ") == 1
+        found = [json.loads((folder / f"rank-{rank}.json").read_text()) for rank in range(size)]
+        return Job(done, found, list(folder.glob("after-*")))
 
-    return functools.cache(found)
+    return functools.cache(run)
+
+
+@pytest.fixture(scope="module")
+def on_ranks(job: Callable[..., Job]) -> Callable[[int], list[Any]]:
+    """What every rank found, by the number of ranks; two of them share the job that is interrupted at its end."""
+    return lambda size: (job(2, "interrupted") if size == 2 else job(size)).found
 
 
 @pytest.mark.parametrize("size", [2, *rarely(3)])
@@ -92,9 +107,8 @@ def test_other_calls_on_one_rank_are_an_error_of_all(on_ranks: Callable[[int], l
         assert told in error
 
 
-@pytest.mark.parametrize("scenario", ["interrupted", *rarely("killed")])
-def test_what_ends_one_rank_ends_all(scenario: str, tmp_path: pathlib.Path) -> None:
-    done = mpiexec(2, RANK, tmp_path, scenario)
-    assert done.returncode != 0
-    assert not list(tmp_path.glob("rank-*"))
-    assert (scenario == "killed") != ("portable_mlp: rank 1 of 2 ends the job:" in done.stderr)
+@pytest.mark.parametrize("end", ["interrupted", *rarely("killed")])
+def test_what_ends_one_rank_ends_all(end: str, job: Callable[..., Job]) -> None:
+    one = job(2, end)
+    assert not one.went_on
+    assert (end == "killed") != ("portable_mlp: rank 1 of 2 ends the job:" in one.done.stderr)

@@ -189,6 +189,20 @@ def test_what_a_callback_raises_ends_all(kind: type[BaseException]) -> None:
         assert [(type(outcome), str(outcome)) for outcome in outcomes] == [(kind, "enough")] * 3
 
 
+@pytest.mark.parametrize("where", ["callback", "schedule"])
+def test_a_users_function_may_train_a_model_of_its_own(where: str) -> None:
+    """Rank 0 alone calls it: a training in it that looked for the other ranks would wait for ever."""
+    losses: list[float] = []
+
+    def fit(event: object) -> float:
+        losses.append(train(epochs=1).history["loss"][-1])
+        return 1e-3
+
+    options: dict[str, Any] = {"callbacks": [fit]} if where == "callback" else {"schedule": fit}
+    sound(on_ranks(2, lambda rank: train(epochs=2, **options)))
+    assert losses == [train(epochs=1).history["loss"][-1]] * 2
+
+
 def test_divergence_is_every_ranks() -> None:
     outcomes = on_ranks(2, lambda rank: train(solver="sgd", learning_rate=1e200))
     assert all(isinstance(outcome, pm.NonFiniteError) for outcome in outcomes)

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 import portable_mlp as pm
+from portable_mlp.estimators.same_fits import digests_of_numbers
 from tests.estimators.problems import quietly
 from tests.memory import peak_memory
 
@@ -57,6 +58,13 @@ def test_models_of_one_fold_share_its_row_numbers() -> None:
 
     peak(2)
     assert peak(8) < peak(2) + ROWS.nbytes
+
+
+def test_ranks_compare_digests_of_row_numbers() -> None:
+    compared = [digests_of_numbers(*several) for several in ([ROWS, None], [ROWS[:-1], None], [ROWS], [ROWS, ROWS])]
+    assert len(set(compared)) == 4
+    assert compared[0] == digests_of_numbers(ROWS.astype(np.int32), None)
+    assert peak_memory(lambda: digests_of_numbers(*[ROWS] * 20)) < 3 * ROWS.nbytes
 
 
 def test_models_that_fail_keep_no_samples() -> None:

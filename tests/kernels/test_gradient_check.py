@@ -92,6 +92,8 @@ def test_the_differences_have_their_formulas():
 def test_a_step_must_be_positive(step):
     with pytest.raises(ValueError, match=f"step must be positive and finite, got {step}"):
         pm.check_gradient_of(square, 1.0, step=step)
+    with pytest.raises(TypeError, match="step must be a number, got '1e-3'"):
+        pm.check_gradient_of(square, 1.0, step="1e-3")
 
 
 def test_a_method_must_be_known():

@@ -105,6 +105,7 @@ REFUSED = [
     (ValueError, {"scheme": "normal", "std": -1.0}, "std must be positive and finite, got -1.0"),
     (ValueError, {"scheme": "normal", "std": math.nan}, "std must be positive and finite, got nan"),
     (ValueError, {"scheme": "normal", "std": math.inf}, "std must be positive and finite, got inf"),
+    (TypeError, {"scheme": "normal", "std": "0.1"}, "std must be a number, got '0.1'"),
     (ValueError, {"random_state": -1}, r"random_state must lie in 0 to 2\*\*32 - 1, got -1"),
     (ValueError, {"random_state": 2**32}, r"random_state must lie in 0 to 2\*\*32 - 1, got 4294967296"),
     (TypeError, {"random_state": True}, "random_state must be None, an int, .* or a numpy.random.Generator; got True"),

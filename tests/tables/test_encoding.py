@@ -12,9 +12,10 @@ from numpy.testing import assert_allclose, assert_array_equal
 from sklearn.impute import SimpleImputer
 from sklearn.preprocessing import OneHotEncoder, StandardScaler, TargetEncoder
 
-from portable_mlp.tables import encoding
+from portable_mlp.tables import encoding, limits
 from portable_mlp.tables.columns import Column, Columns, Reading
 from portable_mlp.tables.encoding import ENCODINGS, Encoder, EncoderOptions
+from portable_mlp.tables.errors import DataError
 
 RNG = np.random.default_rng(0)
 
@@ -252,6 +253,7 @@ def test_columns_of_no_use_are_dropped(name: str, column: Column, treatment: str
         ("id", numbers(1.5, 2.5, 3.5)),
         ("paid", numbers(3, 1, 2)),
         ("a", texts("x", "x", "y")),
+        ("a", texts(*["x", "y"] * 10, *map(str, range(40)))),  # no names: a third of the rows has a common text
         ("a", numbers(5, np.nan, 5)),
     ],
 )
@@ -331,3 +333,23 @@ def test_a_name_that_ends_in_no_numbers_rows_only_if_its_numbers_are_close_toget
     answers = [100.0, 688.0, 747.0, 172.0, 1235.0, 308.0, 82.0, 11.0]
     encoder, _ = learn(smokes_no=numbers(*answers), tree_no=numbers(*np.add(answers, 1.0).argsort() + 17.0))
     assert [one.kind for one in encoder.report] == ["number", "dropped"]
+
+
+def test_rows_that_are_left_out_leave_a_column_a_count() -> None:
+    """Held out, without a target, or of another fold."""
+    rows = np.array([1, 2, 4, 7])
+    X = Columns({"case": numbers(2, 3, 5, 8), "x": numbers(4, 3, 2, 1)})
+    assert [one.kind for one in Encoder.learn(X, None, EncoderOptions(), rows)[0].report] == ["dropped", "number"]
+    assert [one.kind for one in Encoder.learn(X, None, EncoderOptions())[0].report] == ["number", "number"]
+
+
+def test_a_matrix_that_memory_does_not_hold_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    X = Columns({"a": numbers(*range(100))})
+    encoder, matrix = Encoder.learn(X, None, EncoderOptions(n_pieces=8))
+    assert matrix.shape == (100, 9)
+    monkeypatch.setattr(limits, "table_bytes", lambda: 2 * 8 * 9 * 100 - 1)
+    with pytest.raises(DataError, match=r"^the 9 features of 100 rows take more than half of this machine's memory$"):
+        encoder.transform(X)
+    with pytest.raises(DataError, match=r"^the 9 features of 100 rows take"):
+        Encoder.learn(X, None, EncoderOptions(n_pieces=8))
+    assert Encoder.learn(X, None, EncoderOptions())[1].shape == (100, 1)

@@ -3,6 +3,7 @@
 import re
 import subprocess
 import sys
+import tracemalloc
 from collections.abc import Callable
 from datetime import date, datetime
 from decimal import Decimal
@@ -18,7 +19,13 @@ from numpy.testing import assert_array_equal
 
 from portable_mlp.tables import limits as table_limits
 from portable_mlp.tables.parquet_files import ParquetLayout, ParquetMatrix
-from portable_mlp.tables.reading import DataError, read_prediction_table, read_training_table
+from portable_mlp.tables.reading import (
+    DataError,
+    ReadingOptions,
+    read_prediction_table,
+    read_raw_table,
+    read_training_table,
+)
 from tests.selection import rarely
 
 SaveColumns = Callable[..., Path]
@@ -269,6 +276,26 @@ def test_rows_and_memory_are_looked_at_before_reading(
     monkeypatch.setattr(table_limits, "table_bytes", lambda: 999 * 16)
     with refusal(path, ": 1000 rows are more than 999 rows, which take half of this machine's memory"):
         read_training_table(path)
+
+
+@pytest.mark.parametrize("n_different", [5, 20_000])
+def test_texts_are_counted_at_what_they_take_in_memory(
+    data_parquet: SaveColumns, monkeypatch: pytest.MonkeyPatch, n_different: int
+) -> None:
+    """An object of Python for each text of its own; of equal ones, which the file has once, references."""
+    n_rows = 20_000
+    path = data_parquet({"a": [f"road {i % n_different:06}" for i in range(n_rows)], "y": np.zeros(n_rows)})
+    tracemalloc.start()
+    table = read_raw_table(path, ReadingOptions(), last=True)
+    taken = tracemalloc.get_traced_memory()[0] / n_rows
+    tracemalloc.stop()
+    assert table.X.shape == (n_rows, 1)
+    with path.open("rb") as file:
+        row_bytes = ParquetLayout(file, str(path)).row_bytes
+    assert taken < 1.1 * row_bytes < 1.6 * taken
+    monkeypatch.setattr(table_limits, "table_bytes", lambda: row_bytes * (n_rows - 1))
+    with refusal(path, ": 20000 rows are more than 19999 rows, which take half of this machine's memory"):
+        read_raw_table(path, ReadingOptions())
 
 
 def test_labels_that_would_fill_the_memory_are_refused(

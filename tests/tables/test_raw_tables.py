@@ -1,6 +1,7 @@
 """Tables as people have them: what is read is what pandas reads, by both of our readers, and mistakes are named."""
 
 import codecs
+import datetime
 import functools
 import gzip
 import io
@@ -116,6 +117,32 @@ def test_decimal_commas_are_named_and_not_guessed(save: Save) -> None:
     path = save("a;b\nx;9,5\ny;10,25\n")
     with refusal(path, ":2:2: '9,5' is not a number (--decimal , reads decimal commas, as does decimal=',')"):
         pm.read_table(path)
+    assert pm.read_table(path, decimal=",").X["b"].tolist() == [9.5, 10.25]
+
+
+@pytest.mark.usefixtures("reader")
+@pytest.mark.parametrize(
+    "cells",
+    [
+        ["3", "0,126"],  # 126 if it were a group of digits
+        ["1.234,5", "999"],
+        ["€ 1.234,50", "€ 7"],
+        ["1,304"] * 19 + ["2,5"],  # and the last one a mistake
+    ],
+)
+def test_decimal_commas_are_no_groups_of_digits(save: Save, cells: list[str]) -> None:
+    with pytest.raises(DataError, match=r"is not a number \(--decimal , reads decimal commas, as does decimal=','\)"):
+        column_of(save, cells)
+    assert column_of(save, cells, decimal=",")[0].kind == "number"
+
+
+def test_times_of_day_are_those_of_a_text_file(tmp_path: Path, save: Save) -> None:
+    texts = ["00:30:00", "23:59:59.500000", ""]
+    times = [datetime.time.fromisoformat(text) if text else None for text in texts]
+    for dtype in (pa.time64("us"), pa.time32("ms")):
+        pq.write_table(pa.table({"c": pa.array(times, dtype)}), tmp_path / "t.parquet")
+        found = pm.read_table(tmp_path / "t.parquet").X
+        assert (found.column("c").reading, found["c"].tolist()) == column_of(save, texts)
 
 
 @pytest.mark.usefixtures("reader")
@@ -164,13 +191,17 @@ def test_codes_are_spelt_in_one_way(save: Save) -> None:
         ("YYYY-MM-DD", "2001-02-28 10:00Z", "2001-02-28T10:00"),
         ("YYYY/MM/DD", "2001/2/8", "2001-02-08"),
         ("YYYY-MM", "2001-02", "2001-02-01"),
+        ("Mon YYYY", "Feb 2001", "2001-02-01"),
         ("DD.MM.YYYY", "28.2.2001", "2001-02-28"),
         ("MM/DD/YYYY", "2/28/2001 1:05 PM", "2001-02-28T13:05"),
         ("DD/MM/YYYY", "28/2/2001", "2001-02-28"),
         ("MM-DD-YYYY", "02-28-2001", "2001-02-28"),
         ("DD-MM-YYYY", "28-02-2001", "2001-02-28"),
         ("Mon D YYYY", "Feb 28, 2001", "2001-02-28"),
+        ("Mon D YYYY", "Wednesday, February 28, 2001", "2001-02-28"),
         ("D Mon YYYY", "28-Feb-2001", "2001-02-28"),
+        ("D Mon YYYY", "Wed, 28 Feb 2001 10:00:00 +0200", "2001-02-28T08:00"),
+        ("D Mon YYYY", "Wed, 28 Feb 2001 10:00:00 GMT", "2001-02-28T10:00"),
         ("MM/DD/YY", "2/28/71", "1971-02-28"),
         ("DD/MM/YY", "28/2/01", "2001-02-28"),
         ("Mon D YY", "February 28 01", "2001-02-28"),
@@ -193,7 +224,11 @@ def test_every_form_of_dates_is_tested() -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["2001-02-29", "2001-13-01", "0000-01-01", "2001-02-28 25:00", "2001-02-28 10:61", "13:00 pm"]
+    "text",
+    [
+        *("2001-02-29", "2001-13-01", "0000-01-01", "2001-02-28 25:00", "2001-02-28 10:61", "13:00 pm"),
+        *("Market 2001", "Mars 5 2001", "Sunny, 5 Octopus 2001"),
+    ],
 )
 def test_what_looks_like_a_date_and_is_none(text: str) -> None:
     assert [form for form in DATE_FORMS if parsed_date(text, form)] == []
@@ -629,3 +664,12 @@ def test_a_text_that_memory_does_not_hold_is_better_a_parquet_file(
         pm.read_table(path)
     with pytest.raises(DataError, match=r":10: more than 8 rows, the limit that was set$"):
         read_raw_table(path, ReadingOptions(max_rows=8))
+
+
+def test_texts_that_memory_does_not_hold(save: Save, reader: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Equal texts are in memory once."""
+    path = save("a,b,y\n" + "".join(f"{i:040},{i % 3:040},2\n" for i in range(1000)))
+    monkeypatch.setattr(limits, "table_bytes", lambda: 24 * 3 * 1001)
+    assert pm.read_table(path, target="y", drop=["a"], categorical=["b"]).X.shape == (1000, 1)
+    with pytest.raises(DataError, match=r"data.csv: a table of \d+ bytes takes more than half of this"):
+        pm.read_table(path, target="y", categorical=["a", "b"])

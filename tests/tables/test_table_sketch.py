@@ -51,7 +51,7 @@ def test_blocks_give_the_encoding_of_all_rows(size: int) -> None:
     X, options = Columns(COLUMNS), EncoderOptions(n_pieces=8)
     sketch = TableSketch({name: one.reading for name, one in COLUMNS.items()})
     for start in range(0, N, size):
-        sketch.add(X[start : start + size])
+        sketch.add(X[start : start + size], np.arange(start, min(start + size, N)))
     found = sketch.encoder(options, {"left out": "too many"})
     expected, _ = Encoder.learn(X, None, options)
     assert found.report == [*expected.report, ("left out", "dropped", 0, "too many")]
@@ -69,7 +69,8 @@ def test_a_sample_gives_medians_and_pieces(monkeypatch: pytest.MonkeyPatch) -> N
     values[::4] = np.nan
     sketch = TableSketch({"x": Reading("number", ".")})
     for start in range(0, len(values), 700):
-        sketch.add(Columns({"x": column("number", values[start : start + 700])}))
+        part = values[start : start + 700]
+        sketch.add(Columns({"x": column("number", part)}), start + np.arange(len(part)))
     found = sketch.encoder(EncoderOptions(n_pieces=4), {}).to_metadata()[0]
     present = np.sort(values[~np.isnan(values)])
     share_below = np.searchsorted(present, [found["median"], *found["edges"]]) / len(present)
@@ -92,7 +93,50 @@ def test_a_sample_is_drawn_alike_however_rows_come() -> None:
 
 
 def test_a_table_without_features_is_refused() -> None:
-    sketch = TableSketch({"x": Reading("number", ".")})
-    sketch.add(Columns({"x": column("number", np.ones(9))}))
+    sketch = TableSketch({"x": Reading("truth")})
+    sketch.add(Columns({"x": column("truth", np.ones(9))}), np.arange(9))
     with pytest.raises(ValueError, match=r"no feature is left of 2 columns \(x: constant, always 1; t: too many\)"):
         sketch.encoder(EncoderOptions(), {"t": "too many"})
+
+
+@pytest.mark.parametrize("size", [N, 333, 1])
+def test_columns_that_number_the_rows_are_judged_by_all_rows(size: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of a table with more rows than the sample, a part of which is held out."""
+    monkeypatch.setattr(table_sketch, "SAMPLE_ROWS", 100)
+    rows = np.flatnonzero(np.arange(N) % 7)
+    columns = {
+        "case": 1.0 + np.arange(N),
+        "order no": 5e6 + RNG.permutation(N),
+        "case from 7": 7.0 + np.arange(N),
+        "case out of order": 1.0 + RNG.permutation(N),
+        "id of few": RNG.integers(0, 40, N).astype(float),
+        "half id": np.arange(N) + 0.5 * (np.arange(N) == N - 1),
+        "far no": 4.0 * np.arange(N),
+    }
+    X = Columns({name: column("number", values[rows]) for name, values in columns.items()})
+    sketch = TableSketch({name: Reading("number") for name in columns})
+    for start in range(0, len(rows), size):
+        sketch.add(X[start : start + size], rows[start : start + size])
+    found = sketch.encoder(EncoderOptions(), {}).report
+    assert found == Encoder.learn(X, None, EncoderOptions(), rows)[0].report
+    assert [one.name for one in found if one.kind == "dropped"] == ["case", "order no"]
+
+
+def test_a_column_that_counts_the_rows_is_better_than_no_feature() -> None:
+    X = Columns({"id": column("number", np.arange(9.0)), "name": column("text", np.full(9, "a", dtype=object))})
+    sketch = TableSketch({name: X.column(name).reading for name in X})
+    sketch.add(X, np.arange(9))
+    found = sketch.encoder(EncoderOptions(), {})
+    assert found.to_metadata() == Encoder.learn(X, None, EncoderOptions())[0].to_metadata()
+    assert [one.kind for one in found.report] == ["number", "dropped"]
+
+
+def test_columns_are_left_out_as_asked() -> None:
+    X = Columns({name: column("number", np.array([1.0, 2.0, 2.0])) for name in "ab"})
+    sketch = TableSketch({name: X.column(name).reading for name in X})
+    sketch.add(X, np.arange(3))
+    options = EncoderOptions(drop=["a"])
+    assert sketch.encoder(options, {}).report == Encoder.learn(X, None, options)[0].report
+    assert sketch.encoder(options, {}).report[0] == ("a", "dropped", 0, "left out as asked")
+    with pytest.raises(ValueError, match="no feature is left of 2 columns"):
+        sketch.encoder(EncoderOptions(drop=["a", "b"]), {})

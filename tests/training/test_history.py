@@ -236,5 +236,7 @@ def test_anything_else_is_refused_by_its_name(value: Any) -> None:
 def test_a_name_is_a_text() -> None:
     with pytest.raises(ValueError, match=r"in event\.history under 3; a name must be a text"):
         train(callbacks=[lambda end: end.history.update({3: [1.0]})])
+    with pytest.raises(ValueError, match=r"in event\.history under '\\ud800'; a name must be a text"):
+        train(callbacks=[lambda end: end.history.update({"\ud800": [1.0]})])
     with pytest.raises(ValueError, match=r"keeps 'x{76}\.\.\. in"):
         kept_number("mine", "x" * 1000)

@@ -12,7 +12,6 @@ from sklearn import neural_network
 
 import portable_mlp as pm
 from portable_mlp.cli.app import app, run
-from portable_mlp.cli.training_options import BY_THE_TABLE
 from portable_mlp.estimators.parameters import PARAMETER_OF
 from portable_mlp.kernels.optimizers import SOLVERS
 from portable_mlp.kernels.options import Choice, OrNone, Whole, flag
@@ -106,6 +105,8 @@ def test_what_the_estimators_lack_has_a_reason() -> None:
 def test_the_command_line_has_the_options_with_their_help() -> None:
     command = app_command("train")
     shown = {one.name: one for one in command.params}
+    of_recipe = {"solver": "adam", "learning_rate": "0.002", "schedule": "cosine"}
+    of_recipe |= dict.fromkeys(("batch_size", "epochs", "l2", "patience"), "depends on the table")
     for name, option in TRAINING_OPTIONS.items():
         turned_off = option.default is True
         one = shown[f"no_{name}" if turned_off else name]
@@ -114,7 +115,7 @@ def test_the_command_line_has_the_options_with_their_help() -> None:
         assert one.secondary_opts == []
         # What is not typed has no value: the recipe of the table, or `train`, has the default.
         assert one.default is (False if option.check is flag else None)
-        usual = "by the table" if name in BY_THE_TABLE else option.default is not None and str(option.default)
+        usual = of_recipe.get(name, option.default is not None and str(option.default))
         assert one.show_default == (False if turned_off else usual)
 
 

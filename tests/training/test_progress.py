@@ -2,6 +2,7 @@
 
 import pathlib
 import re
+import sys
 
 import numpy as np
 import pytest
@@ -36,6 +37,23 @@ def test_a_log_file_gets_a_line_every_few_seconds(
 def test_a_short_run_is_one_line_in_a_log_file(capfd: pytest.CaptureFixture[str]) -> None:
     trained(3)
     assert capfd.readouterr().err.count("\n") == 1
+
+
+def test_a_stream_that_can_only_write_is_no_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Tee:
+        def __init__(self) -> None:
+            self.written = ""
+
+        def write(self, text: str) -> int:
+            self.written += text
+            return len(text)
+
+        def flush(self) -> None: ...
+
+    tee = Tee()
+    monkeypatch.setattr(sys, "stderr", tee)
+    trained(3)
+    assert tee.written.startswith("epoch 3/3, 100% done")
 
 
 def test_a_terminal_gets_a_bar(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> None:

@@ -13,7 +13,7 @@ from sklearn.utils.parallel import _FuncWrapper
 from ..distributed.agreement import comparable_text
 from ..distributed.group import Group, training_in
 from ..training.side_by_side import TaskOutcome, Workers, side_by_side
-from .same_fits import check_same_rows, numbers_as_bytes
+from .same_fits import check_same_rows, digests_of_numbers
 from .threads import n_threads, settings_of_thread
 
 ALL_AT_ONCE = 100_000
@@ -156,7 +156,7 @@ def _check_same(submitted: list[_Submitted]) -> None:
     def described() -> bytes:
         options = [options for one in submitted for _, _, options in one.tasks.items]
         rows = (one.get(name) for one in options for name in ("train", "test"))
-        return comparable_text([one.get("parameters") for one in options]).encode() + numbers_as_bytes(*rows)
+        return comparable_text([one.get("parameters") for one in options]).encode() + digests_of_numbers(*rows)
 
     _, (_, X, y), _ = submitted[0].tasks.items[0]
     check_same_rows(X, y, None, **{"candidates and folds (drawn with a random_state)": described})
