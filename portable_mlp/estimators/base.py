@@ -12,6 +12,7 @@ import copy
 import functools
 import inspect
 import itertools
+import operator
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from numbers import Integral, Real
@@ -316,8 +317,7 @@ class BaseMLP(
         inputs, y = Inputs.to_fit(self, X, y, backend, reset=not continued, **self._target_checks)
         backend, n_features = inputs.backend, inputs.checked.shape[1]
         backend.at_precision(self.precision, inputs.dtype)  # raises where the two do not go together
-        if y.ndim == 2 and y.shape[1] == 1:
-            y = column_or_1d(y, warn=True)
+        y = _targets(y, warn=True)
         Y = self._learnt_and_encoded(y, incremental=incremental)
         one_epoch = incremental and self.solver in OPTIMIZERS
         own = None if sample_weight is None else checked_weights(sample_weight, inputs.checked, may_be_zero=one_epoch)
@@ -381,10 +381,13 @@ class BaseMLP(
         best = None if continued else flat
         return Epochs(self, problem, flat, watch, best=best, one_epoch=incremental, make_checkpoints=make_checkpoints)
 
-    def _hidden_sizes(self) -> list[Any]:
-        sizes = self.hidden_layer_sizes
-        sizes = list(sizes) if hasattr(sizes, "__iter__") else [sizes]
-        if np.any(np.array(sizes) <= 0):
+    def _hidden_sizes(self) -> list[int]:
+        given = self.hidden_layer_sizes
+        try:
+            sizes = [operator.index(size) for size in (given if hasattr(given, "__iter__") else [given])]
+        except TypeError:
+            raise TypeError(f"hidden_layer_sizes must be whole numbers, got {given!r}") from None
+        if min(sizes, default=1) <= 0:
             raise ValueError(f"hidden_layer_sizes must be > 0, got {sizes}.")
         return sizes
 
@@ -410,8 +413,7 @@ class BaseMLP(
         X, y, *rest = computed(*validation_data)
         self._check_device(X, problem.backend, "fit")
         inputs, y = Inputs.to_fit(self, X, y, problem.backend, reset=False, **self._target_checks)
-        if y.ndim == 2 and y.shape[1] == 1:
-            y = column_or_1d(y)
+        y = _targets(y)
         Y = self._encoded(y)
         n_outputs = problem.samples.Y.shape[1]
         if Y.shape[1] != n_outputs:
@@ -685,6 +687,16 @@ def _same_network(
     sizes: tuple[int, ...], activation: str, output: str, loss: str, loss_options: LossOptions
 ) -> Network:
     return Network(sizes, activation=activation, output=output, loss=loss, loss_options=loss_options)
+
+
+def _targets(y: Any, *, warn: bool = False) -> Any:
+    """Return one column of targets as a vector, and texts in NumPy's dtype, which has no NUL at their end.
+
+    ``classes_`` has that dtype, in which a text that ends so is another one.
+    """
+    if y.ndim == 2 and y.shape[1] == 1:
+        y = column_or_1d(y, warn=warn)
+    return y.astype(str) if y.dtype == object and all(isinstance(label, str) for label in y) else y
 
 
 def _weights(

@@ -10,7 +10,6 @@ from sklearn import get_config
 from sklearn.base import ClassifierMixin, _fit_context
 from sklearn.metrics import accuracy_score
 from sklearn.preprocessing import LabelBinarizer
-from sklearn.utils import column_or_1d
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.multiclass import _check_partial_fit_first_call, type_of_target
 from sklearn.utils.validation import check_consistent_length
@@ -307,8 +306,6 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
             raise ValueError(f"`y` has classes not in `self.classes_`. `self.classes_` has {known}. 'y' has {classes}.")
 
     def _encoded(self, y: Any) -> np.ndarray:
-        if y.ndim == 2 and y.shape[1] == 1:
-            y = column_or_1d(y)
         unknown = np.setdiff1d(labels_in(y), self._labels)
         if len(unknown):
             raise ValueError(f"the validation data have the classes {unknown}, which the training data have not")

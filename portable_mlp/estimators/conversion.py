@@ -103,14 +103,15 @@ def _parameters(estimator: Any, kind: type[Any]) -> dict[str, Any]:
 def _our_optimizer(estimator: Any, backend: Backend) -> OptimizerState:
     """Return scikit-learn's optimizer, whose moments are lists of all weights and then all biases, with flat vectors.
 
-    It may be older than the estimator's parameters: ``partial_fit`` keeps the optimizer that it began with.
+    It may be older than the estimator's parameters: ``partial_fit`` keeps the optimizer that it began with. Weights
+    of samples make moments of biases float64 where the data, and the other moments, are float32.
     """
     optimizer, n_layers = estimator._optimizer, len(estimator.coefs_)
 
     def flat(arrays: list[np.ndarray]) -> Any:
-        return backend.asarray(
-            pack([Layer(*layer) for layer in zip(arrays[:n_layers], arrays[n_layers:], strict=True)])
-        )
+        of_one_dtype = [x.astype(np.result_type(*arrays), copy=False) for x in arrays]
+        layers = zip(of_one_dtype[:n_layers], of_one_dtype[n_layers:], strict=True)
+        return backend.asarray(pack([Layer(*layer) for layer in layers]))
 
     rate = float(optimizer.learning_rate_init)
     if isinstance(optimizer, their_optimizers.AdamOptimizer):

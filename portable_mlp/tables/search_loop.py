@@ -64,7 +64,8 @@ def run_trials(
         ``ended`` with each.
     """
     finished = {trial.number: trial for trial in _finished(states)}
-    left = sorted(set(range(1, n_trials + 1)) - finished.keys())
+    before = frozenset(finished)
+    left = (number for number in range(1, n_trials + 1) if number not in before)  # there may be a billion of them
     end = math.inf if seconds is None else time.monotonic() + seconds
     numbers = itertools.takewhile(lambda number: number == 1 or time.monotonic() < end, left)
 

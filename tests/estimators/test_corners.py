@@ -44,6 +44,21 @@ def test_labels_of_every_integer_type_come_back_equal(lib: Any, dtype: str) -> N
     np.testing.assert_array_equal(host, expected)
 
 
+@pytest.mark.parametrize("labels", [("a", "b\0"), ("a", "b\0", "b\0c")])
+def test_texts_that_end_in_nul_are_what_numpy_makes_of_them(labels: tuple[str, ...]) -> None:
+    """`classes_` has no NUL at the end of a text: such a label was taken for none, or for the class behind it."""
+    given = np.array(labels, dtype=object)[LABELS % len(labels)]
+    options = {**OPTIONS, "class_weight": {"a": 2.0}}
+    clf, other = (
+        quietly(pm.MLPClassifier(**options).fit, X, y, validation_data=(X, y)) for y in (given, given.astype(str))
+    )
+    assert set(clf.predict(X)) <= {"a", "b", "b\0c"}
+    assert_same(clf, other)
+    assert_same(
+        *(quietly(pm.MLPClassifier(**options).partial_fit, X, y, classes=labels) for y in (given, given.astype(str)))
+    )
+
+
 @pytest.mark.thorough  # each time: an example
 def test_jax_without_x64() -> None:
     """Large labels keep their value, float64 data become float32 unless they overflow."""

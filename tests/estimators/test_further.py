@@ -163,6 +163,21 @@ def test_converted_it_shares_no_memory_and_may_live_elsewhere() -> None:
     assert np.abs(other.coefs_[0]).sum() > 0
 
 
+@pytest.mark.parametrize("solver", ["adam", "sgd"])
+@pytest.mark.parametrize("kind", ["classes", "number"])
+def test_moments_of_both_dtypes_are_converted(kind: str, solver: str) -> None:
+    task = problem(kind)
+    kwargs = {"classes": task.classes} if kind == "classes" else {}
+    X = task.X.astype(np.float32)
+    other = theirs(kind, **OPTIONS, solver=solver).partial_fit(X, task.y, weights(), **kwargs)
+    mine = getattr(pm, task.estimator).from_sklearn(other)
+    mine.to_sklearn()
+    for estimator in (mine, other):
+        estimator.partial_fit(X, task.y)
+    for W, theirs_W in zip(mine.coefs_, other.coefs_, strict=True):
+        np.testing.assert_allclose(W, theirs_W, rtol=1e-4, atol=1e-6)
+
+
 def test_what_cannot_be_converted_says_so() -> None:
     with pytest.raises(ValueError, match="scikit-learn has no such estimator: The 'activation' parameter"):
         pm.MLPRegressor(activation="gelu").to_sklearn()

@@ -264,6 +264,13 @@ def test_a_warm_start_of_another_shape_says_what_to_do() -> None:
         clf.fit(X, y)
 
 
+@pytest.mark.parametrize("sizes", [3.0, (3.0,), ("3",), (None,), [[3, 2]], np.array(3), (3, 2.0)], ids=repr)
+def test_sizes_that_are_no_whole_numbers(sizes: Any) -> None:
+    quietly(pm.MLPClassifier(**OPTIONS).fit, X, y)  # after this one (3.0,) was taken for (3,)
+    with pytest.raises(TypeError, match=r"'?hidden_layer_sizes'? (parameter of MLPC.* must be an|must be whole num)"):
+        pm.MLPClassifier(**{**OPTIONS, "hidden_layer_sizes": sizes}).fit(X, y)
+
+
 def test_every_weight_of_every_batch_zero_or_cancelled() -> None:
     with pytest.raises(ZeroDivisionError, match="Weights sum to zero in every batch"):
         quietly(pm.MLPClassifier(**OPTIONS).fit, X[:2], y[:2], [1.0, -1.0])

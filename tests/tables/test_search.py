@@ -252,6 +252,10 @@ def test_no_trial_begins_after_the_time_but_the_first(quick: TableSearch, monkey
     assert found.stopped_because == "time"
 
 
+def test_there_may_be_more_trials_than_memory_holds(quick: TableSearch) -> None:
+    assert run_trials(quick, 10**18, 1e-9, SearchStates(None, quick), no_show).trials == [quick.evaluate(1)]
+
+
 @pytest.mark.parametrize(
     ("other", "named"),
     [
