@@ -43,9 +43,8 @@ def weighted(backend: Backend, data: Samples, by_class: ClassWeights | None) -> 
     if isinstance(data, Stream):
         return data
     if by_class is not None:
-        with backend.running():
-            factors = backend.asarray(by_class.of_samples(_classes_of(backend, data)), dtype=data.X.dtype)
-            weights = factors if data.weights is None else data.weights * factors
+        factors = backend.asarray(by_class.of_samples(_classes_of(backend, data)), dtype=data.X.dtype)
+        weights = factors if data.weights is None else data.weights * factors
         if not bool(backend.xp.all(backend.xp.isfinite(weights))):
             raise ValueError(
                 f"the weights of samples, times class_weight, are too large for {dtype_name(data.X.dtype)}: "
