@@ -13,7 +13,7 @@ import torch
 from ..kernels.primitives import Primitives
 from ..kernels.step import Program
 from ._base import PRECISIONS, Backend, BackendInfo, BackendUnavailable
-from ._graph_runner import GraphRunner
+from ._graph_runner import ONE_AT_A_TIME, GraphRunner
 from ._torch_graph import TorchRecorder
 from ._torch_optimizers import recordable
 from ._torch_precision import multiplying_at
@@ -54,7 +54,8 @@ class TorchBackend(Backend):
     def synchronize(self) -> None:
         """Wait for the CUDA device; the CPU is never ahead."""
         if self.device.type == "cuda":
-            torch.cuda.synchronize(self.device)
+            with ONE_AT_A_TIME:
+                torch.cuda.synchronize(self.device)
 
     @property
     def primitives(self) -> Primitives:

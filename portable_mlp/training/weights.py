@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
-
 from ..backends import Backend, dtype_name
 from ..distributed.group import current_group
 from ..kernels.network import Network
@@ -45,9 +43,8 @@ def weighted(backend: Backend, data: Samples, by_class: ClassWeights | None) -> 
     if isinstance(data, Stream):
         return data
     if by_class is not None:
-        with np.errstate(over="ignore"):
-            factors = backend.asarray(by_class.of_samples(_classes_of(backend, data)), dtype=data.X.dtype)
-            weights = factors if data.weights is None else data.weights * factors
+        factors = backend.asarray(by_class.of_samples(_classes_of(backend, data)), dtype=data.X.dtype)
+        weights = factors if data.weights is None else data.weights * factors
         if not bool(backend.xp.all(backend.xp.isfinite(weights))):
             raise ValueError(
                 f"the weights of samples, times class_weight, are too large for {dtype_name(data.X.dtype)}: "
