@@ -28,7 +28,7 @@ LIBRARIES = {"numpy", "cupy", "torch", "jax", "mlx", "dpnp", "array_api_strict"}
 ON_THE_HOST = {
     *("kernels/initializers.py", "training/shuffle.py", "training/group_order.py"),  # which draw
     "training/batches.py",  # which has orders that were drawn
-    "training/class_weights.py",  # which counts
+    *("training/class_weights.py", "training/weights.py"),  # which count, and multiply
 }
 LOADERS = {"import_module", "load", "load_module", "load_pyarrow"}
 """The functions that import a library by its name, a str."""

@@ -28,7 +28,7 @@ ALLOWED = {
     # What the processes of a group send each other, which run one program for one user; no file is read.
     "distributed/exchange.py": {"pickle"},
     # joblib's threads; nothing is loaded by it.
-    "estimators/places_of_searches.py": {"joblib.parallel"},
+    "estimators/joblib_backends.py": {"joblib.parallel"},
     "estimators/searches.py": {"joblib", "joblib.parallel"},
     "estimators/threads.py": {"joblib", "joblib.parallel"},
 }

@@ -21,6 +21,10 @@ CUDA_R_32F, CUDA_R_64F, CUDA_R_16BF = 0, 1, 14
 """Values of `cudaDataType_t`, which the bindings of cuBLAS lack."""
 
 
+_MAJOR_VERSION = 0
+"""A value of `libraryPropertyType_t`."""
+
+
 class _Kind(NamedTuple):
     """A combination of dtypes that can be multiplied, in the terms of cuBLAS.
 
@@ -162,13 +166,20 @@ class Products:
 
 
 def why_not() -> str | None:
-    """Return None where the bindings load, else why they do not, and the command that installs them."""
+    """Return None where products can be computed, else the reason, and for missing bindings the command."""
     try:
-        _bindings()
+        cublas = _bindings()
     except Exception as error:
-        reason = next(iter(str(error).splitlines()), "") or type(error).__name__
-        return f"NVIDIA's bindings of cuBLAS cannot be loaded: {reason}; pip install nvmath-python"
+        return f"NVIDIA's bindings of cuBLAS cannot be loaded: {_first_line(error)}; pip install nvmath-python"
+    try:
+        cublas.get_property(_MAJOR_VERSION)  # the first call loads cuBLAS itself, which the bindings do not bring
+    except Exception as error:
+        return f"NVIDIA's bindings cannot load cuBLAS itself: {_first_line(error)}"
     return None
+
+
+def _first_line(error: Exception) -> str:
+    return next(iter(str(error).splitlines()), "") or type(error).__name__
 
 
 def _bindings() -> Any:

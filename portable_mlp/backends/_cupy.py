@@ -19,8 +19,8 @@ from . import _cublas
 from ._base import INSTALL, PRECISIONS, Backend, BackendInfo, BackendUnavailable
 from ._cupy_graph import CupyRecorder
 from ._cupy_primitives import cupy_primitives
-from ._cupy_streams import lent
-from ._graph_runner import GraphRunner
+from ._cupy_streams import cublas_stream
+from ._graph_runner import ONE_AT_A_TIME, GraphRunner
 from .runner import Runner
 
 
@@ -62,7 +62,8 @@ class CupyBackend(Backend):
 
     def synchronize(self) -> None:
         """Wait for the GPU."""
-        self.device.synchronize()
+        with ONE_AT_A_TIME:
+            self.device.synchronize()
 
     @property
     def primitives(self) -> Primitives:
@@ -89,9 +90,12 @@ class CupyBackend(Backend):
     def running(self) -> Iterator[None]:
         """Make the GPU current, and compute products at the precision."""
         with self.undisturbed(), contextlib.ExitStack() as stack:
-            # The precision of CuPy's own products depends on the environment.
-            if self.precision != "float32" or os.environ.get("CUPY_TF32", "0") != "0":
-                stack.enter_context(stack.enter_context(lent()).current())
+            of_cupy = os.environ.get("CUPY_TF32", "0")
+            if self.precision != "float32" or of_cupy != "0":  # CuPy's own products have what the environment says
+                reason = _cublas.why_not()
+                if reason:
+                    raise BackendUnavailable(f"CUPY_TF32={of_cupy} lets CuPy multiply in TF32; unset it: {reason}")
+                stack.enter_context(stack.enter_context(cublas_stream()).current())
             yield
 
     def dtype(self, dtype: Any) -> Any:

@@ -18,7 +18,7 @@ import numpy as np
 
 from ..kernels.arrays import Array
 from ..kernels.optimizers import Scalars
-from ._cupy_streams import CublasStream, lent
+from ._cupy_streams import CublasStream, cublas_stream
 from ._graph_runner import ONE_AT_A_TIME
 
 
@@ -31,7 +31,7 @@ class CupyRecorder:
     def _lent(self) -> CublasStream:
         until_gone = contextlib.ExitStack()
         weakref.finalize(self, until_gone.close)
-        return until_gone.enter_context(lent())
+        return until_gone.enter_context(cublas_stream())
 
     @functools.cached_property
     def _pool(self) -> Any:

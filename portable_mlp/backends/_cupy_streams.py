@@ -10,7 +10,7 @@ import cupy
 from ..kernels.arrays import Array
 from ._cublas import Products
 from ._cupy_primitives import multiplying_with
-from ._graph_runner import ONE_AT_A_TIME
+from ._graph_runner import lent
 
 WORKSPACE_BYTES = 32 * 2**20
 """The size that NVIDIA recommends for cuBLAS on its larger GPUs."""
@@ -68,13 +68,8 @@ _idle: dict[int, list[CublasStream]] = {}
 
 
 @contextlib.contextmanager
-def lent() -> Iterator[CublasStream]:
-    """Lend a stream of the current GPU, an idle one if there is one, until the context ends, in whichever thread."""
-    idle = _idle.setdefault(cupy.cuda.Device().id, [])
-    with ONE_AT_A_TIME:
-        found = idle.pop() if idle else CublasStream()
-    found.wait_for_last_user()
-    try:
-        yield found
-    finally:
-        idle.append(found)
+def cublas_stream() -> Iterator[CublasStream]:
+    """Lend a stream of the current GPU."""
+    with lent(_idle.setdefault(cupy.cuda.Device().id, []), CublasStream) as stream:
+        stream.wait_for_last_user()
+        yield stream

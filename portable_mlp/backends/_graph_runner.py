@@ -13,7 +13,7 @@ import threading
 import warnings
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, TypeVar
 
 from ..kernels.arrays import Array, device_of
 from ..kernels.batch import Batch, Span
@@ -29,8 +29,21 @@ if TYPE_CHECKING:
 ONE_AT_A_TIME = threading.RLock()
 """The lock of recordings: a thread that records, or makes the device wait, can break the recording of another."""
 
+T = TypeVar("T")
+
 LAUNCHES_FIRST = 2
 """How often a call that comes once an epoch is launched before it is recorded, which costs about as much as that."""
+
+
+@contextlib.contextmanager
+def lent(idle: list[T], make: Callable[[], T]) -> Iterator[T]:
+    """Lend a thing to one user at a time, until the context ends in whichever thread; make one if none is idle."""
+    with ONE_AT_A_TIME:
+        found = idle.pop() if idle else make()
+    try:
+        yield found
+    finally:
+        idle.append(found)
 
 
 class Recorder(Protocol):

@@ -13,9 +13,10 @@ import torch
 from ..kernels.primitives import Primitives
 from ..kernels.step import Program
 from ._base import PRECISIONS, Backend, BackendInfo, BackendUnavailable
-from ._graph_runner import GraphRunner
+from ._graph_runner import ONE_AT_A_TIME, GraphRunner
 from ._torch_graph import TorchRecorder
 from ._torch_optimizers import recordable
+from ._torch_precision import multiplying_at
 from ._torch_primitives import torch_primitives, widens_bfloat16
 from .runner import Runner
 
@@ -53,7 +54,8 @@ class TorchBackend(Backend):
     def synchronize(self) -> None:
         """Wait for the CUDA device; the CPU is never ahead."""
         if self.device.type == "cuda":
-            torch.cuda.synchronize(self.device)
+            with ONE_AT_A_TIME:
+                torch.cuda.synchronize(self.device)
 
     @property
     def primitives(self) -> Primitives:
@@ -108,26 +110,3 @@ def without_autocast(device_type: str) -> contextlib.AbstractContextManager[Any]
     except RuntimeError:  # there is none for "meta"
         is_on = False
     return torch.autocast(device_type, enabled=False) if is_on else contextlib.nullcontext()
-
-
-@contextlib.contextmanager
-def multiplying_at(precision: str) -> Iterator[None]:
-    """Set the precision of float32 products, a setting of the whole process in PyTorch, and restore it at the end."""
-    matmuls = [m for m in (torch.backends.cuda.matmul, torch.backends.mkldnn.matmul) if hasattr(m, "fp32_precision")]
-    newer = [m.fp32_precision for m in matmuls]  # from PyTorch 2.9 on
-    try:
-        older = torch.get_float32_matmul_precision()
-    except RuntimeError:  # it was set by the newer attributes
-        older = None
-    wanted = "high" if precision == "tf32" else "highest"
-    if older == wanted == "highest" and set(newer) <= {"none", "ieee"}:  # as by default
-        yield
-        return
-    torch.set_float32_matmul_precision(wanted)
-    try:
-        yield
-    finally:
-        if older is not None:
-            torch.set_float32_matmul_precision(older)
-        for matmul, before in zip(matmuls, newer, strict=True):
-            matmul.fp32_precision = before

@@ -12,10 +12,15 @@ import torch
 
 from ..kernels.arrays import Array
 from ..kernels.optimizers import Scalars
+from ._graph_runner import lent
+
+_idle: dict[str, list[Any]] = {}
+"""The streams of each GPU that nobody uses. PyTorch has 32 in all: who makes another has that of somebody else, and
+what is launched there while that one records would be recorded, too."""
 
 
 class TorchRecorder:
-    """Records on a stream of its own.
+    """Records on a stream that nobody else uses meanwhile.
 
     Parameters
     ----------
@@ -26,7 +31,10 @@ class TorchRecorder:
     xp = xp
 
     def __init__(self, device: Any) -> None:
-        self._stream = torch.cuda.Stream(device)
+        until_gone = contextlib.ExitStack()
+        weakref.finalize(self, until_gone.close)
+        idle = _idle.setdefault(str(device), [])
+        self._stream = until_gone.enter_context(lent(idle, lambda: torch.cuda.Stream(device)))
         self._graphs: weakref.WeakSet[Any] = weakref.WeakSet()
 
     @contextlib.contextmanager

@@ -18,7 +18,7 @@ from ..kernels.suggestions import suggesting
 from ..training.progress_of_models import NotShown, shown_models
 from ..training.side_by_side import own_share, side_by_side
 from .fit_effects import BeforeFit, FitEffects, is_generator, is_step
-from .last_steps import computes_on_numpy, is_ours, last_step, path_to_last_step
+from .pipelines import computes_on_numpy, is_ours, last_step, path_to_last_step
 from .row_selection import n_rows, selected_rows
 from .same_fits import check_same_estimators, check_same_rows, digests_of_numbers
 from .threads import n_threads, settings_of_thread

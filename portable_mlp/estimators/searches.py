@@ -23,8 +23,8 @@ from ..distributed.group import Group, current_group, training_in
 from ..kernels.docstrings import documented_with
 from ..kernels.suggestions import suggesting
 from ..training.interruption import SharedRequest, sharing
-from .last_steps import candidates_compute_on_numpy, is_ours
-from .places_of_searches import RanksOfSearch, ThreadsOfSearch
+from .joblib_backends import RanksOfSearch, ThreadsOfSearch
+from .pipelines import candidates_compute_on_numpy, is_ours
 from .same_fits import check_same_search
 
 

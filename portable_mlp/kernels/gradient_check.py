@@ -146,7 +146,7 @@ def check_gradient_of(
     ValueError
         If the gradient has another shape than ``x``, ``x`` is empty, the method is unknown or the step not positive.
     TypeError
-        If ``x`` is not real floating.
+        If ``x`` is not real floating, or the step not a number.
 
     Examples
     --------

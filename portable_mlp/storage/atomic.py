@@ -27,7 +27,7 @@ def replace_file(path: FilePath) -> Iterator[BinaryIO]:
 
     Parameters
     ----------
-    path : str or os.PathLike of str
+    path : str, bytes or path
         File to create or to replace.
 
     Yields

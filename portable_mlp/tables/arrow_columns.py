@@ -77,7 +77,14 @@ class ParquetColumn:
         with broken_file(path, f"column {shown(self.name)}"):
             array = pa.chunked_array(pieces)
         first = sum(group_rows[: groups.start]) + 1
-        return arrow_column(self.name, array, path, lambda row: f"{path}: row {first + row}, column {shown(self.name)}")
+
+        def place(row: int) -> str:
+            return f"{path}: row {first + row}, column {shown(self.name)}"
+
+        column = arrow_column(self.name, array, path, place)
+        if not isinstance(column, TypedColumn) or not self._layout.is_category(self._column):
+            return column
+        return TypedColumn(self.name, read_as(column.cells(), Reading("text")), column.stored, place)
 
 
 def arrow_column(name: str, array: Any, path: str, place: Callable[[int], object]) -> ArrowColumn | TypedColumn:
@@ -101,7 +108,7 @@ def arrow_column(name: str, array: Any, path: str, place: Callable[[int], object
         if types.is_null(kind):
             return number_column(name, np.full(len(array), np.nan), place)
         if types.is_date(kind) or types.is_timestamp(kind):
-            dates = array.cast(pa.timestamp("us", getattr(kind, "tz", None))).to_numpy().astype("datetime64[us]")
+            dates = _in_microseconds(array).to_numpy().astype("datetime64[us]")
             return TypedColumn(name, Column(Reading("date"), dates), dates, place)
         if types.is_boolean(kind) and array.null_count:
             truths = array.cast(pa.int8()).to_numpy().astype(np.float64)
@@ -131,6 +138,13 @@ def _may_lack_digits(types: Any, array: Any) -> bool:
     """Tell whether an array has whole numbers that NumPy keeps as float64: beside gaps, or decimals of any size."""
     whole_decimals = types.is_decimal(array.type) and array.type.scale <= 0
     return whole_decimals or (types.is_integer(array.type) and bool(array.null_count))
+
+
+def _in_microseconds(array: Any) -> Any:
+    """Return dates or times of any unit in microseconds; of nanoseconds, what is less than one is dropped."""
+    pa, pc = load_pyarrow(), load_pyarrow("pyarrow.compute")
+    unit = pa.timestamp("us", getattr(array.type, "tz", None))
+    return pc.cast(array, options=pc.CastOptions(unit, allow_time_truncate=True))
 
 
 def _whole(value: Any) -> int | None:

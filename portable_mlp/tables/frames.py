@@ -113,7 +113,7 @@ class TextsInMemory:
             return value.strip(BLANKS)
         if _is_missing(value):
             return ""
-        if isinstance(value, list | dict | set | tuple | np.ndarray | bytes):
+        if isinstance(value, list | dict | set | tuple | np.ndarray | bytes | complex):
             raise TypeError(
                 f"column {shown(self.name)} holds a {type(value).__name__}; numbers, texts, truth values and dates are "
                 "expected"

@@ -86,8 +86,11 @@ class ParquetLayout:
         with broken_file(path, "the Parquet file"):
             self.metadata = parquet.read_metadata(file)
             schema = self.metadata.schema.to_arrow_schema()
-            index = (schema.pandas_metadata or {}).get("index_columns", [])
+            pandas = schema.pandas_metadata or {}
+            index = pandas.get("index_columns", [])
+            kinds = {column.get("field_name"): column.get("pandas_type") for column in pandas.get("columns", [])}
             self._fields = [field for field in schema if field.name not in index]
+            self._are_categories = [kinds.get(field.name) == "categorical" for field in self._fields]
             # The metadata of a single column are left alone: where a file's are wrong, PyArrow 26 ends the process.
             groups = [self.metadata.row_group(i) for i in range(self.metadata.num_row_groups)]
             self.group_rows = tuple(group.num_rows for group in groups)
@@ -128,6 +131,10 @@ class ParquetLayout:
         """Tell whether a column holds text, plain or dictionary-encoded."""
         kind = self._fields[column].type
         return str(kind.value_type if hasattr(kind, "index_type") else kind) in _TEXTS
+
+    def is_category(self, column: int) -> bool:
+        """Tell whether a column was one of categories, perhaps of numbers, in the data frame that was written."""
+        return self._are_categories[column]
 
     def is_narrow(self, column: int) -> bool:
         """Tell whether float32 represents the numbers of a column exactly."""

@@ -143,7 +143,8 @@ def _is_large_matrix(path: str, target: str | None, kind: TargetKind) -> bool:
         layout = ParquetLayout(file, path)
     names = layout.names
     features = [column for column, name in enumerate(names) if name != (target or names[-1])]
-    if not _is_large(layout) or not all(map(layout.is_number, features)):
+    are_numbers = all(layout.is_number(column) and not layout.is_category(column) for column in features)
+    if not _is_large(layout) or not are_numbers:
         return False
     # The error for an unknown target comes from the reader.
     return len(features) == len(names) or has_plain_targets(path, ReadingOptions(target=target), kind)

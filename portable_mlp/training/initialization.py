@@ -51,7 +51,7 @@ def init_params(
     ValueError
         If the scheme is unknown, ``std`` does not belong to it, or the dtype is not a floating one of the backend.
     TypeError
-        If ``net`` is not a network.
+        If ``net`` is not a network, ``std`` not a number, or ``random_state`` none of the above.
     BackendUnavailable
         If the backend cannot be used here.
 

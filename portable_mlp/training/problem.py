@@ -76,7 +76,7 @@ def checked_problem(
     data = _checked_samples(net, params, X, y, sample_weight)
     backend = backend_of(params[0][0]).at_precision(options["precision"], params[0][0].dtype)
     hold_out = _checked_validation(net, params, validation)
-    with backend.undisturbed():
+    with backend.running():
         by_class = learnt_class_weights(backend, net, data, options["class_weight"])
         data = weighted(backend, data, by_class)
         check_own_samples(backend, data)

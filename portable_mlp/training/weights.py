@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from ..backends import Backend
+from ..backends import Backend, dtype_name
 from ..distributed.group import current_group
 from ..kernels.network import Network
 from ..kernels.targets import are_labels
@@ -39,12 +39,18 @@ def learnt_class_weights(backend: Backend, net: Network, data: Samples, class_we
 
 
 def weighted(backend: Backend, data: Samples, by_class: ClassWeights | None) -> Samples:
-    """Multiply the weights of samples by those of their classes; check that one is not 0."""
+    """Multiply the weights of samples by those of their classes; check that all are finite and that one is not 0."""
     if isinstance(data, Stream):
         return data
     if by_class is not None:
         factors = backend.asarray(by_class.of_samples(_classes_of(backend, data)), dtype=data.X.dtype)
-        data = data._replace(weights=factors if data.weights is None else data.weights * factors)
+        weights = factors if data.weights is None else data.weights * factors
+        if not bool(backend.xp.all(backend.xp.isfinite(weights))):
+            raise ValueError(
+                f"the weights of samples, times class_weight, are too large for {dtype_name(data.X.dtype)}: "
+                "give smaller ones in the same proportions"
+            )
+        data = data._replace(weights=weights)
     if data.weights is not None and not bool(backend.xp.any(data.weights > 0)):
         raise ValueError("the weights of all samples are 0: one at least must count")
     return data

@@ -63,6 +63,10 @@ class EmulatedCublas:
         self._memory[copy.ctypes.data] = copy
         return copy
 
+    def get_property(self, *arguments: Any, **named: Any) -> int:
+        inspect.signature(cublas.get_property).bind(*arguments, **named)
+        return 13
+
     def create(self) -> int:
         self._called("create")
         handle = 1000 + len(self.calls)

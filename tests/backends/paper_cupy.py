@@ -29,8 +29,10 @@ class State:
 
     Attributes
     ----------
-    stream : Stream
-        On which work is launched.
+    devices : list of int
+        The numbers of the GPUs that were made current, the current one last.
+    streams : dict of int to Stream
+        On which work is launched, for each GPU.
     allocator : callable or None
         None is the default pool.
     memory : mapping of int to ndarray
@@ -40,10 +42,15 @@ class State:
     """
 
     def __init__(self) -> None:
-        self.stream = Stream()
+        self.devices = [0]
+        self.streams = {0: Stream(device=0), 1: Stream(device=1)}
         self.allocator: Any = None
         self.memory: weakref.WeakValueDictionary[int, np.ndarray] = weakref.WeakValueDictionary()
         self.n_launched = 0
+
+    @property
+    def stream(self) -> "Stream":
+        return self.streams[self.devices[-1]]
 
     def allocate(self, shape: tuple[int, ...], dtype: Any) -> np.ndarray:
         """Return memory that holds nothing of use, aligned as CuPy's is."""
@@ -64,17 +71,19 @@ class State:
 
 
 class Stream:
-    def __init__(self, non_blocking: bool = False) -> None:
+    def __init__(self, non_blocking: bool = False, device: int | None = None) -> None:
         self.non_blocking, self.capturing, self.ptr = non_blocking, False, id(self)
+        self.device = STATE.devices[-1] if device is None else device
         self.written: list[Callable[[], None]] = []
         self.waited_for: list[Any] = []
 
     def __enter__(self) -> "Stream":
-        self._before, STATE.stream = STATE.stream, self
+        assert self.device == STATE.devices[-1], "a stream of another GPU than the current one"
+        self._before, STATE.streams[self.device] = STATE.stream, self
         return self
 
     def __exit__(self, *exception: Any) -> None:
-        STATE.stream = self._before
+        STATE.streams[self.device] = self._before
 
     def wait_event(self, event: "Event") -> None:
         assert not self.capturing
@@ -117,8 +126,8 @@ class Graph:
 
 
 class Device:
-    def __init__(self, id: int = 0) -> None:
-        self.id = id
+    def __init__(self, id: int | None = None) -> None:
+        self.id = STATE.devices[-1] if id is None else id
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Device) and other.id == self.id
@@ -126,12 +135,14 @@ class Device:
     __hash__ = None  # type: ignore[assignment] # as CuPy's, which compares alone
 
     def __enter__(self) -> "Device":
+        STATE.devices.append(self.id)
         return self
 
     def __exit__(self, *exception: Any) -> None:
-        pass
+        STATE.devices.pop()
 
     def synchronize(self) -> None:
+        assert ONE_AT_A_TIME._is_owned(), "it waits for the GPU"
         assert not STATE.stream.capturing
 
 
@@ -156,29 +167,29 @@ def using_allocator(allocator: Any) -> Iterator[None]:
 class ndarray:  # noqa: N801 - CuPy's name
     """An array on the device, whose memory is really the host's."""
 
-    def __init__(self, host: np.ndarray) -> None:
+    def __init__(self, host: np.ndarray, device: Device | None = None) -> None:
         self.host = host
         self.shape, self.strides, self.dtype = host.shape, host.strides, host.dtype
         self.ndim, self.size, self.flags = host.ndim, host.size, host.flags
         self.data = types.SimpleNamespace(ptr=host.ctypes.data)
-        self.device = Device()
+        self.device = Device() if device is None else device
 
     def __array_namespace__(self, api_version: str | None = None) -> Any:
         return NAMESPACE
 
     @property
     def mT(self) -> "ndarray":  # noqa: N802
-        return ndarray(self.host.mT)
+        return ndarray(self.host.mT, self.device)
 
     def __getitem__(self, index: Any) -> "ndarray":
         key = index if isinstance(index, tuple) else (index,)
         # With an ellipsis a single number is a view too, as CuPy gives it.
         found = self.host[key if any(k is Ellipsis for k in key) else (*key, ...)]
         assert np.shares_memory(found, self.host) or not found.size
-        return ndarray(found)
+        return ndarray(found, self.device)
 
     def __setitem__(self, index: Any, value: Any) -> None:
-        place = self[index].host
+        place = _host(self[index])
         STATE.launch(lambda: np.copyto(place, _host(value)))
 
     def __float__(self) -> float:
@@ -193,6 +204,7 @@ class ndarray:  # noqa: N801 - CuPy's name
 
 def _host(x: Any) -> Any:
     if isinstance(x, ndarray):
+        assert x.device == Device(), "an array of another GPU than the current one"
         return x.host
     return type(x)(map(_host, x)) if isinstance(x, list | tuple) else x
 
@@ -442,7 +454,7 @@ class Namespace(types.ModuleType):
         if name in ("isdtype", "finfo", "iinfo", "result_type") or not callable(value):
             return value
         if name in ("expand_dims", "matrix_transpose", "reshape", "permute_dims"):
-            return lambda x, *args, **kwargs: ndarray(value(x.host, *args, **kwargs))
+            return lambda x, *args, **kwargs: ndarray(value(x.host, *args, **kwargs), x.device)
         if name in ("matmul", "vecdot", "tensordot"):  # in array-api-compat all are CuPy's matmul
             return lambda *args, **kwargs: applied(value, *args, **kwargs) if not_capturing() else None
         if isinstance(value, type):
@@ -451,7 +463,7 @@ class Namespace(types.ModuleType):
 
 
 def fake_cupy() -> types.ModuleType:
-    """Return the module ``cupy``, with one GPU."""
+    """Return the module ``cupy``, with two GPUs."""
     module = types.ModuleType("cupy")
     cuda = types.SimpleNamespace(
         Device=Device,
@@ -460,7 +472,7 @@ def fake_cupy() -> types.ModuleType:
         MemoryPool=MemoryPool,
         using_allocator=using_allocator,
         get_current_stream=lambda: STATE.stream,
-        runtime=types.SimpleNamespace(getDeviceCount=lambda: 1),
+        runtime=types.SimpleNamespace(getDeviceCount=lambda: 2),
     )
     members = {
         "__version__": "14.2.0",

@@ -4,6 +4,7 @@ import contextlib
 import functools
 import pathlib
 import pickle
+import threading
 import warnings
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -82,7 +83,16 @@ SETTINGS: dict[tuple[str, str], Callable[[], contextlib.AbstractContextManager[A
     ("strict", "no extensions"): lambda: strict_flags(enabled_extensions=()),
     ("numpy", "printing"): lambda: np.printoptions(precision=1),
 }
-EACH_TIME = list(SETTINGS)[::3]  # of each library one
+# Of each library one at least.
+EACH_TIME = [
+    ("numpy", "errors raise"),
+    ("torch", "autocast to bfloat16"),
+    ("torch", "default dtype float64"),
+    ("torch", "matmul in bf16"),
+    ("torch", "a function mode"),
+    ("jax", "no promotion"),
+    ("strict", "version 2023.12"),
+]
 
 
 @pytest.fixture(scope="module")
@@ -188,6 +198,28 @@ def test_the_settings_are_put_back(owner: Any, value: str) -> None:
             assert (owner.fp32_precision, torch.is_autocast_enabled("cpu")) == ("ieee", False)
         assert (owner.fp32_precision, torch.is_autocast_enabled("cpu")) == (value, True)
     assert torch.get_float32_matmul_precision() == before
+
+
+def test_trainings_in_threads_end_in_any_order_at_full_precision() -> None:
+    backend, a_began, b_began = pm.get_backend("torch"), threading.Event(), threading.Event()
+
+    def a() -> None:
+        with backend.running():
+            a_began.set()
+            assert b_began.wait(60)
+
+    with called(torch.set_float32_matmul_precision, "medium", "highest"):
+        thread = threading.Thread(target=a)
+        thread.start()
+        assert a_began.wait(60)
+        with backend.running():
+            b_began.set()
+            thread.join()
+            assert torch.get_float32_matmul_precision() == "highest"
+            with backend.undisturbed():
+                pass
+            assert torch.get_float32_matmul_precision() == "highest"
+        assert torch.get_float32_matmul_precision() == "medium"
 
 
 def test_jax_settings_are_put_back() -> None:

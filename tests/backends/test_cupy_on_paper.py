@@ -459,7 +459,7 @@ def test_handles_are_made_once_and_never_destroyed(cupy: Any) -> None:
     for _ in range(3):
         fitted()
     assert [calls.count(name) for name in ("create", "set_stream", "set_workspace", "destroy")] == [1, 1, 1, 0]
-    with cupy._cupy_streams.lent() as one, cupy._cupy_streams.lent() as other:
+    with cupy._cupy_streams.cublas_stream() as one, cupy._cupy_streams.cublas_stream() as other:
         assert one is not other
         with one.current(), other.current():
             assert STATE.stream is other.stream
@@ -474,9 +474,9 @@ def test_handles_are_made_once_and_never_destroyed(cupy: Any) -> None:
 
 def test_a_stream_waits_for_what_its_last_user_launched_elsewhere(cupy: Any) -> None:
     elsewhere = paper_cupy.Stream()
-    with cupy._cupy_streams.lent() as first, elsewhere:
+    with cupy._cupy_streams.cublas_stream() as first, elsewhere:
         first.launched()
-    with cupy._cupy_streams.lent() as second:
+    with cupy._cupy_streams.cublas_stream() as second:
         assert second is first
     assert first.stream.waited_for[-1] is elsewhere
 
@@ -497,20 +497,27 @@ def test_the_stream_of_recordings_waits_and_is_waited_for(cupy: Any) -> None:
     assert STATE.stream is caller
 
 
-def test_without_bindings_steps_are_launched_one_by_one(cupy: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(
+    ("missing", "message"),
+    [
+        ("_bindings", r"cannot be loaded: No module named 'nvmath'; pip install nvmath-python$"),
+        ("get_property", r"cannot load cuBLAS itself: libcublas.so.13 is not found$"),
+    ],
+)
+def test_without_cublas_steps_are_launched_one_by_one(
+    missing: str, message: str, cupy: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
     expected = flat(fitted())
     GRAPHS.clear()
 
-    def missing() -> Any:
-        raise ImportError("No module named 'nvmath'")
+    def fails(*arguments: Any) -> Any:
+        raise RuntimeError(message.rpartition(": ")[2].partition(";")[0].removesuffix("$"))
 
     from portable_mlp.backends import _cublas
 
-    monkeypatch.setattr(_cublas, "_bindings", missing)
+    monkeypatch.setattr(_cublas if missing == "_bindings" else cupy.cublas, missing, fails)
     cupy._cupy._why_no_graphs.cache_clear()
-    with pytest.warns(
-        RuntimeWarning, match=r"kernel by kernel: .*No module named 'nvmath'; pip install nvmath-python"
-    ) as warned:
+    with pytest.warns(RuntimeWarning, match=f"kernel by kernel: .*{message}") as warned:
         found = flat(fitted()), flat(fitted())
     assert len(warned) == 1
     assert not GRAPHS
@@ -518,6 +525,40 @@ def test_without_bindings_steps_are_launched_one_by_one(cupy: Any, monkeypatch: 
         np.testing.assert_allclose(x, expected, rtol=1e-5)
     with pytest.raises(ValueError, match="'tf32' is for the tensor cores of a GPU; cupy on cuda:0 has 'float32'"):
         fitted(precision="tf32")
+    monkeypatch.setenv("CUPY_TF32", "1")
+    with pytest.raises(pm.BackendUnavailable, match=f"CUPY_TF32=1 lets CuPy multiply in TF32; unset it: .*{message}"):
+        fitted()
+
+
+@pytest.mark.filterwarnings("ignore:Stochastic Optimizer")
+@pytest.mark.parametrize("precision", ["float32", *rarely("tf32")])
+def test_another_gpu_than_the_current_one(precision: str, cupy: Any) -> None:
+    """All that is done with its arrays is done there, and the current one stays."""
+    second, data, host = paper_cupy.Device(1), problem(NET, "float32"), pm.init_params(NET, dtype="float32")
+    backend = pm.get_backend("cupy", "cuda:1")
+    params = pm.init_params(NET, backend=backend, dtype="float32")
+    X, labels = backend.asarray(data.X), backend.asarray(data.Y[:, 0])
+    found = pm.predict(NET, params, X)
+    close(found, pm.predict(NET, host, data.X))
+    loss, _ = pm.loss_and_grad(NET, params, X, labels)
+    options: dict[str, Any] = {"batch_size": 8, "epochs": 4, "class_weight": "balanced", "l2": 0.01}
+    weights = np.ones(57, dtype="float32")
+    weighted = {"sample_weight": backend.asarray(weights), "precision": precision}
+    result = pm.train(NET, params, X, labels, validation=(X, labels), **weighted, **options)
+    expected = pm.train(NET, host, data.X, data.Y[:, 0], sample_weight=weights, **options)
+    assert GRAPHS
+    np.testing.assert_allclose(result.history["loss"], expected.history["loss"], rtol=1e-5)
+    given = pm.MLPClassifier((6,), max_iter=4, batch_size=8, random_state=0, precision=precision).fit(X, labels)
+    named = pm.MLPClassifier((6,), max_iter=4, random_state=0, backend="cupy", device="cuda:1").fit(X, data.Y[:, 0])
+    answers = [
+        getattr(clf, method)(X)
+        for clf in (given, named)
+        for method in ("predict", "predict_proba", "predict_log_proba", "transform")
+    ]
+    everywhere = [found, loss, *answers, *named.coefs_, *(x for layer in result.params for x in layer)]
+    assert all(x.device == second for x in everywhere)
+    assert STATE.devices == [0]
+    backend.synchronize()
 
 
 @pytest.mark.parametrize(("precision", "rtol"), [("tf32", 1e-5), *rarely(("float32", 1e-5), ("bfloat16", 3e-2))])

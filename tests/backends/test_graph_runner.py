@@ -11,8 +11,9 @@ import torch
 
 import portable_mlp as pm
 from portable_mlp.backends._graph_runner import GraphRunner
-from portable_mlp.backends._torch import TorchBackend, multiplying_at
+from portable_mlp.backends._torch import TorchBackend
 from portable_mlp.backends._torch_optimizers import recordable
+from portable_mlp.backends._torch_precision import multiplying_at
 from portable_mlp.backends.runner import STEPS_A_CALL
 from portable_mlp.estimators.losses import REPORTED
 from portable_mlp.kernels.optimizers import Optimizer, adam, adamw, sgd

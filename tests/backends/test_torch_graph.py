@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 import torch
 
+from portable_mlp.backends import _torch_graph
 from portable_mlp.backends._torch_graph import TorchRecorder
 
 
@@ -51,6 +52,7 @@ class Cuda:
 @pytest.fixture
 def cuda(monkeypatch: pytest.MonkeyPatch) -> Cuda:
     monkeypatch.setattr(torch, "cuda", Cuda())
+    monkeypatch.setattr(_torch_graph, "_idle", {})
     return torch.cuda
 
 
@@ -65,6 +67,15 @@ def test_recordings_share_a_pool_as_long_as_one_is_alive(cuda: Cuda) -> None:
     gc.collect()
     recorder.record(lambda: None)
     assert cuda.graphs[0].pool() is not used
+
+
+def test_streams_are_made_once_and_lent_to_one_recorder_at_a_time(cuda: Cuda) -> None:
+    """PyTorch has 32, and gives them out in turn: two trainings could have the same one."""
+    trains_for_long = TorchRecorder("cuda:0")
+    of_others = [id(TorchRecorder("cuda:0")._stream) for _ in range(40)]
+    assert len(set(of_others)) == 1
+    assert id(trains_for_long._stream) not in of_others
+    assert TorchRecorder("cuda:1")._stream is not _torch_graph._idle["cuda:0"][0]
 
 
 @pytest.mark.parametrize("error", [RuntimeError, KeyboardInterrupt])

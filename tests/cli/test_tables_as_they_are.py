@@ -218,6 +218,15 @@ def test_a_large_table_of_numbers_is_streamed_and_one_with_texts_is_read(
     assert ("zone  number" in train(data="flats.parquet", capfd=capfd)) == (streamed_bytes > 0)
 
 
+def test_categories_that_are_numbers_are_streamed_as_categories(
+    capfd: Capture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("portable_mlp.tables.prepared_rows.STREAMED_BYTES", 0)
+    frame = pd.DataFrame({"kind": pd.Categorical(np.arange(40) % 3), "x": RNG.normal(size=40), "rent": range(40)})
+    frame.to_parquet("flats.parquet", row_group_size=15)
+    assert "kind  category  3 categories" in train(data="flats.parquet", capfd=capfd)
+
+
 def test_a_description_of_columns_that_was_changed_is_refused(capfd: Capture) -> None:
     train("--id", "key", capfd=capfd)
     net, params, metadata = pm.load_model("m.safetensors")

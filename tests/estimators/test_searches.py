@@ -21,7 +21,7 @@ from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import StandardScaler
 
 import portable_mlp as pm
-from portable_mlp.estimators.last_steps import candidates_compute_on_numpy
+from portable_mlp.estimators.pipelines import candidates_compute_on_numpy
 from portable_mlp.training.side_by_side import Workers
 from tests.conftest import Library
 from tests.estimators.problems import ours, problem, weights

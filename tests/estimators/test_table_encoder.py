@@ -150,6 +150,7 @@ def test_options() -> None:
         ({**NEW, "text": np.array([b"x"])}, TypeError, "column 'text' has the dtype |S1; numbers, texts"),
         ({**NEW, "text": np.array([["x"]])}, TypeError, "column 'text' has 2 dimensions; 1 is expected"),
         (pd.DataFrame({**NEW, "text": [["x"]]}), TypeError, "column 'text' holds a list; numbers, texts, truth values"),
+        (pd.DataFrame({**NEW, "text": [1j]}), TypeError, "column 'text' holds a complex; numbers, texts, truth values"),
         (pl.DataFrame({**NEW, "text": [["x"]]}), TypeError, "column 'text' has the type List"),
         (pd.DataFrame([[1, 2]], columns=["a", "a"]), ValueError, "2 columns have 1 different names; each needs one"),
         (pa.table([[1], [2]], names=["a", "a"]), ValueError, "2 columns have 1 different names; each needs one"),

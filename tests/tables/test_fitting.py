@@ -281,3 +281,13 @@ def test_many_rows_have_the_penalty_of_the_recipe() -> None:
 ])  # fmt: skip
 def test_counts_of_a_short_table_are_quantities(y: list[Any], *, expected: bool) -> None:
     assert asks_for_classes(np.array(y), "auto") is expected
+
+
+def test_a_column_that_counts_the_rows_is_left_out_though_rows_are_held_out() -> None:
+    columns = {"case": 1.0 + np.arange(60), "x": np.sin(np.arange(60.0))}
+    X = Columns({name: Column(Reading("number"), values) for name, values in columns.items()})
+    table = RawTable(X, columns["x"], None, "y", ())
+    for some in (table, table.take(np.flatnonzero(np.arange(60) % 5))):
+        found = prepare(some, TableOptions(hold_out=0.2))
+        assert found.preparation.encoder is not None
+        assert [one.kind for one in found.preparation.encoder.report] == ["dropped", "number"]

@@ -26,6 +26,7 @@ import portable_mlp as pm
 from portable_mlp.tables import arrow_csv, limits
 from portable_mlp.tables.columns import Reading
 from portable_mlp.tables.dates import DATE_FORMS, parsed_date
+from portable_mlp.tables.frames import columns_of_frame
 from portable_mlp.tables.known_targets import KnownTarget
 from portable_mlp.tables.reading import DataError, ReadingOptions, read_known_columns, read_raw_table
 
@@ -544,6 +545,32 @@ def test_typed_columns_are_conformed_to_what_is_known(tmp_path: Path) -> None:
     pq.write_table(pa.table({"n": [1.0, 2.0]}), path)
     with pytest.raises(DataError, match="row 2, column 'n': 2 is not a truth value"):
         read(n=("truth", ""))
+
+
+@pytest.mark.parametrize(
+    "cells", [[3, 1, 1, None], [2.5, 1.0, 1.0, None], [True, False, True, None], ["b", "a", "b", None]]
+)
+def test_categories_of_a_data_frame_stay_categories_in_its_file(tmp_path: Path, cells: list[Any]) -> None:
+    """As `TableEncoder` takes them from the frame, numbers too."""
+    frame = pd.DataFrame({"c": pd.Categorical(cells), "x": range(4)})
+    frame.to_parquet(tmp_path / "t.parquet")
+    found = pm.read_table(tmp_path / "t.parquet").X
+    expected = columns_of_frame(frame)["c"]().recognised(".")
+    assert (found.column("c").reading, found["c"].tolist()) == (expected.reading, expected.values.tolist())
+    assert found.column("x").reading.kind == "number"
+    known = read_known_columns(tmp_path / "t.parquet", {"c": Reading("text")}, ReadingOptions()).X
+    assert known["c"].tolist() == expected.values.tolist()
+
+
+def test_nanoseconds_are_microseconds(tmp_path: Path) -> None:
+    dates = pa.array([1_580_083_200_000_001_007, None, -1], pa.timestamp("ns"))
+    pq.write_table(pa.table({"d": dates, "x": [1, 2, 3]}), tmp_path / "t.parquet")
+    found = pm.read_table(tmp_path / "t.parquet").X["d"]
+    assert found[:2].tolist() == [datetime.datetime(2020, 1, 27, 0, 0, 0, 1), None]
+    far = pa.array([2**62, None, 0], pa.timestamp("ms"))
+    pq.write_table(pa.table({"d": far, "x": [1, 2, 3]}), tmp_path / "t.parquet")
+    with pytest.raises(DataError, match=r"column 'd' cannot be read: Casting from timestamp\[ms\] to timestamp\[us\]"):
+        pm.read_table(tmp_path / "t.parquet")
 
 
 # --- Two readers, one table

@@ -199,6 +199,10 @@ def test_models_share_the_weights() -> None:
         ({"sample_weight": np.where(np.arange(N) == 3, np.nan, 1.0)}, r"sample_weight\[3\] is nan"),
         ({"sample_weight": -WEIGHTS}, "sample_weight must not be negative; got -"),
         ({"sample_weight": np.zeros(N)}, "the weights of all samples are 0"),
+        (
+            {"sample_weight": np.full(N, 1e300), "class_weight": {0: 1e300}},
+            "the weights of samples, times class_weight, are too large for float64: give smaller ones",
+        ),
         ({"validation": (X, Y, np.zeros(N))}, "in the validation data: the weights of all samples are 0"),
         ({"validation": (X, Y, WEIGHTS, 1)}, r"validation must be a pair \(X_val, y_val\), or"),
         (
