@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 import portable_mlp as pm
-from portable_mlp.training import lbfgs, monitor, run
+from portable_mlp.training import lbfgs, loop_record, monitor, run
 from portable_mlp.training.history_numbers import kept_number
 from tests.distributed.fakes import on_ranks
 from tests.selection import rarely
@@ -19,7 +19,7 @@ RNG = np.random.default_rng(0)
 X, Y = RNG.normal(size=(40, 6)), RNG.integers(0, 3, 40)
 NET = pm.Network((6, 4, 3))
 RECORDED = {"loss", "learning_rate", "samples_per_second", "validation_loss", "validation_score"}
-EPOCH_ENDS = {module.__file__ for module in (monitor, run, lbfgs)}
+EPOCH_ENDS = {module.__file__ for module in (monitor, loop_record, run, lbfgs)}
 
 
 def train(**options: Any) -> pm.TrainResult:
