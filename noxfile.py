@@ -103,8 +103,8 @@ def libraries(session: nox.Session, library: str) -> None:
         session.install(*nox.project.dependency_groups(PYPROJECT, "dpnp"))
         driver = {
             "OCL_ICD_FILENAMES": f"{session.virtualenv.location}/lib/libintelocl.so",
-            # dpnp drops references to arrays in tasks that wait for the GIL. With a few threads for tasks all of them may
-            # wait for it while a call that has it waits for a task of its own: then nothing moves any more.
+            # dpnp drops references to arrays in tasks that wait for the GIL. A few threads for tasks may all wait for
+            # it while a call that has it waits for a task of its own: then nothing moves any more.
             "SYCL_QUEUE_THREAD_POOL_SIZE": "256",
         }
     session.run("pytest", *SIDE_BY_SIDE, "-m", "optional", *session.posargs, env=driver)
