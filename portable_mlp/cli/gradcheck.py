@@ -19,6 +19,7 @@ from ..kernels.losses import LOSSES
 from ..kernels.network import Network
 from ..training.initialization import init_params
 from ..training.network_gradient_check import check_gradient
+from .terminal import echo
 
 SIZES = (5, 6, 3)
 N_SAMPLES = 8
@@ -34,10 +35,16 @@ def gradcheck(
     names = backend or [info.name for info in backends() if info.available]
     opened = [get_backend(name) for name in names]
     table = Table("backend", "dtype", "networks", "largest relative error", "at", "gradients")
-    all_passed = True
+    all_passed, problems = True, []
     for one in opened:
         dtype = widest_dtype(one)
-        checks = list(_checks(one, dtype))
+        try:
+            checks = list(_checks(one, dtype))
+        except Exception as error:  # whatever a broken library raises costs its row, not the table
+            all_passed = False
+            problems.append(f"{one.name}: {type(error).__name__}: {error}")
+            table.add_row(one.name, dtype, "-", "-", "-", Text("failed", style="red"))
+            continue
         worst_net, worst = max(
             checks, key=lambda pair: (not pair[1].passed, pair[1].max_relative_error / pair[1].tolerance)
         )
@@ -48,6 +55,8 @@ def gradcheck(
         where = f"{worst_net.activation}, {worst_net.output}, {worst_net.loss}: {part}{layer + 1}{list(index)}"
         table.add_row(one.name, dtype, str(len(checks)), f"{worst.max_relative_error:.1e}", Text(where), verdict)
     Console().print(table)
+    for problem in problems:
+        echo(problem, err=True)
     if not all_passed:
         raise typer.Exit(CHECK_FAILED)
 

@@ -355,6 +355,18 @@ def test_gradcheck_fails_on_a_wrong_gradient(monkeypatch: pytest.MonkeyPatch, ca
     assert "tanh" in out
 
 
+def test_gradcheck_says_which_library_breaks(monkeypatch: pytest.MonkeyPatch, capfd) -> None:
+    def broken(self: Any, x: Any) -> Any:
+        raise RuntimeError("out of luck")
+
+    monkeypatch.setattr(type(pm.get_backend("torch")), "to_numpy", broken)
+    code, out, err = command("gradcheck", "--backend", "torch", "--backend", "numpy", capfd=capfd)
+    assert code == 1
+    assert "failed" in out
+    assert "right" in out
+    assert err == "torch: RuntimeError: out of luck\n"
+
+
 def test_demo_learns_the_digits(monkeypatch: pytest.MonkeyPatch, capfd) -> None:
     monkeypatch.setattr(demo, "TIMED_EPOCHS", 2)
     code, out, err = command("demo", "--output", "out", capfd=capfd)
