@@ -1,9 +1,10 @@
-"""Are probabilities true?
-=======================
+"""Are the probabilities right?
+============================
 
-Of the answers that a model gives with 80 %, 80 % should be right. One network is too sure; a mean of ten is less so.
+Of the answers that a model gives with a probability of 80 %, 80 % should be right. One network is too sure of itself;
+the mean of ten is less so.
 
-You see how often answers are right over how sure the model is, for one network and for ten that `fit_many` trains side
+You see how often answers are right at each level of confidence, for one network and for ten that `fit_many` trains side
 by side, and the expected calibration error of each (needs scikit-learn and matplotlib).
 """
 

@@ -1,7 +1,7 @@
 """What dropout and penalties do
 =============================
 
-Two hundred samples, of which some are wrong: a network learns them by heart. Dropout and an L2 penalty hold it back.
+Two hundred samples, some of them mislabelled: a network learns them by heart. Dropout and an L2 penalty hold it back.
 
 You see the loss of the training samples and of unseen ones over the epochs, without either, with a penalty, and with
 dropout (needs scikit-learn and matplotlib). What counts is the dashed line.

@@ -4,7 +4,8 @@
 The whole training of a two-layer network in sight: `pm.train`, written out with the library's own kernels.
 
 Read it from top to bottom: the numbers, the step (forward, loss, backward, penalty, update), the loop over epochs and
-batches. You see each epoch's loss beside that of `pm.train`; on NumPy they are equal to the last bit.
+batches. You see each epoch's loss beside that of `pm.train`; on NumPy they are equal to the last bit (needs
+scikit-learn).
 """
 
 import numpy as np

@@ -5,7 +5,7 @@ A model goes on learning where this library is not: onnxruntime runs its trainin
 
 You see a network that has learnt half of the digits written into an ONNX file; the ten lines that learn the other half
 with onnxruntime alone; how many unseen digits are read before and after; and how little the parameters differ from
-those that the library's own steps lead to (needs scikit-learn, onnx, ndonnx and onnxruntime).
+those that the library's own steps lead to (needs scikit-learn, the extra onnx, and onnxruntime).
 """
 
 import pathlib

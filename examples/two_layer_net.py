@@ -4,7 +4,8 @@
 Handwritten digits, read by two layers that are trained with plain mini-batches.
 
 You see that weights of almost nothing make every class equally likely, so that the first loss is log(k); what the
-learning rate, the losses and the accuracy do in each epoch, told by a callback; and how well unseen digits are read.
+learning rate, the losses and the accuracy do in each epoch, printed by a callback; and how well unseen digits are read
+(needs scikit-learn).
 """
 
 import math

@@ -38,9 +38,11 @@ True
 
 from __future__ import annotations
 
+from . import _starting  # noqa: F401 - the first import: the others take most of a command's first second
+
+# isort: split
 from typing import TYPE_CHECKING, Any
 
-from . import _starting  # noqa: F401 - the first import: the others take most of a command's first second
 from .backends import Backend, BackendInfo, BackendUnavailable, backends, get_backend
 from .backends.ambient import forward, loss_and_grad, predict
 from .backends.interrupts import whole_imports

@@ -1,20 +1,20 @@
-"""Ctrl-C while the command line is being imported: one line and exit code 130, as later, instead of a traceback."""
+"""Ctrl-C while the command line is being imported: one line and exit code 130, as later, instead of a traceback.
+
+Until the handler is set there is a traceback: this file imports little.
+"""
 
 from __future__ import annotations
 
-import contextlib
 import os
-import pathlib
 import signal
 import sys
-import types
 
 from .exit_codes import INTERRUPTED
 
 
 def is_command_line() -> bool:
     """Tell whether this process is the command line, rather than a program that imports the package."""
-    program = pathlib.PurePath(sys.argv[0]).stem if sys.argv else ""
+    program = os.path.splitext(os.path.basename(sys.argv[0]))[0] if sys.argv else ""
     return program == "portable-mlp" or (program == "-m" and "portable_mlp" in sys.orig_argv)
 
 
@@ -24,10 +24,11 @@ def raise_when_interrupted() -> None:
         signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
-def _end(number: int, frame: types.FrameType | None) -> None:
-    with contextlib.suppress(OSError):
+def _end(number: int, frame: object) -> None:
+    try:
         os.write(2, b"portable-mlp: interrupted\n")
-    os._exit(INTERRUPTED)
+    finally:
+        os._exit(INTERRUPTED)
 
 
 if is_command_line() and signal.getsignal(signal.SIGINT) is signal.default_int_handler:

@@ -150,7 +150,7 @@ MUTANTS = {
     "another version is read": Mutant("storage/model_descriptions.py", "or version not in known", "or False", REFUSED),
     "memory order of the user": Mutant(
         "storage/models.py",
-        "backend_of(params[0].W).to_numpy(pack(params))",
+        "flat_on_host(params)",
         "np.concatenate([x.ravel(order='K') for layer in params for x in layer])",
         MODELS,
     ),

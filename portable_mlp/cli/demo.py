@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pathlib
 import statistics
+from collections.abc import Sequence
 from typing import Annotated, NamedTuple
 
 import numpy as np
@@ -117,23 +118,28 @@ def _compare_backends(split: Split, shown: Console) -> None:
         title=f"{TIMED_EPOCHS} epochs of Adam, batches of {TIMED_BATCH_SIZE}, float32; loss against NumPy float64",
     )  # fmt: skip
     for info in backends():
-        if not info.available:
-            table.add_row(info.name, "-", Text("not available here"), "-")
-            continue
-        backend = get_backend(info.name)
-        try:
+        if info.available:
             with shown.status(f"timing {info.name}"):
-                history = _timed(net, split, backend, "float32").history
-        except RuntimeError as error:
-            # A library that fails costs its row, not the table.
-            table.add_row(info.name, backend.device_name, Text(str(error).splitlines()[0]), "-")
-            continue
-        # The first epoch compiles; the median of the others is what a long training sees.
-        speed = statistics.median(history["samples_per_second"][1:])
-        difference = max(abs(a - b) for a, b in zip(history["loss"], reference, strict=True))
-        table.add_row(info.name, backend.device_name, f"{speed:,.0f}", f"{difference:.1e}")
+                table.add_row(info.name, *_compared(info.name, net, split, reference))
+        else:
+            table.add_row(info.name, "-", Text("not available here"), "-")
     Console().print(table)
     echo("portable-mlp backends says what is missing, and how to install it")
+
+
+def _compared(name: str, net: Network, split: Split, reference: Sequence[float]) -> tuple[str, Text, str]:
+    """Return the device of a backend, its speed, and the largest difference of its losses from the reference."""
+    device = "-"
+    try:
+        backend = get_backend(name)
+        device = backend.device_name
+        history = _timed(net, split, backend, "float32").history
+    except Exception as error:  # whatever a broken library raises costs its row, not the table
+        return device, Text(next(iter(str(error).splitlines()), type(error).__name__)), "-"
+    # The first epoch compiles; the median of the others is what a long training sees.
+    speed = statistics.median(history["samples_per_second"][1:])
+    difference = max(abs(a - b) for a, b in zip(history["loss"], reference, strict=True))
+    return device, Text(f"{speed:,.0f}"), f"{difference:.1e}"
 
 
 def _timed(net: Network, split: Split, backend: Backend, dtype: str) -> TrainResult:

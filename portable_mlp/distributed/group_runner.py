@@ -17,7 +17,8 @@ from ..kernels.parameters import n_parameters
 from ..kernels.step import Carry, Program
 from ..kernels.workspace import Workspace
 from .group import Group
-from .shard_step import make_message_step, make_shard_message, message_length, pairwise_sum
+from .ordered_sum import pairwise_sum
+from .shard_step import make_message_step, make_shard_message, message_length
 from .shards import OwnSamples, SharedSamples
 
 

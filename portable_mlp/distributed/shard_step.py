@@ -7,7 +7,7 @@ weight. The sum of all messages of a batch has everything that its step needs.
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import TypeAlias
 
 from ..kernels.arrays import Array
@@ -82,14 +82,3 @@ def make_message_step(ops: Primitives, program: Program) -> MessageStep:
 def message_length(net: Network, *, weighted: bool) -> int:
     """Return the length of a message."""
     return n_parameters(net.sizes) + (2 if weighted else 1)
-
-
-def pairwise_sum(messages: Sequence[Array]) -> Array:
-    """Return ``((m0 + m1) + (m2 + m3)) + ...``, for a power of two of them.
-
-    >>> pairwise_sum([1.0, 2.0, 3.0, 4.0])
-    10.0
-    """
-    while len(messages) > 1:
-        messages = [a + b for a, b in zip(messages[::2], messages[1::2], strict=True)]
-    return messages[0]

@@ -38,7 +38,7 @@ from ..kernels.arrays import Array, snapshot
 from ..kernels.losses import LossOptions, checked_loss_options
 from ..kernels.network import Network
 from ..kernels.optimizers import OPTIMIZERS, SOLVERS
-from ..kernels.parameters import Layer, Params, pack
+from ..kernels.parameters import Layer, Params, pack_pieces
 from ..kernels.primitives import Primitives
 from ..kernels.propagation import ForwardPass, last_hidden, logits_of
 from ..kernels.step import Objective
@@ -445,7 +445,7 @@ class BaseMLP(
                 f"coefs_ and intercepts_ have the shapes {shapes}, but hidden_layer_sizes, X and y need {expected}: "
                 "fit a clone of this estimator, or set warm_start=False"
             )
-        return pack(self._layers_at(backend, common_dtype(self.coefs_)))
+        return pack_pieces(backend.xp, self._layers_at(backend, common_dtype(self.coefs_)))
 
     def _layers_at(self, backend: Backend, dtype: Any) -> Params:
         def on_device(x: Array) -> Array:

@@ -481,7 +481,7 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
         y, predicted, weights = map(on_host, computed(y, self.predict(X), sample_weight))
         if weights is None and all(few_whole_numbers(labels) is not None for labels in (y, predicted)):
             check_consistent_length(y, predicted)
-            return np.count_nonzero(y == predicted) / len(y)
+            return float(np.count_nonzero(y == predicted) / len(y))
         return float(accuracy_score(y, predicted, sample_weight=weights))
 
     def __sklearn_tags__(self) -> Any:

@@ -159,10 +159,13 @@ class SavedToFiles:
 def _what_else_it_is(metadata: dict[str, Any]) -> str:
     """Return a description of a sound model file without an estimator, and the function that reads it."""
     if "preparation" in metadata:
+        preparation = metadata["preparation"]
+        has_columns = isinstance(preparation, dict) and preparation.get("columns") is not None
+        advice = ", and so does what TableClassifier.load or TableRegressor.load returns" if has_columns else ""
         return (
             "a model of portable-mlp train, which prepares its rows, and not an estimator's: portable-mlp predict "
-            "takes rows as they are, as do TableClassifier.load and TableRegressor.load where the table is no matrix "
-            "of numbers; portable_mlp.load_model(path) gives the network, parameters and preparation"
+            f"takes rows as they are{advice}; portable_mlp.load_model(path) gives the network, parameters and "
+            "preparation"
         )
     return (
         "a model of portable_mlp.save_model, and not an estimator's: portable_mlp.load_model(path) gives the network "

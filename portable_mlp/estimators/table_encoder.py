@@ -229,7 +229,7 @@ class TableEncoder(TakesTables, TransformerMixin, BaseEstimator):
 
     def _known(self, X: Any, learner: BaseEstimator) -> Columns:
         """Return the columns of rows, each read as what it was when the learner, whom messages name, learnt it."""
-        X, columns = self._columns(X, reset=False)
+        X, columns = self._columns(X, learner, reset=False)
         readings = self._encoder.readings
         lacking = [name for name in readings if name not in columns]
         if lacking and not hasattr(self, "feature_names_in_"):
@@ -244,7 +244,7 @@ class TableEncoder(TakesTables, TransformerMixin, BaseEstimator):
 
     def _understood(self, X: Any) -> Columns:
         """Return the columns of training rows, each read as what its cells are."""
-        _, columns = self._columns(X, reset=True)
+        _, columns = self._columns(X, self, reset=True)
         unknown = [name for name in (*self.categorical, *self.drop) if name not in columns]
         if unknown:
             raise ValueError(f"X has no column {unknown[0]!r}; its columns are {', '.join(map(repr, columns))}")
@@ -266,15 +266,22 @@ class TableEncoder(TakesTables, TransformerMixin, BaseEstimator):
         self._encoder, matrix = Encoder.learn(table, outputs, options)
         return matrix
 
-    def _columns(self, X: Any, *, reset: bool) -> tuple[Any, dict[str, Callable[[], RawColumn]]]:
-        """Return the table, validated if it is an array, and functions that give its columns, by their names."""
+    def _columns(
+        self, X: Any, learner: BaseEstimator, *, reset: bool
+    ) -> tuple[Any, dict[str, Callable[[], RawColumn]]]:
+        """Return the table, validated if it is an array, and functions that give its columns, by their names.
+
+        The messages of the validation name the learner.
+        """
         if is_frame(X):
             columns = columns_of_frame(X)
             if reset:
                 self.n_features_in_ = len(columns)
                 self.feature_names_in_ = np.array(list(columns), dtype=object)
             return X, columns
-        X = validate_data(self, X, reset=reset, dtype=None, ensure_all_finite="allow-nan", ensure_min_samples=1 + reset)
+        X = validate_data(
+            learner, X, reset=reset, dtype=None, ensure_all_finite="allow-nan", ensure_min_samples=1 + reset
+        )
         names = getattr(self, "feature_names_in_", numbered_names(X.shape[1]))
         return X, columns_of_array(X, list(names))
 

@@ -435,6 +435,16 @@ class _TableEstimator(TakesTables, BaseEstimator):
         return hasattr(self, "_model")
 
 
+def _checked_quantities(y: Any) -> np.ndarray:
+    """Return targets as float64; raise scikit-learn's ValueError, with advice for texts."""
+    try:
+        return check_array(y, ensure_2d=False, dtype=np.float64, input_name="y")
+    except ValueError as error:
+        if not str(error).startswith("could not convert"):
+            raise
+        raise ValueError(f"y must hold numbers; TableClassifier predicts classes: {error}") from None
+
+
 def _check_none_missing(y: np.ndarray, what: str) -> None:
     """Raise ValueError if a target is None, or pandas' NA, which are no numbers."""
     if y.dtype.kind == "O" and any(one is None or is_pandas_na(one) for one in y.flat):
@@ -733,7 +743,7 @@ class TableRegressor(RegressorMixin, _TableEstimator):
         if y is None:
             raise ValueError("This TableRegressor estimator requires y to be passed, but the target y is None.")
         _check_none_missing(np.asarray(y), "target")
-        return self._fit(X, check_array(y, ensure_2d=False, dtype=np.float64, input_name="y"), None, sample_weight)
+        return self._fit(X, _checked_quantities(y), None, sample_weight)
 
     def predict(self, X: Any) -> np.ndarray:
         """Predict quantities.

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 from .arrays import Array, Namespace, common_namespace, device_for_new
 from .network import Network, checked_network
-from .parameters import Layer, Params, named_arrays
+from .parameters import Params, as_layers, named_arrays
 
 
 class ForwardCall(NamedTuple):
@@ -76,7 +76,7 @@ def check_inputs(net: Network, params: Params, X: Array, **others: Array) -> For
     ValueError, TypeError
         As `check_call`.
     """
-    params = _as_layers(net, params)
+    params = _layers_of(net, params)
     xp = common_namespace({**named_arrays(params), "X": X, **others})
     models = _check_params(xp, net, params)
     for name, x in {"X": X, **others}.items():
@@ -93,7 +93,7 @@ def check_params(net: Network, params: Params) -> Params:
     ValueError, TypeError
         As `check_call`.
     """
-    params = _as_layers(net, params)
+    params = _layers_of(net, params)
     _check_params(common_namespace(named_arrays(params)), net, params)
     return params
 
@@ -103,12 +103,9 @@ def _check_real(xp: Namespace, name: str, x: Array) -> None:
         raise TypeError(f"{name} must hold real numbers, got {x.dtype}")
 
 
-def _as_layers(net: Network, params: Params) -> Params:
+def _layers_of(net: Network, params: Params) -> Params:
     net = checked_network(net)
-    try:
-        layers = tuple(Layer(*layer) for layer in params)
-    except TypeError:
-        raise TypeError(f"params must be a tuple of Layer(W, b), got {type(params).__name__}") from None
+    layers = as_layers(params)
     if len(layers) != len(net.sizes) - 1:
         raise ValueError(
             f"{net} has {len(net.sizes) - 1} layers of parameters, but params has {len(layers)}: "

@@ -40,6 +40,14 @@ DTYPES = ("float32", "float64")
 """The dtypes of parameters."""
 
 
+def as_layers(params: Sequence[Layer]) -> Params:
+    """Return parameters as a tuple of Layer; raise TypeError for what is no sequence of pairs."""
+    try:
+        return tuple(Layer(*layer) for layer in params)
+    except TypeError:
+        raise TypeError(f"params must be a tuple of Layer(W, b), got {type(params).__name__}") from None
+
+
 def named_arrays(params: Sequence[Layer]) -> dict[str, Array]:
     """Return every array by the name that messages give it: ``params[0].W``, ``params[0].b``, ..."""
     return {
@@ -84,7 +92,7 @@ def pack(params: Sequence[Layer]) -> Array:
     ValueError
         If two libraries or devices meet, or there is no layer.
     TypeError
-        If something is not an array, or two dtypes meet.
+        If something is not an array or a layer, or two dtypes meet.
 
     Examples
     --------
@@ -92,6 +100,7 @@ def pack(params: Sequence[Layer]) -> Array:
     >>> pack([Layer(np.asarray([[1.0, 2.0], [3.0, 4.0]]), np.asarray([5.0, 6.0]))])
     array([1., 2., 3., 4., 5., 6.])
     """
+    params = as_layers(params)
     named = named_arrays(params)
     if not named:
         raise ValueError("there is nothing to pack: params has no layer")

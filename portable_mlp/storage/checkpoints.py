@@ -81,10 +81,14 @@ class CheckpointFolder(contextlib.AbstractContextManager["CheckpointFolder"]):
     def __enter__(self) -> Self:
         self.path.mkdir(parents=True, exist_ok=True)
         self._lock = _locked(self.path)
-        # Nobody else writes here: what is left of a write was left by a training that was killed.
-        for left in self.path.glob(".portable-mlp-*.tmp"):
-            with contextlib.suppress(OSError):
-                left.unlink()
+        try:
+            # Nobody else writes here: what is left of a write was left by a training that was killed.
+            for left in self.path.glob(".portable-mlp-*.tmp"):
+                with contextlib.suppress(OSError):
+                    left.unlink()
+        except BaseException:  # Ctrl-C: there will be no exit
+            _unlock(self._lock)
+            raise
         return self
 
     def __exit__(

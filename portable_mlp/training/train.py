@@ -23,7 +23,8 @@ from .batches import Data
 from .checkpointing import Checkpoints, checked_folder, entered_on_root, identity_of, used
 from .dropout import Dropout
 from .loop import make_loop
-from .monitor import Callback, LoopRecord, Monitor
+from .loop_record import LoopRecord
+from .monitor import Callback, Monitor
 from .options import TRAINING_OPTIONS, checked, fields_of_step, identity_of_options, of_optimizer
 from .order import KeyedOrder
 from .problem import Problem, checked_problem

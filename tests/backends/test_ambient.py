@@ -83,7 +83,16 @@ SETTINGS: dict[tuple[str, str], Callable[[], contextlib.AbstractContextManager[A
     ("strict", "no extensions"): lambda: strict_flags(enabled_extensions=()),
     ("numpy", "printing"): lambda: np.printoptions(precision=1),
 }
-EACH_TIME = list(SETTINGS)[::3]  # of each library one
+# Of each library one at least.
+EACH_TIME = [
+    ("numpy", "errors raise"),
+    ("torch", "autocast to bfloat16"),
+    ("torch", "default dtype float64"),
+    ("torch", "matmul in bf16"),
+    ("torch", "a function mode"),
+    ("jax", "no promotion"),
+    ("strict", "version 2023.12"),
+]
 
 
 @pytest.fixture(scope="module")

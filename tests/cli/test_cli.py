@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+from rich.console import Console
 
 import portable_mlp as pm
 from portable_mlp.backends.extras import install
@@ -21,6 +22,7 @@ from portable_mlp.cli import demo
 from portable_mlp.cli.app import run
 from portable_mlp.cli.commands import COMMANDS, Commands
 from portable_mlp.storage import tensor_files
+from portable_mlp.tables.prepared_rows import Rows
 from tests.estimators.problems import quietly
 
 ROWS = 60
@@ -365,6 +367,24 @@ def test_demo_learns_the_digits(monkeypatch: pytest.MonkeyPatch, capfd) -> None:
         assert name in out
     rows = predictions("out/digits.safetensors", "digits", capfd=capfd)
     assert len(rows) == 1797
+
+
+@pytest.mark.parametrize("error", [AttributeError("the driver is\ntoo old"), KeyError(), pm.BackendUnavailable("gone")])
+def test_a_library_that_fails_in_the_demo_costs_its_row(
+    error: Exception, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    def failing(name: str) -> Any:
+        if name == "torch":
+            raise error
+        return pm.get_backend(name)
+
+    monkeypatch.setattr(demo, "get_backend", failing)
+    monkeypatch.setattr(demo, "backends", lambda: [one for one in pm.backends() if one.name in ("numpy", "torch")])
+    rows = Rows(np.zeros((8, 64)), np.arange(8))
+    demo._compare_backends(demo.Split(rows, rows), Console(stderr=True))
+    table = {row[1]: row for line in capfd.readouterr().out.splitlines() if len(row := line.split()) > 1}
+    assert (str(error) or "KeyError").split()[0] in table["torch"]
+    assert table["numpy"][3] == "cpu"
 
 
 BAD_TABLES = {

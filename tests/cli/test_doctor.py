@@ -104,6 +104,20 @@ def test_a_library_that_breaks_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
     assert found["strict", "float64"].agrees
 
 
+@pytest.mark.usefixtures("without_jax")
+def test_a_device_that_cannot_be_opened_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    def opened(name: str, device: str | None = None) -> Any:
+        if name == "torch":
+            raise pm.BackendUnavailable("out of order")
+        return pm.get_backend(name, device)
+
+    monkeypatch.setattr(agreement, "get_backend", opened)
+    found = {(one.backend, one.dtype): one for one in agreements()}
+    assert found["torch", "float32"].problem == "BackendUnavailable: out of order"
+    assert not found["torch", "float32"].agrees
+    assert found["strict", "float64"].agrees
+
+
 def test_a_difference_is_relative_to_the_largest_number() -> None:
     gradient, weights = agreement._computed(pm.get_backend("numpy"), "float64")
     assert len(weights) == 2 * (len(gradient) - 1)  # both solvers'; the loss stands with the gradient

@@ -163,15 +163,20 @@ class Interrupting:
         if name == WHEN:
             os.kill(os.getpid(), signal.SIGINT)
 
-sys.meta_path.insert(0, Interrupting())
 import runpy
+for name in ("pathlib", "typing"):
+    sys.modules.pop(name, None)  # environments differ in what they load at the start
+sys.meta_path.insert(0, Interrupting())
 runpy.run_module("portable_mlp", run_name="__main__")
 """
 
 
 @pytest.mark.parametrize(
     "when",
-    ["portable_mlp.backends", "numpy", "portable_mlp.training.train", "typer", "portable_mlp.cli.app", "rich.table"],
+    [
+        *("pathlib", "typing", "portable_mlp.backends", "numpy", "portable_mlp.training.train"),
+        *("typer", "portable_mlp.cli.app", "rich.table"),
+    ],
 )
 def test_ctrl_c_while_modules_are_loaded(when: str) -> None:
     code = INTERRUPTED.replace("WHEN", repr(when))

@@ -15,6 +15,7 @@ from portable_mlp.distributed import communicator, mpi
 from portable_mlp.distributed.communicator import Serial
 from portable_mlp.distributed.group import Group, current_group
 from portable_mlp.distributed.nccl import joined_gpus
+from portable_mlp.distributed.ordered_sum import pairwise_sum
 from portable_mlp.distributed.supervision.heartbeat import VARIABLE
 from portable_mlp.distributed.supervision.mpi_environment import STARTED, started_by_mpi
 from portable_mlp.training.agreed_stop import AgreedRequests
@@ -92,8 +93,6 @@ def test_the_order_of_a_sum(size: int) -> None:
     assert (expected != t.sum(axis=0)).any()
 
     def summed(rank: int) -> np.ndarray:
-        from portable_mlp.distributed.shard_step import pairwise_sum
-
         group = current_group()
         assert group is not None
         each = 8 // size

@@ -562,11 +562,12 @@ def test_another_kind_of_file(path: pathlib.Path) -> None:
         match=r"a model of portable_mlp\.save_model, and not an estimator's: portable_mlp\.load",
     ):
         pm.MLPClassifier.load(path)
-    pm.save_model(path, net, pm.init_params(net), {"preparation": {}})
-    with pytest.raises(
-        pm.ModelFileError, match=r"a model of portable-mlp train, .*: portable-mlp .*TableClassifier\.load"
-    ):
-        pm.MLPClassifier.load(path)
+    for columns, advice in ((None, "; "), ([], ", and so does what TableClassifier.load or TableRegressor.load")):
+        pm.save_model(path, net, pm.init_params(net), {"preparation": {"columns": columns}})
+        with pytest.raises(
+            pm.ModelFileError, match=f"a model of portable-mlp train, .* takes rows as they are{advice}"
+        ):
+            pm.MLPClassifier.load(path)
     path.write_bytes(b"\x80\x04")
     with pytest.raises(pm.ModelFileError, match="a pickle"):
         pm.MLPClassifier.load(path)

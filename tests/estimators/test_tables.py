@@ -285,6 +285,18 @@ def test_missing_quantities_are_refused(y: Any) -> None:
         pm.TableRegressor(**QUICK).fit(FLATS, y)
 
 
+def test_classes_are_for_the_classifier() -> None:
+    with pytest.raises(ValueError, match="y must hold numbers; TableClassifier predicts classes: could not convert"):
+        pm.TableRegressor(**QUICK).fit(FLATS, KIND)
+
+
+def test_an_array_of_another_width_is_refused_by_name() -> None:
+    numbers = RNG.normal(size=(N, 3))
+    model = pm.TableClassifier(**QUICK).fit(numbers, KIND)
+    with pytest.raises(ValueError, match="X has 2 features, but TableClassifier is expecting 3 features as input"):
+        model.predict(numbers[:, :2])
+
+
 def test_rows_to_validate_on_are_needed_to_stop() -> None:
     model = pm.TableRegressor(validation_fraction=0, n_iter_no_change=3, **QUICK)
     with pytest.raises(ValueError, match=f"n_iter_no_change needs .* validation_fraction=0 leaves none of {N} rows"):

@@ -96,3 +96,6 @@ def test_pack_refuses_a_mixture():
         pm.pack((*layers, *pm.init_params(pm.Network((2, 2)), dtype="float32")))
     with pytest.raises(ValueError, match="params has no layer"):
         pm.pack(())
+    for no_layers in (np.ones((3, 4)), pm.Network((2, 2))):
+        with pytest.raises(TypeError, match=r"params must be a tuple of Layer\(W, b\), got (ndarray|Network)"):
+            pm.pack(no_layers)

@@ -199,6 +199,17 @@ def test_two_trainings_cannot_share_a_folder(tmp_path: pathlib.Path) -> None:
     train(OnNumPy, checkpoint=tmp_path, epochs=1)
 
 
+def test_ctrl_c_on_entering_a_folder_releases_it(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupted(*pattern: Any) -> Any:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patches:
+        patches.setattr(pathlib.Path, "glob", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            train(OnNumPy, checkpoint=tmp_path)
+    train(OnNumPy, checkpoint=tmp_path, epochs=1)
+
+
 def test_what_a_killed_training_left_is_in_nobodys_way(tmp_path: pathlib.Path) -> None:
     (tmp_path / "lock").write_text("12345")
     (tmp_path / ".portable-mlp-0123456789abcdef.tmp").write_bytes(b"half a st")
