@@ -431,8 +431,8 @@ class RowNumbering(NamedTuple):
     @classmethod
     def of(cls, numbers: NDArray[np.float64], rows: NDArray[np.intp]) -> Self:
         """Return it of the numbers of these rows."""
-        different = are_whole_and_different(numbers)
-        return cls(different, float(np.ptp(numbers)), len(numbers), counted_from(numbers, rows))
+        spread = float(numbers.max()) - float(numbers.min())  # infinite where float64 overflows
+        return cls(are_whole_and_different(numbers), spread, len(numbers), counted_from(numbers, rows))
 
 
 def are_whole_and_different(numbers: NDArray[np.float64]) -> bool:
