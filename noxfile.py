@@ -13,8 +13,9 @@ nox.options.sessions = ["tests", "oldest", "lint", "typing"]
 nox.options.default_venv_backend = "virtualenv"
 
 PYPROJECT = nox.project.load_toml("pyproject.toml")
-# Many tests wait, for a process that they have started or for a time to pass: four processes keep two cores busy.
-N_PROCESSES = min((os.cpu_count() or 1) * 2, 8)
+# Many tests wait, for a process that they have started or for a time to pass: three processes keep two cores busy. A
+# fourth costs more, by its imports, than it gains.
+N_PROCESSES = min((os.cpu_count() or 1) * 3 // 2, 8)
 SIDE_BY_SIDE = ("-n", str(N_PROCESSES), "--dist", "worksteal")
 
 NO_EXTRA = "none"
