@@ -88,7 +88,9 @@ class NumberSketch:
     def encoding(self, options: EncoderOptions) -> ColumnEncoding:
         """Return the encoding of the column."""
         reason = self._reason_to_drop()
-        return self._learnt(options.n_pieces) if reason is None else DroppedColumn(self._name, reason)
+        if reason is not None:
+            return DroppedColumn(self._name, reason)
+        return self._learnt(options.n_pieces if self._is_number else 0)
 
     def number_after_all(self, encoding: ColumnEncoding) -> ColumnEncoding:
         """Return an encoding of numbers that were dropped, for a table of which nothing else is left."""
@@ -126,8 +128,7 @@ class NumberSketch:
         filled = np.where(np.isnan(sample), median, sample)
         edges = edges_between(np.concatenate([filled, np.setdiff1d(extremes, filled)]), n_pieces)
         cls = NumberColumn if self._is_number else TruthColumn
-        form, has_gaps = self._reading.form, self._n_missing > 0
-        return cls(self._name, form, median, mean, scale, has_gaps, edges if self._is_number else [])
+        return cls(self._name, self._reading.form, median, mean, scale, self._n_missing > 0, edges)
 
 
 class DateSketch:
