@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 from ..kernels.arrays import ADAPTERS, namespace_of
 from ..kernels.docstrings import documented_with, quoted
 from ..kernels.suggestions import did_you_mean, suggesting
-from ._base import INSTALL, PRECISIONS, Backend, BackendInfo, BackendInfos, BackendUnavailable, dtype_name
+from ._base import INSTALL, PRECISIONS, Backend, BackendInfo, BackendInfos, BackendUnavailable, dtype_name, first_line
 from .interrupts import whole_imports
 
 __all__ = [
@@ -25,6 +25,7 @@ __all__ = [
     "backend_of",
     "backends",
     "dtype_name",
+    "first_line",
     "get_backend",
     "sparse_backend",
 ]
@@ -188,8 +189,7 @@ def _working(name: str) -> Iterator[None]:
 
 
 def _unavailable(name: str, error: Exception) -> BackendUnavailable:
-    reason = next(iter(str(error).splitlines()), "") or type(error).__name__
-    return BackendUnavailable(f"backend {name!r} cannot be used here: {reason}; {INSTALL[name]}")
+    return BackendUnavailable(f"backend {name!r} cannot be used here: {first_line(error)}; {INSTALL[name]}")
 
 
 def _installed_version(name: str) -> str | None:

@@ -317,6 +317,15 @@ class _HostExport:
         return self._x.__dlpack__(**options | {"dl_device": _HOST})
 
 
+def first_line(error: BaseException) -> str:
+    r"""Return the first line of an error's message, or the name of its class where there is none.
+
+    >>> first_line(OSError("no such library\nsearched here")), first_line(KeyboardInterrupt())
+    ('no such library', 'KeyboardInterrupt')
+    """
+    return next(iter(str(error).splitlines()), "") or type(error).__name__
+
+
 def dtype_name(dtype: Any) -> str:
     """Return the standard's name of any library's dtype.
 

@@ -16,6 +16,7 @@ import ctypes
 from typing import Any, NamedTuple
 
 from ..kernels.options import check_choice
+from ._base import first_line
 
 CUDA_R_32F, CUDA_R_64F, CUDA_R_16BF = 0, 1, 14
 """Values of `cudaDataType_t`, which the bindings of cuBLAS lack."""
@@ -170,16 +171,12 @@ def why_not() -> str | None:
     try:
         cublas = _bindings()
     except Exception as error:
-        return f"NVIDIA's bindings of cuBLAS cannot be loaded: {_first_line(error)}; pip install nvmath-python"
+        return f"NVIDIA's bindings of cuBLAS cannot be loaded: {first_line(error)}; pip install nvmath-python"
     try:
         cublas.get_property(_MAJOR_VERSION)  # the first call loads cuBLAS itself, which the bindings do not bring
     except Exception as error:
-        return f"NVIDIA's bindings cannot load cuBLAS itself: {_first_line(error)}"
+        return f"NVIDIA's bindings cannot load cuBLAS itself: {first_line(error)}"
     return None
-
-
-def _first_line(error: Exception) -> str:
-    return next(iter(str(error).splitlines()), "") or type(error).__name__
 
 
 def _bindings() -> Any:

@@ -12,7 +12,7 @@ import torch
 
 from ..kernels.primitives import Primitives
 from ..kernels.step import Program
-from ._base import PRECISIONS, Backend, BackendInfo, BackendUnavailable
+from ._base import PRECISIONS, Backend, BackendInfo, BackendUnavailable, first_line
 from ._graph_runner import ONE_AT_A_TIME, GraphRunner
 from ._torch_graph import TorchRecorder
 from ._torch_optimizers import recordable
@@ -39,9 +39,8 @@ class TorchBackend(Backend):
             # A device with its index, "cuda" -> "cuda:0", is what tensors report.
             return cls(xp, torch.empty(0, device=chosen).device)
         except (RuntimeError, AssertionError, NotImplementedError) as error:
-            reason = str(error).splitlines()[0]
             raise BackendUnavailable(
-                f"device {str(device)!r} of torch does not answer: {reason} "
+                f"device {str(device)!r} of torch does not answer: {first_line(error)} "
                 f"(devices here: {', '.join(cls.info().devices)})"
             ) from None
 

@@ -13,7 +13,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from ..backends import Backend, backends, get_backend
+from ..backends import Backend, backends, first_line, get_backend
 from ..backends.ambient import predict
 from ..backends.extras import install
 from ..kernels.network import Network
@@ -135,7 +135,7 @@ def _compared(name: str, net: Network, split: Split, reference: Sequence[float])
         device = backend.device_name
         history = _timed(net, split, backend, "float32").history
     except Exception as error:  # whatever a broken library raises costs its row, not the table
-        return device, Text(next(iter(str(error).splitlines()), type(error).__name__)), "-"
+        return device, Text(first_line(error)), "-"
     # The first epoch compiles; the median of the others is what a long training sees.
     speed = statistics.median(history["samples_per_second"][1:])
     difference = max(abs(a - b) for a, b in zip(history["loss"], reference, strict=True))
