@@ -14,7 +14,9 @@ from sklearn.preprocessing import OneHotEncoder, StandardScaler, TargetEncoder
 
 from portable_mlp.tables import encoding, limits
 from portable_mlp.tables.columns import Column, Columns, Reading
-from portable_mlp.tables.encoding import ENCODINGS, Encoder, EncoderOptions
+from portable_mlp.tables.encoder_options import EncoderOptions
+from portable_mlp.tables.encoding import Encoder
+from portable_mlp.tables.encoding_metadata import ENCODINGS
 from portable_mlp.tables.errors import DataError
 
 RNG = np.random.default_rng(0)
