@@ -10,9 +10,10 @@ import typer
 
 from ..backends import get_backend
 from ..tables.assessment import scores_of_outputs
+from ..tables.baseline import Baseline
 from ..tables.known_targets import rows_with_targets
 from ..tables.model import TableModel
-from ..tables.scores import Baseline, Scores
+from ..tables.scores import Scores
 from .options import BackendOption, DelimiterOption, JsonOption, MaxRowsOption, print_json
 from .saved_model import AnswerOptions, SavedModel, read_rows
 from .score_table import show_scores

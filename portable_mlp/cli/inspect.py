@@ -8,8 +8,8 @@ from typing import Annotated, Any
 import typer
 
 from ..storage.models import read_model_file
-from ..tables.preparation import preparation_of
 from ..tables.search_record import SEARCH_ENTRY, SearchRecord
+from ..tables.stored_preparation import preparation_of
 from .options import JsonOption, print_json
 from .table_options import show_columns
 from .terminal import echo

@@ -13,8 +13,9 @@ from ..html_parts import escaped, html_cell, html_row, html_table
 from ..tables.calibration import calibration, confidences
 from ..tables.encoding import ColumnReport
 from ..tables.importance import Importance
+from ..tables.measures import MEASURES, Labels, score_text
 from ..tables.raw import ReadingOptions
-from ..tables.scores import MEASURES, Labels, Scores, score_text
+from ..tables.scores import Scores
 from ..training.result import History
 from .html_page import document, image
 from .report_pictures import learning_curve, predicted_and_true, reliability

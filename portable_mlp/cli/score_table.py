@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from ..tables.errors import counted, shown
-from ..tables.scores import MEASURES, Scores, score_text
+from ..tables.measures import MEASURES, score_text
+from ..tables.scores import Scores
 from .misuse import PROGRAM
 from .terminal import echo
 

@@ -11,8 +11,8 @@ import typer
 from ..backends import get_backend
 from ..storage.atomic import replace_file
 from ..tables.columns import RawTable
+from ..tables.measures import MEASURES
 from ..tables.recipe import TableOptions
-from ..tables.scores import MEASURES
 from ..tables.search import TableSearch
 from ..tables.search_loop import Searched, run_trials
 from ..tables.search_record import SEARCH_ENTRY, SearchRecord

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from ..tables.errors import counted
-from ..tables.scores import MEASURES, score_text
+from ..tables.measures import MEASURES, score_text
 from ..tables.search import TableSearch
 from ..tables.search_loop import Searched
 from ..tables.search_record import SearchRecord

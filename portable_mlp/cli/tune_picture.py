@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from ..tables.scores import MEASURES, score_text
+from ..tables.measures import MEASURES, score_text
 from ..tables.search import TableSearch, TrialScores
 from ..tables.search_space import LogUniform
 from .pictures import BLUE, GREY, VERMILION, load_matplotlib, png

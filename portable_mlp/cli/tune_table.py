@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from ..tables.scores import MEASURES, score_text
+from ..tables.measures import MEASURES, score_text
 from ..tables.search import TableSearch, TrialScores
 from ..tables.search_record import SearchRecord
 

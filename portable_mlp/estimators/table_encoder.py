@@ -14,7 +14,8 @@ from sklearn.utils.validation import check_consistent_length, check_is_fitted, v
 from ..kernels.suggestions import suggesting_class
 from ..tables.column_names import numbered_names
 from ..tables.columns import Columns, Reading
-from ..tables.encoding import ColumnReport, Encoder, EncoderOptions
+from ..tables.encoder_options import EncoderOptions
+from ..tables.encoding import ColumnReport, Encoder
 from ..tables.errors import listed
 from ..tables.frames import columns_of_array, columns_of_frame, is_frame
 from ..tables.known_columns import known_columns

@@ -7,7 +7,7 @@ import math
 from collections.abc import Iterable
 from typing import Any
 
-__all__ = ["canonical", "check_json", "is_text"]
+__all__ = ["are_numbers", "canonical", "check_json", "is_text"]
 
 _DEEPEST = 100
 _MOST_BITS = 4096
@@ -87,6 +87,11 @@ def _check_each(items: Iterable[tuple[Any, Any]], depth: int) -> None:
         except _NotJSONError as error:
             error.path.append(key)
             raise
+
+
+def are_numbers(values: Any, length: int) -> bool:
+    """Tell whether these are so many floats in a list."""
+    return isinstance(values, list) and len(values) == length and all(type(value) is float for value in values)
 
 
 def is_text(value: object) -> bool:

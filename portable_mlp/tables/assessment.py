@@ -7,6 +7,7 @@ from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 
+from .baseline import Baseline
 from .columns import RawTable, Table
 from .errors import counted
 from .fitting import PreparedTable
@@ -14,7 +15,7 @@ from .importance import Importance, permutation_importance
 from .model import TableModel
 from .preparation import Preparation
 from .prepared_rows import Rows
-from .scores import Baseline, Scores, averaged, class_scores, quantity_scores
+from .scores import Scores, averaged, class_scores, quantity_scores
 from .targets import class_names
 
 __all__ = [

@@ -18,8 +18,9 @@ from ..kernels.parameters import Layer, Params
 from ..training.initialization import init_params
 from ..training.result import TrainResult
 from ..training.train import train
+from .baseline import Baseline
 from .columns import RawTable, Table
-from .encoding import EncoderOptions
+from .encoder_options import EncoderOptions
 from .errors import counted
 from .hold_out import split, stratified_splits
 from .model import TableModel
@@ -28,7 +29,6 @@ from .prepared_rows import PreparedRows, Rows, prepare_streamed
 from .raw import ReadingOptions
 from .recipe import Recipe, TableOptions, recipe, with_noise
 from .row_sources import RowSource
-from .scores import Baseline
 from .targets import class_names, is_classification
 
 __all__ = ["FittedTable", "PreparedTable", "asks_for_classes", "counts", "losses_of", "prepare", "prepare_source"]

@@ -14,10 +14,11 @@ from ..kernels.network import Network
 from ..kernels.parameters import Params
 from ..storage.models import load_model, save_ensemble
 from ..storage.paths import FilePath
+from .baseline import Baseline
 from .column_names import numbered_names
 from .columns import Columns
-from .preparation import Preparation, cast, preparation_of
-from .scores import Baseline
+from .preparation import Preparation, cast
+from .stored_preparation import preparation_of
 
 __all__ = ["TableModel"]
 

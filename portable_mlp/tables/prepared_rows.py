@@ -13,7 +13,7 @@ from ..training.group_order import Selection
 from ..training.stream import Stream
 from .column_names import numbered_names
 from .columns import Columns, RawTable, Table
-from .encoding import EncoderOptions
+from .encoder_options import EncoderOptions
 from .errors import opened
 from .limits import check_rows, row_limit
 from .parquet_files import ParquetLayout

@@ -1,8 +1,4 @@
-"""Scores of predictions beside those of a baseline, a constant prediction fitted to the training targets.
-
-The formulas are those of ``sklearn.metrics``, in float64 on the host. What training validates by, on the device and a
-block at a time, is `portable_mlp.training.evaluation`.
-"""
+"""Scores of predictions beside those of a baseline, a constant prediction fitted to the training targets."""
 
 from __future__ import annotations
 
@@ -13,16 +9,12 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from ..training.evaluation import r2
-from .preparation import are_numbers
-from .targets import class_names, numeric_targets
+from .baseline import Baseline
+from .measures import MEASURES, Labels, class_measures, quantity_measures, score_text
+from .targets import numeric_targets
 
 __all__ = [
-    "MEASURES",
-    "Baseline",
     "ClassScores",
-    "Labels",
-    "Measure",
     "Scores",
     "averaged",
     "baseline_scores",
@@ -30,92 +22,6 @@ __all__ = [
     "over_folds",
     "quantity_scores",
 ]
-
-
-class Measure(NamedTuple):
-    """The description of a score.
-
-    Attributes
-    ----------
-    words : str
-        Its name for people.
-    sign : float
-        1 where more is better, -1 where less is.
-    """
-
-    words: str
-    sign: float = 1.0
-
-
-MEASURES = {
-    "accuracy": Measure("accuracy"),
-    "balanced_accuracy": Measure("balanced accuracy"),
-    "roc_auc": Measure("ROC AUC"),
-    "log_loss": Measure("log loss", -1.0),
-    "r2": Measure("R²"),
-    "mae": Measure("MAE", -1.0),
-    "rmse": Measure("RMSE", -1.0),
-}
-"""All scores by their names: those of classes, then those of quantities."""
-
-
-def score_text(value: float, digits: int = 4) -> str:
-    """Return a score as text: some significant digits, whole numbers if it is large, a dash if it is not defined.
-
-    >>> score_text(0.123456), score_text(1234567.8), score_text(math.nan), score_text(0.123456, 2), score_text(141.0, 2)
-    ('0.1235', '1,234,568', '-', '0.12', '141')
-    """
-    if math.isnan(value):
-        return "-"
-    return f"{value:,.0f}" if 10**digits <= abs(value) < 1e15 else f"{value:.{digits}g}"
-
-
-class Baseline(NamedTuple):
-    """The baseline of a model: constant predictions, fitted to the training targets.
-
-    Attributes
-    ----------
-    shares : list of float or None
-        The share of each class among the training rows, in the order of the classes; None for quantities. The
-        prediction is the class with the largest share; the shares are the probabilities.
-    mean, median : list of float or None
-        The mean and the median of each target over the training rows; None for classes. The prediction is the mean; the
-        median for MAE.
-    rows : str
-        A description of the training rows.
-    """
-
-    shares: list[float] | None = None
-    mean: list[float] | None = None
-    median: list[float] | None = None
-    rows: str = "the training rows"
-
-    @classmethod
-    def of(cls, y: NDArray[Any], classes: Sequence[Any] | None, rows: str = "the training rows") -> Baseline:
-        """Return the baseline of targets (n_rows,) or (n_rows, n_outputs); ``classes`` as in `class_scores`.
-
-        >>> Baseline.of(np.array(["a", "b", "a", "a"]), ["a", "b"]).shares
-        [0.75, 0.25]
-        >>> Baseline.of(np.array([1.0, 2.0, 6.0]), None)[:3]
-        (None, [3.0], [2.0])
-        """
-        if classes is None:
-            columns = numeric_targets(y, "regression")
-            return cls(None, columns.mean(axis=0).tolist(), np.median(columns, axis=0).tolist(), rows)
-        counts = np.bincount(Labels.of(y, classes).codes, minlength=len(classes))[: len(classes)]
-        return cls((counts / max(1, counts.sum())).tolist(), rows=rows)
-
-    def to_metadata(self) -> dict[str, Any]:
-        """Return the entry of the metadata of a model file."""
-        return {name: value for name, value in self._asdict().items() if name != "rows" and value is not None}
-
-    @classmethod
-    def from_metadata(cls, described: Any, n_outputs: int, *, classification: bool) -> Baseline | None:
-        """Return the baseline of an entry of the metadata; None if it is not one of such a model."""
-        names = ("shares",) if classification else ("mean", "median")
-        if not isinstance(described, dict) or described.keys() != set(names):
-            return None
-        return cls(**described) if all(are_numbers(described[name], n_outputs) for name in names) else None
 
 
 class ClassScores(NamedTuple):
@@ -230,8 +136,8 @@ def class_scores(y: NDArray[Any], proba: NDArray[np.float64], classes: Sequence[
     shares = np.broadcast_to(np.asarray(baseline.shares), (n_rows, n_known))
     return Scores(
         n_rows,
-        _class_measures(labels, proba),
-        _class_measures(labels, shares),
+        class_measures(labels, proba),
+        class_measures(labels, shares),
         f"always {classes[int(np.argmax(baseline.shares))]!r}, the largest class of {baseline.rows}",
         _by_class(labels.names, confusion),
         confusion,
@@ -250,12 +156,12 @@ def quantity_scores(y: NDArray[Any], predictions: NDArray[Any], baseline: Baseli
         The baseline to compare with.
     """
     y = numeric_targets(y, "regression")
-    by_mean = _quantity_measures(y, np.asarray(baseline.mean))
-    by_median = _quantity_measures(y, np.asarray(baseline.median))
+    by_mean = quantity_measures(y, np.asarray(baseline.mean))
+    by_median = quantity_measures(y, np.asarray(baseline.median))
     name = f"always the mean of {baseline.rows}, for MAE the median"
     return Scores(
         len(y),
-        _quantity_measures(y, numeric_targets(predictions, "regression")),
+        quantity_measures(y, numeric_targets(predictions, "regression")),
         by_mean | {"mae": by_median["mae"]},
         name,
     )
@@ -309,98 +215,8 @@ def over_folds(folds: Sequence[Mapping[str, float]], statistic: Callable[[list[f
     return {name: float(statistic(values)) if values else math.nan for name, values in defined.items()}
 
 
-class Labels(NamedTuple):
-    """True classes as integer codes.
-
-    Attributes
-    ----------
-    names : list
-        The classes of the model, then the unknown ones, sorted.
-    codes : ndarray of shape (n_rows,), int64
-        The code of each row.
-    """
-
-    names: list[Any]
-    codes: NDArray[np.int64]
-
-    @classmethod
-    def of(cls, y: NDArray[Any], classes: Sequence[Any]) -> Labels:
-        """Return the codes of the classes ``y``."""
-        code = {name: i for i, name in enumerate(classes)}
-        present = class_names(y)
-        for name in present:
-            code.setdefault(name, len(code))
-        _, numbers = np.unique(y, return_inverse=True)
-        return cls(list(code), np.array([code[name] for name in present], dtype=np.int64)[numbers])
-
-    @property
-    def counts(self) -> NDArray[np.int64]:
-        """The number of rows of each class."""
-        return np.bincount(self.codes, minlength=len(self.names))
-
-    def confusion(self, proba: NDArray[np.float64]) -> NDArray[np.int64]:
-        """Return the confusion matrix."""
-        n = len(self.names)
-        return np.bincount(n * self.codes + np.argmax(proba, axis=1), minlength=n * n).reshape(n, n)
-
-
-def _class_measures(labels: Labels, proba: NDArray[np.float64]) -> dict[str, float]:
-    right = np.argmax(proba, axis=1) == labels.codes
-    counts = labels.counts
-    recalls = np.bincount(labels.codes, right, minlength=len(counts))[counts > 0] / counts[counts > 0]
-    return {
-        "accuracy": float(np.mean(right)),
-        "balanced_accuracy": float(np.mean(recalls)),
-        "roc_auc": _mean_roc_auc(labels, proba),
-        "log_loss": _log_loss(labels, proba),
-    }
-
-
-def _log_loss(labels: Labels, proba: NDArray[np.float64]) -> float:
-    """Return the mean of -log p of the true class; p stays away from 0 and 1 by the spacing of float64."""
-    least = np.finfo(np.float64).eps
-    known = labels.codes < proba.shape[1]
-    of_truth = np.where(known, proba[np.arange(len(proba)), np.where(known, labels.codes, 0)], 0.0)
-    return float(np.mean(-np.log(np.clip(of_truth, least, 1.0 - least))))
-
-
-def _mean_roc_auc(labels: Labels, proba: NDArray[np.float64]) -> float:
-    """Return the area under the curve of the second of two classes, else the mean over each class against the rest.
-
-    Classes that no row has, or every row, have no curve.
-    """
-    counts = labels.counts
-    n_classes = len(counts)
-    compared = [1] if n_classes == 2 else range(n_classes)
-    areas = [
-        _roc_auc(labels.codes == k, proba[:, k] if k < proba.shape[1] else np.zeros(len(proba)))
-        for k in compared
-        if 0 < counts[k] < len(proba)
-    ]
-    return float(np.mean(areas)) if areas else math.nan
-
-
-def _roc_auc(positive: NDArray[np.bool_], score: NDArray[np.float64]) -> float:
-    """Return the probability that a positive row has the larger score, ties counted half (Mann and Whitney 1947)."""
-    _, place, ties = np.unique(score, return_inverse=True, return_counts=True)
-    ranks = np.cumsum(ties) - (ties - 1) / 2
-    n_positive = int(np.count_nonzero(positive))
-    n_pairs = n_positive * (len(score) - n_positive)
-    return float((ranks[place][positive].sum() - n_positive * (n_positive + 1) / 2) / n_pairs)
-
-
 def _by_class(names: Sequence[Any], confusion: NDArray[np.int64]) -> tuple[ClassScores, ...]:
     right, true, predicted = np.diagonal(confusion), confusion.sum(axis=1), confusion.sum(axis=0)
     with np.errstate(invalid="ignore"):
         scores = (true, right / predicted, right / true, 2 * right / (true + predicted))
     return tuple(ClassScores(*each) for each in zip(names, *(x.tolist() for x in scores), strict=True))
-
-
-def _quantity_measures(y: NDArray[np.float64], predictions: NDArray[np.float64]) -> dict[str, float]:
-    errors = y - predictions
-    residual, variation = np.sum(errors**2, axis=0), np.sum((y - y.mean(axis=0)) ** 2, axis=0)
-    return {
-        "r2": float(r2(np, residual, variation)) if len(y) > 1 else math.nan,
-        "mae": float(np.mean(np.abs(errors))),
-        "rmse": float(np.mean(np.sqrt(residual / len(y)))),
-    }

@@ -13,11 +13,13 @@ import numpy as np
 from ..backends import get_backend
 from ..training.result import NonFiniteError
 from .assessment import ScoredModel, TrainingSplit
+from .baseline import Baseline
 from .columns import RawTable, Table
 from .fitting import prepare
+from .measures import MEASURES
 from .raw import ReadingOptions
 from .recipe import TableOptions
-from .scores import MEASURES, Baseline, baseline_scores, over_folds
+from .scores import baseline_scores, over_folds
 from .search_space import SearchSpace
 from .targets import class_names
 

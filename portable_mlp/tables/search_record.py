@@ -6,7 +6,7 @@ import math
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
-from .scores import MEASURES
+from .measures import MEASURES
 from .search import TableSearch, TrialScores
 
 __all__ = ["SEARCH_ENTRY", "SearchRecord"]

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple, TypeAlias
 import numpy as np
 
 from ..training.options import TRAINING_OPTIONS
-from .encoding import EncoderOptions
+from .encoder_options import EncoderOptions
 from .recipe import TableOptions, recipe
 
 __all__ = ["LogUniform", "OneOf", "SearchSpace", "search_space"]

@@ -10,7 +10,7 @@ import numpy as np
 
 from ..training.batches import NUMBERS_AT_ONCE, blocks
 from .columns import Column
-from .encoding import EncoderOptions
+from .encoder_options import EncoderOptions
 from .hold_out import GroupSplit
 from .moments import Moments, RunningMoments
 from .preparation import Preparation, made_of, of_encoder

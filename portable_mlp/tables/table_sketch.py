@@ -9,25 +9,16 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from .category_levels import Levels, encoding_of_texts
+from .column_choice import with_features
 from .column_encodings import ColumnEncoding, DroppedColumn, NumberColumn, TruthColumn, edges_between
 from .columns import Columns, Reading
 from .date_encoding import DateColumn, numbers_of_dates
-from .encoding import (
-    ALL_MISSING,
-    AS_ASKED,
-    Encoder,
-    EncoderOptions,
-    Levels,
-    RowNumbering,
-    always,
-    are_whole_and_different,
-    counted_from,
-    encoding_of_texts,
-    identifies_rows,
-    numbers_rows,
-    with_features,
-)
+from .drop_reasons import ALL_MISSING, AS_ASKED, always, identifies_rows
+from .encoder_options import EncoderOptions
+from .encoding import Encoder
 from .moments import Moments, RunningMoments
+from .row_numbering import RowNumbering, are_whole_and_different, counted_from, numbers_rows
 
 __all__ = ["SAMPLE_ROWS", "TableSketch"]
 

@@ -9,9 +9,10 @@ import numpy as np
 import pytest
 
 from portable_mlp.cli.report_page import TrainingReport
+from portable_mlp.tables.baseline import Baseline
 from portable_mlp.tables.encoding import ColumnReport
 from portable_mlp.tables.importance import Importance
-from portable_mlp.tables.scores import Baseline, averaged, class_scores, quantity_scores
+from portable_mlp.tables.scores import averaged, class_scores, quantity_scores
 from tests.markup import Page
 
 RNG = np.random.default_rng(0)

@@ -22,7 +22,7 @@ from portable_mlp.tables import prepared_rows, raw_rows
 from portable_mlp.tables.hold_out import GroupSplit, stratified_splits
 from portable_mlp.tables.limits import RowLimit
 from portable_mlp.tables.parquet_files import ParquetMatrix
-from portable_mlp.tables.preparation import preparation_of
+from portable_mlp.tables.stored_preparation import preparation_of
 from portable_mlp.training import stream
 from tests.processes import environment
 from tests.selection import one_in, rarely

@@ -15,7 +15,7 @@ from sklearn.preprocessing import StandardScaler
 
 import portable_mlp as pm
 from portable_mlp.cli.app import run
-from portable_mlp.tables.preparation import preparation_of
+from portable_mlp.tables.stored_preparation import preparation_of
 
 Capture = pytest.CaptureFixture[str]
 

@@ -8,7 +8,9 @@ import numpy as np
 import pytest
 from sklearn import dummy, metrics
 
-from portable_mlp.tables.scores import MEASURES, Baseline, Scores, averaged, class_scores, quantity_scores
+from portable_mlp.tables.baseline import Baseline
+from portable_mlp.tables.measures import MEASURES
+from portable_mlp.tables.scores import Scores, averaged, class_scores, quantity_scores
 
 CLASSES: dict[str, list[Any]] = {
     "two texts": ["no", "yes"],

@@ -6,7 +6,8 @@ from numpy.testing import assert_allclose
 
 from portable_mlp.tables import table_sketch
 from portable_mlp.tables.columns import Column, Columns, Reading
-from portable_mlp.tables.encoding import Encoder, EncoderOptions
+from portable_mlp.tables.encoder_options import EncoderOptions
+from portable_mlp.tables.encoding import Encoder
 from portable_mlp.tables.table_sketch import TableSketch
 
 RNG = np.random.default_rng(0)
