@@ -20,7 +20,7 @@ from .dates import hint_of_dates
 from .errors import counted
 from .moments import Moments
 from .number_features import NumberFeatures
-from .number_forms import in_words
+from .number_forms import form_in_words
 
 __all__ = [
     "CategoryColumn",
@@ -157,7 +157,7 @@ class NumberColumn(ColumnEncoding):
     @property
     def treatment(self) -> str:
         """The treatment of the numbers."""
-        notes = in_words(self.form)
+        notes = form_in_words(self.form)
         notes += [f"{len(self.edges) - 1} pieces"] if self.edges else []
         hint = hint_of_dates(self.name, self.median, self.scale)
         notes += [hint] if hint else []

@@ -15,7 +15,16 @@ from typing import NamedTuple
 
 from .text_numbers import as_float
 
-__all__ = ["SPACES", "in_words", "is_number_form", "number_form", "other_mark", "parsed_number", "unit_in", "unit_of"]
+__all__ = [
+    "SPACES",
+    "form_in_words",
+    "is_number_form",
+    "number_form",
+    "other_mark",
+    "parsed_number",
+    "unit_in",
+    "unit_of",
+]
 
 SPACES = " \t\u00a0\u1680\u2000\u2001\u2002\u2003\u2004\u2005\u2006\u2007\u2008\u2009\u200a\u202f\u205f\u3000"
 """Tabs and Unicode's spaces: no-break, narrow and thin ones are written between groups of digits and before units."""
@@ -81,10 +90,10 @@ def other_mark(form: str) -> str:
     return "," if form[0] == "." else "."
 
 
-def in_words(form: str) -> list[str]:
+def form_in_words(form: str) -> list[str]:
     """Return the unit and the marks of a form in words.
 
-    >>> in_words(".,$"), in_words(".")
+    >>> form_in_words(".,$"), form_in_words(".")
     (['written with $', 'written with groups of three digits'], [])
     """
     found = _FORM.fullmatch(form)
