@@ -21,10 +21,10 @@ from ..kernels.step import Objective
 from ..training.schedules import SCHEDULES
 from .dask_inputs import computed
 from .fitted_network import FittedNetwork
-from .initial import draw_layers, same_in_group
+from .initial_parameters import draw_layers, same_in_group
 from .inputs import Inputs, checked_weights
 from .losses import REPORTED
-from .optimizer import OptimizerState
+from .optimizer_state import OptimizerState
 from .parameters import PARAMETER_OF, parameters_of_step
 from .problem import FitProblem, FitSamples
 
