@@ -31,8 +31,13 @@ __all__ = [
     "recognised",
 ]
 
-MISSING = frozenset(("", "NA", "N/A", "n/a", "<NA>", "#N/A", "NaN", "nan", "NULL", "null"))
-"""Missing cells of any column: empty, or as pandas, R, spreadsheets and databases write them."""
+MISSING = frozenset(
+    (
+        *("", "NA", "N/A", "n/a", "<NA>", "NaN", "nan", "NULL", "null"),
+        *("#N/A", "#DIV/0!", "#NAME?", "#NULL!", "#NUM!", "#REF!", "#VALUE!"),
+    )
+)
+"""Missing cells of any column: empty, or as pandas, R and databases write them, or an error of a spreadsheet."""
 
 MISSING_NUMBERS = MISSING | {"None", "?", "-", "."}
 """Missing cells of a column of numbers, truth values or dates; in a column of text some of these may be names."""

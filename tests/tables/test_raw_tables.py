@@ -66,6 +66,14 @@ NAN = float("nan")
 
 
 @pytest.mark.usefixtures("reader")
+def test_errors_of_spreadsheets_are_missing_cells(save: Save, reader: str) -> None:
+    errors = ["#DIV/0!", "#N/A", "#NAME?", "#NULL!", "#NUM!", "#REF!", "#VALUE!"]  # Excel's ERROR.TYPE, 1 to 7
+    reading, values = column_of(save, ["1", *errors, "2.5"])
+    assert reading.kind == "number"
+    assert_array_equal(values, [1.0, *[math.nan] * 7, 2.5])
+    assert column_of(save, ["red", *errors, "#1"])[1] == ["red", *[None] * 7, "#1"]
+
+
 @pytest.mark.parametrize(
     ("cells", "reading", "values"),
     [
