@@ -66,13 +66,14 @@ def _figures_of(result: TrainResult, prepared: PreparedTable, *, patient: bool) 
     return found
 
 
-def details(trained: Trained) -> dict[str, Any]:
-    """Return what is for programs alone: scores, what is done with each column, and the history of each network."""
+def details(trained: Trained, notes: tuple[str, ...]) -> dict[str, Any]:
+    """Return what is for programs alone: scores, remarks, the treatment of each column, the history of each network."""
     encoder, assessment = trained.prepared.preparation.encoder, trained.assessment
     histories = [result.history for result in trained.fitted.results]
     found: dict[str, Any] = {}
     if assessment is not None:
         found["assessment"] = {"scored_on": assessment.scored_on, **assessment.scores.to_json()}
+    found["notes"] = list(notes)
     found["columns"] = [] if encoder is None else [one._asdict() for one in encoder.report]
     return found | {"history": histories[0] if len(histories) == 1 else histories}
 
