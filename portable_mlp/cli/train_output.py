@@ -112,6 +112,17 @@ def show_assessment(trained: Trained, *, as_json: bool) -> None:
         show_scores(scores)
     else:
         show_warning(scores)
+    answers = scores.confusion
+    if answers is not None and (answers.sum(axis=0) > 0).sum() == 1 and not _is_weighted(trained.prepared):
+        echo(
+            "portable-mlp: one class is predicted for every row; --class-weight balanced makes rows of rare classes "
+            "count more",
+            err=True,
+        )
+
+
+def _is_weighted(prepared: PreparedTable) -> bool:
+    return prepared.training().get("class_weight") is not None
 
 
 def hint(prepared: PreparedTable, result: TrainResult) -> None:

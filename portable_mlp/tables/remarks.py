@@ -33,6 +33,9 @@ _MOST_CODES = 10
 _STAND_INS = {float(f"{sign}{digit * n}") for sign in ("", "-") for digit in "89" for n in range(1, 7)}
 """Numbers that stand for missing cells in many tables: 9, -99, 888."""
 
+_FEWEST_GROUPS = 5
+"""Fewer groups of rows, which are counted, are in order for another reason: grades, periods."""
+
 _MOST_NAMES = 5
 
 
@@ -40,7 +43,8 @@ def remarks(table: RawTable, preparation: Preparation) -> tuple[str, ...]:
     """Return remarks on the columns of a table, of which a model has learnt, and on its target.
 
     They name columns that give the target away, texts most of which hold a number, categories and classes that differ
-    in case alone, numbers that seem to stand for missing cells, and dates that are classes.
+    in case alone, numbers that seem to stand for missing cells or that count groups of rows, and dates that are
+    classes.
     """
     if preparation.encoder is None or table.y is None or table.y.ndim > 1:
         return ()
@@ -57,6 +61,7 @@ def remarks(table: RawTable, preparation: Preparation) -> tuple[str, ...]:
             found += _on_texts(name, column.values[~column.missing], "categories")
         elif column.reading.kind == "number":
             found += _on_stand_ins(name, column)
+            found += _on_groups(name, column) if name in used else ()
     return tuple(found)
 
 
@@ -115,6 +120,21 @@ def _on_stand_ins(name: str, column: Column) -> Iterator[str]:
                 f"{shown(name)} is {value:g} in {n_rows} rows, and from {low:g} to {high:g} in all others; where it "
                 "stands for a missing value, leave the cells empty"
             )
+
+
+def _on_groups(name: str, column: Column) -> Iterator[str]:
+    """Yield a remark on numbers that count groups of rows, one after another: the subjects of repeated measures."""
+    values = column.values
+    n_groups = values[-1]
+    if (
+        values[0] == 1.0
+        and _FEWEST_GROUPS <= n_groups <= len(values) / 2
+        and np.isin(np.diff(values), (0.0, 1.0)).all()
+    ):
+        yield (
+            f"{shown(name)} counts {n_groups:g} groups of rows from 1 on, and is read as a quantity; --categorical "
+            f"{shlex.quote(name)} reads it as categories"
+        )
 
 
 def _listed(names: Sequence[str]) -> str:

@@ -175,3 +175,21 @@ def test_numbers_that_stand_for_missing_cells_are_named(usual: Any, stand_in: in
 def test_dates_are_no_good_classes() -> None:
     days = np.array([f"2024-01-{i % 28 + 1:02d}" for i in range(N)])
     assert found(days, True) == ["'y' holds dates, each of which is a class; a number of days is a quantity"]
+
+
+@pytest.mark.parametrize(
+    ("values", "n_groups"),
+    [
+        (1 + np.arange(N) // 4, 30),  # four measurements of each subject
+        (1 + np.arange(N) // 30, None),  # four grades
+        (1960 + np.arange(N) // 4, None),  # years
+        (1 + np.arange(N) // 4 * 2, None),
+        (1 + np.arange(N) % 30, None),
+    ],
+)
+def test_numbers_of_groups_are_named(values: np.ndarray, n_groups: int | None) -> None:
+    remark = (
+        f"'the unit' counts {n_groups} groups of rows from 1 on, and is read as a quantity; --categorical 'the unit'"
+    )
+    expected = [f"{remark} reads it as categories"] if n_groups else []
+    assert of_quantity(**{"the unit": numbers(values)}) == expected
