@@ -27,6 +27,10 @@ from .typed_columns import RawColumn, TypedColumn, conformed, meaning_of, number
 __all__ = ["OpenedTable", "ReadingOptions", "feature_names_of", "read_known", "read_raw"]
 
 
+_MOST_TITLES = 20
+"""The lines among which a header line is looked for, in an error message."""
+
+
 class ReadingOptions(NamedTuple):
     """The options for reading a table; the fields are the parameters of `read_table`."""
 
@@ -79,7 +83,17 @@ class OpenedTable(NamedTuple):
                 hint = f" (did you mean {shown(near[0])}?)" if near else ""
                 raise DataError(
                     f"{self.name}: no column {shown(name)}{hint}; the columns are {listed(tuple(self.columns))}"
+                    f"{self._header_below(name.strip(BLANKS))}"
                 )
+
+    def _header_below(self, name: str) -> str:
+        """Return where a text file has a name below its first line, for an error message; empty if nowhere."""
+        for column in self.columns.values() if self.text is not None else ():
+            cells = column.cells()
+            row = cells.first(text == name for text in cells.texts)
+            if row < _MOST_TITLES and cells.texts[cells.codes[row]] == name:
+                return f"; {cells.place(row)} has it: if titles stand above the header line, remove these lines"
+        return ""
 
     def target_name(self, options: ReadingOptions, *, last: bool) -> str | None:
         """Return the name of the target column, which is the last one by default if ``last``; None if there is none."""

@@ -66,6 +66,19 @@ NAN = float("nan")
 
 
 @pytest.mark.usefixtures("reader")
+def test_a_header_line_below_titles_is_named(save: Save, reader: str) -> None:
+    titles = "Sales 2024,,\nprinted today,,\n"
+    path = save(f"{titles}age,income,buys\n31,2,yes\n27,3,no\n")
+    columns = ": no column 'buys'; the columns are 'Sales 2024', 'Unnamed: 1', 'Unnamed: 2'"
+    with refusal(path, f"{columns}; {path}:3:3 has it: if titles stand above the header line, remove these lines"):
+        pm.read_table(path, target="buys")
+    with refusal(path, columns.replace("buys", "bus")):
+        pm.read_table(path, target="bus")
+    path = save("a,b\n" + "1,x\n" * 30 + "2,c\n")
+    with refusal(path, ": no column 'c'; the columns are 'a', 'b'"):
+        pm.read_table(path, target="c")
+
+
 def test_errors_of_spreadsheets_are_missing_cells(save: Save, reader: str) -> None:
     errors = ["#DIV/0!", "#N/A", "#NAME?", "#NULL!", "#NUM!", "#REF!", "#VALUE!"]  # Excel's ERROR.TYPE, 1 to 7
     reading, values = column_of(save, ["1", *errors, "2.5"])
