@@ -14,7 +14,7 @@ HiddenOption: TypeAlias = Annotated[
     str | None,
     typer.Option(
         help="Units of the hidden layers, such as 128,64; empty for none.",
-        show_default="128,64",
+        show_default="depends on the table",
         rich_help_panel=NETWORK,
     ),
 ]

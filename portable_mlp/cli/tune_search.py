@@ -24,7 +24,6 @@ from ..tables.search import TableSearch
 from ..tables.search_loop import Ended, Searched
 from ..tables.search_space import search_space
 from ..tables.search_states import SearchStates, identity_of_search
-from ..tables.targets import class_names
 from ..training.checkpointing import entered_on_root
 from .assessed import AssessmentOptions
 from .misuse import PROGRAM
@@ -47,7 +46,6 @@ def search_of(
     assert rows.y is not None
     task = "classification" if classification else "regression"
     prepared = trainer._replace(task=task).checked(rows)
-    n_classes = len(class_names(rows.y)) if classification else None
     splits = AssessmentOptions(folds=n_folds).splits(rows.y, **of_task)
     if not classification and any(len(scored) < 2 for _, scored in splits):
         raise ValueError(f"--folds {n_folds} of {len(rows.y)} rows leaves folds of one row, and R² needs two or more")
@@ -56,7 +54,6 @@ def search_of(
         splits,
         search_space(
             len(rows.y),
-            n_classes,
             trainer.chosen,
             is_encoded=isinstance(rows, RawTable),
             penalty=prepared.recipe.training["l2"],

@@ -89,7 +89,7 @@ class TableEstimator(TakesTables, BaseEstimator):
         for name, value in parameters.items():
             setattr(self, name, value)
 
-    def _fit(self, X: Any, y: np.ndarray, n_classes: int | None, sample_weight: Any) -> Self:
+    def _fit(self, X: Any, y: np.ndarray, sample_weight: Any) -> Self:
         """Train on checked targets (n_samples,) or (n_samples, n_outputs)."""
         encoder = TableEncoder(
             categorical=self.categorical,
@@ -111,7 +111,7 @@ class TableEstimator(TakesTables, BaseEstimator):
         if not isinstance(seed, Integral):
             seed = check_random_state(seed).randint(2**31 - 1)
         table = RawTable(columns, y, None, None, ())
-        options = self._options(n_rows, n_classes)
+        options = self._options(n_rows)
         reading = ReadingOptions(decimal=self.decimal)
         prepared = prepare(table, options, task=self._task, seed=int(seed), weights=weights, reading=reading)
         if self.n_iter_no_change is not None and not prepared.n_held_out:
@@ -131,7 +131,7 @@ class TableEstimator(TakesTables, BaseEstimator):
         self.histories_ = [result.history for result in fitted.results]
         return self
 
-    def _options(self, n_rows: int, n_classes: int | None) -> TableOptions:
+    def _options(self, n_rows: int) -> TableOptions:
         """Return what the parameters choose."""
         given = {name: getattr(self, name) for name in self.get_params(deep=False)}
         training = {option: given[name] for name, option in _OPTION_OF.items() if given.get(name) is not None}
@@ -154,7 +154,7 @@ class TableEstimator(TakesTables, BaseEstimator):
         )
         if penalty is None:
             return chosen
-        batch_size = min(n_rows, recipe(n_rows, n_classes, chosen).training["batch_size"])
+        batch_size = min(n_rows, recipe(n_rows, chosen).training["batch_size"])
         return chosen._replace(training={**training, "l2": penalty / batch_size})
 
     def _adopt(self, model: TableModel, encoder: TableEncoder) -> None:

@@ -162,7 +162,7 @@ class TableClassifier(ClassifierMixin, TableEstimator):
         classes, labels = np.unique(y, return_inverse=True)
         # A list of both small and large unsigned integers would become floats, in which neighbours are one.
         names = classes if classes.dtype.kind == "u" else np.array(classes.tolist())
-        self._fit(X, names[labels], len(classes), sample_weight)
+        self._fit(X, names[labels], sample_weight)
         self.classes_ = classes
         return self
 
@@ -332,7 +332,7 @@ class TableRegressor(RegressorMixin, TableEstimator):
         if y is None:
             raise ValueError("This TableRegressor estimator requires y to be passed, but the target y is None.")
         _check_none_missing(np.asarray(y), "target")
-        return self._fit(X, _checked_quantities(y), None, sample_weight)
+        return self._fit(X, _checked_quantities(y), sample_weight)
 
     def predict(self, X: Any) -> np.ndarray:
         """Predict quantities.

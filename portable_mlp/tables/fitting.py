@@ -29,7 +29,7 @@ from .prepared_rows import PreparedRows, Rows, prepare_streamed
 from .raw import ReadingOptions
 from .recipe import Recipe, TableOptions, recipe, with_noise
 from .row_sources import RowSource
-from .targets import class_names, is_classification
+from .targets import is_classification
 
 __all__ = ["FittedTable", "PreparedTable", "asks_for_classes", "counts", "losses_of", "prepare", "prepare_source"]
 
@@ -249,7 +249,7 @@ def prepare(
     y = table.y
     assert y is not None  # a table to train on has targets
     classification = asks_for_classes(y, task)
-    chosen = recipe(len(y), len(class_names(y)) if classification else None, options)
+    chosen = recipe(len(y), options)
     splits = _splits(table, y, chosen, classification=classification, seed=seed)
     n_held_out = [len(held_out) for _, held_out in splits]
     if chosen.hold_out and not all(n_held_out) and (any(n_held_out) or options.training.get("patience") is not None):
@@ -294,18 +294,14 @@ def prepare_source(source: RowSource, options: TableOptions, *, task: str = "aut
         As `prepare`, or if the options need all rows at once.
     """
     n_rows = source.n_rows
-    chosen = recipe(n_rows, None, options)
+    chosen = recipe(n_rows, options)
     if chosen.n_networks > 1:
         raise ValueError(
             f"{source.path}: an ensemble is for tables that fit into memory; this one is read batch by batch"
         )
 
-    def encoding(n_classes: int | None) -> EncoderOptions:
-        return EncoderOptions(**recipe(n_rows, n_classes, options).encoding)
-
+    encoding = EncoderOptions(**chosen.encoding)
     preparation, kept, held_out = prepare_streamed(source, task, chosen.hold_out, seed, encoding)
-    if preparation.classes is not None:
-        chosen = recipe(n_rows, len(preparation.classes), options)
     n_held_out = n_rows - kept.n_samples
     return PreparedTable(preparation, chosen, n_rows, n_held_out, lambda _: (kept, held_out), options)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple, TypeAlias
 
@@ -258,12 +258,9 @@ def _in_memory(source: RowSource) -> tuple[Any, np.ndarray]:
 
 
 def prepare_streamed(
-    source: RowSource, task: str, fraction: float, seed: int, encoding: Callable[[int | None], EncoderOptions]
+    source: RowSource, task: str, fraction: float, seed: int, encoding: EncoderOptions
 ) -> tuple[Preparation, StreamedRows, StreamedRows | None]:
-    """Learn the preparation from the training rows; return it with the training rows and the hold-out, if any.
-
-    ``encoding`` returns the options of the encoding for a number of classes, None for quantities.
-    """
+    """Learn the preparation from the training rows; return it with the training rows and the hold-out, if any."""
     split, preparation, variation, digest = survey(source, task=task, fraction=fraction, seed=seed, encoding=encoding)
     digest = f"{digest}, {fraction} held out by seed {seed}"
     kept = StreamedRows(source, preparation, split.kept, None, digest)

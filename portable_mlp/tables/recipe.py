@@ -46,8 +46,11 @@ FEWEST_ROWS_WITHOUT_NOISE = 1000
 N_PIECES = 8
 """Pieces, between quantiles, that the encoder gives each number beside the number itself."""
 
-FEWEST_ROWS_WITH_PIECES_OF_QUANTITIES = 1000
-"""For quantities, pieces pay off from this number of rows on; for classes always."""
+HIDDEN = (128, 64)
+"""The hidden layers of an ensemble, and of a network that can stop where validation is best."""
+
+HIDDEN_WITHOUT_HOLD_OUT = (256,)
+"""Those of one network of few rows: one wide layer varies less from seed to seed than two."""
 
 
 class Recipe(NamedTuple):
@@ -116,15 +119,13 @@ class TableOptions(NamedTuple):
 NOTHING_CHOSEN = TableOptions()
 
 
-def recipe(n_rows: int, n_classes: int | None, options: TableOptions = NOTHING_CHOSEN) -> Recipe:
+def recipe(n_rows: int, options: TableOptions = NOTHING_CHOSEN) -> Recipe:
     """Return what to train on a table.
 
     Parameters
     ----------
     n_rows : int
         Rows with a target, those that will be held out among them; at least 1.
-    n_classes : int or None
-        The number of classes; None where the target is a quantity, which is standardised for training.
     options : TableOptions
         What is chosen, which wins.
 
@@ -139,11 +140,11 @@ def recipe(n_rows: int, n_classes: int | None, options: TableOptions = NOTHING_C
 
     Examples
     --------
-    >>> recipe(200, None).hold_out, recipe(2000, None).hold_out
+    >>> recipe(200).hold_out, recipe(2000).hold_out
     (0.0, 0.1)
-    >>> recipe(1000, 3).training["l2"], recipe(5000, 3).training["l2"]
+    >>> recipe(1000).training["l2"], recipe(5000).training["l2"]
     (0.01, 0.002)
-    >>> recipe(1000, 3, TableOptions(training={"l2": 0.0})).training["l2"]
+    >>> recipe(1000, TableOptions(training={"l2": 0.0})).training["l2"]
     0.0
     """
     check_choice("preset", options.preset, PRESETS)
@@ -164,15 +165,13 @@ def recipe(n_rows: int, n_classes: int | None, options: TableOptions = NOTHING_C
     }
     if hold_out:
         training = {"monitor": "loss", "patience": training["epochs"], **training}
-    pieces = n_classes is not None or n_rows >= FEWEST_ROWS_WITH_PIECES_OF_QUANTITIES
-    encoding = {"n_pieces": N_PIECES if pieces else 0, **options.encoding}
     return Recipe(
-        (128, 64) if options.hidden is None else tuple(options.hidden),
+        _hidden(n_rows, n_networks) if options.hidden is None else tuple(options.hidden),
         "relu" if options.activation is None else options.activation,
         n_networks,
         hold_out,
         training,
-        encoding,
+        {"n_pieces": N_PIECES, **options.encoding},
     )
 
 
@@ -202,6 +201,11 @@ def _hold_out(n_rows: int, n_networks: int, options: TableOptions) -> float:
     # Who asks for patience, or says what it follows, asks for rows to validate on.
     is_asked = any(options.training.get(name) is not None for name in ("patience", "monitor"))
     return share if n_rows * share >= fewest or is_asked else 0.0
+
+
+def _hidden(n_rows: int, n_networks: int) -> tuple[int, ...]:
+    is_alone = n_networks == 1 and n_rows * HOLD_OUT < FEWEST_ROWS_TO_STOP_ON
+    return HIDDEN_WITHOUT_HOLD_OUT if is_alone else HIDDEN
 
 
 def _n_steps(n_trained: int) -> float:

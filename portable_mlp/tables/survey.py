@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -17,6 +16,8 @@ from .preparation import Preparation, made_of, of_encoder
 from .reading import RowSource
 from .table_sketch import TableSketch
 from .targets import MOST_WHOLE_NUMBER_CLASSES, are_whole, class_names
+
+_USUAL_ENCODING = EncoderOptions()
 
 
 class Survey(NamedTuple):
@@ -46,7 +47,7 @@ def survey(
     task: str,
     fraction: float,
     seed: int,
-    encoding: Callable[[int | None], EncoderOptions] = lambda _: EncoderOptions(),
+    encoding: EncoderOptions = _USUAL_ENCODING,
 ) -> Survey:
     """Read every row, and again as long as a class has no training row.
 
@@ -60,9 +61,8 @@ def survey(
         Fraction of the rows to hold out, in [0, 1).
     seed : int
         Seed of the split.
-    encoding : callable
-        Function from the number of classes, None for quantities, to the options of the encoding of a table that is not
-        a matrix of numbers.
+    encoding : EncoderOptions
+        Options of the encoding of a table that is not a matrix of numbers.
 
     Raises
     ------
@@ -80,7 +80,7 @@ def survey(
 
 
 def _preparation(
-    source: RowSource, found: _Pass, targets: list[Any] | Moments, encoding: Callable[[int | None], EncoderOptions]
+    source: RowSource, found: _Pass, targets: list[Any] | Moments, encoding: EncoderOptions
 ) -> Preparation:
     """Return the preparation of what was found in the rows."""
     schema = source.schema
@@ -88,8 +88,7 @@ def _preparation(
         assert isinstance(found.inputs, RunningMoments)
         names: dict[str, Any] = {"feature_names": source.feature_names, "target_name": source.target_name}
         return made_of(found.inputs.moments, targets, **names)
-    n_classes = None if isinstance(targets, Moments) else len(targets)
-    encoder = found.inputs.encoder(encoding(n_classes), schema.left_out)
+    encoder = found.inputs.encoder(encoding, schema.left_out)
     return of_encoder(encoder, targets, target_name=source.target_name, table=schema.options)
 
 

@@ -47,7 +47,7 @@ def test_one_network_of_classes() -> None:
     fitted = prepared.fit(NUMPY, "float64", 3)
     inputs = pm.TableEncoder(n_pieces=8).fit_transform(X, KIND)
     names, labels = np.unique(KIND, return_inverse=True)
-    net = pm.Network((inputs.shape[1], 128, 64, 3), activation="relu")
+    net = pm.Network((inputs.shape[1], 256, 3), activation="relu")
     expected = by_hand(net, inputs, labels, 3)
     assert fitted.model.net == net
     assert_array_equal(pm.pack(fitted.model.params), pm.pack(expected))
@@ -249,19 +249,19 @@ def test_the_penalty_of_a_quantity_is_less_where_columns_explain_it() -> None:
     def penalty(y: np.ndarray, **options: Any) -> float:
         return prepare(RawTable(X, y, None, "y", ()), TableOptions(**options)).recipe.training["l2"]
 
-    usual = recipe(80, None).training["l2"]
+    usual = recipe(80).training["l2"]
     assert penalty(explained) == pytest.approx(0.22 * usual)
     assert 0.9 * usual < penalty(noise) <= usual
     assert penalty(explained + noise) == pytest.approx(usual * 3**-0.5, rel=0.2)
     assert penalty(explained, training={"l2": 0.3}) == 0.3
     assert penalty(np.abs(explained), loss="poisson") == usual
-    assert penalty(np.where(explained > 0, "above", "below")) == recipe(80, 2).training["l2"]
+    assert penalty(np.where(explained > 0, "above", "below")) == recipe(80).training["l2"]
 
 
 def test_many_rows_have_the_penalty_of_the_recipe() -> None:
     X = Columns({"a": Column(Reading("number"), np.arange(1200.0))})
     prepared = prepare(RawTable(X, np.arange(1200) / 7.0, None, "y", ()), TableOptions(hold_out=0.0))
-    assert prepared.recipe.training["l2"] == recipe(1200, None).training["l2"]
+    assert prepared.recipe.training["l2"] == recipe(1200).training["l2"]
 
 
 @pytest.mark.parametrize(("y", "expected"), [
