@@ -9,10 +9,11 @@ import typer
 
 from ..backends import get_backend
 from ..distributed.group import on_root
-from ..tables.columns import RawTable
-from ..tables.errors import GapError
+from ..tables.columns import RawTable, Table
+from ..tables.errors import GapError, MatrixSizeError
 from ..tables.raw import ReadingOptions
 from ..tables.recipe import TableOptions
+from ..tables.row_sources import RowSource, TableRows
 from .assessed import AssessmentOptions, FoldsOption, ReportOption, TestOption
 from .model_options import model_options
 from .model_saving import kept_all_the_same, saved_all_the_same, saved_and_scored
@@ -149,7 +150,8 @@ def _trained(
     found : ReadingOptions
         The options, with the delimiter and the encoding that were found.
     """
-    source = named.open_if_large(whole=trainer.needs_all_rows(asked))
+    whole = trainer.needs_all_rows(asked)
+    source = named.open_if_large(whole=whole)
     if source is not None:
         context.with_resource(source)
         try:
@@ -161,8 +163,18 @@ def _trained(
         if with_gaps is not None:
             context.with_resource(with_gaps)
             return trainer.of_source(with_gaps, asked), with_gaps.notes, named.options
-    table = named.read()
-    trained = trainer.of_table(table, asked)
-    if not isinstance(table, RawTable):
+    table = named.read() if whole else named.read_or_copy()
+    if isinstance(table, RowSource):
+        context.with_resource(table)
+        trained = trainer.of_source(table, asked)
+    else:
+        try:
+            trained = trainer.of_table(table, asked)
+        except MatrixSizeError:
+            if whole or not isinstance(table, RawTable) or table.y is None or table.y.ndim > 1:
+                raise
+            table = TableRows(named.data, table, named.options)
+            trained = trainer.of_source(table, asked)
+    if isinstance(table, Table):
         return trained, (), named.options
     return trained, table.notes, named.options._replace(**{} if table.text is None else table.text._asdict())

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from .cells import PLURAL, Cells, read_as
 from .columns import Column, Reading
 from .errors import DataError, shown
+from .written_columns import WrittenColumn
 
 __all__ = ["RawColumn", "TypedColumn", "conformed", "number_column", "text_of", "whole_numbers"]
 
@@ -74,7 +75,7 @@ def conformed(column: RawColumn, reading: Reading) -> Column:
         If the cells cannot be converted; the message names the first such cell.
     """
     if not isinstance(column, TypedColumn):
-        return read_as(column.cells(), reading)
+        return column.conformed(reading) if isinstance(column, WrittenColumn) else read_as(column.cells(), reading)
     kind, values = column.column.reading.kind, column.column.values
     if kind == "text" or reading.kind == "text":
         return read_as(column.cells(), reading)
