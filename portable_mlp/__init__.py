@@ -45,7 +45,7 @@ from typing import TYPE_CHECKING, Any
 
 from .backends import Backend, BackendInfo, BackendUnavailable, backends, get_backend
 from .backends.ambient import forward, loss_and_grad, predict
-from .backends.interrupts import whole_imports
+from .backends.deferred_interrupts import whole_imports
 from .distributed.parallel import parallel
 from .kernels.gradient_check import GradientCheck, check_gradient_of
 from .kernels.network import Network

@@ -14,7 +14,7 @@ from ..kernels.arrays import ADAPTERS, namespace_of
 from ..kernels.docstrings import documented_with, quoted
 from ..kernels.suggestions import did_you_mean, suggesting
 from ._base import INSTALL, PRECISIONS, Backend, BackendInfo, BackendInfos, BackendUnavailable, dtype_name, first_line
-from .interrupts import whole_imports
+from .deferred_interrupts import whole_imports
 
 __all__ = [
     "BACKENDS",

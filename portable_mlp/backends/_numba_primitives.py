@@ -25,7 +25,7 @@ from ..kernels.primitives import BatchLoss, GradientSums, Report
 from ..kernels.targets import are_labels
 from ..kernels.workspace import Workspace
 from ._numpy_primitives import NumpyPrimitives
-from .interrupts import interrupts_held_back
+from .deferred_interrupts import interrupts_held_back
 
 LONGEST_SUM = 128
 """The length above which NumPy sums numbers in halves."""

@@ -20,7 +20,7 @@ from ..kernels.suggestions import suggesting
 from ._base import Backend, BackendInfo, numpy_is_quiet
 from ._numpy_primitives import NumpyPrimitives, TakesSparse
 from ._patient_runner import PatientRunner, plain_steps
-from .interrupts import whole_imports
+from .deferred_interrupts import whole_imports
 from .runner import Runner
 
 

@@ -15,7 +15,7 @@ import numpy as np
 from ..kernels.arrays import Array, relevel
 from ..kernels.optimizers import Optimizer, Scalars, State
 from ..kernels.primitives import Primitives
-from .interrupts import whole_imports
+from .deferred_interrupts import whole_imports
 
 
 class NumpyPrimitives(Primitives):

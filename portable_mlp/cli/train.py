@@ -13,7 +13,8 @@ from ..tables.columns import RawTable, Table
 from ..tables.errors import GapError, MatrixSizeError
 from ..tables.raw import ReadingOptions
 from ..tables.recipe import TableOptions
-from ..tables.row_sources import RowSource, TableRows
+from ..tables.remarks import remarks
+from ..tables.row_sources import SAMPLED, RowSource, TableRows
 from .assessed import AssessmentOptions, FoldsOption, ReportOption, TestOption
 from .model_options import model_options
 from .model_saving import kept_all_the_same, saved_all_the_same, saved_and_scored
@@ -122,7 +123,7 @@ def train(
     with saved_all_the_same(save):
         if not as_json:
             show_table(prepared.preparation, notes)
-        show_summary(summary, details(trained) if as_json else None)
+        show_summary(summary, details(trained, notes) if as_json else None)
         show_assessment(trained, as_json=as_json)
         if report is not None:
             on_root(lambda: write_report(report, table.data, summary, trained, notes, save, found))
@@ -166,15 +167,20 @@ def _trained(
     table = named.read() if whole else named.read_or_copy()
     if isinstance(table, RowSource):
         context.with_resource(table)
-        trained = trainer.of_source(table, asked)
-    else:
-        try:
-            trained = trainer.of_table(table, asked)
-        except MatrixSizeError:
-            if whole or not isinstance(table, RawTable) or table.y is None or table.y.ndim > 1:
-                raise
-            table = TableRows(named.data, table, named.options)
-            trained = trainer.of_source(table, asked)
+        return trainer.of_source(table, asked), table.notes, _as_found(named.options, table)
+    try:
+        trained = trainer.of_table(table, asked)
+    except MatrixSizeError:
+        if whole or not isinstance(table, RawTable) or table.y is None or table.y.ndim > 1:
+            raise
+        trained = trainer.of_source(TableRows(named.data, table, named.options), asked)
+        table = table._replace(notes=(*table.notes, SAMPLED))
     if isinstance(table, Table):
         return trained, (), named.options
-    return trained, table.notes, named.options._replace(**{} if table.text is None else table.text._asdict())
+    notes = (*table.notes, *remarks(table, trained.prepared.preparation))
+    return trained, notes, _as_found(named.options, table)
+
+
+def _as_found(options: ReadingOptions, table: RawTable | RowSource) -> ReadingOptions:
+    """Return the options with the format of a text file."""
+    return options if table.text is None else options._replace(**table.text._asdict())

@@ -11,7 +11,7 @@ from multiprocessing.connection import Connection, wait
 
 from threadpoolctl import threadpool_limits
 
-from ..backends.interrupts import interrupts_held_back
+from ..backends.deferred_interrupts import interrupts_held_back
 from ..tables.search import TableSearch, TrialScores
 from ..tables.search_loop import Ended
 from .misuse import PROGRAM

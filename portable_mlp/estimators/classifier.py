@@ -22,12 +22,12 @@ from ..kernels.optimizers import OPTIMIZERS, SOLVERS
 from ..kernels.suggestions import suggesting, suggesting_class
 from ..training.class_weights import ClassWeights, asks_for_balance
 from ..training.schedules import SCHEDULES
-from .base import BaseMLP, parameters_among
+from .base import BaseMLP
 from .binarizers import binarizer_of, few_whole_numbers, labels_in
 from .callbacks import with_callbacks
 from .dask_inputs import by_blocks, computed, gathered
 from .inputs import Inputs, is_foreign, on_host
-from .parameters import constraints
+from .parameters import constraints, parameters_among
 from .problem import FitProblem
 from .state import draft_of, of_one_moment
 

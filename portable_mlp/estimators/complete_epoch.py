@@ -8,7 +8,7 @@ from typing import Any, NamedTuple, Self
 from ..kernels.arrays import Array, Namespace, namespace_of, snapshot
 from ..kernels.network import Network
 from ..kernels.parameters import unpack
-from .optimizer import OptimizerState
+from .optimizer_state import OptimizerState
 
 CURVES = ("loss_curve_", "validation_loss_curve_", "validation_scores_")
 """The lists to which a fit appends one number an epoch."""

@@ -16,7 +16,7 @@ from ..kernels.network import Network
 from ..kernels.parameters import Layer, pack, unpack
 from ..training.options import OF_OPTIMIZERS, TRAINING_OPTIONS
 from ..training.schedules import SCHEDULES
-from .optimizer import AS_SCIKIT_LEARN, OptimizerState
+from .optimizer_state import AS_SCIKIT_LEARN, OptimizerState
 from .parameters import PARAMETER_OF
 
 T = TypeVar("T")

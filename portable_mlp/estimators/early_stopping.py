@@ -9,7 +9,7 @@ import numpy as np
 from ..distributed.group import on_root
 from ..kernels.arrays import Array, snapshot
 from ..training.stopping import Stall
-from .optimizer import OptimizerState
+from .optimizer_state import OptimizerState
 from .problem import FitProblem
 from .validation import validation_of
 

@@ -32,6 +32,11 @@ def parameters_of_step(kind: type[Objective | Program], estimator: Any) -> dict[
     return {name: TRAINING_OPTIONS[name].check(one, getattr(estimator, one)) for name, one in parameters.items()}
 
 
+def parameters_among(arguments: dict[str, Any]) -> dict[str, Any]:
+    """Return the parameters among the ``locals()`` of a constructor."""
+    return {name: value for name, value in arguments.items() if name not in ("self", "__class__")}
+
+
 def constraints(*, for_classes: bool) -> dict[str, list[Any]]:
     """Return the constraints of those parameters that are for classes alone, or of the others."""
     return {

@@ -18,10 +18,11 @@ from ..kernels.optimizers import SOLVERS
 from ..kernels.options import check_choice
 from ..kernels.suggestions import suggesting_class
 from ..training.schedules import SCHEDULES
-from .base import BaseMLP, parameters_among
+from .base import BaseMLP
 from .callbacks import with_callbacks
 from .dask_inputs import by_blocks, computed
 from .inputs import Inputs, is_sparse, on_host
+from .parameters import parameters_among
 from .state import draft_of, of_one_moment
 
 

@@ -22,7 +22,7 @@ from ..distributed.exchange import of_root
 from ..distributed.group import Group, current_group, training_in
 from ..kernels.docstrings import documented_with
 from ..kernels.suggestions import suggesting
-from ..training.interruption import SharedRequest, sharing
+from ..training.stop_requests import SharedRequest, sharing
 from .joblib_backends import RanksOfSearch, ThreadsOfSearch
 from .pipelines import candidates_compute_on_numpy, is_ours
 from .same_fits import check_same_search

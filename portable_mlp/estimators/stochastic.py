@@ -31,7 +31,7 @@ from .callbacks import Watch
 from .checkpoints import MakeCheckpoints
 from .complete_epoch import CURVES, CompleteEpoch
 from .early_stopping import EarlyStopping
-from .optimizer import OptimizerState
+from .optimizer_state import OptimizerState
 from .parameters import parameters_of_step
 from .problem import FitProblem
 

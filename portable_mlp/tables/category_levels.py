@@ -9,9 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .column_encodings import CategoryColumn, ColumnEncoding, DroppedColumn
-from .drop_reasons import ALL_MISSING
+from .drop_reasons import ALL_MISSING, texts_identify_rows
 from .encoder_options import EncoderOptions
-from .errors import counted, shown
+from .errors import shown
 
 __all__ = ["Levels", "encoding_of_texts"]
 
@@ -75,5 +75,5 @@ def _reason_to_drop(levels: Levels, options: EncoderOptions) -> str | None:
         return f"constant, always {shown(levels.texts[0])}"
     hardly_repeat = 2 * n_levels > n_present >= _FEW_ROWS and levels.share_of_common < _MUCH
     if levels.counts.max() < options.min_count or hardly_repeat:
-        return f"{n_levels} different texts in {counted(n_present, 'row')}: it tells them apart"
+        return texts_identify_rows(levels.texts, n_present, levels.n_missing)
     return None

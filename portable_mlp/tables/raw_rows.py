@@ -11,9 +11,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .arrow_columns import ArrowCategories, ParquetColumn
-from .cells import MISSING, MISSING_NUMBERS, Cells, numbers_of, recognised
+from .cells import MISSING, MISSING_NUMBERS, Cells, numbers_of, recognised, with_dates
 from .column_names import BLANKS
 from .columns import Columns, Reading
+from .dates import names_dates
 from .errors import opened
 from .parquet_files import ParquetLayout, ParquetMatrix, opened_parquet
 from .raw import OpenedTable, ReadingOptions, feature_names_of
@@ -69,10 +70,11 @@ def has_plain_targets(path: str, options: ReadingOptions, target_kind: TargetKin
 
 
 def _are_words(name: str, texts: set[str], decimal: str) -> bool:
-    """Tell whether no text is a missing cell, or a number in any notation."""
+    """Tell whether no text is a missing cell, a number in any notation, or one with spaces around it."""
     if texts & MISSING or texts <= MISSING_NUMBERS or any(as_float(text) is not None for text in texts):
         return False
-    return numbers_of(Cells(name, sorted(texts), np.arange(len(texts)), str), decimal) is None
+    cells = Cells(name, sorted(texts), np.arange(len(texts)), str)
+    return cells.stripped() is cells and numbers_of(cells, decimal) is None
 
 
 class RawRows(RowGroups):
@@ -137,19 +139,27 @@ class RawRows(RowGroups):
         """Return kind and notation of a column; None if it has too many texts."""
         is_code = column.name in map(str.strip, options.categorical)
         if not is_code and all(_is_plain(found, options.decimal) for _, found in self._parts(column)):
-            return Reading("number", ".")
+            return self._dated(column, Reading("number", "."))
         census, kind = TextCensus(column), None
         for group, found in self._parts(column):
             if isinstance(found, TypedColumn) and not is_code:
-                return found.column.reading
+                return self._dated(column, found.column.reading)
             kind = (
                 Reading("text", "code") if is_code else Reading("text") if isinstance(found, ArrowCategories) else None
             )
             census.add(group, found.cells())
             if census.is_hopeless:
                 break
-        reading = kind or recognised(census.cells(), options.decimal).reading
+        reading = kind or self._dated(column, recognised(census.cells(), options.decimal).reading)
         return None if reading.kind == "text" and census.is_full else reading
+
+    def _dated(self, column: GroupedColumn, reading: Reading) -> Reading:
+        """Return the reading of a column of any kind: numbers are dates if those of all groups are, of one form."""
+        if reading.kind != "number" or not names_dates(column.name):
+            return reading
+        groups = (conformed(found, reading) for _, found in self._parts(column))
+        found = {with_dates(column.name, numbers).reading for numbers in groups if not numbers.missing.all()}
+        return found.pop() if len(found) == 1 else reading
 
     def _parts(self, column: GroupedColumn) -> Iterator[tuple[int, RawColumn]]:
         """Yield a column group by group, with the groups' numbers."""

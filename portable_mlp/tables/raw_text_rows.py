@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import itertools
 from collections.abc import Mapping
 from typing import Any
 
@@ -18,7 +19,6 @@ from .raw_rows import RawRows
 from .targets import TargetKind
 from .text_census import TextCensus, too_many
 from .text_copies import CopiedCells, CopiedColumn
-from .text_tables import TextRows
 from .typed_columns import conformed
 
 __all__ = ["RawTextRows"]
@@ -46,11 +46,12 @@ class RawTextRows(RawRows):
     def __init__(self, text: OpenedText, options: ReadingOptions, target_kind: TargetKind) -> None:
         path = text.file.name
         names, groups = text.groups()
-        header = OpenedTable(path, {column.name: column for column in TextRows(path, names).columns})
+        first = next(groups)
+        header = OpenedTable(path, {column.name: column for column in first.columns}, text=text.format)
         target = header.column(str(header.target_name(options, last=True))).name
         features = feature_names_of(header, options, target)
         with contextlib.ExitStack() as stack:
-            cells = CopiedCells(path, names, groups)
+            cells = CopiedCells(path, names, itertools.chain([first], groups))
             stack.callback(cells.close)
             self._targets = _Targets(path, cells.columns[target], len(cells.group_rows), target_kind, options.decimal)
             self._kept_rows = functools.lru_cache(self.groups_in_memory)(self._targets.rows)
@@ -103,7 +104,7 @@ class _Targets:
             census.add(group, column.read(range(group, group + 1)).cells())
             if census.is_hopeless:
                 break
-        cells = census.cells()
+        cells = census.cells().stripped()
         self._value_of: Mapping[str, Any] | None = None
         if census.is_full:
             self._reading = recognised(cells, decimal).reading
@@ -128,7 +129,7 @@ class _Targets:
             numbers = conformed(column, self._reading).values
             rows = np.flatnonzero(~np.isnan(numbers))
             return numbers[rows], rows
-        cells = column.cells()
+        cells = column.cells().stripped()
         values = [self._value_of.get(text) for text in cells.texts]
         rows = np.flatnonzero(cells.spread([value is not None for value in values], np.bool_))
         present = cells.rows(rows)

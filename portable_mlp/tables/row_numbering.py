@@ -10,14 +10,17 @@ from numpy.typing import NDArray
 
 __all__ = ["RowNumbering", "are_whole_and_different", "counted_from", "numbers_rows"]
 
+_IDENTIFIERS = "id|idx|uuid|guid|key|ident|identifier"
 _NAMES_OF_ROWS = re.compile(
-    r"|index|idx|id|ids|uid|uuid|guid|key|row|rows|rownum|rownames|row[ _.]?(?:id|number|name|names)|no|nr|unnamed: 0"
-    r"|.*[ _.-](?:id|idx|uuid|guid|key)|\.\.\.1",
+    rf"|index|ids|uid|{_IDENTIFIERS}|rows?|rownum|rownames|row[ _.]?(?:id|number|name|names)|no|nr|unnamed: 0|\.\.\.1"
+    rf"|.*[ _.-](?:{_IDENTIFIERS})"
+    r"|(?:account|barcode|ean|fax|invoice|isbn|mobile|passport|(?:tele)?phone|serial|ssn|ticket)(?:[ _.-]?(?:no|nr|num"
+    r"|number))?",
     re.IGNORECASE,
 )
 _CAMEL_CASE_ID = re.compile(r".*[a-z](?:Id|ID)")
 """Names of columns that may number the rows: distinct numbers under such a name are no quantity."""
-_NAMES_OF_NUMBERS = re.compile(r".*[ _.-](?:no|nr)", re.IGNORECASE)
+_NAMES_OF_NUMBERS = re.compile(r".*[ _.-](?:no|nr|num|number)", re.IGNORECASE)
 """Names that end in "number", or answer a question: distinct numbers are none where they are close together."""
 _NAMES_OF_COUNTS = re.compile(r"id|seq|case|obs|row|num|index|nr", re.IGNORECASE)
 """Parts of the names of columns that count the rows from 0 or 1."""

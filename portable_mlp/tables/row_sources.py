@@ -237,7 +237,6 @@ class TableRows(RowSource):
         self.feature_names = tuple(table.X)
         self.groups = _equal_groups(table.X.shape[0])
         self.schema = TableSchema({name: table.X.column(name).reading for name in table.X}, {}, options)
-        self.notes, self.text = (*table.notes, SAMPLED), table.text
         self._table = table
 
     def close(self) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 
 from ..distributed.group import Group
-from .interruption import Requests
+from .stop_requests import Requests
 
 SECONDS_BETWEEN = 0.2
 """The approximate time between two exchanges of requests among the ranks."""

@@ -8,14 +8,14 @@ from collections.abc import Callable
 from typing import Any
 
 from ..backends import Backend
+from ..backends.deferred_interrupts import whole_imports
 from ..backends.extras import load
-from ..backends.interrupts import whole_imports
 from ..kernels.arrays import Array
 from ..kernels.step import Objective, make_objective
 from .batches import Data
-from .interruption import pass_on_interruption, shared_request
 from .monitor import Monitor
 from .result import NonFiniteError, TrainResult
+from .stop_requests import pass_on_interruption, shared_request
 
 
 def load_scipy() -> Any:

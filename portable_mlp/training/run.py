@@ -1,8 +1,8 @@
 """The loop over epochs: the order and the rate of each, its steps, and its record.
 
 `portable_mlp.train` and the estimators run the same loop. They differ in three policies: the order of the samples
-(`order`), the learning rates (`schedules`, `portable_mlp.estimators.optimizer`), and the record, which evaluates each
-complete epoch and decides whether to stop (`loop_record`, `portable_mlp.estimators.stochastic`).
+(`order`), the learning rates (`schedules`, `portable_mlp.estimators.optimizer_state`), and the record, which evaluates
+each complete epoch and decides whether to stop (`loop_record`, `portable_mlp.estimators.stochastic`).
 """
 
 from __future__ import annotations
@@ -17,12 +17,12 @@ from ..kernels.arrays import Array
 from .agreed_stop import AgreedRequests
 from .batches import n_samples_of
 from .checkpointing import Checkpoints, Position
-from .interruption import Requests, StopAsked, pass_on_interruption, shared_request
 from .joined_epochs import JoinedDone, JoinedEpochs, can_be_joined
 from .loop import Loop
 from .order import Order
 from .progress import Silent
 from .schedules import Progress
+from .stop_requests import Requests, StopAsked, pass_on_interruption, shared_request
 from .stream import Samples
 
 

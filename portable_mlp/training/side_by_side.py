@@ -21,8 +21,8 @@ from threadpoolctl import threadpool_limits
 
 from ..distributed.exchange import pickled, sendable, unpickled
 from ..distributed.group import Group, several_ranks, training_in
-from .interruption import SharedRequest, sharing
 from .repeated_warnings import repeat_warnings, sent_warning
+from .stop_requests import SharedRequest, sharing
 
 T = TypeVar("T")
 

@@ -99,7 +99,7 @@ def test_several_groups_are_learnt_from(
         pathlib.Path(name).write_bytes(gzip.compress(content) if suffix == ".csv.gz" else content)
     summary, _ = trained(name, "--epochs", 9, "--validation", 0.1, "--test", 0.2, "--save", "m", capfd=capfd)
     assert summary["rows"] == N_ROWS * 8 // 10
-    assert summary["assessment"]["scores"]["accuracy"] > 0.85 > 0.75 > summary["assessment"]["baseline"]["accuracy"]
+    assert summary["assessment"]["scores"]["accuracy"] > 0.8 > 0.7 > summary["assessment"]["baseline"]["accuracy"]
     assert pm.load_model("m")[2]["preparation"]["classes"] == ["cheap", "dear"]
 
 

@@ -19,7 +19,7 @@ from portable_mlp.distributed.ordered_sum import pairwise_sum
 from portable_mlp.distributed.supervision.heartbeat import VARIABLE
 from portable_mlp.distributed.supervision.mpi_environment import STARTED, started_by_mpi
 from portable_mlp.training.agreed_stop import AgreedRequests
-from portable_mlp.training.interruption import StopAsked
+from portable_mlp.training.stop_requests import StopAsked
 from tests.distributed.fakes import ThreadCommunicator, Threads, on_ranks
 
 X, Y, NET = np.eye(4), np.asarray([0, 1, 0, 1]), pm.Network((4, 2))

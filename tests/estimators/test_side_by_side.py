@@ -22,8 +22,8 @@ from portable_mlp.backends._compiled_steps import compiled_steps
 from portable_mlp.distributed.group import current_group
 from portable_mlp.estimators.threads import n_threads, settings_of_thread
 from portable_mlp.training import side_by_side as core
-from portable_mlp.training.interruption import shared_request
 from portable_mlp.training.side_by_side import OneThreadEach, TaskOutcome
+from portable_mlp.training.stop_requests import shared_request
 from tests.distributed.fakes import on_ranks
 
 X, y = np.linspace(-1.0, 1.0, 400).reshape(100, 4), np.arange(100) % 3

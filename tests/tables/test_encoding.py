@@ -225,10 +225,29 @@ def test_only_what_differs_of_dates_is_used(values: list[str], parts: list[str])
         ("a", texts("x", "x"), "constant, always 'x'"),
         ("a", texts("x", "y", "z"), "3 different texts in 3 rows: it tells them apart"),
         ("a", texts(*map(str, range(15)), *map(str, range(10))), "15 different texts in 25 rows: it tells them apart"),
+        (
+            "a",
+            texts("it is quite slow", "very fast and rather cheap"),
+            "2 different texts in 2 rows: it tells them apart",
+        ),
+        (
+            "a",
+            texts("it is quite slow indeed", "fast and cheap and good"),
+            "2 different texts in 2 rows: free text, which is not read",
+        ),
+        ("a", texts("x", None, "z"), "2 different texts in 2 rows, missing in 1: it tells them apart"),
         ("a", dates("2001-01-01", "2001-01-01"), "constant, always 2001-01-01 00:00:00"),
         *(
             (name, numbers(3, 1, 7), "3 different numbers in as many rows: it tells them apart")
             for name in ("Unnamed: 0", "id", "ID", "PassengerId", "customer_id", "user id", "index", "rownames", "no")
+        ),
+        *(
+            (name, numbers(3, 1, 7), "3 different numbers in as many rows: it tells them apart")
+            for name in ("identifier", "patient.identifier", "Invoice", "phone", "Ticket no", "account_number")
+        ),
+        *(
+            (name, numbers(3, 2, 5), "3 different numbers in as many rows: it tells them apart")
+            for name in ("Sample Number", "house_no")
         ),
         ("seqno", numbers(1, 2, 3), "3 different numbers in as many rows: it tells them apart"),
         ("unwanted", numbers(1, 2, 2), "left out as asked"),
@@ -253,6 +272,9 @@ def test_columns_of_no_use_are_dropped(name: str, column: Column, treatment: str
         ("a", numbers(1, 2, 3)),
         ("id", numbers(1, 1, 2)),
         ("id", numbers(1.5, 2.5, 3.5)),
+        ("number of rooms", numbers(1, 2, 3)),
+        ("average number", numbers(10, 20, 30)),
+        ("tickets", numbers(1, 2, 4)),
         ("paid", numbers(3, 1, 2)),
         ("a", texts("x", "x", "y")),
         ("a", texts(*["x", "y"] * 10, *map(str, range(40)))),  # no names: a third of the rows has a common text

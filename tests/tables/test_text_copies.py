@@ -113,6 +113,12 @@ TEXTS = {
     "a group without targets": lines("1,1", "2,2", "3,3", "4,", "5,", "6,", "7,7"),
     "a column of gaps": lines(*(f",{i}" for i in range(9))),
     "one row": "a,y\n1,2\n",
+    "dates in digits": lines(*(f"200102{day},{day}" for day in range(10, 20)), header="date,y"),
+    "dates in digits with gaps": lines("20010203,1", ",2", ",3", ",4", "NA,5", "20010204,6", ",7", header="day,y"),
+    "nearly dates in digits": lines(*(f"200102{day},{day}" for day in range(20, 40)), header="date,y"),
+    "dates of two forms": lines(*(f"{'200102' if i > 3 else '20010203'},{i}" for i in range(9)), header="date,y"),
+    "spaces of other kinds": lines(*(f"\u00a0{i}\u00a0,\u00a0{'xy'[i % 2]}" for i in range(8)), "\u00a0,\u00a0"),
+    "units": lines(*(f"{i} km,{i}" for i in range(8))),
     "a quote within a cell": lines("1,2", "2,3", '3 "x",4'),
     # Errors.
     "empty": "",
@@ -135,6 +141,7 @@ TEXTS = {
     "all numbers in the header": "1,2\n3,4\n",
     "twice a name": "a,a\n1,2\n",
     "no feature": "y\n1\n2\n",
+    "titles": "a title\nof 2020\nb,y\n1,2\n",
 }
 
 
@@ -155,6 +162,7 @@ OPTIONS: list[tuple[str, ReadingOptions, Any]] = [
     (NUMBERS, ReadingOptions(target=" a ", id="b"), "numbers"),
     (NUMBERS, ReadingOptions(features=("b",)), "any"),
     (NUMBERS, ReadingOptions(target="c"), "any"),
+    (lines("1,2", "a,z", "3,4"), ReadingOptions(target="z"), "any"),
     (NUMBERS, ReadingOptions(drop=("c",)), "any"),
     (NUMBERS, ReadingOptions(max_rows=4), "any"),
     (NUMBERS.partition("\n")[2], ReadingOptions(header=False), "unmixed"),

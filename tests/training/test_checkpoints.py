@@ -21,7 +21,7 @@ from portable_mlp.backends._scan_runner import ScanRunner
 from portable_mlp.backends.runner import RunnerCall
 from portable_mlp.storage import checkpoints as storage
 from portable_mlp.storage.checkpoints import CheckpointFolder
-from portable_mlp.training.interruption import Requests
+from portable_mlp.training.stop_requests import Requests
 from tests.selection import and_rarely_others, rarely
 
 pytestmark = pytest.mark.compiled_steps

@@ -9,8 +9,8 @@ import pytest
 
 import portable_mlp as pm
 from portable_mlp.backends._native_runner import NativeRunner
-from portable_mlp.training.interruption import SharedRequest, sharing
 from portable_mlp.training.loop import Loop
+from portable_mlp.training.stop_requests import SharedRequest, sharing
 
 pytestmark = [pytest.mark.compiled_steps, pytest.mark.usefixtures("compiled")]
 

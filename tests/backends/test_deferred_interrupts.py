@@ -8,7 +8,7 @@ import threading
 
 import pytest
 
-from portable_mlp.backends.interrupts import interrupts_held_back, whole_imports
+from portable_mlp.backends.deferred_interrupts import interrupts_held_back, whole_imports
 from tests.selection import rarely
 
 
