@@ -92,7 +92,8 @@ def train(
 
     Columns may hold numbers, text, truth values and dates, with missing cells. The treatment of each column is printed
     and kept in the model file. Options that are not given depend on the number of rows; the choice is printed. A large
-    .parquet table, or .npy table of numbers, stays in its file, and may be larger than memory.
+    .parquet table, or .npy table of numbers, stays in its file, and may be larger than memory; the cells of such a
+    text table are copied to a temporary file.
 
     Example: portable-mlp train houses.csv --target price --save houses.safetensors
     """

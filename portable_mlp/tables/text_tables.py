@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import itertools
 import math
+import re
 import sys
 from array import array
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -24,7 +25,7 @@ from .loaded_text import LoadedText
 from .targets import TargetKind, Targets
 from .text_files import DELIMITER_OF, TextFile, opened_text
 from .text_headers import DELIMITER_NAMES, HEAD_BYTES, lenient_header, likely_delimiter, strict_header
-from .text_numbers import Place, as_truth, checked_feature, is_code, row_of_floats
+from .text_numbers import Place, as_truth, checked_feature, row_of_floats
 from .text_records import Records, read_records, records_of_width
 from .written_columns import WrittenColumn
 
@@ -42,6 +43,9 @@ __all__ = [
 
 SEPARATOR = "\0"
 """What stands between the cells of a column in memory; no cell contains it."""
+
+_CODE = re.compile(rf"{SEPARATOR}[+-]?0[0-9]+(?={SEPARATOR}|\Z)")
+"""A cell that `is_code`, after the one before it."""
 
 GROUP_ROWS, GROUP_BYTES = 2**16, 2**23
 """The most rows, and about the most bytes, of a text table that are read at a time where it is too large for memory."""
@@ -117,12 +121,14 @@ class TextColumn(WrittenColumn):
         if decimal != ".":
             return None
         for block in self._blocks:
-            texts = block.decode().split(SEPARATOR)
-            present = [text for text in texts if text not in MISSING_NUMBERS]
+            whole = block.decode()
+            texts = whole.split(SEPARATOR)
+            are_there = MISSING_NUMBERS.isdisjoint(texts)
+            present = texts if are_there else [text for text in texts if text not in MISSING_NUMBERS]
             numbers = row_of_floats(present)
-            if numbers is None or any(map(is_code, present)):
+            if numbers is None or _CODE.search(SEPARATOR + whole):
                 return None
-            if len(present) < len(texts):
+            if not are_there:
                 some = iter(numbers)
                 numbers = [math.nan if text in MISSING_NUMBERS else next(some) for text in texts]
             values.fromlist(numbers)
