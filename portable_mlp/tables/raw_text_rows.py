@@ -111,7 +111,7 @@ class _Targets:
             if self._reading.kind != "number" or kind == "any":
                 raise DataError(f"{path}: the target {shown(column.name)} has {too_many('classes')}")
         else:
-            y, rows = targets_of(cells, kind, decimal)
+            y, rows = targets_of(cells, path, kind, decimal)
             self._dtype = y.dtype
             self._value_of = dict(zip((cells.texts[code] for code in cells.codes[rows]), y.tolist(), strict=True))
 

@@ -35,6 +35,7 @@ __all__ = [
     "TableRows",
     "TableSchema",
     "check_groups",
+    "joined",
 ]
 
 
@@ -308,7 +309,7 @@ class RowGroups(RowSource):
             pieces.append((X[inside], y[inside]))
         back = np.argsort(np.concatenate(places))
         all_X, all_y = zip(*pieces, strict=True)
-        return _joined(all_X)[back], np.concatenate(all_y)[back]
+        return joined(all_X)[back], np.concatenate(all_y)[back]
 
     def _group(self, group: int) -> tuple[Any, NDArray[Any]]:
         """Return a group, from the cache if it was used recently."""
@@ -320,7 +321,7 @@ class RowGroups(RowSource):
         return self._kept[group]
 
 
-def _joined(parts: Sequence[Any]) -> Any:
+def joined(parts: Sequence[Any]) -> Any:
     """Return the rows of several matrices, or of several tables."""
     return Columns.joined(parts) if isinstance(parts[0], Columns) else np.concatenate(parts)
 
