@@ -62,7 +62,7 @@ class KnownAnswers:
     Parameters
     ----------
     model : TableModel
-        The model.
+        The model that gave the outputs.
 
     Attributes
     ----------

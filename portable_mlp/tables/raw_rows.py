@@ -112,13 +112,15 @@ class RawRows(RowGroups):
     path : str
         Name of the file.
     features : sequence of GroupedColumn
-        The features.
+        The columns of the features.
     target : str
         Name of the target column.
     groups : sequence of int
         Number of rows of each group.
     options : ReadingOptions
         The options of the caller.
+    stored_groups : sequence of int, optional
+        Number of rows of each group in the file, where some are left out.
 
     Attributes
     ----------

@@ -88,13 +88,13 @@ class _Targets:
     path : str
         Name of the file in error messages.
     column : CopiedColumn
-        The target column.
+        The column of the targets, as texts.
     n_groups : int
-        Number of groups.
+        Number of groups of rows.
     kind : {"any", "unmixed", "numbers"}
-        Targets to accept.
+        Targets to accept, as in `TargetKind`.
     decimal : {".", ","}
-        Decimal mark of numbers.
+        Decimal mark of numbers in the text.
     """
 
     def __init__(self, path: str, column: CopiedColumn, n_groups: int, kind: TargetKind, decimal: str) -> None:

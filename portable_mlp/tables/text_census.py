@@ -45,7 +45,7 @@ class TextCensus:
     Parameters
     ----------
     column : GroupedColumn
-        The column.
+        The column that is counted.
     """
 
     def __init__(self, column: GroupedColumn) -> None:

@@ -31,14 +31,14 @@ class CopiedCells:
     path : str
         Name of the text file in error messages.
     names : sequence of str
-        Column names.
+        Names of all columns, in order.
     groups : iterable of TextRows
-        The rows.
+        All rows, which are read once.
 
     Attributes
     ----------
     columns : dict of str to CopiedColumn
-        The columns by name.
+        The columns by their names.
     group_rows : tuple of int
         Number of rows of each group.
 
@@ -96,9 +96,9 @@ class CopiedColumn:
     Parameters
     ----------
     cells : CopiedCells
-        The table.
+        The table that it belongs to.
     name : str
-        Name of the column.
+        Name of this column.
     number : int
         Its position, counted from 0.
     """

@@ -147,7 +147,7 @@ class TextRows:
     path : str
         Name of the file in error messages.
     names : sequence of str
-        Column names.
+        Names of all columns, in order.
 
     Attributes
     ----------
@@ -156,7 +156,7 @@ class TextRows:
     lines : array of int
         The line of the file on which each row begins.
     n_bytes : int
-        Size of ``columns``.
+        Size of the cells in ``columns``.
     """
 
     def __init__(self, path: str, names: Sequence[str]) -> None:

@@ -188,10 +188,8 @@ def test_options(number: int, tmp_path: pathlib.Path) -> None:
 def test_encodings(encoding: str, tmp_path: pathlib.Path) -> None:
     (path := tmp_path / "data.csv").write_bytes(lines(*(f"é{i % 2},{i}" for i in range(9))).encode(encoding))
     assert_same(path, ReadingOptions(encoding=None if encoding == "utf-16" else encoding))
-    assert (
-        assert_same(path, ReadingOptions(encoding="ascii"))
-        == f"{path}: the text is not valid ascii, in line 1 or later"
-    )
+    message = str(assert_same(path, ReadingOptions(encoding="ascii")))
+    assert message.startswith(f"{path}: the text is not valid ascii, in line 1 or later")
 
 
 CELL = st.sampled_from(
