@@ -12,7 +12,7 @@ import numba
 
 from .deferred_interrupts import interrupts_held_back
 
-C = TypeVar("C")
+Cls = TypeVar("Cls")
 
 failures: list[Exception] = []
 """The first error of a compilation; from then on nothing is compiled."""
@@ -41,7 +41,7 @@ def compiled_on_call(function: Callable[..., Any], **options: Any) -> Any:
     return compiled
 
 
-def with_compiled_methods(cls: type[C]) -> type[C]:
+def with_compiled_methods(cls: type[Cls]) -> type[Cls]:
     """Let a class lose its public methods once something cannot be compiled, so that it inherits those of NumPy."""
     _classes.append(cls)
     return cls

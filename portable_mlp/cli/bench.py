@@ -19,6 +19,7 @@ from ..bench.measurement import Row, measure
 from ..bench.peers import peers
 from ..bench.trust import busy, reservations
 from ..kernels.options import check_choice
+from ..kernels.parameters import DTYPES
 from . import bench_report
 from .output_files import check_reports, write_file
 from .pictures import load_matplotlib
@@ -42,7 +43,7 @@ def bench(
     Every candidate is compared with the same steps in float64 before its time counts. "floor" is the time of the matrix
     products alone, with NumPy. Close other programs first: a busy core makes every figure worthless.
     """
-    if dtype not in ("float32", "float64"):
+    if dtype not in DTYPES:
         raise ValueError(f"--dtype must be float32 or float64, got {dtype}")
     check_choice("--solver", solver, tuple(TIMED_OPTIMIZERS))
     check_reports(json_file, plot, html)

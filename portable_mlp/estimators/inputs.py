@@ -197,11 +197,8 @@ def checked_weights(sample_weight: Any, X: Any, *, may_be_zero: bool = False) ->
 def floating_dtype(backend: Backend, X: Any) -> str:
     """Return the dtype of computation: that of X if it is float32 or float64, else the library's widest."""
     wanted = _dtype_name(X.dtype)
-    if backend.name == "numpy":
-        return wanted if wanted in DTYPES else "float64"
-    if wanted not in ("float32", "float64"):
-        wanted = "float64"
-    return wanted if has_dtype(backend, wanted) else "float32"
+    wanted = wanted if wanted in DTYPES else "float64"
+    return wanted if backend.name == "numpy" or has_dtype(backend, wanted) else "float32"
 
 
 def common_dtype(arrays: list[Array]) -> str:
