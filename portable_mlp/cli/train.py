@@ -13,6 +13,7 @@ from ..tables.columns import RawTable
 from ..tables.errors import GapError
 from ..tables.raw import ReadingOptions
 from ..tables.recipe import TableOptions
+from ..tables.remarks import remarks
 from .assessed import AssessmentOptions, FoldsOption, ReportOption, TestOption
 from .model_options import model_options
 from .model_saving import kept_all_the_same, saved_all_the_same, saved_and_scored
@@ -121,7 +122,7 @@ def train(
     with saved_all_the_same(save):
         if not as_json:
             show_table(prepared.preparation, notes)
-        show_summary(summary, details(trained) if as_json else None)
+        show_summary(summary, details(trained, notes) if as_json else None)
         show_assessment(trained, as_json=as_json)
         if report is not None:
             on_root(lambda: write_report(report, table.data, summary, trained, notes, save, found))
@@ -165,4 +166,5 @@ def _trained(
     trained = trainer.of_table(table, asked)
     if not isinstance(table, RawTable):
         return trained, (), named.options
-    return trained, table.notes, named.options._replace(**{} if table.text is None else table.text._asdict())
+    notes = (*table.notes, *remarks(table, trained.prepared.preparation))
+    return trained, notes, named.options._replace(**{} if table.text is None else table.text._asdict())

@@ -66,13 +66,14 @@ def _figures_of(result: TrainResult, prepared: PreparedTable, *, patient: bool) 
     return found
 
 
-def details(trained: Trained) -> dict[str, Any]:
-    """Return what is for programs alone: scores, what is done with each column, and the history of each network."""
+def details(trained: Trained, notes: tuple[str, ...]) -> dict[str, Any]:
+    """Return what is for programs alone: scores, remarks, the treatment of each column, the history of each network."""
     encoder, assessment = trained.prepared.preparation.encoder, trained.assessment
     histories = [result.history for result in trained.fitted.results]
     found: dict[str, Any] = {}
     if assessment is not None:
         found["assessment"] = {"scored_on": assessment.scored_on, **assessment.scores.to_json()}
+    found["notes"] = list(notes)
     found["columns"] = [] if encoder is None else [one._asdict() for one in encoder.report]
     return found | {"history": histories[0] if len(histories) == 1 else histories}
 
@@ -111,6 +112,17 @@ def show_assessment(trained: Trained, *, as_json: bool) -> None:
         show_scores(scores)
     else:
         show_warning(scores)
+    answers = scores.confusion
+    if answers is not None and (answers.sum(axis=0) > 0).sum() == 1 and not _is_weighted(trained.prepared):
+        echo(
+            "portable-mlp: one class is predicted for every row; --class-weight balanced makes rows of rare classes "
+            "count more",
+            err=True,
+        )
+
+
+def _is_weighted(prepared: PreparedTable) -> bool:
+    return prepared.training().get("class_weight") is not None
 
 
 def hint(prepared: PreparedTable, result: TrainResult) -> None:

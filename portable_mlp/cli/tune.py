@@ -12,6 +12,7 @@ from ..backends import get_backend
 from ..tables.columns import RawTable
 from ..tables.measures import MEASURES
 from ..tables.recipe import TableOptions
+from ..tables.remarks import remarks
 from ..tables.search_loop import run_trials
 from ..tables.search_record import SEARCH_ENTRY, SearchRecord
 from .assessed import AssessmentOptions, TestOption
@@ -134,12 +135,14 @@ def tune(
         **figures(trained.prepared, trained.fitted.results),
         "saved": None if save is None else str(save),
     }
+    preparation = trained.prepared.preparation
+    notes = (*rows.notes, *remarks(rows, preparation)) if isinstance(rows, RawTable) else ()
     with saved_all_the_same(save):
         if as_json:
-            show_summary(summary, {**trials_as_json(search, searched), **details(trained)})
+            show_summary(summary, {**trials_as_json(search, searched), **details(trained, notes)})
         else:
             show_trials(search, searched, is_tested=test is not None)
-            show_table(trained.prepared.preparation, rows.notes if isinstance(rows, RawTable) else ())
+            show_table(preparation, notes)
             show_summary(summary, None)
         show_assessment(trained, as_json=as_json)
         warn_of_baseline(search, searched)

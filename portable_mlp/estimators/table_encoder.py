@@ -20,7 +20,7 @@ from ..tables.errors import listed
 from ..tables.frames import columns_of_array, columns_of_frame, is_frame
 from ..tables.known_columns import known_columns
 from ..tables.targets import numeric_targets
-from ..tables.typed_columns import RawColumn, conformed
+from ..tables.typed_columns import RawColumn, conformed, meaning_of
 
 __all__ = ["TableEncoder", "TakesTables"]
 
@@ -253,7 +253,7 @@ class TableEncoder(TakesTables, TransformerMixin, BaseEstimator):
         as_text = Reading("text", "code")
         return Columns(
             {
-                name: conformed(column, as_text) if name in self.categorical else column.recognised(self.decimal)
+                name: conformed(column, as_text) if name in self.categorical else meaning_of(column, self.decimal)
                 for name, column in kept.items()
             }
         )

@@ -15,8 +15,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .columns import Column, Reading
-from .dates import DATE_FORMS, date_form, parsed_date
+from .dates import DATE_FORMS, DIGIT_FORMS, date_form, digit_form, names_dates, parsed_date
 from .errors import DataError, shown
+from .number_forms import SPACES, is_number_form, number_form, other_mark, parsed_number, unit_in, unit_of
 from .text_numbers import as_float, as_truth, checked_feature, is_code, not_a_number
 
 __all__ = [
@@ -25,10 +26,12 @@ __all__ = [
     "PLURAL",
     "Cells",
     "as_strict",
+    "check_decimal_mark",
     "is_known",
     "numbers_of",
     "read_as",
     "recognised",
+    "with_dates",
 ]
 
 MISSING = frozenset(
@@ -47,12 +50,6 @@ PLURAL = {"number": "numbers", "text": "texts", "truth": "truth values", "date":
 
 TRUTH_WORDS = (("false", "true"), ("no", "yes"), ("n", "y"), ("f", "t"))
 """The words of truth values, in lower case."""
-
-_SIGNS = "$€£¥%"
-_GROUPS = {
-    mark: re.compile(rf"[+-]?[1-9]\d{{0,2}}(?:{re.escape(mark)}\d{{3}})+(?:[.,]\d*)?", re.ASCII) for mark in ",."
-}
-"""Numbers with groups of three digits, by the mark between these; 0,126 is none."""
 
 _WHOLE = re.compile(r"(-?(?:0|[1-9]\d*))\.0*", re.ASCII)
 
@@ -86,6 +83,15 @@ class Cells(NamedTuple):
         number: dict[str, int] = {}
         codes = np.fromiter((number.setdefault(text, len(number)) for text in texts), np.int64)
         return cls(name, list(number), codes, place)
+
+    def stripped(self) -> Cells:
+        """Return the cells without spaces of any kind around them, such as the no-break space in an empty cell."""
+        texts = [text.strip(SPACES) for text in self.texts]
+        if texts == self.texts:
+            return self
+        number = {text: i for i, text in enumerate(dict.fromkeys(texts))}
+        codes = np.array([number[text] for text in texts])[self.codes]
+        return self._replace(texts=list(number), codes=codes)
 
     def rows(self, chosen: NDArray[Any]) -> Cells:
         """Return the cells of the rows with these numbers."""
@@ -123,6 +129,7 @@ def recognised(cells: Cells, decimal: str = ".") -> Column:
         If nearly all cells are numbers, truth values or dates, and others are not; the message names the first of
         these. If all cells look like numbers with a decimal comma, and ``decimal`` is a point.
     """
+    cells = cells.stripped()
     present = [text for text in cells.texts if text not in MISSING_NUMBERS]
     readings = list(_readings(present, decimal))
     for reading in readings:
@@ -132,14 +139,12 @@ def recognised(cells: Cells, decimal: str = ".") -> Column:
         # Infinities, or numbers with the other decimal mark.
         wrong = [text not in MISSING_NUMBERS and _value(text, readings[0]) is None for text in cells.texts]
         raise _contradiction(cells, wrong, readings[0])
-    if decimal == "." and _have_decimal_commas(present):
-        row = cells.first("," in text for text in cells.texts)
-        raise DataError(
-            f"{cells.place(row)}: {shown(cells.texts[cells.codes[row]])} is not a number (--decimal , reads decimal "
-            "commas, as does decimal=',')"
-        )
+    if decimal == ".":
+        check_decimal_mark(cells)
     for reading in reversed(readings):
         _check_consistent(cells, reading)
+    if decimal == ".":
+        check_decimal_mark(cells, _SHARE)
     return read_as(cells, Reading("text"))
 
 
@@ -151,6 +156,7 @@ def read_as(cells: Cells, reading: Reading) -> Column:
     DataError
         If a cell is neither of this kind nor missing; the message names it.
     """
+    cells = cells.stripped()
     if reading.kind == "text":
         spelt = _code if reading.form == "code" else str
         return Column(reading, cells.spread([None if text in MISSING else spelt(text) for text in cells.texts], object))
@@ -170,13 +176,40 @@ def _code(text: str) -> str:
     return text if match is None else match[1]
 
 
+def with_dates(name: str, column: Column) -> Column:
+    """Return a column of numbers such as 20200127 as dates, if its name speaks of dates and every number is one."""
+    if column.reading.kind != "number" or not names_dates(name):
+        return column
+    different, codes = np.unique(column.values, return_inverse=True)  # NaN, one at most, comes last
+    form = digit_form(different[~np.isnan(different)].tolist())
+    if form is None:
+        return column
+    dates = [None if math.isnan(number) else parsed_date(f"{number:.15g}", form) for number in different.tolist()]
+    return Column(Reading("date", form), np.array(dates, "datetime64[us]")[codes.reshape(-1)])
+
+
 def numbers_of(cells: Cells, decimal: str) -> Column | None:
     """Return a column of numbers written with further marks, such as 27,000 or $5; None for any other column."""
+    cells = cells.stripped()
     present = [text for text in cells.texts if text not in MISSING_NUMBERS]
-    reading = Reading("number", _number_form(present, decimal))
-    if reading.form == "." or not all(_value(text, reading) is not None for text in present):
-        return None
-    return read_as(cells, reading)
+    form = number_form(present, decimal + unit_in(present))
+    return None if form in (None, ".") else read_as(cells, Reading("number", form))
+
+
+def check_decimal_mark(cells: Cells, share: float = 1.0) -> None:
+    """Raise DataError if this share of the cells, and ten of them unless it is 1, are numbers with decimal commas."""
+    present = [text for text in cells.texts if text not in MISSING_NUMBERS]
+    form = "," + unit_in(present)
+    sound = [text not in MISSING_NUMBERS and parsed_number(text, form) is not None for text in cells.texts]
+    written = [fits and "," in text for fits, text in zip(sound, cells.texts, strict=True)]
+    n_sound = cells.n_rows_with(sound)
+    n_present = cells.n_rows_with(text not in MISSING_NUMBERS for text in cells.texts)
+    if any(written) and n_sound >= (_MANY if share < 1.0 else 1) and n_sound >= share * n_present:
+        row = cells.first(written)
+        raise DataError(
+            f"{cells.place(row)}: {shown(cells.texts[cells.codes[row]])} is not a number (--decimal , reads decimal "
+            "commas, as does decimal=',')"
+        )
 
 
 def as_strict(cells: Cells) -> Column:
@@ -202,20 +235,20 @@ def is_known(reading: Reading) -> bool:
     """Tell whether a reading is one that this module infers."""
     kind, form = reading
     if kind == "number":
-        return form == "" or (form[0] in ".," and len(form) <= 3 and set(form[1:]) <= {*_SIGNS, ",."[form[0] == ","]})
+        return form == "" or is_number_form(form)
     if kind == "truth":
         return form == "" or tuple(form.split("/")) in TRUTH_WORDS
-    return form in ("", *DATE_FORMS) if kind == "date" else kind == "text" and form in ("", "code")
+    return form in ("", *DATE_FORMS, *DIGIT_FORMS) if kind == "date" else kind == "text" and form in ("", "code")
 
 
 def _readings(present: Sequence[str], decimal: str) -> Iterator[Reading]:
     """Yield the candidate readings of a column, likeliest first."""
     if any(map(is_code, present)):
         return  # codes, whose leading zeros numbers would lose
-    yield Reading("number", decimal)
-    written = _number_form(present, decimal)
-    if written != decimal:
-        yield Reading("number", written)
+    least = decimal + unit_in(present)
+    form = number_form(present, least)
+    if form is not None or any(parsed_number(text, least) is None for text in present):
+        yield Reading("number", form or least)
     lowered = {text.lower() for text in present}
     for words in TRUTH_WORDS:
         # Of two letters both are needed, unless there is nothing else: beside m, f is no truth value.
@@ -229,23 +262,10 @@ def _readings(present: Sequence[str], decimal: str) -> Iterator[Reading]:
             yield Reading("date", form)
 
 
-def _have_decimal_commas(present: Sequence[str]) -> bool:
-    """Tell whether all texts are numbers if the comma is the decimal mark, and some have one."""
-    reading = Reading("number", _number_form(present, ","))
-    return any("," in text for text in present) and all(_value(text, reading) is not None for text in present)
-
-
-def _number_form(present: Sequence[str], decimal: str) -> str:
-    """Return the decimal mark, followed by the other marks with which the numbers of the column may be written."""
-    grouping = "," if decimal == "." else "."
-    signs = [sign for sign in _SIGNS if present and all(sign in text for text in present)]
-    return decimal + (grouping if any(grouping in text for text in present) else "") + "".join(signs[:1])
-
-
 def _value(text: str, reading: Reading) -> Any:
     """Parse a text; return None if it does not match the reading."""
     if reading.kind == "number":
-        return _number(text, reading.form or ".")
+        return parsed_number(text, reading.form or ".")
     if reading.kind == "truth":
         return next(
             (float(words.index(text.lower())) for words in _truth_words(reading) if text.lower() in words), None
@@ -272,27 +292,12 @@ def _truth_words(reading: Reading) -> Sequence[tuple[str, ...]]:
     return (tuple(reading.form.split("/")),) if reading.form else TRUTH_WORDS
 
 
-def _number(text: str, form: str) -> float | None:
-    """Parse a finite number, written plainly or with the marks of ``form``; return None for anything else."""
-    decimal, marks = form[0], form[1:]
-    grouping = "," if decimal == "." else "."
-    for sign in _SIGNS:
-        if sign in marks:
-            text = text.replace(sign, "", 1).strip()
-    if grouping in text:
-        if grouping not in marks or _GROUPS[grouping].fullmatch(text) is None:
-            return None
-        text = text.replace(grouping, "")
-    value = as_float(text.replace(decimal, "."))
-    return value if value is not None and math.isfinite(value) else None
-
-
 def _check_consistent(cells: Cells, reading: Reading) -> None:
     """Raise DataError if nearly all cells are of one kind, so that the others are mistakes."""
     sound = [text not in MISSING_NUMBERS and _value(text, reading) is not None for text in cells.texts]
     present = [text not in MISSING_NUMBERS for text in cells.texts]
     n_sound, n_present = cells.n_rows_with(sound), cells.n_rows_with(present)
-    if n_sound >= _MANY and n_sound >= _SHARE * n_present:
+    if n_sound >= _MANY and n_present > n_sound >= _SHARE * n_present:
         wrong = [there and not fits for there, fits in zip(present, sound, strict=True)]
         error = _contradiction(cells, wrong, reading)
         raise DataError(
@@ -306,10 +311,20 @@ def _contradiction(cells: Cells, wrong: Sequence[bool], reading: Reading) -> Dat
     row = cells.first(wrong)
     text, place = cells.texts[cells.codes[row]], cells.place(row)
     if reading.kind == "number":
-        if as_float(text) is None or not math.isfinite(as_float(text) or 0.0):
-            return not_a_number(text, place)
-        return DataError(f"{place}: {shown(text)} is not a number with the decimal mark {reading.form[:1]!r}")
+        return _no_number(text, place, reading.form or ".")
     if reading.kind == "truth":
         words = ", or ".join(" or ".join(reversed(pair)) for pair in _truth_words(reading))
         return DataError(f"{place}: {shown(text)} is not {words}")
     return DataError(f"{place}: {shown(text)} is not a date of the form {reading.form or 'YYYY-MM-DD'}")
+
+
+def _no_number(text: str, place: object, form: str) -> DataError:
+    """Return the error for a cell that is not a number of this form, with the reason."""
+    unit, found = unit_of(form), unit_in([text])
+    if parsed_number(text, other_mark(form) + unit) is not None:
+        return DataError(f"{place}: {shown(text)} is not a number with the decimal mark {form[0]!r}")
+    if unit != found and parsed_number(text, form[0] + found) is not None:
+        here = f"has the unit {found!r}" if found else "has no unit"
+        there = f"have {unit!r}" if unit else "have none"
+        return DataError(f"{place}: {shown(text)} {here}, where the other cells of its column {there}")
+    return not_a_number(text, place)

@@ -16,9 +16,11 @@ from numpy.typing import NDArray
 
 from .cells import is_known
 from .columns import Column, Reading
+from .dates import hint_of_dates
 from .errors import counted
 from .moments import Moments
 from .number_features import NumberFeatures
+from .number_forms import form_in_words
 
 __all__ = [
     "CategoryColumn",
@@ -155,10 +157,10 @@ class NumberColumn(ColumnEncoding):
     @property
     def treatment(self) -> str:
         """The treatment of the numbers."""
-        written = "".join(mark for mark in self.form[1:] if mark not in ",.")
-        notes = [f"written with {written}"] if written else []
-        notes += ["written with groups of three digits"] if set(self.form[1:]) & set(",.") else []
+        notes = form_in_words(self.form)
         notes += [f"{len(self.edges) - 1} pieces"] if self.edges else []
+        hint = hint_of_dates(self.name, self.median, self.scale)
+        notes += [hint] if hint else []
         return "; ".join(["scaled", *notes]) + self._gaps_treatment
 
     @property

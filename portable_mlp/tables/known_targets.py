@@ -82,7 +82,7 @@ def rows_with_targets(y: NDArray[Any]) -> NDArray[np.intp]:
 
 def _texts(column: RawColumn, classes: set[str]) -> NDArray[Any]:
     """Return the texts of a column; a word for a missing cell may be a class."""
-    cells = column.cells()
+    cells = column.cells().stripped()
     return cells.spread([text if text in classes or text not in MISSING else None for text in cells.texts], object)
 
 

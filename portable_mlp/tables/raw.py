@@ -12,19 +12,23 @@ from numpy.typing import NDArray
 
 from .array_files import ARRAY_SUFFIXES, read_arrays_with_gaps
 from .arrow_columns import ParquetColumn, parquet_columns
-from .cells import MISSING, MISSING_NUMBERS, Cells, as_strict, numbers_of, read_as
+from .cells import MISSING, MISSING_NUMBERS, Cells, as_strict, check_decimal_mark, numbers_of, read_as
 from .column_names import BLANKS, no_feature, numbered_names
 from .columns import Column, Columns, RawTable, Reading, TextFormat
-from .errors import DataError, counted, listed, opened, shown
+from .errors import DataError, MixedTargetError, counted, listed, opened, shown
 from .known_targets import KnownTarget
 from .limits import check_bytes
 from .targets import TargetKind, are_whole, target_vector
 from .text_files import opened_text
 from .text_numbers import as_float
 from .text_tables import TextTableOptions, read_text_table
-from .typed_columns import RawColumn, TypedColumn, conformed, number_column
+from .typed_columns import RawColumn, TypedColumn, conformed, meaning_of, number_column
 
 __all__ = ["OpenedTable", "ReadingOptions", "feature_names_of", "read_known", "read_raw"]
+
+
+_MOST_TITLES = 20
+"""The lines among which a header line is looked for, in an error message."""
 
 
 class ReadingOptions(NamedTuple):
@@ -79,7 +83,17 @@ class OpenedTable(NamedTuple):
                 hint = f" (did you mean {shown(near[0])}?)" if near else ""
                 raise DataError(
                     f"{self.name}: no column {shown(name)}{hint}; the columns are {listed(tuple(self.columns))}"
+                    f"{self._header_below(name.strip(BLANKS))}"
                 )
+
+    def _header_below(self, name: str) -> str:
+        """Return where a text file has a name below its first line, for an error message; empty if nowhere."""
+        for column in self.columns.values() if self.text is not None else ():
+            cells = column.cells()
+            row = cells.first(text == name for text in cells.texts)
+            if row < _MOST_TITLES and cells.texts[cells.codes[row]] == name:
+                return f"; {cells.place(row)} has it: if titles stand above the header line, remove these lines"
+        return ""
 
     def target_name(self, options: ReadingOptions, *, last: bool) -> str | None:
         """Return the name of the target column, which is the last one by default if ``last``; None if there is none."""
@@ -175,12 +189,12 @@ def _feature(column: RawColumn, options: ReadingOptions) -> Column:
     """Return a column with the kind inferred from its cells, or chosen by the caller."""
     if column.name in map(str.strip, options.categorical):
         return read_as(column.cells(), Reading("text", "code"))
-    return as_strict(column.cells()) if options.strict else column.recognised(options.decimal)
+    return as_strict(column.cells()) if options.strict else meaning_of(column, options.decimal)
 
 
 def _ids(column: RawColumn) -> NDArray[Any]:
     """Return the column that identifies the rows as text, None where a cell is missing."""
-    cells = column.cells()
+    cells = column.cells().stripped()
     return cells.spread([text or None for text in cells.texts], object)
 
 
@@ -192,7 +206,7 @@ def _targets(column: RawColumn, kind: TargetKind, decimal: str) -> tuple[NDArray
         rows = np.flatnonzero(~column.column.missing)
         _check_any(rows, column.name)
         return column.stored[rows], rows
-    cells = column.cells()
+    cells = column.cells().stripped()
     missing = MISSING if _has_words(cells) else MISSING_NUMBERS
     rows = np.flatnonzero(~np.isin(cells.codes, [i for i, text in enumerate(cells.texts) if text in missing]))
     _check_any(rows, column.name)
@@ -201,7 +215,17 @@ def _targets(column: RawColumn, kind: TargetKind, decimal: str) -> tuple[NDArray
     if numbers is not None:
         values = numbers.values
         return values.astype(np.int64) if are_whole(values) else values, rows
+    if kind != "any" and decimal == ".":
+        _check_decimal_mark(present)
     return target_vector(present.spread(present.texts, object).tolist(), present.place, kind), rows
+
+
+def _check_decimal_mark(cells: Cells) -> None:
+    """Raise MixedTargetError if the targets are numbers with decimal commas, unless they are classes."""
+    try:
+        check_decimal_mark(cells)
+    except DataError as error:
+        raise MixedTargetError(str(error)) from None
 
 
 def _has_words(cells: Cells) -> bool:

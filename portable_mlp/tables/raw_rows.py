@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .arrow_columns import ArrowCategories, ParquetColumn
-from .cells import MISSING, MISSING_NUMBERS, Cells, numbers_of, recognised
+from .cells import MISSING, MISSING_NUMBERS, Cells, numbers_of, recognised, with_dates
 from .column_names import BLANKS
 from .columns import Columns, Reading
 from .errors import opened
@@ -75,10 +75,11 @@ def has_plain_targets(path: str, options: ReadingOptions, target_kind: TargetKin
 
 
 def _are_words(name: str, texts: set[str], decimal: str) -> bool:
-    """Tell whether no text is a missing cell, or a number in any notation."""
+    """Tell whether no text is a missing cell, a number in any notation, or one with spaces around it."""
     if texts & MISSING or texts <= MISSING_NUMBERS or any(as_float(text) is not None for text in texts):
         return False
-    return numbers_of(Cells(name, sorted(texts), np.arange(len(texts)), str), decimal) is None
+    cells = Cells(name, sorted(texts), np.arange(len(texts)), str)
+    return cells.stripped() is cells and numbers_of(cells, decimal) is None
 
 
 class RawParquetRows(ParquetGroups):
@@ -144,7 +145,7 @@ class RawParquetRows(ParquetGroups):
         kind = None
         for group, found in self._parts(column):
             if isinstance(found, TypedColumn) and not is_code:
-                return found.column.reading
+                return self._reading_of_typed(column, found)
             kind = (
                 Reading("text", "code") if is_code else Reading("text") if isinstance(found, ArrowCategories) else None
             )
@@ -159,8 +160,16 @@ class RawParquetRows(ParquetGroups):
         texts = list(groups_of)
         codes, place = _in_proportion([n_rows_of[text] for text in texts]), self._place(column, texts, groups_of)
         cells = Cells(column.name, texts, codes, lambda row: place(int(codes[row])))
-        reading = kind or recognised(cells, options.decimal).reading
+        reading = kind or with_dates(column.name, recognised(cells, options.decimal)).reading
         return None if reading.kind == "text" and len(texts) > MOST_TEXTS else reading
+
+    def _reading_of_typed(self, column: ParquetColumn, first: TypedColumn) -> Reading:
+        """Return the reading of a column that is not of texts: numbers are dates if those of all groups are."""
+        reading = with_dates(column.name, first.column).reading
+        if reading == first.column.reading:
+            return reading
+        different = {number for _, part in self._parts(column) for number in np.unique(part.column.values).tolist()}
+        return with_dates(column.name, first.column._replace(values=np.array(list(different)))).reading
 
     def _parts(self, column: ParquetColumn) -> Iterator[tuple[int, Any]]:
         """Yield a column group by group, with the groups' numbers."""

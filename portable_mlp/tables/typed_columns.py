@@ -8,11 +8,12 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from .cells import PLURAL, Cells, read_as
+from .cells import PLURAL, Cells, read_as, with_dates
 from .columns import Column, Reading
+from .dates import DIGIT_FORMS
 from .errors import DataError, shown
 
-__all__ = ["RawColumn", "TypedColumn", "conformed", "number_column", "text_of", "whole_numbers"]
+__all__ = ["RawColumn", "TypedColumn", "conformed", "meaning_of", "number_column", "text_of", "whole_numbers"]
 
 _FIRST_GAP = 2**53
 """The first whole number whose successor is not one of float64."""
@@ -65,8 +66,8 @@ class TypedColumn:
 def conformed(column: RawColumn, reading: Reading) -> Column:
     """Return a column with the kind that a model was trained on.
 
-    The numbers 1 and 0 become truth values and vice versa; numbers, truth values and dates become text; text is parsed
-    in the notation of the training table.
+    The numbers 1 and 0 become truth values and vice versa; numbers such as 20200127 become dates; numbers, truth values
+    and dates become text; text is parsed in the notation of the training table.
 
     Raises
     ------
@@ -76,7 +77,7 @@ def conformed(column: RawColumn, reading: Reading) -> Column:
     if not isinstance(column, TypedColumn):
         return read_as(column.cells(), reading)
     kind, values = column.column.reading.kind, column.column.values
-    if kind == "text" or reading.kind == "text":
+    if kind == "text" or reading.kind == "text" or (kind == "number" and reading.form in DIGIT_FORMS):
         return read_as(column.cells(), reading)
     if (kind == "date") != (reading.kind == "date") and not column.column.missing.all():
         raise DataError(f"column {shown(column.name)} holds {PLURAL[kind]}, where {PLURAL[reading.kind]} are expected")
@@ -86,6 +87,11 @@ def conformed(column: RawColumn, reading: Reading) -> Column:
         row = int(np.argmax(~np.isin(values, (0.0, 1.0)) & ~np.isnan(values)))
         raise DataError(f"{column.place(row)}: {values[row]:g} is not a truth value (1, 0, True, False)")
     return Column(reading, values)
+
+
+def meaning_of(column: RawColumn, decimal: str) -> Column:
+    """Return a column with the kind inferred from its cells and its name."""
+    return with_dates(column.name, column.recognised(decimal))
 
 
 def text_of(value: object) -> str:

@@ -271,3 +271,16 @@ def test_patience_says_how_many_rows_there_are(capfd: Capture) -> None:
     command = ("train", "four.csv", "--target", "rent", *QUICK, "--patience", 5)
     assert "of 4 rows each network would hold out 0.1" in printed(*command, capfd=capfd, code=2)[1]
     assert "--validation 0.0 leaves none of 4 rows" in printed(*command, "--validation", 0, capfd=capfd, code=2)[1]
+
+
+def test_one_answer_for_every_row_is_said(capfd: Capture) -> None:
+    """Of columns that say nothing the best guess is the largest class, unless the others count more."""
+    rng = np.random.default_rng(0)
+    rare = np.where(np.arange(300) % 25 == 0, "ill", "well")
+    pd.DataFrame({"x": rng.normal(size=300), "state": rare}).to_csv("rare.csv", index=False)
+    arguments = ("train", "rare.csv", "--target", "state", "--test", 0.3, "--epochs", 3)
+    said = "one class is predicted for every row; --class-weight balanced makes rows of rare classes count more"
+    out, err = printed(*arguments, capfd=capfd)
+    assert "'well'" in out
+    assert err.count(said) == 1
+    assert said not in printed(*arguments, "--class-weight", "balanced", capfd=capfd)[1]

@@ -66,6 +66,19 @@ NAN = float("nan")
 
 
 @pytest.mark.usefixtures("reader")
+def test_a_header_line_below_titles_is_named(save: Save, reader: str) -> None:
+    titles = "Sales 2024,,\nprinted today,,\n"
+    path = save(f"{titles}age,income,buys\n31,2,yes\n27,3,no\n")
+    columns = ": no column 'buys'; the columns are 'Sales 2024', 'Unnamed: 1', 'Unnamed: 2'"
+    with refusal(path, f"{columns}; {path}:3:3 has it: if titles stand above the header line, remove these lines"):
+        pm.read_table(path, target="buys")
+    with refusal(path, columns.replace("buys", "bus")):
+        pm.read_table(path, target="bus")
+    path = save("a,b\n" + "1,x\n" * 30 + "2,c\n")
+    with refusal(path, ": no column 'c'; the columns are 'a', 'b'"):
+        pm.read_table(path, target="c")
+
+
 def test_errors_of_spreadsheets_are_missing_cells(save: Save, reader: str) -> None:
     errors = ["#DIV/0!", "#N/A", "#NAME?", "#NULL!", "#NUM!", "#REF!", "#VALUE!"]  # Excel's ERROR.TYPE, 1 to 7
     reading, values = column_of(save, ["1", *errors, "2.5"])
@@ -199,7 +212,10 @@ def test_codes_are_spelt_in_one_way(save: Save) -> None:
         ("YYYY-MM-DD", "2001-02-28 10:00+02:00", "2001-02-28T08:00"),
         ("YYYY-MM-DD", "2001-02-28 10:00Z", "2001-02-28T10:00"),
         ("YYYY/MM/DD", "2001/2/8", "2001-02-08"),
+        ("YYYY.MM.DD", "2001. 02. 28.", "2001-02-28"),
         ("YYYY-MM", "2001-02", "2001-02-01"),
+        ("YYYY-Qn", "2001Q3", "2001-07-01"),
+        ("Qn YYYY", "Q3 2001", "2001-07-01"),
         ("Mon YYYY", "Feb 2001", "2001-02-01"),
         ("DD.MM.YYYY", "28.2.2001", "2001-02-28"),
         ("MM/DD/YYYY", "2/28/2001 1:05 PM", "2001-02-28T13:05"),
@@ -211,11 +227,13 @@ def test_codes_are_spelt_in_one_way(save: Save) -> None:
         ("D Mon YYYY", "28-Feb-2001", "2001-02-28"),
         ("D Mon YYYY", "Wed, 28 Feb 2001 10:00:00 +0200", "2001-02-28T08:00"),
         ("D Mon YYYY", "Wed, 28 Feb 2001 10:00:00 GMT", "2001-02-28T10:00"),
+        ("DD.MM.YY", "28.02.71", "1971-02-28"),
         ("MM/DD/YY", "2/28/71", "1971-02-28"),
         ("DD/MM/YY", "28/2/01", "2001-02-28"),
         ("Mon D YY", "February 28 01", "2001-02-28"),
         ("D Mon YY", "28 Feb 01", "2001-02-28"),
         ("HH:MM", "12:30 am", "1970-01-01T00:30"),
+        ("YYYYMMDD HHMM", "20010228T100000+0200", "2001-02-28T08:00"),
     ],
 )
 def test_forms_of_dates(save: Save, form: str, text: str, iso: str) -> None:
@@ -223,7 +241,7 @@ def test_forms_of_dates(save: Save, form: str, text: str, iso: str) -> None:
     assert reading == ("date", form)
     assert np.datetime64(values[0]) == np.datetime64(iso)
     assert values[1] is None
-    if "YYYY" in form:
+    if "YYYY" in form and "Qn" not in form:
         assert pd.Timestamp(iso) == (pd.to_datetime(text, dayfirst=form.startswith("DD"), utc=True).tz_localize(None))
 
 
