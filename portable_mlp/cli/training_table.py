@@ -101,7 +101,9 @@ class TrainingTable(NamedTuple):
         """
         options, kind = self.options, TARGET_KINDS[self.task]
         if options.delimiter is None and self._replace(options=options._replace(strict=True)).is_of_numbers:
-            source = open_if_large(self.data, options.target, kind, options.max_rows, whole=whole)
+            source = open_if_large(
+                self.data, options.target, kind, options.max_rows, whole=whole, strict=options.strict
+            )
             if source is not None:
                 return source
         return None if whole or options.strict else open_raw_if_large(self.data, options, kind)

@@ -20,6 +20,7 @@ from .targets import TargetKind
 
 __all__ = [
     "ARRAY_SUFFIXES",
+    "TARGETS_BESIDE",
     "ArrayHeader",
     "check_feature_left",
     "check_finite",
@@ -97,6 +98,9 @@ def read_array_header(file: IO[bytes], what: str, path: str, *, n_bytes: int, fi
 
 
 _MAGIC = {".npy": (b"\x93NUMPY",), ".npz": (b"PK\x03\x04", b"PK\x05\x06")}
+TARGETS_BESIDE = "numpy.savez('both.npz', X=X, y=y) keeps inputs and targets in one file"
+"""Advice to who has them in two files."""
+
 ARRAY_SUFFIXES = tuple(_MAGIC)
 
 
@@ -148,7 +152,7 @@ def read_training_arrays(
         where = "the array y" if suffix == ".npz" else "the last column"
         raise DataError(
             f"{path}: the target of an {suffix} file is {where}; "
-            f"the target column {shown(target)} can be chosen in .csv, .tsv and .parquet files only"
+            f"the target column {shown(target)} can be chosen in .csv, .tsv and .parquet files only ({TARGETS_BESIDE})"
         )
     X, y = _archive_pair(path, target_kind, max_rows) if suffix == ".npz" else _split_array(path, max_rows)
     return Table(X, y, numbered_names(X.shape[1]), None)

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from .columns import Column, Reading
 from .dates import DATE_FORMS, DIGIT_FORMS, date_form, digit_form, names_dates, parsed_date
 from .errors import DataError, shown
-from .number_forms import SPACES, is_number_form, number_form, other_mark, parsed_number, unit_in, unit_of
+from .number_forms import SPACES, is_number_form, other_mark, parsed_number, unit_in, unit_of, written_numbers
 from .text_numbers import as_float, as_truth, checked_feature, is_code, not_a_number
 
 __all__ = [
@@ -131,20 +131,25 @@ def recognised(cells: Cells, decimal: str = ".") -> Column:
     """
     cells = cells.stripped()
     present = [text for text in cells.texts if text not in MISSING_NUMBERS]
-    readings = list(_readings(present, decimal))
-    for reading in readings:
+    if any(map(is_code, present)):
+        return read_as(cells, Reading("text"))  # numbers would lose the leading zeros of codes
+    unit = unit_in(present)
+    numbers = _numbers(cells, present, decimal + unit)
+    if numbers is not None:
+        return numbers
+    as_numbers = Reading("number", decimal + unit)
+    if all(as_float(text) is not None for text in present):
+        raise _contradiction(cells, as_numbers)  # an infinity, or the other decimal mark
+    others = list(_other_readings(present))
+    for reading in others:
         if all(_value(text, reading) is not None for text in present):
             return read_as(cells, reading)
-    if present and all(as_float(text) is not None for text in present) and not any(map(is_code, present)):
-        # Infinities, or numbers with the other decimal mark.
-        wrong = [text not in MISSING_NUMBERS and _value(text, readings[0]) is None for text in cells.texts]
-        raise _contradiction(cells, wrong, readings[0])
     if decimal == ".":
-        check_decimal_mark(cells)
-    for reading in reversed(readings):
+        _check_decimal_mark(cells, unit)
+    for reading in (*reversed(others), as_numbers):
         _check_consistent(cells, reading)
     if decimal == ".":
-        check_decimal_mark(cells, _SHARE)
+        _check_decimal_mark(cells, unit, _SHARE)
     return read_as(cells, Reading("text"))
 
 
@@ -162,9 +167,8 @@ def read_as(cells: Cells, reading: Reading) -> Column:
         return Column(reading, cells.spread([None if text in MISSING else spelt(text) for text in cells.texts], object))
     noted = _with_form(reading, [text for text in cells.texts if text not in MISSING_NUMBERS])
     values = [None if text in MISSING_NUMBERS else _value(text, noted) for text in cells.texts]
-    wrong = [value is None and text not in MISSING_NUMBERS for text, value in zip(cells.texts, values, strict=True)]
-    if any(wrong):
-        raise _contradiction(cells, wrong, noted)
+    if any(value is None and text not in MISSING_NUMBERS for text, value in zip(cells.texts, values, strict=True)):
+        raise _contradiction(cells, noted)
     if reading.kind == "date":
         return Column(reading, cells.spread([np.datetime64(v, "us") for v in values], "datetime64[us]"))
     return Column(reading, cells.spread([math.nan if v is None else v for v in values], np.float64))
@@ -192,20 +196,40 @@ def numbers_of(cells: Cells, decimal: str) -> Column | None:
     """Return a column of numbers written with further marks, such as 27,000 or $5; None for any other column."""
     cells = cells.stripped()
     present = [text for text in cells.texts if text not in MISSING_NUMBERS]
-    form = number_form(present, decimal + unit_in(present))
-    return None if form in (None, ".") else read_as(cells, Reading("number", form))
+    column = _numbers(cells, present, decimal + unit_in(present))
+    return None if column is None or column.reading.form == "." else column
 
 
-def check_decimal_mark(cells: Cells, share: float = 1.0) -> None:
-    """Raise DataError if this share of the cells, and ten of them unless it is 1, are numbers with decimal commas."""
-    present = [text for text in cells.texts if text not in MISSING_NUMBERS]
-    form = "," + unit_in(present)
-    sound = [text not in MISSING_NUMBERS and parsed_number(text, form) is not None for text in cells.texts]
-    written = [fits and "," in text for fits, text in zip(sound, cells.texts, strict=True)]
-    n_sound = cells.n_rows_with(sound)
-    n_present = cells.n_rows_with(text not in MISSING_NUMBERS for text in cells.texts)
-    if any(written) and n_sound >= (_MANY if share < 1.0 else 1) and n_sound >= share * n_present:
-        row = cells.first(written)
+def _numbers(cells: Cells, present: Sequence[str], form: str) -> Column | None:
+    """Return a column of numbers with a decimal mark and a unit; None for any other column."""
+    written = written_numbers(present, form)
+    if written is None:
+        return None
+    number = dict(zip(present, written[0], strict=True))
+    values = [number.get(text, math.nan) for text in cells.texts]
+    return Column(Reading("number", written[1]), cells.spread(values, np.float64))
+
+
+def check_decimal_mark(cells: Cells) -> None:
+    """Raise DataError if all cells are numbers with the comma as the decimal mark, and some with no other."""
+    _check_decimal_mark(cells, unit_in(cells.texts))
+
+
+def _check_decimal_mark(cells: Cells, unit: str, share: float = 1.0) -> None:
+    """Raise DataError if this share of the cells, ten at least unless it is 1, are numbers, and some by a comma alone.
+
+    With the comma as the decimal mark 9,5 is a number, and so is 1.234.567.
+    """
+    sound = _sound(cells, Reading("number", "," + unit), share)
+    if sound is None or (share < 1.0 and cells.n_rows_with(sound) < _MANY):
+        return
+    # Four numbers between points may be the address of a computer.
+    by_comma = [
+        fits and parsed_number(text, "." + unit) is None and ("," in text or text.count(".") != 3)
+        for text, fits in zip(cells.texts, sound, strict=True)
+    ]
+    if any(by_comma):
+        row = cells.first(by_comma)
         raise DataError(
             f"{cells.place(row)}: {shown(cells.texts[cells.codes[row]])} is not a number (--decimal , reads decimal "
             "commas, as does decimal=',')"
@@ -241,14 +265,8 @@ def is_known(reading: Reading) -> bool:
     return form in ("", *DATE_FORMS, *DIGIT_FORMS) if kind == "date" else kind == "text" and form in ("", "code")
 
 
-def _readings(present: Sequence[str], decimal: str) -> Iterator[Reading]:
-    """Yield the candidate readings of a column, likeliest first."""
-    if any(map(is_code, present)):
-        return  # codes, whose leading zeros numbers would lose
-    least = decimal + unit_in(present)
-    form = number_form(present, least)
-    if form is not None or any(parsed_number(text, least) is None for text in present):
-        yield Reading("number", form or least)
+def _other_readings(present: Sequence[str]) -> Iterator[Reading]:
+    """Yield the candidate readings of a column that is not of numbers alone, likeliest first."""
     lowered = {text.lower() for text in present}
     for words in TRUTH_WORDS:
         # Of two letters both are needed, unless there is nothing else: beside m, f is no truth value.
@@ -292,23 +310,35 @@ def _truth_words(reading: Reading) -> Sequence[tuple[str, ...]]:
     return (tuple(reading.form.split("/")),) if reading.form else TRUTH_WORDS
 
 
+def _sound(cells: Cells, reading: Reading, share: float) -> list[bool] | None:
+    """Tell of each different text whether it is read so; None if fewer than this share of the cells are."""
+    n_rows = np.bincount(cells.codes, minlength=len(cells.texts)).tolist()
+    present = [text not in MISSING_NUMBERS for text in cells.texts]
+    n_present = n_sound = sum(n for n, there in zip(n_rows, present, strict=True) if there)
+    sound = []
+    for text, n, there in zip(cells.texts, n_rows, present, strict=True):
+        sound.append(there and _value(text, reading) is not None)
+        n_sound -= n if there and not sound[-1] else 0
+        if n_sound < share * n_present:
+            return None
+    return sound
+
+
 def _check_consistent(cells: Cells, reading: Reading) -> None:
     """Raise DataError if nearly all cells are of one kind, so that the others are mistakes."""
-    sound = [text not in MISSING_NUMBERS and _value(text, reading) is not None for text in cells.texts]
-    present = [text not in MISSING_NUMBERS for text in cells.texts]
-    n_sound, n_present = cells.n_rows_with(sound), cells.n_rows_with(present)
-    if n_sound >= _MANY and n_present > n_sound >= _SHARE * n_present:
-        wrong = [there and not fits for there, fits in zip(present, sound, strict=True)]
-        error = _contradiction(cells, wrong, reading)
+    sound = _sound(cells, reading, _SHARE)
+    n_sound = 0 if sound is None else cells.n_rows_with(sound)
+    n_present = cells.n_rows_with(text not in MISSING_NUMBERS for text in cells.texts)
+    if _MANY <= n_sound < n_present:
         raise DataError(
-            f"{error}, while {n_sound} of the {n_present} cells of column {shown(cells.name)} are "
-            f"{PLURAL[reading.kind]} (--categorical takes all of them as texts)"
+            f"{_contradiction(cells, reading)}, while {n_sound} of the {n_present} cells of column "
+            f"{shown(cells.name)} are {PLURAL[reading.kind]} (--categorical takes all of them as texts)"
         )
 
 
-def _contradiction(cells: Cells, wrong: Sequence[bool], reading: Reading) -> DataError:
-    """Return the error for the first cell that is not of its column's kind."""
-    row = cells.first(wrong)
+def _contradiction(cells: Cells, reading: Reading) -> DataError:
+    """Return the error for the first cell that is neither missing nor read so."""
+    row = cells.first(text not in MISSING_NUMBERS and _value(text, reading) is None for text in cells.texts)
     text, place = cells.texts[cells.codes[row]], cells.place(row)
     if reading.kind == "number":
         return _no_number(text, place, reading.form or ".")

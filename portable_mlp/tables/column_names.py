@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from .errors import DataError, listed, shown
 
-__all__ = ["BLANKS", "check_different", "feature_columns", "no_feature", "numbered_names", "target_column"]
+__all__ = ["BLANKS", "check_different", "feature_columns", "no_feature", "numbered_names", "target_column", "unsplit"]
 
 BLANKS = " \t"
 """Characters stripped from both ends of a name or a cell."""
@@ -33,7 +33,7 @@ def target_column(names: Sequence[str], target: str | None, place: str) -> int:
     else:
         near = difflib.get_close_matches(name, names, n=1)
         hint = f" (did you mean {shown(near[0])}?)" if near else ""
-        raise DataError(f"{place}: no column {shown(name)}{hint}; the columns are {listed(names)}")
+        raise DataError(f"{place}: no column {shown(name)}{hint}; the columns are {listed(names)}{unsplit(names)}")
     if len(names) == 1:
         raise no_feature(names, place)
     return column
@@ -61,7 +61,14 @@ def feature_columns(
 
 def no_feature(names: Sequence[str], place: str) -> DataError:
     """Return the error for a file whose only column is the target."""
-    return DataError(f"{place}: {listed(names)} is the only column; no feature is left")
+    return DataError(f"{place}: {listed(names)} is the only column; no feature is left{unsplit(names)}")
+
+
+def unsplit(names: Sequence[str]) -> str:
+    """Return a hint where a text file's only column may be several, separated by blanks or colons; else nothing."""
+    if len(names) > 1 or not set(names[0]) & {*BLANKS, ":"}:
+        return ""
+    return " (cells are separated by commas, tabs, semicolons or bars, and --delimiter, or delimiter=, says by which)"
 
 
 def numbered_names(n_features: int) -> tuple[str, ...]:

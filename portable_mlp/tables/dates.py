@@ -93,6 +93,9 @@ _COUNTS_OF_TIME = (
 _LARGEST_DEVIATION = 0.3
 """The deviation of such counts is a smaller share of them."""
 
+_LARGEST_DEVIATION_OF_DIGITS = 0.02
+"""The deviation of numbers such as 20200127: 40 years."""
+
 _YEARS_IN_DIGITS = range(1900, 2101)
 """The years of dates that are whole numbers: 12345678 is none."""
 
@@ -139,7 +142,7 @@ def hint_of_dates(name: str, median: float, deviation: float) -> str:
     """
     if not names_dates(name) or deviation > _LARGEST_DEVIATION * median:
         return ""
-    if digit_form([median]) is not None:
+    if 19_000_101 <= median <= 21_001_231 and deviation < _LARGEST_DEVIATION_OF_DIGITS * median:
         return "nearly dates such as 20200127, but not all are: correct or empty those, and all are read as dates"
     for unit, low, high in _COUNTS_OF_TIME:
         if low <= median < high and (low > 1e6 or _NAMES_OF_DAYS.search(name)):

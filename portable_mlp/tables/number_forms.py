@@ -10,7 +10,7 @@ from __future__ import annotations
 import functools
 import math
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 from .text_numbers import as_float
@@ -19,7 +19,6 @@ __all__ = [
     "SPACES",
     "form_in_words",
     "is_number_form",
-    "number_form",
     "other_mark",
     "parsed_number",
     "unit_in",
@@ -32,22 +31,18 @@ SPACES = " \t\u00a0\u1680\u2000\u2001\u2002\u2003\u2004\u2005\u2006\u2007\u2008\
 _MINUS = "\u2212"
 """The minus sign of typesetting."""
 
+_APOSTROPHES = "'\u2019"
+
 _SHARES = ("%", "\u2030")
 """Units that no cell may lack: 0.12 is not 12 %."""
 
-_APOSTROPHES = "'\u2019"
-
-_MONEY = (
-    *("R$", "US$", "A$", "C$", "z\u0142", "K\u010d", "kr", "kr.", "Ft", "lei", "Rs", "Rs.", "Fr."),
+_MONEY_IN_LETTERS = (
+    *("R$", "US$", "A$", "C$", "z\u0142", "K\u010d", "kr", "Ft", "lei", "Rs", "Fr"),
     *("AUD", "BRL", "CAD", "CHF", "CNY", "CZK", "DKK", "EUR", "GBP", "HUF", "INR", "JPY", "MXN", "NOK", "PLN", "SEK"),
     *("TRY", "USD", "ZAR"),
 )
-"""Units of money in letters; those that are one sign are in `_UNITS`."""
-
-_UNITS = "|".join(
-    [*map(re.escape, sorted((*_SHARES, *_MONEY), key=len, reverse=True)), "[$\u00a2-\u00a5\u0e3f\u20a0-\u20c0]"]
-)
-_WRITTEN_UNIT = re.compile(rf"(?<![A-Za-z])(?:{_UNITS})(?![A-Za-z])")
+_MONEY = (*"$\u00a2\u00a3\u00a4\u00a5\u0e3f", *map(chr, range(0x20A0, 0x20C1)), *_MONEY_IN_LETTERS)
+_UNITS = frozenset((*_SHARES, *_MONEY))
 
 _MARKS = {
     ",": "groups of three digits",
@@ -60,7 +55,9 @@ _MARKS = {
 }
 """The marks of a form, in their order, in words."""
 
-_FORM = re.compile(rf"(?P<decimal>[.,])(?P<marks>(?:(?!(?P=decimal))[.,])? ?'?\(?-?{_MINUS}?)(?P<unit>(?:{_UNITS})?)")
+_FORM = re.compile(rf"(?P<decimal>[.,])(?P<marks>(?:(?!(?P=decimal))[.,])? ?'?\(?-?{_MINUS}?)(?P<unit>.*)")
+_ABOUT_A_UNIT = "0123456789.,+-()" + _MINUS + _APOSTROPHES + SPACES
+"""What a number may have before and behind its unit."""
 
 
 class _Number(NamedTuple):
@@ -72,9 +69,11 @@ class _Number(NamedTuple):
 
 def is_number_form(form: str) -> bool:
     """Tell whether a text is the form of a column of numbers."""
-    return _FORM.fullmatch(form) is not None
+    found = _FORM.fullmatch(form)
+    return found is not None and found["unit"] in ("", *_UNITS)
 
 
+@functools.cache
 def unit_of(form: str) -> str:
     """Return the unit of a form, empty if it has none.
 
@@ -103,18 +102,22 @@ def form_in_words(form: str) -> list[str]:
     return [f"written with {part}" for part in parts]
 
 
-def unit_in(texts: Sequence[str]) -> str:
-    """Return the unit in some texts, empty if they have none, or several."""
-    first = ""
-    for found in _WRITTEN_UNIT.finditer("\0".join(texts)):
-        if first not in ("", found[0]):
-            return ""
-        first = found[0]
-    return first
+def unit_in(texts: Iterable[str]) -> str:
+    """Return the unit in some texts, empty if they have none, or several.
+
+    >>> unit_in(["-$5", "7"]), unit_in(["5 kr.", "7 kr."]), unit_in(["$5", "€5"])
+    ('$', 'kr', '')
+    """
+    units: set[str] = set()
+    for text in texts:
+        unit = text.strip(_ABOUT_A_UNIT)
+        if unit in _UNITS:
+            units.add(unit)
+    return units.pop() if len(units) == 1 else ""
 
 
-def number_form(texts: Sequence[str], form: str) -> str | None:
-    r"""Return the form in which all of some texts are numbers, None if there is none.
+def written_numbers(texts: Sequence[str], form: str) -> tuple[list[float], str] | None:
+    r"""Return the numbers that all of some texts are, and the form in which they are written; None if one is none.
 
     Where each is negative, and by the same unusual mark, nothing says that it is: (0.12) may be a standard error.
 
@@ -127,21 +130,22 @@ def number_form(texts: Sequence[str], form: str) -> str | None:
 
     Examples
     --------
-    >>> number_form(["$5", "1,000"], ".$"), number_form(["1\u202f234,5"], ","), number_form(["$5"], ".")
-    ('.,$', ', ', None)
-    >>> number_form(["(5)", "7"], "."), number_form(["(5)", "(7)"], ".")
-    ('.(', None)
+    >>> written_numbers(["$5", "1,000"], ".$"), written_numbers(["1\u202f234,5"], ","), written_numbers(["$5"], ".")
+    (([5.0, 1000.0], '.,$'), ([1234.5], ', '), None)
+    >>> written_numbers(["(5)", "7"], "."), written_numbers(["(5)", "(7)"], ".")
+    (([-5.0, 7.0], '.('), None)
     """
-    in_all, in_some = {"(", "-"}, set()
+    values, in_all, in_some = [], {"(", "-"}, set()
     for text in texts:
         number = _number(text, form)
         if number is None:
             return None
+        values.append(number.value)
         in_all &= set(number.marks)
         in_some |= set(number.marks)
     if texts and in_all:
         return None
-    return form[0] + "".join(mark for mark in _MARKS if mark in in_some) + form[1:]
+    return values, form[0] + "".join(mark for mark in _MARKS if mark in in_some) + form[1:]
 
 
 def parsed_number(text: str, form: str) -> float | None:
@@ -162,36 +166,36 @@ def _number(text: str, form: str) -> _Number | None:
         return _Number(value, "") if math.isfinite(value) else None
     unit = unit_of(form)
     found = _pattern(form[0], unit).fullmatch(text)
-    if found is None or (unit in _SHARES and not (found["before"] or found["after"])):
+    if found is None:
         return None
-    opened, closed = found["open"] + found["opened"], found["closed"] + found["close"]
-    signs = [sign for sign in (found["sign"], found["signed"], found["behind"], opened) if sign]
-    if len(opened) != len(closed) or len(opened) > 1 or len(signs) > 1:
+    opened, sign, before, inner, signed, grouped, group, plain, behind, closed, after, close = found.groups()
+    opened, closed = opened + inner, closed + close
+    signs = [mark for mark in (sign, signed, behind, opened) if mark]
+    if len(opened) != len(closed) or len(opened) > 1 or len(signs) > 1 or not (before or after or unit not in _SHARES):
         return None
-    group = found["group"] or ","  # of lakhs
-    digits = found["plain"] or found["grouped"].replace(group, "")
+    group = group or ","  # of lakhs
+    digits = plain or grouped.replace(group, "")
     value = float(digits.replace(_MINUS, "-").replace(form[0], "."))
     if not math.isfinite(value):
         return None
-    marks = opened + "-" * bool(found["behind"]) + _MINUS * (_MINUS in text)
-    if found["grouped"]:
+    marks = opened + "-" * bool(behind) + _MINUS * (_MINUS in text)
+    if grouped:
         marks += " " if group in SPACES else "'" if group in _APOSTROPHES else group
     return _Number(-value if signs and signs[0] != "+" else value, marks)
 
 
 @functools.cache
 def _pattern(decimal: str, unit: str) -> re.Pattern[str]:
-    """Return the pattern of numbers with a decimal mark and a unit; parentheses and signs are yet to be counted."""
+    """Return the pattern of numbers with a decimal mark and a unit, in which parentheses and signs are not counted."""
     mark, other = re.escape(decimal), other_mark(decimal)
     sign, blanks = f"[-+{_MINUS}]", f"[{SPACES}]*"
-    written = re.escape(unit) if unit else "(?!)"
+    written = re.escape(unit) + r"\.?" * unit.isalpha() if unit else "(?!)"
     grouped = rf"[1-9]\d{{0,2}}(?P<group>[{other}{_APOSTROPHES}{SPACES}])\d{{3}}(?:(?P=group)\d{{3}})*"
     if other == ",":
         grouped += r"|[1-9]\d?(?:,\d\d)+,\d{3}"  # lakhs, hundreds of thousands, as in India
     return re.compile(
-        rf"{blanks}(?P<open>\(?){blanks}(?P<sign>{sign}?){blanks}(?P<before>(?:{written})?){blanks}"
-        rf"(?P<opened>\(?)(?P<signed>{sign}?)"
-        rf"(?:(?P<grouped>(?:{grouped})(?:{mark}\d*)?)|(?P<plain>(?:\d+{mark}?\d*|{mark}\d+)(?:[eE]{sign}?\d+)?))"
-        rf"(?P<behind>(?:[-{_MINUS}])?)(?P<closed>\)?){blanks}(?P<after>(?:{written})?){blanks}(?P<close>\)?){blanks}",
+        rf"{blanks}(\(?){blanks}({sign}?){blanks}((?:{written})?){blanks}(\(?)({sign}?)"
+        rf"(?:((?:{grouped})(?:{mark}\d*)?)|((?:\d+{mark}?\d*|{mark}\d+)(?:[eE]{sign}?\d+)?))"
+        rf"([-{_MINUS}]?)(\)?){blanks}((?:{written})?){blanks}(\)?){blanks}",
         re.ASCII,
     )

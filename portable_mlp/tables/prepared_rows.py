@@ -15,12 +15,12 @@ from .column_names import numbered_names
 from .columns import Columns, RawTable, Table
 from .encoder_options import EncoderOptions
 from .errors import opened
-from .limits import check_rows, row_limit
+from .limits import check_bytes, check_rows, row_limit
 from .parquet_files import ParquetLayout
 from .preparation import Preparation, cast
-from .raw_rows import has_plain_targets
+from .raw_rows import has_dates_in_digits, has_plain_targets
 from .reading import DataError, ReadingOptions, RowSource, TargetKind, open_raw_rows, open_training_rows
-from .row_sources import SelectedRows
+from .row_sources import SelectedRows, joined
 from .survey import survey, test_split
 
 __all__ = [
@@ -79,6 +79,9 @@ class Rows(NamedTuple):
         return Rows(self.X[rows], self.y[rows], None if self.weights is None else self.weights[rows])
 
 
+_ROWS_AT_ONCE = 2**14
+"""The rows of a test part that are read before their memory is looked at."""
+
 STREAMED_SUFFIXES = (".parquet", ".npy")
 STREAMED_BYTES = 2**28
 """Size as float64 from which a table is streamed from its file."""
@@ -106,12 +109,13 @@ def open_raw_if_large(data: str, options: ReadingOptions, kind: TargetKind) -> R
 
 
 def open_if_large(
-    data: str, target: str | None, kind: TargetKind, max_rows: int | None, *, whole: bool = False
+    data: str, target: str | None, kind: TargetKind, max_rows: int | None, *, whole: bool = False, strict: bool = False
 ) -> RowSource | None:
     """Open a table that is large enough to be streamed; return None for one to be read whole.
 
-    A table with other columns than numbers is one for `open_raw_if_large`. With ``whole`` only a table that does not
-    fit into memory is streamed.
+    A table with other columns than numbers is one for `open_raw_if_large`, and so is one of numbers that are dates,
+    unless all columns are to be numbers (``strict``). With ``whole`` only a table that does not fit into memory is
+    streamed.
 
     Raises
     ------
@@ -121,7 +125,7 @@ def open_if_large(
         If the file is in Parquet and PyArrow is missing.
     """
     if not data.lower().endswith(STREAMED_SUFFIXES) or (
-        data.lower().endswith(".parquet") and not _is_large_matrix(data, target, kind)
+        data.lower().endswith(".parquet") and not _is_large_matrix(data, target, kind, strict)
     ):
         return None
     source = open_training_rows(data, target, target_kind=kind, max_rows=max_rows)
@@ -137,7 +141,7 @@ def _is_large(layout: ParquetLayout) -> bool:
     return 8 * layout.n_rows * len(layout.names) > STREAMED_BYTES
 
 
-def _is_large_matrix(path: str, target: str | None, kind: TargetKind) -> bool:
+def _is_large_matrix(path: str, target: str | None, kind: TargetKind, strict: bool) -> bool:
     """Tell whether a Parquet file is large, its columns but the target are numbers, and its targets are plain."""
     with opened(path) as file:
         layout = ParquetLayout(file, path)
@@ -145,6 +149,8 @@ def _is_large_matrix(path: str, target: str | None, kind: TargetKind) -> bool:
     features = [column for column, name in enumerate(names) if name != (target or names[-1])]
     are_numbers = all(layout.is_number(column) and not layout.is_category(column) for column in features)
     if not _is_large(layout) or not are_numbers:
+        return False
+    if not strict and has_dates_in_digits(path, [names[column] for column in features]):
         return False
     # The error for an unknown target comes from the reader.
     return len(features) == len(names) or has_plain_targets(path, ReadingOptions(target=target), kind)
@@ -228,15 +234,27 @@ def without_test_part(
     if not held_out.n_rows:
         raise ValueError(f"too few of the {source.n_rows} rows can be held out")
     check_rows(f"{source.path}: a test part", held_out.n_rows, 8 * 3 * (source.n_features + 1), None)
-    every = np.arange(held_out.n_rows)
-    X, y = held_out.rows(every)
-    numbers = held_out.row_numbers(every)
+    X, y = _in_memory(held_out)
+    numbers = held_out.row_numbers(np.arange(held_out.n_rows))
     table: Table | RawTable
     if isinstance(X, Columns):
         table = RawTable(X, y, None, source.target_name, (), rows=numbers)
     else:
         table = Table(X, y, source.feature_names, source.target_name, numbers)
     return SelectedRows(source, split.kept), table, decided
+
+
+def _in_memory(source: RowSource) -> tuple[Any, np.ndarray]:
+    """Return all rows; raise DataError once their columns take too much memory, each text as the object that it is."""
+    parts: list[tuple[Any, np.ndarray]] = []
+    n_bytes = 0
+    for X, y in source.blocks(_ROWS_AT_ONCE):
+        parts.append((X, y))
+        if isinstance(X, Columns):
+            n_bytes += sum(X.column(name).n_bytes for name in X)
+            check_bytes(source.path, "a test part", n_bytes)
+    all_X, all_y = zip(*parts, strict=True)
+    return joined(all_X), np.concatenate(all_y)
 
 
 def prepare_streamed(

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from .array_files import ARRAY_SUFFIXES, read_arrays_with_gaps
 from .arrow_columns import ParquetColumn, parquet_columns
 from .cells import MISSING, MISSING_NUMBERS, Cells, as_strict, check_decimal_mark, numbers_of, read_as
-from .column_names import BLANKS, no_feature, numbered_names
+from .column_names import BLANKS, no_feature, numbered_names, unsplit
 from .columns import Column, Columns, RawTable, Reading, TextFormat
 from .errors import DataError, MixedTargetError, counted, listed, opened, shown
 from .known_targets import KnownTarget
@@ -83,7 +83,7 @@ class OpenedTable(NamedTuple):
                 hint = f" (did you mean {shown(near[0])}?)" if near else ""
                 raise DataError(
                     f"{self.name}: no column {shown(name)}{hint}; the columns are {listed(tuple(self.columns))}"
-                    f"{self._header_below(name.strip(BLANKS))}"
+                    f"{self._header_below(name.strip(BLANKS)) or unsplit(tuple(self.columns))}"
                 )
 
     def _header_below(self, name: str) -> str:
@@ -151,7 +151,7 @@ def read_raw(path: str, suffix: str, options: ReadingOptions, target_kind: Targe
         names = feature_names_of(raw, options, target)
         y, rows, notes = raw.y, None, raw.notes
         if target is not None:
-            y, rows = _targets(raw.column(target), target_kind, options.decimal)
+            y, rows = _targets(raw, target, target_kind, options.decimal)
         X = _columns(raw, names, lambda column: _feature(column, options))
         ids = None if options.id is None else _ids(raw.column(options.id))
     if rows is not None and len(rows) < X.shape[0]:
@@ -198,18 +198,19 @@ def _ids(column: RawColumn) -> NDArray[Any]:
     return cells.spread([text or None for text in cells.texts], object)
 
 
-def _targets(column: RawColumn, kind: TargetKind, decimal: str) -> tuple[NDArray[Any], NDArray[np.intp]]:
+def _targets(raw: OpenedTable, name: str, kind: TargetKind, decimal: str) -> tuple[NDArray[Any], NDArray[np.intp]]:
     """Return the targets that are not missing, and the numbers of their rows."""
+    column = raw.column(name)
     if isinstance(column, ParquetColumn):
         column = column.read()
     if isinstance(column, TypedColumn) and column.stored.dtype.kind in "biuf":
         rows = np.flatnonzero(~column.column.missing)
-        _check_any(rows, column.name)
+        _check_any(rows, raw.name, column.name)
         return column.stored[rows], rows
     cells = column.cells().stripped()
     missing = MISSING if _has_words(cells) else MISSING_NUMBERS
     rows = np.flatnonzero(~np.isin(cells.codes, [i for i, text in enumerate(cells.texts) if text in missing]))
-    _check_any(rows, column.name)
+    _check_any(rows, raw.name, column.name)
     present = cells.rows(rows)
     numbers = None if kind == "any" else numbers_of(present, decimal)
     if numbers is not None:
@@ -233,10 +234,10 @@ def _has_words(cells: Cells) -> bool:
     return any(as_float(text) is None for text in cells.texts if text not in MISSING_NUMBERS)
 
 
-def _check_any(rows: NDArray[np.intp], name: str) -> None:
+def _check_any(rows: NDArray[np.intp], path: str, name: str) -> None:
     """Raise DataError if no row has a target."""
     if not len(rows):
-        raise DataError(f"every cell of the target column {shown(name)} is missing")
+        raise DataError(f"{path}: every cell of the target column {shown(name)} is missing (--target names another)")
 
 
 def read_known(

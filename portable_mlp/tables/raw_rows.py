@@ -15,6 +15,7 @@ from .arrow_columns import ArrowCategories, ParquetColumn
 from .cells import MISSING, MISSING_NUMBERS, Cells, numbers_of, recognised, with_dates
 from .column_names import BLANKS
 from .columns import Columns, Reading
+from .dates import names_dates
 from .errors import opened
 from .parquet_files import ParquetLayout, ParquetMatrix, opened_parquet
 from .raw import OpenedTable, ReadingOptions, feature_names_of
@@ -24,7 +25,7 @@ from .targets import TargetKind
 from .text_numbers import as_float
 from .typed_columns import TypedColumn, conformed
 
-__all__ = ["RawParquetRows", "has_plain_targets"]
+__all__ = ["RawParquetRows", "has_dates_in_digits", "has_plain_targets"]
 
 MOST_TEXTS = 2**17
 """The most different texts of a column that are counted."""
@@ -41,6 +42,30 @@ def _opened(
     parquet = opened_parquet(file, layout)
     columns = {name: ParquetColumn(parquet, layout, column) for column, name in enumerate(layout.names)}
     return layout, columns, str(OpenedTable(path, columns).target_name(options, last=True)).strip(BLANKS)
+
+
+def has_dates_in_digits(path: str, names: Sequence[str]) -> bool:
+    """Tell whether numbers of a column of a Parquet file, one of these, seem to be dates, such as 20200127.
+
+    Raises
+    ------
+    DataError
+        If the file or such a column cannot be read.
+    ImportError
+        If PyArrow is missing.
+    """
+    names = [name for name in names if names_dates(name)]
+    if not names:
+        return False
+    with opened(path) as file:
+        layout, columns, _ = _opened(file, path, ReadingOptions())
+        first = int(np.flatnonzero(layout.group_rows)[0])
+        found = [columns[name].read(range(first, first + 1)) for name in names]
+    return any(
+        with_dates(column.name, column.column) is not column.column
+        for column in found
+        if isinstance(column, TypedColumn)
+    )
 
 
 def has_plain_targets(path: str, options: ReadingOptions, target_kind: TargetKind) -> bool:

@@ -13,7 +13,7 @@ from typing import get_args
 
 from ..kernels.options import check_choice
 from ..kernels.suggestions import suggesting
-from .array_files import ARRAY_SUFFIXES, read_prediction_arrays, read_training_arrays
+from .array_files import ARRAY_SUFFIXES, TARGETS_BESIDE, read_prediction_arrays, read_training_arrays
 from .columns import RawTable, Reading, Table
 from .errors import DataError, MixedTargetError, shown
 from .known_targets import KnownTarget
@@ -48,6 +48,8 @@ __all__ = [
 
 _PARQUET = ".parquet"
 _SUFFIXES = (*DELIMITER_OF, _PARQUET, *ARRAY_SUFFIXES)
+_WORKBOOKS = (".xlsx", ".xls", ".xlsm", ".ods")
+_OTHER_TEXTS = (".txt", ".dat", ".data", ".tab", ".asc")
 _TEXT_SUFFIXES = (*DELIMITER_OF, STANDARD_INPUT)
 
 
@@ -367,8 +369,18 @@ def _opened_rows(name: str, suffix: str, target: str | None, target_kind: Target
     if suffix != ".npy":
         raise DataError(f"{name}: rows can be read one by one from .npy and .parquet files, not from {suffix}")
     if target is not None:
-        raise DataError(f"{name}: the target of an .npy file is the last column; it has no column {shown(target)}")
+        raise DataError(
+            f"{name}: the target of an .npy file is the last column; it has no column {shown(target)} "
+            f"({TARGETS_BESIDE})"
+        )
     return NpyRows(name)
+
+
+def _advice(suffix: str) -> str:
+    """Return what to do with a file of another suffix, empty if it is not known."""
+    if suffix in _WORKBOOKS:
+        return " (save the sheet as .csv)"
+    return " (rename it if it is a text table)" if suffix in _OTHER_TEXTS else ""
 
 
 def _checked(path: str | os.PathLike[str], delimiter: str | None, max_rows: int | None) -> tuple[str, str]:
@@ -380,7 +392,9 @@ def _checked(path: str | os.PathLike[str], delimiter: str | None, max_rows: int 
     if name == STANDARD_INPUT:
         suffix = STANDARD_INPUT
     elif suffix not in _SUFFIXES:
-        raise DataError(f"{name}: the file's name must end in {', '.join(_SUFFIXES[:-1])} or {_SUFFIXES[-1]}")
+        raise DataError(
+            f"{name}: the file's name must end in {', '.join(_SUFFIXES[:-1])} or {_SUFFIXES[-1]}{_advice(suffix)}"
+        )
     if delimiter is not None:
         check_choice("delimiter", delimiter, DELIMITERS)
         if suffix not in _TEXT_SUFFIXES:

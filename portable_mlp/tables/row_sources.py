@@ -24,7 +24,7 @@ from .parquet_files import ParquetLayout, ParquetMatrix
 from .raw import ReadingOptions
 from .targets import TargetKind
 
-__all__ = ["NpyRows", "ParquetGroups", "ParquetRows", "RowSource", "SelectedRows", "TableSchema"]
+__all__ = ["NpyRows", "ParquetGroups", "ParquetRows", "RowSource", "SelectedRows", "TableSchema", "joined"]
 
 
 class TableSchema(NamedTuple):
@@ -254,7 +254,7 @@ class ParquetGroups(RowSource):
             pieces.append((X[inside], y[inside]))
         back = np.argsort(np.concatenate(places))
         all_X, all_y = zip(*pieces, strict=True)
-        return _joined(all_X)[back], np.concatenate(all_y)[back]
+        return joined(all_X)[back], np.concatenate(all_y)[back]
 
     def _group(self, group: int) -> tuple[Any, NDArray[Any]]:
         """Return a row group, from the cache if it was used recently."""
@@ -266,7 +266,7 @@ class ParquetGroups(RowSource):
         return self._kept[group]
 
 
-def _joined(parts: Sequence[Any]) -> Any:
+def joined(parts: Sequence[Any]) -> Any:
     """Return the rows of several matrices, or of several tables."""
     return Columns.joined(parts) if isinstance(parts[0], Columns) else np.concatenate(parts)
 

@@ -136,8 +136,10 @@ class _Transcoded(RawIOBase):
             self._line += text.count("\n")
             return text.encode()
         except UnicodeError as error:
-            at_least = f"line {self._line} or later"
-            raise DataError(f"{self._text.name}: the text is not valid {self._encoding}, in {at_least}") from error
+            raise DataError(
+                f"{self._text.name}: the text is not valid {self._encoding}, in line {self._line} or later (--encoding "
+                "names another)"
+            ) from error
 
 
 @contextlib.contextmanager

@@ -108,7 +108,9 @@ class _TextLines:
         self._number += 1
         self._check_size(line)
         if b"\0" in line:
-            raise DataError(f"{self._file.name}:{self._number}: a NUL byte; the file is not UTF-8 text")
+            raise DataError(
+                f"{self._file.name}:{self._number}: a NUL byte; the file is not UTF-8 text (--encoding reads others)"
+            )
         return self._decoded(line)
 
     def _read(self) -> bytes:
@@ -139,7 +141,8 @@ class _TextLines:
         except UnicodeDecodeError as error:
             byte = line[error.start]
             raise DataError(
-                f"{self._file.name}:{self._number}: byte 0x{byte:02x} is not valid UTF-8 (save the file as UTF-8)"
+                f"{self._file.name}:{self._number}: byte 0x{byte:02x} is not valid UTF-8 (save the file as UTF-8; "
+                "--encoding reads others)"
             ) from error
 
 

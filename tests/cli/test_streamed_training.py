@@ -534,6 +534,25 @@ def test_numbers_with_gaps_stay_in_their_file(capfd: pytest.CaptureFixture[str])
     assert "row 11, column 'a': nan is not a finite number" in mistake("t.parquet", capfd=capfd)  # --strict
 
 
+@pytest.mark.parametrize("kind", [pa.int64(), pa.string()])
+def test_dates_in_digits_stay_in_their_file(kind: pa.DataType, capfd: pytest.CaptureFixture[str]) -> None:
+    """All row groups decide: where one number is no date, all are numbers."""
+    days = np.datetime64("2020-01-27") + np.arange(N_ROWS)
+    dates = np.array([str(day).replace("-", "") for day in days], dtype=np.int64)
+    columns = {"date": pa.array(dates).cast(kind), "b": X[:, 0], "y": TARGETS["quantity"]}
+    pq.write_table(pa.table(columns), "t.parquet", row_group_size=200)
+    treatment = trained_raw("t.parquet", "--save", "m", capfd=capfd)[0]["columns"][0]["treatment"]
+    assert treatment == "read as YYYYMMDD: elapsed, year, month, weekday"
+    assert run(["predict", "m", "t.parquet", "--output", "p.csv"]) == 0
+    dates[-1] = 20201332
+    columns["date"] = pa.array(dates).cast(kind)
+    pq.write_table(pa.table(columns), "t.parquet", row_group_size=200)
+    treatment = trained_raw("t.parquet", capfd=capfd)[0]["columns"][0]["treatment"]
+    assert treatment.endswith(
+        "nearly dates such as 20200127, but not all are: correct or empty those, and all are read as dates"
+    )
+
+
 def test_a_run_on_columns_of_any_kind_goes_on(capfd: pytest.CaptureFixture[str]) -> None:
     name = saved_raw("kind")
     options = ["--checkpoint", "states", "--save"]

@@ -22,7 +22,7 @@ from numpy.testing import assert_array_equal
 import portable_mlp as pm
 from portable_mlp.tables import arrow_csv
 from portable_mlp.tables.columns import Reading
-from portable_mlp.tables.number_forms import SPACES, is_number_form, number_form, parsed_number, unit_in
+from portable_mlp.tables.number_forms import SPACES, is_number_form, parsed_number, unit_in, written_numbers
 from portable_mlp.tables.reading import DataError, ReadingOptions, read_known_columns
 
 NO_BREAK, NARROW, THIN, MINUS, APOSTROPHE = "\u00a0", "\u202f", "\u2009", "\u2212", "\u2019"
@@ -184,16 +184,28 @@ def test_a_model_takes_the_marks_of_later_rows(tmp_path: Path) -> None:
         ["030 123", "040 456"],
         ["1_000", "2_000"],
         ["5 kg", "7 kg"],
+        ["192.168.100.101", "192.168.100.102"],
     ],
 )
 def test_other_texts_stay_texts(tmp_path: Path, cells: list[str]) -> None:
     assert pm.read_table(table_of(tmp_path / "t.tsv", cells)).X.column("c").reading.kind == "text"
 
 
-@pytest.mark.parametrize("odd", ["abc", "?!"])
-def test_nearly_all_decimal_commas_name_the_option(tmp_path: Path, odd: str) -> None:
-    path = table_of(tmp_path / "t.tsv", [*["9,5", "10,25"] * 10, odd])
-    with pytest.raises(DataError, match=r":2:1: '9,5' is not a number \(--decimal , reads decimal commas"):
+@pytest.mark.parametrize(
+    ("cells", "first"),
+    [
+        (["9,5", "10,25"], "9,5"),
+        (["9,5", "10,25"] * 10 + ["abc"], "9,5"),
+        (["5,", "7"], "5,"),
+        (["1.234.567", "2.345"], "1.234.567"),
+        (["1.234.567"] * 19 + ["a,b"], "1.234.567"),
+        (["9,5 €", "1.000 €"], "9,5 €"),
+    ],
+)
+def test_nearly_all_decimal_commas_name_the_option(tmp_path: Path, cells: list[str], first: str) -> None:
+    path = table_of(tmp_path / "t.tsv", cells)
+    message = f":2:1: '{first}' is not a number (--decimal , reads decimal commas, as does decimal=',')"
+    with pytest.raises(DataError, match=re.escape(message)):
         pm.read_table(path)
 
 
@@ -234,10 +246,10 @@ def test_a_random_text_is_a_number_that_python_reads_too(text: str) -> None:
         bare = bare.replace(decimal, ".").replace(MINUS, "-")
         expected = float("-" + bare[:-1] if bare.endswith("-") else bare)
         assert number == (-expected if "(" in text else expected)
-        found = number_form([text, "5" + form[1:]], form)
+        found = written_numbers([text, "5" + form[1:]], form)
         assert found is not None
-        assert is_number_form(found)
-        assert parsed_number(text, found) == number
+        assert is_number_form(found[1])
+        assert (parsed_number(text, found[1]), found[0]) == (number, [number, 5.0])
 
 
 @pytest.mark.parametrize("form", ["", ".x", "..", ",,", ".$,", "$", ".(("])

@@ -299,9 +299,15 @@ def test_ways_to_write_one_table(save: Save, content: bytes, note: str | None, c
 
 def test_an_encoding_that_is_named(save: Save) -> None:
     assert pm.read_table(save(PEOPLE, encoding="cp1252"), encoding="cp1252").X["name"].tolist() == ["Müller", "Østby"]
-    with refusal(save(PEOPLE, encoding="cp1252"), ":2: byte 0xfc is not valid UTF-8 (save the file as UTF-8)"):
+    with refusal(
+        save(PEOPLE, encoding="cp1252"),
+        ":2: byte 0xfc is not valid UTF-8 (save the file as UTF-8; --encoding reads others)",
+    ):
         pm.read_table(save(PEOPLE, encoding="cp1252"))
-    with refusal(path := save(b"a,b\n1,\xff\n"), ": the text is not valid ascii, in line 1 or later"):
+    with refusal(
+        path := save(b"a,b\n1,\xff\n"),
+        ": the text is not valid ascii, in line 1 or later (--encoding names another)",
+    ):
         pm.read_table(path, encoding="ascii")
     for wrong in ("klingon", "base64"):
         with pytest.raises(ValueError, match=f"unknown encoding '{wrong}'"):
@@ -357,8 +363,30 @@ def test_targets(save: Save, cells: list[str], y: Any) -> None:
 
 
 def test_no_row_has_a_target(save: Save) -> None:
-    with pytest.raises(DataError, match=r"^every cell of the target column 'y' is missing$"):
-        pm.read_table(save("a,y\n1,\n2,NA\n"), target="y")
+    path = save("a,y\n1,\n2,NA\n")
+    with refusal(path, ": every cell of the target column 'y' is missing (--target names another)"):
+        pm.read_table(path, target="y")
+
+
+@pytest.mark.parametrize("text", ["x y z\n1 2 3\n", "x:y:z\n1:2:3\n"])
+def test_cells_that_no_delimiter_separates(save: Save, text: str) -> None:
+    path = save(text)
+    hint = " (cells are separated by commas, tabs, semicolons or bars, and --delimiter, or delimiter=, says by which)"
+    name = repr(text.split("\n")[0])
+    with refusal(path, f": no column 'z'; the columns are {name}{hint}"):
+        pm.read_table(path, target="z")
+    with refusal(path, f": {name} is the only column; no feature is left{hint}"):
+        read_raw_table(path, ReadingOptions(), last=True)
+
+
+@pytest.mark.parametrize(
+    ("name", "advice"),
+    [("t.xlsx", " (save the sheet as .csv)"), ("t.txt", " (rename it if it is a text table)"), ("t.json", "")],
+)
+def test_files_of_other_programs(tmp_path: Path, name: str, advice: str) -> None:
+    suffixes = ".csv, .tsv, .csv.gz, .tsv.gz, .parquet, .npy or .npz"
+    with refusal(tmp_path / name, f": the file's name must end in {suffixes}{advice}"):
+        pm.read_table(tmp_path / name)
 
 
 def test_strict_refuses_what_is_no_number(save: Save) -> None:

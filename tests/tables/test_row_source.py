@@ -15,7 +15,7 @@ from numpy.testing import assert_array_equal
 from portable_mlp.tables import limits as table_limits
 from portable_mlp.tables.parquet_files import ParquetMatrix
 from portable_mlp.tables.prepared_rows import without_test_part
-from portable_mlp.tables.reading import DataError, RowSource, open_training_rows
+from portable_mlp.tables.reading import DataError, ReadingOptions, RowSource, open_raw_rows, open_training_rows
 from portable_mlp.tables.row_sources import SelectedRows
 from portable_mlp.training.group_order import Selection
 
@@ -188,7 +188,11 @@ def test_files_that_cannot_be_opened(tmp_path: Path) -> None:
     with refusal(csv, ": rows can be read one by one from .npy and .parquet files, not from .csv"):
         open_training_rows(csv)
     path = saved(tmp_path, ".npy", np.zeros((2, 1)), np.zeros(2))
-    with refusal(path, ": the target of an .npy file is the last column; it has no column 'y'"):
+    with refusal(
+        path,
+        ": the target of an .npy file is the last column; it has no column 'y' "
+        "(numpy.savez('both.npz', X=X, y=y) keeps inputs and targets in one file)",
+    ):
         open_training_rows(path, "y")
     for array, message in (
         (np.zeros(3), "array has 1 dimension; 2 are expected"),
@@ -327,3 +331,24 @@ def test_a_test_part_has_to_fit_into_memory(tmp_path: Path, monkeypatch: pytest.
         with pytest.raises(DataError, match=r"data.npy: a test part: 200 rows are more than 199 rows, which take half"):
             without_test_part(source, "auto", 0.2, 0)
         assert without_test_part(source, "auto", 0.199, 0)[0].n_rows == 801
+
+
+def test_texts_of_a_test_part_count_as_what_they_are(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Not as 24 bytes each: equal ones are in memory once, long ones take their length."""
+    long = [f"{i % 500:01000}" for i in range(1000)]
+    short = [f"{i % 5:01000}" for i in range(1000)]
+    y = np.arange(1000) % 2
+    for texts, fits in ((long, False), (short, True)):
+        pq.write_table(pa.table({"a": texts, "y": y}), path := tmp_path / "t.parquet", row_group_size=250)
+        with open_raw_rows(path, ReadingOptions()) as source:
+            monkeypatch.setattr(table_limits, "table_bytes", lambda: 2 * 24 * 200 + 50_000)
+            if fits:
+                _, table, _ = without_test_part(source, "auto", 0.2, 0)
+                assert np.isin(table.X["a"], short).all()
+                assert len(table.X["a"]) == 200
+            else:
+                with pytest.raises(
+                    DataError, match=r"t\.parquet: a test part of \d+ bytes takes more than half of this"
+                ):
+                    without_test_part(source, "auto", 0.2, 0)
+            monkeypatch.undo()

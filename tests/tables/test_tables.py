@@ -376,9 +376,18 @@ def test_the_line_of_a_cell_is_that_on_which_its_row_starts(data_csv: WriteFile)
         ('a,y\n1,2\n3,"x\n4,5\n', ":3: the closing quote of a cell is missing"),
         ("a,y\r1,2\r", r":1: a carriage return inside an unquoted cell (lines end with \n or \r\n)"),
         (f'a,y\n1,"{"x" * 200_000}"\n', ":2: a cell is too long (is a closing quote missing?)"),
-        ("a,y\n1,2\n3,\x00\n", ":3: a NUL byte; the file is not UTF-8 text"),
-        (b"a,y\n1,2\n3,\xe9t\xe9\n", ":3: byte 0xe9 is not valid UTF-8 (save the file as UTF-8)"),
-        ("a,y\n1,2\n".encode("utf-16"), ":1: a NUL byte; the file is not UTF-8 text"),
+        (
+            "a,y\n1,2\n3,\x00\n",
+            ":3: a NUL byte; the file is not UTF-8 text (--encoding reads others)",
+        ),
+        (
+            b"a,y\n1,2\n3,\xe9t\xe9\n",
+            ":3: byte 0xe9 is not valid UTF-8 (save the file as UTF-8; --encoding reads others)",
+        ),
+        (
+            "a,y\n1,2\n".encode("utf-16"),
+            ":1: a NUL byte; the file is not UTF-8 text (--encoding reads others)",
+        ),
         ("a,y\n1,2" + "\n" * 10_003, ":3: more than 10000 blank lines"),
         ("a,y\n1,1.5\n2,nan\n", ":3:2: 'nan' is not a finite number"),
         ("a,y\n1,15\n2,-Inf\n", ":3:2: '-Inf' is not a finite number"),
@@ -537,7 +546,7 @@ def test_a_file_for_prediction_with_the_target_only(data_csv: WriteFile) -> None
 
 
 @pytest.mark.parametrize("read", [read_training_table, read_prediction_table])
-@pytest.mark.parametrize("name", ["data.txt", "data", "data.npy.gz", "data.gz", ".csv", "data.csv.gz.gz", "data.pkl"])
+@pytest.mark.parametrize("name", ["data.json", "data", "data.npy.gz", "data.gz", ".csv", "data.csv.gz.gz", "data.pkl"])
 def test_files_of_other_kinds(tmp_path: Path, name: str, read: Callable[[Path], Table]) -> None:
     with refusal(tmp_path / name, ": the file's name must end in .csv, .tsv, .csv.gz, .tsv.gz, .parquet, .npy or .npz"):
         read(tmp_path / name)
@@ -808,8 +817,14 @@ def test_text_on_standard_input(
         (gzip.compress(b"a,y\n1,2\nx,3\n", mtime=0), ":3:1: 'x' is not a number"),
         (gzip.compress(b"a,y\n1,2\n", mtime=0)[:-8], f":3: {STOPS}"),
         (b"a;y\n1;2\n", ":1: no ',' in the header line, but ';' (--delimiter names the delimiter)"),
-        (b"a\0b\n", ":1: a NUL byte; the file is not UTF-8 text"),
-        (b"\xff\tb\n", ":1: byte 0xff is not valid UTF-8 (save the file as UTF-8)"),
+        (
+            b"a\0b\n",
+            ":1: a NUL byte; the file is not UTF-8 text (--encoding reads others)",
+        ),
+        (
+            b"\xff\tb\n",
+            ":1: byte 0xff is not valid UTF-8 (save the file as UTF-8; --encoding reads others)",
+        ),
         (b"a" * 2**23, f":1: the row is longer than {2**22} bytes"),
         (b"a,y\n" + b"1,2\n" * 20, ":12: more than 10 rows, the limit that was set"),
         (b"PAR1....", ": the file is a Parquet file; standard input takes text alone, name the file"),
@@ -1046,7 +1061,10 @@ def test_an_array_with_the_target_only(data_npy: SaveArrays) -> None:
 
 
 def test_a_target_cannot_be_chosen_in_arrays(data_npz: SaveArrays, data_npy: SaveArrays) -> None:
-    choice = "the target column 'price' can be chosen in .csv, .tsv and .parquet files only"
+    choice = (
+        "the target column 'price' can be chosen in .csv, .tsv and .parquet files only "
+        "(numpy.savez('both.npz', X=X, y=y) keeps inputs and targets in one file)"
+    )
     path = data_npz(X=np.eye(2), y=np.ones(2))
     with refusal(path, f": the target of an .npz file is the array y; {choice}"):
         read_training_table(path, "price")
