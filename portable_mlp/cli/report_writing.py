@@ -5,10 +5,9 @@ from __future__ import annotations
 import pathlib
 from typing import Any
 
-from ..storage.atomic import replace_file
 from ..tables.raw import ReadingOptions
+from .output_files import write_file
 from .report_page import TrainingReport
-from .terminal import echo
 from .trainer import Trained
 
 
@@ -39,7 +38,4 @@ def write_report(
         saved=saved,
         reading=reading,
     )
-    content = report.page().encode("utf-8")
-    with replace_file(path) as file:
-        file.write(content)
-    echo(f"report written to {path}", err=True)
+    write_file(path, report.page(), "report")

@@ -25,7 +25,7 @@ def setting(prepared: PreparedTable, backend: Backend, dtype: str) -> dict[str, 
     preparation, training = prepared.preparation, prepared.recipe.training
     several = {"networks": prepared.recipe.n_networks} if prepared.recipe.n_networks > 1 else {}
     return {
-        "task": "regression" if preparation.classes is None else "classification",
+        "task": preparation.task,
         "target": preparation.target_name,
         "outputs": preparation.n_outputs,
         "rows": prepared.n_rows,

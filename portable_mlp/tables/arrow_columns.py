@@ -116,8 +116,10 @@ def arrow_column(name: str, array: Any, path: str, place: Callable[[int], object
         if _may_lack_digits(types, array):
             numbers = array.cast(pa.float64(), safe=False).to_numpy(zero_copy_only=False)
             return number_column(name, whole_numbers(numbers, lambda: list(map(_whole, array.to_pylist()))), place)
-        if types.is_decimal(kind) or types.is_duration(kind):
-            array = array.cast(pa.float64() if types.is_decimal(kind) else pa.int64())
+        if types.is_duration(kind):
+            array = _in_microseconds(array).cast(pa.int64())
+        elif types.is_decimal(kind):
+            array = array.cast(pa.float64())
         elif not (types.is_integer(kind) or types.is_floating(kind) or types.is_boolean(kind)):
             array = None
     if array is None:
@@ -141,9 +143,10 @@ def _may_lack_digits(types: Any, array: Any) -> bool:
 
 
 def _in_microseconds(array: Any) -> Any:
-    """Return dates or times of any unit in microseconds; of nanoseconds, what is less than one is dropped."""
+    """Return dates or durations of any unit in microseconds; of nanoseconds, what is less than one is dropped."""
     pa, pc = load_pyarrow(), load_pyarrow("pyarrow.compute")
-    unit = pa.timestamp("us", getattr(array.type, "tz", None))
+    is_duration = pa.types.is_duration(array.type)
+    unit = pa.duration("us") if is_duration else pa.timestamp("us", getattr(array.type, "tz", None))
     return pc.cast(array, options=pc.CastOptions(unit, allow_time_truncate=True))
 
 

@@ -95,6 +95,11 @@ class Preparation:
         return outputs
 
     @property
+    def task(self) -> str:
+        """The task of the network, as the option names it: "classification" or "regression"."""
+        return "regression" if self.classes is None else "classification"
+
+    @property
     def n_outputs(self) -> int:
         """Number of outputs of the network."""
         return len(self.classes if self.classes is not None else self.target_mean or ())
