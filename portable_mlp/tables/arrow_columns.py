@@ -7,13 +7,14 @@ from typing import IO, Any
 
 import numpy as np
 
-from .cells import MISSING_NUMBERS, Cells, read_as, recognised
+from .cells import MISSING_NUMBERS, Cells, read_as
 from .column_names import BLANKS
 from .columns import Column, Reading
 from .errors import DataError, broken_file, shown
 from .limits import check_rows
 from .parquet_files import ParquetLayout, group_batches, load_pyarrow, opened_parquet
 from .typed_columns import TypedColumn, number_column, whole_numbers
+from .written_columns import WrittenColumn
 
 __all__ = ["ArrowColumn", "ParquetColumn", "arrow_column", "parquet_columns"]
 
@@ -171,7 +172,7 @@ _NUMBER = r"^[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?$"
 _CODE = r"^[+-]?0[0-9]+$"
 
 
-class ArrowColumn:
+class ArrowColumn(WrittenColumn):
     """A column of text in PyArrow's memory; `text_tables.TextColumn` is its counterpart without PyArrow."""
 
     def __init__(self, name: str, array: Any, place: Callable[[int], object]) -> None:
@@ -186,11 +187,7 @@ class ArrowColumn:
         texts = encoded.chunk(0).dictionary.to_pylist()
         return Cells(self.name, texts, np.concatenate(codes).astype(np.int64), self._place)
 
-    def recognised(self, decimal: str) -> Column:
-        """Return the column with the kind inferred from its cells."""
-        return self._plain_numbers(decimal) or recognised(self.cells(), decimal)
-
-    def _plain_numbers(self, decimal: str) -> Column | None:
+    def plain_numbers(self, decimal: str) -> Column | None:
         """Return the numbers of a column of nothing but numbers and missing cells; None for any other, or for codes."""
         pa, pc = load_pyarrow(), load_pyarrow("pyarrow.compute")
         if decimal != ".":
@@ -208,6 +205,10 @@ class ArrowColumn:
 
 class ArrowCategories(ArrowColumn):
     """A column of categories in PyArrow's memory: text, whatever its cells look like."""
+
+    def plain_numbers(self, decimal: str) -> Column | None:
+        """Return None."""
+        return None
 
     def recognised(self, decimal: str) -> Column:
         """Return the column as text."""
