@@ -220,7 +220,8 @@ class TableEstimator(TakesTables, BaseEstimator):
         it has an input (n_samples, 1) for each column that is needed, of the column's name: numbers, NaN for a gap;
         truth values as 1 and 0; texts, the empty one for a gap; dates as seconds since 1970, UTC, in float64, NaN for a
         gap. Numbers that were texts, such as "27,000", are numbers; truth values that were words, such as "yes", are
-        texts. Blanks around a text, which `predict` strips, are part of it here: strip them before.
+        texts. Durations are microseconds. Blanks around a text, which `predict` strips, are part of it here: strip them
+        before.
 
         Numbers and truth values are in ``dtype``. They are all in float64 where float32 does not have the numbers of a
         column up to a small part of their spread: Julian days or Unix times within a day, numbers beyond 1e35. The

@@ -137,8 +137,8 @@ class TableEncoder(TakesTables, TransformerMixin, BaseEstimator):
         Parameters
         ----------
         X : data frame, mapping, Columns, or array-like of shape (n_samples, n_features)
-            The training rows: a frame of pandas, polars or PyArrow, arrays by their names, or `read_table`'s columns.
-            Columns without names are called x0, x1, ...
+            The training rows: a frame of pandas, polars or PyArrow, arrays by their names, a structured array, or
+            `read_table`'s columns. Columns without names are called x0, x1, ...
         y : array-like of shape (n_samples,) or (n_samples, n_outputs), optional
             Their targets, for columns of many texts.
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import functools
 import math
 import re
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
@@ -106,17 +107,14 @@ def form_in_words(form: str) -> list[str]:
 
 
 def unit_in(texts: Iterable[str]) -> str:
-    """Return the unit in some texts, empty if they have none, or several.
+    """Return the commonest unit in some texts, empty if they have none. Shares are one where most numbers have it.
 
-    >>> unit_in(["-$5", "7"]), unit_in(["5 kr.", "7 kr."]), unit_in(["$5", "€5"])
-    ('$', 'kr', '')
+    >>> unit_in(["-$5", "7"]), unit_in(["5 kr.", "7 kr."]), unit_in(["5 kg"]), unit_in(["5 %", "6", "7"])
+    ('$', 'kr', '', '')
     """
-    units: set[str] = set()
-    for text in texts:
-        unit = text.strip(_ABOUT_A_UNIT)
-        if unit in _UNITS:
-            units.add(unit)
-    return units.pop() if len(units) == 1 else ""
+    count = Counter(text.strip(_ABOUT_A_UNIT) for text in texts)
+    units = [unit for unit in count.keys() & _UNITS if unit not in _SHARES or count[unit] > count[""]]
+    return max(units, key=lambda unit: (count[unit], unit), default="")
 
 
 def measure_in(texts: Sequence[str]) -> str:

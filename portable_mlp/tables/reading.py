@@ -74,10 +74,10 @@ def read_table(
 ) -> RawTable:
     r"""Read a table with columns of any kind: numbers, text, truth values, dates, with missing cells.
 
-    The kind of a column is inferred from all of its cells: numbers, also 27,000, $5, 12 %, 5 kg; truth values such as
-    yes and no; dates and times in the usual formats; otherwise text. Empty cells, words such as NA and NaN, and errors
-    of spreadsheets are missing. Where nearly all cells are of one kind, the others are mistakes, reported with file,
-    line and column.
+    The kind of a column is inferred from all of its cells: numbers, also 27,000, 1'234.50, (5), $5, 12 %, 5 kg; truth
+    values such as yes and no; dates and times in the usual formats, and 20200127 where the column's name speaks of
+    dates; otherwise text. Empty cells, words such as NA and NaN, and errors of spreadsheets are missing. Where nearly
+    all cells are of one kind, the others are mistakes, reported with file, line and column.
 
     Parameters
     ----------
