@@ -29,7 +29,7 @@ import portable_mlp as pm
 from portable_mlp.backends import BACKENDS
 from portable_mlp.bench.machine import machine
 from portable_mlp.bench.trust import busy
-from portable_mlp.cli.bench import check_reports, write
+from portable_mlp.cli.output_files import check_reports, write_file
 from portable_mlp.cli.terminal import echo
 
 FOLDS = 5
@@ -94,7 +94,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     for line in table(costs):
         echo(line)
     figures = {"machine": facts, "backend": chosen.backend, "costs": [cost._asdict() for cost in costs]}
-    write(chosen.json, json.dumps(figures, indent=2) + "\n")
+    write_file(chosen.json, json.dumps(figures, indent=2) + "\n")
 
 
 def numbers_up_to(most: int) -> list[int]:

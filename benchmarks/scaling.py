@@ -20,7 +20,7 @@ from scaling_study.study import CASES, QUICK, Measured, measure_scaling
 from portable_mlp.bench.cases import Case
 from portable_mlp.bench.machine import machine
 from portable_mlp.bench.trust import busy, reservations
-from portable_mlp.cli.bench import check_reports, write
+from portable_mlp.cli.output_files import check_reports, write_file
 from portable_mlp.cli.pictures import load_matplotlib
 from portable_mlp.cli.terminal import echo
 
@@ -60,8 +60,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
         "problems": measured.problems,
         "model": {"network": network, "assumptions": ASSUMPTIONS, "forecasts": list(map(figures_of, forecasts))},
     }
-    write(chosen.json, json.dumps(figures, indent=2) + "\n")
-    write(chosen.plot, report.picture(measured, forecasts, network) if chosen.plot else b"")
+    write_file(chosen.json, json.dumps(figures, indent=2) + "\n")
+    write_file(chosen.plot, report.picture(measured, forecasts, network) if chosen.plot else b"")
 
 
 def parsed(arguments: Sequence[str] | None) -> argparse.Namespace:

@@ -13,7 +13,17 @@ from typing import Any, NamedTuple
 from ..kernels.arrays import ADAPTERS, namespace_of
 from ..kernels.docstrings import documented_with, quoted
 from ..kernels.suggestions import did_you_mean, suggesting
-from ._base import INSTALL, PRECISIONS, Backend, BackendInfo, BackendInfos, BackendUnavailable, dtype_name, first_line
+from ._base import (
+    INSTALL,
+    PRECISIONS,
+    Backend,
+    BackendInfo,
+    BackendInfos,
+    BackendUnavailable,
+    dtype_name,
+    first_line,
+    has_dtype,
+)
 from .deferred_interrupts import whole_imports
 
 __all__ = [
@@ -27,6 +37,7 @@ __all__ = [
     "dtype_name",
     "first_line",
     "get_backend",
+    "has_dtype",
     "sparse_backend",
 ]
 

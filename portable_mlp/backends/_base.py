@@ -326,6 +326,15 @@ def first_line(error: BaseException) -> str:
     return next(iter(str(error).splitlines()), "") or type(error).__name__
 
 
+def has_dtype(backend: Backend, name: str) -> bool:
+    """Return whether a backend's device has the dtype of a name; JAX starts without float64."""
+    try:
+        backend.dtype(name)
+    except ValueError:
+        return False
+    return True
+
+
 def dtype_name(dtype: Any) -> str:
     """Return the standard's name of any library's dtype.
 

@@ -2,297 +2,201 @@
 
 An operation is a row of integers: its code, then addresses and lengths (`_tape.Tape` writes them). There are two kinds:
 a call of the inner loop of one of NumPy's own functions (the product of matrices, the exponential, ...), found in the
-public C struct of every ufunc, and a call of a loop of `_numba_primitives`. So every number equals that of the same
+public C struct of every ufunc, and a call of a loop of `_numba_loops`. So every number equals that of the same
 function called from Python. Addresses are arguments: the compiled code, which is cached on disk, contains none.
 """
 
 from __future__ import annotations
 
-import ctypes
-import functools
 import time
 from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-from numba import carray, from_dtype, types
-from numba.core import cgutils
-from numba.extending import intrinsic
+from numba import from_dtype, types
 
 from ..kernels.arrays import Array
+from ._addresses import address_of, call_inner_loop, matrix_at, number_at, vector_at
 from ._compiled_files import CompiledFiles
-from ._numba_primitives import (
-    _adam_loop,
-    _bias,
-    _bias_relu,
-    _compiled,
-    _cross_entropy_sums,
-    _d_relu,
-    _d_tanh,
-    _failures,
-    _kept,
-    _log_of_labels,
-    _momentum_loop,
-    _nesterov_loop,
-    _nesterov_velocity_loop,
-    _normalise,
-    _one_hot,
-    _penalise,
-    _sgd_loop,
-    _sum_rows,
-    _velocity_loop,
-    _weighted_log,
-    _without_maximum,
+from ._numba_compiling import compiled_on_call, failures, kept_on_disk
+from ._numba_loops import (
+    adam_loop,
+    bias_loop,
+    bias_relu_loop,
+    cross_entropy_sums_loop,
+    d_relu_loop,
+    d_tanh_loop,
+    log_of_labels_loop,
+    momentum_loop,
+    nesterov_loop,
+    nesterov_velocity_loop,
+    normalise_loop,
+    one_hot_loop,
+    penalise_loop,
+    sgd_loop,
+    sum_rows_loop,
+    velocity_loop,
+    weighted_log_loop,
+    without_maximum_loop,
 )
 from ._step_clock import StepClock
-
-(
+from ._tape_codes import (
+    ADAM,
     BIAS,
     BIAS_RELU,
+    CALL,
+    COPY,
+    CROSS_ENTROPY_SUMS,
     D_RELU,
     D_TANH,
-    PENALISE,
-    SUM_ROWS,
-    WITHOUT_MAXIMUM,
-    NORMALISE,
-    CROSS_ENTROPY_SUMS,
-    ONE_HOT,
     LOG_OF_LABELS,
-    WEIGHTED_LOG,
-    SGD,
+    MASK,
     MOMENTUM,
+    N_LENGTHS,
+    N_OPERANDS,
     NESTEROV,
-    VELOCITY,
     NESTEROV_VELOCITY,
-    ADAM,
-    CALL,
+    NORMALISE,
+    ONE_HOT,
+    PENALISE,
+    SGD,
+    SUM_ROWS,
     TAKE,
     TAKE_LABELS,
+    VELOCITY,
+    WEIGHTED_LOG,
     WHERE,
-    COPY,
-    MASK,
-) = range(24)
+    WITHOUT_MAXIMUM,
+)
 
 LOOPS: dict[Any, tuple[int, str]] = {
-    _bias: (BIAS, "nk k"),
-    _bias_relu: (BIAS_RELU, "nk k 1"),
-    _d_relu: (D_RELU, "nk nk 1"),
-    _d_tanh: (D_TANH, "nk nk 1"),
-    _penalise: (PENALISE, "nk nk 1 1"),
-    _sum_rows: (SUM_ROWS, "nk k"),
-    _without_maximum: (WITHOUT_MAXIMUM, "nk nk"),
-    _normalise: (NORMALISE, "nk"),
-    _cross_entropy_sums: (CROSS_ENTROPY_SUMS, "nk nk nk 3n 1 1"),
-    _one_hot: (ONE_HOT, "n 1 1 nk"),
-    _log_of_labels: (LOG_OF_LABELS, "nk n 1 1 1 k"),
-    _weighted_log: (WEIGHTED_LOG, "nk nk 1 1 nk"),
-    _sgd_loop: (SGD, "nk nk 1 1"),
-    _momentum_loop: (MOMENTUM, "nk nk nk 1 1 1"),
-    _nesterov_loop: (NESTEROV, "nk nk nk 1 1 1"),
-    _velocity_loop: (VELOCITY, "nk nk nk 1 1 1"),
-    _nesterov_velocity_loop: (NESTEROV_VELOCITY, "nk nk nk 1 1 1"),
-    _adam_loop: (ADAM, "nk nk nk nk 1 1 1 1 1 1 1"),
+    bias_loop: (BIAS, "nk k"),
+    bias_relu_loop: (BIAS_RELU, "nk k 1"),
+    d_relu_loop: (D_RELU, "nk nk 1"),
+    d_tanh_loop: (D_TANH, "nk nk 1"),
+    penalise_loop: (PENALISE, "nk nk 1 1"),
+    sum_rows_loop: (SUM_ROWS, "nk k"),
+    without_maximum_loop: (WITHOUT_MAXIMUM, "nk nk"),
+    normalise_loop: (NORMALISE, "nk"),
+    cross_entropy_sums_loop: (CROSS_ENTROPY_SUMS, "nk nk nk 3n 1 1"),
+    one_hot_loop: (ONE_HOT, "n 1 1 nk"),
+    log_of_labels_loop: (LOG_OF_LABELS, "nk n 1 1 1 k"),
+    weighted_log_loop: (WEIGHTED_LOG, "nk nk 1 1 nk"),
+    sgd_loop: (SGD, "nk nk 1 1"),
+    momentum_loop: (MOMENTUM, "nk nk nk 1 1 1"),
+    nesterov_loop: (NESTEROV, "nk nk nk 1 1 1"),
+    velocity_loop: (VELOCITY, "nk nk nk 1 1 1"),
+    nesterov_velocity_loop: (NESTEROV_VELOCITY, "nk nk nk 1 1 1"),
+    adam_loop: (ADAM, "nk nk nk nk 1 1 1 1 1 1 1"),
 }
 """The loops that a tape may call: their codes, and how many numbers each argument has, for n rows and k columns."""
 
-N_OPERANDS, N_LENGTHS, N_STRIDES = 3, 4, 9
-WIDTH = 4 + 2 * N_OPERANDS + N_LENGTHS + N_STRIDES
-"""Numbers of a call on the tape: code, function, its data, repetitions; operands and their steps from one repetition to
-the next; lengths and strides for the inner loop. Other operations have fewer."""
 
-
-class _Ufunc(ctypes.Structure):
-    """The first fields of ``PyUFuncObject`` (numpy/ufuncobject.h), after the header of all objects."""
-
-    _fields_ = [
-        ("nin", ctypes.c_int),
-        ("nout", ctypes.c_int),
-        ("nargs", ctypes.c_int),
-        ("identity", ctypes.c_int),
-        ("functions", ctypes.POINTER(ctypes.c_void_p)),
-        ("data", ctypes.POINTER(ctypes.c_void_p)),
-        ("ntypes", ctypes.c_int),
-    ]
-
-
-@functools.cache
-def inner_loop(ufunc: np.ufunc, signature: str) -> tuple[int, int]:
-    """Return the addresses of a ufunc's inner loop for types such as "ff->f", and of the loop's data.
-
-    Raises
-    ------
-    LookupError
-        If it has none.
-    """
-    struct = _Ufunc.from_address(id(ufunc) + object.__basicsize__)
-    if (struct.nin, struct.nout, struct.ntypes) != (ufunc.nin, ufunc.nout, ufunc.ntypes):
-        raise LookupError(f"the struct of {ufunc} is not as this NumPy's header says")
-    if signature not in ufunc.types:
-        raise LookupError(f"{ufunc} has no loop {signature}")
-    i = ufunc.types.index(signature)
-    function = struct.functions[i]
-    if not function:
-        raise LookupError(f"{ufunc} has no inner loop for {signature}")
-    return function, (struct.data[i] or 0) if struct.data else 0
-
-
-@intrinsic  # type: ignore[untyped-decorator]
-def _call(typing_context: Any, function: Any, operands: Any, lengths: Any, strides: Any, data: Any) -> Any:
-    """Call an inner loop, ``void f(char **, npy_intp *, npy_intp *, void *)``, by its address."""
-
-    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        pointer = cgutils.voidptr_t
-        kind = cgutils.ir.FunctionType(cgutils.ir.VoidType(), [pointer] * 4)
-        function, *others = arguments
-        builder.call(
-            builder.inttoptr(function, kind.as_pointer()), [builder.inttoptr(other, pointer) for other in others]
-        )
-        return context.get_dummy_value()
-
-    return types.void(*[types.int64] * 5), generate
-
-
-@intrinsic  # type: ignore[untyped-decorator]
-def _pointer(typing_context: Any, address: Any, like: Any) -> Any:
-    """Return an address as a pointer to numbers of the type of ``like``."""
-
-    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        return builder.inttoptr(arguments[0], context.get_value_type(signature.return_type))
-
-    return types.CPointer(like)(types.int64, like), generate
-
-
-@intrinsic  # type: ignore[untyped-decorator]
-def _address(typing_context: Any, array: Any) -> Any:
-    """Return the address of an array's first element."""
-
-    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        data = context.make_array(signature.args[0])(context, builder, arguments[0]).data
-        return builder.ptrtoint(data, context.get_value_type(types.int64))
-
-    return types.int64(array), generate
-
-
-@_compiled
-def _matrix(address: int, n_rows: int, n_columns: int, like: float) -> Array:
-    return carray(_pointer(address, like), (n_rows, n_columns))
-
-
-@_compiled
-def _vector(address: int, n: int, like: float) -> Array:
-    return carray(_pointer(address, like), (n,))
-
-
-@_compiled
-def _number_at(address: int, like: float) -> float:
-    return carray(_pointer(address, like), (1,))[0]
-
-
-@_compiled
+@compiled_on_call
 def _repeat(operation: Array, operands: Array) -> None:
     """Call an inner loop, with the operation's number of repetitions."""
-    place, lengths = _address(operands), _address(operation) + 8 * (4 + 2 * N_OPERANDS)
+    place, lengths = address_of(operands), address_of(operation) + 8 * (4 + 2 * N_OPERANDS)
     for i in range(operation[3]):
         for k in range(N_OPERANDS):
             operands[k] = operation[4 + k] + i * operation[4 + N_OPERANDS + k]
-        _call(operation[1], place, lengths, lengths + 8 * N_LENGTHS, operation[2])
+        call_inner_loop(operation[1], place, lengths, lengths + 8 * N_LENGTHS, operation[2])
 
 
-@_compiled
+@compiled_on_call
 def _choose(operation: Array, zero: float, true: Any) -> None:
     """Write ``x`` where the condition is true, else ``y``; each has a stride of 1 or, for a single number, 0."""
     _, n, c, c_stride, x, x_stride, y, y_stride, out = operation[:9]
-    condition, out_values = _vector(c, n, true), _vector(out, n, zero)
-    x_values, y_values = _vector(x, n, zero), _vector(y, n, zero)
+    condition, out_values = vector_at(c, n, true), vector_at(out, n, zero)
+    x_values, y_values = vector_at(x, n, zero), vector_at(y, n, zero)
     for i in range(n):
         out_values[i] = x_values[i * x_stride] if condition[i * c_stride] else y_values[i * y_stride]
 
 
-@_compiled
+@compiled_on_call
 def _gather(n_columns: int, x: int, rows: Array, out: int, like: float) -> None:
-    taken = _matrix(out, rows.size, n_columns, like)
+    taken = matrix_at(out, rows.size, n_columns, like)
     for i in range(rows.size):
-        row = _vector(x + rows[i] * n_columns * taken.itemsize, n_columns, like)
+        row = vector_at(x + rows[i] * n_columns * taken.itemsize, n_columns, like)
         for j in range(n_columns):
             taken[i, j] = row[j]
 
 
-@_compiled
+@compiled_on_call
 def _update(code: int, o: Array, zero: float) -> None:
     """Call the loop of an optimizer: parameters, gradient, moments, divisor, then the numbers of its formula."""
     n = o[2]
-    p, g = _vector(o[3], n, zero), _vector(o[4], n, zero)
+    p, g = vector_at(o[3], n, zero), vector_at(o[4], n, zero)
     if code == SGD:
-        _sgd_loop(p, g, _number_at(o[5], zero), (_number_at(o[6], zero),))
+        sgd_loop(p, g, number_at(o[5], zero), (number_at(o[6], zero),))
         return
-    v = _vector(o[5], n, zero)
+    v = vector_at(o[5], n, zero)
     if code == ADAM:
         numbers = (
-            _number_at(o[8], zero),
-            _number_at(o[9], zero),
-            _number_at(o[10], zero),
-            _number_at(o[11], zero),
-            _number_at(o[12], zero),
-            _number_at(o[13], zero),
+            number_at(o[8], zero),
+            number_at(o[9], zero),
+            number_at(o[10], zero),
+            number_at(o[11], zero),
+            number_at(o[12], zero),
+            number_at(o[13], zero),
         )
-        _adam_loop(p, g, v, _vector(o[6], n, zero), _number_at(o[7], zero), numbers)
+        adam_loop(p, g, v, vector_at(o[6], n, zero), number_at(o[7], zero), numbers)
         return
-    divisor, rate_and_momentum = _number_at(o[6], zero), (_number_at(o[7], zero), _number_at(o[8], zero))
+    divisor, rate_and_momentum = number_at(o[6], zero), (number_at(o[7], zero), number_at(o[8], zero))
     if code == MOMENTUM:
-        _momentum_loop(p, g, v, divisor, rate_and_momentum)
+        momentum_loop(p, g, v, divisor, rate_and_momentum)
     elif code == NESTEROV:
-        _nesterov_loop(p, g, v, divisor, rate_and_momentum)
+        nesterov_loop(p, g, v, divisor, rate_and_momentum)
     elif code == VELOCITY:
-        _velocity_loop(p, g, v, divisor, rate_and_momentum)
+        velocity_loop(p, g, v, divisor, rate_and_momentum)
     else:
-        _nesterov_velocity_loop(p, g, v, divisor, rate_and_momentum)
+        nesterov_velocity_loop(p, g, v, divisor, rate_and_momentum)
 
 
-@_compiled
+@compiled_on_call
 def _one_loop(code: int, o: Array, zero: float, label: int) -> None:
     """Call a loop over matrices."""
     n, k = o[1], o[2]
     if code == ONE_HOT:
-        _one_hot(_matrix(o[3], n, 1, label), zero, zero + 1, _matrix(o[6], n, k, zero))
+        one_hot_loop(matrix_at(o[3], n, 1, label), zero, zero + 1, matrix_at(o[6], n, k, zero))
         return
-    x = _matrix(o[3], n, k, zero)
+    x = matrix_at(o[3], n, k, zero)
     if code == BIAS:
-        _bias(x, _vector(o[4], k, zero))
+        bias_loop(x, vector_at(o[4], k, zero))
     elif code == BIAS_RELU:
-        _bias_relu(x, _vector(o[4], k, zero), zero)
+        bias_relu_loop(x, vector_at(o[4], k, zero), zero)
     elif code == D_RELU:
-        _d_relu(x, _matrix(o[4], n, k, zero), zero)
+        d_relu_loop(x, matrix_at(o[4], n, k, zero), zero)
     elif code == D_TANH:
-        _d_tanh(x, _matrix(o[4], n, k, zero), _number_at(o[5], zero))
+        d_tanh_loop(x, matrix_at(o[4], n, k, zero), number_at(o[5], zero))
     elif code == PENALISE:
-        _penalise(x, _matrix(o[4], n, k, zero), _number_at(o[5], zero), _number_at(o[6], zero))
+        penalise_loop(x, matrix_at(o[4], n, k, zero), number_at(o[5], zero), number_at(o[6], zero))
     elif code == SUM_ROWS:
-        _sum_rows(x, _vector(o[4], k, zero))
+        sum_rows_loop(x, vector_at(o[4], k, zero))
     elif code == WITHOUT_MAXIMUM:
-        _without_maximum(x, _matrix(o[4], n, k, zero))
+        without_maximum_loop(x, matrix_at(o[4], n, k, zero))
     elif code == NORMALISE:
-        _normalise(x)
+        normalise_loop(x)
     elif code == CROSS_ENTROPY_SUMS:
-        e, Y, sums = _matrix(o[4], n, k, zero), _matrix(o[5], n, k, zero), _matrix(o[6], 3, n, zero)
-        _cross_entropy_sums(x, e, Y, sums, zero, _number_at(o[8], zero))
+        e, Y, sums = matrix_at(o[4], n, k, zero), matrix_at(o[5], n, k, zero), matrix_at(o[6], 3, n, zero)
+        cross_entropy_sums_loop(x, e, Y, sums, zero, number_at(o[8], zero))
     elif code == LOG_OF_LABELS:
-        numbers = (_number_at(o[5], zero), _number_at(o[6], zero), _number_at(o[7], zero))
-        _log_of_labels(x, _matrix(o[4], n, 1, label), *numbers, _vector(o[8], k, zero))
+        numbers = (number_at(o[5], zero), number_at(o[6], zero), number_at(o[7], zero))
+        log_of_labels_loop(x, matrix_at(o[4], n, 1, label), *numbers, vector_at(o[8], k, zero))
     elif code == WEIGHTED_LOG:
-        p, out = _matrix(o[4], n, k, zero), _matrix(o[7], n, k, zero)
-        _weighted_log(x, p, _number_at(o[5], zero), _number_at(o[6], zero), out)
+        p, out = matrix_at(o[4], n, k, zero), matrix_at(o[7], n, k, zero)
+        weighted_log_loop(x, p, number_at(o[5], zero), number_at(o[6], zero), out)
 
 
-@_compiled
+@compiled_on_call
 def _copy(n: int, source: int, target: int, stride: int, like: float) -> None:
-    numbers = _vector(target, n, like)
+    numbers = vector_at(target, n, like)
     for i in range(n):
-        numbers[i] = _number_at(source + i * stride * numbers.itemsize, like)
+        numbers[i] = number_at(source + i * stride * numbers.itemsize, like)
 
 
-@_compiled
+@compiled_on_call
 def _mask(n: int, masks: Array, start: int, target: int, like: float) -> None:
-    numbers = _vector(target, n, like)
+    numbers = vector_at(target, n, like)
     for i in range(n):
         numbers[i] = masks[start + i]
 
@@ -361,7 +265,7 @@ def _take_steps(
         losses[s] = loss[0]
 
 
-take_steps = _kept(_take_steps, nogil=True)
+take_steps = kept_on_disk(_take_steps, nogil=True)
 
 STEPS_BEFORE_READING = 64
 SECONDS_BEFORE_COMPILING = 10.0
@@ -393,7 +297,7 @@ class CompiledSteps(StepClock):
 
     def get(self, dtype: Any) -> bool:
         """Load the function for a dtype from disk, or compile it once that pays off; tell whether it is loaded."""
-        if dtype not in self._there and not _failures:
+        if dtype not in self._there and not failures:
             on_disk = dtype not in self._looked_for and _is_on_disk(dtype)
             self._looked_for.add(dtype)
             if on_disk or self._seconds >= SECONDS_BEFORE_COMPILING:
@@ -403,7 +307,7 @@ class CompiledSteps(StepClock):
     def compile(self, dtype: Any) -> None:
         """Compile the function for a dtype, or load it from disk."""
         take_steps.compile(_signature(dtype))
-        if not _failures:
+        if not failures:
             self._there.add(dtype)
 
 

@@ -22,9 +22,9 @@ from ..kernels.losses import LOSSES
 from ..kernels.parameters import n_parameters
 from ..kernels.step import FUNCTIONS_KEPT, Carry, Program, step
 from ..kernels.workspace import make_workspace
-from ._compiled_steps import WIDTH
 from ._numba_primitives import NumbaPrimitives
 from ._tape import BatchRows, Tape, Untapeable, address
+from ._tape_codes import WIDTH
 
 ALIGNMENT = 64
 """Bytes of a cache line, at which each of the tape's own arrays begins."""

@@ -13,21 +13,9 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.lib.mixins import NDArrayOperatorsMixin
 
-from ._compiled_steps import (
-    CALL,
-    COPY,
-    LOOPS,
-    MASK,
-    N_LENGTHS,
-    N_OPERANDS,
-    N_STRIDES,
-    SUM_ROWS,
-    TAKE,
-    TAKE_LABELS,
-    WHERE,
-    WIDTH,
-    inner_loop,
-)
+from ._compiled_steps import LOOPS
+from ._tape_codes import CALL, COPY, MASK, N_LENGTHS, N_OPERANDS, N_STRIDES, SUM_ROWS, TAKE, TAKE_LABELS, WHERE, WIDTH
+from ._ufunc_loops import inner_loop
 
 
 class BatchRows(NamedTuple):

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ..backends import Backend, backends, get_backend
+from ..backends import Backend, backends, get_backend, has_dtype
 from ..kernels.loss_and_grad import loss_and_grad
 from ..kernels.network import Network
 from ..kernels.parameters import pack
@@ -61,7 +61,7 @@ def agreements() -> Iterator[Agreement]:
                 where = Agreement(info.name, device, dtype)
                 try:
                     backend = get_backend(info.name, device)
-                    if not _has(backend, dtype):
+                    if not has_dtype(backend, dtype):
                         continue
                     found = _computed(backend, dtype)
                 except Exception as error:  # whatever a broken library raises is to be reported
@@ -87,15 +87,6 @@ def _computed(backend: Backend, dtype: str) -> tuple[np.ndarray, np.ndarray]:
         for solver in _SOLVERS
     ]
     return gradient, np.concatenate([backend.to_numpy(flat) for flat in weights])
-
-
-def _has(backend: Backend, dtype: str) -> bool:
-    """Return whether the device has a dtype; JAX starts without float64."""
-    try:
-        backend.dtype(dtype)
-    except ValueError:
-        return False
-    return True
 
 
 def _relative_difference(found: np.ndarray, expected: np.ndarray) -> float:

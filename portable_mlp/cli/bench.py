@@ -19,9 +19,9 @@ from ..bench.measurement import Row, measure
 from ..bench.peers import peers
 from ..bench.trust import busy, reservations
 from ..kernels.options import check_choice
-from ..storage.atomic import replace_file
+from ..kernels.parameters import DTYPES
 from . import bench_report
-from .output_files import check_writable
+from .output_files import check_reports, write_file
 from .pictures import load_matplotlib
 from .terminal import echo
 
@@ -43,7 +43,7 @@ def bench(
     Every candidate is compared with the same steps in float64 before its time counts. "floor" is the time of the matrix
     products alone, with NumPy. Close other programs first: a busy core makes every figure worthless.
     """
-    if dtype not in ("float32", "float64"):
+    if dtype not in DTYPES:
         raise ValueError(f"--dtype must be float32 or float64, got {dtype}")
     check_choice("--solver", solver, tuple(TIMED_OPTIMIZERS))
     check_reports(json_file, plot, html)
@@ -77,25 +77,9 @@ def bench(
         ]
     doubts = reservations(facts, [row.spread for row in (*rows, *sweep)])
     figures = {"machine": facts, "reservations": doubts, "rows": [row._asdict() for row in (*rows, *sweep)]}
-    write(json_file, json.dumps(figures, indent=2) + "\n")
-    write(plot, bench_report.picture(rows, sweep) if plot else b"")
-    write(html, bench_report.page(rows, sweep, facts, doubts) if html else "")
-
-
-def check_reports(json_file: FileOption, plot: FileOption, html: FileOption = None) -> None:
-    """Raise ValueError if a file that was asked for cannot be written."""
-    for option, path, suffix in (("--json", json_file, ".json"), ("--plot", plot, ".png"), ("--html", html, ".html")):
-        if path is not None:
-            check_writable(option, path, suffix=suffix)
-
-
-def write(path: pathlib.Path | None, content: str | bytes) -> None:
-    """Write a file that was asked for, and report it on stderr."""
-    if path is None:
-        return
-    with replace_file(path) as file:
-        file.write(content.encode("utf-8") if isinstance(content, str) else content)
-    echo(f"written to {path}", err=True)
+    write_file(json_file, json.dumps(figures, indent=2) + "\n")
+    write_file(plot, bench_report.picture(rows, sweep) if plot else b"")
+    write_file(html, bench_report.page(rows, sweep, facts, doubts) if html else "")
 
 
 def _table_of_results(rows: list[Row]) -> Table:

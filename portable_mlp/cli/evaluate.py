@@ -12,12 +12,16 @@ from ..backends import get_backend
 from ..tables.assessment import scores_of_outputs
 from ..tables.baseline import Baseline
 from ..tables.known_targets import rows_with_targets
+from ..tables.limits import row_limit
 from ..tables.model import TableModel
 from ..tables.scores import Scores
 from .options import BackendOption, DelimiterOption, JsonOption, MaxRowsOption, print_json
-from .saved_model import AnswerOptions, SavedModel, read_rows
+from .saved_model import AnswerOptions, KnownRows, SavedModel, read_rows
 from .score_table import show_scores
 from .table_options import EncodingOption
+
+SCORING_COPIES = 4
+"""The number of arrays of the size of all outputs and targets that computing the scores takes, about."""
 
 
 def evaluate(
@@ -38,10 +42,12 @@ def evaluate(
     Example: portable-mlp evaluate houses.safetensors sold-last-year.csv
     """
     saved = SavedModel.load(model, get_backend(backend))
-    rows = read_rows(saved, data, AnswerOptions(delimiter, encoding, max_rows, target, is_scored=True))
-    if rows.y is None:
-        raise ValueError(f"{data} has no targets to compare with")
-    scores = scores_of(saved.model, rows.y, saved.model.outputs(rows.X))
+    answers = KnownAnswers(saved.model)
+    for rows in read_rows(saved, data, AnswerOptions(delimiter, encoding, max_rows, target, is_scored=True)):
+        answers.add(rows, saved.model.outputs(rows.X))
+    if not answers.are_known:
+        raise ValueError(answers.note or f"{data} has no targets to compare with")
+    scores = answers.scores()
     if scores is None:
         raise ValueError(f"{data}: no row has a target to compare with")
     if as_json:
@@ -50,11 +56,57 @@ def evaluate(
         show_scores(scores)
 
 
-def scores_of(model: TableModel, y: np.ndarray, outputs: np.ndarray) -> Scores | None:
-    """Return the scores of a model's outputs on the rows that have a target; None if there are none."""
-    known = rows_with_targets(y)
-    if not len(known):
-        return None
-    y, outputs, preparation = y[known], outputs[known], model.preparation
-    baseline = model.baseline or Baseline.of(y, preparation.classes, "these rows")
-    return scores_of_outputs(preparation, y, outputs, baseline)
+class KnownAnswers:
+    """The outputs of a model for the rows of a table, beside the targets, if the table has them.
+
+    Parameters
+    ----------
+    model : TableModel
+        The model that gave the outputs.
+
+    Attributes
+    ----------
+    are_known : bool
+        Whether all rows so far came with targets, a target of which may be missing.
+    note : str or None
+        The reason why they did not, if there is one to tell.
+    n_rows : int
+        Number of rows so far.
+    """
+
+    def __init__(self, model: TableModel) -> None:
+        self._model = model
+        self._y: list[np.ndarray] = []
+        self._outputs: list[np.ndarray] = []
+        self.are_known = True
+        self.note: str | None = None
+        self.n_rows = 0
+
+    def add(self, rows: KnownRows, outputs: np.ndarray) -> None:
+        """Add some rows, and the model's outputs for them, (n_rows, n_outputs)."""
+        self.n_rows += len(outputs)
+        limit = row_limit(SCORING_COPIES * 8 * (outputs.shape[1] + 1), None)
+        if self.n_rows > limit.rows:
+            self.note = self.note or f"not scored: there are {limit.reason}"
+        else:
+            self.note = self.note or rows.note
+        if rows.y is None or self.note is not None:
+            self.are_known = False
+        if not self.are_known:
+            self._y, self._outputs = [], []
+            return
+        assert rows.y is not None
+        self._y.append(rows.y)
+        self._outputs.append(outputs)
+
+    def scores(self) -> Scores | None:
+        """Return the scores of the rows that have a target; None if there are none, or targets are not known."""
+        if not self.are_known:
+            return None
+        y, outputs = np.concatenate(self._y), np.concatenate(self._outputs)
+        known = rows_with_targets(y)
+        if not len(known):
+            return None
+        y, outputs, preparation = y[known], outputs[known], self._model.preparation
+        baseline = self._model.baseline or Baseline.of(y, preparation.classes, "these rows")
+        return scores_of_outputs(preparation, y, outputs, baseline)

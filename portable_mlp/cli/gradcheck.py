@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from ..backends import Backend, backends, get_backend
+from ..backends import Backend, backends, get_backend, has_dtype
 from ..exit_codes import CHECK_FAILED
 from ..kernels.activations import ACTIVATIONS
 from ..kernels.gradient_check import GradientCheck
@@ -37,7 +37,7 @@ def gradcheck(
     table = Table("backend", "dtype", "networks", "largest relative error", "at", "gradients")
     all_passed, problems = True, []
     for one in opened:
-        dtype = widest_dtype(one)
+        dtype = "float64" if has_dtype(one, "float64") else "float32"
         try:
             checks = list(_checks(one, dtype))
         except Exception as error:  # whatever a broken library raises costs its row, not the table
@@ -59,15 +59,6 @@ def gradcheck(
         echo(problem, err=True)
     if not all_passed:
         raise typer.Exit(CHECK_FAILED)
-
-
-def widest_dtype(backend: Backend) -> str:
-    """Return float64 where the backend has it, else float32."""
-    try:
-        backend.dtype("float64")
-    except ValueError:
-        return "float32"
-    return "float64"
 
 
 def _checks(backend: Backend, dtype: str) -> Iterator[tuple[Network, GradientCheck]]:

@@ -1,10 +1,13 @@
-"""Checks of the files that a command will write, before the work rather than after it."""
+"""The files that a command writes: checked before the work, and written in one step after it."""
 
 from __future__ import annotations
 
 import os
 import pathlib
 from collections.abc import Iterable
+
+from ..storage.atomic import replace_file
+from .terminal import echo
 
 STREAM = "-"
 """The name that means standard input or standard output."""
@@ -50,3 +53,19 @@ def check_folder(option: str, path: pathlib.Path) -> None:
         raise ValueError(f"{option} {path}: this takes a folder, not standard output; name one")
     if path.exists() and not path.is_dir():
         raise ValueError(f"{option} {path}: this is not a folder; name one")
+
+
+def check_reports(json: pathlib.Path | None, plot: pathlib.Path | None, html: pathlib.Path | None = None) -> None:
+    """Raise ValueError if a file that was asked for cannot be written."""
+    for option, path, suffix in (("--json", json, ".json"), ("--plot", plot, ".png"), ("--html", html, ".html")):
+        if path is not None:
+            check_writable(option, path, suffix=suffix)
+
+
+def write_file(path: pathlib.Path | None, content: str | bytes, what: str = "") -> None:
+    """Write a file that was asked for, in one step, and report it on stderr as ``what``."""
+    if path is None:
+        return
+    with replace_file(path) as file:
+        file.write(content.encode("utf-8") if isinstance(content, str) else content)
+    echo(f"{what} written to {path}".lstrip(), err=True)

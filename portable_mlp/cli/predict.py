@@ -9,10 +9,9 @@ import numpy as np
 import typer
 
 from ..backends import get_backend
-from ..tables.model import TableModel
 from ..tables.preparation import Preparation
-from ..tables.reading import check_output, write_table
-from .evaluate import scores_of
+from ..tables.reading import check_output, write_parts
+from .evaluate import KnownAnswers
 from .misuse import PROGRAM
 from .options import BackendOption, DelimiterOption, MaxRowsOption
 from .output_files import STREAM, check_writable
@@ -53,23 +52,23 @@ def predict(
     preparation = saved.model.preparation
     if proba and preparation.classes is None:
         raise ValueError(f"{model} predicts quantities, not classes: --proba does not go with it")
-    rows = read_rows(saved, data, AnswerOptions(delimiter, encoding, max_rows))
-    outputs = saved.model.outputs(rows.X)
-    header, columns = _columns(preparation, outputs, proba)
-    if rows.ids is not None and preparation.table is not None:
-        ids = ["" if text is None else text for text in rows.ids]
-        header, columns = [preparation.table["id"], *header], [ids, *columns]
-    write_table(StandardOutput() if to_stdout else output, header, columns, spreadsheet_safe=spreadsheet_safe)
+    answers = KnownAnswers(saved.model)
+
+    def predictions(rows: KnownRows) -> tuple[list[str], list[Any]]:
+        outputs = saved.model.outputs(rows.X)
+        answers.add(rows, outputs)
+        header, columns = _columns(preparation, outputs, proba)
+        if rows.ids is None or preparation.table is None:
+            return header, columns
+        return [preparation.table["id"], *header], [["" if text is None else text for text in rows.ids], *columns]
+
+    parts = map(predictions, read_rows(saved, data, AnswerOptions(delimiter, encoding, max_rows)))
+    write_parts(StandardOutput() if to_stdout else output, parts, spreadsheet_safe=spreadsheet_safe)
     if not to_stdout:
-        echo(f"{len(outputs)} predictions written to {output}", err=True)
-    _show_scores(saved.model, rows, outputs)
-
-
-def _show_scores(model: TableModel, rows: KnownRows, outputs: np.ndarray) -> None:
-    """Print on stderr how good the predictions are, where the table has targets."""
-    if rows.note is not None:
-        echo(f"{PROGRAM}: {rows.note}", err=True)
-    scores = None if rows.y is None else scores_of(model, rows.y, outputs)
+        echo(f"{answers.n_rows} predictions written to {output}", err=True)
+    if answers.note is not None:
+        echo(f"{PROGRAM}: {answers.note}", err=True)
+    scores = answers.scores()
     if scores is not None:
         show_scores(scores, err=True)
 

@@ -47,6 +47,15 @@ pre { background: #f4f4f4; padding: .6rem; overflow-x: auto; }
 """
 
 
+_WORDS_IN_TREATMENTS = {
+    "scaled": "Scaled numbers have the mean 0 and the deviation 1.",
+    "pieces": "A piece lies between two quantiles of a number; its feature is 0 below, 1 above, and linear within.",
+    "categor": "Each category has a feature, 1 in its rows and 0 in all others.",
+    "mean of its targets": "Rows to train on get the mean of other rows than themselves.",
+}
+"""Parts of treatments, and sentences that explain them."""
+
+
 class TrainingReport(NamedTuple):
     """The content of the page of a training.
 
@@ -198,6 +207,9 @@ class TrainingReport(NamedTuple):
             return
         yield "<h2>What is done with each column</h2>"
         yield "".join(f"<p>{escaped(note)}</p>" for note in self.notes)
+        treatments = {part for one in self.columns for part in _WORDS_IN_TREATMENTS if part in one.treatment}
+        explained = " ".join(words for part, words in _WORDS_IN_TREATMENTS.items() if part in treatments)
+        yield f"<p>{explained}</p>" if explained else ""
         yield html_table(
             ("column", "kind", "features", "treatment"),
             (html_row(map(html_cell, (one.name, one.kind, one.n_features, one.treatment))) for one in self.columns),

@@ -5,10 +5,9 @@ from __future__ import annotations
 import pathlib
 from typing import Any
 
-from ..storage.atomic import replace_file
 from ..tables.raw import ReadingOptions
+from .output_files import write_file
 from .report_page import TrainingReport
-from .terminal import echo
 from .trainer import Trained
 
 
@@ -22,7 +21,7 @@ def write_report(
     reading: ReadingOptions,
 ) -> None:
     """Write the page of a training whose model was scored, in one step."""
-    assessment, encoder = trained.assessment, trained.prepared.preparation.encoder
+    assessment = trained.assessment
     assert assessment is not None  # a report asks for it
     report = TrainingReport(
         data=data,
@@ -34,12 +33,9 @@ def write_report(
         answers=assessment.answers,
         classes=assessment.classes,
         importances=assessment.importances(),
-        columns=[] if encoder is None else encoder.report,
+        columns=trained.prepared.preparation.report,
         notes=notes,
         saved=saved,
         reading=reading,
     )
-    content = report.page().encode("utf-8")
-    with replace_file(path) as file:
-        file.write(content)
-    echo(f"report written to {path}", err=True)
+    write_file(path, report.page(), "report")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pathlib
+from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
 import numpy as np
@@ -15,7 +16,7 @@ from ..tables.digits import digits, refuse_with_digits
 from ..tables.known_targets import KnownTarget
 from ..tables.model import TableModel
 from ..tables.preparation import Preparation
-from ..tables.reading import ReadingOptions, read_known_columns, read_prediction_table
+from ..tables.reading import ReadingOptions, read_known_columns, read_known_in_parts, read_prediction_table
 from .output_files import STREAM
 
 
@@ -95,8 +96,8 @@ class KnownRows(NamedTuple):
     note: str | None = None
 
 
-def read_rows(saved: SavedModel, data: str, options: AnswerOptions) -> KnownRows:
-    """Read a table as the model knows it.
+def read_rows(saved: SavedModel, data: str, options: AnswerOptions) -> Iterator[KnownRows]:
+    """Yield the rows of a table as the model knows it; those of one that is too large for memory some at a time.
 
     Raises
     ------
@@ -107,18 +108,19 @@ def read_rows(saved: SavedModel, data: str, options: AnswerOptions) -> KnownRows
         refuse_with_digits(
             delimiter=options.delimiter, encoding=options.encoding, max_rows=options.max_rows, target=options.target
         )
-        rows = KnownRows(digits().X, digits().y)
+        parts: Iterable[KnownRows] = [KnownRows(digits().X, digits().y)]
     elif saved.model.preparation.encoder is not None:
-        rows = _raw_rows(saved.model.preparation, data, options)
+        parts = _raw_rows(saved.model.preparation, data, options)
     else:
-        rows = _rows_of_numbers(saved.model.preparation, data, options)
+        parts = [_rows_of_numbers(saved.model.preparation, data, options)]
     n_inputs = saved.model.net.sizes[0]
-    if isinstance(rows.X, np.ndarray) and rows.X.shape[1] != n_inputs:
-        raise ValueError(f"{data} has {rows.X.shape[1]} features, but {saved.path} takes {n_inputs}")
-    return rows
+    for rows in parts:
+        if isinstance(rows.X, np.ndarray) and rows.X.shape[1] != n_inputs:
+            raise ValueError(f"{data} has {rows.X.shape[1]} features, but {saved.path} takes {n_inputs}")
+        yield rows
 
 
-def _raw_rows(preparation: Preparation, data: str, options: AnswerOptions) -> KnownRows:
+def _raw_rows(preparation: Preparation, data: str, options: AnswerOptions) -> Iterator[KnownRows]:
     """Read a table as it is, and its targets beside it."""
     assert preparation.encoder is not None
     reading = ReadingOptions(**preparation.table or {}, target=options.target, max_rows=options.max_rows)
@@ -132,8 +134,8 @@ def _raw_rows(preparation: Preparation, data: str, options: AnswerOptions) -> Kn
         name = None if last in preparation.encoder.readings else last
     commas = any(kind == "number" and form.startswith(",") for kind, form in preparation.encoder.readings.values())
     target = KnownTarget(name, preparation.classes, options.is_scored, "," if commas else reading.decimal)
-    table = read_known_columns(data, preparation.encoder.readings, reading, target)
-    return KnownRows(table.X, table.y, table.ids, _reason(table))
+    for table in read_known_in_parts(data, preparation.encoder.readings, reading, target):
+        yield KnownRows(table.X, table.y, table.ids, _reason(table))
 
 
 def _rows_of_numbers(preparation: Preparation, data: str, options: AnswerOptions) -> KnownRows:

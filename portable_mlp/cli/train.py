@@ -9,11 +9,12 @@ import typer
 
 from ..backends import get_backend
 from ..distributed.group import on_root
-from ..tables.columns import RawTable
-from ..tables.errors import GapError
+from ..tables.columns import RawTable, Table
+from ..tables.errors import GapError, MatrixSizeError
 from ..tables.raw import ReadingOptions
 from ..tables.recipe import TableOptions
 from ..tables.remarks import remarks
+from ..tables.row_sources import SAMPLED, RowSource, TableRows
 from .assessed import AssessmentOptions, FoldsOption, ReportOption, TestOption
 from .model_options import model_options
 from .model_saving import kept_all_the_same, saved_all_the_same, saved_and_scored
@@ -91,7 +92,8 @@ def train(
 
     Columns may hold numbers, text, truth values and dates, with missing cells. The treatment of each column is printed
     and kept in the model file. Options that are not given depend on the number of rows; the choice is printed. A large
-    .parquet table, or .npy table of numbers, stays in its file, and may be larger than memory.
+    .parquet table, or .npy table of numbers, stays in its file, and may be larger than memory; the cells of such a
+    text table are copied to a temporary file.
 
     Example: portable-mlp train houses.csv --target price --save houses.safetensors
     """
@@ -150,7 +152,8 @@ def _trained(
     found : ReadingOptions
         The options, with the delimiter and the encoding that were found.
     """
-    source = named.open_if_large(whole=trainer.needs_all_rows(asked))
+    whole = trainer.needs_all_rows(asked)
+    source = named.open_if_large(whole=whole)
     if source is not None:
         context.with_resource(source)
         try:
@@ -162,9 +165,23 @@ def _trained(
         if with_gaps is not None:
             context.with_resource(with_gaps)
             return trainer.of_source(with_gaps, asked), with_gaps.notes, named.options
-    table = named.read()
-    trained = trainer.of_table(table, asked)
-    if not isinstance(table, RawTable):
+    table = named.read() if whole else named.read_or_copy()
+    if isinstance(table, RowSource):
+        context.with_resource(table)
+        return trainer.of_source(table, asked), table.notes, _as_found(named.options, table)
+    try:
+        trained = trainer.of_table(table, asked)
+    except MatrixSizeError:
+        if whole or not isinstance(table, RawTable) or table.y is None or table.y.ndim > 1:
+            raise
+        trained = trainer.of_source(TableRows(named.data, table, named.options), asked)
+        table = table._replace(notes=(*table.notes, SAMPLED))
+    if isinstance(table, Table):
         return trained, (), named.options
     notes = (*table.notes, *remarks(table, trained.prepared.preparation))
-    return trained, notes, named.options._replace(**{} if table.text is None else table.text._asdict())
+    return trained, notes, _as_found(named.options, table)
+
+
+def _as_found(options: ReadingOptions, table: RawTable | RowSource) -> ReadingOptions:
+    """Return the options with the format of a text file."""
+    return options if table.text is None else options._replace(**table.text._asdict())

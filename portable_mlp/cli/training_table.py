@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Annotated, NamedTuple
+from collections.abc import Callable
+from functools import partial
+from typing import Annotated, NamedTuple, TypeVar
 
 import typer
 
@@ -16,9 +18,11 @@ from ..tables.reading import (
     ReadingOptions,
     RowSource,
     TargetKind,
+    read_or_copy_table,
     read_raw_table,
     read_training_table,
 )
+from .misuse import PROGRAM
 from .options import TABLE, DelimiterOption, MaxRowsOption
 from .output_files import STREAM
 from .table_options import (
@@ -31,9 +35,12 @@ from .table_options import (
     NoHeaderOption,
     StrictOption,
 )
+from .terminal import echo
 
 TARGET_KINDS: dict[str, TargetKind] = {"auto": "unmixed", "classification": "any", "regression": "numbers"}
 """The targets that each task accepts."""
+
+AnyTable = TypeVar("AnyTable")
 
 ONE_STANDARD_INPUT = "standard input goes to one process alone"
 
@@ -69,6 +76,14 @@ class TrainingTable(NamedTuple):
 
     def read(self) -> Table | RawTable:
         """Read it whole."""
+        return self._read(partial(read_raw_table, last=True))
+
+    def read_or_copy(self) -> Table | RawTable | RowSource:
+        """Read it whole, unless it is a text table that is too large for memory: this is copied, and opened."""
+        return self._read(partial(read_or_copy_table, announce=_announce))
+
+    def _read(self, read_raw: Callable[..., AnyTable]) -> Table | AnyTable:
+        """Read a table of numbers; any other table is read by ``read_raw``."""
         options = self.options
         if self.data == "digits":
             given = {
@@ -79,7 +94,7 @@ class TrainingTable(NamedTuple):
         kind = TARGET_KINDS[self.task]
         try:
             if not self.is_of_numbers:
-                return read_raw_table(self.data, options, target_kind=kind, last=True)
+                return read_raw(self.data, options, target_kind=kind)
             return read_training_table(
                 self.data,
                 options.target,
@@ -111,6 +126,10 @@ class TrainingTable(NamedTuple):
     def open_with_gaps(self) -> RowSource | None:
         """Open a large Parquet table of numbers as one that may have gaps; return None if it is to be read whole."""
         return open_raw_if_large(self.data, self.options, TARGET_KINDS[self.task])
+
+
+def _announce(sentence: str) -> None:
+    echo(f"{PROGRAM}: {sentence}", err=True)
 
 
 def training_table(

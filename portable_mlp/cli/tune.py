@@ -9,13 +9,11 @@ from typing import Annotated
 import typer
 
 from ..backends import get_backend
-from ..storage.atomic import replace_file
 from ..tables.columns import RawTable
 from ..tables.measures import MEASURES
 from ..tables.recipe import TableOptions
 from ..tables.remarks import remarks
-from ..tables.search import TableSearch
-from ..tables.search_loop import Searched, run_trials
+from ..tables.search_loop import run_trials
 from ..tables.search_record import SEARCH_ENTRY, SearchRecord
 from .assessed import AssessmentOptions, TestOption
 from .misuse import PROGRAM
@@ -35,7 +33,7 @@ from .options import (
     SaveOption,
     SeedOption,
 )
-from .output_files import check_folder, check_writable
+from .output_files import check_folder, check_writable, write_file
 from .pictures import load_matplotlib
 from .processes import rank_0_speaking
 from .terminal import echo
@@ -149,7 +147,7 @@ def tune(
         show_assessment(trained, as_json=as_json)
         warn_of_baseline(search, searched)
         if plot is not None:
-            _draw(plot, search, searched)
+            write_file(plot, picture_of_trials(search, searched.trials), "picture")
 
 
 def _check_limits(seconds: float | None, checkpoint: pathlib.Path | None, *, resume: bool) -> None:
@@ -167,10 +165,3 @@ def _check_files(data: str, save: pathlib.Path | None, plot: pathlib.Path | None
     if plot is not None:
         check_writable("--plot", plot, sources=(data,), suffix=".png")
         load_matplotlib()
-
-
-def _draw(path: pathlib.Path, search: TableSearch, searched: Searched) -> None:
-    content = picture_of_trials(search, searched.trials)
-    with replace_file(path) as file:
-        file.write(content)
-    echo(f"picture written to {path}", err=True)

@@ -125,24 +125,20 @@ class BaseMLP(ClassNamePrefixFeaturesOutMixin, CallbackSupportMixin, SavedToFile
         """Fit a draft of this estimator, and adopt its state."""
         before = dict(vars(self))
         continued = hasattr(self, "coefs_") and (self.warm_start or incremental)
+        method = "partial_fit" if incremental else "fit"
         given = {
-            **self.get_params(deep=False),
             "sample_weight": sample_weight is not None,
             "validation_data": validation_data is not None,
             "classes": getattr(draft, "classes_", None) if incremental else None,
             "fitted before": continued,
-            "checkpoint": states.checkpoint is not None,
-            "checkpoint_every": states.every,
-            "resume": states.resume,
         }
-        check_same_options(
-            f"{type(self).__name__}.{'partial_fit' if incremental else 'fit'}", given, but=PARAMETERS_THAT_MAY_DIFFER
-        )
+        options = self.get_params(deep=False) | given | states.compared()
+        check_same_options(f"{type(self).__name__}.{method}", options, but=PARAMETERS_THAT_MAY_DIFFER)
         X, y, sample_weight = gathered(X=X, y=y, sample_weight=sample_weight)
         if incremental and self.early_stopping and self.solver in OPTIMIZERS:
             raise ValueError("partial_fit does not support early_stopping=True")
         if continued:
-            self._check_device(X, self._fitted_backend(), "partial_fit" if incremental else "fit")
+            self._check_device(X, self._fitted_backend(), method)
         folder = states.checked_folder(self, validated=validation_data is not None)
         backend = backend_for(X, self.backend, self.device).at_precision(self.precision)
         with computing(backend), entered_on_root(folder, states.checkpoint, states.resume) as entered:

@@ -46,6 +46,10 @@ class CheckpointOptions(NamedTuple):
     every: int | None = None
     resume: bool = False
 
+    def compared(self) -> dict[str, Any]:
+        """Return what the ranks of a group must agree on, by the names of the arguments of ``fit``."""
+        return {"checkpoint": self.checkpoint is not None, "checkpoint_every": self.every, "resume": self.resume}
+
     def checked_folder(
         self, estimator: Any, *, validated: bool
     ) -> contextlib.AbstractContextManager[CheckpointFolder | None]:

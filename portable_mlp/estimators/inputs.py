@@ -18,7 +18,7 @@ from scipy import sparse
 from sklearn import get_config
 from sklearn.utils.validation import _check_sample_weight, validate_data
 
-from ..backends import BACKENDS, Backend, backend_of, dtype_name, get_backend, sparse_backend
+from ..backends import BACKENDS, Backend, backend_of, dtype_name, get_backend, has_dtype, sparse_backend
 from ..backends.unreadable import check_readable
 from ..kernels.arrays import Array, device_of, namespace_of
 from ..kernels.parameters import DTYPES
@@ -197,12 +197,8 @@ def checked_weights(sample_weight: Any, X: Any, *, may_be_zero: bool = False) ->
 def floating_dtype(backend: Backend, X: Any) -> str:
     """Return the dtype of computation: that of X if it is float32 or float64, else the library's widest."""
     wanted = _dtype_name(X.dtype)
-    if backend.name == "numpy":
-        return wanted if wanted in DTYPES else "float64"
-    known = backend.xp.__array_namespace_info__().dtypes(device=backend.device)
-    if wanted not in ("float32", "float64"):
-        wanted = "float64"
-    return wanted if wanted in known else "float32"
+    wanted = wanted if wanted in DTYPES else "float64"
+    return wanted if backend.name == "numpy" or has_dtype(backend, wanted) else "float32"
 
 
 def common_dtype(arrays: list[Array]) -> str:

@@ -15,6 +15,7 @@ from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import _check_sample_weight, check_consistent_length, check_is_fitted
 
 from ..backends import get_backend
+from ..kernels.parameters import DTYPES
 from ..onnx.table_models import export_table_model
 from ..storage.model_errors import Defect, refusal
 from ..storage.models import ESTIMATOR_ENTRY
@@ -22,7 +23,7 @@ from ..storage.paths import FilePath
 from ..tables.column_names import numbered_names
 from ..tables.columns import Columns, RawTable
 from ..tables.errors import counted
-from ..tables.fitting import prepare
+from ..tables.fitting import PreparedTable, prepare
 from ..tables.model import TableModel
 from ..tables.raw import ReadingOptions
 from ..tables.recipe import PRESETS, TableOptions, recipe
@@ -60,7 +61,7 @@ class TableEstimator(TakesTables, BaseEstimator):
         "random_state": ["random_state"],
         "backend": [str],
         "device": [str, None],
-        "dtype": [StrOptions({"float32", "float64"})],
+        "dtype": [StrOptions(set(DTYPES))],
         "verbose": ["boolean"],
     }
     del _parameter_constraints["target_type"]
@@ -107,29 +108,41 @@ class TableEstimator(TakesTables, BaseEstimator):
         weights = None
         if sample_weight is not None:
             weights = _check_sample_weight(sample_weight, np.empty((n_rows, 1)), ensure_non_negative=True)
-        seed = self.random_state
-        if not isinstance(seed, Integral):
-            seed = check_random_state(seed).randint(2**31 - 1)
-        table = RawTable(columns, y, None, None, ())
-        options = self._options(n_rows)
-        reading = ReadingOptions(decimal=self.decimal)
-        prepared = prepare(table, options, task=self._task, seed=int(seed), weights=weights, reading=reading)
-        if self.n_iter_no_change is not None and not prepared.n_held_out:
-            raise ValueError(
-                f"n_iter_no_change needs rows to validate on, and validation_fraction={self.validation_fraction} "
-                f"leaves none of {counted(n_rows, 'row')}"
-            )
+        seed = self._seed()
+        prepared = self._prepared(columns, y, weights, seed)
         if len(self.drop):
             # An array that a loaded model predicts from has these columns too.
             names = getattr(encoder, "feature_names_in_", numbered_names(encoder.n_features_in_))
             prepared = replace(prepared, preparation=prepared.preparation.among(names))
-        backend = get_backend(self.backend, self.device)
-        fitted = prepared.fit(backend, self.dtype, int(seed), progress=self.verbose)
+        fitted = prepared.fit(get_backend(self.backend, self.device), self.dtype, seed, progress=self.verbose)
         self._adopt(fitted.model, encoder.set_params(n_pieces=prepared.recipe.encoding["n_pieces"]))
         self.recipe_ = prepared.recipe
         self.n_iter_ = max(result.n_epochs for result in fitted.results)
         self.histories_ = [result.history for result in fitted.results]
         return self
+
+    def _seed(self) -> int:
+        """Return ``random_state`` if it is an integer, else one that it draws."""
+        given = self.random_state
+        return int(given if isinstance(given, Integral) else check_random_state(given).randint(2**31 - 1))
+
+    def _prepared(self, columns: Columns, y: np.ndarray, weights: np.ndarray | None, seed: int) -> PreparedTable:
+        """Return training rows split and encoded; raise ValueError if stopping early has no rows to validate on."""
+        n_rows = columns.shape[0]
+        prepared = prepare(
+            RawTable(columns, y, None, None, ()),
+            self._options(n_rows),
+            task=self._task,
+            seed=seed,
+            weights=weights,
+            reading=ReadingOptions(decimal=self.decimal),
+        )
+        if self.n_iter_no_change is not None and not prepared.n_held_out:
+            raise ValueError(
+                f"n_iter_no_change needs rows to validate on, and validation_fraction={self.validation_fraction} "
+                f"leaves none of {counted(n_rows, 'row')}"
+            )
+        return prepared
 
     def _options(self, n_rows: int) -> TableOptions:
         """Return what the parameters choose."""
@@ -205,7 +218,8 @@ class TableEstimator(TakesTables, BaseEstimator):
         it has an input (n_samples, 1) for each column that is needed, of the column's name: numbers, NaN for a gap;
         truth values as 1 and 0; texts, the empty one for a gap; dates as seconds since 1970, UTC, in float64, NaN for a
         gap. Numbers that were texts, such as "27,000", are numbers; truth values that were words, such as "yes", are
-        texts. Blanks around a text, which `predict` strips, are part of it here: strip them before.
+        texts. Durations are microseconds. Blanks around a text, which `predict` strips, are part of it here: strip them
+        before.
 
         Numbers and truth values are in ``dtype``. They are all in float64 where float32 does not have the numbers of a
         column up to a small part of their spread: Julian days or Unix times within a day, numbers beyond 1e35. The
@@ -283,7 +297,7 @@ class TableEstimator(TakesTables, BaseEstimator):
         Defect
             If the model is not one that this class saves.
         """
-        task = "regression" if model.preparation.classes is None else "classification"
+        task = model.preparation.task
         if model.preparation.encoder is None:
             saved_by = SAVED_BY["regressor" if cls._task == "regression" else "classifier"]
             raise Defect(

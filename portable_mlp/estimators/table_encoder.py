@@ -17,7 +17,7 @@ from ..tables.columns import Columns, Reading
 from ..tables.encoder_options import EncoderOptions
 from ..tables.encoding import ColumnReport, Encoder
 from ..tables.errors import listed
-from ..tables.frames import columns_of_array, columns_of_frame, is_frame
+from ..tables.frames import columns_of_array, columns_of_frame, is_frame, is_missing, with_gaps_for_masks
 from ..tables.known_columns import known_columns
 from ..tables.targets import numeric_targets
 from ..tables.typed_columns import RawColumn, conformed, meaning_of
@@ -34,6 +34,13 @@ class TakesTables:
         tags.input_tags.string = True
         tags.input_tags.categorical = True
         return tags
+
+
+def _without_gaps(y: np.ndarray) -> np.ndarray:
+    """Return targets; raise ValueError if one is missing."""
+    if np.isnan(y).any() if y.dtype.kind == "f" else y.dtype.kind == "O" and any(map(is_missing, y.flat)):
+        raise ValueError("y has missing values, but the target of each row is needed")
+    return y
 
 
 @suggesting_class
@@ -130,8 +137,8 @@ class TableEncoder(TakesTables, TransformerMixin, BaseEstimator):
         Parameters
         ----------
         X : data frame, mapping, Columns, or array-like of shape (n_samples, n_features)
-            The training rows: a frame of pandas, polars or PyArrow, arrays by their names, or `read_table`'s columns.
-            Columns without names are called x0, x1, ...
+            The training rows: a frame of pandas, polars or PyArrow, arrays by their names, a structured array, or
+            `read_table`'s columns. Columns without names are called x0, x1, ...
         y : array-like of shape (n_samples,) or (n_samples, n_outputs), optional
             Their targets, for columns of many texts.
 
@@ -250,6 +257,9 @@ class TableEncoder(TakesTables, TransformerMixin, BaseEstimator):
         if unknown:
             raise ValueError(f"X has no column {unknown[0]!r}; its columns are {', '.join(map(repr, columns))}")
         kept = {name: column() for name, column in columns.items() if name not in self.drop}
+        if not kept:
+            names = listed(list(columns))
+            raise ValueError(f"drop leaves none of the columns {names}" if columns else "X has no columns")
         as_text = Reading("text", "code")
         return Columns(
             {
@@ -261,7 +271,7 @@ class TableEncoder(TakesTables, TransformerMixin, BaseEstimator):
     def _fit(self, X: Any, y: Any) -> np.ndarray:
         self._validate_params()
         table = self._understood(X)
-        outputs = None if y is None else numeric_targets(np.asarray(y), self.target_type)
+        outputs = None if y is None else numeric_targets(_without_gaps(np.asarray(y)), self.target_type)
         check_consistent_length(table, outputs)
         options = EncoderOptions(max_levels=self.max_levels, min_count=self.min_count, n_pieces=self.n_pieces)
         self._encoder, matrix = Encoder.learn(table, outputs, options)
@@ -280,6 +290,9 @@ class TableEncoder(TakesTables, TransformerMixin, BaseEstimator):
                 self.n_features_in_ = len(columns)
                 self.feature_names_in_ = np.array(list(columns), dtype=object)
             return X, columns
+        if isinstance(X, np.ndarray):
+            X = with_gaps_for_masks(X)
+            X = X.astype(object) if X.dtype.kind == "T" else X  # NumPy's own texts, which scikit-learn does not check
         X = validate_data(
             learner, X, reset=reset, dtype=None, ensure_all_finite="allow-nan", ensure_min_samples=1 + reset
         )

@@ -135,8 +135,8 @@ class TableClassifier(ClassifierMixin, TableEstimator):
         Parameters
         ----------
         X : data frame, mapping, Columns, or array-like of shape (n_samples, n_features)
-            The training rows: a frame of pandas, polars or PyArrow, arrays by their names, or `read_table`'s columns.
-            Columns without names are called x0, x1, ...
+            The training rows: a frame of pandas, polars or PyArrow, arrays by their names, a structured array, or
+            `read_table`'s columns. Columns without names are called x0, x1, ...
         y : array-like of shape (n_samples,)
             Their classes: texts, numbers or truth values.
         sample_weight : array-like of shape (n_samples,), optional
@@ -309,8 +309,8 @@ class TableRegressor(RegressorMixin, TableEstimator):
         Parameters
         ----------
         X : data frame, mapping, Columns, or array-like of shape (n_samples, n_features)
-            The training rows: a frame of pandas, polars or PyArrow, arrays by their names, or `read_table`'s columns.
-            Columns without names are called x0, x1, ...
+            The training rows: a frame of pandas, polars or PyArrow, arrays by their names, a structured array, or
+            `read_table`'s columns. Columns without names are called x0, x1, ...
         y : array-like of shape (n_samples,) or (n_samples, n_outputs)
             The targets of these rows.
         sample_weight : array-like of shape (n_samples,), optional

@@ -7,13 +7,14 @@ from typing import IO, Any
 
 import numpy as np
 
-from .cells import MISSING_NUMBERS, Cells, read_as, recognised
+from .cells import MISSING_NUMBERS, Cells, read_as
 from .column_names import BLANKS
 from .columns import Column, Reading
 from .errors import DataError, broken_file, shown
 from .limits import check_rows
 from .parquet_files import ParquetLayout, group_batches, load_pyarrow, opened_parquet
 from .typed_columns import TypedColumn, number_column, whole_numbers
+from .written_columns import WrittenColumn
 
 __all__ = ["ArrowColumn", "ParquetColumn", "arrow_column", "parquet_columns"]
 
@@ -116,8 +117,10 @@ def arrow_column(name: str, array: Any, path: str, place: Callable[[int], object
         if _may_lack_digits(types, array):
             numbers = array.cast(pa.float64(), safe=False).to_numpy(zero_copy_only=False)
             return number_column(name, whole_numbers(numbers, lambda: list(map(_whole, array.to_pylist()))), place)
-        if types.is_decimal(kind) or types.is_duration(kind):
-            array = array.cast(pa.float64() if types.is_decimal(kind) else pa.int64())
+        if types.is_duration(kind):
+            array = _in_microseconds(array).cast(pa.int64())
+        elif types.is_decimal(kind):
+            array = array.cast(pa.float64())
         elif not (types.is_integer(kind) or types.is_floating(kind) or types.is_boolean(kind)):
             array = None
     if array is None:
@@ -141,9 +144,10 @@ def _may_lack_digits(types: Any, array: Any) -> bool:
 
 
 def _in_microseconds(array: Any) -> Any:
-    """Return dates or times of any unit in microseconds; of nanoseconds, what is less than one is dropped."""
+    """Return dates or durations of any unit in microseconds; of nanoseconds, what is less than one is dropped."""
     pa, pc = load_pyarrow(), load_pyarrow("pyarrow.compute")
-    unit = pa.timestamp("us", getattr(array.type, "tz", None))
+    is_duration = pa.types.is_duration(array.type)
+    unit = pa.duration("us") if is_duration else pa.timestamp("us", getattr(array.type, "tz", None))
     return pc.cast(array, options=pc.CastOptions(unit, allow_time_truncate=True))
 
 
@@ -168,7 +172,7 @@ _NUMBER = r"^[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?$"
 _CODE = r"^[+-]?0[0-9]+$"
 
 
-class ArrowColumn:
+class ArrowColumn(WrittenColumn):
     """A column of text in PyArrow's memory; `text_tables.TextColumn` is its counterpart without PyArrow."""
 
     def __init__(self, name: str, array: Any, place: Callable[[int], object]) -> None:
@@ -183,11 +187,7 @@ class ArrowColumn:
         texts = encoded.chunk(0).dictionary.to_pylist()
         return Cells(self.name, texts, np.concatenate(codes).astype(np.int64), self._place)
 
-    def recognised(self, decimal: str) -> Column:
-        """Return the column with the kind inferred from its cells."""
-        return self._plain_numbers(decimal) or recognised(self.cells(), decimal)
-
-    def _plain_numbers(self, decimal: str) -> Column | None:
+    def plain_numbers(self, decimal: str) -> Column | None:
         """Return the numbers of a column of nothing but numbers and missing cells; None for any other, or for codes."""
         pa, pc = load_pyarrow(), load_pyarrow("pyarrow.compute")
         if decimal != ".":
@@ -205,6 +205,10 @@ class ArrowColumn:
 
 class ArrowCategories(ArrowColumn):
     """A column of categories in PyArrow's memory: text, whatever its cells look like."""
+
+    def plain_numbers(self, decimal: str) -> Column | None:
+        """Return None."""
+        return None
 
     def recognised(self, decimal: str) -> Column:
         """Return the column as text."""

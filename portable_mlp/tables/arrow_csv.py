@@ -8,88 +8,24 @@ from __future__ import annotations
 
 import codecs
 import importlib.util
-import io
 import re
-import zlib
 from collections.abc import Callable, Sequence
-from io import BufferedReader, RawIOBase
 from typing import Any
 
 from .arrow_columns import ArrowColumn
 from .column_names import BLANKS
-from .limits import table_bytes
 from .parquet_files import load_pyarrow
-from .text_files import TextFile
 from .text_numbers import Place
 
-__all__ = ["LoadedText", "read_arrow_csv"]
+__all__ = ["is_for_arrow", "read_arrow_csv"]
 
 SMALLEST = 2**20
 """Fewer bytes are read faster without PyArrow, which takes a while to import."""
 
-_PIECE = 2**20
 
-
-class LoadedText:
-    """The text of a file in memory, read if PyArrow is installed and memory suffices.
-
-    Parameters
-    ----------
-    file : TextFile
-        The file, positioned at its beginning.
-
-    Attributes
-    ----------
-    data : bytes
-        The bytes read so far.
-    complete : bool
-        Whether ``data`` is the whole file, and at least `SMALLEST` bytes.
-    """
-
-    def __init__(self, file: TextFile) -> None:
-        self._file = file
-        self._error: Exception | None = None
-        self.complete = False
-        pieces: list[bytes] = []
-        if importlib.util.find_spec("pyarrow") is not None:
-            left = table_bytes() // 4
-            try:
-                while left > 0 and (piece := file.stream.read1(_PIECE)):
-                    pieces.append(piece)
-                    left -= len(piece)
-                self.complete = left > 0 and sum(map(len, pieces)) >= SMALLEST
-            except (EOFError, zlib.error, OSError) as error:
-                self._error = error
-        self.data = b"".join(pieces)
-
-    def rewound(self) -> TextFile:
-        """Return the file as if nothing had been read of it."""
-        return self._file._replace(stream=BufferedReader(_Rewound(self.data, self._file, self._error)))
-
-
-class _Rewound(RawIOBase):
-    """The bytes already read, followed by the rest of the file, or by the error that reading it raised."""
-
-    def __init__(self, data: bytes, file: TextFile, error: Exception | None) -> None:
-        self._data = io.BytesIO(data)
-        self._file = file
-        self._error = error
-
-    def readable(self) -> bool:
-        """Return True."""
-        return True
-
-    def readinto(self, buffer: Any, /) -> int:
-        """Fill the buffer from the bytes already read, then from the file."""
-        n_bytes = self._data.readinto(buffer)
-        if n_bytes:
-            return n_bytes
-        if self._error is not None:
-            raise self._error
-        view = memoryview(buffer)
-        given = self._file.stream.read1(len(view))
-        view[: len(given)] = given
-        return len(given)
+def is_for_arrow(data: bytes) -> bool:
+    """Tell whether PyArrow is installed, and the faster reader of a text of this size."""
+    return len(data) >= SMALLEST and importlib.util.find_spec("pyarrow") is not None
 
 
 def read_arrow_csv(

@@ -17,7 +17,16 @@ from numpy.typing import NDArray
 from .columns import Column, Reading
 from .dates import DATE_FORMS, DIGIT_FORMS, date_form, digit_form, names_dates, parsed_date
 from .errors import DataError, shown
-from .number_forms import SPACES, is_number_form, other_mark, parsed_number, unit_in, unit_of, written_numbers
+from .number_forms import (
+    SPACES,
+    is_number_form,
+    measure_in,
+    other_mark,
+    parsed_number,
+    unit_in,
+    unit_of,
+    written_numbers,
+)
 from .text_numbers import as_float, as_truth, checked_feature, is_code, not_a_number
 
 __all__ = [
@@ -144,6 +153,9 @@ def recognised(cells: Cells, decimal: str = ".") -> Column:
     for reading in others:
         if all(_value(text, reading) is not None for text in present):
             return read_as(cells, reading)
+    measured = _measured(cells, present, decimal)
+    if measured is not None:
+        return measured
     if decimal == ".":
         _check_decimal_mark(cells, unit)
     for reading in (*reversed(others), as_numbers):
@@ -196,8 +208,14 @@ def numbers_of(cells: Cells, decimal: str) -> Column | None:
     """Return a column of numbers written with further marks, such as 27,000 or $5; None for any other column."""
     cells = cells.stripped()
     present = [text for text in cells.texts if text not in MISSING_NUMBERS]
-    column = _numbers(cells, present, decimal + unit_in(present))
+    column = _numbers(cells, present, decimal + unit_in(present)) or _measured(cells, present, decimal)
     return None if column is None or column.reading.form == "." else column
+
+
+def _measured(cells: Cells, present: Sequence[str], decimal: str) -> Column | None:
+    """Return a column of numbers all of which have the same unit of measure behind them; None for any other column."""
+    unit = measure_in(present)
+    return _numbers(cells, present, decimal + unit) if unit else None
 
 
 def _numbers(cells: Cells, present: Sequence[str], form: str) -> Column | None:

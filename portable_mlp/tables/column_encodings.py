@@ -158,7 +158,7 @@ class NumberColumn(ColumnEncoding):
     def treatment(self) -> str:
         """The treatment of the numbers."""
         notes = form_in_words(self.form)
-        notes += [f"{len(self.edges) - 1} pieces"] if self.edges else []
+        notes += [f"{len(self.edges) - 1} pieces between quantiles"] if self.edges else []
         hint = hint_of_dates(self.name, self.median, self.scale)
         notes += [hint] if hint else []
         return "; ".join(["scaled", *notes]) + self._gaps_treatment

@@ -12,6 +12,7 @@ __all__ = [
     "OBJECTS",
     "DataError",
     "GapError",
+    "MatrixSizeError",
     "MixedTargetError",
     "broken_file",
     "counted",
@@ -42,6 +43,10 @@ class DataError(ValueError):
 
 class MixedTargetError(DataError):
     """A target column of numbers with a little text: mistakes, unless the column holds classes."""
+
+
+class MatrixSizeError(DataError):
+    """A table whose features take more memory than there is, though the table itself may fit."""
 
 
 class GapError(DataError):

@@ -8,7 +8,7 @@ import pathlib
 import sys
 from typing import NamedTuple
 
-from .errors import DataError, counted
+from .errors import DataError, MatrixSizeError, counted
 
 __all__ = [
     "MAX_LABEL_BYTES",
@@ -22,6 +22,7 @@ __all__ = [
     "most_columns",
     "record_bytes",
     "row_limit",
+    "text_bytes",
 ]
 
 MAX_LABEL_BYTES = 2**30
@@ -66,7 +67,7 @@ def check_bytes(path: str, what: str, n_bytes: int) -> None:
 def check_matrix_bytes(n_rows: int, n_features: int) -> None:
     """Check the size of a matrix of float64, with a copy of it for the device, before it is made of a table."""
     if 16 * n_rows * n_features > table_bytes():
-        raise DataError(
+        raise MatrixSizeError(
             f"the {n_features} features of {counted(n_rows, 'row')} take more than half of this machine's memory"
         )
 
@@ -101,6 +102,11 @@ def check_label(place: object, longest: int, n_rows: int) -> None:
 def table_bytes() -> int:
     """Return the limit on a table: half of the memory, since further processing needs as much again."""
     return min(_physical_memory(), _container_memory()) // 2
+
+
+def text_bytes() -> int:
+    """Return the limit on a text in memory, whose cells take several times as much while they are read."""
+    return table_bytes() // 4
 
 
 def _physical_memory() -> int:

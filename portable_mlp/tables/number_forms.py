@@ -10,6 +10,7 @@ from __future__ import annotations
 import functools
 import math
 import re
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
@@ -19,6 +20,7 @@ __all__ = [
     "SPACES",
     "form_in_words",
     "is_number_form",
+    "measure_in",
     "other_mark",
     "parsed_number",
     "unit_in",
@@ -43,6 +45,8 @@ _MONEY_IN_LETTERS = (
 )
 _MONEY = (*"$\u00a2\u00a3\u00a4\u00a5\u0e3f", *map(chr, range(0x20A0, 0x20C1)), *_MONEY_IN_LETTERS)
 _UNITS = frozenset((*_SHARES, *_MONEY))
+_MEASURE = re.compile(r"°?[^\W\d_]{1,8}(?:/[^\W\d_]{1,8})?[²³]?")
+"""Any other unit, such as kg, °C, km/h or m², which no cell may lack."""
 
 _MARKS = {
     ",": "groups of three digits",
@@ -70,7 +74,7 @@ class _Number(NamedTuple):
 def is_number_form(form: str) -> bool:
     """Tell whether a text is the form of a column of numbers."""
     found = _FORM.fullmatch(form)
-    return found is not None and found["unit"] in ("", *_UNITS)
+    return found is not None and (found["unit"] in ("", *_UNITS) or _MEASURE.fullmatch(found["unit"]) is not None)
 
 
 @functools.cache
@@ -103,17 +107,28 @@ def form_in_words(form: str) -> list[str]:
 
 
 def unit_in(texts: Iterable[str]) -> str:
-    """Return the unit in some texts, empty if they have none, or several.
+    """Return the commonest unit in some texts, empty if they have none. Shares are one where most numbers have it.
 
-    >>> unit_in(["-$5", "7"]), unit_in(["5 kr.", "7 kr."]), unit_in(["$5", "€5"])
-    ('$', 'kr', '')
+    >>> unit_in(["-$5", "7"]), unit_in(["5 kr.", "7 kr."]), unit_in(["5 kg"]), unit_in(["5 %", "6", "7"])
+    ('$', 'kr', '', '')
     """
-    units: set[str] = set()
-    for text in texts:
-        unit = text.strip(_ABOUT_A_UNIT)
-        if unit in _UNITS:
-            units.add(unit)
-    return units.pop() if len(units) == 1 else ""
+    count = Counter(text.strip(_ABOUT_A_UNIT) for text in texts)
+    units = [unit for unit in count.keys() & _UNITS if unit not in _SHARES or count[unit] > count[""]]
+    return max(units, key=lambda unit: (count[unit], unit), default="")
+
+
+def measure_in(texts: Sequence[str]) -> str:
+    """Return the unit of measure behind the numbers that all texts are, empty if they have none, or several.
+
+    Numbers with leading zeros are parts of codes.
+
+    >>> measure_in(["12 kg", "7.5 kg"]), measure_in(["12 kg", "7 lb"]), measure_in(["12 kg", "7"])
+    ('kg', '', '')
+    """
+    units = {text.lstrip(_ABOUT_A_UNIT) for text in texts}
+    unit = units.pop() if len(units) == 1 else ""
+    is_code = any(re.match(r"0\d", text) for text in texts)
+    return unit if _MEASURE.fullmatch(unit) and unit not in texts and not is_code else ""
 
 
 def written_numbers(texts: Sequence[str], form: str) -> tuple[list[float], str] | None:
@@ -171,7 +186,12 @@ def _number(text: str, form: str) -> _Number | None:
     opened, sign, before, inner, signed, grouped, group, plain, behind, closed, after, close = found.groups()
     opened, closed = opened + inner, closed + close
     signs = [mark for mark in (sign, signed, behind, opened) if mark]
-    if len(opened) != len(closed) or len(opened) > 1 or len(signs) > 1 or not (before or after or unit not in _SHARES):
+    if (
+        len(opened) != len(closed)
+        or len(opened) > 1
+        or len(signs) > 1
+        or not (before or after or unit in ("", *_MONEY))
+    ):
         return None
     group = group or ","  # of lakhs
     digits = plain or grouped.replace(group, "")

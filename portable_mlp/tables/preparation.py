@@ -14,7 +14,7 @@ import numpy as np
 
 from .columns import Columns
 from .encoder_options import EncoderOptions
-from .encoding import Encoder
+from .encoding import ColumnReport, Encoder
 from .errors import DataError
 from .moments import Moments
 from .raw import ReadingOptions
@@ -93,6 +93,19 @@ class Preparation:
         if self.classes is not None and outputs.shape[1] == 1:
             return np.hstack([1.0 - outputs, outputs])
         return outputs
+
+    @property
+    def task(self) -> str:
+        """The task of the network, as the option names it: "classification" or "regression"."""
+        return "regression" if self.classes is None else "classification"
+
+    @property
+    def report(self) -> list[ColumnReport]:
+        """The treatment of each column, last of the one that identifies the rows; empty for a table of numbers."""
+        if self.encoder is None:
+            return []
+        ids = [name for name in [(self.table or {}).get("id")] if name is not None]
+        return [*self.encoder.report, *(ColumnReport(name, "id", 0, "copied to the predictions") for name in ids)]
 
     @property
     def n_outputs(self) -> int:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import difflib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,13 +18,25 @@ from .columns import Column, Columns, RawTable, Reading, TextFormat
 from .errors import DataError, MixedTargetError, counted, listed, opened, shown
 from .known_targets import KnownTarget
 from .limits import check_bytes
+from .loaded_text import LoadedText
 from .targets import TargetKind, are_whole, target_vector
-from .text_files import opened_text
+from .text_files import TextFile, opened_text
 from .text_numbers import as_float
-from .text_tables import TextTableOptions, read_text_table
+from .text_tables import TextRows, TextTableOptions, read_text_table, text_format, text_groups
 from .typed_columns import RawColumn, TypedColumn, conformed, meaning_of, number_column
 
-__all__ = ["OpenedTable", "ReadingOptions", "feature_names_of", "read_known", "read_raw"]
+__all__ = [
+    "OpenedTable",
+    "OpenedText",
+    "ReadingOptions",
+    "feature_names_of",
+    "interpreted",
+    "read_known",
+    "read_known_parts",
+    "read_raw",
+    "targets_of",
+    "without_target",
+]
 
 
 _MOST_TITLES = 20
@@ -126,9 +138,57 @@ def opened_raw(path: str, suffix: str, options: ReadingOptions) -> Iterator[Open
             yield OpenedTable(path, parquet_columns(file, path, options.max_rows))
     else:
         with opened_text(path, options.encoding) as text:
-            table = read_text_table(text, suffix, TextTableOptions(options.delimiter, options.header, options.max_rows))
-        columns = {column.name: column for column in table.columns}
-        yield OpenedTable(table.name, columns, notes=table.notes, text=table.format)
+            whole = OpenedText.of(text, suffix, options).whole()
+        yield whole
+
+
+class OpenedText(NamedTuple):
+    """A text table that is open.
+
+    Attributes
+    ----------
+    file : TextFile
+        The file, of which `loaded` was read.
+    loaded : LoadedText
+        The text, as far as it fits into memory.
+    format : TextFormat
+        The format of the file.
+    notes : tuple of str
+        What is unusual about it.
+    options : TextTableOptions
+        The options of the caller.
+    """
+
+    file: TextFile
+    loaded: LoadedText
+    format: TextFormat
+    notes: tuple[str, ...]
+    options: TextTableOptions
+
+    @classmethod
+    def of(cls, file: TextFile, suffix: str, options: ReadingOptions) -> Self:
+        """Look at a text file that was opened just now."""
+        asked = TextTableOptions(options.delimiter, options.header, options.max_rows)
+        found, notes = text_format(file, suffix, asked)
+        return cls(file, LoadedText(file), found, notes, asked)
+
+    def whole(self) -> OpenedTable:
+        """Read it whole; raise DataError if it is too large."""
+        return self._table(read_text_table(self.loaded, self.format, self.options).columns)
+
+    def groups(self) -> tuple[tuple[str, ...], Iterator[TextRows]]:
+        """Return the column names, and the rows in groups, as `text_groups`."""
+        return text_groups(self.loaded.rewound(), self.format.delimiter, self.options)
+
+    def tables(self) -> Iterator[OpenedTable]:
+        """Yield tables of some rows each."""
+        _, groups = self.groups()
+        for rows in groups:
+            yield self._table(rows.columns)
+
+    def _table(self, columns: Sequence[RawColumn]) -> OpenedTable:
+        by_name = {column.name: column for column in columns}
+        return OpenedTable(self.file.name, by_name, notes=self.notes, text=self.format)
 
 
 def read_raw(path: str, suffix: str, options: ReadingOptions, target_kind: TargetKind, last: bool) -> RawTable:
@@ -146,24 +206,35 @@ def read_raw(path: str, suffix: str, options: ReadingOptions, target_kind: Targe
         Whether the last column is the default target.
     """
     with opened_raw(path, suffix, options) as raw:
-        raw.check_target(options.target)
-        target = raw.target_name(options, last=last)
-        names = feature_names_of(raw, options, target)
-        y, rows, notes = raw.y, None, raw.notes
-        if target is not None:
-            y, rows = _targets(raw, target, target_kind, options.decimal)
-        X = _columns(raw, names, lambda column: _feature(column, options))
-        ids = None if options.id is None else _ids(raw.column(options.id))
+        return interpreted(raw, options, target_kind, last)
+
+
+def interpreted(raw: OpenedTable, options: ReadingOptions, target_kind: TargetKind, last: bool) -> RawTable:
+    """Interpret the columns of an open table; parameters are those of `read_raw`."""
+    raw.check_target(options.target)
+    target = raw.target_name(options, last=last)
+    names = feature_names_of(raw, options, target)
+    y, rows, notes = raw.y, None, raw.notes
+    if target is not None:
+        y, rows = _targets(raw, target, target_kind, options.decimal)
+    X = _columns(raw, names, lambda column: _feature(column, options))
+    ids = None if options.id is None else _ids(raw.column(options.id))
     if rows is not None and len(rows) < X.shape[0]:
-        notes = (*notes, f"{counted(X.shape[0] - len(rows), 'row')} without a target left out")
+        notes = (*notes, without_target(X.shape[0] - len(rows)))
         return RawTable(X[rows], y, None if ids is None else ids[rows], target, notes, raw.text, rows)
     return RawTable(X, y, ids, target, notes, raw.text)
+
+
+def without_target(n_rows: int) -> str:
+    """Return the remark about rows whose target is missing."""
+    return f"{counted(n_rows, 'row')} without a target left out"
 
 
 def feature_names_of(raw: OpenedTable, options: ReadingOptions, target: str | None) -> list[str]:
     """Return the names of the features, in the file's order."""
     for names in (options.drop, options.categorical, options.features or (), [n for n in (options.id, target) if n]):
         raw.check_named(names)
+    _check_target_alone(raw.name, options, target)
     others = {name.strip(BLANKS) for name in (*options.drop, options.id, target) if name is not None}
     chosen = raw.columns if options.features is None else {name.strip(BLANKS) for name in options.features}
     names = [name for name in raw.columns if name in chosen and name not in others]
@@ -172,6 +243,19 @@ def feature_names_of(raw: OpenedTable, options: ReadingOptions, target: str | No
     if not names:
         raise DataError(f"{raw.name}: no feature is left of the columns {listed(tuple(raw.columns))}")
     return names
+
+
+def _check_target_alone(path: str, options: ReadingOptions, target: str | None) -> None:
+    """Raise DataError if an option for features names the target."""
+    if target is None:
+        return
+    if target.strip(BLANKS) in [name.strip(BLANKS) for name in options.drop]:
+        raise DataError(f"{path}: the target {shown(target)} cannot be dropped")
+    if target.strip(BLANKS) in [name.strip(BLANKS) for name in options.categorical]:
+        raise DataError(
+            f"{path}: the target {shown(target)} is not a feature to read as categories (--task classification "
+            "predicts it as classes)"
+        )
 
 
 def _columns(raw: OpenedTable, names: Iterable[str], interpreted: Callable[[RawColumn], Column]) -> Columns:
@@ -207,10 +291,14 @@ def _targets(raw: OpenedTable, name: str, kind: TargetKind, decimal: str) -> tup
         rows = np.flatnonzero(~column.column.missing)
         _check_any(rows, raw.name, column.name)
         return column.stored[rows], rows
-    cells = column.cells().stripped()
+    return targets_of(column.cells().stripped(), raw.name, kind, decimal)
+
+
+def targets_of(cells: Cells, path: str, kind: TargetKind, decimal: str) -> tuple[NDArray[Any], NDArray[np.intp]]:
+    """Return the targets of a column of text that are not missing, and the numbers of their rows."""
     missing = MISSING if _has_words(cells) else MISSING_NUMBERS
     rows = np.flatnonzero(~np.isin(cells.codes, [i for i, text in enumerate(cells.texts) if text in missing]))
-    _check_any(rows, raw.name, column.name)
+    _check_any(rows, path, cells.name)
     present = cells.rows(rows)
     numbers = None if kind == "any" else numbers_of(present, decimal)
     if numbers is not None:
@@ -270,20 +358,49 @@ def read_known(
         chosen, and the file has an array of targets.
     """
     with opened_raw(path, suffix, options) as raw:
-        raw.check_target(options.target)
-        if suffix in ARRAY_SUFFIXES and len(raw.columns) == len(readings) and not raw.columns.keys() <= readings.keys():
-            # An array has no names: its columns are those of the model, in order.
-            raw = raw._replace(columns=dict(zip(readings, raw.columns.values(), strict=True)))
-        if suffix in ARRAY_SUFFIXES and not readings.keys() <= raw.columns.keys():
-            raise DataError(f"{path}: expected {counted(len(readings), 'feature')}, got {len(raw.columns)}")
-        lacking = [name for name in readings if name not in raw.columns]
-        if lacking:
-            raise DataError(
-                f"{raw.name}: the model expects the columns {listed(tuple(readings))}, the file lacks {listed(lacking)}"
-            )
-        X = _columns(raw, readings, lambda column: _known(column, readings[column.name]))
-        ids = None if options.id is None or options.id not in raw.columns else _ids(raw.columns[options.id])
-        y, reason = (None, None) if target is None else _known_targets(raw, target)
+        return _known_table(raw, suffix, readings, options, target)
+
+
+def read_known_parts(
+    path: str,
+    suffix: str,
+    readings: Mapping[str, Reading],
+    options: ReadingOptions,
+    target: KnownTarget | None = None,
+) -> Iterator[RawTable]:
+    """Yield the same rows; those of a text table that is too large for memory some at a time."""
+    with contextlib.ExitStack() as stack:
+        if suffix in (*ARRAY_SUFFIXES, ".parquet"):
+            tables: Iterable[OpenedTable] = [stack.enter_context(opened_raw(path, suffix, options))]
+        else:
+            text = OpenedText.of(stack.enter_context(opened_text(path, options.encoding)), suffix, options)
+            tables = text.tables() if text.loaded.is_large else [text.whole()]
+        for raw in tables:
+            yield _known_table(raw, suffix, readings, options, target)
+
+
+def _known_table(
+    raw: OpenedTable,
+    suffix: str,
+    readings: Mapping[str, Reading],
+    options: ReadingOptions,
+    target: KnownTarget | None,
+) -> RawTable:
+    """Interpret the columns of an open table; parameters are those of `read_known`."""
+    raw.check_target(options.target)
+    if suffix in ARRAY_SUFFIXES and len(raw.columns) == len(readings) and not raw.columns.keys() <= readings.keys():
+        # An array has no names: its columns are those of the model, in order.
+        raw = raw._replace(columns=dict(zip(readings, raw.columns.values(), strict=True)))
+    if suffix in ARRAY_SUFFIXES and not readings.keys() <= raw.columns.keys():
+        raise DataError(f"{raw.name}: expected {counted(len(readings), 'feature')}, got {len(raw.columns)}")
+    lacking = [name for name in readings if name not in raw.columns]
+    if lacking:
+        raise DataError(
+            f"{raw.name}: the model expects the columns {listed(tuple(readings))}, the file lacks {listed(lacking)}"
+        )
+    X = _columns(raw, readings, lambda column: _known(column, readings[column.name]))
+    ids = None if options.id is None or options.id not in raw.columns else _ids(raw.columns[options.id])
+    y, reason = (None, None) if target is None else _known_targets(raw, target)
     name = None if target is None or (y is None and reason is None) else target.name
     return RawTable(X, y, ids, name, raw.notes if reason is None else (*raw.notes, reason), raw.text)
 

@@ -1,10 +1,9 @@
-"""Parquet files larger than memory whose columns are of any kind: texts, truth values, dates, numbers with gaps."""
+"""Tables larger than memory whose columns are of any kind: texts, truth values, dates, numbers with gaps."""
 
 from __future__ import annotations
 
 import contextlib
-from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from io import BufferedReader
 from typing import Any
 
@@ -19,19 +18,14 @@ from .dates import names_dates
 from .errors import opened
 from .parquet_files import ParquetLayout, ParquetMatrix, opened_parquet
 from .raw import OpenedTable, ReadingOptions, feature_names_of
-from .row_sources import ParquetGroups, TableSchema
-from .table_sketch import SAMPLE_ROWS
+from .row_sources import SAMPLED, RowGroups, TableSchema, check_groups
 from .targets import TargetKind
+from .text_census import MOST_TEXTS, GroupedColumn, TextCensus, too_many
 from .text_numbers import as_float
-from .typed_columns import TypedColumn, conformed
+from .typed_columns import RawColumn, TypedColumn, conformed
+from .written_columns import WrittenColumn
 
-__all__ = ["RawParquetRows", "has_dates_in_digits", "has_plain_targets"]
-
-MOST_TEXTS = 2**17
-"""The most different texts of a column that are counted."""
-
-ROWS_COUNTED = 2**17
-"""The number of rows, about, whose texts say what kind a column is: each different text has its share of them."""
+__all__ = ["RawParquetRows", "RawRows", "has_dates_in_digits", "has_plain_targets"]
 
 
 def _opened(
@@ -107,11 +101,105 @@ def _are_words(name: str, texts: set[str], decimal: str) -> bool:
     return cells.stripped() is cells and numbers_of(cells, decimal) is None
 
 
-class RawParquetRows(ParquetGroups):
-    """The rows of a Parquet file as `Columns`; groups are its row groups.
+class RawRows(RowGroups):
+    """The rows of a table with columns of any kind, as `Columns`.
 
     What texts mean is found from all different texts of a column, which are read once when the file is opened. A column
-    with more than `MOST_TEXTS` of them is left out, unless they are numbers, truth values or dates.
+    with more of them than a `TextCensus` counts is left out, unless they are numbers, truth values or dates.
+
+    Parameters
+    ----------
+    path : str
+        Name of the file.
+    features : sequence of GroupedColumn
+        The columns of the features.
+    target : str
+        Name of the target column.
+    groups : sequence of int
+        Number of rows of each group.
+    options : ReadingOptions
+        The options of the caller.
+    stored_groups : sequence of int, optional
+        Number of rows of each group in the file, where some are left out.
+
+    Attributes
+    ----------
+    schema : TableSchema
+        What is known of the columns.
+
+    Raises
+    ------
+    DataError
+        If nearly all texts of a column are of one kind, and others are not.
+    """
+
+    schema: TableSchema
+    notes: tuple[str, ...] = (SAMPLED,)
+
+    def __init__(
+        self,
+        path: str,
+        features: Sequence[GroupedColumn],
+        target: str,
+        groups: Sequence[int],
+        options: ReadingOptions,
+        stored_groups: Sequence[int] | None = None,
+    ) -> None:
+        super().__init__(path, [column.name for column in features], target, groups)
+        self._columns = {column.name: column for column in features}
+        self._groups_with_rows = np.flatnonzero(groups if stored_groups is None else stored_groups).tolist()
+        readings = {name: self._reading(column, options) for name, column in self._columns.items()}
+        self.schema = TableSchema(
+            {name: reading for name, reading in readings.items() if reading is not None},
+            {name: too_many("different texts") for name, reading in readings.items() if reading is None},
+            options,
+        )
+
+    def _features(self, group: int) -> Columns:
+        """Read the features of a group."""
+        part = range(group, group + 1)
+        readings = self.schema.readings.items()
+        return Columns({name: conformed(self._columns[name].read(part), reading) for name, reading in readings})
+
+    def _reading(self, column: GroupedColumn, options: ReadingOptions) -> Reading | None:
+        """Return kind and notation of a column; None if it has too many texts."""
+        is_code = column.name in map(str.strip, options.categorical)
+        if not is_code and all(_is_plain(found, options.decimal) for _, found in self._parts(column)):
+            return self._dated(column, Reading("number", "."))
+        census, kind = TextCensus(column), None
+        for group, found in self._parts(column):
+            if isinstance(found, TypedColumn) and not is_code:
+                return self._dated(column, found.column.reading)
+            kind = (
+                Reading("text", "code") if is_code else Reading("text") if isinstance(found, ArrowCategories) else None
+            )
+            census.add(group, found.cells())
+            if census.is_hopeless:
+                break
+        reading = kind or self._dated(column, recognised(census.cells(), options.decimal).reading)
+        return None if reading.kind == "text" and census.is_full else reading
+
+    def _dated(self, column: GroupedColumn, reading: Reading) -> Reading:
+        """Return the reading of a column of any kind: numbers are dates if those of all groups are, of one form."""
+        if reading.kind != "number" or not names_dates(column.name):
+            return reading
+        groups = (conformed(found, reading) for _, found in self._parts(column))
+        found = {with_dates(column.name, numbers).reading for numbers in groups if not numbers.missing.all()}
+        return found.pop() if len(found) == 1 else reading
+
+    def _parts(self, column: GroupedColumn) -> Iterator[tuple[int, RawColumn]]:
+        """Yield a column group by group, with the groups' numbers."""
+        for group in self._groups_with_rows:
+            yield group, column.read(range(group, group + 1))
+
+
+def _is_plain(column: RawColumn, decimal: str) -> bool:
+    """Tell whether the cells of a column are plain numbers, or missing."""
+    return isinstance(column, WrittenColumn) and column.plain_numbers(decimal) is not None
+
+
+class RawParquetRows(RawRows):
+    """The rows of a Parquet file with columns of any kind; groups are its row groups.
 
     Parameters
     ----------
@@ -131,89 +219,17 @@ class RawParquetRows(ParquetGroups):
         If PyArrow is missing.
     """
 
-    notes = (
-        f"the table stays in its file: medians and pieces are those of at most {SAMPLE_ROWS} rows drawn at random, "
-        "means, deviations and categories those of all",
-    )
-
     def __init__(self, path: str, options: ReadingOptions, target_kind: TargetKind) -> None:
         with contextlib.ExitStack() as stack:
             file = stack.enter_context(opened(path))
             layout, columns, target = _opened(file, path, options)
+            check_groups(layout, self.groups_in_memory)
             names = feature_names_of(OpenedTable(path, columns), options, target)
-            place = layout.names.index(target)
-            super().__init__(layout, names, place)
-            self._targets = ParquetMatrix(file, layout, [], place, target_kind)
-            self._columns = {name: columns[name] for name in names}
-            self._groups_with_rows = [group for group, n_rows in enumerate(self.groups) if n_rows]
-            readings = {name: self._reading(column, options) for name, column in self._columns.items()}
+            self._targets = ParquetMatrix(file, layout, [], layout.names.index(target), target_kind)
+            super().__init__(path, [columns[name] for name in names], target, layout.group_rows, options)
             self.file = stack.pop_all()
-        self.schema = TableSchema(
-            {name: reading for name, reading in readings.items() if reading is not None},
-            {name: f"more than {MOST_TEXTS} different texts" for name, reading in readings.items() if reading is None},
-            options,
-        )
 
     def _read(self, group: int) -> tuple[Columns, NDArray[Any]]:
         _, y = self._targets.read([group])
         assert y is not None  # a target was chosen
-        assert self.schema is not None
-        part = range(group, group + 1)
-        readings = self.schema.readings.items()
-        return Columns({name: conformed(self._columns[name].read(part), reading) for name, reading in readings}), y
-
-    def _reading(self, column: ParquetColumn, options: ReadingOptions) -> Reading | None:
-        """Return kind and notation of a column; None if it has too many texts."""
-        is_code = column.name in map(str.strip, options.categorical)
-        groups_of: dict[str, int] = {}
-        n_rows_of: Counter[str] = Counter()
-        kind = None
-        for group, found in self._parts(column):
-            if isinstance(found, TypedColumn) and not is_code:
-                return self._reading_of_typed(column, found)
-            kind = (
-                Reading("text", "code") if is_code else Reading("text") if isinstance(found, ArrowCategories) else None
-            )
-            part = found.cells()
-            n_rows_of.update(
-                dict(zip(part.texts, np.bincount(part.codes, minlength=len(part.texts)).tolist(), strict=True))
-            )
-            for text in part.texts:
-                groups_of.setdefault(text, group)
-            if len(groups_of) > MOST_TEXTS:
-                break
-        texts = list(groups_of)
-        codes, place = _in_proportion([n_rows_of[text] for text in texts]), self._place(column, texts, groups_of)
-        cells = Cells(column.name, texts, codes, lambda row: place(int(codes[row])))
-        reading = kind or with_dates(column.name, recognised(cells, options.decimal)).reading
-        return None if reading.kind == "text" and len(texts) > MOST_TEXTS else reading
-
-    def _reading_of_typed(self, column: ParquetColumn, first: TypedColumn) -> Reading:
-        """Return the reading of a column that is not of texts: numbers are dates if those of all groups are."""
-        reading = with_dates(column.name, first.column).reading
-        if reading == first.column.reading:
-            return reading
-        different = {number for _, part in self._parts(column) for number in np.unique(part.column.values).tolist()}
-        return with_dates(column.name, first.column._replace(values=np.array(list(different)))).reading
-
-    def _parts(self, column: ParquetColumn) -> Iterator[tuple[int, Any]]:
-        """Yield a column group by group, with the groups' numbers."""
-        for group in self._groups_with_rows:
-            yield group, column.read(range(group, group + 1))
-
-    def _place(self, column: ParquetColumn, texts: list[str], groups_of: dict[str, int]) -> Callable[[int], object]:
-        """Return a function from the number of a text to the place of its first row, which is looked up."""
-
-        def place(number: int) -> object:
-            group = groups_of[texts[number]]
-            cells = column.read(range(group, group + 1)).cells()
-            return cells.place(cells.first(text == texts[number] for text in cells.texts))
-
-        return place
-
-
-def _in_proportion(counts: Sequence[int]) -> NDArray[Any]:
-    """Return each number 0, 1, ... as often as it counts, or in proportion where that would take much memory."""
-    n_rows = np.asarray(counts, dtype=np.int64)
-    divisor = max(1, int(n_rows.sum()) // ROWS_COUNTED)
-    return np.repeat(np.arange(n_rows.size), np.maximum(n_rows // divisor, 1))
+        return self._features(group), y

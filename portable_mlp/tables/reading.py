@@ -8,7 +8,7 @@ of a mistake. Sizes are checked before memory is allocated.
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import get_args
 
 from ..kernels.options import check_choice
@@ -19,13 +19,15 @@ from .errors import DataError, MixedTargetError, shown
 from .known_targets import KnownTarget
 from .limits import above
 from .parquet_files import read_prediction_parquet, read_training_parquet
-from .raw import ReadingOptions, read_known, read_raw
+from .raw import OpenedText, ReadingOptions, interpreted, read_known, read_known_parts, read_raw
 from .raw_rows import RawParquetRows
+from .raw_text_rows import RawTextRows
 from .row_sources import NpyRows, ParquetRows, RowSource
 from .targets import TargetKind
-from .text_files import DELIMITER_OF, DELIMITERS, STANDARD_INPUT, check_encoding
+from .text_copies import announcement
+from .text_files import DELIMITER_OF, DELIMITERS, STANDARD_INPUT, check_encoding, opened_text
 from .text_tables import read_prediction_text, read_training_text
-from .writing import check_output, write_table
+from .writing import check_output, write_parts, write_table
 
 __all__ = [
     "DataError",
@@ -39,10 +41,13 @@ __all__ = [
     "open_raw_rows",
     "open_training_rows",
     "read_known_columns",
+    "read_known_in_parts",
+    "read_or_copy_table",
     "read_prediction_table",
     "read_raw_table",
     "read_table",
     "read_training_table",
+    "write_parts",
     "write_table",
 ]
 
@@ -69,10 +74,10 @@ def read_table(
 ) -> RawTable:
     r"""Read a table with columns of any kind: numbers, text, truth values, dates, with missing cells.
 
-    The kind of a column is inferred from all of its cells: numbers, including 27,000, $5 and 12 %; truth values such as
-    yes and no; dates and times in the usual formats; otherwise text. Empty cells, words such as NA and NaN, and errors
-    of spreadsheets are missing. Where nearly all cells are of one kind, the others are mistakes, reported with file,
-    line and column.
+    The kind of a column is inferred from all of its cells: numbers, also 27,000, 1'234.50, (5), $5, 12 %, 5 kg; truth
+    values such as yes and no; dates and times in the usual formats, and 20200127 where the column's name speaks of
+    dates; otherwise text. Empty cells, words such as NA and NaN, and errors of spreadsheets are missing. Where nearly
+    all cells are of one kind, the others are mistakes, reported with file, line and column.
 
     Parameters
     ----------
@@ -152,6 +157,26 @@ def read_raw_table(
     return read_raw(*_checked_options(path, options), options, target_kind, last)
 
 
+def read_or_copy_table(
+    path: str | os.PathLike[str], options: ReadingOptions, *, target_kind: TargetKind, announce: Callable[[str], None]
+) -> RawTable | RowSource:
+    """Read a table like `read_raw_table`, with the last column as the default target, or open it.
+
+    The cells of a text table that is too large for memory are copied to a temporary file, which ``announce`` is called
+    with a sentence about, and its rows are read from there; the result is then to be closed.
+    """
+    name, suffix = _checked_options(path, options)
+    if suffix not in _TEXT_SUFFIXES or options.strict:
+        return read_raw(name, suffix, options, target_kind, last=True)
+    with opened_text(name, options.encoding) as file:
+        text = OpenedText.of(file, suffix, options)
+        if text.loaded.is_large:
+            announce(announcement(file))
+            return RawTextRows(text, options, target_kind)
+        whole = text.whole()
+    return interpreted(whole, options, target_kind, last=True)
+
+
 def read_known_columns(
     path: str | os.PathLike[str],
     readings: Mapping[str, Reading],
@@ -168,6 +193,13 @@ def read_known_columns(
         If a column is missing, or a cell is not of its column's kind; the message names it.
     """
     return read_known(*_checked_options(path, options), readings, options, target)
+
+
+def read_known_in_parts(
+    path: str | os.PathLike[str], readings: Mapping[str, Reading], options: ReadingOptions, target: KnownTarget
+) -> Iterator[RawTable]:
+    """Yield the same rows; those of a text table that is too large for memory some at a time."""
+    return read_known_parts(*_checked_options(path, options), readings, options, target)
 
 
 def _names(names: Sequence[str]) -> tuple[str, ...]:

@@ -17,14 +17,26 @@ from numpy.typing import NDArray
 from ..training.group_order import Selection
 from .array_files import check_feature_left, check_magic, check_matrix, read_array_header
 from .column_names import numbered_names, target_column
-from .columns import Columns, Reading
+from .columns import Columns, RawTable, Reading, TextFormat
 from .errors import DataError, broken_file, opened
 from .limits import row_limit
 from .parquet_files import ParquetLayout, ParquetMatrix
 from .raw import ReadingOptions
+from .table_sketch import SAMPLE_ROWS
 from .targets import TargetKind
 
-__all__ = ["NpyRows", "ParquetGroups", "ParquetRows", "RowSource", "SelectedRows", "TableSchema", "joined"]
+__all__ = [
+    "SAMPLED",
+    "NpyRows",
+    "ParquetRows",
+    "RowGroups",
+    "RowSource",
+    "SelectedRows",
+    "TableRows",
+    "TableSchema",
+    "check_groups",
+    "joined",
+]
 
 
 class TableSchema(NamedTuple):
@@ -65,6 +77,8 @@ class RowSource(abc.ABC):
         What is known of the columns of a table that is not a matrix of numbers; None for a matrix.
     notes : tuple of str
         Remarks for the user.
+    text : TextFormat or None
+        The format of the file, if it is a text file.
     """
 
     path: str
@@ -74,6 +88,7 @@ class RowSource(abc.ABC):
     groups_in_memory = 4
     schema: TableSchema | None = None
     notes: tuple[str, ...] = ()
+    text: TextFormat | None = None
 
     @property
     def n_rows(self) -> int:
@@ -142,6 +157,17 @@ class RowSource(abc.ABC):
 
 _GROUP_ROWS = 2**16
 
+SAMPLED = (
+    f"the table is read batch by batch: medians and pieces are those of at most {SAMPLE_ROWS} rows drawn at random, "
+    "means, deviations and categories those of all"
+)
+"""The remark about a table of columns of any kind whose rows are not encoded all at once."""
+
+
+def _equal_groups(n_rows: int) -> tuple[int, ...]:
+    """Return the sizes of groups of rows of a table that has none of its own."""
+    return tuple(min(_GROUP_ROWS, n_rows - start) for start in range(0, n_rows, _GROUP_ROWS))
+
 
 class NpyRows(RowSource):
     """The rows of one 2-D array of numbers, whose last column is the target.
@@ -173,7 +199,7 @@ class NpyRows(RowSource):
             self._matrix: NDArray[Any] = np.asarray(np.load(path, mmap_mode="r", allow_pickle=False))
         n_rows, n_columns = self._matrix.shape
         self.feature_names = numbered_names(n_columns - 1)
-        self.groups = tuple(min(_GROUP_ROWS, n_rows - start) for start in range(0, n_rows, _GROUP_ROWS))
+        self.groups = _equal_groups(n_rows)
         stored = self._matrix.dtype
         self._dtype = stored.newbyteorder("=") if stored.kind == "f" and stored.itemsize in (4, 8) else np.float64
 
@@ -194,39 +220,68 @@ class NpyRows(RowSource):
         return X, y
 
 
-class ParquetGroups(RowSource):
-    """The rows of a Parquet file; groups are its row groups.
+class TableRows(RowSource):
+    """The rows of a table in memory, for one whose features would not fit.
+
+    Parameters
+    ----------
+    path : str
+        Name of its file.
+    table : RawTable
+        The table, with targets of shape (n_samples,).
+    options : ReadingOptions
+        The options for reading it.
+    """
+
+    def __init__(self, path: str, table: RawTable, options: ReadingOptions) -> None:
+        self.path, self.target_name = path, table.target_name
+        self.feature_names = tuple(table.X)
+        self.groups = _equal_groups(table.X.shape[0])
+        self.schema = TableSchema({name: table.X.column(name).reading for name in table.X}, {}, options)
+        self._table = table
+
+    def close(self) -> None:
+        """Leave the table in memory."""
+
+    def row_numbers(self, indices: NDArray[Any]) -> NDArray[Any]:
+        """Return the numbers in the file of some rows."""
+        return indices if self._table.rows is None else self._table.rows[indices]
+
+    def _rows(self, indices: NDArray[Any]) -> tuple[Any, NDArray[Any]]:
+        taken = self._table.take(indices)
+        assert taken.y is not None  # a table to train on has targets
+        return taken.X, taken.y
+
+
+class RowGroups(RowSource):
+    """The rows of a file that is read group by group.
 
     The `RowSource.groups_in_memory` most recently used groups are cached.
 
     Parameters
     ----------
-    layout : ParquetLayout
-        Columns and row groups of the file.
+    path : str
+        Name of the file.
     feature_names : sequence of str
         Names of the features.
-    target : int
-        Position of the target.
+    target_name : str
+        Name of the target column.
+    groups : sequence of int
+        Number of rows of each group.
 
     Attributes
     ----------
     file : ExitStack
         What keeps the file open.
-
-    Raises
-    ------
-    DataError
-        If the row groups are too large for memory.
     """
 
     file: contextlib.ExitStack
 
-    def __init__(self, layout: ParquetLayout, feature_names: Sequence[str], target: int) -> None:
-        _check_groups(layout, self.groups_in_memory)
-        self.path = layout.path
+    def __init__(self, path: str, feature_names: Sequence[str], target_name: str, groups: Sequence[int]) -> None:
+        self.path = path
         self.feature_names = tuple(feature_names)
-        self.target_name = layout.names[target]
-        self.groups = layout.group_rows
+        self.target_name = target_name
+        self.groups = tuple(groups)
         self._starts = np.cumsum((0, *self.groups))
         self._kept: OrderedDict[int, tuple[Any, NDArray[Any]]] = OrderedDict()
 
@@ -237,7 +292,7 @@ class ParquetGroups(RowSource):
 
     @abc.abstractmethod
     def _read(self, group: int) -> tuple[Any, NDArray[Any]]:
-        """Read the features and the targets of a row group."""
+        """Read the features and the targets of a group."""
 
     def _rows(self, indices: NDArray[Any]) -> tuple[Any, NDArray[Any]]:
         group_of = np.searchsorted(self._starts, indices, side="right") - 1
@@ -257,7 +312,7 @@ class ParquetGroups(RowSource):
         return joined(all_X)[back], np.concatenate(all_y)[back]
 
     def _group(self, group: int) -> tuple[Any, NDArray[Any]]:
-        """Return a row group, from the cache if it was used recently."""
+        """Return a group, from the cache if it was used recently."""
         if group not in self._kept:
             while len(self._kept) >= self.groups_in_memory:
                 self._kept.popitem(last=False)
@@ -271,8 +326,8 @@ def joined(parts: Sequence[Any]) -> Any:
     return Columns.joined(parts) if isinstance(parts[0], Columns) else np.concatenate(parts)
 
 
-def _check_groups(layout: ParquetLayout, groups_in_memory: int) -> None:
-    """Check that the cached groups will fit into memory."""
+def check_groups(layout: ParquetLayout, groups_in_memory: int) -> None:
+    """Check that so many row groups of a Parquet file fit into memory."""
     largest = max(layout.group_rows)
     limit = row_limit(layout.row_bytes, None)
     n_groups = min(groups_in_memory, len(layout.group_rows))
@@ -283,8 +338,8 @@ def _check_groups(layout: ParquetLayout, groups_in_memory: int) -> None:
         )
 
 
-class ParquetRows(ParquetGroups):
-    """The rows of a Parquet file whose features are numbers without gaps.
+class ParquetRows(RowGroups):
+    """The rows of a Parquet file whose features are numbers without gaps; groups are its row groups.
 
     Parameters
     ----------
@@ -312,7 +367,9 @@ class ParquetRows(ParquetGroups):
             features = [column for column in range(len(layout.names)) if column != chosen]
             dtype = np.float32 if all(map(layout.is_narrow, features)) else np.float64
             self._columns = ParquetMatrix(file, layout, features, chosen, target_kind, dtype)
-            super().__init__(layout, [layout.names[column] for column in features], chosen)
+            check_groups(layout, self.groups_in_memory)
+            names = layout.names
+            super().__init__(path, [names[column] for column in features], names[chosen], layout.group_rows)
             self.file = stack.pop_all()
 
     def _read(self, group: int) -> tuple[Any, NDArray[Any]]:

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 
 from .column_names import BLANKS, check_different, numbered_names
 from .errors import DataError, shown
+from .number_forms import SPACES
 from .text_files import DELIMITERS
 from .text_numbers import as_float
 from .text_records import Records
@@ -44,7 +45,7 @@ def lenient_header(records: Records, path: str, *, header: bool) -> tuple[tuple[
         raise DataError(f"{path}: the file is empty; a {'header line' if header else 'row'} is expected")
     if not header:
         return numbered_names(len(first[1])), itertools.chain([first], records)
-    names = [cell.strip(BLANKS) or f"Unnamed: {number}" for number, cell in enumerate(first[1])]
+    names = [cell.strip(SPACES) or f"Unnamed: {number}" for number, cell in enumerate(first[1])]
     if all(as_float(name) is not None for name in names):
         raise DataError(f"{path}:1: the first line is all numbers; a header line with names is expected (--no-header)")
     _check_no_number(names, path)

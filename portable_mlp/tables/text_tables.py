@@ -3,29 +3,59 @@
 from __future__ import annotations
 
 import io
+import itertools
+import math
+import re
+import sys
 from array import array
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from .arrow_columns import ArrowColumn
-from .arrow_csv import LoadedText, read_arrow_csv
-from .cells import Cells, recognised
+from .arrow_csv import is_for_arrow, read_arrow_csv
+from .cells import MISSING_NUMBERS, Cells
 from .column_names import BLANKS, feature_columns, target_column
 from .columns import Column, Reading, Table, TextFormat
 from .errors import DataError
-from .limits import RowLimit, check_bytes, row_limit
+from .limits import RowLimit, above, check_bytes, row_limit
+from .loaded_text import LoadedText
 from .targets import TargetKind, Targets
 from .text_files import DELIMITER_OF, TextFile, opened_text
 from .text_headers import DELIMITER_NAMES, HEAD_BYTES, lenient_header, likely_delimiter, strict_header
-from .text_numbers import Place, as_truth, checked_feature, is_code, row_of_floats
+from .text_numbers import Place, as_truth, checked_feature, row_of_floats
 from .text_records import Records, read_records, records_of_width
+from .written_columns import WrittenColumn
 
-__all__ = ["TextTable", "TextTableOptions", "read_prediction_text", "read_text_table", "read_training_text"]
+__all__ = [
+    "TextColumn",
+    "TextRows",
+    "TextTable",
+    "TextTableOptions",
+    "read_prediction_text",
+    "read_text_table",
+    "read_training_text",
+    "text_format",
+    "text_groups",
+]
+
+SEPARATOR = "\0"
+"""What stands between the cells of a column in memory; no cell contains it."""
+
+_CODE = re.compile(rf"{SEPARATOR}[+-]?0[0-9]+(?={SEPARATOR}|\Z)")
+"""A cell that `is_code`, after the one before it."""
+
+GROUP_ROWS, GROUP_BYTES = 2**16, 2**23
+"""The most rows, and about the most bytes, of a text table that are read at a time where it is too large for memory."""
 
 _BLOCK_CHARACTERS = 2**20
+
+_COMMANDS_READ_ON = (
+    "portable-mlp predict and evaluate read a table batch by batch, however large, and train does where it needs "
+    "neither folds nor several networks"
+)
 
 
 class TextTableOptions(NamedTuple):
@@ -47,30 +77,13 @@ class TextTableOptions(NamedTuple):
 
 
 class TextTable(NamedTuple):
-    """A text table before its cells are interpreted.
+    """The columns of a text table before their cells are interpreted, with their names, all different."""
 
-    Attributes
-    ----------
-    name : str
-        Name of the file in error messages.
-    names : tuple of str
-        Column names, all different.
-    columns : sequence of TextColumn or ArrowColumn
-        One column per name.
-    notes : tuple of str
-        Remarks for the user, such as an unusual delimiter.
-    format : TextFormat
-        The format of the file.
-    """
-
-    name: str
     names: tuple[str, ...]
     columns: Sequence[TextColumn] | Sequence[ArrowColumn]
-    notes: tuple[str, ...]
-    format: TextFormat
 
 
-class TextColumn:
+class TextColumn(WrittenColumn):
     """A column of text: blocks of UTF-8, in which NUL, which no cell contains, separates the cells.
 
     Parameters
@@ -79,54 +92,106 @@ class TextColumn:
         Name of the column.
     place : callable
         Function from a row, counted from 0, to its place in error messages.
+    blocks : iterable of bytes
+        The blocks that are there already.
     """
 
-    def __init__(self, name: str, place: Callable[[int], object]) -> None:
+    def __init__(self, name: str, place: Callable[[int], object], blocks: Iterable[bytes] = ()) -> None:
         self.name = name
         self._place = place
-        self._blocks: list[bytes] = []
+        self._blocks = list(blocks)
 
     def append(self, texts: Sequence[str]) -> int:
         """Add the cells of some rows; return their size in bytes."""
-        block = "\0".join(text.strip(BLANKS) for text in texts).encode()
+        block = SEPARATOR.join(text.strip(BLANKS) for text in texts).encode()
         self._blocks.append(block)
         return len(block)
+
+    def block(self) -> bytes:
+        """Return all cells in one block."""
+        return SEPARATOR.encode().join(self._blocks)
 
     def cells(self) -> Cells:
         """Return the cells with their places."""
         return Cells.of(self.name, self._texts(), self._place)
 
-    def recognised(self, decimal: str) -> Column:
-        """Return the column with the kind inferred from its cells."""
-        return self._plain_numbers(decimal) or recognised(self.cells(), decimal)
-
-    def _texts(self) -> Iterator[str]:
-        for block in self._blocks:
-            yield from block.decode().split("\0")
-
-    def _plain_numbers(self, decimal: str) -> Column | None:
-        """Return the numbers of a column of nothing but numbers; None for any other, or for codes: the fast path."""
+    def plain_numbers(self, decimal: str) -> Column | None:
+        """Return the numbers of a column of nothing but numbers and missing cells; None for any other, or for codes."""
         values = array("d")
         if decimal != ".":
             return None
         for block in self._blocks:
-            texts = block.decode().split("\0")
-            numbers = row_of_floats(texts)
-            if numbers is None or any(map(is_code, texts)):
+            whole = block.decode()
+            texts = whole.split(SEPARATOR)
+            are_there = MISSING_NUMBERS.isdisjoint(texts)
+            present = texts if are_there else [text for text in texts if text not in MISSING_NUMBERS]
+            numbers = row_of_floats(present)
+            if numbers is None or _CODE.search(SEPARATOR + whole):
                 return None
+            if not are_there:
+                some = iter(numbers)
+                numbers = [math.nan if text in MISSING_NUMBERS else next(some) for text in texts]
             values.fromlist(numbers)
         return Column(Reading("number", "."), np.frombuffer(values, dtype=np.float64))
 
+    def _texts(self) -> Iterator[str]:
+        for block in self._blocks:
+            yield from block.decode().split(SEPARATOR)
 
-def read_text_table(file: TextFile, suffix: str, options: TextTableOptions) -> TextTable:
-    """Read an open text file, without interpreting its cells.
 
-    The delimiter is inferred unless it is given, and columns without a name get one.
+class TextRows:
+    """Rows of a text table, column by column.
 
-    Raises
-    ------
-    DataError
-        If the file is not a table, or too large.
+    Parameters
+    ----------
+    path : str
+        Name of the file in error messages.
+    names : sequence of str
+        Names of all columns, in order.
+
+    Attributes
+    ----------
+    columns : list of TextColumn
+        The columns; the last rows may still be missing until `flush`.
+    lines : array of int
+        The line of the file on which each row begins.
+    n_bytes : int
+        Size of the cells in ``columns``.
+    """
+
+    def __init__(self, path: str, names: Sequence[str]) -> None:
+        self.lines = array("q")
+        self.columns = [TextColumn(name, _places(path, self.lines, i)) for i, name in enumerate(names, start=1)]
+        self.n_bytes = 0
+        self._block: list[list[str]] = []
+        self._n_characters = 0
+
+    def append(self, line: int, cells: list[str]) -> None:
+        """Add a row."""
+        self.lines.append(line)
+        self._block.append(cells)
+        self._n_characters += len(cells) + sum(map(len, cells))
+        if self._n_characters >= _BLOCK_CHARACTERS:
+            self.flush()
+
+    def flush(self) -> None:
+        """Move the rows that are still cells into the columns."""
+        if self._block:
+            for column, texts in zip(self.columns, zip(*self._block, strict=True), strict=True):
+                self.n_bytes += column.append(texts)
+        self._block.clear()
+        self._n_characters = 0
+
+
+def _places(path: str, lines: Sequence[int], column: int) -> Callable[[int], Place]:
+    """Return a function from a row to the place of its cell; it does not keep `TextRows` in memory."""
+    return lambda row: Place(path, lines[row], column)
+
+
+def text_format(file: TextFile, suffix: str, options: TextTableOptions) -> tuple[TextFormat, tuple[str, ...]]:
+    """Return the format of an open text file of which nothing was read yet, and what is unusual about it, in words.
+
+    The delimiter is inferred unless it is given.
     """
     supposed = options.delimiter or DELIMITER_OF.get(suffix)
     head = file.stream.peek(HEAD_BYTES)  # type: ignore[attr-defined]
@@ -134,17 +199,26 @@ def read_text_table(file: TextFile, suffix: str, options: TextTableOptions) -> T
     notes = [] if supposed in (None, delimiter) else [f"the cells are separated by {DELIMITER_NAMES[delimiter]}"]
     if file.encoding != "utf-8":
         notes.append(f"the text is in {file.encoding}")
-    found = TextFormat(delimiter, file.encoding)
-    loaded = LoadedText(file)
-    if loaded.complete:
+    return TextFormat(delimiter, file.encoding), tuple(notes)
+
+
+def read_text_table(loaded: LoadedText, found: TextFormat, options: TextTableOptions) -> TextTable:
+    """Read a text file whole, without interpreting its cells; columns without a name get one.
+
+    Raises
+    ------
+    DataError
+        If the file is not a table, or too large.
+    """
+    file = loaded.rewound()
+    if loaded.complete and is_for_arrow(loaded.data):
         copy = file._replace(stream=io.BytesIO(loaded.data))
-        names, _ = lenient_header(read_records(copy, delimiter), file.name, header=options.header)
-        most_rows = _row_limit(names, options).rows
-        columns = read_arrow_csv(loaded.data, file.name, names, delimiter, header=options.header, most_rows=most_rows)
+        names, _ = lenient_header(read_records(copy, found.delimiter), file.name, header=options.header)
+        most, data = _row_limit(names, options).rows, loaded.data
+        columns = read_arrow_csv(data, file.name, names, found.delimiter, header=options.header, most_rows=most)
         if columns is not None:
-            return TextTable(file.name, names, columns, tuple(notes), found)
-    names, ours = _by_records(loaded.rewound(), delimiter, options)
-    return TextTable(file.name, names, ours, tuple(notes), found)
+            return TextTable(names, columns)
+    return _by_records(file, found.delimiter, options)
 
 
 def _row_limit(names: Sequence[str], options: TextTableOptions) -> RowLimit:
@@ -152,44 +226,60 @@ def _row_limit(names: Sequence[str], options: TextTableOptions) -> RowLimit:
     limit = row_limit(24 * len(names), options.max_rows)
     if limit.rows == options.max_rows:
         return limit
-    return limit._replace(reason=f"{limit.reason}; train reads a .parquet table batch by batch, however large")
+    return limit._replace(reason=f"{limit.reason}; {_COMMANDS_READ_ON}")
 
 
-def _by_records(
-    file: TextFile, delimiter: str, options: TextTableOptions
-) -> tuple[tuple[str, ...], Sequence[TextColumn]]:
+def _by_records(file: TextFile, delimiter: str, options: TextTableOptions) -> TextTable:
     """Read a text file record by record, without PyArrow."""
-    records = read_records(file, delimiter)
-    names, records = lenient_header(records, file.name, header=options.header)
-    lines = array("q")
+    names, records = _header_first(file, delimiter, options)
+    rows = TextRows(file.name, names)
+    checked = 0
+    for line, cells in records_of_width(records, len(names), file.name, _row_limit(names, options)):
+        rows.append(line, cells)
+        if rows.n_bytes > checked:
+            checked = rows.n_bytes
+            check_bytes(file.name, "a text", checked)
+    rows.flush()
+    return TextTable(names, rows.columns)
 
-    def place_in(column: int) -> Callable[[int], object]:
-        return lambda row: Place(file.name, lines[row], column)
 
-    columns = [TextColumn(name, place_in(number)) for number, name in enumerate(names, start=1)]
-    limit = _row_limit(names, options)
-    block: list[list[str]] = []
-    n_characters, n_bytes = 0, 0
-    for line, cells in records_of_width(records, len(names), file.name, limit):
-        lines.append(line)
-        block.append(cells)
-        n_characters += sum(map(len, cells))
-        if n_characters >= _BLOCK_CHARACTERS:
-            n_bytes += _append(columns, block)
-            n_characters = 0
-            check_bytes(file.name, "a text", n_bytes)
-    if block:
-        _append(columns, block)
-    if not lines:
+def text_groups(
+    file: TextFile, delimiter: str, options: TextTableOptions
+) -> tuple[tuple[str, ...], Iterator[TextRows]]:
+    """Return the column names of a text file, and its rows, so many at a time that memory does not grow with the file.
+
+    Raises
+    ------
+    DataError
+        If the file is not a table, or has more rows than the options allow; also while the rows are read.
+    """
+    names, records = _header_first(file, delimiter, options)
+    most = options.max_rows
+    limit = RowLimit(sys.maxsize, "") if most is None else RowLimit(most, above(most))
+    return names, _grouped(records_of_width(records, len(names), file.name, limit), file.name, names)
+
+
+def _grouped(records: Records, path: str, names: Sequence[str]) -> Iterator[TextRows]:
+    """Yield records as groups of rows."""
+    rows = TextRows(path, names)
+    for line, cells in records:
+        rows.append(line, cells)
+        if len(rows.lines) == GROUP_ROWS or rows.n_bytes >= GROUP_BYTES:
+            rows.flush()
+            yield rows
+            rows = TextRows(path, names)
+    if rows.lines:
+        rows.flush()
+        yield rows
+
+
+def _header_first(file: TextFile, delimiter: str, options: TextTableOptions) -> tuple[tuple[str, ...], Records]:
+    """Return the column names and the records after them, at least one."""
+    names, records = lenient_header(read_records(file, delimiter), file.name, header=options.header)
+    first = next(records, None)
+    if first is None:
         raise DataError(f"{file.name}: no row after the header line")
-    return names, columns
-
-
-def _append(columns: Sequence[TextColumn], block: list[list[str]]) -> int:
-    """Move the cells of some rows into the columns; return their size in bytes."""
-    n_bytes = sum(column.append(texts) for column, texts in zip(columns, zip(*block, strict=True), strict=True))
-    block.clear()
-    return n_bytes
+    return names, itertools.chain([first], records)
 
 
 class _Features:

@@ -12,6 +12,7 @@ from .cells import PLURAL, Cells, read_as, with_dates
 from .columns import Column, Reading
 from .dates import DIGIT_FORMS
 from .errors import DataError, shown
+from .written_columns import WrittenColumn
 
 __all__ = ["RawColumn", "TypedColumn", "conformed", "meaning_of", "number_column", "text_of", "whole_numbers"]
 
@@ -75,7 +76,7 @@ def conformed(column: RawColumn, reading: Reading) -> Column:
         If the cells cannot be converted; the message names the first such cell.
     """
     if not isinstance(column, TypedColumn):
-        return read_as(column.cells(), reading)
+        return column.conformed(reading) if isinstance(column, WrittenColumn) else read_as(column.cells(), reading)
     kind, values = column.column.reading.kind, column.column.values
     if kind == "text" or reading.kind == "text" or (kind == "number" and reading.form in DIGIT_FORMS):
         return read_as(column.cells(), reading)

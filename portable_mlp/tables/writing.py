@@ -5,8 +5,9 @@ from __future__ import annotations
 import codecs
 import csv
 import gzip
+import itertools
 import os
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any, BinaryIO, Protocol
 
 import numpy as np
@@ -17,7 +18,7 @@ from .errors import counted
 from .parquet_files import load_pyarrow
 from .text_files import DELIMITER_OF
 
-__all__ = ["OUTPUT_SUFFIXES", "Writable", "check_output", "write_rows", "write_table"]
+__all__ = ["OUTPUT_SUFFIXES", "Writable", "check_output", "write_parts", "write_rows", "write_table"]
 
 _PARQUET = ".parquet"
 OUTPUT_SUFFIXES = (*DELIMITER_OF, _PARQUET)
@@ -62,22 +63,35 @@ def write_table(
     ImportError
         If the file is in Parquet and PyArrow is missing.
     """
-    cells = _checked_columns(header, columns)
-    if spreadsheet_safe:
-        header, cells = [_escaped(name) for name in header], [list(map(_escaped, column)) for column in cells]
+    write_parts(path_or_file, [(header, columns)], spreadsheet_safe=spreadsheet_safe)
+
+
+def write_parts(
+    path_or_file: str | os.PathLike[str] | Writable,
+    parts: Iterable[tuple[Sequence[str], Sequence[NDArray[Any] | Sequence[object]]]],
+    *,
+    spreadsheet_safe: bool = False,
+) -> None:
+    """Write a table whose rows come in parts, at least one; each is a header, the same for all, and columns.
+
+    Nothing is written before there is the first part. Other parameters and errors are those of `write_table`.
+    """
+    checked = (_checked_part(*part, spreadsheet_safe=spreadsheet_safe) for part in parts)
+    header, first = next(checked)
+    every = itertools.chain([first], (cells for _, cells in checked))
     if not isinstance(path_or_file, (str, os.PathLike)):
-        write_rows(path_or_file, header, cells)
+        write_rows(path_or_file, header, every)
         return
     suffix = check_output(path_or_file)
     with replace_file(path_or_file) as file:
         if suffix == _PARQUET:
-            _write_parquet(file, header, cells)
+            _write_parquet(file, header, every)
         elif suffix.endswith(".gz"):
             # Without the time and a name, so that the same table gives the same bytes.
             with gzip.GzipFile(filename="", mode="wb", fileobj=file, mtime=0) as compressed:
-                write_rows(codecs.getwriter("utf-8")(compressed), header, cells, DELIMITER_OF[suffix])
+                write_rows(codecs.getwriter("utf-8")(compressed), header, every, DELIMITER_OF[suffix])
         else:
-            write_rows(codecs.getwriter("utf-8")(file), header, cells, DELIMITER_OF[suffix])
+            write_rows(codecs.getwriter("utf-8")(file), header, every, DELIMITER_OF[suffix])
 
 
 def check_output(path: str | os.PathLike[str]) -> str:
@@ -100,12 +114,23 @@ def check_output(path: str | os.PathLike[str]) -> str:
     raise ValueError(f"{os.fspath(path)}: a table is written in the format that its name ends in: {names}")
 
 
-def _write_parquet(file: BinaryIO, header: Sequence[str], columns: list[list[object]]) -> None:
-    load_pyarrow("pyarrow.parquet")
-    import pyarrow
+def _write_parquet(file: BinaryIO, header: Sequence[str], parts: Iterable[list[list[object]]]) -> None:
+    pa, parquet = load_pyarrow(), load_pyarrow("pyarrow.parquet")
+    tables = (pa.table([pa.array(column) for column in columns], names=list(header)) for columns in parts)
+    first = next(tables)
+    with parquet.ParquetWriter(file, first.schema) as writer:
+        for table in itertools.chain([first], tables):
+            writer.write_table(table)
 
-    table = pyarrow.table([pyarrow.array(column) for column in columns], names=list(header))
-    load_pyarrow("pyarrow.parquet").write_table(table, file)
+
+def _checked_part(
+    header: Sequence[str], columns: Sequence[NDArray[Any] | Sequence[object]], *, spreadsheet_safe: bool
+) -> tuple[Sequence[str], list[list[object]]]:
+    """Return a header and its columns as they are written."""
+    cells = _checked_columns(header, columns)
+    if not spreadsheet_safe:
+        return header, cells
+    return [_escaped(name) for name in header], [list(map(_escaped, column)) for column in cells]
 
 
 def _checked_columns(header: Sequence[str], columns: Sequence[NDArray[Any] | Sequence[object]]) -> list[list[object]]:
@@ -138,7 +163,7 @@ class Writable(Protocol):
 
 
 def write_rows(
-    file: Writable, header: Sequence[str], columns: Sequence[Sequence[object]], delimiter: str = ","
+    file: Writable, header: Sequence[str], parts: Iterable[Sequence[Sequence[object]]], delimiter: str = ","
 ) -> None:
     r"""Write a header and rows as delimited text.
 
@@ -151,14 +176,15 @@ def write_rows(
         File open for writing; it stays open.
     header : sequence of str
         One name per column.
-    columns : sequence of sequences
-        Plain Python values, column by column, all of one length.
+    parts : iterable of sequences of sequences
+        Some rows each: plain Python values, column by column, all of one length.
     delimiter : str
         Separator of the cells.
     """
     writer = csv.writer(_LineFeedRows(file), delimiter=delimiter, lineterminator="\r\n")
     writer.writerow(header)
-    writer.writerows(zip(*columns, strict=True))
+    for columns in parts:
+        writer.writerows(zip(*columns, strict=True))
 
 
 class _LineFeedRows:

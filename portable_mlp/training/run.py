@@ -2,7 +2,7 @@
 
 `portable_mlp.train` and the estimators run the same loop. They differ in three policies: the order of the samples
 (`order`), the learning rates (`schedules`, `portable_mlp.estimators.optimizer_state`), and the record, which evaluates
-each complete epoch and decides whether to stop (`loop_record`, `portable_mlp.estimators.stochastic`).
+each complete epoch and decides whether to stop (`loop_record`, `portable_mlp.estimators.epoch_record`).
 """
 
 from __future__ import annotations

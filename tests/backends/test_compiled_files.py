@@ -17,14 +17,14 @@ import numpy as np
 import pytest
 from numba.extending import intrinsic
 
-from portable_mlp.backends import _compiled_files, _numba_primitives
+from portable_mlp.backends import _compiled_files, _numba_loops
 from portable_mlp.backends._compiled_files import CompiledFiles, code_fingerprint
-from portable_mlp.backends._numba_primitives import _compiled, _kept
+from portable_mlp.backends._numba_compiling import compiled_on_call, kept_on_disk
 from tests.selection import one_in, rarely
 
 PACKAGE = pathlib.Path(_compiled_files.__file__).parents[1]
 FACTOR = 2.0
-inner = _compiled(lambda x: 3.0 * x)
+inner = compiled_on_call(lambda x: 3.0 * x)
 
 
 def six_fold(x: float) -> float:
@@ -40,7 +40,7 @@ def folder(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> pathlib.P
 
 def called(x: Any = 1.0, result: float = 6.0) -> str:
     """Compile as a new process would, and call; return where the code came from."""
-    function = _kept(six_fold)
+    function = kept_on_disk(six_fold)
     assert function(x) == result
     return "disk" if sum(function.stats.cache_hits.values()) else "compiler"
 
@@ -66,7 +66,7 @@ def test_two_processes_that_write_at_once_mix_nothing_up(folder: pathlib.Path, m
 
 CHANGES: dict[str, tuple[Any, float]] = {
     "a global": (("FACTOR", 4.0), 12.0),
-    "a function that is called": (("inner", _compiled(lambda x: 5.0 * x)), 10.0),
+    "a function that is called": (("inner", compiled_on_call(lambda x: 5.0 * x)), 10.0),
     "the options of a function that is called": (("inner", numba.njit(error_model="python")(inner.py_func)), 6.0),
 }
 
@@ -93,7 +93,7 @@ def test_code_of_another_version_is_compiled_anew(folder: pathlib.Path, monkeypa
 
 def test_what_has_no_exact_text_is_not_kept(folder: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys.modules[__name__], "FACTOR", np.full(2000, 2.0))
-    function = _kept(lambda: FACTOR[3])  # type: ignore[index]
+    function = kept_on_disk(lambda: FACTOR[3])  # type: ignore[index]
     with pytest.raises(TypeError, match=r"constant array.* of type ndarray is not kept on disk"):
         code_fingerprint(function)
     assert function() == 2.0
@@ -101,7 +101,7 @@ def test_what_has_no_exact_text_is_not_kept(folder: pathlib.Path, monkeypatch: p
 
 
 def test_every_loop_of_the_primitives_is_kept() -> None:
-    loops = [one for one in vars(_numba_primitives).values() if isinstance(getattr(one, "_cache", None), CompiledFiles)]
+    loops = [one for one in vars(_numba_loops).values() if isinstance(getattr(one, "_cache", None), CompiledFiles)]
     assert len(loops) == 18
     assert len(set(map(code_fingerprint, loops))) == len(loops)
 
@@ -127,7 +127,7 @@ def test_code_follows_the_instructions_that_are_written_by_hand(
     folder: pathlib.Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def from_where() -> tuple[float, bool]:
-        function = _kept(by_intrinsic)
+        function = kept_on_disk(by_intrinsic)
         return function(3.0), bool(sum(function.stats.cache_hits.values()))
 
     assert [from_where(), from_where()] == [(6.0, False), (6.0, True)]
@@ -138,7 +138,7 @@ def test_code_follows_the_instructions_that_are_written_by_hand(
 @pytest.mark.parametrize("damage", ["none", "half", "gone"])
 @pytest.mark.parametrize("kind", ["*.nbi", "*.nbc"])
 def test_whether_code_is_there(kind: str, damage: str, folder: pathlib.Path) -> None:
-    function = _kept(six_fold)
+    function = kept_on_disk(six_fold)
     signature = (numba.float64,)
     assert not function._cache.has(signature, function.targetctx)
     assert function(1.0) == 6.0

@@ -16,11 +16,13 @@ from scipy import special
 from scipy.special import _ufuncs
 
 import portable_mlp as pm
-from portable_mlp.backends import _compiled_steps, _native_runner, _recording
-from portable_mlp.backends._compiled_steps import LOOPS, TAKE, TAKE_LABELS, CompiledSteps, inner_loop
+from portable_mlp.backends import _compiled_steps, _native_runner, _recording, _ufunc_loops
+from portable_mlp.backends._compiled_steps import LOOPS, CompiledSteps
 from portable_mlp.backends._native_runner import NativeRunner
-from portable_mlp.backends._numba_primitives import _LOOPS_OF_UPDATES
+from portable_mlp.backends._numba_loops import LOOPS_OF_UPDATES
 from portable_mlp.backends._tape import Tape, Untapeable
+from portable_mlp.backends._tape_codes import TAKE, TAKE_LABELS
+from portable_mlp.backends._ufunc_loops import inner_loop
 from portable_mlp.backends.portable_runner import PortableRunner
 from portable_mlp.backends.runner import COMPILED_STEPS_A_CALL
 from portable_mlp.estimators.losses import REPORTED
@@ -332,9 +334,9 @@ def test_an_optimizer_without_a_loop(calls: list[int]) -> None:
 
 
 def test_every_loop_has_a_code() -> None:
-    assert set(_LOOPS_OF_UPDATES.values()) <= set(LOOPS)
+    assert set(LOOPS_OF_UPDATES.values()) <= set(LOOPS)
     # A formula need not have a loop: `test_an_optimizer_without_a_loop`.
-    assert set(_LOOPS_OF_UPDATES) <= {value for key, value in vars(optimizers).items() if key.endswith("_update")}
+    assert set(LOOPS_OF_UPDATES) <= {value for key, value in vars(optimizers).items() if key.endswith("_update")}
 
 
 def test_whole_trainings(calls: list[int], monkeypatch: pytest.MonkeyPatch) -> None:
@@ -425,13 +427,13 @@ def test_inner_loops_are_looked_up_with_care(monkeypatch: pytest.MonkeyPatch) ->
     inner_loop.cache_clear()
     with pytest.raises(LookupError, match="no loop gg"):
         inner_loop(np.exp, "gg")
-    honest = _compiled_steps._Ufunc._fields_
+    honest = _ufunc_loops._Ufunc._fields_
     assert [name for name, _ in honest][-1] == "ntypes"
 
-    class Other(_compiled_steps._Ufunc):
+    class Other(_ufunc_loops._Ufunc):
         nin = 7  # type: ignore[assignment]
 
-    monkeypatch.setattr(_compiled_steps, "_Ufunc", Other)
+    monkeypatch.setattr(_ufunc_loops, "_Ufunc", Other)
     with pytest.raises(LookupError, match="not as this NumPy's header says"):
         inner_loop(np.exp, "f->f")
     inner_loop.cache_clear()

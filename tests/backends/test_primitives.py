@@ -12,8 +12,9 @@ import pytest
 import scipy.sparse
 
 import portable_mlp as pm
-from portable_mlp.backends import _numba_primitives, _numpy
-from portable_mlp.backends._numba_primitives import _LOOPS_OF_UPDATES, NumbaPrimitives
+from portable_mlp.backends import _numba_compiling, _numba_loops, _numpy
+from portable_mlp.backends._numba_loops import LOOPS_OF_UPDATES
+from portable_mlp.backends._numba_primitives import NumbaPrimitives
 from portable_mlp.backends._numpy import NumpyBackend, numpy_primitives
 from portable_mlp.backends._numpy_primitives import NumpyPrimitives
 from portable_mlp.estimators.losses import REPORTED
@@ -208,7 +209,7 @@ def test_rows_are_taken_and_labels_encoded_into_memory(labels: str, dtype: str, 
 def test_every_compiled_formula_is_compared(dtype: str, name: str) -> None:
     """A formula without a loop of its own is computed by NumPy."""
     formulas = {value for key, value in vars(optimizers).items() if key.endswith("_update")}
-    assert set(_LOOPS_OF_UPDATES) == {optimizer.formula for optimizer in OPTIMIZERS.values()} <= formulas
+    assert set(LOOPS_OF_UPDATES) == {optimizer.formula for optimizer in OPTIMIZERS.values()} <= formulas
 
 
 @on_both
@@ -385,14 +386,14 @@ PARAMETERS = {
 @pytest.mark.parametrize("kind", PARAMETERS)
 def test_any_parameters_predict_beside_compiled_loops(kind: str) -> None:
     """What no loop is compiled for is computed by NumPy; nothing is compiled for a prediction, nothing fails."""
-    X, loops = numbers((50, 4), "float64", special=False), (_numba_primitives._bias, _numba_primitives._bias_relu)
+    X, loops = numbers((50, 4), "float64", special=False), (_numba_loops.bias_loop, _numba_loops.bias_relu_loop)
     numpy_primitives()
     pm.predict(NET, PARAMETERS["as they are"], X)
     before = [list(loop.signatures) for loop in loops]
     found = pm.predict(NET, PARAMETERS[kind], X)
     same(found, pm.forward(NET, PARAMETERS[kind], X)[-1])
     assert [list(loop.signatures) for loop in loops] == before
-    assert not _numba_primitives._failures
+    assert not _numba_compiling.failures
 
 
 def test_predictions_are_computed_by_the_primitives_of_the_backend(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -67,6 +67,19 @@ def test_a_page_has_all_parts(classes: list[Any] | None) -> None:
     assert "pm.Table" not in report(classes, columns=[]).page()
 
 
+def test_words_of_treatments_are_explained_where_they_occur() -> None:
+    said = {
+        "scaled": "deviation 1",
+        "3 categories": "Each category has a feature",
+        "2 pieces between quantiles": "linear within",
+    }
+    for treatment in said:
+        text = Page(report(None, columns=[ColumnReport("size", "number", 1, treatment)]).page()).text
+        assert [words for words in said.values() if words in text] == [said[treatment]]
+    dropped = report(None, columns=[ColumnReport("key", "dropped", 0, "tells rows apart")]).page()
+    assert not any(words in dropped for words in said.values())
+
+
 @pytest.mark.parametrize(("classes", "words"), [(["no", "yes"], "it occurs more often"), ([1, 2, 7], "underconfident")])
 def test_the_line_of_calibration_is_explained(classes: list[Any], words: str) -> None:
     """Of two classes the curve is that of the second one, which may be improbable."""

@@ -18,7 +18,7 @@ from sklearn.metrics import accuracy_score, r2_score
 
 import portable_mlp as pm
 from portable_mlp.cli.app import run
-from portable_mlp.tables import prepared_rows, raw_rows
+from portable_mlp.tables import prepared_rows, text_census
 from portable_mlp.tables.hold_out import GroupSplit, stratified_splits
 from portable_mlp.tables.limits import RowLimit
 from portable_mlp.tables.parquet_files import ParquetMatrix
@@ -199,7 +199,7 @@ STREAMED_MAIN = """
 import signal, sys
 signal.signal(signal.SIGINT, signal.default_int_handler)
 from portable_mlp.__main__ import main
-from portable_mlp.tables import prepared_rows, raw_rows
+from portable_mlp.tables import prepared_rows, text_census
 prepared_rows.STREAMED_BYTES = 0
 sys.exit(main())
 """
@@ -395,7 +395,7 @@ PEAK = """
 import sys, tracemalloc
 import numpy, pyarrow, pyarrow.parquet
 from portable_mlp.backends import get_backend
-from portable_mlp.tables import prepared_rows, raw_rows
+from portable_mlp.tables import prepared_rows, text_census
 from portable_mlp.cli.app import run
 from portable_mlp.tables import row_sources
 from portable_mlp.training import evaluation, stream
@@ -601,7 +601,7 @@ def test_targets_that_are_not_plain_are_read_whole(
 
 
 def test_texts_that_are_too_many_to_count(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> None:
-    monkeypatch.setattr(raw_rows, "MOST_TEXTS", 30)
+    monkeypatch.setattr(text_census, "MOST_TEXTS", 30)
     summary, _ = trained_raw(saved_raw("quantity"), capfd=capfd)
     treatments = {one["name"]: one["treatment"] for one in summary["columns"]}
     assert treatments["street"] == "more than 30 different texts"

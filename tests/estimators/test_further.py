@@ -308,7 +308,7 @@ def test_dropout_drops_in_training_alone() -> None:
 
 
 def test_dropout_masks_have_the_right_share_and_mean(monkeypatch: pytest.MonkeyPatch) -> None:
-    from portable_mlp.estimators.stochastic import StreamOrder
+    from portable_mlp.estimators.stream_order import StreamOrder
 
     original, drawn = StreamOrder._masks, []
 

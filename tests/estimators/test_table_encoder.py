@@ -2,6 +2,8 @@
 
 import pickle
 from collections.abc import Callable
+from datetime import timedelta
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +11,7 @@ import numpy as np
 import pandas as pd
 import polars as pl
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from numpy.testing import assert_array_equal
 from sklearn.base import clone
@@ -19,6 +22,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
 import portable_mlp as pm
+from portable_mlp.tables.columns import RawTable
 from tests.estimators.test_one_row import calls_of
 
 
@@ -157,12 +161,86 @@ def test_options() -> None:
         ({"a": [1], "b": [2], 1: [3], "1": [4]}, ValueError, "4 columns have 3 different names; each needs one"),
         ({**NEW, "text": ["a", "b"]}, ValueError, "column 'text' has 2 rows, but column 'number' has 1"),
         (pl.DataFrame(NEW).lazy(), TypeError, "a table in memory is a data frame of pandas, polars or PyArrow"),
+        (pl.DataFrame(NEW).lazy(), TypeError, "got LazyFrame (X.collect() gives one)"),
+        (pd.DataFrame(NEW).iloc[0], TypeError, "got Series (X.to_frame() gives one of a single column, frame"),
+        (pa.table(NEW).to_batches()[0], TypeError, "got RecordBatch (pyarrow.table(X) gives one)"),
+        (RawTable(NEW, None, None, None, ()), TypeError, "pass its columns, table.X, as X, and table.y as y"),
+        (pd.DataFrame({**NEW, "text": [object()]}), TypeError, "column 'text' holds a object; numbers, texts"),
     ],
 )  # fmt: skip
 def test_what_is_refused(X: Any, error: type[Exception], message: str) -> None:
     with pytest.raises(error) as caught:
         pm.TableEncoder().fit(COLUMNS).transform(X)
     assert message in str(caught.value)
+
+
+HOURS = [timedelta(hours=hour) if hour else None for hour in (1, 2, 0, 5, 3, 2)]
+DURATIONS = {
+    "a list": {"time": HOURS},
+    "NumPy": {"time": np.array(HOURS, "timedelta64[s]")},
+    "pandas": pd.DataFrame({"time": pd.Series(HOURS, dtype="timedelta64[ns]")}),
+    "pandas, objects": pd.DataFrame({"time": pd.Series(HOURS, dtype=object)}),
+    "polars": pl.DataFrame({"time": HOURS}),
+    "PyArrow": pa.table({"time": pa.array(HOURS, pa.duration("ms"))}),
+}
+
+
+@pytest.mark.parametrize("name", DURATIONS)
+def test_durations_are_microseconds_in_whatever_table(name: str, tmp_path: Path) -> None:
+    encoder = pm.TableEncoder().fit(DURATIONS[name])
+    expected = pm.TableEncoder().fit_transform({"time": [3600e6, 7200e6, np.nan, 5 * 3600e6, 3 * 3600e6, 7200e6]})
+    assert_array_equal(encoder.transform(DURATIONS[name]), expected)
+    pq.write_table(pa.table({"time": pa.array(HOURS, pa.duration("s"))}), tmp_path / "durations.parquet")
+    assert_array_equal(encoder.transform(pm.read_table(tmp_path / "durations.parquet").X), expected)
+
+
+def test_a_structured_array_is_columns_by_name() -> None:
+    rows = list(zip(COLUMNS["whole"], ["a", "b", "", "a", "b", "a"], COLUMNS["truth"], strict=True))
+    array = np.array(rows, dtype=[("whole", "i8"), ("text", "U1"), ("truth", "?")])
+    expected = pm.TableEncoder().fit_transform({name: COLUMNS[name] for name in ("whole", "text", "truth")})
+    for X in (array, array.view(np.recarray)):
+        encoder = pm.TableEncoder().fit(X)
+        assert encoder.feature_names_in_.tolist() == ["whole", "text", "truth"]
+        assert_array_equal(encoder.transform(X[:3]), expected[:3])
+
+
+@pytest.mark.parametrize("dtype", ["f8", "i8", "?", "U1", "O", "M8[s]"])
+def test_cells_that_a_mask_hides_are_gaps(dtype: str) -> None:
+    values, mask = np.array([0, 1, 1, 0, 1, 0]).astype(dtype), np.array([0, 0, 1, 0, 0, 0], bool)
+    hidden = np.ma.MaskedArray(values, mask)
+    cells = values.astype("M8[us]" if dtype == "M8[s]" else object).tolist()
+    expected = pm.TableEncoder().fit_transform(
+        {"x0": [None if gone else cell for cell, gone in zip(cells, mask, strict=True)]}
+    )
+    assert_array_equal(pm.TableEncoder().fit_transform({"x0": hidden}), expected)
+    assert_array_equal(pm.TableEncoder().fit_transform(hidden[:, None]), expected)
+    all_seen = pm.TableEncoder().fit_transform({"x0": np.ma.MaskedArray(values, mask=False)})
+    assert_array_equal(all_seen, pm.TableEncoder().fit_transform({"x0": values}))
+
+
+def test_fractions_and_numbers_of_128_bits_are_numbers() -> None:
+    halves = {"a": [Fraction(1, 2), Fraction(3, 2), None, Fraction(2)]}
+    expected = pm.TableEncoder().fit_transform({"a": [0.5, 1.5, None, 2.0]})
+    assert_array_equal(pm.TableEncoder().fit_transform(halves), expected)
+    wide = pl.DataFrame({"a": pl.Series([1, 5, None, 7], dtype=pl.Int128)})
+    assert_array_equal(pm.TableEncoder().fit_transform(wide), pm.TableEncoder().fit_transform({"a": [1, 5, None, 7]}))
+
+
+def test_an_array_of_numpys_own_texts() -> None:
+    texts = [["a", "1"], ["b", "2"], ["a", "3"], ["b", "4"]]
+    array = np.array(texts, dtype=np.dtypes.StringDType())
+    assert_array_equal(pm.TableEncoder().fit_transform(array), pm.TableEncoder().fit_transform(texts))
+
+
+def test_what_cannot_be_learnt_from() -> None:
+    with pytest.raises(ValueError, match="drop leaves none of the columns 'a', 'b'"):
+        pm.TableEncoder(drop=["a", "b"]).fit({"a": [1.0], "b": [2.0]})
+    for empty in ({}, pd.DataFrame(index=range(3)), pl.DataFrame()):
+        with pytest.raises(ValueError, match="X has no columns"):
+            pm.TableEncoder().fit(empty)
+    for missing in ([1.0, np.nan], ["a", None], [1.5, None]):
+        with pytest.raises(ValueError, match="y has missing values, but the target of each row is needed"):
+            pm.TableEncoder().fit({"a": [1.0, 2.0]}, missing)
 
 
 @pytest.mark.parametrize("bad", [[1.0, np.inf], [[1], [2]]])

@@ -84,7 +84,7 @@ def test_pieces_of_numbers_are_those_between_their_quantiles() -> None:
     values = np.append(RNG.lognormal(size=60), [np.nan] * 5)
     encoder, matrix = learn(None, EncoderOptions(n_pieces=4), a=numbers(*values))
     assert encoder.feature_names == ["a", "a_piece1", "a_piece2", "a_piece3", "a_piece4", "a_missing"]
-    assert encoder.report[0].treatment.startswith("scaled; 4 pieces; gaps become the median")
+    assert encoder.report[0].treatment.startswith("scaled; 4 pieces between quantiles; gaps become the median")
     filled = np.where(np.isnan(values), np.nanmedian(values), values)
     edges = np.sort(filled)[[0, 16, 32, 48, 64]]
     new = np.array([-1.0, *edges, 1.1, 1e300])

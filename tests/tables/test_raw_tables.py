@@ -736,12 +736,12 @@ def test_columns_are_what_pandas_reads(save: Save) -> None:
     pd.testing.assert_frame_equal(X.to_pandas(), pd.read_csv(path), check_dtype=False)
 
 
-def test_a_text_that_memory_does_not_hold_is_better_a_parquet_file(
+def test_a_text_that_memory_does_not_hold_is_for_the_command_line(
     save: Save, reader: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = save("a,y\n" + "x,2\n" * 10)
     monkeypatch.setattr(limits, "table_bytes", lambda: 24 * 2 * 9)
-    with pytest.raises(DataError, match=r":11: more than 9 rows, .* memory; train reads a \.parquet table batch by"):
+    with pytest.raises(DataError, match=r":11: more than 9 rows, .* memory; portable-mlp predict and evaluate read"):
         pm.read_table(path)
     with pytest.raises(DataError, match=r":10: more than 8 rows, the limit that was set$"):
         read_raw_table(path, ReadingOptions(max_rows=8))
