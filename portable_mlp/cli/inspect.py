@@ -62,7 +62,7 @@ def inspect(model: Annotated[pathlib.Path, typer.Argument(help="Model file.")], 
             echo(line)
     if preparation.encoder is not None:
         echo("columns")
-        show_columns(preparation.encoder.report)
+        show_columns(preparation.report)
 
 
 def _first_names(names: list[Any], most: int = 12) -> str:

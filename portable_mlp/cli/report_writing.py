@@ -21,7 +21,7 @@ def write_report(
     reading: ReadingOptions,
 ) -> None:
     """Write the page of a training whose model was scored, in one step."""
-    assessment, encoder = trained.assessment, trained.prepared.preparation.encoder
+    assessment = trained.assessment
     assert assessment is not None  # a report asks for it
     report = TrainingReport(
         data=data,
@@ -33,7 +33,7 @@ def write_report(
         answers=assessment.answers,
         classes=assessment.classes,
         importances=assessment.importances(),
-        columns=[] if encoder is None else encoder.report,
+        columns=trained.prepared.preparation.report,
         notes=notes,
         saved=saved,
         reading=reading,

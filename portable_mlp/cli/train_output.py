@@ -68,13 +68,13 @@ def _figures_of(result: TrainResult, prepared: PreparedTable, *, patient: bool) 
 
 def details(trained: Trained, notes: tuple[str, ...]) -> dict[str, Any]:
     """Return what is for programs alone: scores, remarks, the treatment of each column, the history of each network."""
-    encoder, assessment = trained.prepared.preparation.encoder, trained.assessment
+    assessment = trained.assessment
     histories = [result.history for result in trained.fitted.results]
     found: dict[str, Any] = {}
     if assessment is not None:
         found["assessment"] = {"scored_on": assessment.scored_on, **assessment.scores.to_json()}
     found["notes"] = list(notes)
-    found["columns"] = [] if encoder is None else [one._asdict() for one in encoder.report]
+    found["columns"] = [one._asdict() for one in trained.prepared.preparation.report]
     return found | {"history": histories[0] if len(histories) == 1 else histories}
 
 
@@ -83,7 +83,7 @@ def show_table(preparation: Preparation, notes: tuple[str, ...]) -> None:
     for note in notes:
         echo(f"  {note}")
     if preparation.encoder is not None:
-        show_columns(preparation.encoder.report)
+        show_columns(preparation.report)
     if preparation.target_low is not None:
         echo(f"  predictions stay {preparation.range_in_words}, as the targets do")
 

@@ -14,7 +14,7 @@ import numpy as np
 
 from .columns import Columns
 from .encoder_options import EncoderOptions
-from .encoding import Encoder
+from .encoding import ColumnReport, Encoder
 from .errors import DataError
 from .moments import Moments
 from .raw import ReadingOptions
@@ -98,6 +98,14 @@ class Preparation:
     def task(self) -> str:
         """The task of the network, as the option names it: "classification" or "regression"."""
         return "regression" if self.classes is None else "classification"
+
+    @property
+    def report(self) -> list[ColumnReport]:
+        """The treatment of each column, last of the one that identifies the rows; empty for a table of numbers."""
+        if self.encoder is None:
+            return []
+        ids = [name for name in [(self.table or {}).get("id")] if name is not None]
+        return [*self.encoder.report, *(ColumnReport(name, "id", 0, "copied to the predictions") for name in ids)]
 
     @property
     def n_outputs(self) -> int:

@@ -234,6 +234,7 @@ def feature_names_of(raw: OpenedTable, options: ReadingOptions, target: str | No
     """Return the names of the features, in the file's order."""
     for names in (options.drop, options.categorical, options.features or (), [n for n in (options.id, target) if n]):
         raw.check_named(names)
+    _check_target_alone(raw.name, options, target)
     others = {name.strip(BLANKS) for name in (*options.drop, options.id, target) if name is not None}
     chosen = raw.columns if options.features is None else {name.strip(BLANKS) for name in options.features}
     names = [name for name in raw.columns if name in chosen and name not in others]
@@ -242,6 +243,19 @@ def feature_names_of(raw: OpenedTable, options: ReadingOptions, target: str | No
     if not names:
         raise DataError(f"{raw.name}: no feature is left of the columns {listed(tuple(raw.columns))}")
     return names
+
+
+def _check_target_alone(path: str, options: ReadingOptions, target: str | None) -> None:
+    """Raise DataError if an option for features names the target."""
+    if target is None:
+        return
+    if target.strip(BLANKS) in [name.strip(BLANKS) for name in options.drop]:
+        raise DataError(f"{path}: the target {shown(target)} cannot be dropped")
+    if target.strip(BLANKS) in [name.strip(BLANKS) for name in options.categorical]:
+        raise DataError(
+            f"{path}: the target {shown(target)} is not a feature to read as categories (--task classification "
+            "predicts it as classes)"
+        )
 
 
 def _columns(raw: OpenedTable, names: Iterable[str], interpreted: Callable[[RawColumn], Column]) -> Columns:

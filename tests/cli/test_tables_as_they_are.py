@@ -86,6 +86,7 @@ COLUMNS = """\
   built       date      read as YYYY-MM-DD: elapsed, year, month
   zone        number    scaled
   country     dropped   constant, always 'here'
+  key         id        copied to the predictions
 """
 
 
@@ -98,6 +99,16 @@ def test_what_is_done_with_each_column_is_printed_and_remembered(capfd: Capture)
     assert described[3] == {
         "name": "district", "kind": "category", "n_features": 4, "treatment": "3 categories, gaps as one of their own"
     }  # fmt: skip
+
+
+def test_an_option_for_features_that_names_the_target_is_refused(capfd: Capture) -> None:
+    FLATS.to_parquet("flats.parquet")
+    for data in ("flats.csv", "flats.parquet"):
+        options = (data, "--target", "rent")
+        dropped = mistake("train", *options, "--drop", "rent", capfd=capfd)
+        assert dropped == f"portable-mlp: {data}: the target 'rent' cannot be dropped\n"
+        categories = mistake("train", *options, "--categorical", "rent", capfd=capfd)
+        assert "the target 'rent' is not a feature to read as categories (--task classification" in categories
 
 
 def test_predictions_are_those_of_the_network_on_what_the_encoder_makes(capfd: Capture) -> None:
