@@ -116,7 +116,7 @@ TEXTS = {
     "dates in digits": lines(*(f"200102{day},{day}" for day in range(10, 20)), header="date,y"),
     "dates in digits with gaps": lines("20010203,1", ",2", ",3", ",4", "NA,5", "20010204,6", ",7", header="day,y"),
     "nearly dates in digits": lines(*(f"200102{day},{day}" for day in range(20, 40)), header="date,y"),
-    "dates of two forms": lines(*(f"{'200102' if i > 3 else '20010203'},{i}" for i in range(9)), header="date,y"),
+    "dates of two forms": lines(*(f"{'200102' if i > 2 else '20010203'},{i}" for i in range(9)), header="date,y"),
     "spaces of other kinds": lines(*(f"\u00a0{i}\u00a0,\u00a0{'xy'[i % 2]}" for i in range(8)), "\u00a0,\u00a0"),
     "units": lines(*(f"{i} km,{i}" for i in range(8))),
     "a quote within a cell": lines("1,2", "2,3", '3 "x",4'),
