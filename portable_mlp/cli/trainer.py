@@ -133,7 +133,7 @@ class Trainer(NamedTuple):
 
     def needs_all_rows(self, asked: AssessmentOptions) -> bool:
         """Return whether a model, or its scores, cannot be made of rows that are read batch by batch."""
-        n_networks = recipe(1, self.chosen).n_networks
+        n_networks = recipe(1, 1, self.chosen).n_networks
         is_lbfgs = self.chosen.training.get("solver") == "lbfgs"
         is_weighted = self.chosen.training.get("class_weight") is not None
         return bool(asked.n_folds) or n_networks > 1 or is_lbfgs or is_weighted or counts(self.chosen.loss)

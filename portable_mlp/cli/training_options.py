@@ -32,7 +32,7 @@ def training_options(**typed: Any) -> dict[str, Any]:
 def _usual(name: str) -> Any:
     """Return the default that help shows: that of the recipe, or of `train` where no recipe has the option."""
     default = TRAINING_OPTIONS[name].default
-    few, many = (recipe(n_rows).training.get(name, default) for n_rows in (FEW_ROWS, MANY_ROWS))
+    few, many = (recipe(n_rows, 1).training.get(name, default) for n_rows in (FEW_ROWS, MANY_ROWS))
     if few != many:
         return "depends on the table"
     return many is not None and str(many)

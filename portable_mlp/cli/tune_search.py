@@ -54,6 +54,7 @@ def search_of(
         splits,
         search_space(
             len(rows.y),
+            rows.X.shape[1],
             trainer.chosen,
             is_encoded=isinstance(rows, RawTable),
             penalty=prepared.recipe.training["l2"],

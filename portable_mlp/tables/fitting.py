@@ -249,7 +249,7 @@ def prepare(
     y = table.y
     assert y is not None  # a table to train on has targets
     classification = asks_for_classes(y, task)
-    chosen = recipe(len(y), options)
+    chosen = recipe(len(y), table.X.shape[1], options)
     splits = _splits(table, y, chosen, classification=classification, seed=seed)
     n_held_out = [len(held_out) for _, held_out in splits]
     if chosen.hold_out and not all(n_held_out) and (any(n_held_out) or options.training.get("patience") is not None):
@@ -294,7 +294,7 @@ def prepare_source(source: RowSource, options: TableOptions, *, task: str = "aut
         As `prepare`, or if the options need all rows at once.
     """
     n_rows = source.n_rows
-    chosen = recipe(n_rows, options)
+    chosen = recipe(n_rows, len(source.feature_names), options)
     if chosen.n_networks > 1:
         raise ValueError(
             f"{source.path}: an ensemble is for tables that fit into memory; this one is read batch by batch"

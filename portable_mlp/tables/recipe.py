@@ -44,7 +44,9 @@ FEWEST_ROWS_WITHOUT_NOISE = 1000
 """For quantities of fewer rows the penalty is less, the more of them a linear model explains."""
 
 N_PIECES = 8
-"""Pieces, between quantiles, that the encoder gives each number beside the number itself."""
+"""Pieces, between quantiles, that the encoder gives each number beside the number itself.
+
+Where there are more columns than rows they cost several times as long and gain nothing."""
 
 HIDDEN = (128, 64)
 """The hidden layers of an ensemble, and of a network that can stop where validation is best."""
@@ -119,13 +121,15 @@ class TableOptions(NamedTuple):
 NOTHING_CHOSEN = TableOptions()
 
 
-def recipe(n_rows: int, options: TableOptions = NOTHING_CHOSEN) -> Recipe:
+def recipe(n_rows: int, n_columns: int, options: TableOptions = NOTHING_CHOSEN) -> Recipe:
     """Return what to train on a table.
 
     Parameters
     ----------
     n_rows : int
         Rows with a target, those that will be held out among them; at least 1.
+    n_columns : int
+        Columns of features.
     options : TableOptions
         What is chosen, which wins.
 
@@ -140,11 +144,11 @@ def recipe(n_rows: int, options: TableOptions = NOTHING_CHOSEN) -> Recipe:
 
     Examples
     --------
-    >>> recipe(200).hold_out, recipe(2000).hold_out
+    >>> recipe(200, 5).hold_out, recipe(2000, 5).hold_out
     (0.0, 0.1)
-    >>> recipe(1000).training["l2"], recipe(5000).training["l2"]
+    >>> recipe(1000, 5).training["l2"], recipe(5000, 5).training["l2"]
     (0.01, 0.002)
-    >>> recipe(1000, TableOptions(training={"l2": 0.0})).training["l2"]
+    >>> recipe(1000, 5, TableOptions(training={"l2": 0.0})).training["l2"]
     0.0
     """
     check_choice("preset", options.preset, PRESETS)
@@ -171,7 +175,7 @@ def recipe(n_rows: int, options: TableOptions = NOTHING_CHOSEN) -> Recipe:
         n_networks,
         hold_out,
         training,
-        {"n_pieces": N_PIECES, **options.encoding},
+        {"n_pieces": N_PIECES if n_columns <= n_rows else 0, **options.encoding},
     )
 
 

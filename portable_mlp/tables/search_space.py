@@ -61,6 +61,7 @@ class SearchSpace(NamedTuple):
 
     options: TableOptions
     n_rows: int
+    n_columns: int
     distributions: Mapping[str, Distribution]
     penalty: float
 
@@ -88,14 +89,16 @@ class SearchSpace(NamedTuple):
 
     def resolved(self, parameters: Mapping[str, Any]) -> dict[str, Any]:
         """Return the value of each varied parameter for the table, also of those that were not drawn."""
-        usual = recipe(self.n_rows, self.with_parameters(parameters))
+        usual = recipe(self.n_rows, self.n_columns, self.with_parameters(parameters))
         values: dict[str, Any] = {name: option.default for name, option in TRAINING_OPTIONS.items()}
         values |= {**usual.training, **usual.encoding, "hidden": list(usual.hidden), "activation": usual.activation}
         values["l2"] = parameters.get("l2", self.penalty)
         return {name: values[name] for name in self.distributions}
 
 
-def search_space(n_rows: int, options: TableOptions, *, is_encoded: bool, penalty: float | None = None) -> SearchSpace:
+def search_space(
+    n_rows: int, n_columns: int, options: TableOptions, *, is_encoded: bool, penalty: float | None = None
+) -> SearchSpace:
     """Return the space around the recipe of a table; what the options choose is the same in all trials.
 
     Parameters
@@ -116,13 +119,13 @@ def search_space(n_rows: int, options: TableOptions, *, is_encoded: bool, penalt
 
     Examples
     --------
-    >>> space = search_space(150, TableOptions(activation="tanh"), is_encoded=False)
+    >>> space = search_space(150, 4, TableOptions(activation="tanh"), is_encoded=False)
     >>> list(space.distributions)
     ['hidden', 'learning_rate', 'schedule', 'epochs', 'l2', 'dropout']
     >>> space.drawn(seed=0, number=1), space.resolved({"epochs": 400})["epochs"], space.resolved({})["epochs"]
     ({}, 400, 200)
     """
-    usual = recipe(n_rows, options).training
+    usual = recipe(n_rows, n_columns, options).training
     rate, l2, epochs = usual["learning_rate"], usual["l2"], usual["epochs"]
     every: dict[str, Distribution] = {
         "hidden": OneOf(([64], [128], [256], [128, 64], [256, 128], [128, 128, 64])),
@@ -147,4 +150,4 @@ def search_space(n_rows: int, options: TableOptions, *, is_encoded: bool, penalt
     plain: dict[str, Any] = {
         name: dict(value) for name, value in options._asdict().items() if isinstance(value, Mapping)
     }
-    return SearchSpace(options._replace(**plain), n_rows, varied, l2 if penalty is None else penalty)
+    return SearchSpace(options._replace(**plain), n_rows, n_columns, varied, l2 if penalty is None else penalty)

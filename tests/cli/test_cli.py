@@ -211,7 +211,7 @@ def test_the_summary_is_readable(flowers, capfd) -> None:
     assert code == 0
     shown = {line[:20].strip(): line[20:] for line in out.splitlines()}
     assert shown["task"] == "classification"
-    assert shown["network"] == "12-128-64-3"
+    assert shown["network"] == "12-256-3"
     assert shown["held out"] == "12"
     assert float(shown["validation accuracy"]) >= 0.0
     assert "epoch 2/2" in err
@@ -230,10 +230,10 @@ def test_inspect_shows_the_model(flowers, capfd) -> None:
     trained(flowers, "--target", "kind", "--save", "m.safetensors", "--epochs", 2, capfd=capfd)
     code, out, _ = command("inspect", "m.safetensors", capfd=capfd)
     assert code == 0
-    for word in ("12-128-64-3", "relu", "float32", "kind", r"'\xe4ster'", "'weight, g'"):
+    for word in ("12-256-3", "relu", "float32", "kind", r"'\xe4ster'", "'weight, g'"):
         assert word in out
     code, out, _ = command("inspect", "m.safetensors", "--json", capfd=capfd)
-    assert json.loads(out)["sizes"] == [12, 128, 64, 3]
+    assert json.loads(out)["sizes"] == [12, 256, 3]
     assert json.loads(out)["metadata"]["preparation"]["classes"] == ["=rose", "tulip", "äster"]
 
 

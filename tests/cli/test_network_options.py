@@ -86,7 +86,7 @@ def test_rare_classes_count_as_much(capfd: pytest.CaptureFixture[str]) -> None:
             ("classes.npz", "--class-weight", "even"),
             "class_weight must be a dict from classes to numbers",
         ),
-        (("classes.npz", "--activation", "relu,tanh,elu"), "one for each of the 2 hidden layers"),
+        (("classes.npz", "--hidden", "8,4", "--activation", "relu,tanh,elu"), "one for each of the 2 hidden layers"),
     ],
 )
 def test_mistakes(arguments: Any, message: str, capfd: pytest.CaptureFixture[str]) -> None:

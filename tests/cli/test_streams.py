@@ -48,7 +48,7 @@ def test_progress_that_cannot_be_drawn_costs_no_model(broken: str) -> None:
     done = shell(f"{TRAIN} {broken}")
     assert done.returncode == 0
     assert b"new.safetensors" in done.stdout
-    assert pm.load_model("new.safetensors")[0].sizes[1:] == (128, 64, 3)
+    assert pm.load_model("new.safetensors")[0].sizes[1:] == (256, 3)
 
 
 @pytest.mark.parametrize(

@@ -79,7 +79,7 @@ def predicted(data: str, *arguments: object, capfd: Capture) -> dict[str, list[s
 COLUMNS = """\
   1 row without a target left out
   Unnamed: 0  dropped   59 different numbers in as many rows: it tells them apart
-  size        number    scaled; gaps become the median 83.2 and are marked
+  size        number    scaled; 8 pieces between quantiles; gaps become the median 83.2 and are marked
   price       number    scaled; written with groups of three digits
   district    category  3 categories, gaps as one of their own
   lift        truth     yes is 1, no is 0; scaled
@@ -117,7 +117,7 @@ def test_predictions_are_those_of_the_network_on_what_the_encoder_makes(capfd: C
     assert list(table) == ["key", "prediction"]
     assert table["key"] == FLATS["key"].tolist()
     frame = FLATS.drop(columns=["key", "rent"])[FLATS["rent"].notna()]
-    encoder = pm.TableEncoder().fit(frame, FLATS["rent"].dropna())
+    encoder = pm.TableEncoder(n_pieces=8).fit(frame, FLATS["rent"].dropna())
     net, params, _ = pm.load_model("m.safetensors")
     scaler = StandardScaler().fit(FLATS[["rent"]].dropna().to_numpy())
     outputs = pm.predict(net, params, encoder.transform(FLATS))

@@ -369,7 +369,7 @@ def test_parts_of_dates_are_those_of_numpys_calendar() -> None:
 
 
 def test_all_networks_of_an_ensemble_fit_into_a_file(path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    model = pm.TableRegressor(n_networks=3, hidden_layer_sizes=(10,), max_iter=1).fit(
+    model = pm.TableRegressor(n_networks=3, hidden_layer_sizes=(10,), n_pieces=0, max_iter=1).fit(
         {"size": [1.0, 2.0, 4.0]}, [1, 2, 3]
     )
     n_bytes = 3 * 4 * (10 + 10 + 10 + 1)
@@ -396,14 +396,14 @@ def steps_of_pytorch(model: Any, rows: Any, y: np.ndarray, n_steps: int) -> np.n
     weights = [torch.tensor(x, requires_grad=True) for layer in model._model.params for x in layer]
     optimizer = torch.optim.Adam(weights, lr=0.01)
     for _ in range(n_steps):
-        W1, b1, W2, b2, W3, b3 = weights
-        z = torch.relu(torch.relu(inputs @ W1 + b1) @ W2 + b2) @ W3 + b3
+        W1, b1, W2, b2 = weights
+        z = torch.relu(inputs @ W1 + b1) @ W2 + b2
         if hasattr(model, "classes_"):
             loss = torch.nn.functional.cross_entropy(z, torch.tensor(y))
         else:
             loss = 0.5 * ((z - torch.tensor(y.astype(model.dtype))) ** 2).sum(axis=1).mean()
         optimizer.zero_grad()
-        (loss + 0.01 * sum((W**2).sum() for W in (W1, W2, W3))).backward()
+        (loss + 0.01 * sum((W**2).sum() for W in (W1, W2))).backward()
         optimizer.step()
     return np.concatenate([x.detach().numpy().reshape(-1) for x in weights])
 

@@ -109,7 +109,7 @@ def test_an_ensemble_averages_networks_of_different_folds(y: np.ndarray, tmp_pat
     classification = y.dtype.kind == "U"
     prepared = prepare(table(y), TableOptions(n_networks=3, training=FEW), seed=2)
     fitted = prepared.fit(NUMPY, "float64", 2)
-    inputs = pm.TableEncoder(n_pieces=8 if classification else 0).fit_transform(X, y)
+    inputs = pm.TableEncoder(n_pieces=8).fit_transform(X, y)
     targets = np.unique(y, return_inverse=True)[1] if classification else ((y - y.mean()) / y.std())[:, None]
     seeds = np.random.SeedSequence(2).generate_state(3).tolist()
     net, outputs = fitted.model.net, []
@@ -204,7 +204,7 @@ def test_tables_of_numbers_alone_are_scaled() -> None:
     [
         (TableOptions(loss="huber"), KIND, "loss must be one of 'cross_entropy'; got 'huber'"),
         (TableOptions(training={"class_weight": {"cheep": 1.0}}), KIND, "class_weight has 'cheep', which is none of"),
-        (TableOptions(activation=["relu"]), KIND, "one for each of the 2 hidden layers"),
+        (TableOptions(hidden=(3, 2), activation=["relu"]), KIND, "one for each of the 2 hidden layers"),
         (TableOptions(), np.full(N, "a"), "classification needs at least two classes, but every target is 'a'"),
         (TableOptions(preset="bset"), KIND, "preset must be one of 'default', 'best'; got 'bset'"),
         (TableOptions(encoding={"drop": ["size", "district"]}), KIND, "no feature is left of 2 columns"),
@@ -249,19 +249,19 @@ def test_the_penalty_of_a_quantity_is_less_where_columns_explain_it() -> None:
     def penalty(y: np.ndarray, **options: Any) -> float:
         return prepare(RawTable(X, y, None, "y", ()), TableOptions(**options)).recipe.training["l2"]
 
-    usual = recipe(80).training["l2"]
+    usual = recipe(80, 3).training["l2"]
     assert penalty(explained) == pytest.approx(0.22 * usual)
     assert 0.9 * usual < penalty(noise) <= usual
     assert penalty(explained + noise) == pytest.approx(usual * 3**-0.5, rel=0.2)
     assert penalty(explained, training={"l2": 0.3}) == 0.3
     assert penalty(np.abs(explained), loss="poisson") == usual
-    assert penalty(np.where(explained > 0, "above", "below")) == recipe(80).training["l2"]
+    assert penalty(np.where(explained > 0, "above", "below")) == recipe(80, 3).training["l2"]
 
 
 def test_many_rows_have_the_penalty_of_the_recipe() -> None:
     X = Columns({"a": Column(Reading("number"), np.arange(1200.0))})
     prepared = prepare(RawTable(X, np.arange(1200) / 7.0, None, "y", ()), TableOptions(hold_out=0.0))
-    assert prepared.recipe.training["l2"] == recipe(1200).training["l2"]
+    assert prepared.recipe.training["l2"] == recipe(1200, 3).training["l2"]
 
 
 @pytest.mark.parametrize(("y", "expected"), [

@@ -50,7 +50,7 @@ def search_for(y: np.ndarray, options: TableOptions = SHORT, n_folds: int = 3, s
     return TableSearch(
         RawTable(X, y, None, "target", ()),
         stratified_splits(y, 1 / n_folds, n_folds, classification=classification, seed=seed),
-        search_space(N, options, is_encoded=True),
+        search_space(N, 4, options, is_encoded=True),
         task="classification" if classification else "regression",
         reading=ReadingOptions(),
         backend="numpy",
@@ -103,7 +103,7 @@ def test_the_baseline_is_the_largest_class_or_the_mean() -> None:
 
 
 def test_draws_depend_on_seed_and_number_alone() -> None:
-    space = search_space(N, TableOptions(), is_encoded=True)
+    space = search_space(N, 4, TableOptions(), is_encoded=True)
     backwards = [space.drawn(7, number) for number in range(40, 0, -1)][::-1]
     assert [space.drawn(7, number) for number in range(1, 41)] == backwards
     assert space.drawn(7, 1) == {}
@@ -111,7 +111,7 @@ def test_draws_depend_on_seed_and_number_alone() -> None:
 
 
 def test_draws_cover_the_space() -> None:
-    space = search_space(N, TableOptions(), is_encoded=True)
+    space = search_space(N, 4, TableOptions(), is_encoded=True)
     drawn = [space.drawn(0, number) for number in range(2, 300)]
     usual = space.resolved({})
     for name, distribution in space.distributions.items():
@@ -128,16 +128,16 @@ def test_draws_cover_the_space() -> None:
 
 
 def test_parameters_become_the_recipe_of_a_trial() -> None:
-    space = search_space(N, TableOptions(training={"class_weight": "balanced"}), is_encoded=True)
+    space = search_space(N, 4, TableOptions(training={"class_weight": "balanced"}), is_encoded=True)
     drawn = space.drawn(0, 5)
-    made = recipe(N, space.with_parameters(drawn))
+    made = recipe(N, 4, space.with_parameters(drawn))
     assert [list(made.hidden), made.activation] == [drawn["hidden"], drawn["activation"]]
     assert made.encoding == {"n_pieces": drawn["n_pieces"]}
     assert made.training["class_weight"] == "balanced"
     others = set(drawn) - {"hidden", "activation", "n_pieces"}
     assert {name: made.training[name] for name in others} == {name: drawn[name] for name in others}
     assert space.resolved(drawn) == drawn
-    usual = recipe(N)
+    usual = recipe(N, 4)
     assert space.resolved({}) == {
         "hidden": list(usual.hidden), "activation": "relu", "n_pieces": 8, "dropout": 0.0,
         **{name: usual.training[name] for name in ("learning_rate", "schedule", "epochs", "l2")},
@@ -145,11 +145,11 @@ def test_parameters_become_the_recipe_of_a_trial() -> None:
 
 
 def test_what_is_chosen_is_not_varied() -> None:
-    names = set(search_space(N, TableOptions(), is_encoded=True).distributions)
+    names = set(search_space(N, 4, TableOptions(), is_encoded=True).distributions)
     chosen = TableOptions(hidden=(8,), training={"l2": 0.1, "dropout": 0.2})
-    assert set(search_space(N, chosen, is_encoded=True).distributions) == names - {"hidden", "l2", "dropout"}
-    assert set(search_space(N, TableOptions(), is_encoded=False).distributions) == names - {"n_pieces"}
-    of_lbfgs = search_space(N, TableOptions(training={"solver": "lbfgs"}), is_encoded=False)
+    assert set(search_space(N, 4, chosen, is_encoded=True).distributions) == names - {"hidden", "l2", "dropout"}
+    assert set(search_space(N, 4, TableOptions(), is_encoded=False).distributions) == names - {"n_pieces"}
+    of_lbfgs = search_space(N, 4, TableOptions(training={"solver": "lbfgs"}), is_encoded=False)
     assert set(of_lbfgs.distributions) == {"hidden", "activation", "l2"}
     every = TableOptions(
         hidden=(8,),
@@ -157,7 +157,7 @@ def test_what_is_chosen_is_not_varied() -> None:
         training={"learning_rate": 1e-3, "schedule": "cosine", "epochs": 4, "l2": 0.1, "dropout": 0.0},
     )
     with pytest.raises(ValueError, match=r"^nothing is left to search for: hidden, .* are all chosen; leave some"):
-        search_space(N, every, is_encoded=False)
+        search_space(N, 4, every, is_encoded=False)
 
 
 def trial(number: int, **scores: float) -> TrialScores:
