@@ -28,6 +28,7 @@ from ..tables.model import TableModel
 from ..tables.raw import ReadingOptions
 from ..tables.recipe import PRESETS, TableOptions, recipe
 from ..training.stopping import MONITORED
+from .checkpoints import CheckpointOptions
 from .parameters import PARAMETER_OF, constraints
 from .stored_estimators import SAVED_BY, is_same_description
 from .stored_values import decoded_value, encoded_value
@@ -90,7 +91,7 @@ class TableEstimator(TakesTables, BaseEstimator):
         for name, value in parameters.items():
             setattr(self, name, value)
 
-    def _fit(self, X: Any, y: np.ndarray, n_classes: int | None, sample_weight: Any) -> Self:
+    def _fit(self, X: Any, y: np.ndarray, n_classes: int | None, sample_weight: Any, states: CheckpointOptions) -> Self:
         """Train on checked targets (n_samples,) or (n_samples, n_outputs)."""
         encoder = TableEncoder(
             categorical=self.categorical,
@@ -114,7 +115,15 @@ class TableEstimator(TakesTables, BaseEstimator):
             # An array that a loaded model predicts from has these columns too.
             names = getattr(encoder, "feature_names_in_", numbered_names(encoder.n_features_in_))
             prepared = replace(prepared, preparation=prepared.preparation.among(names))
-        fitted = prepared.fit(get_backend(self.backend, self.device), self.dtype, seed, progress=self.verbose)
+        folder = None if states.checkpoint is None else pathlib.Path(os.fsdecode(states.checkpoint))
+        if folder is not None and not isinstance(self.random_state, Integral):
+            raise ValueError(
+                "checkpoint needs an int as random_state, so that a resumed fit draws the same; got "
+                f"{self.random_state!r}"
+            )
+        saving: dict[str, Any] = {"checkpoint_every": states.every, "resume": states.resume}
+        backend = get_backend(self.backend, self.device)
+        fitted = prepared.fit(backend, self.dtype, seed, checkpoint=folder, progress=self.verbose, **saving)
         self._adopt(fitted.model, encoder.set_params(n_pieces=prepared.recipe.encoding["n_pieces"]))
         self.recipe_ = prepared.recipe
         self.n_iter_ = max(result.n_epochs for result in fitted.results)

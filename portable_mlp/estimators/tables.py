@@ -15,7 +15,9 @@ from sklearn.utils.validation import assert_all_finite, column_or_1d
 from ..kernels.docstrings import documented_with
 from ..kernels.losses import REGRESSION_LOSSES
 from ..kernels.suggestions import suggesting_class
+from ..storage.paths import FilePath
 from ..tables.model import TableModel
+from .checkpoints import CheckpointOptions
 from .parameters import constraints, parameters_among
 from .table_base import TableEstimator
 from .table_docstrings import ATTRIBUTES, CHOICES, PARAMETERS
@@ -129,7 +131,16 @@ class TableClassifier(ClassifierMixin, TableEstimator):
     ) -> None:
         super().__init__(**parameters_among(locals()))
 
-    def fit(self, X: Any, y: Any, sample_weight: Any = None) -> Self:
+    def fit(
+        self,
+        X: Any,
+        y: Any,
+        sample_weight: Any = None,
+        *,
+        checkpoint: FilePath | None = None,
+        checkpoint_every: int | None = None,
+        resume: bool = False,
+    ) -> Self:
         """Learn what each column is, and train on the rows.
 
         Parameters
@@ -141,6 +152,16 @@ class TableClassifier(ClassifierMixin, TableEstimator):
             Their classes: texts, numbers or truth values.
         sample_weight : array-like of shape (n_samples,), optional
             The weight of each row, not negative. The encoder counts all rows alike.
+        checkpoint : str, bytes or path, optional
+            A folder for the state of this fit alone, written at the end of each epoch and on Ctrl-C or SIGTERM, as for
+            `portable_mlp.train`; several networks have folders within it. Not for "lbfgs"; ``random_state`` must be an
+            int.
+        checkpoint_every : int, optional
+            Steps (batches) from one state to the next within an epoch, for long ones.
+        resume : bool
+            Whether to resume from the newest sound state in ``checkpoint``, if there is one, with the same parameters
+            and table: the result equals that of an uninterrupted fit, to the bit. Without ``resume``, a folder that
+            holds states is refused.
 
         Returns
         -------
@@ -162,7 +183,8 @@ class TableClassifier(ClassifierMixin, TableEstimator):
         classes, labels = np.unique(y, return_inverse=True)
         # A list of both small and large unsigned integers would become floats, in which neighbours are one.
         names = classes if classes.dtype.kind == "u" else np.array(classes.tolist())
-        self._fit(X, names[labels], len(classes), sample_weight)
+        states = CheckpointOptions(checkpoint, checkpoint_every, resume)
+        self._fit(X, names[labels], len(classes), sample_weight, states)
         self.classes_ = classes
         return self
 
@@ -303,7 +325,16 @@ class TableRegressor(RegressorMixin, TableEstimator):
     ) -> None:
         super().__init__(**parameters_among(locals()))
 
-    def fit(self, X: Any, y: Any, sample_weight: Any = None) -> Self:
+    def fit(
+        self,
+        X: Any,
+        y: Any,
+        sample_weight: Any = None,
+        *,
+        checkpoint: FilePath | None = None,
+        checkpoint_every: int | None = None,
+        resume: bool = False,
+    ) -> Self:
         """Learn what each column is, and train on the rows.
 
         Parameters
@@ -315,6 +346,16 @@ class TableRegressor(RegressorMixin, TableEstimator):
             The targets of these rows.
         sample_weight : array-like of shape (n_samples,), optional
             The weight of each row, not negative. The encoder counts all rows alike.
+        checkpoint : str, bytes or path, optional
+            A folder for the state of this fit alone, written at the end of each epoch and on Ctrl-C or SIGTERM, as for
+            `portable_mlp.train`; several networks have folders within it. Not for "lbfgs"; ``random_state`` must be an
+            int.
+        checkpoint_every : int, optional
+            Steps (batches) from one state to the next within an epoch, for long ones.
+        resume : bool
+            Whether to resume from the newest sound state in ``checkpoint``, if there is one, with the same parameters
+            and table: the result equals that of an uninterrupted fit, to the bit. Without ``resume``, a folder that
+            holds states is refused.
 
         Returns
         -------
@@ -332,7 +373,8 @@ class TableRegressor(RegressorMixin, TableEstimator):
         if y is None:
             raise ValueError("This TableRegressor estimator requires y to be passed, but the target y is None.")
         _check_none_missing(np.asarray(y), "target")
-        return self._fit(X, _checked_quantities(y), None, sample_weight)
+        states = CheckpointOptions(checkpoint, checkpoint_every, resume)
+        return self._fit(X, _checked_quantities(y), None, sample_weight, states)
 
     def predict(self, X: Any) -> np.ndarray:
         """Predict quantities.

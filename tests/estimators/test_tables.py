@@ -23,6 +23,7 @@ from sklearn.utils.estimator_checks import parametrize_with_checks
 import portable_mlp as pm
 from portable_mlp.cli.app import run
 from portable_mlp.estimators.parameters import PARAMETER_OF
+from portable_mlp.storage.checkpoints import CheckpointFolder
 
 SMALL = {"hidden_layer_sizes": (16,), "random_state": 0}
 EXPECTED_FAILURES = {
@@ -283,6 +284,41 @@ def test_missing_classes_are_refused(missing: Any, dtype: str) -> None:
 def test_missing_quantities_are_refused(y: Any) -> None:
     with pytest.raises(ValueError, match="y has missing values, but the target of each row is needed"):
         pm.TableRegressor(**QUICK).fit(FLATS, y)
+
+
+class _KilledError(Exception):
+    """Ends a fit in the middle."""
+
+
+@pytest.mark.parametrize("n_networks", [None, 2])
+def test_a_fit_that_was_killed_resumes_to_the_bits_of_a_whole_one(
+    n_networks: int | None, tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def model() -> pm.TableClassifier:
+        return pm.TableClassifier(**{**QUICK, "max_iter": 6}, n_networks=n_networks)
+
+    expected, folder = model().fit(FLATS, KIND), tmp_path / "states"
+    write, written = CheckpointFolder.write, []
+
+    def killed(self: CheckpointFolder, *arguments: Any, **named: Any) -> None:
+        write(self, *arguments, **named)
+        written.append(self)
+        if len(written) == (3 if n_networks is None else 9):
+            raise _KilledError
+
+    with monkeypatch.context() as patched:
+        patched.setattr(CheckpointFolder, "write", killed)
+        with pytest.raises(_KilledError):
+            model().fit(FLATS, KIND, checkpoint=str(folder))
+    with pytest.raises(ValueError, match="resume"):
+        model().fit(FLATS, KIND, checkpoint=folder)
+    resumed = model().fit(FLATS, KIND, checkpoint=folder, resume=True)
+    assert_array_equal(resumed.predict_proba(FLATS), expected.predict_proba(FLATS))
+    assert resumed.histories_[-1]["loss"] == expected.histories_[-1]["loss"]
+    with pytest.raises(
+        ValueError, match="checkpoint needs an int as random_state, so that a resumed fit draws the same; got"
+    ):
+        model().set_params(random_state=None).fit(FLATS, KIND, checkpoint=tmp_path / "others")
 
 
 def test_classes_are_for_the_classifier() -> None:
