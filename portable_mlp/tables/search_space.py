@@ -52,6 +52,8 @@ class SearchSpace(NamedTuple):
         What all trials share.
     n_rows : int
         The number of rows of the table.
+    n_columns : int
+        The number of its columns.
     distributions : mapping from str to OneOf or LogUniform
         The distribution of each parameter by its name in `Recipe`: "hidden", "activation", an option of the training or
         of the encoding.
@@ -105,6 +107,8 @@ def search_space(
     ----------
     n_rows : int
         The number of rows to train on.
+    n_columns : int
+        The number of columns.
     options : TableOptions
         The options of all trials.
     is_encoded : bool

@@ -80,11 +80,11 @@ COLUMNS = """\
   1 row without a target left out
   Unnamed: 0  dropped   59 different numbers in as many rows: it tells them apart
   size        number    scaled; 8 pieces between quantiles; gaps become the median 83.2 and are marked
-  price       number    scaled; written with groups of three digits
+  price       number    scaled; written with groups of three digits; 8 pieces between quantiles
   district    category  3 categories, gaps as one of their own
   lift        truth     yes is 1, no is 0; scaled
   built       date      read as YYYY-MM-DD: elapsed, year, month
-  zone        number    scaled
+  zone        number    scaled; 3 pieces between quantiles
   country     dropped   constant, always 'here'
   key         id        copied to the predictions
 """

@@ -173,7 +173,10 @@ def test_the_picture(capfd: Capture) -> None:
         (("--plot", "m.pdf"), "what is written there is a .png file"),
         (("--loss", "huber"), "--loss must be one of"),
         (("--patience", 3, "--validation", 0), "--patience needs rows to validate on"),
-        (("--solver", "sgd", "--learning-rate", 1e20, "--trials", 1), "training diverged in every trial"),
+        (
+            ("--solver", "sgd", "--learning-rate", 1e30, "--hidden", "128,64", "--trials", 1),
+            "training diverged in every trial",
+        ),
     ],
 )
 def test_mistakes(options: tuple[object, ...], message: str, capfd: Capture) -> None:

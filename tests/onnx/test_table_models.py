@@ -396,14 +396,14 @@ def steps_of_pytorch(model: Any, rows: Any, y: np.ndarray, n_steps: int) -> np.n
     weights = [torch.tensor(x, requires_grad=True) for layer in model._model.params for x in layer]
     optimizer = torch.optim.Adam(weights, lr=0.01)
     for _ in range(n_steps):
-        W1, b1, W2, b2 = weights
-        z = torch.relu(inputs @ W1 + b1) @ W2 + b2
+        W1, b1, W2, b2, W3, b3 = weights
+        z = torch.relu(torch.relu(inputs @ W1 + b1) @ W2 + b2) @ W3 + b3
         if hasattr(model, "classes_"):
             loss = torch.nn.functional.cross_entropy(z, torch.tensor(y))
         else:
             loss = 0.5 * ((z - torch.tensor(y.astype(model.dtype))) ** 2).sum(axis=1).mean()
         optimizer.zero_grad()
-        (loss + 0.01 * sum((W**2).sum() for W in (W1, W2))).backward()
+        (loss + 0.01 * sum((W**2).sum() for W in (W1, W2, W3))).backward()
         optimizer.step()
     return np.concatenate([x.detach().numpy().reshape(-1) for x in weights])
 
@@ -413,7 +413,7 @@ def steps_of_pytorch(model: Any, rows: Any, y: np.ndarray, n_steps: int) -> np.n
 def test_a_training_step_takes_raw_columns(task: str, dtype: str, path: pathlib.Path) -> None:
     """Texts, gaps, dates, pieces: three steps are those of PyTorch on the encoded rows."""
     with_dates = {"built": pd.date_range("2001-02-03", periods=N, freq="37h").astype(str)}
-    options = {**OPTIONS, "dtype": dtype, "n_pieces": 3}
+    options = {**OPTIONS, "dtype": dtype, "hidden_layer_sizes": (16, 8), "n_pieces": 3}
     rows = NEW.assign(built=with_dates["built"][: len(NEW)])
     if task == "classes":
         model = pm.TableClassifier(**options).fit(FLATS.assign(**with_dates), KIND)
