@@ -98,14 +98,39 @@ def test_what_is_said_of_the_tables() -> None:
 
 def test_the_defaults_of_tables_beside_trees() -> None:
     """The two means of the page with the comparison, and that neither took much more time than the other."""
-    lines = (RESULTS / "tables-report-2026-11-30.jsonl").read_text(encoding="utf-8").splitlines()
+    lines = (RESULTS / "tables-report-2026-12-01.jsonl").read_text(encoding="utf-8").splitlines()
     runs = [json.loads(line) for line in lines]
     ours, trees = ([run for run in runs if run["method"] == method] for method in ("ours_default", "boosted_trees"))
     means = [sum(max(run["score"], -1) for run in some) / len(some) for some in (ours, trees)]
     page = (ROOT / "docs" / "comparison.md").read_text(encoding="utf-8")
-    assert f"On {len(ours)} tables" in page
+    assert f"On {len({run['table'] for run in ours})} tables" in page
     assert f"on average, {means[0]:.3f} against {means[1]:.3f}" in page
     assert sum(run["cpu_seconds"] for run in ours) < sum(run["cpu_seconds"] for run in trees)
+
+
+def test_the_table_beside_realmlp() -> None:
+    (rows,) = tables_of(BENCHMARKS, " | mean | accuracy")
+    lines = (RESULTS / "tables-report-2026-12-01.jsonl").read_text(encoding="utf-8").splitlines()
+    runs = pd.DataFrame([json.loads(line) for line in lines])
+    runs["score"] = runs["score"].clip(lower=-1.0)
+    names = {
+        "`--preset best`": "ours_best",
+        "default": "ours_default",
+        "RealMLP-TD-S (pytabkit 1.7.3, PyTorch 2.13)": "realmlp_td_s",
+        "scikit-learn's `HistGradientBoosting`": "boosted_trees",
+        "scikit-learn's MLP": "sklearn_mlp",
+    }
+    assert [row[""] for row in rows] == list(names)
+    for row in rows:
+        of_method = runs[runs["method"] == names[row[""]]]
+        by_task = of_method.groupby("task")
+        figures = (
+            of_method["score"].mean(),
+            *by_task["score"].mean()[["classification", "regression"]],
+            of_method["log_loss"].mean(),
+        )
+        assert list(row.values())[1:5] == [f"{figure:.3f}" for figure in figures]
+        assert list(row.values())[5] == f"{of_method['cpu_seconds'].mean():.1f}"
 
 
 def test_what_several_processes_gain_is_in_the_file_of_the_study() -> None:
