@@ -215,6 +215,8 @@ def is_root() -> bool:
 def refuse_in_group(what: str) -> None:
     """Raise ValueError if this process trains in a group."""
     group = current_group()
+    if group is not None and group.size == 1:
+        raise ValueError(f"{what} is for one process without a group: leave parallel(...), or --reproducible, out")
     if group is not None:
         raise ValueError(f"{what} is for one process, but {group.size} train together: leave parallel(...) for it")
 

@@ -101,6 +101,11 @@ def test_what_is_done_with_each_column_is_printed_and_remembered(capfd: Capture)
     }  # fmt: skip
 
 
+def test_lbfgs_is_not_reproducible_over_processes(capfd: Capture) -> None:
+    refused = mistake("train", "flats.csv", "--solver", "lbfgs", "--reproducible", capfd=capfd)
+    assert refused.endswith("is for one process without a group: leave parallel(...), or --reproducible, out\n")
+
+
 def test_an_option_for_features_that_names_the_target_is_refused(capfd: Capture) -> None:
     FLATS.to_parquet("flats.parquet")
     for data in ("flats.csv", "flats.parquet"):
