@@ -5,6 +5,7 @@ import pathlib
 import re
 from typing import Any
 
+import pandas as pd
 import pytest
 
 from portable_mlp.bench.cases import CASES
