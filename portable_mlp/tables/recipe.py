@@ -48,10 +48,10 @@ N_PIECES = 8
 
 Where there are more columns than rows they cost several times as long and gain nothing."""
 
-HIDDEN = (128, 64)
+TWO_LAYERS = (128, 64)
 """The hidden layers of an ensemble, and of a network that can stop where validation is best."""
 
-HIDDEN_WITHOUT_HOLD_OUT = (256,)
+WIDE_LAYER = (256,)
 """Those of one network of few rows: one wide layer varies less from seed to seed than two."""
 
 
@@ -209,7 +209,7 @@ def _hold_out(n_rows: int, n_networks: int, options: TableOptions) -> float:
 
 def _hidden(n_rows: int, n_networks: int) -> tuple[int, ...]:
     is_alone = n_networks == 1 and n_rows * HOLD_OUT < FEWEST_ROWS_TO_STOP_ON
-    return HIDDEN_WITHOUT_HOLD_OUT if is_alone else HIDDEN
+    return WIDE_LAYER if is_alone else TWO_LAYERS
 
 
 def _n_steps(n_trained: int) -> float:
