@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pathlib
+import pprint
 import shlex
 from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
@@ -30,12 +31,15 @@ model = pm.{estimator}.load({model!r})
 frame = {frame}
 print(model.predict(frame)){proba}"""
 
-_ONNX = """import onnxruntime
+_ONNX = """import numpy as np
+import onnxruntime
 
+row = {row}
+dtypes = {{"tensor(float)": np.float32, "tensor(double)": np.float64, "tensor(string)": object}}
 session = onnxruntime.InferenceSession({onnx!r})
-print([(one.name, one.type, one.shape) for one in session.get_inputs()])
-print([(one.name, one.type, one.shape) for one in session.get_outputs()])
-print(session.get_modelmeta().custom_metadata_map.get("feature_names"))"""
+inputs = {{one.name: np.array(row[one.name], dtypes[one.type]) for one in session.get_inputs()}}
+print(session.get_modelmeta().custom_metadata_map)  # the names of columns and classes
+print(session.run(None, inputs))"""
 
 REPORT_STYLE = """
 th:first-child, td:first-child { text-align: left; }
@@ -83,6 +87,8 @@ class TrainingReport(NamedTuple):
         What is done with each column.
     notes : tuple of str
         Remarks on the table, such as an unusual delimiter.
+    example : dict from str to list
+        A row as the ONNX file takes it, by its inputs.
     saved : path or None
         The file of the model.
     reading : ReadingOptions
@@ -100,6 +106,7 @@ class TrainingReport(NamedTuple):
     importances: list[Importance]
     columns: Sequence[ColumnReport]
     notes: tuple[str, ...]
+    example: dict[str, list[list[Any]]]
     saved: pathlib.Path | None
     reading: ReadingOptions = ReadingOptions()
 
@@ -235,7 +242,7 @@ class TrainingReport(NamedTuple):
                 proba="\nprint(model.predict_proba(frame))" * proba,
             )
         usage["As ONNX"] = f"portable-mlp export {quoted} {shlex.quote(onnx)}"
-        usage["ONNX in Python"] = _ONNX.format(onnx=onnx)
+        usage["ONNX in Python"] = _ONNX.format(onnx=onnx, row=pprint.pformat(self.example, width=100, sort_dicts=False))
         for heading, lines in usage.items():
             yield f"<h3>{heading}</h3><pre>{escaped_lines(lines)}</pre>"
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pathlib
 from typing import Any
 
+from ..onnx.table_models import example_inputs
 from ..tables.raw import ReadingOptions
 from .output_files import write_file
 from .report_page import TrainingReport
@@ -35,6 +36,7 @@ def write_report(
         importances=assessment.importances(),
         columns=trained.prepared.preparation.report,
         notes=notes,
+        example=example_inputs(trained.prepared.preparation),
         saved=saved,
         reading=reading,
     )

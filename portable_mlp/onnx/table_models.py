@@ -119,6 +119,28 @@ def export_table_training(path: FilePath, model: TableModel, solver: str) -> Non
     write_model(path, graph.before(step, X=features), net, _metadata(preparation, columns), training=described)
 
 
+def example_inputs(preparation: Preparation) -> dict[str, list[list[Any]]]:
+    """Return a row as the file of `export_table_model` takes it: a nested list for each input, by its name.
+
+    Numbers are the medians of the rows that were trained on, texts are known ones, a date is 1 January 1970.
+    """
+    columns = _columns(preparation)
+    if _is_matrix(columns):
+        return {"X": [[_example(column) for column in columns]]}
+    return {column.name: [[_example(column)]] for column in columns}
+
+
+def _example(column: ColumnEncoding) -> Any:
+    if _is_number(column):
+        return column.mean if math.isnan(column.median) else column.median
+    return 0.0 if isinstance(column, DateColumn) else _known_texts(column)[0]
+
+
+def _is_matrix(columns: Sequence[ColumnEncoding]) -> bool:
+    """Tell whether the graph takes all columns as one matrix."""
+    return all(_is_number(column) and is_number_without_gaps(column) for column in columns)
+
+
 def _columns(preparation: Preparation) -> list[ColumnEncoding]:
     """Return the encodings of the columns that are needed, in the table's order."""
     if preparation.encoder is not None:
@@ -190,7 +212,7 @@ def _append_inputs(graph: Graph, columns: Sequence[ColumnEncoding], dtype: np.dt
 
     The numbers are in ``dtype``.
     """
-    if all(_is_number(column) and is_number_without_gaps(column) for column in columns):
+    if _is_matrix(columns):
         return graph.input("X", dtype, len(columns))
     _check_inputs(columns)
     for column in columns:

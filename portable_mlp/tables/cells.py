@@ -60,6 +60,15 @@ PLURAL = {"number": "numbers", "text": "texts", "truth": "truth values", "date":
 TRUTH_WORDS = (("false", "true"), ("no", "yes"), ("n", "y"), ("f", "t"))
 """The words of truth values, in lower case."""
 
+PAIRS_OF_TRUTH_WORDS = (
+    *(("off", "on"), ("falsch", "wahr"), ("faux", "vrai"), ("falso", "verdadero"), ("falso", "verdadeiro")),
+    *(("falso", "vero"), ("nein", "ja"), ("nee", "ja"), ("nej", "ja"), ("nei", "ja"), ("non", "oui")),
+    *(("no", "s\u00ed"), ("no", "s\u00ec"), ("no", "si"), ("n\u00e3o", "sim"), ("nao", "sim"), ("nie", "tak")),
+    *(("ne", "ano"), ("ne", "da"), ("nu", "da"), ("\u043d\u0435\u0442", "\u0434\u0430"), ("ei", "kyll\u00e4")),
+    ("hay\u0131r", "evet"),
+)
+"""Words that are truth values where a column has both of a pair and no other: one alone may be a name."""
+
 _WHOLE = re.compile(r"(-?(?:0|[1-9]\d*))\.0*", re.ASCII)
 
 _MANY, _SHARE = 10, 0.9
@@ -279,7 +288,7 @@ def is_known(reading: Reading) -> bool:
     if kind == "number":
         return form == "" or is_number_form(form)
     if kind == "truth":
-        return form == "" or tuple(form.split("/")) in TRUTH_WORDS
+        return form == "" or tuple(form.split("/")) in (*TRUTH_WORDS, *PAIRS_OF_TRUTH_WORDS)
     return form in ("", *DATE_FORMS, *DIGIT_FORMS) if kind == "date" else kind == "text" and form in ("", "code")
 
 
@@ -291,6 +300,7 @@ def _other_readings(present: Sequence[str]) -> Iterator[Reading]:
         is_word = len(words[0]) > 1 or lowered <= set(words) or set(words) <= lowered
         if is_word and any(text.lower() in words for text in present[:2]):
             yield Reading("truth", "/".join(words))
+    yield from (Reading("truth", "/".join(words)) for words in PAIRS_OF_TRUTH_WORDS if lowered == set(words))
     # A column of dates may have a mistake among its first cells.
     for some in (present, present[:1], present[1:2]):
         form = date_form(some) if some else None

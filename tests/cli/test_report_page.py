@@ -41,6 +41,7 @@ def report(classes: list[Any] | None, n_rows: int = 60, **changes: Any) -> Train
         importances=[Importance("size", 0.5, 0.1), Importance("zone", -0.01, 0.02)],
         columns=[ColumnReport("size", "number", 1, "scaled"), ColumnReport("key", "dropped", 0, "tells rows apart")],
         notes=("1 row without a target left out",),
+        example={"size": [[83.5]], "zone": [["a"]]},
         saved=pathlib.Path("m.safetensors"),
     )
     return usual._replace(**changes)
@@ -105,6 +106,7 @@ def test_names_of_a_stranger_are_text() -> None:
         importances=[Importance(HARMFUL, 0.5, 0.1), Importance("zone", -0.01, 0.02)],
         columns=[ColumnReport(HARMFUL, "number", 1, HARMFUL), ColumnReport("key", "dropped", 0, HARMFUL)],
         notes=(HARMFUL,),
+        example={HARMFUL: [[HARMFUL]]},
         saved=pathlib.Path(f"{HARMFUL.replace('/', '|')}.safetensors"),
     ).page()
     page = Page(loud)

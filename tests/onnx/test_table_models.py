@@ -18,7 +18,7 @@ import portable_mlp as pm
 from portable_mlp.onnx import files
 from portable_mlp.onnx.activations import FORMULAS
 from portable_mlp.onnx.dates import date_parts
-from portable_mlp.onnx.table_models import export_table_model, export_table_training
+from portable_mlp.onnx.table_models import example_inputs, export_table_model, export_table_training
 from portable_mlp.tables.date_encoding import DATE_PARTS
 from portable_mlp.tables.model import TableModel
 
@@ -376,6 +376,18 @@ def test_all_networks_of_an_ensemble_fit_into_a_file(path: pathlib.Path, monkeyp
     monkeypatch.setattr(files, "LARGEST_FILE", n_bytes - 1)
     with pytest.raises(ValueError, match=f"take {n_bytes} bytes"):
         model.to_onnx(path)
+
+
+@pytest.mark.parametrize("frame", [FLATS, FLATS[["rooms"]]], ids=["every kind of column", "a matrix"])
+def test_the_example_is_a_row_that_the_file_takes(frame: pd.DataFrame, path: pathlib.Path) -> None:
+    model = pm.TableRegressor(**OPTIONS).fit(frame, RENT)
+    model.to_onnx(path)
+    session = session_of(path)
+    example = example_inputs(model._model.preparation)
+    inputs = {one.name: np.array(example[one.name], TYPES.get(one.type, object)) for one in session.get_inputs()}
+    (answer,) = session.run(None, inputs)
+    assert np.isfinite(answer).all()
+    assert answer.shape == (1, 1)
 
 
 def test_it_is_fitted_first(path: pathlib.Path) -> None:
