@@ -132,6 +132,7 @@ def test_the_table_beside_realmlp() -> None:
         )
         assert list(row.values())[1:5] == [f"{figure:.3f}" for figure in figures]
         assert list(row.values())[5] == f"{of_method['cpu_seconds'].mean():.1f}"
+        assert f" {figures[0]:.3f}" in README.read_text(encoding="utf-8")
 
 
 def test_what_several_processes_gain_is_in_the_file_of_the_study() -> None:
