@@ -129,7 +129,7 @@ def recipe(n_rows: int, n_columns: int, options: TableOptions = NOTHING_CHOSEN) 
     n_rows : int
         Rows with a target, those that will be held out among them; at least 1.
     n_columns : int
-        Columns of features.
+        The number of columns that hold features.
     options : TableOptions
         What is chosen, which wins.
 

@@ -494,7 +494,8 @@ def test_a_ctrl_c_is_heard_between_calls(alarm: Callable[[float], None]) -> None
 ALONE = """
 import os, warnings
 import numpy as np, portable_mlp as pm
-from portable_mlp.backends import _compiled_steps
+from portable_mlp.backends import _compiled_steps, _patient_runner
+_patient_runner.SECONDS_OF_PLAIN_STEPS = 0.0
 rng = np.random.default_rng(0)
 X, y = rng.normal(size=(2000, 6)), np.arange(2000) % 3
 net = pm.Network((6, 5, 3))

@@ -191,7 +191,7 @@ def test_targets_that_cannot_be_read_cost_the_scores_alone(
 ) -> None:
     """In one of the groups, and in a table of more rows than can be scored in memory."""
     data = saved("rent")
-    trained(data, "--save", "model", capfd=capfd)
+    trained(data, "--features", "lift", "--save", "model", capfd=capfd)
     in_groups(monkeypatch)
     with monkeypatch.context() as patch:
         patch.setattr(limits, "table_bytes", lambda: 4 * 8 * 2 * 500)
